@@ -1,0 +1,1 @@
+"""The telephone side: AudioSocket calls, their clock, what they hear and who has the floor."""

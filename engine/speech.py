@@ -1,0 +1,131 @@
+"""What an engine is: one sentence in, chunks of PCM out, cancelled by closing the stream."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pcm = NDArray[np.int16]
+"""Mono 16-bit samples, shape (samples,)."""
+
+
+class Priority(IntEnum):
+    """Who is served first when an engine has more work than it can do at once; lower goes first."""
+
+    CALL = 0
+    HTTP = 1
+    BULK = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """One voice that an engine can make."""
+
+    id: str
+    name: str
+    languages: tuple[str, ...]
+    """ISO 639-1 codes, or ("*",) for any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How a text is to be spoken: everything but the text itself, so one serves all the sentences of a reply."""
+
+    voice: str = ""
+    """A voice's id or an alias of one; empty means the engine's default."""
+    language: str | None = None
+    """ISO 639-1; None lets the engine decide from the text."""
+    instructions: str | None = None
+    speed: float = 1.0
+    """1.0 is the voice's own pace; 0.25 to 4.0."""
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    priority: Priority = Priority.CALL
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of audio on its way out of the pipeline."""
+
+    pcm: Pcm
+    text: str = ""
+    """The sentence that begins with this chunk, as it was written; empty where the last one goes on."""
+
+
+class SpeechError(Exception):
+    """The engine could not speak. Its text is fit for an administrator."""
+
+
+class UnknownVoice(SpeechError):
+    """No such voice. `known` lists what there is."""
+
+    def __init__(self, voice: str, known: Sequence[str]) -> None:
+        super().__init__(f"unknown voice {voice!r}; known are {', '.join(known)}")
+        self.voice = voice
+        self.known = tuple(known)
+
+
+class UnspeakableText(SpeechError):
+    """This engine has no sounds for this text (another script or language, nothing but punctuation)."""
+
+
+class EngineBusy(SpeechError):
+    """The engine's queue is full; the request was not taken."""
+
+
+class Engine(ABC):
+    """Makes speech, one sentence at a time, for many callers at once.
+
+    Life: `start` once, any number of concurrent `stream`s, `close` once. All on one event loop, which `stream`
+    never blocks: the work happens in another process or thread.
+    """
+
+    name: str
+    """What ENGINE= calls it."""
+    sample_rate_hz: int
+    """Rate of every chunk."""
+    first_sentence_chars: int | None = None
+    """Where only whole sentences come out: the longest opening that still gives prompt first audio, so the pipeline
+    breaks a longer first sentence at a clause. None where audio streams out while a sentence is made."""
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Load and warm up. Raises SpeechError with one clear line when it cannot."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """End every stream and free everything. Idempotent."""
+
+    @abstractmethod
+    def stream(self, sentence: str, style: Style) -> AsyncGenerator[Pcm, None]:
+        """Speak one sentence: PCM at `sample_rate_hz`, each chunk 20 to 200 ms, silence at both ends trimmed.
+
+        Closing the generator cancels the work and frees its place. Raises UnknownVoice, UnspeakableText, EngineBusy
+        or SpeechError, at the first chunk or any later one.
+        """
+
+    @abstractmethod
+    def voices(self) -> Sequence[Voice]:
+        """Every voice this engine can make, the default first."""
+
+    @abstractmethod
+    def resolve_voice(self, name: str) -> str:
+        """The id of the voice that `name` (an id or an alias, any case, "" for the default) stands for.
+
+        Raises UnknownVoice.
+        """
+
+    @abstractmethod
+    def deterministic(self, style: Style) -> bool:
+        """True where the same sentence and style always give the same samples (so they may be cached)."""
+
+    @abstractmethod
+    def status(self) -> Mapping[str, Any]:
+        """The engine's part of /health: at least `engine`, `model_id`, `model_loaded`, `queue_depth`, `warnings`."""
