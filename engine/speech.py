@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
@@ -34,6 +35,22 @@ class Voice:
 
 
 @dataclass(frozen=True, slots=True)
+class VoiceReference:
+    """A recording of the voice that is to be imitated. Two are equal when their `digest` is."""
+
+    pcm: Pcm = field(compare=False, repr=False)
+    sample_rate_hz: int
+    text: str | None = None
+    """What is said in it, where that is known: the imitation is closer then."""
+    digest: str = field(init=False)
+    """SHA-256 of samples, rate and text, in hex."""
+
+    def __post_init__(self) -> None:
+        told = f"{self.sample_rate_hz} {self.text or ''}".encode()
+        object.__setattr__(self, "digest", hashlib.sha256(self.pcm.tobytes() + told).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
 class Style:
     """How a text is to be spoken: everything but the text itself, so one serves all the sentences of a reply."""
 
@@ -47,6 +64,8 @@ class Style:
     temperature: float | None = None
     top_p: float | None = None
     seed: int | None = None
+    reference: VoiceReference | None = None
+    """Speak in the voice of this recording, `voice` notwithstanding; only for engines that `can_clone`."""
     priority: Priority = Priority.CALL
 
 
@@ -76,6 +95,14 @@ class UnspeakableText(SpeechError):
     """This engine has no sounds for this text (another script or language, nothing but punctuation)."""
 
 
+class CannotClone(SpeechError):
+    """This engine cannot imitate a recorded voice."""
+
+    def __init__(self, engine: str) -> None:
+        super().__init__(f"engine {engine!r} cannot clone voices; ENGINE=qwen3 with a Base model can")
+        self.engine = engine
+
+
 class EngineBusy(SpeechError):
     """The engine's queue is full; the request was not taken."""
 
@@ -94,6 +121,8 @@ class Engine(ABC):
     first_sentence_chars: int | None = None
     """Where only whole sentences come out: the longest opening that still gives prompt first audio, so the pipeline
     breaks a longer first sentence at a clause. None where audio streams out while a sentence is made."""
+    can_clone: bool = False
+    """Whether `Style.reference` is followed."""
 
     @abstractmethod
     async def start(self) -> None:
@@ -129,3 +158,14 @@ class Engine(ABC):
     @abstractmethod
     def status(self) -> Mapping[str, Any]:
         """The engine's part of /health: at least `engine`, `model_id`, `model_loaded`, `queue_depth`, `warnings`."""
+
+    async def prepare_clone(self, reference: VoiceReference) -> None:
+        """Work out ahead what speaking in this voice takes, and keep it for the streams that follow.
+
+        Raises CannotClone, or SpeechError where the recording cannot be used.
+        """
+        raise CannotClone(self.name)
+
+    def clear_voices(self) -> int:
+        """Forget what `prepare_clone` kept; how many voices that was."""
+        return 0
