@@ -1,0 +1,60 @@
+"""The command line: `talkspurt serve | dial | say | demo`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime phones home otherwise; before anything imports it
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status."""
+    parser = argparse.ArgumentParser(prog="talkspurt", description="The phone voice of a language model.")
+    sub = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    add_serve(sub)
+    from bridge import demo, dial, say
+
+    for module in (dial, say, demo):
+        module.add_parser(sub)
+    args = parser.parse_args(argv)
+    return int(args.func(args))
+
+
+def add_serve(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """`talkspurt serve`."""
+    parser = sub.add_parser("serve", help="take calls and HTTP requests until SIGTERM")
+    parser.add_argument("--check", action="store_true", help="check the settings and exit")
+    parser.set_defaults(func=run_serve)
+
+
+def run_serve(args: argparse.Namespace) -> int:
+    """Check the settings, then serve."""
+    from bridge.config import WrongSetting, load_settings
+    from bridge.logs import set_up_logs
+
+    try:
+        settings = load_settings()
+    except WrongSetting as error:
+        print(error, file=sys.stderr)
+        return 2
+    if args.check:
+        print("settings are right")
+        return 0
+    set_up_logs(settings.log_format, settings.log_level)
+    from bridge.app import serve
+    from engine.speech import SpeechError
+
+    try:
+        asyncio.run(serve(settings))
+    except (SpeechError, OSError) as error:
+        print(f"cannot start: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""`talkspurt serve`: the engine, the AudioSocket server and the HTTP server in one process, from start to last call."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+from uuid import UUID
+
+import numpy as np
+import structlog
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from bridge.call import Call, Wire
+from bridge.calls import Calls
+from bridge.config import Settings
+from bridge.control import add_call_routes
+from bridge.metrics import Metrics
+from bridge.server import AudioSocketServer
+from engine.pipeline import speak
+from engine.registry import create_engine
+from engine.speech import Engine, Pcm, SpeechError, Style
+
+log = structlog.get_logger(__name__)
+
+
+class App:
+    """Everything that `serve` runs. `start`, then `stop`; both once."""
+
+    def __init__(self, settings: Settings, engine: Engine) -> None:
+        self.settings = settings
+        self.engine = engine
+        self.metrics = Metrics(CollectorRegistry())
+        self.calls = Calls(self._create_call, settings.max_calls)
+        self.audiosocket = AudioSocketServer(self.calls, self.metrics.lateness.observe)
+        self.audiosocket_port = 0
+        self.http_port = 0
+        self._style = Style(voice=settings.voice)
+        self._apology: Pcm | None = None
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        """Load the engine, then listen. Raises SpeechError or OSError with what is wrong."""
+        await self.engine.start()
+        self.engine.resolve_voice(self.settings.voice)
+        self._apology = await self._make(self.settings.apology)
+        self._runner = web.AppRunner(self._web_app(), access_log=None, handle_signals=False)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self.settings.http_host, self.settings.http_port)
+        await site.start()
+        self.http_port = int(self._runner.addresses[0][1])
+        self.audiosocket_port = await self.audiosocket.start(
+            self.settings.audiosocket_host, self.settings.audiosocket_port
+        )
+        gc.collect()
+        gc.freeze()  # what was loaded stays; a collection that walked it all would make frames late
+        log.info(
+            "ready",
+            audiosocket=f"{self.settings.audiosocket_host}:{self.audiosocket_port}",
+            http=f"http://{self.settings.http_host}:{self.http_port}",
+            engine=self.engine.name,
+        )
+
+    async def stop(self) -> None:
+        """No new calls; those in progress end gracefully within DRAIN_TIMEOUT; then everything is closed."""
+        log.info("draining", calls=len(self.calls), timeout_s=self.settings.drain_timeout)
+        await self.audiosocket.drain(self.settings.drain_timeout)
+        await self.audiosocket.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        await self.engine.close()
+        log.info("stopped")
+
+    def _create_call(self, call_id: UUID, wire: Wire) -> Call:
+        call = Call(call_id, wire, self.engine, self._style, apology=self._apology)
+        self.metrics.calls.inc()
+        self.metrics.calls_active.inc()
+        call.end_listeners.append(lambda reason: self._call_ended(call, reason))
+        call.done_listeners.append(lambda utterance: self.metrics.interrupts.inc(utterance.interrupted))
+        log.info("call started", call=str(call_id))
+        if self.settings.greeting:
+            call.say(self.settings.greeting)
+        return call
+
+    def _call_ended(self, call: Call, reason: str) -> None:
+        self.metrics.calls_active.dec()
+        self.metrics.calls_ended.labels(reason.partition(":")[0]).inc()
+        self.metrics.underruns.inc(call.playout.underrun_frames)
+        log.info("call ended", call=str(call.id), reason=reason)
+
+    def _web_app(self) -> web.Application:
+        app = web.Application()
+        add_call_routes(app, self.calls)
+        return app
+
+    async def _make(self, text: str) -> Pcm | None:
+        if not text:
+            return None
+        chunks = [chunk.pcm async for chunk in speak(self.engine, text, self._style)]
+        return np.concatenate(chunks) if chunks else None
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT. Raises SpeechError or OSError when it cannot start."""
+    app = App(settings, create_engine(settings))
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    try:
+        await app.start()
+        await stop.wait()
+    finally:
+        await app.stop()
+
+
+__all__ = ["App", "SpeechError", "serve"]

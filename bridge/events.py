@@ -1,0 +1,151 @@
+"""The events of a conversation, as OpenAI's Realtime API names them: what recognisers tell us and what we tell observers."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+SEEN_KEPT: Final = 256
+"""Ids remembered, so that an event delivered twice is acted on once."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    """The caller has begun to speak."""
+
+    audio_start_ms: int | None = None
+    """Where in the caller's audio, from the answer on; None where the recogniser does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStopped:
+    """The caller has fallen silent."""
+
+    audio_end_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """The words so far of what is being said: all of them, not the newest alone."""
+
+    text: str
+    audio_start_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """The words of what was said. Empty: there were none."""
+
+    text: str
+    audio_start_ms: int | None = None
+
+
+Heard = SpeechStarted | SpeechStopped | Partial | Final
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    event_id: str | None = None
+    item_id: str = ""
+
+
+class SpeechStartedEvent(_Event):
+    type: Literal["input_audio_buffer.speech_started"]
+    audio_start_ms: int | None = Field(default=None, ge=0, description="Milliseconds of caller audio since the answer.")
+
+
+class SpeechStoppedEvent(_Event):
+    type: Literal["input_audio_buffer.speech_stopped"]
+    audio_end_ms: int | None = Field(default=None, ge=0)
+
+
+class TranscriptDeltaEvent(_Event):
+    type: Literal["conversation.item.input_audio_transcription.delta"]
+    delta: str = Field(description="The newest words; they are joined by item_id.")
+    audio_start_ms: int | None = Field(default=None, ge=0)
+
+
+class TranscriptCompletedEvent(_Event):
+    type: Literal["conversation.item.input_audio_transcription.completed"]
+    transcript: str
+    audio_start_ms: int | None = Field(default=None, ge=0)
+
+
+InboundEvent = Annotated[
+    SpeechStartedEvent | SpeechStoppedEvent | TranscriptDeltaEvent | TranscriptCompletedEvent,
+    Field(discriminator="type"),
+]
+INBOUND: Final[TypeAdapter[InboundEvent]] = TypeAdapter(InboundEvent)
+INBOUND_TYPES: Final = frozenset(
+    {
+        "input_audio_buffer.speech_started",
+        "input_audio_buffer.speech_stopped",
+        "conversation.item.input_audio_transcription.delta",
+        "conversation.item.input_audio_transcription.completed",
+    }
+)
+
+
+class BadEvent(ValueError):
+    """An event that we cannot read; says what is wrong with it."""
+
+
+def parse(message: Any) -> InboundEvent:
+    """One event from decoded JSON. Raises BadEvent."""
+    try:
+        return INBOUND.validate_python(message)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BadEvent(f"{where}: {first['msg']}" if where else first["msg"]) from None
+
+
+class EventReader:
+    """Reads one source's events: joins the pieces of a transcript and drops what was delivered twice."""
+
+    def __init__(self, offset_ms: int = 0) -> None:
+        self.offset_ms = offset_ms
+        """Where in the call's audio this source's audio began."""
+        self._texts: OrderedDict[str, str] = OrderedDict()
+        self._seen: OrderedDict[str, None] = OrderedDict()
+
+    def read(self, event: InboundEvent) -> Heard | None:
+        """What the event means; None where it was read before."""
+        if event.event_id and self._known(event.event_id):
+            return None
+        match event:
+            case SpeechStartedEvent():
+                return SpeechStarted(self._ms(event.audio_start_ms))
+            case SpeechStoppedEvent():
+                return SpeechStopped(self._ms(event.audio_end_ms))
+            case TranscriptDeltaEvent():
+                text = self._texts.get(event.item_id, "") + event.delta
+                self._texts[event.item_id] = text
+                while len(self._texts) > SEEN_KEPT:
+                    self._texts.popitem(last=False)
+                return Partial(text.strip(), self._ms(event.audio_start_ms))
+            case TranscriptCompletedEvent():
+                self._texts.pop(event.item_id, None)
+                if event.item_id and self._known(f"completed {event.item_id}"):
+                    return None
+                return Final(event.transcript.strip(), self._ms(event.audio_start_ms))
+
+    def _known(self, key: str) -> bool:
+        if key in self._seen:
+            return True
+        self._seen[key] = None
+        if len(self._seen) > SEEN_KEPT:
+            self._seen.popitem(last=False)
+        return False
+
+    def _ms(self, at_ms: int | None) -> int | None:
+        return None if at_ms is None else at_ms + self.offset_ms
+
+
+def out(kind: str, call_id: str, **fields: Any) -> dict[str, Any]:
+    """An event for observers: `call.started`, `response.started` …; None fields are left out."""
+    return {"type": kind, "call_id": call_id, **{k: v for k, v in fields.items() if v is not None}}

@@ -1,0 +1,75 @@
+"""How evenly frames come in: lateness against the 20 ms grid, spacing, bursts. Plain arithmetic on arrival times.
+
+**Lateness** of frame n is its one-way delay variation after RFC 5481, section 4.2 (PDV): how much longer it took than
+the fastest frame of the same call. Frame n begins at audio position p(n), which is n · 20 ms where all frames are
+20 ms long, and came in at a(n); its delay, up to a constant that nobody knows, is a(n) - p(n). So
+
+    lateness(n) = (a(n) - p(n)) - min over k of (a(k) - p(k))
+
+This is what a jitter buffer must hold to play frame n. The grid is fitted to the call's earliest frame, so no lateness
+is negative and none is averaged away: a sender that once sent early makes all its other frames late. Because p counts
+the frames that did come in, a sender that stands still and goes on where it was stays late from there on; one that
+drops frames to be on time again is late by as much and, besides, has fewer frames than were expected. Both clocks are
+one on the same host; between hosts their drift (about 1 ms a minute) counts as lateness.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.audiosocket import FRAME_MS
+
+BURST_SPACING_MS: Final = 5.0
+"""Frames closer together than this came in one burst. Asterisk passes each on at once; it paces nothing."""
+
+Times = NDArray[np.float64]
+"""Seconds, shape (frames,)."""
+
+
+def lateness_ms(arrivals_s: Times, positions_s: Times) -> NDArray[np.float64]:
+    """Lateness of each frame, as the module's text defines it, shape (frames,)."""
+    delay_s = arrivals_s - positions_s
+    return (delay_s - delay_s.min(initial=math.inf)) * 1000
+
+
+def spacing_ms(arrivals_s: Times) -> NDArray[np.float64]:
+    """Time from each frame to the next, shape (frames - 1,)."""
+    return np.diff(arrivals_s) * 1000
+
+
+def longest_burst(arrivals_s: Times) -> int:
+    """How many frames the longest run has in which each comes within `BURST_SPACING_MS` of the one before."""
+    if not arrivals_s.size:
+        return 0
+    apart = np.flatnonzero(spacing_ms(arrivals_s) >= BURST_SPACING_MS)
+    ends = np.concatenate((apart, [arrivals_s.size - 1]))
+    return int(np.diff(ends, prepend=-1).max())
+
+
+def expected_frames(first_s: float, end_s: float) -> int:
+    """How many frames a 20 ms clock sends from the first one to `end_s`, both included."""
+    return math.floor((end_s - first_s) * 1000 / FRAME_MS + 1e-6) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A quantity's distribution. Percentiles are values that occurred (nearest rank), never between two."""
+
+    count: int
+    p50: float
+    p99: float
+    p999: float
+    max: float
+
+    @classmethod
+    def of(cls, values: NDArray[np.float64]) -> Spread | None:
+        """The spread of `values`; None where there are none."""
+        if not values.size:
+            return None
+        p50, p99, p999 = np.percentile(values, (50, 99, 99.9), method="inverted_cdf")
+        return cls(values.size, float(p50), float(p99), float(p999), float(values.max()))

@@ -1,0 +1,27 @@
+"""What Prometheus is told about the telephone side."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+LATENESS_BUCKETS_S = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.010, 0.020, 0.060, 0.2)
+
+
+class Metrics:
+    """The bridge's metrics on `registry`; the speech endpoints add their own beside them."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self.calls = Counter("talkspurt_calls", "Calls taken", registry=registry)
+        self.calls_active = Gauge("talkspurt_calls_active", "Calls in progress", registry=registry)
+        self.calls_ended = Counter("talkspurt_calls_ended", "Calls ended, by reason", ["reason"], registry=registry)
+        self.interrupts = Counter("talkspurt_interrupts", "Utterances cut", registry=registry)
+        self.underruns = Counter(
+            "talkspurt_underrun_frames", "Frames of silence inside speech that was not made in time", registry=registry
+        )
+        self.lateness = Histogram(
+            "talkspurt_clock_lateness_seconds",
+            "How late the 20 ms clock ran",
+            buckets=LATENESS_BUCKETS_S,
+            registry=registry,
+        )

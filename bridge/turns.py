@@ -1,0 +1,342 @@
+"""Who has the floor: pause on a sound, commit on words, resume on nothing. No I/O, the time is handed in.
+
+The caller's sound alone only pauses the agent: a cough, an echo or "mm-hm" must not cost the reply. Words commit: the
+reply is dropped. Silence or a listener's noise resumes it where it stopped. Every method returns what is to be done, in
+order, and `deadline_s` says when `expire` is due.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from bridge.words import Backchannels, words
+
+SPEECH_LIMIT_S: Final = 10.0
+"""Speech that lasts this long without a word, or without its end being told, is not speech (or the recogniser is gone)."""
+FINAL_TIMEOUT_S: Final = 2.0
+"""A recogniser that has given words but no final transcript this long after the end of speech will give none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How easily the agent gives up the floor."""
+
+    min_interrupt_words: int = 1
+    """Words that end the agent's turn; 0 lets any speech end it at once."""
+    false_interruption_timeout_ms: int = 1_000
+    """After the caller's sound has stopped, how long to wait for words before going on."""
+    echo_guard_ms: int = 0
+    """How long after the agent's sound begins the caller's is held to be its echo, unless it outlasts the guard."""
+    no_input_timeout_ms: int = 0
+    """Silence of both after which the caller is prompted; 0 never."""
+    backchannels: Backchannels = field(default_factory=Backchannels)
+
+
+class Reason(StrEnum):
+    """Why a reply was dropped."""
+
+    SPEECH = "speech"
+    WORDS = "words"
+    DTMF = "dtmf"
+    RESTART = "restart"
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Fall silent, keep the place; if nothing plays yet, do not begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Go on where `Pause` stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The reply is over: drop what was not heard, and cancel whoever makes it."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The caller has said this and waits for an answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Nobody has said anything for a while."""
+
+
+Action = Pause | Resume | Commit | Reply | Prompt
+
+
+class Agent(StrEnum):
+    """What the agent is doing."""
+
+    IDLE = "idle"
+    THINKING = "thinking"
+    SPEAKING = "speaking"
+
+
+class Turns:
+    """The turn of one call."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.agent = Agent.IDLE
+        self.paused = False
+        self.caller_speaking = False
+        self._interruptible = True
+        self._begun_ms = 0
+        self._guard_until_s = -math.inf
+        self._guarded = False
+        """The caller's sound of now began within a guard: it is acted on when the guard ends."""
+        self._guarded_final = ""
+        self._words = ""
+        """Of the speech of now, as far as told."""
+        self._unmatched_stops = 0
+        self._awaiting = False
+        """A reply was dropped before all the words were known that dropped it."""
+        self._kept: list[str] = []
+        """What was said while the agent could not be interrupted."""
+        self._resume_s = math.inf
+        self._final_s = math.inf
+        self._prompt_s = math.inf
+
+    # The agent ----------------------------------------------------------------------------------------------------
+
+    def began(self, now_s: float, *, audio_ms: int = 0, interruptible: bool = True) -> None:
+        """A reply has been asked for. `audio_ms`: how much of the caller's audio there was by then."""
+        if self.agent is Agent.IDLE:
+            self.agent = Agent.THINKING
+            self.paused = False
+            self._interruptible = interruptible
+            self._begun_ms = audio_ms
+            self._awaiting = False
+        self._final_s = self._prompt_s = math.inf
+
+    def playing(self, now_s: float, *, interruptible: bool = True, protect_ms: int = 0) -> list[Action]:
+        """An utterance's first sound has left; `protect_ms` of it are not to be interrupted."""
+        if self.agent is not Agent.SPEAKING:
+            self.agent = Agent.SPEAKING
+            self._guard_until_s = now_s + self.rules.echo_guard_ms / 1000
+        self._guard_until_s = max(self._guard_until_s, now_s + protect_ms / 1000)
+        was_interruptible, self._interruptible = self._interruptible, interruptible
+        if interruptible and not was_interruptible and self.caller_speaking:
+            return self._onset(now_s)  # they spoke on, into what may be interrupted
+        return []
+
+    def finished(self, now_s: float) -> list[Action]:
+        """All of the reply has been played, or it had nothing to say."""
+        if self.agent is Agent.IDLE:
+            return []
+        self._idle(now_s)
+        if self._guarded_final:
+            self._kept.append(self._guarded_final)
+            self._guarded_final = ""
+        self._guarded = False
+        if self._kept and not self.caller_speaking:
+            return self._reply(now_s, "")
+        return []
+
+    # The caller ---------------------------------------------------------------------------------------------------
+
+    def speech_started(self, now_s: float, audio_start_ms: int | None = None) -> list[Action]:
+        """A sound that may be speech."""
+        if self._stale(audio_start_ms):
+            return []
+        if not self.caller_speaking:
+            self._words = ""
+        self.caller_speaking = True
+        self._prompt_s = math.inf
+        if self._awaiting:
+            self._final_s = now_s + SPEECH_LIMIT_S
+        return self._onset(now_s)
+
+    def speech_stopped(self, now_s: float) -> list[Action]:
+        """The sound is over."""
+        if not self.caller_speaking:
+            return []
+        self.caller_speaking = False
+        self._unmatched_stops += 1
+        if self.agent is Agent.IDLE and (self._words or self._awaiting or self._kept):
+            self._final_s = now_s + FINAL_TIMEOUT_S
+        elif self.agent is Agent.IDLE:
+            self._arm_prompt(now_s)
+        if self.paused:
+            if self._words and self._is_backchannel(self._words):
+                return self._resume(now_s)
+            self._resume_s = now_s + self.rules.false_interruption_timeout_ms / 1000
+        return []
+
+    def partial(self, now_s: float, text: str, audio_start_ms: int | None = None) -> list[Action]:
+        """Words so far."""
+        if not text or self._stale(audio_start_ms):
+            return []
+        self._words = text
+        self._prompt_s = math.inf
+        if self.agent is Agent.IDLE:
+            self._final_s = now_s + (SPEECH_LIMIT_S if self.caller_speaking else FINAL_TIMEOUT_S)
+            return []
+        actions: list[Action] = []
+        if not self.caller_speaking and not self._unmatched_stops:  # a service without speech events
+            self.caller_speaking = True
+            if not self._interrupts(text, unfinished=True):
+                actions = self._onset(now_s)
+            elif self._guard_until_s > now_s:
+                self._guarded = True
+        if self.paused:
+            self._resume_s = now_s + SPEECH_LIMIT_S if self.caller_speaking else self._resume_s
+        if self.agent is Agent.SPEAKING and not self._guarded and self._interrupts(text, unfinished=True):
+            return self._commit(now_s, Reason.WORDS)
+        return actions
+
+    def final(self, now_s: float, text: str, audio_start_ms: int | None = None) -> list[Action]:
+        """All the words of a stretch of speech."""
+        if self._stale(audio_start_ms):
+            return []
+        if self._unmatched_stops:
+            self._unmatched_stops -= 1
+        else:
+            self.caller_speaking = False
+        heard, self._words = text or (self._words if self._awaiting else ""), ""
+        match self.agent:
+            case Agent.IDLE:
+                if heard or (self._kept and not self.caller_speaking):
+                    return self._reply(now_s, heard)
+                if not self.caller_speaking:
+                    self._final_s = math.inf
+                    self._arm_prompt(now_s)
+                return []
+            case Agent.THINKING if heard and self._interruptible:
+                return [*self._commit(now_s, Reason.RESTART), *self._reply(now_s, heard)]
+            case Agent.SPEAKING if self._interrupts(heard) and self._guarded and self._guard_until_s > now_s:
+                self._guarded_final = f"{self._guarded_final} {heard}".strip()
+                return []
+            case Agent.SPEAKING if self._interrupts(heard):
+                return [*self._commit(now_s, Reason.WORDS), *self._reply(now_s, heard)]
+        if heard and not self._interruptible:
+            self._kept.append(heard)
+        return self._resume(now_s) if self.paused and not self.caller_speaking else []
+
+    def digit(self, now_s: float) -> list[Action]:
+        """A key was pressed: it ends any reply, protected or not."""
+        self._kept.clear()
+        self._guarded_final = ""
+        self._guarded = False
+        if self.agent is Agent.IDLE:
+            self._prompt_s = self._final_s = math.inf
+            return []
+        actions = self._commit(now_s, Reason.DTMF)
+        self._awaiting = False
+        self._final_s = math.inf
+        return actions
+
+    # Time ---------------------------------------------------------------------------------------------------------
+
+    def deadline_s(self) -> float:
+        """When `expire` is due; infinity for never."""
+        guard_s = self._guard_until_s if self._guarded else math.inf
+        return min(self._resume_s, self._final_s, self._prompt_s, guard_s)
+
+    def expire(self, now_s: float) -> list[Action]:
+        """Do what is due by now."""
+        actions: list[Action] = []
+        if self._guarded and self._guard_until_s <= now_s:
+            actions += self._guard_ended(now_s)
+        if self._resume_s <= now_s:
+            self.caller_speaking = False
+            actions += self._resume(now_s)
+        if self._final_s <= now_s:
+            self._final_s = math.inf
+            self.caller_speaking = False
+            if self._words or self._kept:
+                actions += self._reply(now_s, self._words)
+            elif self._awaiting:
+                self._awaiting = False
+                actions.append(Prompt())
+        if self._prompt_s <= now_s:
+            self._prompt_s = math.inf
+            actions.append(Prompt())
+        return actions
+
+    # Inside -------------------------------------------------------------------------------------------------------
+
+    def _onset(self, now_s: float) -> list[Action]:
+        if self.agent is Agent.IDLE or not self._interruptible:
+            return []
+        if self.agent is Agent.SPEAKING and now_s < self._guard_until_s and not self.paused:
+            self._guarded = True
+            return []
+        if self.agent is Agent.SPEAKING and self.rules.min_interrupt_words == 0:
+            return self._commit(now_s, Reason.SPEECH)
+        self._resume_s = now_s + SPEECH_LIMIT_S
+        if self.paused:
+            return []
+        self.paused = True
+        return [Pause()]
+
+    def _guard_ended(self, now_s: float) -> list[Action]:
+        self._guarded = False
+        final, self._guarded_final = self._guarded_final, ""
+        if self.agent is not Agent.SPEAKING or not self._interruptible:
+            if final:
+                self._kept.append(final)
+            return []
+        if final:
+            return [*self._commit(now_s, Reason.WORDS), *self._reply(now_s, final)]
+        if self._words and self._interrupts(self._words, unfinished=True):
+            return self._commit(now_s, Reason.WORDS)
+        return self._onset(now_s) if self.caller_speaking else []
+
+    def _commit(self, now_s: float, reason: Reason) -> list[Action]:
+        self._idle(now_s)
+        self._guarded = False
+        self._awaiting = True
+        self._prompt_s = math.inf
+        self._final_s = now_s + (SPEECH_LIMIT_S if self.caller_speaking else FINAL_TIMEOUT_S)
+        return [Commit(reason)]
+
+    def _idle(self, now_s: float) -> None:
+        self.agent = Agent.IDLE
+        self.paused = False
+        self._resume_s = math.inf
+        self._guard_until_s = -math.inf
+        self._interruptible = True
+        self._arm_prompt(now_s)
+
+    def _resume(self, now_s: float) -> list[Action]:
+        self._resume_s = math.inf
+        if not self.paused:
+            return []
+        self.paused = False
+        return [Resume()]
+
+    def _reply(self, now_s: float, text: str) -> list[Action]:
+        said = " ".join([*self._kept, text] if text else self._kept)
+        self._kept.clear()
+        self._words = ""
+        self._awaiting = False
+        self._final_s = self._prompt_s = math.inf
+        return [Reply(said)]
+
+    def _arm_prompt(self, now_s: float) -> None:
+        timeout_s = self.rules.no_input_timeout_ms / 1000
+        self._prompt_s = now_s + timeout_s if timeout_s and not self.caller_speaking else math.inf
+
+    def _interrupts(self, text: str, *, unfinished: bool = False) -> bool:
+        enough = len(words(text)) >= max(self.rules.min_interrupt_words, 1)
+        return self._interruptible and enough and not self._is_backchannel(text, unfinished=unfinished)
+
+    def _is_backchannel(self, text: str, *, unfinished: bool = False) -> bool:
+        return self.rules.backchannels.all_of(text, unfinished=unfinished)
+
+    def _stale(self, audio_start_ms: int | None) -> bool:
+        """Of a sound older than the reply that it would interrupt."""
+        return self.agent is not Agent.IDLE and audio_start_ms is not None and audio_start_ms < self._begun_ms

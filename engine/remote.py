@@ -1,0 +1,115 @@
+"""Another OpenAI-compatible speech server as the engine (ENGINE=remote)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Any, Final
+
+import aiohttp
+import numpy as np
+
+from engine.speech import Engine, EngineBusy, Pcm, SpeechError, Style, UnknownVoice, Voice
+
+CHUNK_BYTES: Final = 9_600
+"""200 ms at 24 kHz."""
+CONNECT_TIMEOUT_S: Final = 2.0
+READ_TIMEOUT_S: Final = 10.0
+"""No audio for this long: the server is stuck, and a caller is listening to silence."""
+
+
+class RemoteEngine(Engine):
+    """Asks `POST {url}/audio/speech` for PCM, sentence by sentence, and streams it as it arrives.
+
+    The server's `pcm` must be 16-bit little-endian mono at 24 kHz, as OpenAI's is.
+    """
+
+    name = "remote"
+    sample_rate_hz = 24_000
+
+    def __init__(self, url: str, model: str, api_key: str = "") -> None:
+        self._url = url.rstrip("/")
+        self._model = model
+        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._session: aiohttp.ClientSession | None = None
+        self._voices: list[Voice] = []
+        self._in_flight = 0
+
+    async def start(self) -> None:
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=READ_TIMEOUT_S)
+        self._session = aiohttp.ClientSession(headers=self._headers, timeout=timeout)
+        try:
+            async with self._session.get(f"{self._url}/audio/voices") as response:
+                listed = (await response.json())["voices"] if response.status == 200 else []
+        except aiohttp.ClientError as error:
+            await self.close()
+            raise SpeechError(f"REMOTE_URL={self._url!r} does not answer: {error}") from None
+        except (ValueError, KeyError, TypeError):
+            listed = []  # a server that lists no voices can still speak
+        self._voices = [Voice(str(v["id"]), str(v.get("name", v["id"])), ("*",)) for v in listed if isinstance(v, dict)]
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def stream(self, sentence: str, style: Style) -> AsyncGenerator[Pcm, None]:
+        if self._session is None:
+            raise SpeechError("the engine is not started")
+        body = {
+            "model": self._model,
+            "input": sentence,
+            "voice": self.resolve_voice(style.voice),
+            "response_format": "pcm",
+            "speed": style.speed,
+            "instructions": style.instructions,
+            "language": style.language,
+            "temperature": style.temperature,
+            "top_p": style.top_p,
+            "seed": style.seed,
+        }
+        self._in_flight += 1
+        try:
+            sent = {name: value for name, value in body.items() if value is not None}
+            async with self._session.post(f"{self._url}/audio/speech", json=sent) as response:
+                if response.status != 200:
+                    raise _refusal(response.status, (await response.text())[:300], style.voice)
+                odd = b""
+                async for data in response.content.iter_chunked(CHUNK_BYTES):
+                    data = odd + data
+                    whole = len(data) & ~1
+                    odd = data[whole:]
+                    if whole:
+                        yield np.frombuffer(data[:whole], "<i2").astype(np.int16, copy=False)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise SpeechError(f"{self._url} failed: {error or type(error).__name__}") from None
+        finally:
+            self._in_flight -= 1
+
+    def voices(self) -> Sequence[Voice]:
+        return self._voices or [Voice("alloy", "alloy", ("*",))]
+
+    def resolve_voice(self, name: str) -> str:
+        """The server knows its own aliases: any name is passed on where it does not list its voices."""
+        if not name:
+            return self.voices()[0].id
+        return next((voice.id for voice in self._voices if voice.id.lower() == name.lower()), name)
+
+    def deterministic(self, style: Style) -> bool:
+        return style.seed is not None or style.temperature == 0
+
+    def status(self) -> Mapping[str, Any]:
+        return {
+            "engine": self.name,
+            "model_id": self._model,
+            "model_loaded": self._session is not None,
+            "queue_depth": self._in_flight,
+            "warnings": [],
+        }
+
+
+def _refusal(status: int, text: str, voice: str) -> SpeechError:
+    if status in (429, 503):
+        return EngineBusy(f"the speech server is busy ({status})")
+    if status == 400 and "voice" in text.lower():
+        return UnknownVoice(voice, ())
+    return SpeechError(f"the speech server answered {status}: {text}")
