@@ -11,20 +11,27 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev]'
 	touch $@
 
+# What the Qwen3-TTS tests run on, apart from what everyone needs: a torch, and upstream's package without its demo's web
+# interface and without torchaudio, whose wheel does not load beside a CPU torch (tests/qwen3/stand_ins says more).
+$(VENV)/.qwen3: $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev,qwen3]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps qwen-tts==0.1.1
+	touch $@
+
 demo: $(VENV)/.installed
 	$(BIN)/talkspurt demo
 
 run: $(VENV)/.installed
 	$(BIN)/talkspurt serve
 
-test: $(VENV)/.installed
+test: $(VENV)/.qwen3
 	$(BIN)/pytest
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/.installed
+types: $(VENV)/.qwen3
 	$(BIN)/mypy
 
 bench: $(VENV)/.installed
