@@ -1,4 +1,4 @@
-"""The events of a conversation, as OpenAI's Realtime API names them: what recognisers tell us and what we tell observers."""
+"""A conversation's events, named as in OpenAI's Realtime API: what recognisers tell us, and observers are told."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class Partial:
 
 
 @dataclass(frozen=True, slots=True)
-class Final:
+class Transcript:
     """The words of what was said. Empty: there were none."""
 
     text: str
     audio_start_ms: int | None = None
 
 
-Heard = SpeechStarted | SpeechStopped | Partial | Final
+Heard = SpeechStarted | SpeechStopped | Partial | Transcript
 
 
 class _Event(BaseModel):
@@ -132,7 +132,7 @@ class EventReader:
                 self._texts.pop(event.item_id, None)
                 if event.item_id and self._known(f"completed {event.item_id}"):
                     return None
-                return Final(event.transcript.strip(), self._ms(event.audio_start_ms))
+                return Transcript(event.transcript.strip(), self._ms(event.audio_start_ms))
 
     def _known(self, key: str) -> bool:
         if key in self._seen:

@@ -15,7 +15,7 @@ from typing import Final
 from bridge.words import Backchannels, words
 
 SPEECH_LIMIT_S: Final = 10.0
-"""Speech that lasts this long without a word, or without its end being told, is not speech (or the recogniser is gone)."""
+"""Sound that lasts this long without a word or an end is no speech (or its recogniser is gone)."""
 FINAL_TIMEOUT_S: Final = 2.0
 """A recogniser that has given words but no final transcript this long after the end of speech will give none."""
 
@@ -111,15 +111,16 @@ class Turns:
 
     # The agent ----------------------------------------------------------------------------------------------------
 
-    def began(self, now_s: float, *, audio_ms: int = 0, interruptible: bool = True) -> None:
+    def began(self, now_s: float, *, audio_ms: int = 0, interruptible: bool = True) -> list[Action]:
         """A reply has been asked for. `audio_ms`: how much of the caller's audio there was by then."""
-        if self.agent is Agent.IDLE:
-            self.agent = Agent.THINKING
-            self.paused = False
-            self._interruptible = interruptible
-            self._begun_ms = audio_ms
-            self._awaiting = False
+        if self.agent is not Agent.IDLE:
+            return []
+        self.agent = Agent.THINKING
+        self._interruptible = interruptible
+        self._begun_ms = audio_ms
+        self._awaiting = False
         self._final_s = self._prompt_s = math.inf
+        return self._onset(now_s) if self.caller_speaking else []
 
     def playing(self, now_s: float, *, interruptible: bool = True, protect_ms: int = 0) -> list[Action]:
         """An utterance's first sound has left; `protect_ms` of it are not to be interrupted."""
@@ -141,9 +142,12 @@ class Turns:
             self._kept.append(self._guarded_final)
             self._guarded_final = ""
         self._guarded = False
-        if self._kept and not self.caller_speaking:
-            return self._reply(now_s, "")
-        return []
+        if not self._kept:
+            return []
+        if self.caller_speaking:
+            self._final_s = now_s + SPEECH_LIMIT_S
+            return []
+        return self._reply("")
 
     # The caller ---------------------------------------------------------------------------------------------------
 
@@ -171,7 +175,7 @@ class Turns:
             self._arm_prompt(now_s)
         if self.paused:
             if self._words and self._is_backchannel(self._words):
-                return self._resume(now_s)
+                return self._resume()
             self._resume_s = now_s + self.rules.false_interruption_timeout_ms / 1000
         return []
 
@@ -197,7 +201,7 @@ class Turns:
             return self._commit(now_s, Reason.WORDS)
         return actions
 
-    def final(self, now_s: float, text: str, audio_start_ms: int | None = None) -> list[Action]:
+    def transcript(self, now_s: float, text: str, audio_start_ms: int | None = None) -> list[Action]:
         """All the words of a stretch of speech."""
         if self._stale(audio_start_ms):
             return []
@@ -209,21 +213,21 @@ class Turns:
         match self.agent:
             case Agent.IDLE:
                 if heard or (self._kept and not self.caller_speaking):
-                    return self._reply(now_s, heard)
+                    return self._reply(heard)
                 if not self.caller_speaking:
                     self._final_s = math.inf
                     self._arm_prompt(now_s)
                 return []
             case Agent.THINKING if heard and self._interruptible:
-                return [*self._commit(now_s, Reason.RESTART), *self._reply(now_s, heard)]
+                return [*self._commit(now_s, Reason.RESTART), *self._reply(heard)]
             case Agent.SPEAKING if self._interrupts(heard) and self._guarded and self._guard_until_s > now_s:
                 self._guarded_final = f"{self._guarded_final} {heard}".strip()
                 return []
             case Agent.SPEAKING if self._interrupts(heard):
-                return [*self._commit(now_s, Reason.WORDS), *self._reply(now_s, heard)]
+                return [*self._commit(now_s, Reason.WORDS), *self._reply(heard)]
         if heard and not self._interruptible:
             self._kept.append(heard)
-        return self._resume(now_s) if self.paused and not self.caller_speaking else []
+        return self._resume() if self.paused and not self.caller_speaking else []
 
     def digit(self, now_s: float) -> list[Action]:
         """A key was pressed: it ends any reply, protected or not."""
@@ -252,12 +256,12 @@ class Turns:
             actions += self._guard_ended(now_s)
         if self._resume_s <= now_s:
             self.caller_speaking = False
-            actions += self._resume(now_s)
+            actions += self._resume()
         if self._final_s <= now_s:
             self._final_s = math.inf
             self.caller_speaking = False
             if self._words or self._kept:
-                actions += self._reply(now_s, self._words)
+                actions += self._reply(self._words)
             elif self._awaiting:
                 self._awaiting = False
                 actions.append(Prompt())
@@ -290,7 +294,7 @@ class Turns:
                 self._kept.append(final)
             return []
         if final:
-            return [*self._commit(now_s, Reason.WORDS), *self._reply(now_s, final)]
+            return [*self._commit(now_s, Reason.WORDS), *self._reply(final)]
         if self._words and self._interrupts(self._words, unfinished=True):
             return self._commit(now_s, Reason.WORDS)
         return self._onset(now_s) if self.caller_speaking else []
@@ -311,14 +315,14 @@ class Turns:
         self._interruptible = True
         self._arm_prompt(now_s)
 
-    def _resume(self, now_s: float) -> list[Action]:
+    def _resume(self) -> list[Action]:
         self._resume_s = math.inf
         if not self.paused:
             return []
         self.paused = False
         return [Resume()]
 
-    def _reply(self, now_s: float, text: str) -> list[Action]:
+    def _reply(self, text: str) -> list[Action]:
         said = " ".join([*self._kept, text] if text else self._kept)
         self._kept.clear()
         self._words = ""

@@ -12,7 +12,7 @@ _WORD: Final = re.compile(
 )
 
 BACKCHANNELS: Final[dict[str, tuple[str, ...]]] = {
-    "en": ("mm", "mm hm", "mhm", "mmhmm", "uh huh", "hm", "hmm", "aha", "ah", "oh", "yeah", "yep", "right", "okay", "ok",
+    "en": ("mm", "mm hm", "mhm", "uh huh", "hm", "hmm", "aha", "ah", "oh", "yeah", "yep", "right", "okay", "ok",
            "i see", "sure", "got it"),
     "de": ("mm", "mhm", "hm", "hmm", "aha", "ah", "ach so", "ja", "okay", "ok", "genau", "gut", "klar", "verstehe"),
     "fr": ("mm", "mhm", "hm", "hmm", "ah", "oui", "ouais", "d'accord", "ok", "okay", "je vois", "bien"),
