@@ -1,0 +1,151 @@
+"""Sentences out of a text, whole or arriving in pieces; nothing is lost and nothing changed on the way."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, AsyncIterable
+from contextlib import aclosing
+
+from stream2sentence.quick_yield_boundary import HOLD, SPLIT, get_boundary_detector
+
+END_MARKS = ".!?…。！？｡؟।۔"
+CLOSING_MARKS = "\"'”’»›)]}」』）】》〉*_~`"
+CLAUSE_MARKS = ",;:，、；：—–"
+# A sentence longer than this is broken at a clause, or between words: an engine that makes whole sentences would be
+# busy with it for too long, and a text without an end mark would never be heard.
+MAX_SENTENCE_CHARS = 300
+# An opening shorter than this is not worth the break in its melody.
+MIN_OPENING_CHARS = 12
+SENTENCE_PAUSE_MS = 180
+CLAUSE_PAUSE_MS = 90
+LINE_PAUSE_MS = 300  # between paragraphs and the items of a list
+
+_ENUMERATOR = re.compile(r"\s*[(\[]?(\d{1,3}|[A-Za-z])\.")
+_CLAUSE = re.compile(
+    rf"(?<=[{CLAUSE_MARKS}])\s+|(?<=[，、；：])|\s+(?=(?:and|but|or|so|because|which|who|if|when|while)\s)"
+)
+_SPACE = re.compile(r"\s+")
+
+
+class SentenceSplitter:
+    """Cuts text that arrives in pieces into sentences, each as soon as it is sure to end.
+
+    A sentence keeps its trailing white space, so that the sentences put together are the text. Every decision is made
+    at one character with the text up to there, so how the text was cut into pieces makes no difference.
+    """
+
+    def __init__(self, language: str = "en", first_chars: int | None = None) -> None:
+        """`first_chars`: break a first sentence that is longer than this at its last clause before."""
+        self._detector = get_boundary_detector(language)
+        self._buffer = ""
+        self._mark = -1  # the end mark in the buffer that may be a sentence's end, -1 for none
+        self._limit = first_chars or MAX_SENTENCE_CHARS
+
+    def feed(self, piece: str) -> list[str]:
+        """Take the next piece of text; return the sentences that are now known to be whole."""
+        sentences = []
+        for char in piece:
+            self._buffer += char
+            cut = self._cut()
+            if cut:
+                sentences.append(self._take(cut))
+        return sentences
+
+    def finish(self) -> list[str]:
+        """The end of the text: what is left of it. Then ready for another text."""
+        rest, self._buffer, self._mark = self._buffer, "", -1
+        return [rest] if rest else []
+
+    def _take(self, cut: int) -> str:
+        sentence, self._buffer, self._mark = self._buffer[:cut], self._buffer[cut:], -1
+        self._limit = MAX_SENTENCE_CHARS
+        return sentence
+
+    def _cut(self) -> int:
+        """Where the buffer's first sentence ends, given that it did not one character ago; 0 if it does not."""
+        buffer, last = self._buffer, len(self._buffer) - 1
+        char = buffer[last]
+        if not char.isspace() and self._line_ends():
+            return last
+        if char in END_MARKS:
+            self._mark = last
+        elif self._mark >= 0 and not char.isspace() and not self._closes(char):
+            verdict = self._detector.classify(buffer, self._mark, buffer[self._mark + 1])
+            if verdict == SPLIT and not _ENUMERATOR.fullmatch(buffer, 0, self._mark + 1):
+                return self._after_mark()
+            if verdict != HOLD:
+                self._mark = -1
+        return self._break() if last >= self._limit else 0
+
+    def _closes(self, char: str) -> bool:
+        """Whether a closing mark at the buffer's end still belongs to the sentence before: it follows without a gap."""
+        return char in CLOSING_MARKS and not self._buffer[-2].isspace()
+
+    def _after_mark(self) -> int:
+        """The first character after the end mark that belongs to the next sentence."""
+        end = self._mark + 1
+        while end < len(self._buffer) and (self._buffer[end] in CLOSING_MARKS or self._buffer[end] in END_MARKS):
+            end += 1
+        while end < len(self._buffer) and self._buffer[end].isspace():
+            end += 1
+        return end
+
+    def _line_ends(self) -> bool:
+        """Whether a line break before the last character ends a sentence: not where a line was merely wrapped."""
+        buffer = self._buffer
+        body = buffer[:-1].rstrip()
+        gap = buffer[len(body) : -1]
+        return bool(body) and "\n" in gap and (gap.count("\n") > 1 or not buffer[-1].islower())
+
+    def _break(self) -> int:
+        """Where to break a sentence that is too long: after its last clause, else between words, else anywhere."""
+        for pattern in (_CLAUSE, _SPACE):
+            ends = [match.end() for match in pattern.finditer(self._buffer, 0, self._limit)]
+            ends = [end for end in ends if MIN_OPENING_CHARS <= end < len(self._buffer)]
+            if ends:
+                return ends[-1]
+        return len(self._buffer) - 1
+
+
+def pause_after_ms(sentence: str) -> int:
+    """The silence that belongs between this sentence and the next, as its end asks for."""
+    body = sentence.rstrip()
+    if "\n" in sentence[len(body) :]:
+        return LINE_PAUSE_MS
+    last = body.rstrip(CLOSING_MARKS)[-1:]
+    if last and last in END_MARKS:
+        return SENTENCE_PAUSE_MS
+    return CLAUSE_PAUSE_MS if last and last in CLAUSE_MARKS else 0
+
+
+def split(text: str, language: str = "en", first_chars: int | None = None) -> list[str]:
+    """The sentences of a whole text, each with its trailing white space."""
+    splitter = SentenceSplitter(language, first_chars)
+    return splitter.feed(text) + splitter.finish()
+
+
+async def sentences(
+    text: str | AsyncIterable[str], language: str = "en", first_chars: int | None = None
+) -> AsyncGenerator[str, None]:
+    """The sentences of a whole text or of one that arrives in pieces; closing it closes the source of the pieces."""
+    splitter = SentenceSplitter(language, first_chars)
+    if isinstance(text, str):
+        for sentence in splitter.feed(text) + splitter.finish():
+            yield sentence
+        return
+    async with aclosing(_closable(text)) as pieces:
+        async for piece in pieces:
+            for sentence in splitter.feed(piece):
+                yield sentence
+    for sentence in splitter.finish():
+        yield sentence
+
+
+async def _closable(pieces: AsyncIterable[str]) -> AsyncGenerator[str, None]:
+    iterator = aiter(pieces)
+    try:
+        async for piece in iterator:
+            yield piece
+    finally:
+        if isinstance(iterator, AsyncGenerator):
+            await iterator.aclose()
