@@ -1,0 +1,76 @@
+"""One 80 ms frame for a batch: talker step, sampling, 15 predictor forwards, next input.
+
+This is the unit that a CUDA graph replays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from engine.qwen3 import predictor, talker
+from engine.qwen3.sampling import SamplingRows, choose, gumbel_noise, penalize
+from engine.qwen3.state import DecodeState
+from engine.qwen3.weights import PredictorWeights, TalkerWeights
+
+MIN_FRAMES = 2
+"""Frames before end of speech may be drawn, as upstream's min_new_tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameModel:
+    """All that `decode_frame` reads and never writes."""
+
+    talker: TalkerWeights
+    predictor: PredictorWeights
+    pad: Tensor  # [hidden]: the projected tts_pad embedding, added once the text has all gone in
+    allowed: Tensor  # [3072] bool: what code 0 may be, end of speech included
+    eos: int  # end of speech, 2150
+
+    @staticmethod
+    def build(talker: TalkerWeights, predictor: PredictorWeights, pad: Tensor, eos: int) -> FrameModel:
+        """The last 1,024 codes of the talker's vocabulary are control codes; only end of speech is ever drawn."""
+        vocabulary = talker.embedding.shape[0]
+        allowed = torch.arange(vocabulary, device=pad.device) < vocabulary - 1024
+        allowed[eos] = True
+        return FrameModel(talker, predictor, pad, allowed, eos)
+
+
+def decode_frame(model: FrameModel, state: DecodeState, slots: Tensor, kv_length: int, codes: Tensor) -> None:
+    """Makes the next frame of B slots, and what each of them needs for the one after.
+
+    slots [B] int64, different but for the scratch slot; kv_length: static, more than every row's position;
+    codes [B, 16] int64, written: where code 0 is `model.eos` the call has ended and the other codes mean nothing.
+    Works in place on `state`; no host sync.
+    """
+    position, frame = state.position[slots], state.frame[slots]
+    hidden, logits = talker.step(model.talker, state.x[slots], position, state.talker_kv, slots, kv_length)
+
+    vocabulary, sub_vocabulary = logits.shape[1], model.predictor.embeddings.shape[1]
+    noise = gumbel_noise(state.seed[slots], frame, vocabulary + (codes.shape[1] - 1) * sub_vocabulary)
+    seen = state.seen[slots]
+    logits = penalize(logits, seen, state.repetition_penalty[slots])
+    logits = logits.masked_fill(~model.allowed, float("-inf"))
+    early = (frame < MIN_FRAMES)[:, None] & (torch.arange(vocabulary, device=logits.device) == model.eos)
+    logits = logits.masked_fill(early, float("-inf"))
+    rows = SamplingRows(state.temperature[slots], state.top_k[slots], state.top_p[slots])
+    first = choose(logits, rows, noise[:, :vocabulary])
+    codes[:, 0] = first
+    state.seen[slots] = seen.scatter(1, first[:, None], True)
+
+    sub_rows = SamplingRows(state.sub_temperature[slots], state.sub_top_k[slots], state.sub_top_p[slots])
+
+    def pick(sub_logits: Tensor, group: int) -> Tensor:
+        start = vocabulary + (group - 1) * sub_vocabulary
+        return choose(sub_logits, sub_rows, noise[:, start : start + sub_vocabulary])
+
+    embedded = model.talker.embedding[first]
+    total = predictor.predict(model.predictor, hidden, embedded, state.predictor_kv, pick, codes)
+    last = state.text.shape[1] - 1
+    text = torch.where((frame < state.text_length[slots])[:, None], state.text[slots, frame.clamp(max=last)], model.pad)
+    state.x[slots] = (embedded + total + text).to(state.x.dtype)
+    # Clamped for the scratch slot alone, which would walk out of the cache.
+    state.position[slots] = (position + 1).clamp(max=state.talker_kv.max_positions - 1)
+    state.frame[slots] = frame + 1

@@ -1,0 +1,176 @@
+"""The weights of the two language models as plain tensors, packed for decoding: QKV one matrix, gate and up another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class Linear(Protocol):
+    """A matrix that can be applied, in whatever format its numbers are kept. quantize.py has others than `Dense`."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """[..., in] → [..., out], in x's dtype."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes read by one application to one row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """A matrix in floating point. weight [out, in], bias [out] or None."""
+
+    weight: Tensor
+    bias: Tensor | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight, self.bias)
+
+    @property
+    def nbytes(self) -> int:
+        return self.weight.nbytes + (0 if self.bias is None else self.bias.nbytes)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerWeights:
+    """One transformer layer."""
+
+    input_norm: Tensor  # [hidden]
+    qkv: Linear  # hidden → (heads + 2 * kv_heads) * head_dim: all query heads, then key heads, then value heads
+    q_norm: Tensor  # [head_dim]
+    k_norm: Tensor  # [head_dim]
+    o: Linear  # heads * head_dim → hidden
+    post_norm: Tensor  # [hidden]
+    gate_up: Linear  # hidden → 2 * intermediate: all of gate, then all of up
+    down: Linear  # intermediate → hidden
+
+
+@dataclass(frozen=True, slots=True)
+class StackWeights:
+    """A stack of layers and the norm after it: 28 layers for the talker, 5 for the predictor."""
+
+    layers: tuple[LayerWeights, ...]
+    norm: Tensor  # [hidden]
+    heads: int
+    kv_heads: int
+    head_dim: int
+    eps: float
+    cos: Tensor  # [positions, head_dim] float32, the second half of each row repeats the first
+    sin: Tensor  # [positions, head_dim] float32
+
+    @property
+    def hidden(self) -> int:
+        return self.norm.shape[0]
+
+
+@dataclass(frozen=True, slots=True)
+class TalkerWeights:
+    """The talker: position in, code 0 out."""
+
+    stack: StackWeights
+    embedding: Tensor  # [3072, hidden]: code 0 and the control codes
+    head: Linear  # hidden → 3072
+
+
+@dataclass(frozen=True, slots=True)
+class PredictorWeights:
+    """The code predictor: the talker's hidden state and code 0 in, codes 1 to 15 out."""
+
+    stack: StackWeights
+    embeddings: Tensor  # [15, 2048, talker's hidden]: table j embeds code j + 1
+    heads: tuple[Linear, ...]  # 15 of: predictor's hidden → 2048; head j gives code j + 1
+    projection: Linear | None  # talker's hidden → predictor's hidden; None where they are equal (0.6B)
+
+
+def rope_tables(positions: int, head_dim: int, theta: float, device: torch.device | str) -> tuple[Tensor, Tensor]:
+    """cos and sin, each [positions, head_dim] float32.
+
+    The talker's interleaved mrope comes to the same: its three positions are always equal.
+    """
+    # Made on the CPU and moved, so that every device has the same tables.
+    inverse = 1.0 / (theta ** (torch.arange(0, head_dim, 2, dtype=torch.int64).float() / head_dim))
+    angles = torch.arange(positions, dtype=torch.float32)[:, None] * inverse
+    angles = torch.cat((angles, angles), dim=-1)
+    return angles.cos().to(device), angles.sin().to(device)
+
+
+def _pack(*linears: Any) -> Dense:
+    biases = [linear.bias for linear in linears]
+    bias = None if biases[0] is None else torch.cat([b.detach() for b in biases]).contiguous()
+    return Dense(torch.cat([linear.weight.detach() for linear in linears]).contiguous(), bias)
+
+
+def _stack(model: Any, config: Any, positions: int) -> StackWeights:
+    layers = []
+    for layer in model.layers:
+        attention, mlp = layer.self_attn, layer.mlp
+        layers.append(
+            LayerWeights(
+                input_norm=layer.input_layernorm.weight.detach(),
+                qkv=_pack(attention.q_proj, attention.k_proj, attention.v_proj),
+                q_norm=attention.q_norm.weight.detach(),
+                k_norm=attention.k_norm.weight.detach(),
+                o=_pack(attention.o_proj),
+                post_norm=layer.post_attention_layernorm.weight.detach(),
+                gate_up=_pack(mlp.gate_proj, mlp.up_proj),
+                down=_pack(mlp.down_proj),
+            )
+        )
+    norm = model.norm.weight.detach()
+    cos, sin = rope_tables(positions, config.head_dim, config.rope_theta, norm.device)
+    return StackWeights(
+        layers=tuple(layers),
+        norm=norm,
+        heads=config.num_attention_heads,
+        kv_heads=config.num_key_value_heads,
+        head_dim=config.head_dim,
+        eps=config.rms_norm_eps,
+        cos=cos,
+        sin=sin,
+    )
+
+
+def take_talker(talker: Any, max_positions: int) -> TalkerWeights:
+    """Upstream's `Qwen3TTSTalkerForConditionalGeneration` as plain tensors; the packed ones are copies."""
+    return TalkerWeights(
+        stack=_stack(talker.model, talker.config, max_positions),
+        embedding=talker.model.codec_embedding.weight.detach(),
+        head=_pack(talker.codec_head),
+    )
+
+
+def take_predictor(predictor: Any) -> PredictorWeights:
+    """Upstream's `Qwen3TTSTalkerCodePredictorModelForConditionalGeneration` as plain tensors."""
+    projection = predictor.small_to_mtp_projection
+    return PredictorWeights(
+        stack=_stack(predictor.model, predictor.config, predictor.config.num_code_groups),
+        embeddings=torch.stack([table.weight.detach() for table in predictor.model.codec_embedding]),
+        heads=tuple(_pack(head) for head in predictor.lm_head),
+        projection=_pack(projection) if hasattr(projection, "weight") else None,
+    )
+
+
+def map_linears(stack: StackWeights, convert: Callable[[Linear], Linear]) -> StackWeights:
+    """The stack with each of its layers' four matrices replaced by what `convert` makes of it."""
+    layers = tuple(
+        replace(
+            layer,
+            qkv=convert(layer.qkv),
+            o=convert(layer.o),
+            gate_up=convert(layer.gate_up),
+            down=convert(layer.down),
+        )
+        for layer in stack.layers
+    )
+    return replace(stack, layers=layers)
+
+
+def stack_bytes(stacks: Sequence[StackWeights]) -> int:
+    """Bytes of weights that one pass over each of the stacks reads."""
+    return sum(linear.nbytes for s in stacks for y in s.layers for linear in (y.qkv, y.o, y.gate_up, y.down))
