@@ -1,0 +1,107 @@
+"""One throw-away Asterisk on loopback: configured, started and ended by pid."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from tests.asterisk.fetch import HERE, Installation
+
+BOOT_TIMEOUT_S = 60
+STOP_TIMEOUT_S = 10
+RTP_PORTS = 400
+# Modules that do not load without their file, even an empty one.
+EMPTY_CONFIGS = "acl ccss cdr cel features indications pjproject stasis udptl websocket_client"
+MAX_SOCKET_PATH = 107
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """A loopback port that nobody holds at this moment."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Asterisk:
+    """A running Asterisk. `folder` holds its configuration, its log and what it records."""
+
+    def __init__(self, installation: Installation, folder: Path) -> None:
+        self.folder = folder
+        self.sip_port = free_port(socket.SOCK_DGRAM)
+        self.http_port = free_port()
+        self._installation = installation
+        # OPENSSL_CONF: the system's own names modules that Debian sid's libssl cannot load.
+        self._environment = {**os.environ, "OPENSSL_CONF": "/dev/null"}
+        self._command = [*installation.command, "-C", str(folder / "etc/asterisk.conf")]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def sip_address(self) -> tuple[str, int]:
+        return "127.0.0.1", self.sip_port
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log/full").read_text(errors="replace")
+
+    def start(self) -> None:
+        """Returns when every module has loaded and calls are taken."""
+        self._configure()
+        with (self.folder / "log/console").open("wb") as console:
+            self._process = subprocess.Popen(
+                [*self._command, "-f"], stdin=subprocess.DEVNULL, stdout=console, stderr=console, env=self._environment
+            )
+        deadline_s = time.monotonic() + BOOT_TIMEOUT_S
+        while self._run_cli("core waitfullybooted").returncode:
+            if self._process.poll() is not None or time.monotonic() > deadline_s:
+                self.stop()
+                raise RuntimeError(f"Asterisk did not start:\n{(self.folder / 'log/console').read_text()[-2000:]}")
+            time.sleep(0.05)  # until its control socket is there, nothing can be waited on
+
+    def stop(self) -> None:
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def cli(self, command: str) -> str:
+        """The output of one command of Asterisk's console."""
+        done = self._run_cli(command)
+        if done.returncode:
+            raise RuntimeError(f"{command}: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    def _run_cli(self, command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*self._command, "-rx", command], capture_output=True, text=True, env=self._environment)
+
+    def _configure(self) -> None:
+        if len(str(self.folder / "run/asterisk.ctl")) > MAX_SOCKET_PATH:
+            raise RuntimeError(f"{self.folder} is too long a name for a Unix socket inside it")
+        for name in ("etc", "lib", "spool", "run", "log", "recordings"):
+            (self.folder / name).mkdir(parents=True)
+        for name in EMPTY_CONFIGS.split():
+            (self.folder / f"etc/{name}.conf").touch()
+        rtp_start = random.randrange(16_384, 32_000, 2)  # below the ports that the kernel gives out by itself
+        values = {
+            "@RUN@": self.folder,
+            "@ROOT@": self._installation.root,
+            "@MODULES@": self._installation.modules,
+            "@SIP_PORT@": self.sip_port,
+            "@HTTP_PORT@": self.http_port,
+            "@RTP_START@": rtp_start,
+            "@RTP_END@": rtp_start + RTP_PORTS - 1,
+        }
+        for template in sorted((HERE / "etc").glob("*.conf")):
+            text = template.read_text()
+            for name, value in values.items():
+                text = text.replace(name, str(value))
+            (self.folder / "etc" / template.name).write_text(text)

@@ -1,0 +1,59 @@
+"""One Asterisk and one server for all the tests of this folder; fresh clients for each."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import AsyncIterator, Iterator
+
+import aiohttp
+import pytest
+
+from tests.asterisk.ari import Ari
+from tests.asterisk.asterisk import Asterisk
+from tests.asterisk.fetch import Installation, Unavailable, fetch
+from tests.asterisk.talkspurt import CallsApi, Talkspurt, running
+
+GREETING = "Thank you for calling. How can I help you today?"
+
+
+@pytest.fixture(scope="session")
+def installation() -> Installation:
+    try:
+        return fetch()
+    except Unavailable as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"no Asterisk: {error}")
+        pytest.skip(f"no Asterisk: {error}")
+
+
+@pytest.fixture(scope="session")
+def asterisk(installation: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asterisk]:
+    instance = Asterisk(installation, tmp_path_factory.mktemp("asterisk"))
+    instance.start()
+    yield instance
+    instance.stop()
+
+
+@pytest.fixture(scope="session")
+def talkspurt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talkspurt]:
+    with running(tmp_path_factory.mktemp("talkspurt"), GREETING=GREETING) as server:
+        yield server
+
+
+@pytest.fixture
+async def ari(asterisk: Asterisk) -> AsyncIterator[Ari]:
+    async with Ari.connect(asterisk) as connection:
+        yield connection
+
+
+@pytest.fixture
+async def api(talkspurt: Talkspurt) -> AsyncIterator[CallsApi]:
+    async with aiohttp.ClientSession(talkspurt.url) as http:
+        yield CallsApi(http)
+
+
+@pytest.fixture
+def call_id() -> str:
+    """The id that the dialplan is to give the call."""
+    return str(uuid.uuid4())
