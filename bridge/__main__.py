@@ -16,10 +16,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="talkspurt", description="The phone voice of a language model.")
     sub = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_serve(sub)
-    from bridge import demo, dial, say
-
-    for module in (dial, say, demo):
-        module.add_parser(sub)
     args = parser.parse_args(argv)
     return int(args.func(args))
 

@@ -1,0 +1,135 @@
+"""The calls API over HTTP, on the whole application with a fake engine."""
+
+import asyncio
+from uuid import uuid4
+
+import aiohttp
+import pytest
+
+from bridge.app import App
+from bridge.audiosocket import Kind
+from bridge.config import Settings
+from tests.fakes import Asterisk, FakeEngine
+
+
+@pytest.fixture
+async def app():
+    app = App(Settings(audiosocket_port=0, http_port=0, drain_timeout=0, apology="", _env_file=None), FakeEngine())
+    await app.start()
+    yield app
+    await app.stop()
+
+
+@pytest.fixture
+async def http(app):
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{app.http_port}") as session:
+        yield session
+
+
+@pytest.fixture
+async def peer(app):
+    peer = await Asterisk.connect(app.audiosocket_port)
+    peer.send_audio()
+    await peer.receive()
+    while app.calls.find(peer.id) is None:
+        await peer.receive()
+    yield peer
+    await peer.close()
+
+
+async def ended(app, peer):
+    """Close the peer's side and wait until the server has noticed."""
+    gone = asyncio.Event()
+    app.calls.find(peer.id).end_listeners.append(lambda reason: gone.set())
+    await peer.close()
+    await asyncio.wait_for(gone.wait(), 10)
+
+
+async def test_lists_calls_in_progress_and_remembers_those_that_ended(app, http, peer):
+    listed = await (await http.get("/v1/calls")).json()
+    assert [call["id"] for call in listed["data"]] == [str(peer.id)]
+    assert listed["data"][0]["state"] == "active"
+    await ended(app, peer)
+    assert (await (await http.get("/v1/calls")).json())["data"] == []
+    call = await (await http.get(f"/v1/calls/{peer.id}")).json()
+    assert (call["state"], call["end_reason"]) == ("ended", "caller hung up")
+
+
+async def test_what_is_said_is_heard_in_order(app, http, peer):
+    for text in ("One.", "Two."):
+        response = await http.post(f"/v1/calls/{peer.id}/say", json={"text": text})
+        assert response.status == 202
+    await peer.hear(voiced=True)
+    await peer.hear(voiced=False)
+    assert [sentence.strip() for sentence, _ in app.engine.spoken] == ["One.", "Two."]
+
+
+async def test_interrupt_says_what_was_heard_and_is_idempotent(http, peer):
+    url = f"/v1/calls/{peer.id}"
+    assert await (await http.post(f"{url}/interrupt")).json() == {"interrupted": False}
+    await http.post(f"{url}/say", json={"text": "A line to be cut."})
+    for _ in range(15):
+        await peer.hear(voiced=True)
+    answer = await (await http.post(f"{url}/interrupt")).json()
+    assert answer["interrupted"] is True
+    assert answer["text"] == "A "
+    assert 300 <= answer["audio_end_ms"] <= 900
+    assert await (await http.post(f"{url}/interrupt")).json() == {"interrupted": False}
+    for _ in range(3):  # what was on its way when the answer came
+        await peer.receive()
+    for _ in range(25):
+        assert not any((await peer.receive()).payload)
+
+
+async def test_hangup_gives_the_call_back(http, peer):
+    assert (await http.post(f"/v1/calls/{peer.id}/hangup")).status == 202
+    while (await peer.receive()).kind != Kind.HANGUP:
+        pass
+    say = await http.post(f"/v1/calls/{peer.id}/say", json={"text": "Too late."})
+    assert say.status == 409
+    assert (await say.json())["error"]["code"] == "call_ending"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", ""), ("POST", "/say"), ("POST", "/interrupt"), ("POST", "/hangup")],
+)
+@pytest.mark.parametrize("call_id", [str(uuid4()), "no-uuid"])
+async def test_an_unknown_call_is_a_404_in_openais_shape(http, method, path, call_id):
+    response = await http.request(method, f"/v1/calls/{call_id}{path}", json={"text": "x"})
+    assert response.status == 404
+    error = (await response.json())["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert error["code"] == "call_not_found"
+    assert call_id in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        (b"", None),
+        (b"text", None),
+        (b"[]", None),
+        (b"{}", "text"),
+        (b'{"text": ""}', "text"),
+        (b'{"text": 7}', "text"),
+        (b'{"text": "x", "voice": 7}', "voice"),
+        (b'{"text": "x", "voice": "nobody"}', "voice"),
+        (b'{"text": "x", "speed": 2}', "speed"),
+    ],
+)
+async def test_a_wrong_body_is_a_400_that_names_the_field(http, peer, body, param):
+    response = await http.post(f"/v1/calls/{peer.id}/say", data=body)
+    assert response.status == 400
+    error = (await response.json())["error"]
+    assert error["type"] == "invalid_request_error"
+    assert error["param"] == param
+
+
+async def test_health_tells_of_calls_and_engine(http, peer):
+    response = await http.get("/health")
+    assert response.status == 200
+    health = await response.json()
+    assert health["status"] == "ok"
+    assert health["calls"] == 1
+    assert health["engine"] == "fake"

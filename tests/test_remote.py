@@ -1,0 +1,107 @@
+"""The remote engine against a local speech server."""
+
+import asyncio
+
+import numpy as np
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from engine.remote import RemoteEngine
+from engine.speech import EngineBusy, SpeechError, Style, UnknownVoice
+
+PCM = np.arange(-12_000, 12_000, dtype=np.int16)
+
+
+class SpeechServer:
+    """Answers as OpenAI's endpoint does; `status` and `gate` are the test's."""
+
+    def __init__(self):
+        self.status, self.text = 200, ""
+        self.bodies, self.gate, self.gone = [], asyncio.Event(), asyncio.Event()
+        self.gate.set()
+
+    async def speech(self, request):
+        self.bodies.append((await request.json(), request.headers.get("Authorization")))
+        if self.status != 200:
+            return web.Response(status=self.status, text=self.text)
+        response = web.StreamResponse()
+        await response.prepare(request)
+        data = PCM.astype("<i2").tobytes()
+        try:
+            for start in range(0, len(data), 4801):  # odd: a sample is split over two pieces
+                await response.write(data[start : start + 4801])
+                await self.gate.wait()
+        except (ConnectionError, asyncio.CancelledError):
+            self.gone.set()
+            raise
+        return response
+
+    async def voices(self, request):
+        return web.json_response({"voices": [{"id": "Amber", "name": "Amber"}, {"id": "blue"}]})
+
+
+@pytest.fixture
+async def server():
+    speech = SpeechServer()
+    app = web.Application()
+    app.add_routes([web.post("/v1/audio/speech", speech.speech), web.get("/v1/audio/voices", speech.voices)])
+    async with TestServer(app) as test_server:
+        speech.url = str(test_server.make_url("/v1"))
+        yield speech
+
+
+@pytest.fixture
+async def engine(server):
+    engine = RemoteEngine(server.url, "tts-1", "secret")
+    await engine.start()
+    yield engine
+    await engine.close()
+
+
+async def hear(engine, style):
+    return np.concatenate([pcm async for pcm in engine.stream("Hello.", style)])
+
+
+async def test_every_sample_arrives(engine, server):
+    assert np.array_equal(await hear(engine, Style(voice="amber", speed=1.5)), PCM)
+    body, authorization = server.bodies[0]
+    assert body == {
+        "model": "tts-1", "input": "Hello.", "voice": "Amber", "response_format": "pcm", "speed": 1.5,
+    }  # fmt: skip
+    assert authorization == "Bearer secret"
+
+
+async def test_lists_the_servers_voices(engine):
+    assert [voice.id for voice in engine.voices()] == ["Amber", "blue"]
+    assert engine.resolve_voice("") == "Amber"
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "error"),
+    [
+        (503, "", EngineBusy),
+        (429, "", EngineBusy),
+        (400, "unknown voice 'x'", UnknownVoice),
+        (500, "out of memory", SpeechError),
+    ],
+)
+async def test_a_refusal_says_what_it_was(engine, server, status, text, error):
+    server.status, server.text = status, text
+    with pytest.raises(error):
+        await hear(engine, Style())
+    assert engine.status()["queue_depth"] == 0
+
+
+async def test_closing_the_stream_ends_the_servers_work(engine, server):
+    server.gate.clear()
+    stream = engine.stream("Hello.", Style())
+    await anext(stream)
+    await stream.aclose()
+    await asyncio.wait_for(server.gone.wait(), 10)
+
+
+async def test_a_server_that_is_not_there_is_one_clear_line():
+    engine = RemoteEngine("http://127.0.0.1:9/v1", "tts-1")
+    with pytest.raises(SpeechError, match=r"REMOTE_URL='http://127.0.0.1:9/v1' does not answer"):
+        await engine.start()
