@@ -162,3 +162,17 @@ def alaw_encode(pcm: Pcm) -> bytes:
 def alaw_decode(data: bytes) -> Pcm:
     """PCM of G.711 A-law."""
     return np.frombuffer(audioop.alaw2lin(data, 2), np.int16)
+
+
+# Where the limiter begins, as a part of full scale.
+LIMIT_KNEE = 0.75
+
+
+def soft_limit(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Bend what is louder than the knee so that it stays within ±1; leave the rest as it is."""
+    loud = np.abs(samples)
+    if not np.any(loud > LIMIT_KNEE):
+        return samples
+    room = np.float32(1 - LIMIT_KNEE)
+    bent = np.copysign(LIMIT_KNEE + room * np.tanh((loud - LIMIT_KNEE) / room), samples)
+    return np.where(loud > LIMIT_KNEE, bent, samples).astype(np.float32)
