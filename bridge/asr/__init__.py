@@ -1,0 +1,1 @@
+"""Speech recognition: one small adapter a protocol, one client that keeps it connected."""

@@ -1,0 +1,112 @@
+"""Deepgram's live transcription: `/v1/listen` (Nova) and `/v2/listen` (Flux, which ends turns itself)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from bridge.asr.protocol import Message, Options, Protocol, ServiceError, decode
+from bridge.events import BadEvent, Heard, Partial, SpeechStarted, SpeechStopped, Transcript
+
+
+class Deepgram(Protocol):
+    """Binary audio out; Results, SpeechStarted and UtteranceEnd, or TurnInfo, in."""
+
+    path = "/v1/listen"
+    speech_events = True
+    default_rate_hz = 16_000
+
+    def __init__(self, options: Options, offset_ms: int = 0) -> None:
+        super().__init__(options, offset_ms)
+        self._finished: list[str] = []
+        """Pieces of the utterance that will not change any more."""
+
+    def query(self) -> dict[str, str]:
+        query = {
+            "encoding": "linear16",
+            "sample_rate": str(self.sample_rate_hz),
+            "channels": "1",
+            "interim_results": "true",
+            "vad_events": "true",
+            "endpointing": "300",
+            "utterance_end_ms": "1000",
+            "punctuate": "true",
+        }
+        if self.options.model.startswith("flux"):
+            query = {"encoding": "linear16", "sample_rate": str(self.sample_rate_hz)}
+        if self.options.model:
+            query["model"] = self.options.model
+        if self.options.language and not self.options.model.startswith("flux"):
+            query["language"] = self.options.language
+        return query
+
+    def url(self, base: str) -> str:
+        url = super().url(base)
+        return url.replace("/v1/listen", "/v2/listen") if self.options.model.startswith("flux") else url
+
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Token {self.options.api_key}"} if self.options.api_key else {}
+
+    def audio(self, pcm: bytes) -> list[Message]:
+        return [pcm]
+
+    def flush(self) -> list[Message]:
+        return [json.dumps({"type": "Finalize"})]
+
+    def closing(self) -> list[Message]:
+        return [json.dumps({"type": "CloseStream"})]
+
+    def read(self, message: Message) -> tuple[list[Heard], list[Message]]:
+        event = decode(message)
+        match event.get("type"):
+            case "SpeechStarted":
+                return [SpeechStarted(self._ms(event.get("timestamp")))], []
+            case "Results":
+                return self._results(event), []
+            case "UtteranceEnd":
+                return self._end(self._ms(event.get("last_word_end"))), []
+            case "TurnInfo":
+                return self._turn(event), []
+            case "Error" | "error":
+                raise ServiceError(str(event.get("description") or event.get("message") or event))
+            case str():
+                return [], []
+        raise BadEvent("type: text expected")
+
+    def _results(self, event: dict[str, Any]) -> list[Heard]:
+        try:
+            text = str(event["channel"]["alternatives"][0]["transcript"]).strip()
+        except (KeyError, IndexError, TypeError):
+            raise BadEvent("channel.alternatives.0.transcript is missing") from None
+        if not event.get("is_final"):
+            return [Partial(" ".join([*self._finished, text]))] if text else []
+        if text:
+            self._finished.append(text)
+        if event.get("speech_final"):
+            start_ms, duration_ms = self._ms(event.get("start")), _ms(event.get("duration"))
+            return self._end(None if start_ms is None or duration_ms is None else start_ms + duration_ms)
+        return [Partial(" ".join(self._finished))] if text else []
+
+    def _end(self, audio_end_ms: int | None) -> list[Heard]:
+        text = " ".join(self._finished)
+        self._finished.clear()
+        return [SpeechStopped(audio_end_ms), Transcript(text)]
+
+    def _turn(self, event: dict[str, Any]) -> list[Heard]:
+        text = str(event.get("transcript", "")).strip()
+        match event.get("event"):
+            case "StartOfTurn":
+                started: Heard = SpeechStarted(self._ms(event.get("audio_window_start")))
+                return [started, Partial(text)] if text else [started]
+            case "EndOfTurn":
+                return [SpeechStopped(self._ms(event.get("audio_window_end"))), Transcript(text)]
+            case _:
+                return [Partial(text)] if text else []
+
+    def _ms(self, at_s: Any) -> int | None:
+        at_ms = _ms(at_s)
+        return None if at_ms is None else at_ms + self.offset_ms
+
+
+def _ms(seconds: Any) -> int | None:
+    return round(seconds * 1000) if isinstance(seconds, int | float) and seconds >= 0 else None

@@ -1,0 +1,69 @@
+"""vLLM's `/v1/realtime`: transcription deltas alone; an utterance is opened and closed by the client."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+from bridge.asr.protocol import Message, Options, Protocol, ServiceError, decode
+from bridge.events import BadEvent, Heard, Partial, Transcript
+
+_COMMIT = json.dumps({"type": "input_audio_buffer.commit"})
+_COMMIT_FINAL = json.dumps({"type": "input_audio_buffer.commit", "final": True})
+
+
+class VllmRealtime(Protocol):
+    """One generation an utterance: `commit` starts it, `commit final` ends it, `transcription.done` closes it.
+
+    When it closes, the server throws away whatever audio it has queued, so what comes between our `commit final` and
+    its `done` is held back and follows the next `commit`.
+    """
+
+    path = "/v1/realtime"
+    speech_events = False
+    default_rate_hz = 16_000
+    chunk_ms = 40
+
+    def __init__(self, options: Options, offset_ms: int = 0) -> None:
+        super().__init__(options, offset_ms)
+        self._text = ""
+        self._held: list[bytes] | None = None
+        """Audio of the next utterance while this one is being finished."""
+
+    def opening(self) -> list[Message]:
+        return [json.dumps({"type": "session.update", "model": self.options.model}), _COMMIT]
+
+    def audio(self, pcm: bytes) -> list[Message]:
+        if self._held is not None:
+            self._held.append(pcm)
+            return []
+        return [json.dumps({"type": "input_audio_buffer.append", "audio": base64.b64encode(pcm).decode()})]
+
+    def flush(self) -> list[Message]:
+        if self._held is not None:
+            return []
+        self._held = []
+        return [_COMMIT_FINAL]
+
+    def closing(self) -> list[Message]:
+        return [_COMMIT_FINAL]
+
+    def read(self, message: Message) -> tuple[list[Heard], list[Message]]:
+        event = decode(message)
+        match event.get("type"):
+            case "transcription.delta":
+                self._text += str(event.get("delta", ""))
+                return [Partial(self._text.strip())], []
+            case "transcription.done":
+                text = str(event.get("text") or self._text).strip()
+                self._text = ""
+                held, self._held = self._held or [], None
+                replies: list[Message] = [_COMMIT]
+                for pcm in held:
+                    replies += self.audio(pcm)
+                return [Transcript(text)], replies
+            case "error":
+                raise ServiceError(str(event.get("error")))
+            case str():
+                return [], []
+        raise BadEvent("type: text expected")

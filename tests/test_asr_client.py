@@ -1,0 +1,162 @@
+"""The recogniser's client against a WebSocket server on loopback: order, loss, back-off, endings."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from bridge.asr import client as client_module
+from bridge.asr.client import QUEUE_MS, AsrClient
+from bridge.asr.protocol import Options
+from bridge.asr.qwen3 import Qwen3Asr
+from bridge.events import Heard, Partial, SpeechStarted, SpeechStopped, Transcript
+
+RATE_HZ = 16_000
+CHUNK = RATE_HZ // 50 * 2
+
+
+class Service:
+    """A recogniser that tells the test what it gets."""
+
+    def __init__(self) -> None:
+        self.sockets: asyncio.Queue[web.WebSocketResponse] = asyncio.Queue()
+        self.messages: asyncio.Queue[str | bytes] = asyncio.Queue()
+        self.closed: asyncio.Queue[int | None] = asyncio.Queue()
+        self.url = ""
+
+    async def handle(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        self.sockets.put_nowait(socket)
+        async for message in socket:
+            self.messages.put_nowait(message.data)
+        self.closed.put_nowait(socket.close_code)
+        return socket
+
+
+@asynccontextmanager
+async def serving(service: Service, port: int = 0) -> AsyncIterator[int]:
+    app = web.Application()
+    app.router.add_get("/ws/transcribe", service.handle)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port, reuse_address=True).start()
+    port = runner.addresses[0][1]
+    service.url = f"ws://127.0.0.1:{port}"
+    try:
+        yield port
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def listening(url: str, on_heard: Callable[[Heard], None] = lambda heard: None) -> AsyncIterator[AsrClient]:
+    async with aiohttp.ClientSession() as http:
+        client = AsrClient(Qwen3Asr, url, Options(language="en"), http, on_heard)
+        task = asyncio.create_task(client.run())
+        try:
+            yield client
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture(autouse=True)
+def quick_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "BACKOFF_S", (0.01,))
+
+
+async def test_audio_goes_out_in_order_and_events_come_in() -> None:
+    service = Service()
+    heard: asyncio.Queue[Heard] = asyncio.Queue()
+    async with serving(service), listening(service.url, heard.put_nowait) as client:
+        assert await service.messages.get() == '{"action": "config", "language": "en"}'
+        for value in range(5):
+            client.push(bytes([value]) * CHUNK, RATE_HZ)
+            assert await service.messages.get() == bytes([value]) * CHUNK
+        assert client.down_since_s is None
+        socket = await service.sockets.get()
+        await socket.send_str("not json")
+        await socket.send_json({"text": "two", "is_partial": True})
+        await socket.send_json({"text": "two", "is_partial": True})
+        await socket.send_json({"text": "Two.", "is_final": True})
+        assert await heard.get() == Partial("two")
+        assert await heard.get() == Transcript("Two.")
+        client.flush()
+        assert await service.messages.get() == '{"action": "flush"}'
+
+
+async def test_audio_at_the_callers_rate_is_resampled() -> None:
+    service = Service()
+    async with serving(service), listening(service.url) as client:
+        await service.messages.get()
+        for _ in range(10):
+            client.push(bytes(320), 8000)
+        received = [await service.messages.get() for _ in range(9)]  # the last few samples are held back
+        assert all(len(chunk) == CHUNK for chunk in received)
+
+
+async def test_it_connects_again_and_events_keep_their_place_in_the_call() -> None:
+    service = Service()
+    async with serving(service), listening(service.url) as client:
+        await service.messages.get()
+        for _ in range(4):
+            client.push(bytes(CHUNK), RATE_HZ)
+            await service.messages.get()
+        await (await service.sockets.get()).close()
+        await service.closed.get()
+        assert await service.messages.get() == '{"action": "config", "language": "en"}'
+        assert client._protocol is not None
+        assert client._protocol.offset_ms == 80
+
+
+async def test_speech_under_way_ends_with_its_connection() -> None:
+    service = Service()
+    heard: asyncio.Queue[Heard] = asyncio.Queue()
+    async with serving(service), listening(service.url, heard.put_nowait) as client:
+        socket = await service.sockets.get()
+        client._hear(SpeechStarted(0))
+        assert await heard.get() == SpeechStarted(0)
+        await socket.close()
+        assert await heard.get() == SpeechStopped()
+
+
+async def test_the_oldest_audio_is_dropped_while_the_service_is_away() -> None:
+    service = Service()
+    async with serving(service) as port:
+        pass  # learn a port where nobody listens
+    async with listening(service.url) as client:
+        for value in range(QUEUE_MS // 20 + 10):
+            client.push(bytes([value % 250]) * CHUNK, RATE_HZ)
+        assert client.dropped_ms == 200
+        assert client.down_since_s is not None
+        async with serving(service, port):
+            await service.messages.get()
+            assert await service.messages.get() == bytes([10]) * CHUNK
+            assert client._protocol is not None
+            assert client._protocol.offset_ms == 200
+            assert client.down_since_s is None
+
+
+async def test_rubbish_for_ever_ends_the_connection() -> None:
+    service = Service()
+    async with serving(service), listening(service.url):
+        socket = await service.sockets.get()
+        for _ in range(client_module.BAD_MESSAGES):
+            await socket.send_str("rubbish")
+        await service.closed.get()
+        await service.sockets.get()
+
+
+async def test_cancelling_closes_the_connection() -> None:
+    service = Service()
+    async with serving(service):
+        async with listening(service.url):
+            await service.messages.get()
+        assert await service.messages.get() == '{"action": "flush"}'
+        assert await service.closed.get() == aiohttp.WSCloseCode.OK
