@@ -210,15 +210,20 @@ def codec_config() -> dict[str, Any]:
     }
 
 
-def _spread(model: torch.nn.Module, scale: float) -> None:
-    """Random values everywhere, norms and biases too: a weight that is forgotten or swapped shows in the output."""
+def _spread(model: torch.nn.Module, gain: float = 1.0) -> None:
+    """Random values everywhere, norms and biases too: a weight that is forgotten or swapped shows in the output.
+
+    Scaled by fan-in, so that signals keep their size through the layers as they do in a trained model.
+    """
     for name, parameter in model.named_parameters():
         if name.endswith(("cluster_usage", "alpha", "beta")) or (parameter.ndim == 1 and "norm" in name):
             parameter.data.uniform_(0.5, 1.5)
         elif parameter.ndim == 1:
             parameter.data.normal_(std=0.1)
+        elif "embedding" in name:
+            parameter.data.normal_()
         else:
-            parameter.data.normal_(std=scale)
+            parameter.data.normal_(std=gain * parameter[0].numel() ** -0.5)
 
 
 def build_checkpoint(folder: Path, kind: Kind, wide_talker: bool = False, seed: int = 0) -> Path:
@@ -231,7 +236,7 @@ def build_checkpoint(folder: Path, kind: Kind, wide_talker: bool = False, seed: 
     config = _model_config(kind, special, assistant, wide_talker)
     torch.manual_seed(seed)
     model = Qwen3TTSForConditionalGeneration(Qwen3TTSConfig(**copy.deepcopy(config))).eval()
-    _spread(model, 0.15)
+    _spread(model)
     _save(model, config, folder)
     generation = {"do_sample": True, "temperature": 0.9, "top_k": 50, "top_p": 1.0, "repetition_penalty": 1.05}
     generation |= {"subtalker_dosample": True, "subtalker_top_k": 50, "subtalker_top_p": 1.0}
@@ -241,7 +246,12 @@ def build_checkpoint(folder: Path, kind: Kind, wide_talker: bool = False, seed: 
     codec_folder = folder / "speech_tokenizer"
     codec_folder.mkdir(exist_ok=True)
     codec = Qwen3TTSTokenizerV2Model(Qwen3TTSTokenizerV2Config(**copy.deepcopy(codec_config()))).eval()
-    _spread(codec.decoder, 0.15)
+    # Below 1, for the residual branches add up; then to a speaking level, for a clipped output would hide errors.
+    _spread(codec.decoder, gain=0.7)
+    with torch.inference_mode():
+        level = codec.decoder(torch.randint(0, 2048, (1, 16, 20))).std()
+        codec.decoder.decoder[-1].conv.weight *= 0.2 / level
+        codec.decoder.decoder[-1].conv.bias *= 0
     _save(codec, codec_config(), codec_folder)
     EncodecFeatureExtractor(feature_size=1, sampling_rate=24000, padding_value=0.0).save_pretrained(codec_folder)
     return folder
