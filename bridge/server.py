@@ -44,6 +44,7 @@ class Connection(asyncio.Protocol):
         self._call: Call | None = None
         self._ignored: set[int] = set()
         self._closing = False
+        self._end_reason = "caller hung up"
         self._stalled_since_s: float | None = None
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -71,7 +72,9 @@ class Connection(asyncio.Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
         if self._call is not None:
-            self._call.end("hung up" if self._closing else "caller hung up" if error is None else f"lost: {error}")
+            if error is not None and not isinstance(error, ConnectionError):  # a reset is a hang-up in a hurry
+                self._end_reason = f"lost: {error}"
+            self._call.end(self._end_reason)
             self._server.calls.remove(self._call)
 
     def pause_writing(self) -> None:
@@ -89,6 +92,7 @@ class Connection(asyncio.Protocol):
         if self._closing:
             return
         self._closing = True
+        self._end_reason = "hung up"
         self._server.clock.leave(self._tick)
         self._transport.write(encode(Kind.HANGUP))
         self._deadline = asyncio.get_running_loop().call_later(CLOSE_DEADLINE_S, self._transport.close)
@@ -100,6 +104,7 @@ class Connection(asyncio.Protocol):
             # Nothing is queued for a peer that does not read: it would be late, and the position would lie.
             if now_s - self._stalled_since_s > STALL_DEADLINE_S:
                 log.warning("peer stopped reading", call=self._name())
+                self._end_reason = "lost: stopped reading"
                 self._transport.abort()
         elif self._call is not None:
             self._call.tick(now_s)

@@ -124,12 +124,3 @@ async def test_a_wrong_body_is_a_400_that_names_the_field(http, peer, body, para
     error = (await response.json())["error"]
     assert error["type"] == "invalid_request_error"
     assert error["param"] == param
-
-
-async def test_health_tells_of_calls_and_engine(http, peer):
-    response = await http.get("/health")
-    assert response.status == 200
-    health = await response.json()
-    assert health["status"] == "ok"
-    assert health["calls"] == 1
-    assert health["engine"] == "fake"

@@ -1,0 +1,91 @@
+"""`talkspurt serve` as a process: from its first line to its last call, on the embedded voice."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import sys
+
+import pytest
+
+from bridge.audiosocket import Kind
+from tests.fakes import Asterisk
+
+START_TIMEOUT_S = 60
+
+
+class Server:
+    """A running `talkspurt serve` on free ports."""
+
+    def __init__(self, process, port, lines):
+        self.process, self.port, self.lines = process, port, lines
+
+    @classmethod
+    async def start(cls, **settings):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "bridge", "serve"),
+            env=os.environ | {"AUDIOSOCKET_PORT": "0", "HTTP_PORT": "0", **settings},
+            stderr=asyncio.subprocess.PIPE,
+        )
+        lines = []
+        async with asyncio.timeout(START_TIMEOUT_S):
+            while line := (await process.stderr.readline()).decode():
+                lines.append(line)
+                if ready := re.search(r"ready.*audiosocket=\S+:(\d+)", line):
+                    return cls(process, int(ready.group(1)), lines)
+        await process.wait()
+        return cls(process, 0, lines)
+
+    async def stop(self):
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(self.process.communicate(), 30)
+
+
+@pytest.fixture
+async def server():
+    server = await Server.start(GREETING="Hello, and welcome.", DRAIN_TIMEOUT="10")
+    yield server
+    await server.stop()
+
+
+async def test_sigterm_lets_the_call_in_progress_hear_the_end_and_exits_0(server):
+    peer = await Asterisk.connect(server.port)
+    peer.send_audio()
+    await peer.hear(voiced=True)
+    server.process.send_signal(signal.SIGTERM)
+    voiced = 0
+    while (message := await peer.receive()).kind != Kind.HANGUP:
+        voiced += any(message.payload)
+    assert voiced > 30, "the greeting goes on to its end"
+    with pytest.raises(ConnectionRefusedError):
+        await Asterisk.connect(server.port)
+    await peer.close()
+    assert await asyncio.wait_for(server.process.wait(), 20) == 0
+
+
+async def test_sigterm_without_calls_exits_0_and_leaves_no_process(server):
+    await server.stop()
+    assert server.process.returncode == 0
+
+
+async def test_a_port_in_use_is_one_line_and_exit_1():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        server = await Server.start(AUDIOSOCKET_PORT=str(taken.getsockname()[1]))
+        assert server.process.returncode == 1
+        assert "cannot start" in server.lines[-1]
+        assert "in use" in server.lines[-1]
+
+
+async def test_a_voice_that_is_not_there_stops_the_start():
+    server = await Server.start(VOICE="nobody")
+    assert server.process.returncode == 1
+    assert "unknown voice 'nobody'" in server.lines[-1]
+
+
+async def test_json_logs_are_json():
+    server = await Server.start(LOG_FORMAT="json", VOICE="nobody")
+    logged = [json.loads(line) for line in server.lines if line.startswith("{")]
+    assert "stopped" in [line["event"] for line in logged]
