@@ -1,0 +1,124 @@
+"""An engine that stands in for another when that one cannot speak: a caller must never be left in silence."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+from engine.speech import (
+    CannotClone,
+    Engine,
+    Pcm,
+    Priority,
+    SpeechError,
+    Style,
+    UnknownVoice,
+    UnspeakableText,
+    Voice,
+    VoiceReference,
+)
+
+log = logging.getLogger(__name__)
+
+
+class FallbackEngine(Engine):
+    """Speaks with `main`; with `spare` while `main` did not start, and in a call for each sentence that `main` fails.
+
+    An HTTP request is answered by the engine it was meant for, or by its error: there nobody listens to silence.
+    Both must speak at the same rate.
+    """
+
+    def __init__(self, main: Engine, spare: Engine) -> None:
+        assert main.sample_rate_hz == spare.sample_rate_hz, "a call's audio cannot change its rate"
+        self._main = main
+        self._spare = spare
+        self._broken = ""
+        """Why `main` did not start."""
+        self._stood_in = 0
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return self._active.name
+
+    @property
+    def sample_rate_hz(self) -> int:  # type: ignore[override]
+        return self._main.sample_rate_hz
+
+    @property
+    def first_sentence_chars(self) -> int | None:  # type: ignore[override]
+        return self._active.first_sentence_chars
+
+    @property
+    def can_clone(self) -> bool:  # type: ignore[override]
+        return self._active.can_clone
+
+    @property
+    def _active(self) -> Engine:
+        return self._spare if self._broken else self._main
+
+    async def start(self) -> None:
+        """Raises SpeechError when not even `spare` starts."""
+        await self._spare.start()
+        try:
+            await self._main.start()
+        except SpeechError as error:
+            self._broken = f"{self._main.name} did not start, {self._spare.name} speaks instead: {error}"
+            log.warning("%s", self._broken)
+
+    async def close(self) -> None:
+        if not self._broken:
+            await self._main.close()
+        await self._spare.close()
+
+    async def stream(self, sentence: str, style: Style) -> AsyncGenerator[Pcm, None]:
+        if not self._broken:
+            heard = False
+            try:
+                async with aclosing(self._main.stream(sentence, style)) as chunks:
+                    async for pcm in chunks:
+                        heard = True
+                        yield pcm
+                return
+            except (UnknownVoice, UnspeakableText, CannotClone):
+                raise
+            except SpeechError as error:
+                if heard or style.priority is not Priority.CALL:
+                    raise
+                self._stood_in += 1
+                log.warning("%s failed, %s speaks instead: %s", self._main.name, self._spare.name, error)
+        async with aclosing(self._spare.stream(sentence, self._for_spare(style))) as chunks:
+            async for pcm in chunks:
+                yield pcm
+
+    def voices(self) -> Sequence[Voice]:
+        return self._active.voices()
+
+    def resolve_voice(self, name: str) -> str:
+        return self._active.resolve_voice(name)
+
+    def deterministic(self, style: Style) -> bool:
+        return self._active.deterministic(style)
+
+    def status(self) -> Mapping[str, Any]:
+        status = dict(self._active.status())
+        if self._broken:
+            status["warnings"] = [self._broken, *status["warnings"]]
+        return status | {"spare_engine": self._spare.name, "sentences_by_spare": self._stood_in}
+
+    async def prepare_clone(self, reference: VoiceReference) -> None:
+        await self._active.prepare_clone(reference)
+
+    def clear_voices(self) -> int:
+        return self._active.clear_voices()
+
+    def _for_spare(self, style: Style) -> Style:
+        if self._broken:
+            return style
+        try:
+            voice = self._spare.resolve_voice(style.voice)
+        except UnknownVoice:
+            voice = ""
+        return replace(style, voice=voice, reference=None)
