@@ -5,8 +5,11 @@ The recogniser (Whisper tiny.en by faster-whisper) carries its model in a packag
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import wave
+from collections.abc import Callable, Sequence
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jiwer
@@ -18,7 +21,7 @@ from engine.audio import resample
 from engine.speech import Pcm
 
 if TYPE_CHECKING:
-    from faster_whisper import WhisperModel  # type: ignore[import-untyped]
+    from faster_whisper import WhisperModel
 
 MODEL_RATE_HZ = 16_000
 
@@ -30,23 +33,37 @@ def recognise(pcm: Pcm, rate_hz: int) -> str:
     return " ".join(segment.text.strip() for segment in segments)
 
 
+def read_wav(path: Path) -> tuple[Pcm, int]:
+    """A mono 16-bit WAV's samples and their rate."""
+    with wave.open(str(path)) as file:
+        return np.frombuffer(file.readframes(file.getnframes()), "<i2"), file.getframerate()
+
+
 def word_error_rate(said: Sequence[str], heard: Sequence[str]) -> float:
     """Words wrong, missing or added over all texts, as a share of the words said.
 
-    Both sides are brought to one way of writing first (Whisper's own normaliser): case, punctuation, contractions,
-    numbers. So "3:45" and "three forty-five" are the same.
+    Both sides are brought to one way of writing first, so that "3:45 p.m." and "three forty-five PM" are the same.
     """
     return float(jiwer.wer([normalise(text) for text in said], [normalise(text) for text in heard]))
 
 
 def normalise(text: str) -> str:
-    """The text as `word_error_rate` compares it."""
-    return str(_normaliser()(text))
+    """The text as `word_error_rate` compares it.
+
+    Whisper's own normaliser (case, punctuation, contractions, numbers), and what it leaves of the ways to write a
+    number: a run of digits is one word however it was grouped, and "the 3rd" and "the 3" are the same.
+    """
+    text = _normaliser()(text)
+    text = re.sub(r"\bone\b", "1", text)  # the normaliser's word for a lone 1
+    text = re.sub(r"(?<=\d)(st|nd|rd|th)\b", "", text)
+    text = re.sub(r"(?<=\d)[ .]+(?=\d)", "", text)
+    return re.sub(r"\b([ap]) m\b", r"\1m", text)
 
 
 @cache
-def _normaliser() -> EnglishTextNormalizer:
-    return EnglishTextNormalizer()
+def _normaliser() -> Callable[[str], str]:
+    normaliser: Callable[[str], str] = EnglishTextNormalizer()
+    return normaliser
 
 
 @cache

@@ -35,19 +35,22 @@ class Ari:
                 with suppress(asyncio.CancelledError):
                     await reader
 
-    async def originate(self, endpoint: str, extension: str, context: str, formats: str, **variables: str) -> None:
-        """Calls `endpoint`; on its answer `extension` goes on in `context`.
+    async def originate(self, endpoint: str, extension: str, context: str, formats: str, **variables: str) -> str:
+        """Calls `endpoint`; on its answer `extension` goes on in `context`. Returns the channel's id.
 
         `formats` is the codec of a Local channel's two halves; Asterisk's own choice for them is 192 kHz.
         """
         where = {"endpoint": endpoint, "extension": extension, "context": context, "priority": "1", "formats": formats}
         async with self._http.post("/ari/channels", params=where, json={"variables": variables}) as response:
             response.raise_for_status()
+            channel: str = (await response.json())["id"]
+            return channel
 
     async def hang_up(self, channel: str) -> None:
-        """Ends the channel with this id."""
+        """Ends the channel and waits until nothing of it is left, its recordings closed."""
         async with self._http.delete(f"/ari/channels/{channel}") as response:
             response.raise_for_status()
+        await self.until(lambda e: e["type"] == "ChannelDestroyed" and e["channel"]["id"] == channel, timeout_s=10)
 
     async def until(self, matches: Callable[[Event], bool], timeout_s: float) -> Event:
         """The first event, past or to come, that matches. Raises TimeoutError."""

@@ -80,7 +80,6 @@ class Heard:
     """What a phone with a fixed jitter buffer plays."""
 
     pcm: Pcm
-    """Sample 0 is the moment of the answer."""
     late_packets: int
     """Came after their turn: not played."""
     overflowed_packets: int
@@ -241,17 +240,19 @@ class SipCall:
         await self.until(lambda: self.ended_s is not None, timeout_s)
 
     def heard(self, packets: Sequence[RtpPacket] | None = None, buffer_s: float = 0.06, depth_s: float = 0.5) -> Heard:
-        """What the earpiece plays of `packets` (all of them, if not told).
+        """What the earpiece plays of `packets` (all of them, if not told), from the first one's turn on.
 
         Packets are laid on the time line by RTP timestamp, the first played `buffer_s` after it came, and anew at each
         marker. One that comes after its turn is lost, and so is one that comes more than `depth_s` before it.
         """
         played: dict[int, Pcm] = {}
         late = overflowed = 0
+        start_s = 0.0
         base: tuple[float, int] | None = None
         for packet in self.packets if packets is None else packets:
             if base is None or packet.marker:
                 base = packet.arrival_s + buffer_s, packet.timestamp
+                start_s = start_s or base[0]
             elapsed = (packet.timestamp - base[1] + 2**31) % 2**32 - 2**31
             turn_s = base[0] + elapsed / self.codec.rate_hz
             if turn_s < packet.arrival_s:
@@ -259,7 +260,7 @@ class SipCall:
             elif turn_s - packet.arrival_s > depth_s:
                 overflowed += 1
             else:
-                played[round((turn_s - self.answered_s) * self.codec.rate_hz)] = packet.pcm
+                played[round((turn_s - start_s) * self.codec.rate_hz)] = packet.pcm
         line = np.zeros(max((at + len(pcm) for at, pcm in played.items()), default=0), np.int16)
         for at, pcm in played.items():
             line[max(at, 0) : max(at + len(pcm), 0)] = pcm[max(-at, 0) :]

@@ -29,8 +29,7 @@ class Talkspurt:
         self.process = process
         self.log: list[LogLine] = []
         self._changed = threading.Condition()
-        self._reader = threading.Thread(target=self._read_log, daemon=True)
-        self._reader.start()
+        threading.Thread(target=self._read_log, daemon=True).start()
         ready = self._wait_for("ready", {}, START_TIMEOUT_S)
         self.audiosocket_port = int(ready["audiosocket"].rpartition(":")[2])
         self.url: str = ready["http"]
@@ -48,18 +47,6 @@ class Talkspurt:
         """Waits for a log line (one that came already will do). Raises TimeoutError."""
         return await asyncio.to_thread(self._wait_for, event, fields, timeout_s)
 
-    def stop(self) -> None:
-        """Ends it as an administrator does, and says if that did not work. Nothing if it is over."""
-        if self.process.poll() is None:
-            self.process.terminate()
-        try:
-            self.process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            raise
-        finally:
-            self._reader.join()
-
     def _read_log(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
@@ -72,7 +59,6 @@ class Talkspurt:
                 self._changed.notify_all()
         with self._changed:
             self._changed.notify_all()
-        self.process.stderr.close()
 
     def _wait_for(self, event: str, fields: dict[str, Any], timeout_s: float) -> LogLine:
         wanted = {"event": event, **fields}
@@ -93,18 +79,17 @@ def running(folder: Path, **settings: str) -> Iterator[Talkspurt]:
     """A server with these settings, and no others, from the moment it is ready."""
     environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
     environment |= {"AUDIOSOCKET_PORT": "0", "HTTP_PORT": "0", "LOG_FORMAT": "json", "DRAIN_TIMEOUT": "2", **settings}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bridge", "serve"], cwd=folder, env=environment, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        server = Talkspurt(process)
-        yield server
-    except BaseException:
-        process.kill()
-        raise
-    finally:
-        process.terminate()
-        process.wait(STOP_TIMEOUT_S)
+    command = [sys.executable, "-m", "bridge", "serve"]
+    with subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield Talkspurt(process)
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
 
 
 class CallsApi:

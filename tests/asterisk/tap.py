@@ -1,22 +1,21 @@
-"""A listener on the wire between Asterisk and the server: passes everything on, and notes the kinds of both ways."""
+"""A listener on the wire between Asterisk and the server: passes everything on and keeps the messages of both ways."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from bridge.audiosocket import Decoder
+from bridge.audiosocket import Decoder, Message
 
 
 class Tap:
-    """`port` is where Asterisk is to connect to. The counters hold (kind, payload length): how many messages."""
+    """`port` is where Asterisk is to connect to."""
 
     def __init__(self, server_port: int) -> None:
         self.port = 0
-        self.from_asterisk: Counter[tuple[int, int]] = Counter()
-        self.from_server: Counter[tuple[int, int]] = Counter()
+        self.from_asterisk: list[Message] = []
+        self.from_server: list[Message] = []
         self._server_port = server_port
 
     @classmethod
@@ -34,11 +33,11 @@ class Tap:
             both.create_task(_pass_on(server_reader, writer, self.from_server))
 
 
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seen: Counter[tuple[int, int]]) -> None:
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, messages: list[Message]) -> None:
     decoder = Decoder()
     try:
         while data := await reader.read(65_536):
-            seen.update((message.kind, len(message.payload)) for message in decoder.feed(data))
+            messages += decoder.feed(data)
             writer.write(data)
     finally:
         writer.close()
