@@ -1,0 +1,48 @@
+"""The HTTP speech endpoints on an aiohttp application."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+import engine.api.openapi as openapi
+import engine.api.socket as socket
+import engine.api.speech as speech
+import engine.api.status as status
+import engine.api.voices as voices
+from engine.api.guard import add_guards
+from engine.api.operations import Operation, add_operations
+from engine.api.service import SPEECH, SpeechService
+from engine.api.status import HEALTH
+from engine.settings import SpeechSettings
+from engine.speech import Engine
+
+
+def add_speech_routes(
+    app: web.Application, engine: Engine, settings: SpeechSettings, registry: CollectorRegistry | None = None
+) -> SpeechService:
+    """Serve the speech endpoints, /health, /metrics and /docs; guard every route of `app`, others' too.
+
+    `registry` is what /metrics shows. Others add to /health by `app[HEALTH]` and to /docs by `add_operations`. The
+    engine is the caller's to start and close. Run the application with `handler_cancellation=True`, or a client that
+    leaves is noticed only when something is sent to it.
+    """
+    service = SpeechService(engine, settings, registry or CollectorRegistry())
+    service.voices.load()
+    app[SPEECH] = service
+    app[HEALTH] = []
+    app[socket.SOCKETS] = set()
+    add_guards(app, settings)
+    for operations in (speech.OPERATIONS, voices.OPERATIONS, status.OPERATIONS, openapi.OPERATIONS):
+        add_operations(app, operations)
+    app.router.add_get(socket.PATH, socket.serve_socket, allow_head=False)
+    app.on_shutdown.append(socket.close_sockets)
+    app.on_cleanup.append(_close)
+    return service
+
+
+async def _close(app: web.Application) -> None:
+    app[SPEECH].synthesizer.close()
+
+
+__all__ = ["HEALTH", "Operation", "SpeechService", "add_operations", "add_speech_routes"]

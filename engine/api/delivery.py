@@ -1,0 +1,170 @@
+"""Audio to a client as it is made: at the client's pace, until it has everything, leaves, or is too slow."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aiohttp import web
+
+from engine.api.errors import ApiError, from_speech_error
+from engine.api.framing import Bare, Framing
+from engine.api.guard import request_id
+from engine.api.service import SPEECH, SpeechService
+from engine.api.synthesis import Job, Speech
+from engine.speech import SpeechError
+
+log = structlog.get_logger(__name__)
+
+
+class SlowReader(Exception):
+    """The client took its audio more slowly than it plays, for too long."""
+
+
+class Pace:
+    """How long a client is waited for: the audio that it has been sent may play, and `slack_s` besides."""
+
+    def __init__(self, slack_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._left_s = slack_s
+        self._clock = clock
+
+    async def send(self, sending: Awaitable[None], duration_s: float) -> None:
+        """Wait until the client has taken what is being sent, which plays for `duration_s`. Raises SlowReader."""
+        started_s = self._clock()
+        self._left_s += duration_s
+        try:
+            async with asyncio.timeout(max(0.0, self._left_s)):
+                await sending
+        except TimeoutError:
+            raise SlowReader from None
+        finally:
+            self._left_s -= self._clock() - started_s
+
+
+class Account:
+    """What became of one job, for the log and the metrics. Every one that is opened is closed."""
+
+    def __init__(self, service: SpeechService, endpoint: str, job: Job) -> None:
+        self.outcome = "gone"
+        """`ok` once all of it was sent; an error's code; `slow`, or `gone` where the client did not stay."""
+        self.sent_s = 0.0
+        """How long what was sent plays."""
+        self.characters = len(job.text) if isinstance(job.text, str) else 0
+        self._metrics = service.metrics
+        self._endpoint = endpoint
+        self._job = job
+        self._started_s = time.perf_counter()
+        self._first_s: float | None = None
+
+    def first_audio(self, speech: Speech) -> None:
+        """The first audio is there."""
+        self._first_s = time.perf_counter() - self._started_s
+        if speech.clip is None:
+            self._metrics.first_audio.labels(self._endpoint).observe(self._first_s)
+
+    def close(self, **context: str) -> None:
+        """It is over."""
+        total_s = time.perf_counter() - self._started_s
+        form = self._job.format.name
+        self._metrics.requests.labels(self._endpoint, form, self.outcome).inc()
+        self._metrics.characters.inc(self.characters)
+        self._metrics.audio.inc(self.sent_s)
+        if self.outcome == "ok":
+            self._metrics.total.labels(self._endpoint).observe(total_s)
+        log.info(
+            "speech",
+            endpoint=self._endpoint,
+            outcome=self.outcome,
+            voice=self._job.style.voice,
+            format=form,
+            characters=self.characters,
+            audio_s=round(self.sent_s, 3),
+            first_audio_ms=None if self._first_s is None else round(self._first_s * 1000, 1),
+            total_ms=round(total_s * 1000, 1),
+            **context,
+        )
+
+
+async def deliver(request: web.Request, job: Job, framing: Framing, *, whole: bool = False) -> web.StreamResponse:
+    """Answer with a job's audio: as it is made, or `whole`. Raises ApiError or SpeechError as long as nothing is sent.
+
+    Returning, or being cancelled because the client left, ends the synthesis.
+    """
+    service = request.app[SPEECH]
+    assert request.match_info.route.resource is not None
+    account = Account(service, request.match_info.route.resource.canonical, job)
+    try:
+        async with service.synthesizer.speak(job) as speech:
+            account.first_audio(speech)
+            cached = speech.clip is not None
+            if whole:
+                speech = await service.synthesizer.whole(speech)
+            response = web.StreamResponse(headers=_headers(speech, framing, cached))
+            if isinstance(framing, Bare) and speech.clip is not None:
+                response.content_length = len(speech.clip.data)
+            await response.prepare(request)
+            account.outcome = await _send(request, response, speech, framing, account)
+            return response
+    except (ApiError, SpeechError) as error:
+        account.outcome = as_api_error(error).code
+        raise
+    finally:
+        account.close(request=request_id(request))
+
+
+def as_api_error(error: ApiError | SpeechError) -> ApiError:
+    """The answer to either kind of error."""
+    return error if isinstance(error, ApiError) else from_speech_error(error)
+
+
+async def _send(
+    request: web.Request, response: web.StreamResponse, speech: Speech, framing: Framing, account: Account
+) -> str:
+    """Send everything; what came of it."""
+    pace = Pace(request.app[SPEECH].settings.slow_reader_timeout)
+
+    async def send(data: bytes, duration_s: float = 0.0) -> None:
+        if data:
+            await pace.send(response.write(data), duration_s)
+
+    try:
+        await send(framing.head(speech))
+        async for block in speech.blocks:
+            account.sent_s += block.duration_s
+            await send(framing.block(block.data) if block.data else b"", block.duration_s)
+        await send(framing.tail(account.sent_s))
+        await pace.send(response.write_eof(), 0.0)
+    except (ApiError, SpeechError) as error:
+        fault = as_api_error(error)
+        if framing.fault(fault):
+            await send(framing.fault(fault))
+        elif request.transport is not None:
+            request.transport.close()  # chunks without their end: all that HTTP has to say "this is not whole"
+        return fault.code
+    except SlowReader:
+        if request.transport is not None:
+            request.transport.abort()
+        return "slow"
+    except ConnectionResetError:
+        return "gone"
+    return "ok"
+
+
+def _headers(speech: Speech, framing: Framing, cached: bool) -> dict[str, str]:
+    job = speech.job
+    headers = {
+        "Content-Type": framing.media_type,
+        "X-Sample-Rate": str(job.sample_rate_hz),
+        "X-Voice": job.style.voice or "reference",
+        "X-Cache": "hit" if cached else "miss",
+        "X-Accel-Buffering": "no",  # proxies pass on what comes as it comes
+    }
+    if job.format.name == "pcm":
+        headers |= {"X-PCM-Sample-Rate": str(job.sample_rate_hz), "X-PCM-Bit-Depth": "16", "X-PCM-Channels": "1"}
+    if isinstance(framing, Bare):
+        headers["Content-Disposition"] = f'attachment; filename="speech.{job.format.name}"'
+    else:
+        headers["Cache-Control"] = "no-cache"
+    return headers

@@ -1,0 +1,170 @@
+"""What goes wrong, told to both families of clients in one body: OpenAI's and the earlier Qwen3-TTS server's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from pydantic import BaseModel, Field, ValidationError
+
+from engine.speech import CannotClone, EngineBusy, SpeechError, UnknownVoice, UnspeakableText
+
+log = structlog.get_logger(__name__)
+
+Code = Literal[
+    "EMPTY_INPUT",
+    "UNKNOWN_VOICE",
+    "QUEUE_FULL",
+    "SYNTHESIS_TIMEOUT",
+    "SYNTHESIS_FAILED",
+    "INVALID_AUDIO",
+    "CLONE_FAILED",
+    "NO_SENTENCES",
+    # the earlier server had no more; these are ours
+    "INPUT_TOO_LONG",
+    "UNSPEAKABLE_TEXT",
+    "INVALID_REQUEST",
+    "CANNOT_CLONE",
+    "VOICE_EXISTS",
+    "VOICE_NOT_FOUND",
+    "STORAGE_FAILED",
+    "UNAUTHORIZED",
+    "NOT_FOUND",
+    "HTTP_ERROR",
+    "INTERNAL_ERROR",
+]
+
+RETRY_AFTER_S: Final = 1
+"""A sentence is made in less, so a place in the queue is likely to be free by then."""
+
+
+class OpenAiError(BaseModel):
+    """The part that OpenAI's clients read."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorBody(BaseModel):
+    """Every error's body: `error` for OpenAI's clients, the rest for the earlier server's."""
+
+    error: OpenAiError
+    code: Code
+    message: str
+    context: dict[str, Any] = Field(description="what the error is about: names that are known, limits, fields")
+    statusCode: int
+
+
+class ApiError(Exception):
+    """An answer that is an error."""
+
+    def __init__(
+        self,
+        status: int,
+        code: Code,
+        message: str,
+        *,
+        param: str | None = None,
+        context: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code: Code = code
+        self.message = message
+        self.param = param
+        self.context = dict(context or {})
+        self.headers = dict(headers or {})
+
+    def body(self) -> dict[str, Any]:
+        """The answer's JSON, as `ErrorBody` describes it."""
+        kind = "invalid_request_error" if self.status < 500 else "server_error"
+        openai = OpenAiError(message=self.message, type=kind, param=self.param, code=self.code.lower())
+        whole = ErrorBody(
+            error=openai, code=self.code, message=self.message, context=self.context, statusCode=self.status
+        )
+        return whole.model_dump()
+
+    def response(self) -> web.Response:
+        """The answer."""
+        return web.json_response(self.body(), status=self.status, headers=self.headers)
+
+
+def from_speech_error(error: SpeechError) -> ApiError:
+    """What an engine's error is to a client."""
+    match error:
+        case UnknownVoice():
+            return ApiError(400, "UNKNOWN_VOICE", str(error), param="voice", context={"known": list(error.known)})
+        case UnspeakableText():
+            return ApiError(400, "UNSPEAKABLE_TEXT", str(error), param="input")
+        case CannotClone():
+            return ApiError(501, "CANNOT_CLONE", str(error), context={"engine": error.engine})
+        case EngineBusy():
+            return queue_full(str(error))
+        case _:
+            return ApiError(500, "SYNTHESIS_FAILED", str(error))
+
+
+def from_validation_error(error: ValidationError) -> ApiError:
+    """What a body that does not fit its model is to a client: its first fault, and all of them in the context."""
+    faults = [
+        {"field": ".".join(str(part) for part in fault["loc"]) or "body", "reason": _reason(fault)}
+        for fault in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+    field, reason = faults[0]["field"], faults[0]["reason"]
+    if field == "input" and error.errors()[0]["type"] in ("missing", "string_too_short"):
+        return empty_input()
+    return ApiError(400, "INVALID_REQUEST", f"{field}: {reason}", param=field, context={"faults": faults})
+
+
+def _reason(fault: Mapping[str, Any]) -> str:
+    return str(fault["msg"]).removeprefix("Value error, ")
+
+
+def empty_input() -> ApiError:
+    """No text was given."""
+    return ApiError(400, "EMPTY_INPUT", "input is required: there is no text to speak", param="input")
+
+
+def queue_full(message: str) -> ApiError:
+    """As much is being made as may be."""
+    return ApiError(503, "QUEUE_FULL", message, headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
+@web.middleware
+async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every error as JSON, the application's other routes included; what nobody foresaw is logged."""
+    try:
+        return await handler(request)
+    except ApiError as error:
+        return error.response()
+    except SpeechError as error:
+        return from_speech_error(error).response()
+    except web.HTTPException as error:
+        if error.status < 400 or error.content_type == "application/json":
+            raise
+        return _from_http(request, error).response()
+    except ConnectionResetError:
+        raise  # the client is gone; aiohttp notes it and nobody is there to be told
+    except Exception:
+        log.exception("unforeseen error", method=request.method, path=request.path)
+        return ApiError(500, "INTERNAL_ERROR", "internal error; the server's log says more").response()
+
+
+def _from_http(request: web.Request, error: web.HTTPException) -> ApiError:
+    kept = {name: error.headers[name] for name in ("Allow", "WWW-Authenticate", "Upgrade") if name in error.headers}
+    match error.status:
+        case 404:
+            return ApiError(404, "NOT_FOUND", f"nothing is at {request.path}; /docs lists what there is")
+        case 405:
+            message = f"{request.method} is not for {request.path}; {kept.get('Allow', 'nothing')} is"
+        case 413:
+            message = "the body is too large"
+        case _:
+            message = error.text or error.reason
+    return ApiError(error.status, "HTTP_ERROR", message, headers=kept)

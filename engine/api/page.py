@@ -1,0 +1,191 @@
+"""The readable page at /docs, made of the OpenAPI document; it fetches nothing from anywhere else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from html import escape
+from string import Template
+from typing import Any, Final
+
+Json = dict[str, Any]
+
+HOST: Final = "http://localhost:8000"
+STYLE: Final = """
+:root { color-scheme: light dark; --line: #8884; --soft: #8881; --accent: #0a7; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem 1rem 6rem; }
+h1 { margin-bottom: 0; } h2 { margin: 2.5rem 0 0.5rem; font-size: 1.1rem; }
+h2 code { font-size: 1rem; } .method { background: var(--accent); color: #fff; border-radius: 4px; padding: 2px 8px; }
+pre, .try { background: var(--soft); border: 1px solid var(--line); border-radius: 6px; padding: 0.7rem; }
+pre { overflow-x: auto; white-space: pre-wrap; word-break: break-word; font-size: 0.85rem; }
+table { border-collapse: collapse; width: 100%; font-size: 0.9rem; margin: 0.7rem 0; }
+th, td { border-bottom: 1px solid var(--line); padding: 0.3rem 0.6rem 0.3rem 0; text-align: left; vertical-align: top; }
+th { font-weight: 600; } td.type { max-width: 22rem; overflow-wrap: anywhere; }
+nav { columns: 2; font-size: 0.9rem; } nav a { display: block; text-decoration: none; }
+textarea { width: 100%; box-sizing: border-box; font: inherit; } .try > * { margin: 0.2rem 0.4rem 0.2rem 0; }
+"""
+SCRIPT: Final = """
+const form = document.querySelector('form.try');
+form.addEventListener('submit', async (event) => {
+  event.preventDefault();
+  const said = form.querySelector('output');
+  const began = performance.now();
+  said.value = 'asking …';
+  const fields = Object.fromEntries(new FormData(form));
+  const headers = { 'Content-Type': 'application/json' };
+  if (fields.key) headers.Authorization = 'Bearer ' + fields.key;
+  delete fields.key;
+  try {
+    const answer = await fetch('/v1/audio/speech', { method: 'POST', headers, body: JSON.stringify(fields) });
+    if (!answer.ok) throw new Error((await answer.json()).message);
+    const audio = await answer.blob();
+    form.querySelector('audio').src = URL.createObjectURL(audio);
+    said.value = `${audio.size} bytes, ${answer.headers.get('X-Sample-Rate')} Hz, ` +
+      `${Math.round(performance.now() - began)} ms`;
+  } catch (error) { said.value = error.message; }
+});
+"""
+PAGE: Final = Template("""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>$title</title><style>$style</style></head><body>
+<h1>$title</h1><p>$version · <a href="/openapi.json">openapi.json</a></p><p>$description</p>
+<form class="try"><textarea name="input" rows="3">Hello! This is what I sound like.</textarea>
+<label>voice <select name="voice">$voices</select></label>
+<label>format <select name="response_format">$formats</select></label>$key
+<button>Speak</button> <output></output><br><audio controls></audio></form>
+<nav>$contents</nav>$operations$socket$errors
+<script>$script</script></body></html>
+""")
+SOCKET: Final = Template("""<h2 id="socket"><span class="method">WS</span> <code>/v1/audio/speech/ws</code></h2>
+<p>Speak texts in turn on one connection. Messages are JSON with the fields of
+<code>POST /v1/audio/speech</code>; the audio comes back as binary messages of mono PCM16, at
+<code>sample_rate</code> or the rate in the handshake's <code>X-PCM-Sample-Rate</code>. Every request is answered by
+one <code>done</code> or one <code>error</code>, and the connection lives on.</p>
+<table><tr><th>you send</th><th>what it does</th></tr>$sent</table>
+<table><tr><th>you receive</th><th>when</th></tr>$received</table>""")
+SENT: Final = {
+    '{"input": "Hello there.", "voice": "alloy"}': "speaks a text, after those asked for before it",
+    '{"input_delta": "Hel", "voice": "alloy"}': "opens a text that is still being written, or goes on with it",
+    '{"event": "flush"}': "ends the text that was open: what is left of it is spoken",
+    '{"event": "cancel"}': "ends at once everything that was asked for",
+}
+RECEIVED: Final = {
+    "binary": "PCM16, as soon as it is made",
+    '{"event": "done", "cancelled": false, "sample_rate": 24000, "voice": "…"}': "all of a request was sent",
+    '{"event": "error", "detail": "…", "code": "…"}': "a request could not be served",
+}
+
+
+def render_page(document: Json) -> tuple[str, str]:
+    """The page, and the Content-Security-Policy that lets it do no more than it does."""
+    request = document["components"]["schemas"]["SpeechRequest"]["properties"]
+    formats = _enum(request["response_format"])
+    default = request["response_format"]["default"]
+    operations = [
+        (method.upper(), path, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+    text = PAGE.substitute(
+        title=escape(document["info"]["title"]),
+        version=escape(document["info"]["version"]),
+        description=_prose(document["info"]["description"]),
+        style=STYLE,
+        script=SCRIPT,
+        voices="".join(f"<option>{escape(name)}" for name in _enum(request["voice"])),
+        formats="".join(f"<option{' selected' * (name == default)}>{escape(name)}" for name in formats),
+        key='<label> API key <input name="key" type="password"></label>' if "security" in document else "",
+        contents="".join(
+            f'<a href="#{_anchor(method, path)}"><code>{method} {escape(path)}</code></a>'
+            for method, path, _ in [*operations, ("WS", "/v1/audio/speech/ws", {})]
+        ),
+        operations="".join(_operation(document, *operation) for operation in operations),
+        socket=SOCKET.substitute(sent=_rows(SENT), received=_rows(RECEIVED)).replace(
+            'id="socket"', f'id="{_anchor("WS", "/v1/audio/speech/ws")}"'
+        ),
+        errors="<h2>Errors</h2>" + _fields(document, document["components"]["schemas"]["ErrorBody"]),
+    )
+    hashed = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{hashed}'; "
+        "connect-src 'self'; media-src blob:; base-uri 'none'; frame-ancestors 'none'"
+    )
+    return text, policy
+
+
+def _operation(document: Json, method: str, path: str, operation: Json) -> str:
+    parts = [
+        f'<h2 id="{_anchor(method, path)}"><span class="method">{method}</span> <code>{escape(path)}</code></h2>',
+        f"<p>{_prose(operation['summary'])}. {_prose(operation.get('description', ''))}</p>",
+    ]
+    for kind, body in operation.get("requestBody", {}).get("content", {}).items():
+        parts.append(f"<p>Body: <code>{kind}</code></p>" + _fields(document, body["schema"]))
+    answers = {
+        status: answer["description"] + ": " + ", ".join(answer["content"])
+        for status, answer in operation["responses"].items()
+    }
+    parts.append("<table><tr><th>status</th><th>answer</th></tr>" + _rows(answers) + "</table>")
+    if method == "GET" or "x-curl" in operation:
+        parts.append(f"<pre>{escape(' '.join(('curl', HOST + path, operation.get('x-curl', ''))).strip())}</pre>")
+    return "".join(parts)
+
+
+def _fields(document: Json, schema: Json) -> str:
+    schema = _resolve(document, schema)
+    required = schema.get("required", [])
+    rows = "".join(
+        f"<tr><td><code>{escape(name)}</code>{' *' * (name in required)}</td>"
+        f'<td class="type">{_type(document, field)}</td><td>{_prose(field.get("description", ""))}</td></tr>'
+        for name, field in schema["properties"].items()
+    )
+    return f"<table><tr><th>field (* required)</th><th>type</th><th></th></tr>{rows}</table>"
+
+
+def _type(document: Json, schema: Json) -> str:
+    """A schema in a few words."""
+    schema = _resolve(document, schema)
+    if "anyOf" in schema:
+        return " or ".join(_type(document, choice) for choice in schema["anyOf"] if choice != {"type": "null"})
+    if "enum" in schema:
+        return " ".join(f"<code>{escape(str(value))}</code>" for value in schema["enum"])
+    if "properties" in schema:
+        return "object of " + ", ".join(f"<code>{escape(name)}</code>" for name in schema["properties"])
+    limits = {
+        "minimum": "at least",
+        "maximum": "at most",
+        "exclusiveMinimum": "above",
+        "maxLength": "characters at most:",
+    }
+    words = [str(schema.get("type", "any"))] + [
+        f"{phrase} {schema[limit]:,}" for limit, phrase in limits.items() if limit in schema
+    ]
+    return escape(", ".join(words))
+
+
+def _resolve(document: Json, schema: Json) -> Json:
+    if "$ref" not in schema:
+        return schema
+    found: Json = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
+    return found
+
+
+def _enum(schema: Json) -> list[str]:
+    choices = [schema, *schema.get("anyOf", [])]
+    return next(list(choice["enum"]) for choice in choices if "enum" in choice)
+
+
+def _rows(cells: dict[str, str]) -> str:
+    return "".join(
+        f"<tr><td><code>{escape(key)}</code></td><td>{_prose(value)}</td></tr>" for key, value in cells.items()
+    )
+
+
+def _prose(text: str) -> str:
+    """Text whose `code` is set as code."""
+    return "".join(
+        f"<code>{escape(part)}</code>" if odd % 2 else escape(part) for odd, part in enumerate(text.split("`"))
+    )
+
+
+def _anchor(method: str, path: str) -> str:
+    return escape(f"{method}{path}".replace("/", "-").replace("{", "").replace("}", ""))

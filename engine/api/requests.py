@@ -1,0 +1,137 @@
+"""What clients send: one model of each body, which validates it and writes its schema into the OpenAPI document."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+
+from engine.encode import SAMPLE_RATES_HZ, FormatName
+
+# The names under which the earlier server's clients, and Qwen3-TTS itself, know the languages.
+LANGUAGE_NAMES: Final = {
+    "english": "en",
+    "chinese": "zh",
+    "mandarin": "zh",
+    "cantonese": "yue",
+    "beijing_dialect": "zh",
+    "sichuan_dialect": "zh",
+    "japanese": "ja",
+    "korean": "ko",
+    "german": "de",
+    "french": "fr",
+    "russian": "ru",
+    "portuguese": "pt",
+    "spanish": "es",
+    "italian": "it",
+}
+ISO_CODE: Final = re.compile(r"([a-z]{2,3})([-_][a-z0-9]{1,8})*")
+MAX_SEED: Final = 2**32 - 1
+
+
+def _language_code(value: str) -> str:
+    """ISO 639-1 of a code, a locale or an English name; "" where the language is to be detected."""
+    name = value.strip().lower()
+    if name in ("", "auto"):
+        return ""
+    if name in LANGUAGE_NAMES:
+        return LANGUAGE_NAMES[name]
+    code = ISO_CODE.fullmatch(name)
+    if code is None:
+        raise ValueError(f"must be an ISO 639-1 code, auto or one of {', '.join(LANGUAGE_NAMES)}")
+    return code[1]
+
+
+def _known_rate(value: int) -> int:
+    if value not in SAMPLE_RATES_HZ:
+        raise ValueError(f"must be one of {', '.join(map(str, SAMPLE_RATES_HZ))}")
+    return value
+
+
+Language = Annotated[
+    str,
+    AfterValidator(_language_code),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": "^[a-z]{2,3}([-_][A-Za-z0-9]{1,8})*$"},
+                {"type": "string", "enum": ["auto", *LANGUAGE_NAMES]},
+            ]
+        }
+    ),
+]
+Rate = Annotated[int, AfterValidator(_known_rate), WithJsonSchema({"type": "integer", "enum": list(SAMPLE_RATES_HZ)})]
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+Speed = Annotated[float, Field(ge=0.25, le=4.0)]
+Temperature = Annotated[float, Field(ge=0.0, le=2.0)]
+TopP = Annotated[float, Field(gt=0.0, le=1.0)]
+
+
+class VoiceId(BaseModel):
+    """A voice as OpenAI's API writes one."""
+
+    id: str
+
+
+class SpeechFields(BaseModel):
+    """What every speech endpoint takes."""
+
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+    language: Language | None = Field(
+        None, description="ISO 639-1 code or English name of the text's language; detected where it is not given"
+    )
+    temperature: Temperature | None = Field(None, description="0 makes the same audio every time, where sampled at all")
+    top_p: TopP | None = None
+    sample_rate: Rate | None = Field(
+        None, description="samples a second; not given, the engine's own, or 8,000 for mulaw and alaw"
+    )
+
+    def language_code(self) -> str | None:
+        """ISO 639-1; None where it is to be detected."""
+        return self.language or None
+
+
+class SpeechRequest(SpeechFields):
+    """Body of `POST /v1/audio/speech`, `/stream` and `/stream/pcm`, and a message of the WebSocket."""
+
+    input: str = Field(description="the text to speak", min_length=1)
+    model: str | None = Field(None, description="taken and not looked at: there is one model, see /v1/models")
+    voice: str | VoiceId | None = Field(None, description="a name or an alias, see /v1/audio/voices; any case")
+    response_format: FormatName | None = Field(None, description="how the audio is encoded; mulaw, alaw: headerless")
+    speed: Speed | None = Field(None, description="1.0 is the voice's own pace")
+    instructions: str | None = Field(None, description="how to say it, for voices that can be told")
+    instruct: str | None = Field(None, description="the earlier server's name for `instructions`")
+    seed: Seed | None = Field(None, description="the same seed gives the same audio")
+    stream_format: Literal["audio", "sse"] | None = Field(
+        None, description="`sse`: the audio as `speech.audio.delta` events, base64"
+    )
+
+    def voice_name(self) -> str:
+        """The voice asked for; empty for the default."""
+        return self.voice.id if isinstance(self.voice, VoiceId) else self.voice or ""
+
+
+class CloneRequest(SpeechFields):
+    """The fields of `POST /v1/audio/speech/clone`, a form."""
+
+    input: str = Field(description="the text to speak", min_length=1)
+    ref_text: str | None = Field(None, description="what is said in the recording: the imitation is closer then")
+    response_format: FormatName | None = None
+    stream: bool = Field(False, description="send the audio as it is made, not when it is whole")
+
+
+class VoiceUpload(BaseModel):
+    """The fields of `POST /v1/audio/voices/{name}`, a form."""
+
+    ref_text: str | None = Field(None, description="what is said in the recording: the imitation is closer then")
+    language: Language | None = None
+
+
+class SocketMessage(BaseModel):
+    """What a message on the WebSocket is, before its speech fields are looked at."""
+
+    event: Literal["cancel", "flush"] | None = None
+    input: str | None = None
+    input_delta: str | None = None

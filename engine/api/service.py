@@ -1,0 +1,132 @@
+"""What the routes share: the engine, its settings, the stored voices and the synthesizer; a request made a job."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable
+from contextlib import suppress
+from typing import Final
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from engine.api.errors import ApiError, empty_input
+from engine.api.metrics import SpeechMetrics
+from engine.api.requests import SpeechRequest
+from engine.api.synthesis import Job, Synthesizer
+from engine.cache import AudioCache
+from engine.encode import FORMATS, Format, FormatName
+from engine.settings import SpeechSettings
+from engine.speech import CannotClone, Engine, Priority, Style, UnknownVoice, VoiceReference
+from engine.voice_store import VoiceStore
+
+# What OpenAI's clients and those of the earlier server call their voices; every engine has one for each.
+OPENAI_VOICES: Final = (
+    *("alloy", "ash", "ballad", "coral", "echo", "fable"),
+    *("nova", "onyx", "sage", "shimmer", "verse"),
+)
+QWEN_VOICES: Final = ("vivian", "serena", "uncle_fu", "dylan", "eric", "ryan", "aiden", "ono_anna", "sohee")
+
+
+class SpeechService:
+    """One engine behind the speech endpoints."""
+
+    def __init__(self, engine: Engine, settings: SpeechSettings, registry: CollectorRegistry) -> None:
+        self.engine = engine
+        self.settings = settings
+        self.metrics = SpeechMetrics(registry)
+        self.cache = AudioCache(settings.audio_cache_max, settings.audio_cache_max_bytes)
+        self.voices = VoiceStore(settings.voices_dir, settings.voices_max)
+        self.voices_lock = asyncio.Lock()
+        """Held while the stored voices change."""
+        self.synthesizer = Synthesizer(engine, settings, self.cache, self.metrics)
+
+    def job(
+        self,
+        request: SpeechRequest,
+        form: FormatName | None = None,
+        *,
+        text: str | AsyncIterable[str] | None = None,
+        reference: VoiceReference | None = None,
+    ) -> Job:
+        """The job that a request asks for, in `form` where the endpoint decides that. Raises ApiError.
+
+        `text` stands for the request's own where it is still being written; `reference` for its voice.
+        """
+        chosen = FORMATS[form or request.response_format or self.settings.default_response_format]
+        text = self._checked(request.input) if text is None else text
+        voice = ""
+        if reference is None:
+            voice, reference = self._voice(request.voice_name())
+        style = Style(
+            voice=voice,
+            language=request.language_code(),
+            instructions=request.instructions or request.instruct or None,
+            speed=1.0 if request.speed is None else request.speed,
+            temperature=request.temperature,
+            top_p=request.top_p,
+            seed=request.seed,
+            reference=reference,
+            priority=Priority.HTTP,
+        )
+        return Job(text, style, chosen, self._rate_hz(chosen, request.sample_rate))
+
+    def aliases(self) -> dict[str, str]:
+        """What each of OpenAI's and Qwen3-TTS's names means on this engine."""
+        voices: dict[str, str] = {}
+        for name in (*QWEN_VOICES, *OPENAI_VOICES):
+            with suppress(UnknownVoice):
+                voices[name] = self.engine.resolve_voice(name)
+        return voices
+
+    def voice_names(self) -> list[str]:
+        """Every name that a request may give for a voice."""
+        own = (voice.id for voice in self.engine.voices())
+        stored = (voice.name for voice in self.voices.voices())
+        return list(dict.fromkeys((*own, *self.aliases(), *stored)))
+
+    def too_long(self, characters: int) -> ApiError | None:
+        """The error of a text of this length; None where it may be as long."""
+        limit = self.settings.max_input_chars
+        if characters <= limit:
+            return None
+        return ApiError(
+            400,
+            "INPUT_TOO_LONG",
+            f"input has {characters} characters; at most {limit} are allowed (MAX_INPUT_CHARS)",
+            param="input",
+            context={"characters": characters, "limit": limit},
+        )
+
+    def _checked(self, text: str) -> str:
+        text = text.strip()
+        if not text:
+            raise empty_input()
+        if error := self.too_long(len(text)):
+            raise error
+        return text
+
+    def _voice(self, name: str) -> tuple[str, VoiceReference | None]:
+        """The voice's id, and its recording if it is a stored one."""
+        stored = self.voices.find(name)
+        if stored is not None:
+            if not self.engine.can_clone:
+                raise CannotClone(self.engine.name)
+            return stored.name, stored.reference
+        try:
+            return self.engine.resolve_voice(name.strip()), None
+        except UnknownVoice as error:
+            raise UnknownVoice(name, list(dict.fromkeys((*error.known, *self.voice_names())))) from None
+
+    def _rate_hz(self, form: Format, asked_hz: int | None) -> int:
+        if asked_hz is None:
+            return form.default_rate_hz(self.engine.sample_rate_hz)
+        if asked_hz not in form.rates_hz:
+            rates = ", ".join(map(str, form.rates_hz))
+            raise ApiError(
+                400, "INVALID_REQUEST", f"{form.name} has no rate of {asked_hz} Hz, only {rates}", param="sample_rate"
+            )
+        return asked_hz
+
+
+SPEECH: Final = web.AppKey("speech", SpeechService)

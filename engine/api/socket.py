@@ -1,0 +1,230 @@
+"""WS /v1/audio/speech/ws: requests in turn on one connection, text whole or in pieces, cancelled at any time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from typing import Any, Final
+
+from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
+
+from engine.api.bodies import parse_json
+from engine.api.delivery import Account, Pace, SlowReader, as_api_error
+from engine.api.errors import ApiError, empty_input
+from engine.api.guard import request_id
+from engine.api.requests import SocketMessage, SpeechRequest
+from engine.api.service import SPEECH
+from engine.api.synthesis import Job
+from engine.speech import SpeechError
+
+PATH: Final = "/v1/audio/speech/ws"
+MAX_MESSAGE_BYTES: Final = 1024 * 1024
+MAX_TURNS: Final = 64
+"""Requests that one connection may have unfinished."""
+HEARTBEAT_S: Final = 20.0
+"""How often a peer is asked for a sign of life; one that gives none is dropped."""
+SOCKETS: Final = web.AppKey("sockets", set[web.WebSocketResponse])
+
+
+async def serve_socket(request: web.Request) -> web.StreamResponse:
+    """One connection, from its handshake to its end."""
+    socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=MAX_MESSAGE_BYTES, compress=False)
+    if not socket.can_prepare(request).ok:
+        raise ApiError(426, "INVALID_REQUEST", f"{PATH} is a WebSocket", headers={"Upgrade": "websocket"})
+    socket.headers["X-PCM-Sample-Rate"] = str(request.app[SPEECH].engine.sample_rate_hz)
+    await socket.prepare(request)
+    request.app[SOCKETS].add(socket)
+    connection = _Connection(request, socket)
+    speaker = asyncio.create_task(connection.speak())
+    try:
+        async for message in socket:
+            await connection.receive(message)
+    finally:
+        request.app[SOCKETS].discard(socket)
+        speaker.cancel()
+        await asyncio.gather(speaker, return_exceptions=True)
+    return socket
+
+
+async def close_sockets(app: web.Application) -> None:
+    """The server goes down: say so on every connection."""
+    sockets = app[SOCKETS]
+    for socket in tuple(sockets):
+        await socket.close(code=WSCloseCode.GOING_AWAY, message=b"the server is stopping")
+
+
+class _Text:
+    """Text while it is being written: pieces go in, `end` ends it; iterated once."""
+
+    def __init__(self) -> None:
+        self.characters = 0
+        self._ended = False
+        self._pieces: asyncio.Queue[str | None] = asyncio.Queue()
+
+    def add(self, piece: str) -> None:
+        """More of it; of no effect after the end."""
+        if not self._ended:
+            self.characters += len(piece)
+            self._pieces.put_nowait(piece)
+
+    def end(self) -> None:
+        self._ended = True
+        self._pieces.put_nowait(None)
+
+    async def __aiter__(self) -> AsyncGenerator[str, None]:
+        while (piece := await self._pieces.get()) is not None:
+            yield piece
+
+
+class _Turn:
+    """One request and what has become of it."""
+
+    def __init__(self, job: Job, text: _Text | None) -> None:
+        self.job = job
+        self.text = text
+        self.dropped = False
+        self.fault: ApiError | None = None
+        """Why it was dropped; None where the client wanted it so."""
+        self.task: asyncio.Task[None] | None = None
+
+    def drop(self, fault: ApiError | None = None) -> None:
+        """End it now, or before it has begun."""
+        self.dropped, self.fault = True, self.fault or fault
+        if self.task is not None:
+            self.task.cancel()
+
+
+class _Connection:
+    """What one client has asked for and not yet got. Each request is answered by one `done` or one `error`."""
+
+    def __init__(self, request: web.Request, socket: web.WebSocketResponse) -> None:
+        self._request = request
+        self._service = request.app[SPEECH]
+        self._socket = socket
+        self._queue: asyncio.Queue[_Turn] = asyncio.Queue()
+        self._turns: list[_Turn] = []
+        """Those not yet answered, in order."""
+        self._open: _Turn | None = None
+        """The one whose text is still being written."""
+
+    async def receive(self, message: WSMessage) -> None:
+        """Take one message. What is wrong with it is answered, and the connection lives on."""
+        try:
+            if message.type is not WSMsgType.TEXT:
+                raise ApiError(400, "INVALID_REQUEST", "messages are JSON texts")
+            self._take(message.data)
+        except (ApiError, SpeechError) as error:
+            await self._answer_fault(as_api_error(error))
+
+    async def speak(self) -> None:
+        """Speak the requests one after the other, until cancelled."""
+        while True:
+            turn = await self._queue.get()
+            try:
+                await self._speak(turn)
+            finally:
+                self._turns.remove(turn)
+                if turn.text is not None:
+                    turn.text.end()
+
+    def _take(self, data: str) -> None:
+        message = parse_json(data, SocketMessage)
+        if message.event == "cancel":
+            self._open = None
+            for turn in self._turns:
+                turn.drop()
+        if message.input is not None:
+            self._end_text()
+            self._append(self._service.job(parse_json(data, SpeechRequest), "pcm"))
+        elif message.input_delta is not None:
+            self._add(message.input_delta, data)
+        elif message.event is None:
+            raise empty_input()
+        if message.event == "flush":
+            self._end_text()
+
+    def _add(self, piece: str, data: str) -> None:
+        """More of the open text; the first piece opens one, and its message brings the other fields."""
+        if self._open is None:
+            fields = json.dumps({**json.loads(data), "input": "in pieces"})
+            text = _Text()
+            self._open = self._append(self._service.job(parse_json(fields, SpeechRequest), "pcm", text=text), text)
+        turn = self._open
+        assert turn.text is not None
+        if not turn.dropped and (fault := self._service.too_long(turn.text.characters + len(piece))):
+            turn.drop(fault)
+        turn.text.add(piece)
+
+    def _end_text(self) -> None:
+        turn, self._open = self._open, None
+        if turn is not None and turn.text is not None:
+            turn.text.end()
+
+    def _append(self, job: Job, text: _Text | None = None) -> _Turn:
+        if len(self._turns) >= MAX_TURNS:
+            raise ApiError(503, "QUEUE_FULL", f"{MAX_TURNS} requests on this connection are not answered yet")
+        turn = _Turn(job, text)
+        self._turns.append(turn)
+        self._queue.put_nowait(turn)
+        return turn
+
+    async def _speak(self, turn: _Turn) -> None:
+        if not turn.dropped:
+            turn.task = asyncio.create_task(self._send_audio(turn))
+            try:
+                await asyncio.wait([turn.task])
+            finally:  # where this task was cancelled, the client is gone
+                turn.task.cancel()
+                await asyncio.gather(turn.task, return_exceptions=True)
+            if not turn.task.cancelled():
+                try:
+                    turn.task.result()
+                except (ApiError, SpeechError) as error:
+                    turn.fault = as_api_error(error)
+        if turn.fault is not None:
+            return await self._answer_fault(turn.fault)
+        style = turn.job.style
+        await self._answer(
+            {
+                "event": "done",
+                "cancelled": turn.dropped,
+                "sample_rate": turn.job.sample_rate_hz,
+                "voice": style.voice,
+            }
+        )
+        return None
+
+    async def _send_audio(self, turn: _Turn) -> None:
+        account = Account(self._service, PATH, turn.job)
+        pace = Pace(self._service.settings.slow_reader_timeout)
+        try:
+            async with self._service.synthesizer.speak(turn.job) as speech:
+                account.first_audio(speech)
+                async for block in speech.blocks:
+                    account.sent_s += block.duration_s
+                    if block.data:
+                        await pace.send(self._socket.send_bytes(block.data), block.duration_s)
+            account.outcome = "ok"
+        except (ApiError, SpeechError) as error:
+            account.outcome = as_api_error(error).code
+            raise
+        except SlowReader:
+            account.outcome = "slow"
+            if self._request.transport is not None:
+                self._request.transport.abort()
+        except ConnectionResetError:
+            pass  # gone; the receiving side is told so too and ends the connection
+        finally:
+            if turn.dropped:
+                account.outcome = turn.fault.code if turn.fault is not None else "cancelled"
+            if turn.text is not None:
+                account.characters = turn.text.characters
+            account.close(request=request_id(self._request))
+
+    async def _answer_fault(self, fault: ApiError) -> None:
+        await self._answer({"event": "error", "detail": fault.message, "code": fault.code})
+
+    async def _answer(self, event: dict[str, Any]) -> None:
+        if not self._socket.closed:
+            await self._socket.send_json(event)

@@ -1,0 +1,182 @@
+"""From a request to blocks of encoded audio: admission, cache, synthesis, resampling and encoding in one place."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Final
+
+from engine.api.errors import ApiError, queue_full
+from engine.api.metrics import SpeechMetrics
+from engine.audio import Resampler
+from engine.cache import AudioCache, CacheKey, Clip
+from engine.encode import Encoder, Format, create_encoder, state_length
+from engine.pipeline import speak
+from engine.settings import SpeechSettings
+from engine.speech import Chunk, Engine, Pcm, Priority, Style
+
+# The encoders let go of the interpreter, so two of them leave the event loop its share of two cores.
+ENCODER_THREADS: Final = 2
+CACHED_BLOCK_BYTES: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be said, how, and what it is to become."""
+
+    text: str | AsyncIterable[str]
+    style: Style
+    """Its voice an id of the engine's."""
+    format: Format
+    sample_rate_hz: int
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A piece of the encoded stream, as soon as there is one. Encoders hold some back: `data` may be empty."""
+
+    data: bytes
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """A job under way, its first audio made."""
+
+    job: Job
+    blocks: AsyncIterator[Block]
+    clip: Clip | None = None
+    """The whole of it, where it came out of the cache."""
+
+
+class Synthesizer:
+    """Makes the audio of every HTTP request on one engine."""
+
+    def __init__(self, engine: Engine, settings: SpeechSettings, cache: AudioCache, metrics: SpeechMetrics) -> None:
+        self.engine = engine
+        self.cache = cache
+        self.metrics = metrics
+        self.depth = 0
+        """Requests whose audio is being made."""
+        self._settings = settings
+        self._threads = ThreadPoolExecutor(ENCODER_THREADS, "encode")
+
+    def close(self) -> None:
+        """Once nothing is being made any more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    @asynccontextmanager
+    async def speak(self, job: Job) -> AsyncGenerator[Speech, None]:
+        """Begin a job and wait for its first audio; leaving ends it, made or not.
+
+        Raises ApiError or SpeechError before any audio, and out of `blocks` after.
+        """
+        key = self._key(job)
+        clip = self.cache.get(key) if key is not None else None
+        if clip is not None:
+            self.metrics.cache_hits.inc()
+            yield Speech(job, _cut(clip), clip)
+            return
+        limit = self._settings.max_queue_depth
+        if limit and self.depth >= limit:
+            raise queue_full(f"{self.depth} requests are being synthesised, as many as MAX_QUEUE_DEPTH allows")
+        self.metrics.cache_misses.inc()
+        self.depth += 1
+        self.metrics.queue_depth.set(self.depth)
+        try:
+            async with aclosing(self._make(job, key)) as blocks:
+                first = await anext(blocks, None)
+                if first is None:
+                    raise ApiError(400, "NO_SENTENCES", "there is nothing to say in this input", param="input")
+                yield Speech(job, _chain(first, blocks))
+        finally:
+            self.depth -= 1
+            self.metrics.queue_depth.set(self.depth)
+
+    async def whole(self, speech: Speech) -> Speech:
+        """The same with all of its audio made."""
+        if speech.clip is not None:
+            return speech
+        data = bytearray()
+        duration_s = 0.0
+        async for block in speech.blocks:
+            data += block.data
+            duration_s += block.duration_s
+        clip = _clip(speech.job, data, duration_s)
+        return Speech(speech.job, _cut(clip), clip)
+
+    async def _make(self, job: Job, key: CacheKey | None) -> AsyncGenerator[Block, None]:
+        rate_hz = job.sample_rate_hz
+        encoder = create_encoder(job.format, rate_hz)
+        resampler = Resampler(self.engine.sample_rate_hz, rate_hz)
+        kept = bytearray()
+        samples = 0
+        normalize = self._settings.text_normalize
+        async with aclosing(speak(self.engine, job.text, job.style, normalize=normalize)) as chunks:
+            more = True
+            while more:
+                chunk = await self._next(chunks)
+                if chunk is None and not samples:
+                    return
+                pcm = resampler.push(chunk.pcm) if chunk is not None else resampler.flush()
+                data = await self._encode(encoder, pcm, last=chunk is None)
+                samples += pcm.size
+                if key is not None:
+                    kept += data
+                    key = key if self.cache.fits(len(kept)) else None
+                yield Block(data, pcm.size / rate_hz)
+                more = chunk is not None
+        if key is not None:
+            self.cache.put(key, _clip(job, kept, samples / rate_hz))
+
+    async def _next(self, chunks: AsyncGenerator[Chunk, None]) -> Chunk | None:
+        limit_s = self._settings.request_timeout
+        try:
+            async with asyncio.timeout(limit_s):
+                return await anext(chunks, None)
+        except TimeoutError:
+            raise ApiError(504, "SYNTHESIS_TIMEOUT", f"the engine made no audio for {limit_s:g} s") from None
+
+    async def _encode(self, encoder: Encoder, pcm: Pcm, last: bool) -> bytes:
+        def encode() -> bytes:
+            return encoder.encode(pcm) + encoder.finish() if last else encoder.encode(pcm)
+
+        if not encoder.takes_time:
+            return encode()
+        return await asyncio.get_running_loop().run_in_executor(self._threads, encode)
+
+    def _key(self, job: Job) -> CacheKey | None:
+        """Under what the finished audio is kept; None where it is not to be."""
+        if not isinstance(job.text, str) or not self.cache.fits(0):
+            return None
+        if not self._settings.audio_cache_sampled and not self.engine.deterministic(job.style):
+            return None
+        return CacheKey(
+            engine=self.engine.name,
+            model_id=str(self.engine.status()["model_id"]),
+            text=job.text,
+            normalize=self._settings.text_normalize,
+            style=replace(job.style, priority=Priority.HTTP),
+            format=job.format.name,
+            sample_rate_hz=job.sample_rate_hz,
+        )
+
+
+def _clip(job: Job, data: bytearray, duration_s: float) -> Clip:
+    samples = round(duration_s * job.sample_rate_hz)
+    return Clip(state_length(job.format, job.sample_rate_hz, bytes(data), samples), duration_s)
+
+
+async def _chain(first: Block, rest: AsyncGenerator[Block, None]) -> AsyncGenerator[Block, None]:
+    yield first
+    async for block in rest:
+        yield block
+
+
+async def _cut(clip: Clip) -> AsyncGenerator[Block, None]:
+    for start in range(0, len(clip.data), CACHED_BLOCK_BYTES):
+        data = clip.data[start : start + CACHED_BLOCK_BYTES]
+        yield Block(data, clip.duration_s * len(data) / len(clip.data))

@@ -1,0 +1,53 @@
+"""The settings of the speech endpoints, each under its bare upper-case name in the environment."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, Field, SecretStr, field_validator
+
+from engine.encode import FormatName
+
+ORIGIN: Final = re.compile(r"https?://[^/\s,*]+")
+
+
+class SpeechSettings(BaseModel):
+    """What `add_speech_routes` is told. A mixin: the process's settings inherit it and read the environment."""
+
+    api_key: SecretStr = Field(
+        SecretStr(""), description="bearer token wanted by all but /health; empty: none"
+    )
+    cors_origins: str = Field("", description="origins whose pages may call, separated by commas, or *; empty: none")
+    default_response_format: FormatName = Field("wav", description="OpenAI's own default is mp3")
+    max_input_chars: int = Field(4096, ge=1)
+    max_queue_depth: int = Field(64, ge=0, description="requests being synthesised at once; 0 for no limit")
+    request_timeout: float = Field(300.0, gt=0, description="seconds that a request waits for its next piece of audio")
+    slow_reader_timeout: float = Field(30.0, gt=0, description="seconds that a client may read slower than real time")
+    text_normalize: bool = Field(True, description="write numbers, dates, money and the like out in words")
+
+    audio_cache_max: int = Field(256, ge=0, description="finished replies kept; 0 for none")
+    audio_cache_max_bytes: int = Field(256 * 2**20, ge=0)
+    audio_cache_sampled: bool = Field(
+        False, description="keep also what would come out differently next time"
+    )
+
+    voices_dir: Path = Field(Path("voices"), description="where stored voices are kept")
+    voices_max: int = Field(100, ge=0, description="stored voices at most")
+    voice_cache_max: int = Field(32, ge=0, description="cloned voices that the engine keeps ready")
+    max_upload_bytes: int = Field(10 * 2**20, ge=1024)
+    reference_min_s: float = Field(1.0, gt=0, description="shortest recording to clone a voice from")
+    reference_max_s: float = Field(60.0, gt=0)
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: str) -> str:
+        for origin in filter(None, (part.strip() for part in value.split(","))):
+            if origin != "*" and not ORIGIN.fullmatch(origin):
+                raise ValueError("must be * or origins such as https://example.org, separated by commas")
+        return value
+
+    def origins(self) -> frozenset[str]:
+        """CORS_ORIGINS taken apart."""
+        return frozenset(filter(None, (part.strip() for part in self.cors_origins.split(","))))
