@@ -34,7 +34,8 @@ Times = NDArray[np.float64]
 def lateness_ms(arrivals_s: Times, positions_s: Times) -> NDArray[np.float64]:
     """Lateness of each frame, as the module's text defines it, shape (frames,)."""
     delay_s = arrivals_s - positions_s
-    return (delay_s - delay_s.min(initial=math.inf)) * 1000
+    late_s: Times = delay_s - delay_s.min(initial=math.inf)
+    return late_s * 1000
 
 
 def spacing_ms(arrivals_s: Times) -> NDArray[np.float64]:
@@ -51,9 +52,12 @@ def longest_burst(arrivals_s: Times) -> int:
     return int(np.diff(ends, prepend=-1).max())
 
 
-def expected_frames(first_s: float, end_s: float) -> int:
-    """How many frames a 20 ms clock sends from the first one to `end_s`, both included."""
-    return math.floor((end_s - first_s) * 1000 / FRAME_MS + 1e-6) + 1
+def expected_frames(arrivals_s: Times, until_s: float) -> int:
+    """How many frames a 20 ms clock sends from the first arrival to the last, or to `until_s` if they ceased before."""
+    if not arrivals_s.size:
+        return 0
+    end_s = max(float(arrivals_s[-1]), until_s - FRAME_MS / 1000)
+    return round((end_s - float(arrivals_s[0])) * 1000 / FRAME_MS) + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,5 +75,5 @@ class Spread:
         """The spread of `values`; None where there are none."""
         if not values.size:
             return None
-        p50, p99, p999 = np.percentile(values, (50, 99, 99.9), method="inverted_cdf")
+        p50, p99, p999 = np.quantile(values, (0.5, 0.99, 0.999), method="inverted_cdf")
         return cls(values.size, float(p50), float(p99), float(p999), float(values.max()))

@@ -1,0 +1,54 @@
+"""The calls API from the other side: say, interrupt and hang up over HTTP."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Self
+from uuid import UUID
+
+import aiohttp
+
+
+class Rejected(Exception):
+    """The server answered with an error, or not at all. Its text is fit for an administrator."""
+
+
+class CallsClient:
+    """Speaks to the calls API at `base_url`. Used as an async context manager."""
+
+    def __init__(self, base_url: str) -> None:
+        self._base_url = base_url.rstrip("/")
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=10)
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def say(self, call_id: UUID, text: str, voice: str | None = None) -> dict[str, Any]:
+        """Have a text spoken into a call. Raises Rejected."""
+        return await self._post(f"{call_id}/say", {"text": text} | ({} if voice is None else {"voice": voice}))
+
+    async def interrupt(self, call_id: UUID) -> dict[str, Any]:
+        """Silence a call at once; what was heard of the utterance. Raises Rejected."""
+        return await self._post(f"{call_id}/interrupt", None)
+
+    async def hang_up(self, call_id: UUID) -> dict[str, Any]:
+        """End a call after what is still to be said. Raises Rejected."""
+        return await self._post(f"{call_id}/hangup", None)
+
+    async def _post(self, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
+        url = f"{self._base_url}/v1/calls/{path}"
+        try:
+            async with self._session.post(url, json=body) as response:
+                answer: dict[str, Any] = await response.json()
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise Rejected(f"POST {url}: {error or type(error).__name__}") from None
+        if response.status >= 400:
+            raise Rejected(f"POST {url}: {answer['error']['message']}")
+        return answer

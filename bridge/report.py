@@ -1,0 +1,215 @@
+"""What a round of calls showed: figures over all of them, and the faults of the server."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+
+from bridge.caller import Caller
+from bridge.conformance import Fault, blurred, end_s, faults
+from bridge.lateness import Spread, expected_frames, lateness_ms, longest_burst, spacing_ms
+from bridge.table import PERCENTILES, aligned, spread_cells
+
+SILENCE_CHECK_S: Final = 1.0
+"""For how long it must be silent after an interrupt."""
+STILL_VOICED_S: Final = 0.8
+"""A voiced frame this long after an interrupt is speech that went on, not the end of it."""
+
+
+@dataclass(slots=True)
+class Placed:
+    """A call, and what was done on it besides listening."""
+
+    caller: Caller
+    failed: str = ""
+    """Why it did not come about, or what the calls API refused."""
+    unmet: str = ""
+    """What it waited for in vain."""
+    handed_s: float | None = None
+    """When a text to be spoken was handed over."""
+    interrupted_s: float | None = None
+    """When the interrupt was asked for."""
+
+    def first_frame_ms(self) -> float | None:
+        """From the UUID to the first frame of any kind."""
+        arrivals_s = self.caller.received.arrivals_s
+        return _ms(self.caller.connected_s, float(arrivals_s[0]) if arrivals_s.size else None)
+
+    def first_voiced_ms(self) -> float | None:
+        """From the UUID to the first voiced frame."""
+        return _ms(self.caller.connected_s, self.caller.received.first_voiced_s(0.0))
+
+    def say_ms(self) -> float | None:
+        """From handing the text over to its first voiced frame."""
+        return _ms(self.handed_s, self.caller.received.first_voiced_s(self.handed_s or 0.0))
+
+    def silence_ms(self) -> float | None:
+        """From the interrupt to the last voiced frame; 0 if none came after it."""
+        if self.interrupted_s is None:
+            return None
+        last_s = self.caller.received.last_voiced_s(self.interrupted_s, self.interrupted_s + SILENCE_CHECK_S)
+        return _ms(self.interrupted_s, last_s) or 0.0
+
+    def closed_ms(self) -> float | None:
+        """From our hang-up to the server's close."""
+        return None if self.caller.by_server else _ms(self.caller.hung_up_s, self.caller.closed_s)
+
+    def faults(self) -> list[Fault]:
+        """What the server did wrong on this call."""
+        if self.failed:
+            return [Fault("refuses", self.failed)]
+        found = faults(self.caller)
+        if self.unmet:
+            found.append(Fault("is silent", self.unmet))
+        if self.handed_s is not None and self.say_ms() is None:
+            found.append(Fault("does not speak", "the text that was handed over was never heard"))
+        silence_ms = self.silence_ms()
+        if silence_ms is not None and silence_ms > STILL_VOICED_S * 1000:
+            found.append(Fault("goes on speaking after the interrupt", f"for {silence_ms:.0f} ms"))
+        return found
+
+    def ending(self) -> str:
+        """How it ended, in words."""
+        if self.failed:
+            return "not placed, or refused"
+        if not self.caller.by_server:
+            return f"we hung up, then {self.caller.close}"
+        announced = "00 00 00, then " if self.caller.received.hangup_s is not None else ""
+        return f"the server: {announced}{self.caller.close}"
+
+
+class Report:
+    """The measurements of calls that have ended. Lateness counts between `from_s` and `until_s`, when all were up."""
+
+    def __init__(self, placed: list[Placed], from_s: float, until_s: float) -> None:
+        self.placed = placed
+        self._up = [call for call in placed if call.caller.connected_s]
+        self._from_s = from_s
+        self._until_s = until_s
+
+    @cached_property
+    def lateness(self) -> Spread | None:
+        """Lateness of every frame of every call, ms."""
+        return self._spread_within(lambda arrivals_s, positions_s: lateness_ms(arrivals_s, positions_s))
+
+    @cached_property
+    def spacing(self) -> Spread | None:
+        """Time from each frame to the next, ms."""
+        return self._spread_within(lambda arrivals_s, positions_s: spacing_ms(arrivals_s))
+
+    @cached_property
+    def frames(self) -> tuple[int, int]:
+        """Frames received, and frames expected."""
+        received = expected = 0
+        for call in self._up:
+            arrivals_s, _ = self._within(call)
+            received += arrivals_s.size
+            expected += expected_frames(arrivals_s, min(self._until_s, end_s(call.caller)))
+        return received, expected
+
+    @cached_property
+    def faults(self) -> dict[str, list[str]]:
+        """Each rule that was broken, with what was seen on each call that had it."""
+        found: dict[str, list[str]] = {}
+        for call in self.placed:
+            for fault in call.faults():
+                found.setdefault(fault.rule, []).append(fault.seen)
+        return found
+
+    def figures(self) -> dict[str, Any]:
+        """Everything that was measured, for a machine. Times in ms."""
+        received, expected = self.frames
+        spreads = {name: spread for name, _, spread in self._rows()}
+        return {
+            "calls": len(self._up),
+            **{name: None if spread is None else _dict(spread) for name, spread in spreads.items()},
+            "frames_received": received,
+            "frames_expected": expected,
+            "frames_timed_by_reading": self._unstamped,
+            "frames_with_upper_bound": sum(call.caller.received.shared_stamps for call in self._up),
+            "longest_burst": self._longest_burst,
+            "own_lateness_ms": self._own_lateness_ms,
+            "endings": Counter(call.ending() for call in self.placed),
+            "faults": self.faults,
+        }
+
+    def text(self) -> str:
+        """The same for people."""
+        received, expected = self.frames
+        shared = sum(call.caller.received.shared_stamps for call in self._up)
+        blurred_calls = sum(blurred(call.caller) for call in self._up)
+        frames = sum(len(call.caller.received) for call in self._up)
+        rows = [("ms", *PERCENTILES), *((title, *spread_cells(spread)) for _, title, spread in self._rows() if spread)]
+        lines = [
+            aligned(rows),
+            "",
+            f"frames    {received:,} received of {expected:,} expected, longest burst {self._longest_burst}",
+            f"times     {frames - self._unstamped:,} frames by the kernel, {self._unstamped:,} as they were read; "
+            f"{shared:,} are upper bounds, because the frame lay unread with the next",
+            f"caller    its own frames were at most {self._own_lateness_ms:.1f} ms late",
+        ]
+        lines += [
+            f"ended     {count} × {ending}"
+            for ending, count in Counter(call.ending() for call in self.placed).most_common()
+        ]
+        if blurred_calls:
+            lines.append(f"not judged on spacing: {blurred_calls} calls, because this caller itself was too late")
+        lines.append("")
+        if not self.faults:
+            lines.append("conforms: nothing that a real Asterisk would drop or spoil the call for")
+        for rule, seen in self.faults.items():
+            lines.append(f"FAULT on {len(seen)} of {len(self.placed)} calls: {rule} ({seen[0]})")
+        return "\n".join(lines)
+
+    def _rows(self) -> list[tuple[str, str, Spread | None]]:
+        return [
+            ("lateness", "lateness against the 20 ms grid", self.lateness),
+            ("spacing", "from frame to frame", self.spacing),
+            ("first_frame", "UUID → first frame", self._spread(Placed.first_frame_ms)),
+            ("first_voiced", "UUID → first voiced frame", self._spread(Placed.first_voiced_ms)),
+            ("say", "text handed over → first voiced frame", self._spread(Placed.say_ms)),
+            ("silence", "interrupt → last voiced frame", self._spread(Placed.silence_ms)),
+            ("closed", "our hang-up → server closed", self._spread(Placed.closed_ms)),
+        ]
+
+    def _spread(self, figure: Callable[[Placed], float | None]) -> Spread | None:
+        return _spread_of(value for call in self._up if (value := figure(call)) is not None)
+
+    def _spread_within(self, figure: Callable[[Any, Any], Any]) -> Spread | None:
+        values = [figure(*self._within(call)) for call in self._up]
+        return Spread.of(np.concatenate(values)) if values else None
+
+    def _within(self, call: Placed) -> tuple[Any, Any]:
+        """Arrivals and positions of the frames that came while all calls were up."""
+        arrivals_s = call.caller.received.arrivals_s
+        within = (arrivals_s >= self._from_s) & (arrivals_s <= self._until_s)
+        return arrivals_s[within], call.caller.received.positions_s[within]
+
+    @cached_property
+    def _longest_burst(self) -> int:
+        return max((longest_burst(call.caller.received.arrivals_s) for call in self._up), default=0)
+
+    @property
+    def _unstamped(self) -> int:
+        return sum(call.caller.unstamped for call in self._up)
+
+    @property
+    def _own_lateness_ms(self) -> float:
+        return max((call.caller.late_s for call in self._up), default=0.0) * 1000
+
+
+def _ms(from_s: float | None, to_s: float | None) -> float | None:
+    return None if from_s is None or to_s is None else (to_s - from_s) * 1000
+
+
+def _spread_of(values: Iterable[float]) -> Spread | None:
+    return Spread.of(np.fromiter(values, np.float64))
+
+
+def _dict(spread: Spread) -> dict[str, float]:
+    return {"count": spread.count, "p50": spread.p50, "p99": spread.p99, "p99.9": spread.p999, "max": spread.max}

@@ -1,0 +1,35 @@
+"""Plain tables for a terminal and for Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bridge.lateness import Spread
+
+PERCENTILES = ("p50", "p99", "p99.9", "max")
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows in columns, the first one to the left and the others to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """The same as a Markdown table; the first row is its head."""
+    head, *body = [f"| {' | '.join(row)} |" for row in rows]
+    rule = f"| --- |{' ---: |' * (len(rows[0]) - 1)}"
+    return "\n".join((head, rule, *body))
+
+
+def spread_cells(spread: Spread | None) -> tuple[str, str, str, str]:
+    """p50, p99, p99.9 and the maximum; dashes where nothing was measured."""
+    if spread is None:
+        return ("–", "–", "–", "–")
+    return (f"{spread.p50:.2f}", f"{spread.p99:.2f}", f"{spread.p999:.2f}", f"{spread.max:.2f}")
