@@ -50,7 +50,8 @@ class DecodeState:
 
         return DecodeState(
             talker_kv=KvCache.allocate(talker.stack, size, max_positions),
-            predictor_kv=KvCache.allocate(predictor.stack, size, CODE_GROUPS),
+            # Batches are padded to a power of two.
+            predictor_kv=KvCache.allocate(predictor.stack, 1 << (slots - 1).bit_length(), CODE_GROUPS),
             x=torch.zeros(size, hidden, dtype=dtype, device=device),
             position=whole(),
             frame=whole(),

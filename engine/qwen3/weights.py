@@ -100,29 +100,35 @@ def rope_tables(positions: int, head_dim: int, theta: float, device: torch.devic
     return angles.cos().to(device), angles.sin().to(device)
 
 
-def _pack(*linears: Any) -> Dense:
-    biases = [linear.bias for linear in linears]
-    bias = None if biases[0] is None else torch.cat([b.detach() for b in biases]).contiguous()
-    return Dense(torch.cat([linear.weight.detach() for linear in linears]).contiguous(), bias)
+def _taken(parameter: Any, device: torch.device | str | None) -> Tensor:
+    tensor: Tensor = parameter.detach()
+    return tensor if device is None else tensor.to(device)
 
 
-def _stack(model: Any, config: Any, positions: int) -> StackWeights:
+def _pack(device: torch.device | str | None, *linears: Any) -> Dense:
+    # A copy even of one: what upstream holds is to be freed as soon as it is let go.
+    weight = torch.cat([_taken(linear.weight, device) for linear in linears])
+    biased = linears[0].bias is not None
+    return Dense(weight, torch.cat([_taken(linear.bias, device) for linear in linears]) if biased else None)
+
+
+def _stack(model: Any, config: Any, positions: int, device: torch.device | str | None) -> StackWeights:
     layers = []
     for layer in model.layers:
         attention, mlp = layer.self_attn, layer.mlp
         layers.append(
             LayerWeights(
-                input_norm=layer.input_layernorm.weight.detach(),
-                qkv=_pack(attention.q_proj, attention.k_proj, attention.v_proj),
-                q_norm=attention.q_norm.weight.detach(),
-                k_norm=attention.k_norm.weight.detach(),
-                o=_pack(attention.o_proj),
-                post_norm=layer.post_attention_layernorm.weight.detach(),
-                gate_up=_pack(mlp.gate_proj, mlp.up_proj),
-                down=_pack(mlp.down_proj),
+                input_norm=_taken(layer.input_layernorm.weight, device),
+                qkv=_pack(device, attention.q_proj, attention.k_proj, attention.v_proj),
+                q_norm=_taken(attention.q_norm.weight, device),
+                k_norm=_taken(attention.k_norm.weight, device),
+                o=_pack(device, attention.o_proj),
+                post_norm=_taken(layer.post_attention_layernorm.weight, device),
+                gate_up=_pack(device, mlp.gate_proj, mlp.up_proj),
+                down=_pack(device, mlp.down_proj),
             )
         )
-    norm = model.norm.weight.detach()
+    norm = _taken(model.norm.weight, device)
     cos, sin = rope_tables(positions, config.head_dim, config.rope_theta, norm.device)
     return StackWeights(
         layers=tuple(layers),
@@ -136,23 +142,23 @@ def _stack(model: Any, config: Any, positions: int) -> StackWeights:
     )
 
 
-def take_talker(talker: Any, max_positions: int) -> TalkerWeights:
-    """Upstream's `Qwen3TTSTalkerForConditionalGeneration` as plain tensors; the packed ones are copies."""
+def take_talker(talker: Any, max_positions: int, device: torch.device | str | None = None) -> TalkerWeights:
+    """Upstream's `Qwen3TTSTalkerForConditionalGeneration` as plain tensors; None leaves them on its device."""
     return TalkerWeights(
-        stack=_stack(talker.model, talker.config, max_positions),
-        embedding=talker.model.codec_embedding.weight.detach(),
-        head=_pack(talker.codec_head),
+        stack=_stack(talker.model, talker.config, max_positions, device),
+        embedding=_taken(talker.model.codec_embedding.weight, device),
+        head=_pack(device, talker.codec_head),
     )
 
 
-def take_predictor(predictor: Any) -> PredictorWeights:
+def take_predictor(predictor: Any, device: torch.device | str | None = None) -> PredictorWeights:
     """Upstream's `Qwen3TTSTalkerCodePredictorModelForConditionalGeneration` as plain tensors."""
     projection = predictor.small_to_mtp_projection
     return PredictorWeights(
-        stack=_stack(predictor.model, predictor.config, predictor.config.num_code_groups),
-        embeddings=torch.stack([table.weight.detach() for table in predictor.model.codec_embedding]),
-        heads=tuple(_pack(head) for head in predictor.lm_head),
-        projection=_pack(projection) if hasattr(projection, "weight") else None,
+        stack=_stack(predictor.model, predictor.config, predictor.config.num_code_groups, device),
+        embeddings=torch.stack([_taken(table.weight, device) for table in predictor.model.codec_embedding]),
+        heads=tuple(_pack(device, head) for head in predictor.lm_head),
+        projection=_pack(device, projection) if hasattr(projection, "weight") else None,
     )
 
 

@@ -17,6 +17,7 @@ from transformers import EncodecFeatureExtractor
 
 Kind = Literal["base", "custom_voice", "voice_design"]
 
+EOS = 2150
 SPEAKERS = ("serena", "vivian", "uncle_fu", "ryan", "aiden", "ono_anna", "sohee", "eric", "dylan")
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<tts_pad>", "<tts_text_bos>", "<tts_text_eod>")
 LANGUAGES = {
@@ -98,7 +99,7 @@ def _model_config(kind: Kind, special: dict[str, int], assistant: int, wide_talk
         "num_hidden_layers": 2,
         "code_predictor_config": predictor,
         "codec_bos_id": 2149,
-        "codec_eos_token_id": 2150,
+        "codec_eos_token_id": EOS,
         "codec_pad_id": 2148,
         "codec_think_id": 2154,
         "codec_nothink_id": 2155,
@@ -237,6 +238,8 @@ def build_checkpoint(folder: Path, kind: Kind, wide_talker: bool = False, seed: 
     torch.manual_seed(seed)
     model = Qwen3TTSForConditionalGeneration(Qwen3TTSConfig(**copy.deepcopy(config))).eval()
     _spread(model)
+    # End of speech comes up once in some twenty frames, so that calls end at different times.
+    model.talker.codec_head.weight.data[EOS] *= 2.2
     _save(model, config, folder)
     generation = {"do_sample": True, "temperature": 0.9, "top_k": 50, "top_p": 1.0, "repetition_penalty": 1.05}
     generation |= {"subtalker_dosample": True, "subtalker_top_k": 50, "subtalker_top_p": 1.0}

@@ -1,0 +1,167 @@
+"""Loads a checkpoint with upstream's `qwen-tts`, on whose weights our own modules then run."""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine.qwen3.codec import CodecWeights, take_codec
+from engine.qwen3.frame import FrameModel
+from engine.qwen3.prompt import Ids, PromptBuilder
+from engine.qwen3.settings import QwenSettings
+from engine.qwen3.slots import Sampling
+from engine.qwen3.text import TextEmbedder, TextTokenizer
+from engine.qwen3.weights import take_predictor, take_talker
+from engine.speech import SpeechError
+
+log = logging.getLogger(__name__)
+
+SAMPLE_RATE_HZ = 24000
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A loaded model: our modules' weights, and what of upstream's cloning needs."""
+
+    kind: str  # "base", "custom_voice" or "voice_design"
+    size: str  # "0b6" or "1b7"
+    ids: Ids
+    model: FrameModel
+    codec: CodecWeights
+    prompts: PromptBuilder
+    tokenizer: TextTokenizer
+    sampling: Sampling  # the checkpoint's own settings
+    upstream: Any  # `Qwen3TTSModel` without talker and codec decoder; its encoders take voices from recordings
+    warnings: tuple[str, ...]
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.pad.device
+
+    @property
+    def instructable(self) -> bool:
+        """Whether it follows instructions: the 0.6B models and the Base ones were not taught to."""
+        return self.kind != "base" and self.size != "0b6"
+
+
+def load(settings: QwenSettings, max_positions: int | None = None) -> Checkpoint:
+    """Loads MODEL_ID onto DEVICE. Raises SpeechError with one line that says what is missing."""
+    device = torch.device(settings.device)
+    notes: list[str] = []
+    _check(settings, device)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = settings.tf32
+    attention = _attention(settings, device, notes)
+    try:
+        return _load(settings, device, attention, max_positions or settings.max_positions, notes)
+    except torch.OutOfMemoryError as error:
+        raise SpeechError(_too_large(settings, device)) from error
+
+
+def _check(settings: QwenSettings, device: torch.device) -> None:
+    if device.type == "cuda" and not torch.cuda.is_available():
+        built = f"torch {torch.__version__} is built for CUDA {torch.version.cuda}" if torch.version.cuda else ""
+        reason = built or f"torch {torch.__version__} is built without CUDA"
+        raise SpeechError(f"DEVICE={settings.device}: no CUDA device can be used here ({reason})")
+    if device.type == "cuda" and device.index is not None and device.index >= torch.cuda.device_count():
+        raise SpeechError(f"DEVICE={settings.device}: there are {torch.cuda.device_count()} CUDA devices here")
+    folder = Path(settings.model_id).expanduser()
+    if folder.is_dir():
+        missing = [name for name in ("config.json", "speech_tokenizer/config.json") if not (folder / name).is_file()]
+        missing += [] if any(folder.glob("*.safetensors")) else ["model.safetensors"]
+        missing += [] if any(folder.glob("speech_tokenizer/*.safetensors")) else ["speech_tokenizer/model.safetensors"]
+        if missing:
+            raise SpeechError(f"MODEL_ID={settings.model_id}: the folder lacks {', '.join(missing)}")
+    elif settings.model_id.startswith((".", "/", "~")):
+        raise SpeechError(f"MODEL_ID={settings.model_id}: there is no such folder")
+
+
+def _attention(settings: QwenSettings, device: torch.device, notes: list[str]) -> str:
+    """ATTENTION, or sdpa with a warning where FlashAttention cannot be had."""
+    if settings.attention != "flash_attention_2":
+        return settings.attention
+    if device.type != "cuda" or settings.dtype == "float32":
+        why = "it needs a CUDA device and 16-bit weights"
+    elif importlib.util.find_spec("flash_attn") is None:
+        why = "flash-attn is not installed"
+    else:
+        return settings.attention
+    notes.append(f"ATTENTION=flash_attention_2: {why}; using sdpa")
+    log.warning(notes[-1])
+    return "sdpa"
+
+
+def _load(
+    settings: QwenSettings, device: torch.device, attention: str, max_positions: int, notes: list[str]
+) -> Checkpoint:
+    try:
+        from qwen_tts import Qwen3TTSModel, Qwen3TTSTokenizer
+    except (ImportError, OSError) as error:
+        raise SpeechError(f"ENGINE=qwen3 needs the qwen-tts package: pip install 'talkspurt[gpu]' ({error})") from error
+    dtype = getattr(torch, settings.dtype)
+    # To host memory first: the device then never holds a weight twice while they are packed.
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            upstream = Qwen3TTSModel.from_pretrained(
+                str(Path(settings.model_id).expanduser()) if Path(settings.model_id).exists() else settings.model_id,
+                device_map="cpu",
+                dtype=dtype,
+                attn_implementation=attention,
+            )
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise SpeechError(f"MODEL_ID={settings.model_id} cannot be loaded: {first_line}") from error
+    model = upstream.model
+    decoder = model.speech_tokenizer.model.decoder
+    if settings.codec_dtype != settings.dtype:
+        # Loaded once more in its own precision: upstream has just rounded it to the language models'.
+        folder = model.speech_tokenizer.model.config._name_or_path or model.speech_tokenizer.model.name_or_path
+        codec = Qwen3TTSTokenizer.from_pretrained(folder, device_map="cpu", dtype=getattr(torch, settings.codec_dtype))
+        decoder = codec.model.decoder
+    with torch.inference_mode():
+        ids = Ids.of(model.config)
+        codec_weights = take_codec(decoder, device, getattr(torch, settings.codec_dtype))
+        talker = take_talker(model.talker, max_positions, device)
+        predictor = take_predictor(model.talker.code_predictor, device)
+        text = TextEmbedder.of(model.talker, device, settings.text_embedding)
+        tokenizer = TextTokenizer(upstream.processor)
+        prompts = PromptBuilder(ids, text, talker.embedding, predictor.embeddings, tokenizer.role)
+        frame_model = FrameModel.build(talker, predictor, prompts.tts_pad, ids.eos)
+    kind, size, sampling = model.tts_model_type, model.tts_model_size, _sampling(model.generate_config)
+    # What is left upstream are the encoders that cloning needs; the rest is given back.
+    del model.talker, model.speech_tokenizer.model.decoder, decoder
+    model.to(device)
+    model.speech_tokenizer.model.to(device)
+    model.speech_tokenizer.device = device
+    gc.collect()
+    return Checkpoint(kind, size, ids, frame_model, codec_weights, prompts, tokenizer, sampling, upstream, tuple(notes))
+
+
+def _sampling(config: dict[str, Any]) -> Sampling:
+    """From the checkpoint's generation_config.json, whose names are upstream's."""
+    drawn, sub_drawn = config.get("do_sample", True), config.get("subtalker_dosample", True)
+    return Sampling(
+        temperature=float(config.get("temperature", 0.9)) if drawn else 0.0,
+        top_k=int(config.get("top_k", 50)),
+        top_p=float(config.get("top_p", 1.0)),
+        repetition_penalty=float(config.get("repetition_penalty", 1.05)),
+        sub_temperature=float(config.get("subtalker_temperature", 0.9)) if sub_drawn else 0.0,
+        sub_top_k=int(config.get("subtalker_top_k", 50)),
+        sub_top_p=float(config.get("subtalker_top_p", 1.0)),
+    )
+
+
+def _too_large(settings: QwenSettings, device: torch.device) -> str:
+    free, total = torch.cuda.mem_get_info(device)
+    return (
+        f"MODEL_ID={settings.model_id} with MAX_BATCH={settings.max_batch} does not fit: "
+        f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB of GPU memory were free; "
+        "QUANTIZE=int8, TEXT_EMBEDDING=host, a smaller MAX_BATCH or MAX_POSITIONS need less"
+    )

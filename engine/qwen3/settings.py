@@ -1,0 +1,49 @@
+"""The settings of ENGINE=qwen3, each under its bare upper-case name in the environment."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field, field_validator
+
+from engine.settings import SpeechSettings
+
+DEFAULT_MODEL_ID = "Qwen/Qwen3-TTS-12Hz-0.6B-Base"
+
+
+class QwenSettings(SpeechSettings):
+    """What `Qwen3Engine` is told. A mixin: the process's settings inherit it and read the environment."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_id: str = Field(DEFAULT_MODEL_ID, description="a model on the Hugging Face Hub, or a local folder")
+    device: str = Field("cuda", pattern=r"^(cpu|cuda(:\d+)?)$")
+    dtype: Literal["bfloat16", "float16", "float32"] = Field("bfloat16", description="of the language models")
+    codec_dtype: Literal["bfloat16", "float16", "float32"] = Field("float32", description="of the codec's decoder")
+    attention: Literal["flash_attention_2", "sdpa"] = Field(
+        "sdpa", description="of upstream's modules, which only cloning uses; decoding has its own"
+    )
+    tf32: bool = Field(True, description="float32 products on tensor cores, with 10 bits of mantissa")
+    text_embedding: Literal["host", "gpu"] = Field(
+        "host", description="host: looked up in host memory; gpu: kept on the device, already projected"
+    )
+    preload_model: bool = Field(True, description="load at the start; false: with the first request")
+    idle_timeout: float = Field(
+        0.0, ge=0, description="seconds without a request until the model is unloaded; 0: never"
+    )
+
+    quantize: Literal["none", "int8", "fp8"] = Field("none", description="of the language models' matrices")
+    int8_backend: Literal["weight_only", "bitsandbytes"] = Field(
+        "weight_only", description="weight_only goes with CUDA graphs; bitsandbytes (LLM.int8) does not"
+    )
+    torch_compile: bool = Field(False, description="compile what no hand-written kernel does")
+    torch_compile_mode: Literal["max-autotune", "reduce-overhead", "default"] = "max-autotune"
+    cuda_graphs: bool = True
+
+    max_batch: int = Field(16, ge=1, description="calls spoken to at once; each takes its share of GPU memory")
+    max_positions: int = Field(768, ge=64, description="prompt and frames of one sentence; 12.5 frames a second")
+
+    @field_validator("quantize", mode="before")
+    @classmethod
+    def _none_if_empty(cls, value: Any) -> Any:
+        return "none" if value in ("", None) else value
