@@ -1,0 +1,178 @@
+"""A brain behind any OpenAI-compatible chat API: streamed, with tools, and a history of what was heard."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import structlog
+from openai import AsyncOpenAI
+
+from bridge.brain import Brain, BrainError, Fallback, Piece, Speech, fill
+from bridge.history import History, Message
+from bridge.tools import Toolbox, ToolResult
+
+log = structlog.get_logger(__name__)
+
+MAX_TOOL_ROUNDS: Final = 8
+"""Rounds of tools in one turn; a model that wants more is going in circles."""
+MAX_SILENCES: Final = 2
+"""Prompts in a row that nobody answers, after which the caller goes to the fallback."""
+
+
+@dataclass(frozen=True, slots=True)
+class LlmOptions:
+    """How the model is asked."""
+
+    model: str
+    system_prompt: str = ""
+    greeting: str = ""
+    no_input_prompt: str = ""
+    timeout_ms: int = 8_000
+    """To the first token, and between tokens."""
+    temperature: float | None = None
+    max_tokens: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """More members of the request body."""
+
+
+@dataclass(slots=True)
+class _ToolCall:
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+    def add(self, part: Any) -> None:
+        """The next piece of it."""
+        self.id = part.id or self.id
+        if part.function is not None:
+            self.name += part.function.name or ""
+            self.arguments += part.function.arguments or ""
+
+
+@dataclass(slots=True)
+class _Used:
+    """A tool that has answered."""
+
+    call: _ToolCall
+    spoken: str
+    """What the model said before it, in the same answer."""
+    result: ToolResult
+
+    def messages(self, *, spoken: bool = True) -> list[Message]:
+        function = {"name": self.call.name, "arguments": self.call.arguments or "{}"}
+        asked = {"id": self.call.id, "type": "function", "function": function}
+        content = self.spoken if spoken and self.spoken else None
+        return [
+            {"role": "assistant", "content": content, "tool_calls": [asked]},
+            {"role": "tool", "tool_call_id": self.call.id, "content": self.result.content},
+        ]
+
+
+class LlmBrain(Brain):
+    """One call's conversation with the model."""
+
+    digit_gap_ms = 1_500
+
+    def __init__(
+        self, client: AsyncOpenAI, options: LlmOptions, toolbox: Toolbox, variables: Mapping[str, str] | None = None
+    ) -> None:
+        self._client = client
+        self._options = options
+        self._toolbox = toolbox
+        self._variables = dict(variables or {})
+        self.history = History(fill(options.system_prompt, self._variables))
+        self._used: list[_Used] = []
+        """Tools of this turn that have answered. A new list each turn: a cancelled one's last breath must not reach
+        the next."""
+        self._silences = 0
+
+    async def greet(self) -> AsyncGenerator[Piece]:
+        if self._options.greeting:
+            yield Speech(fill(self._options.greeting, self._variables))
+
+    async def answer(self, said: str) -> AsyncGenerator[Piece]:
+        self._silences = 0
+        self.history.said(said)
+        used: list[_Used] = []
+        self._used = used
+        for _ in range(MAX_TOOL_ROUNDS):
+            calls: dict[int, _ToolCall] = {}
+            spoken = ""
+            messages = [*self.history.messages(), *(message for use in used for message in use.messages())]
+            async with aclosing(self._deltas(messages)) as deltas:
+                async for delta in deltas:
+                    if delta.content:
+                        spoken += delta.content
+                        yield delta.content
+                    for part in delta.tool_calls or ():
+                        calls.setdefault(part.index, _ToolCall()).add(part)
+            if not calls:
+                if not spoken and not used:
+                    raise BrainError("the language model answered nothing")
+                return
+            if spoken:
+                yield "\n"  # what comes after the tools is another sentence
+            for call in calls.values():
+                result = await self._toolbox.call(call.name, call.arguments)
+                log.info("tool called", tool=call.name, result=result.content[:200])
+                used.append(_Used(call, spoken, result))
+                spoken = ""
+            for use in used:
+                if use.result.action is not None:
+                    yield use.result.action
+                    return  # nothing the model could add would be heard
+        raise BrainError(f"the language model wanted more than {MAX_TOOL_ROUNDS} rounds of tools")
+
+    def pressed(self, digits: str) -> AsyncGenerator[Piece]:
+        return self.answer(f"[pressed the keys {' '.join(digits)}]")
+
+    async def silence(self) -> AsyncGenerator[Piece]:
+        self._silences += 1
+        if self._silences > MAX_SILENCES:
+            yield Fallback()
+        elif self._options.no_input_prompt:
+            yield Speech(self._options.no_input_prompt)
+
+    def heard(self, text: str, *, interrupted: bool) -> None:
+        """What tools did stays told, for it has happened; a transfer or an ending that was cut off has not."""
+        used, self._used = self._used, []
+        kept = [use for use in used if not (interrupted and use.result.action is not None)]
+        self.history.heard(text, [message for use in kept for message in use.messages(spoken=False)])
+
+    async def _deltas(self, messages: list[Message]) -> AsyncGenerator[Any]:
+        """The pieces of one answer. Raises BrainError for whatever goes wrong with the service."""
+        timeout_s = self._options.timeout_ms / 1000
+        stream: Any = None
+        try:
+            async with asyncio.timeout(timeout_s):
+                stream = await self._client.chat.completions.create(**self._request(messages))
+            chunks = aiter(stream)
+            while True:
+                async with asyncio.timeout(timeout_s):
+                    chunk = await anext(chunks, None)
+                if chunk is None:
+                    return
+                if chunk.choices and chunk.choices[0].delta is not None:
+                    yield chunk.choices[0].delta
+        except TimeoutError:
+            raise BrainError(f"the language model said nothing for {self._options.timeout_ms} ms") from None
+        except Exception as error:  # the client raises its own errors, its transport's and those of decoding rubbish
+            raise BrainError(f"the language model failed: {type(error).__name__}: {error}") from error
+        finally:
+            if stream is not None:
+                await stream.close()
+
+    def _request(self, messages: list[Message]) -> dict[str, Any]:
+        options = self._options
+        request: dict[str, Any] = {"model": options.model, "messages": messages, "stream": True}
+        if options.temperature is not None:
+            request["temperature"] = options.temperature
+        if options.max_tokens is not None:
+            request["max_tokens"] = options.max_tokens
+        if options.extra:
+            request["extra_body"] = dict(options.extra)
+        return {**request, "tools": self._toolbox.specifications()}

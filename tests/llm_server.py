@@ -1,0 +1,107 @@
+"""A local server of OpenAI's chat API: answers what the test tells it to, token by token, at the test's pace."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+
+@dataclass
+class ToolCall:
+    name: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Answer:
+    """One answer of the model."""
+
+    text: str = ""
+    tools: list[ToolCall] = field(default_factory=list)
+    first_token_s: float = 0.0
+    token_s: float = 0.0
+    hang: bool = False
+    """Say nothing more, without ending."""
+    status: int = 200
+    rubbish: bytes = b""
+
+
+class LlmServer:
+    """Give it answers in order (`answers`), or a function of the messages (`respond`); it keeps every request."""
+
+    def __init__(self, *answers: Answer | str, respond: Callable[[list[dict[str, Any]]], Answer] | None = None) -> None:
+        self.answers: deque[Answer | str] = deque(answers)
+        self.respond = respond
+        self.requests: list[dict[str, Any]] = []
+        self.asked = asyncio.Event()
+        self.left = asyncio.Event()
+        """A client went away before its answer's end."""
+        self.url = ""
+        self._runner: web.AppRunner | None = None
+
+    async def __aenter__(self) -> LlmServer:
+        app = web.Application()
+        app.router.add_post("/v1/chat/completions", self._complete)
+        self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/v1"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._runner is not None
+        await self._runner.cleanup()
+
+    async def _complete(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        self.requests.append(body)
+        self.asked.set()
+        answer = self.respond(body["messages"]) if self.respond else self.answers.popleft()
+        if isinstance(answer, str):
+            answer = Answer(answer)
+        if answer.status != 200:
+            return web.json_response({"error": {"message": "out of order"}}, status=answer.status)
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        try:
+            await self._stream(response, answer)
+        except (asyncio.CancelledError, ConnectionError):
+            self.left.set()
+            raise
+        return response
+
+    async def _stream(self, response: web.StreamResponse, answer: Answer) -> None:
+        if answer.rubbish:
+            await response.write(answer.rubbish)
+            return
+        await asyncio.sleep(answer.first_token_s)
+        for token in re.findall(r"\S+\s*", answer.text):
+            await _send(response, {"content": token})
+            await asyncio.sleep(answer.token_s)
+        for index, tool in enumerate(answer.tools):
+            arguments = json.dumps(tool.arguments)
+            call = {"index": index, "id": f"call_{len(self.requests)}_{index}", "type": "function"}
+            await _send(response, {"tool_calls": [{**call, "function": {"name": tool.name, "arguments": ""}}]})
+            for part in (arguments[:5], arguments[5:]):
+                await _send(response, {"tool_calls": [{"index": index, "function": {"arguments": part}}]})
+        if answer.hang:
+            await asyncio.Event().wait()
+        await response.write(b"data: [DONE]\n\n")
+
+
+async def _send(response: web.StreamResponse, delta: dict[str, Any]) -> None:
+    chunk = {
+        "id": "1",
+        "object": "chat.completion.chunk",
+        "created": 0,
+        "model": "m",
+        "choices": [{"index": 0, "delta": delta, "finish_reason": None}],
+    }
+    await response.write(f"data: {json.dumps(chunk)}\n\n".encode())

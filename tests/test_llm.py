@@ -1,0 +1,186 @@
+"""The language model's brain against a local server: streaming, tools, cuts, failures, and the history of it all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from openai import AsyncOpenAI
+
+from bridge.brain import BrainError, Fallback, HangUp, Piece, Speech, Transfer
+from bridge.destinations import Destinations
+from bridge.llm import LlmBrain, LlmOptions
+from bridge.tools import HttpTool, Toolbox
+from tests.llm_server import Answer, LlmServer, ToolCall
+
+
+@asynccontextmanager
+async def brain(
+    server: LlmServer, *tools: HttpTool, variables: dict[str, str] | None = None, **options: Any
+) -> AsyncIterator[LlmBrain]:
+    async with aiohttp.ClientSession() as http, AsyncOpenAI(base_url=server.url, api_key="k", max_retries=0) as client:
+        toolbox = Toolbox(http, list(tools), Destinations("sales=ext-queues,400,1"), variables or {})
+        yield LlmBrain(client, LlmOptions(model="m", **options), toolbox, variables)
+
+
+async def collect(pieces: AsyncGenerator[Piece]) -> list[Piece]:
+    return [piece async for piece in pieces]
+
+
+def text_of(pieces: list[Piece]) -> str:
+    return "".join(piece for piece in pieces if isinstance(piece, str)).strip()
+
+
+async def test_words_are_passed_on_as_they_come_and_heard_ones_are_remembered() -> None:
+    async with (
+        LlmServer("We have two sizes. Small or large?", "Large it is.") as server,
+        brain(server, system_prompt="You serve {name}.", variables={"name": "Ada"}) as ai,
+    ):
+        pieces = await collect(ai.answer("a pizza"))
+        assert len(pieces) > 3
+        assert text_of(pieces) == "We have two sizes. Small or large?"
+        ai.heard("We have two sizes.", interrupted=True)
+        await collect(ai.answer("large"))
+        assert server.requests[1]["messages"] == [
+            {"role": "system", "content": "You serve Ada."},
+            {"role": "user", "content": "a pizza"},
+            {"role": "assistant", "content": "We have two sizes."},
+            {"role": "user", "content": "large"},
+        ]
+
+
+async def test_a_turn_of_which_nothing_was_heard_leaves_no_message() -> None:
+    async with LlmServer("One.", "Two.") as server, brain(server) as ai:
+        await collect(ai.answer("I would like"))
+        ai.heard("", interrupted=True)
+        await collect(ai.answer("a table"))
+        assert server.requests[1]["messages"] == [{"role": "user", "content": "I would like a table"}]
+
+
+async def test_closing_cancels_the_request() -> None:
+    async with LlmServer(Answer("One two three four", hang=True)) as server, brain(server) as ai:
+        async with aclosing(ai.answer("hello")) as pieces:
+            assert await anext(pieces) == "One "
+        await server.left.wait()
+
+
+async def test_an_http_tool_is_called_and_its_result_answered() -> None:
+    async def hours(request: web.Request) -> web.Response:
+        assert request.headers["X-Caller"] == "12345"
+        return web.Response(text=f"open until nine on {(await request.json())['day']}")
+
+    async with serving(hours) as url:
+        tool = HttpTool(name="hours", description="d", url=url, headers={"X-Caller": "{from}"})
+        answers = (Answer("Let me look.", [ToolCall("hours", {"day": "Monday"})]), "Until nine.", "Yes.")
+        async with LlmServer(*answers) as server, brain(server, tool, variables={"from": "12345"}) as ai:
+            assert text_of(await collect(ai.answer("when?"))) == "Let me look. \nUntil nine."
+            asked, result = server.requests[1]["messages"][-2:]
+            assert asked["content"] == "Let me look."
+            assert result["content"] == "open until nine on Monday"
+            ai.heard("Let me look. Until nine.", interrupted=False)
+            await collect(ai.answer("sure?"))
+            messages = server.requests[2]["messages"]
+            assert [message["role"] for message in messages] == ["user", "assistant", "tool", "assistant", "user"]
+            assert messages[1]["content"] is None, "what was said stands once, as it was heard"
+            assert messages[3]["content"] == "Let me look. Until nine."
+
+
+@asynccontextmanager
+async def serving(handler: Any) -> AsyncIterator[str]:
+    app = web.Application()
+    app.router.add_route("*", "/tool", handler)
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}/tool"
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("call", "action"),
+    [
+        (ToolCall("transfer", {"destination": "Sales"}), Transfer("ext-queues,400,1")),
+        (ToolCall("hangup"), HangUp()),
+    ],
+)
+async def test_transfer_and_hangup_come_last_and_are_forgotten_when_cut(call: ToolCall, action: Piece) -> None:
+    async with LlmServer(Answer("Right away.", [call]), "Hello again.") as server, brain(server) as ai:
+        pieces = await collect(ai.answer("sales please"))
+        assert pieces[-1] == action
+        ai.heard("Right", interrupted=True)
+        await collect(ai.answer("no wait"))
+        assert [message["role"] for message in server.requests[1]["messages"]] == ["user", "assistant", "user"]
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (ToolCall("transfer", {"destination": "ext-queues,666,1"}), "not allowed"),
+        (ToolCall("transfer"), "no destination"),
+        (ToolCall("fly"), "no tool 'fly'"),
+        (ToolCall("slow"), "no answer within 50 ms"),
+        (ToolCall("broken"), "HTTP 500"),
+        (ToolCall("gone"), "error: Client"),
+    ],
+)
+async def test_a_tool_that_fails_is_told_to_the_model(call: ToolCall, told: str) -> None:
+    async def handle(request: web.Request) -> web.Response:
+        if request.query:
+            await asyncio.Event().wait()
+        return web.Response(status=500, text="no")
+
+    async with serving(handle) as url:
+        tools = [
+            HttpTool(name="slow", description="d", url=f"{url}?slow=1", timeout_ms=50),
+            HttpTool(name="broken", description="d", url=url),
+            HttpTool(name="gone", description="d", url="http://127.0.0.1:9/"),
+        ]
+        async with LlmServer(Answer(tools=[call]), "Sorry.") as server, brain(server, *tools) as ai:
+            assert text_of(await collect(ai.answer("do it"))) == "Sorry."
+            assert told in server.requests[1]["messages"][-1]["content"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (Answer(first_token_s=5.0), "said nothing for 100 ms"),
+        (Answer("One two", hang=True), "said nothing for 100 ms"),
+        (Answer(status=500), "failed"),
+        (Answer(rubbish=b"data: {]\n\n"), "failed"),
+        (Answer(rubbish=b"<html>"), "answered nothing"),
+        (Answer(""), "answered nothing"),
+    ],
+)
+async def test_a_model_that_fails_raises_one_error(answer: Answer, message: str) -> None:
+    async with LlmServer(answer) as server, brain(server, timeout_ms=100) as ai:
+        with pytest.raises(BrainError, match=message):
+            await collect(ai.answer("hello"))
+
+
+async def test_a_model_that_is_not_there_raises_the_same() -> None:
+    server = LlmServer()
+    server.url = "http://127.0.0.1:9/v1"
+    async with brain(server) as ai:
+        with pytest.raises(BrainError, match="failed"):
+            await collect(ai.answer("hello"))
+
+
+async def test_greeting_keys_and_silence() -> None:
+    server = LlmServer("Your number is one two.")
+    options = {"greeting": "Hello {name}.", "no_input_prompt": "Are you there?", "variables": {"name": "Ada"}}
+    async with server, brain(server, **options) as ai:
+        assert await collect(ai.greet()) == [Speech("Hello Ada.")]
+        ai.heard("Hello Ada.", interrupted=False)
+        await collect(ai.pressed("12"))
+        assert server.requests[0]["messages"] == [
+            {"role": "assistant", "content": "Hello Ada."},
+            {"role": "user", "content": "[pressed the keys 1 2]"},
+        ]
+        assert await collect(ai.silence()) == [Speech("Are you there?")]
+        assert await collect(ai.silence()) == [Speech("Are you there?")]
+        assert await collect(ai.silence()) == [Fallback()]

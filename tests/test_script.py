@@ -1,0 +1,106 @@
+"""The scripted brain: answers by words and keys, ways on, and clear errors."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+
+from bridge.brain import Fallback, HangUp, Piece, Speech, Transfer
+from bridge.script import DEFAULT_SCRIPT, Script, ScriptBrain, load_script
+
+SCRIPT = Script.model_validate(
+    {
+        "steps": {
+            "start": {
+                "say": "Hello {name}.",
+                "answers": [
+                    {"match": ["sales", "buy something"], "dtmf": "1", "say": "Sales.", "goto": "sales"},
+                    {"match": ["secret"], "dtmf": "42#"},
+                ],
+                "otherwise": {"say": "Sorry?"},
+                "silence": {"say": "Are you there?"},
+                "max_tries": 2,
+            },
+            "sales": {
+                "say": "What?",
+                "interruptible": False,
+                "answers": [{"match": ["*"], "transfer": "ext-queues,400,1"}],
+            },
+        },
+        "anywhere": [{"match": ["goodbye"], "say": "Bye.", "hangup": True}],
+    }
+)
+
+
+async def collect(pieces: AsyncGenerator[Piece]) -> list[Piece]:
+    return [piece async for piece in pieces]
+
+
+async def test_the_greeting_knows_the_calls_variables() -> None:
+    assert await collect(ScriptBrain(SCRIPT, {"name": "Ada"}).greet()) == [Speech("Hello Ada.")]
+    assert await collect(ScriptBrain(SCRIPT).greet()) == [Speech("Hello .")]
+
+
+@pytest.mark.parametrize("said", ["Sales, please!", "I want to BUY something"])
+async def test_words_lead_on(said: str) -> None:
+    brain = ScriptBrain(SCRIPT)
+    assert await collect(brain.answer(said)) == [Speech("Sales."), Speech("What?", interruptible=False)]
+    assert await collect(brain.answer("anything")) == [Transfer("ext-queues,400,1")]
+
+
+@pytest.mark.parametrize("said", ["salesman", "something to buy", ""])
+async def test_other_words_are_asked_again_and_then_given_up(said: str) -> None:
+    brain = ScriptBrain(SCRIPT)
+    assert await collect(brain.answer(said)) == [Speech("Sorry?")]
+    assert await collect(brain.silence()) == [Speech("Are you there?")]
+    assert await collect(brain.answer(said)) == [Fallback()]
+
+
+async def test_keys() -> None:
+    brain = ScriptBrain(SCRIPT)
+    for digit in ("4", "2", "9", "4", "2"):
+        assert await collect(brain.pressed(digit)) == []
+    assert await collect(brain.pressed("#")) == []  # an answer that says nothing
+    assert await collect(brain.pressed("1")) == [Speech("Sales."), Speech("What?", interruptible=False)]
+
+
+async def test_answers_from_anywhere() -> None:
+    brain = ScriptBrain(SCRIPT)
+    assert await collect(brain.answer("goodbye then")) == [Speech("Bye."), HangUp()]
+
+
+async def test_the_default_script_is_the_greeting_and_a_way_out() -> None:
+    brain = ScriptBrain(load_script(DEFAULT_SCRIPT), {"greeting": "Welcome."})
+    assert await collect(brain.greet()) == [Speech("Welcome.")]
+    assert await collect(brain.answer("something else")) == []
+    assert await collect(brain.pressed("5")) == []
+    assert (await collect(brain.pressed("0")))[-1] == Fallback()
+    assert await collect(ScriptBrain(load_script(DEFAULT_SCRIPT), {"greeting": ""}).greet()) == []
+
+
+def test_every_shipped_script_is_valid() -> None:
+    for path in DEFAULT_SCRIPT.parent.glob("*.yaml"):
+        load_script(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("steps: {a: {}}", "no step 'start'; there are a"),
+        ("steps: {start: {answers: [{match: [x], goto: nowhere}]}}", "no step 'nowhere'"),
+        ("steps: {start: {answers: [{say: x}]}}", "match or dtmf is needed"),
+        ("steps: {start: {answers: [{match: [x], goto: start, hangup: true}]}}", "only one of"),
+        ("steps: {start: {sya: x}}", "steps.start.sya"),
+        ("steps: [", "while parsing"),
+        ("", "valid dictionary"),
+    ],
+)
+def test_a_wrong_script_says_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "script.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        load_script(path)
+    with pytest.raises(ValueError, match="No such file"):
+        load_script(tmp_path / "missing.yaml")
