@@ -78,7 +78,7 @@ async def test_an_http_tool_is_called_and_its_result_answered() -> None:
         tool = HttpTool(name="hours", description="d", url=url, headers={"X-Caller": "{from}"})
         answers = (Answer("Let me look.", [ToolCall("hours", {"day": "Monday"})]), "Until nine.", "Yes.")
         async with LlmServer(*answers) as server, brain(server, tool, variables={"from": "12345"}) as ai:
-            assert text_of(await collect(ai.answer("when?"))) == "Let me look. \nUntil nine."
+            assert text_of(await collect(ai.answer("when?"))) == "Let me look.\nUntil nine."
             asked, result = server.requests[1]["messages"][-2:]
             assert asked["content"] == "Let me look."
             assert result["content"] == "open until nine on Monday"
