@@ -8,6 +8,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from bridge import dial, say
+
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime phones home otherwise; before anything imports it
 
 
@@ -16,6 +18,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="talkspurt", description="The phone voice of a language model.")
     sub = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_serve(sub)
+    for module in (dial, say):
+        module.add_parser(sub)
     args = parser.parse_args(argv)
     return int(args.func(args))
 

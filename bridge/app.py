@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+from typing import Final
 from uuid import UUID
 
 import numpy as np
@@ -18,11 +19,15 @@ from bridge.config import Settings
 from bridge.control import add_call_routes
 from bridge.metrics import Metrics
 from bridge.server import AudioSocketServer
+from engine.api import HEALTH, add_speech_routes
 from engine.pipeline import speak
 from engine.registry import create_engine
 from engine.speech import Engine, Pcm, SpeechError, Style
 
 log = structlog.get_logger(__name__)
+
+FORM_BYTES: Final = 2**20
+"""What a form may hold beside its file."""
 
 
 class App:
@@ -45,7 +50,7 @@ class App:
         await self.engine.start()
         self.engine.resolve_voice(self.settings.voice)
         self._apology = await self._make(self.settings.apology)
-        self._runner = web.AppRunner(self._web_app(), access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(self._web_app(), access_log=None, handle_signals=False, handler_cancellation=True)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self.settings.http_host, self.settings.http_port)
         await site.start()
@@ -73,7 +78,9 @@ class App:
         log.info("stopped")
 
     def _create_call(self, call_id: UUID, wire: Wire) -> Call:
-        call = Call(call_id, wire, self.engine, self._style, apology=self._apology)
+        call = Call(
+            call_id, wire, self.engine, self._style, apology=self._apology, normalize=self.settings.text_normalize
+        )
         self.metrics.calls.inc()
         self.metrics.calls_active.inc()
         call.end_listeners.append(lambda reason: self._call_ended(call, reason))
@@ -90,14 +97,17 @@ class App:
         log.info("call ended", call=str(call.id), reason=reason)
 
     def _web_app(self) -> web.Application:
-        app = web.Application()
+        app = web.Application(client_max_size=self.settings.max_upload_bytes + FORM_BYTES)
+        add_speech_routes(app, self.engine, self.settings, self.metrics.registry)
         add_call_routes(app, self.calls)
+        app[HEALTH].append(lambda: {"calls": len(self.calls), "max_calls": self.settings.max_calls})
         return app
 
     async def _make(self, text: str) -> Pcm | None:
         if not text:
             return None
-        chunks = [chunk.pcm async for chunk in speak(self.engine, text, self._style)]
+        normalize = self.settings.text_normalize
+        chunks = [chunk.pcm async for chunk in speak(self.engine, text, self._style, normalize=normalize)]
         return np.concatenate(chunks) if chunks else None
 
 

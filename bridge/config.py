@@ -7,13 +7,17 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from engine.qwen3.settings import QwenSettings
+
 EngineName = Literal["auto", "hibari", "qwen3", "remote"]
 
 
-class Settings(BaseSettings):
+class Settings(QwenSettings, BaseSettings):
     """Every setting of `talkspurt serve`, with its default."""
 
-    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", protected_namespaces=()
+    )
 
     audiosocket_host: str = "127.0.0.1"
     audiosocket_port: int = Field(9092, ge=0, le=65535)

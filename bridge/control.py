@@ -2,126 +2,169 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, Final
+from typing import Final, Literal
 from uuid import UUID
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from bridge.call import Call, State
 from bridge.calls import Calls
-from engine.speech import UnknownVoice
+from engine.api.bodies import read_json
+from engine.api.errors import ApiError
+from engine.api.operations import Operation, add_operations
 
 CALLS: Final = web.AppKey("calls", Calls)
 
 
 class SayRequest(BaseModel):
-    """Body of `POST /v1/calls/{id}/say`."""
+    """What to say into a call."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid")
 
     text: str = Field(min_length=1, max_length=20_000)
-    voice: str | None = None
-    interruptible: bool = True
+    voice: str | None = Field(None, description="by default the setting VOICE")
+    interruptible: bool = Field(True, description="whether the caller's speech may cut it")
+
+
+class Said(BaseModel):
+    """It was queued."""
+
+    id: str = Field(description="of the utterance")
+    object: Literal["utterance"] = "utterance"
+
+
+class Interrupted(BaseModel):
+    """What an interrupt did."""
+
+    interrupted: bool = Field(description="false when nothing was playing")
+    text: str | None = Field(None, description="what the caller heard of the utterance")
+    audio_end_ms: int | None = Field(None, description="how much of its audio was heard")
+
+
+class CallState(BaseModel):
+    """A call, in progress or ended."""
+
+    id: str
+    state: State
+    started_at: float = Field(description="Unix time")
+    ended_at: float | None
+    end_reason: str | None
+    rate_hz: int = Field(description="sample rate that the caller is spoken to in")
+    dtmf: str = Field(description="digits pressed so far")
+    speaking: bool
+    underrun_frames: int = Field(description="frames of silence inside speech that was not made in time")
+
+
+class CallList(BaseModel):
+    """The calls in progress."""
+
+    object: Literal["list"] = "list"
+    data: list[CallState]
 
 
 def add_call_routes(app: web.Application, calls: Calls) -> None:
     """Serve `/v1/calls…` from `calls`."""
     app[CALLS] = calls
-    app.add_routes(
-        [
-            web.get("/v1/calls", list_calls),
-            web.get("/v1/calls/{id}", get_call),
-            web.post("/v1/calls/{id}/say", say),
-            web.post("/v1/calls/{id}/interrupt", interrupt),
-            web.post("/v1/calls/{id}/hangup", hang_up),
-        ]
-    )
+    add_operations(app, OPERATIONS)
 
 
-def describe(call: Call) -> dict[str, Any]:
+def describe(call: Call) -> CallState:
     """A call as the API shows it."""
     utterance = call.playout.current
-    return {
-        "id": str(call.id),
-        "state": call.state.value,
-        "started_at": call.started_at,
-        "ended_at": call.ended_at,
-        "end_reason": call.end_reason or None,
-        "rate_hz": call.playout.rate_hz,
-        "dtmf": call.dtmf,
-        "speaking": utterance is not None and utterance.started and not call.playout.paused,
-        "underrun_frames": call.playout.underrun_frames,
-    }
-
-
-async def list_calls(request: web.Request) -> web.Response:
-    return web.json_response({"object": "list", "data": [describe(call) for call in request.app[CALLS].active()]})
-
-
-async def get_call(request: web.Request) -> web.Response:
-    return web.json_response(describe(_call(request)))
-
-
-async def say(request: web.Request) -> web.Response:
-    call = _live_call(request)
-    body = await _body(request)
-    try:
-        utterance = call.say(body.text, voice=body.voice, interruptible=body.interruptible)
-    except UnknownVoice as error:
-        raise api_error(400, str(error), param="voice", code="unknown_voice") from None
-    return web.json_response({"id": utterance.id, "object": "utterance"}, status=202)
-
-
-async def interrupt(request: web.Request) -> web.Response:
-    interruption = _call(request).interrupt()
-    if not interruption.interrupted:
-        return web.json_response({"interrupted": False})
-    return web.json_response(
-        {"interrupted": True, "text": interruption.text, "audio_end_ms": interruption.audio_end_ms}
+    return CallState(
+        id=str(call.id),
+        state=call.state,
+        started_at=call.started_at,
+        ended_at=call.ended_at,
+        end_reason=call.end_reason or None,
+        rate_hz=call.playout.rate_hz,
+        dtmf=call.dtmf,
+        speaking=utterance is not None and utterance.started and not call.playout.paused,
+        underrun_frames=call.playout.underrun_frames,
     )
 
 
-async def hang_up(request: web.Request) -> web.Response:
-    call = _call(request)
-    call.hang_up()
-    return web.json_response({"id": str(call.id), "state": call.state.value}, status=202)
-
-
-def api_error(status: int, message: str, *, param: str | None = None, code: str | None = None) -> web.HTTPException:
-    """An HTTP error in OpenAI's shape, to be raised."""
-    kind = "invalid_request_error" if status < 500 else "server_error"
-    error = {"message": message, "type": kind, "param": param, "code": code}
-    exceptions: dict[int, type[web.HTTPException]] = {
-        400: web.HTTPBadRequest,
-        404: web.HTTPNotFound,
-        409: web.HTTPConflict,
-    }
-    return exceptions[status](text=json.dumps({"error": error}), content_type="application/json")
-
-
-def _call(request: web.Request) -> Call:
+def call_of(request: web.Request) -> Call:
+    """The call that the path names, in progress or ended. Raises ApiError."""
+    name = request.match_info["id"]
     try:
-        call = request.app[CALLS].find(UUID(request.match_info["id"]))
+        call = request.app[CALLS].find(UUID(name))
     except ValueError:
         call = None
     if call is None:
-        raise api_error(404, f"no call {request.match_info['id']!r}", param="id", code="call_not_found")
+        raise ApiError(404, "NOT_FOUND", f"no call {name!r}", param="id")
     return call
 
 
-def _live_call(request: web.Request) -> Call:
-    call = _call(request)
+async def list_calls(request: web.Request) -> web.Response:
+    calls = CallList(data=[describe(call) for call in request.app[CALLS].active()])
+    return web.json_response(calls.model_dump(mode="json"))
+
+
+async def get_call(request: web.Request) -> web.Response:
+    return web.json_response(describe(call_of(request)).model_dump(mode="json"))
+
+
+async def say(request: web.Request) -> web.Response:
+    call = call_of(request)
+    body = await read_json(request, SayRequest)
     if call.state is not State.ACTIVE:
-        raise api_error(409, f"the call is {call.state.value}", param="id", code=f"call_{call.state.value}")
-    return call
+        raise ApiError(409, "CONFLICT", f"the call is {call.state.value}", param="id")
+    utterance = call.say(body.text, voice=body.voice, interruptible=body.interruptible)
+    return web.json_response(Said(id=utterance.id).model_dump(), status=202)
 
 
-async def _body(request: web.Request) -> SayRequest:
-    try:
-        return SayRequest.model_validate_json(await request.read())
-    except ValidationError as error:
-        first = error.errors()[0]
-        param = ".".join(str(part) for part in first["loc"]) or None
-        raise api_error(400, f"{param or 'body'}: {first['msg']}", param=param, code="invalid_body") from None
+async def interrupt(request: web.Request) -> web.Response:
+    cut = call_of(request).interrupt()
+    if not cut.interrupted:
+        return web.json_response({"interrupted": False})
+    answer = Interrupted(interrupted=True, text=cut.text, audio_end_ms=cut.audio_end_ms)
+    return web.json_response(answer.model_dump())
+
+
+async def hang_up(request: web.Request) -> web.Response:
+    call = call_of(request)
+    call.hang_up()
+    return web.json_response(describe(call).model_dump(mode="json"), status=202)
+
+
+_ONE_CALL: Final = (404,)
+
+OPERATIONS: Final = [
+    Operation("GET", "/v1/calls", list_calls, "List the calls in progress", {200: ("oldest first", (CallList,))}),
+    Operation(
+        "GET",
+        "/v1/calls/{id}",
+        get_call,
+        "Look a call up",
+        {200: ("the call; one that ended is kept for a while", (CallState,))},
+        errors=_ONE_CALL,
+    ),
+    Operation(
+        "POST",
+        "/v1/calls/{id}/say",
+        say,
+        "Speak into a call",
+        {202: ("queued behind what was said before", (Said,))},
+        body=SayRequest,
+        errors=(400, 404, 409, 415),
+    ),
+    Operation(
+        "POST",
+        "/v1/calls/{id}/interrupt",
+        interrupt,
+        "Make a call fall silent",
+        {200: ("silent within 20 ms; everything queued is dropped", (Interrupted,))},
+        details="Idempotent. `text` is what the caller heard of the utterance that was playing.",
+        errors=_ONE_CALL,
+    ),
+    Operation(
+        "POST",
+        "/v1/calls/{id}/hangup",
+        hang_up,
+        "End a call",
+        {202: ("it ends once everything that was said has been heard; the dialplan goes on", (CallState,))},
+        errors=_ONE_CALL,
+    ),
+]

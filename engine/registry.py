@@ -14,10 +14,14 @@ from engine.speech import Engine
 class EngineSettings(Protocol):
     """The settings that choose and shape an engine."""
 
-    engine: str
-    remote_url: str
-    remote_model: str
-    remote_api_key: SecretStr
+    @property
+    def engine(self) -> str: ...
+    @property
+    def remote_url(self) -> str: ...
+    @property
+    def remote_model(self) -> str: ...
+    @property
+    def remote_api_key(self) -> SecretStr: ...
 
 
 def create_engine(settings: EngineSettings) -> Engine:

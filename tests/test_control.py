@@ -11,6 +11,8 @@ from bridge.audiosocket import Kind
 from bridge.config import Settings
 from tests.fakes import Asterisk, FakeEngine
 
+JSON = {"Content-Type": "application/json"}
+
 
 @pytest.fixture
 async def app():
@@ -87,7 +89,7 @@ async def test_hangup_gives_the_call_back(http, peer):
         pass
     say = await http.post(f"/v1/calls/{peer.id}/say", json={"text": "Too late."})
     assert say.status == 409
-    assert (await say.json())["error"]["code"] == "call_ending"
+    assert (await say.json())["error"]["code"] == "conflict"
 
 
 @pytest.mark.parametrize(
@@ -100,16 +102,16 @@ async def test_an_unknown_call_is_a_404_in_openais_shape(http, method, path, cal
     assert response.status == 404
     error = (await response.json())["error"]
     assert set(error) == {"message", "type", "param", "code"}
-    assert error["code"] == "call_not_found"
+    assert error["code"] == "not_found"
     assert call_id in error["message"]
 
 
 @pytest.mark.parametrize(
     ("body", "param"),
     [
-        (b"", None),
-        (b"text", None),
-        (b"[]", None),
+        (b"", "body"),
+        (b"text", "body"),
+        (b"[]", "body"),
         (b"{}", "text"),
         (b'{"text": ""}', "text"),
         (b'{"text": 7}', "text"),
@@ -119,8 +121,17 @@ async def test_an_unknown_call_is_a_404_in_openais_shape(http, method, path, cal
     ],
 )
 async def test_a_wrong_body_is_a_400_that_names_the_field(http, peer, body, param):
-    response = await http.post(f"/v1/calls/{peer.id}/say", data=body)
+    response = await http.post(f"/v1/calls/{peer.id}/say", data=body, headers=JSON)
     assert response.status == 400
     error = (await response.json())["error"]
     assert error["type"] == "invalid_request_error"
     assert error["param"] == param
+
+
+async def test_health_tells_of_calls_and_engine(http, peer):
+    response = await http.get("/health")
+    assert response.status == 200
+    health = await response.json()
+    assert health["status"] == "ok"
+    assert health["calls"] == 1
+    assert health["engine"] == "fake"

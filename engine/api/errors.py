@@ -33,6 +33,7 @@ Code = Literal[
     "STORAGE_FAILED",
     "UNAUTHORIZED",
     "NOT_FOUND",
+    "CONFLICT",
     "HTTP_ERROR",
     "INTERNAL_ERROR",
 ]
