@@ -1,4 +1,4 @@
-"""The command line: `talkspurt serve | dial | say | demo`."""
+"""The command line: `talkspurt COMMAND`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="talkspurt", description="The phone voice of a language model.")
     sub = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_serve(sub)
+    add_settings(sub)
     for module in (dial, say):
         module.add_parser(sub)
     args = parser.parse_args(argv)
@@ -29,6 +30,20 @@ def add_serve(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = sub.add_parser("serve", help="take calls and HTTP requests until SIGTERM")
     parser.add_argument("--check", action="store_true", help="check the settings and exit")
     parser.set_defaults(func=run_serve)
+
+
+def add_settings(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """`talkspurt settings`."""
+    parser = sub.add_parser("settings", help="list every setting with its default, as a Markdown table")
+    parser.set_defaults(func=run_settings)
+
+
+def run_settings(args: argparse.Namespace) -> int:
+    """Print the table."""
+    from bridge.config import settings_table
+
+    print(settings_table(), end="")
+    return 0
 
 
 def run_serve(args: argparse.Namespace) -> int:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from engine.qwen3.settings import QwenSettings
@@ -19,23 +19,35 @@ class Settings(QwenSettings, BaseSettings):
         env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", protected_namespaces=()
     )
 
-    audiosocket_host: str = "127.0.0.1"
+    audiosocket_host: str = Field("127.0.0.1", description="where Asterisk connects; keep it off public networks")
     audiosocket_port: int = Field(9092, ge=0, le=65535)
-    http_host: str = "127.0.0.1"
+    http_host: str = Field("127.0.0.1", description="where the speech endpoints and the calls API listen")
     http_port: int = Field(8000, ge=0, le=65535)
-    max_calls: int = Field(500, ge=1)
+    max_calls: int = Field(500, ge=1, description="calls at once; one more goes back to its dialplan")
     drain_timeout: float = Field(20.0, ge=0, description="seconds given to calls in progress on SIGTERM")
 
     greeting: str = Field("", description="said to every caller; empty for none")
-    apology: str = "I am sorry, something has gone wrong here. One moment, please."
+    apology: str = Field(
+        "I am sorry, something has gone wrong here. One moment, please.",
+        description="said when the engine fails, before the call goes back to its dialplan; made at the start",
+    )
     voice: str = Field("", description="empty for the engine's default")
-    engine: EngineName = "auto"
-    remote_url: str = Field("", description="base URL of an OpenAI-compatible speech server, for ENGINE=remote")
-    remote_model: str = "tts-1"
+    engine: EngineName = Field("auto", description="auto: qwen3 where it can run, else the embedded hibari")
+    remote_url: str = Field(
+        "", validate_default=True, description="base URL of an OpenAI-compatible speech server, for ENGINE=remote"
+    )
+    remote_model: str = Field("tts-1", description="what ENGINE=remote asks that server for")
     remote_api_key: SecretStr = SecretStr("")
 
-    log_format: Literal["json", "text"] = "text"
+    log_format: Literal["json", "text"] = Field("text", description="json for machines")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("remote_url")
+    @classmethod
+    def _url(cls, value: str, info: ValidationInfo) -> str:
+        if (value or info.data.get("engine") == "remote") and not value.startswith(("http://", "https://")):
+            raise ValueError("must be a URL such as http://localhost:8001/v1 for ENGINE=remote")
+        return value
 
 
 class WrongSetting(Exception):
@@ -57,3 +69,15 @@ def _explain(detail: dict[str, object]) -> str:
     allowed = str(detail["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
     value = "(hidden)" if name.endswith(("_KEY", "_TOKEN", "_SECRET")) else repr(detail["input"])
     return f"{name}={value}: must be {allowed}" if not allowed.startswith("must") else f"{name}={value}: {allowed}"
+
+
+def settings_table() -> str:
+    """Every setting as a Markdown table."""
+    rows = ["| setting | default | |", "|---|---|---|"]
+    for name, field in sorted(Settings.model_fields.items()):
+        value = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
+        shown = str(value).lower() if isinstance(value, bool) else str(value)
+        choices = " ".join(f"`{choice}`" for choice in get_args(field.annotation) if isinstance(choice, str))
+        notes = "; ".join(filter(None, (field.description, choices)))
+        rows.append(f"| `{name.upper()}` | {f'`{shown}`' if shown else ''} | {notes} |")
+    return "\n".join(rows) + "\n"

@@ -2,10 +2,11 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from bridge.config import WrongSetting, load_settings
+from bridge.config import WrongSetting, load_settings, settings_table
 
 
 @pytest.fixture(autouse=True)
@@ -60,3 +61,8 @@ def test_check_validates_and_exits(monkeypatch, port, status, says):
     assert done.returncode == status, done.stderr
     assert says in done.stdout + done.stderr
     assert len((done.stdout + done.stderr).splitlines()) == 1
+
+
+def test_the_page_lists_every_setting_as_it_is():
+    page = Path(__file__).parents[1] / "docs/settings.md"
+    assert page.read_text().endswith(settings_table()), "run: talkspurt settings"
