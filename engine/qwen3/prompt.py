@@ -107,6 +107,10 @@ class PromptBuilder:
         self._tts_bos, self.tts_eos, self.tts_pad = bos, eos, pad
         self._role = text(list(role))
 
+    def embed(self, text_ids: Sequence[int]) -> Tensor:
+        """More text for an utterance that has begun, [N, hidden]."""
+        return self._text(text_ids)
+
     def build(
         self,
         text_ids: Sequence[int],
