@@ -81,6 +81,10 @@ class Call:
         self.audio_listeners: list[Callable[[bytes, int], None]] = []
         """Called with each message of the caller's audio (16-bit little-endian mono) and its rate in Hz."""
         self.dtmf_listeners: list[Callable[[str], None]] = []
+        self.frame_listeners: list[Callable[[bytes, int], None]] = []
+        """Called with each frame as it leaves (16-bit little-endian mono) and its rate in Hz."""
+        self.made_listeners: list[Callable[[Utterance], None]] = []
+        """Called when an utterance's first audio has been made."""
         self.started_listeners: list[Callable[[Utterance], None]] = []
         self.done_listeners: list[Callable[[Utterance], None]] = []
         self.end_listeners: list[Callable[[str], None]] = []
@@ -177,6 +181,8 @@ class Call:
         """Send the frame of this tick."""
         rate_hz, pcm = self.playout.tick(now_s)
         self._wire.send(encode(KIND_OF_RATE[rate_hz], pcm))
+        for listener in tuple(self.frame_listeners):
+            listener(pcm, rate_hz)
         if self._waiting is not None and self._waiting.buffered_ms < AHEAD_MS:
             self._room.set()
         if self.state is State.ENDING and self._speaker is None and self.playout.idle:
@@ -221,8 +227,13 @@ class Call:
         line.utterance.open(rate_hz)
         resampler = Resampler(self._engine.sample_rate_hz, rate_hz)
         async with aclosing(speak(self._engine, line.text, line.style, normalize=self._normalize)) as chunks:
+            first = True
             async for chunk in chunks:
                 line.utterance.write(resampler.push(chunk.pcm).tobytes(), chunk.text)
+                if first:
+                    first = False
+                    for listener in self.made_listeners:
+                        listener(line.utterance)
                 while line.utterance.buffered_ms >= AHEAD_MS:
                     self._waiting = line.utterance
                     self._room.clear()
