@@ -1,0 +1,75 @@
+"""The speech endpoints on a real socket, for tests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from engine.api import SpeechService, add_speech_routes
+from engine.settings import SpeechSettings
+from engine.speech import Engine
+
+
+class SpeechServer:
+    """A running server and a client session to it."""
+
+    def __init__(self, url: str, service: SpeechService, session: aiohttp.ClientSession) -> None:
+        self.url = url
+        self.service = service
+        self.session = session
+
+    async def post(self, path: str, body: Any = None, **options: Any) -> Answer:
+        """POST and read everything."""
+        async with self.session.post(self.url + path, json=body, **options) as response:
+            return Answer(response.status, response.headers, await response.read())
+
+    async def get(self, path: str, **options: Any) -> Answer:
+        return await self.request("GET", path, **options)
+
+    async def request(self, method: str, path: str, **options: Any) -> Answer:
+        async with self.session.request(method, self.url + path, **options) as response:
+            return Answer(response.status, response.headers, await response.read())
+
+    async def speech(self, text: str = "Hello there.", **fields: Any) -> Answer:
+        return await self.post("/v1/audio/speech", {"input": text, **fields})
+
+
+class Answer:
+    """A whole answer."""
+
+    def __init__(self, status: int, headers: Any, body: bytes) -> None:
+        self.status, self.headers, self.body = status, headers, body
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    def events(self) -> list[str]:
+        """What each server-sent event holds."""
+        blocks = self.body.decode().split("\n\n")
+        assert blocks[-1] == "", "the last event is not ended"
+        assert all(block.startswith("data: ") and "\n" not in block for block in blocks[:-1])
+        return [block.removeprefix("data: ") for block in blocks[:-1]]
+
+
+@asynccontextmanager
+async def speech_server(
+    engine: Engine, folder: Path, host: str = "127.0.0.1", port: int = 0, **settings: Any
+) -> AsyncIterator[SpeechServer]:
+    """Serve `engine`, with `folder` for stored voices, as `serve` does."""
+    app = web.Application()
+    service = add_speech_routes(app, engine, SpeechSettings(**{"voices_dir": folder, **settings}))
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        url = f"http://{host}:{runner.addresses[0][1]}"
+        async with aiohttp.ClientSession(auto_decompress=False) as session:
+            yield SpeechServer(url, service, session)
+    finally:
+        await runner.cleanup()
