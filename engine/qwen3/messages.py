@@ -1,0 +1,137 @@
+"""What the engine and its model process say to each other: pickled dataclasses behind their length, over pipes."""
+
+from __future__ import annotations
+
+import pickle
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+LENGTH = struct.Struct("<I")
+
+
+@dataclass(frozen=True, slots=True)
+class Speak:
+    """Make one sentence. Answered by Audio, the last one marked, or by Failed."""
+
+    number: int
+    text: str
+    voice: str
+    """A key that `Learn` gave, or "speaker:<name>", or "designed"."""
+    language: str | None = None
+    """As the checkpoint names it; None for whatever the text is in."""
+    instructions: str = ""
+    speed: float = 1.0
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Stop making a sentence; nothing of it is sent any more. Unknown numbers are no error."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Learn:
+    """Take the voice of a recording. Answered by Learnt."""
+
+    key: str
+    pcm: bytes
+    sample_rate_hz: int
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Let go of a learnt voice."""
+
+    key: str
+
+
+Command = Speak | Cancel | Learn | Forget
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The model is loaded."""
+
+    kind: str
+    instructable: bool
+    facts: Mapping[str, Any]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NotReady:
+    """The model cannot be loaded; the process ends."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """int16 PCM of a sentence, possibly none; `end` with the last, saying why it is the last."""
+
+    number: int
+    pcm: bytes
+    end: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A sentence could not be made."""
+
+    number: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """A voice can be used, or could not be taken."""
+
+    key: str
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """Sent about once a second while there is work or something has changed: the process lives."""
+
+    facts: Mapping[str, Any]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """A line for the log of the process that started this one."""
+
+    level: int
+    name: str
+    message: str
+
+
+Event = Ready | NotReady | Audio | Failed | Learnt | Beat | Log
+
+
+def pack(message: Command | Event) -> bytes:
+    payload = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+    return LENGTH.pack(len(payload)) + payload
+
+
+def unpack(payload: bytes) -> Any:
+    return pickle.loads(payload)
+
+
+def read(stream: BinaryIO) -> Any | None:
+    """The next message; None at the end of the stream."""
+    head = stream.read(LENGTH.size)
+    if len(head) < LENGTH.size:
+        return None
+    (length,) = LENGTH.unpack(head)
+    payload = stream.read(length)
+    return unpack(payload) if len(payload) == length else None
