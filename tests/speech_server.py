@@ -19,10 +19,16 @@ from engine.speech import Engine
 class SpeechServer:
     """A running server and a client session to it."""
 
-    def __init__(self, url: str, service: SpeechService, session: aiohttp.ClientSession) -> None:
-        self.url = url
+    def __init__(self, runner: web.AppRunner, service: SpeechService, session: aiohttp.ClientSession) -> None:
+        host, port = runner.addresses[0][:2]
+        self.url = f"http://{host}:{port}"
         self.service = service
         self.session = session
+        self._runner = runner
+
+    async def stop(self) -> None:
+        """As on SIGTERM; the client's session stays."""
+        await self._runner.cleanup()
 
     async def post(self, path: str, body: Any = None, **options: Any) -> Answer:
         """POST and read everything."""
@@ -68,8 +74,7 @@ async def speech_server(
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
-        url = f"http://{host}:{runner.addresses[0][1]}"
-        async with aiohttp.ClientSession(auto_decompress=False) as session:
-            yield SpeechServer(url, service, session)
+        async with aiohttp.ClientSession() as session:
+            yield SpeechServer(runner, service, session)
     finally:
         await runner.cleanup()

@@ -49,9 +49,9 @@ async def serve_socket(request: web.Request) -> web.StreamResponse:
 
 async def close_sockets(app: web.Application) -> None:
     """The server goes down: say so on every connection."""
-    sockets = app[SOCKETS]
-    for socket in tuple(sockets):
-        await socket.close(code=WSCloseCode.GOING_AWAY, message=b"the server is stopping")
+    sockets = tuple(app[SOCKETS])
+    goodbyes = (socket.close(code=WSCloseCode.GOING_AWAY, message=b"the server is stopping") for socket in sockets)
+    await asyncio.gather(*goodbyes)
 
 
 class _Text:
