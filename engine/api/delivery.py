@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 import time
 from collections.abc import Awaitable, Callable
 
@@ -144,12 +146,21 @@ async def _send(
             request.transport.close()  # chunks without their end: all that HTTP has to say "this is not whole"
         return fault.code
     except SlowReader:
-        if request.transport is not None:
-            request.transport.abort()
+        drop(request)
         return "slow"
     except ConnectionResetError:
         return "gone"
     return "ok"
+
+
+def drop(request: web.Request) -> None:
+    """End the connection with a reset: what the kernel still holds for a client that does not read is freed too."""
+    transport = request.transport
+    if transport is not None:
+        connection = transport.get_extra_info("socket")
+        if connection is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
 
 
 def _headers(speech: Speech, framing: Framing, cached: bool) -> dict[str, str]:

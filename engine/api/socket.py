@@ -10,7 +10,7 @@ from typing import Any, Final
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from engine.api.bodies import parse_json
-from engine.api.delivery import Account, Pace, SlowReader, as_api_error
+from engine.api.delivery import Account, Pace, SlowReader, as_api_error, drop
 from engine.api.errors import ApiError, empty_input
 from engine.api.guard import request_id
 from engine.api.requests import SocketMessage, SpeechRequest
@@ -49,8 +49,8 @@ async def serve_socket(request: web.Request) -> web.StreamResponse:
 
 async def close_sockets(app: web.Application) -> None:
     """The server goes down: say so on every connection."""
-    sockets = tuple(app[SOCKETS])
-    goodbyes = (socket.close(code=WSCloseCode.GOING_AWAY, message=b"the server is stopping") for socket in sockets)
+    sockets: set[web.WebSocketResponse] = app[SOCKETS]
+    goodbyes = [socket.close(code=WSCloseCode.GOING_AWAY, message=b"the server is stopping") for socket in sockets]
     await asyncio.gather(*goodbyes)
 
 
@@ -211,8 +211,7 @@ class _Connection:
             raise
         except SlowReader:
             account.outcome = "slow"
-            if self._request.transport is not None:
-                self._request.transport.abort()
+            drop(self._request)
         except ConnectionResetError:
             pass  # gone; the receiving side is told so too and ends the connection
         finally:
