@@ -56,8 +56,8 @@ class Caller:
         self.handset = Handset(rate_hz, keep_audio=keep_audio)
         self.received = Reception(rate_hz, keep_audio=keep_audio)
         self.unstamped = 0
-        self.connected_s = 0.0
-        """When the UUID was sent."""
+        self.dialled_s = 0.0
+        """When the connection was asked for."""
         self.first_sent_s = 0.0
         """When the first frame was."""
         self.hung_up_s: float | None = None
@@ -82,6 +82,7 @@ class Caller:
     async def connect(self, host: str, port: int) -> None:
         """Connect, send the UUID and start to speak. Raises CannotCall."""
         self._loop = asyncio.get_running_loop()
+        self.dialled_s = time.monotonic()
         try:
             self._sock = await asyncio.wait_for(_connected(host, port), CONNECT_TIMEOUT_S)
         except TimeoutError:
@@ -90,11 +91,15 @@ class Caller:
             reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or error
             raise CannotCall(f"cannot connect to {host}:{port}: {reason}") from None
         self._realtime_offset_ns = realtime_offset_ns()
-        self.connected_s = time.monotonic()
         self._send(encode(Kind.UUID, self.id.bytes))
         self._loop.add_reader(self._sock, self._readable)
-        self._next_s = self.first_sent_s = self.connected_s + random.random() * TICK_S
+        self._next_s = self.first_sent_s = time.monotonic() + random.random() * TICK_S
         self._arm()
+
+    @property
+    def connected(self) -> bool:
+        """The connection came about, whatever became of it."""
+        return self._sock is not None
 
     def hang_up(self) -> None:
         """End our side, as Asterisk does when the caller has gone. `ended` is set when the server's has, too."""

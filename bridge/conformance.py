@@ -68,7 +68,7 @@ def _pacing(caller: Caller) -> Iterator[Fault]:
     received = caller.received
     arrivals_s = received.arrivals_s
     first_s = arrivals_s[0] if arrivals_s.size else end_s(caller)
-    silent_ms = (first_s - caller.connected_s) * 1000
+    silent_ms = (first_s - caller.dialled_s) * 1000
     if silent_ms > FIRST_FRAME_MS:
         yield Fault("does not send silence from the start: Asterisk drops the call after 2 s", f"{silent_ms:.0f} ms")
     if not arrivals_s.size:

@@ -115,7 +115,7 @@ async def _converse(call: Placed, plan: Plan, client: CallsClient | None) -> Non
         if plan.dtmf:
             await asyncio.sleep(DTMF_AFTER_S)
             caller.handset.press(plan.dtmf)
-        after_s = caller.connected_s
+        after_s = caller.dialled_s
         if plan.say and client is not None:
             await caller.silence(TURN_SILENCE_S)
             call.handed_s = after_s = time.monotonic()
@@ -226,7 +226,7 @@ def _record(report: Report, path: Path, stereo: bool) -> None:
     callers = [call.caller for call in report.placed if not call.failed]
     for number, caller in enumerate(callers, 1):
         file = path if len(callers) == 1 else path.with_stem(f"{path.stem}-{number}")
-        pcm = both_sides(caller) if stereo else heard(caller.received, caller.connected_s)
+        pcm = both_sides(caller) if stereo else heard(caller.received, caller.dialled_s)
         write_wav(file, pcm, caller.received.rate_hz)
 
 

@@ -36,13 +36,13 @@ class Placed:
     """When the interrupt was asked for."""
 
     def first_frame_ms(self) -> float | None:
-        """From the UUID to the first frame of any kind."""
+        """From dialling to the first frame of any kind."""
         arrivals_s = self.caller.received.arrivals_s
-        return _ms(self.caller.connected_s, float(arrivals_s[0]) if arrivals_s.size else None)
+        return _ms(self.caller.dialled_s, float(arrivals_s[0]) if arrivals_s.size else None)
 
     def first_voiced_ms(self) -> float | None:
-        """From the UUID to the first voiced frame."""
-        return _ms(self.caller.connected_s, self.caller.received.first_voiced_s(0.0))
+        """From dialling to the first voiced frame."""
+        return _ms(self.caller.dialled_s, self.caller.received.first_voiced_s(0.0))
 
     def say_ms(self) -> float | None:
         """From handing the text over to its first voiced frame."""
@@ -88,7 +88,7 @@ class Report:
 
     def __init__(self, placed: list[Placed], from_s: float, until_s: float) -> None:
         self.placed = placed
-        self._up = [call for call in placed if call.caller.connected_s]
+        self._up = [call for call in placed if call.caller.connected]
         self._from_s = from_s
         self._until_s = until_s
 
@@ -170,8 +170,8 @@ class Report:
         return [
             ("lateness", "lateness against the 20 ms grid", self.lateness),
             ("spacing", "from frame to frame", self.spacing),
-            ("first_frame", "UUID → first frame", self._spread(Placed.first_frame_ms)),
-            ("first_voiced", "UUID → first voiced frame", self._spread(Placed.first_voiced_ms)),
+            ("first_frame", "dialled → first frame", self._spread(Placed.first_frame_ms)),
+            ("first_voiced", "dialled → first voiced frame", self._spread(Placed.first_voiced_ms)),
             ("say", "text handed over → first voiced frame", self._spread(Placed.say_ms)),
             ("silence", "interrupt → last voiced frame", self._spread(Placed.silence_ms)),
             ("closed", "our hang-up → server closed", self._spread(Placed.closed_ms)),

@@ -17,6 +17,9 @@ from engine.speech import Pcm
 PHONE_BUFFER_S: Final = 0.060
 """What a telephone's jitter buffer commonly rides out. In a recording, only frames later than this leave a hole."""
 
+PHONE_AHEAD_S: Final = 0.020
+"""How far ahead of its playing a frame may come before a phone's buffer shrinks."""
+
 
 def read_wav(path: Path, rate_hz: int) -> Pcm:
     """A WAV file (or what else FFmpeg decodes) as mono at `rate_hz`, shape (samples,). Raises ValueError, OSError."""
@@ -49,7 +52,7 @@ def heard(received: Reception, start_s: float) -> Pcm:
     """What a telephone would have played from `start_s` on, at the call's rate, shape (samples,).
 
     Frames play one after the other; one that comes later than the phone's buffer holds plays when it comes, after
-    silence.
+    silence. Of frames that come faster than they play, silent ones are left out, so that the recording keeps time.
     """
     pieces: list[Pcm] = []
     run: list[bytes] = []
@@ -65,11 +68,14 @@ def heard(received: Reception, start_s: float) -> Pcm:
             pieces.append(resample(pcm, run_rate_hz, received.rate_hz))
             run.clear()
 
-    for index, (at_s, (rate_hz, pcm)) in enumerate(zip(received.arrivals_s, received.audio, strict=True)):
+    frames = zip(received.arrivals_s, received.audio, received.voiced, strict=True)
+    for index, (at_s, (rate_hz, pcm), voiced) in enumerate(frames):
         if index == 0 or at_s > played_until_s + PHONE_BUFFER_S:
             close_run()
             silence(at_s - played_until_s)
             played_until_s = at_s
+        elif at_s < played_until_s - PHONE_AHEAD_S and not voiced:
+            continue
         if rate_hz != run_rate_hz:
             close_run()
             run_rate_hz = rate_hz

@@ -72,6 +72,13 @@ def test_a_frame_later_than_the_phones_buffer_leaves_a_hole():
     assert played.tolist() == [1] * 160 + [0] * 800 + [2] * 160
 
 
+def test_after_a_hole_silence_is_left_out_until_the_recording_is_on_time_again():
+    late = [(10.120, 500), (10.121, 0), (10.122, 501), (10.123, 0), (10.124, 0), (10.125, 0), (10.140, 0)]
+    played = heard(kept((10.0, 499), *late, (10.160, 502)), 10.0)
+    assert played[:160].tolist() == [499] * 160
+    assert played[960:].tolist() == [500] * 160 + [0] * 160 + [501] * 160 + [502] * 160
+
+
 def test_what_came_before_the_start_of_a_recording_does_not_shift_it():
     assert heard(kept((10.0, 1), (10.020, 2)), 10.005).tolist() == [1] * 160 + [2] * 160
 

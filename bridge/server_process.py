@@ -1,0 +1,93 @@
+"""A `talkspurt serve` of one's own, as a child process on free ports: for the demo and the benchmarks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from bridge.config import Settings
+
+START_TIMEOUT_S: Final = 120.0
+"""An engine loads in a second or two on an idle machine; this is for one that is not."""
+STOP_TIMEOUT_S: Final = 15.0
+LINES_KEPT: Final = 50
+
+
+class CannotServe(Exception):
+    """The server did not start. Its text has the server's own last words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server."""
+
+    pid: int
+    host: str
+    port: int
+    http_url: str
+
+
+@asynccontextmanager
+async def running_server(**settings: str) -> AsyncIterator[Server]:
+    """Start a server with just these settings, and end it with SIGTERM. Raises CannotServe.
+
+    Nothing of the surroundings changes it: neither settings in this process's environment nor a `.env` file.
+    """
+    ours = {name.upper() for name in Settings.model_fields}
+    environment = {name: value for name, value in os.environ.items() if name.upper() not in ours}
+    environment |= {"AUDIOSOCKET_PORT": "0", "HTTP_PORT": "0", "LOG_FORMAT": "json", "DRAIN_TIMEOUT": "0"}
+    with tempfile.TemporaryDirectory() as empty:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "bridge", "serve"),
+            env=environment | settings,
+            cwd=empty,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        assert process.stderr is not None
+        lines: deque[str] = deque(maxlen=LINES_KEPT)
+        reading: asyncio.Task[None] | None = None
+        try:
+            ready = await _ready(process.stderr, lines)
+            reading = asyncio.create_task(_drain(process.stderr, lines))
+            host, _, port = ready["audiosocket"].rpartition(":")
+            yield Server(process.pid, host, int(port), ready["http"])
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+            if reading is not None:
+                await reading
+
+
+async def _ready(stderr: asyncio.StreamReader, lines: deque[str]) -> dict[str, Any]:
+    """The log line that says where the server listens."""
+    try:
+        async with asyncio.timeout(START_TIMEOUT_S):
+            async for line in stderr:
+                lines.append(line.decode(errors="replace").rstrip())
+                with contextlib.suppress(ValueError):
+                    entry: dict[str, Any] = json.loads(line)
+                    if entry.get("event") == "ready":
+                        return entry
+    except TimeoutError:
+        lines.append(f"not ready after {START_TIMEOUT_S:.0f} s")
+    raise CannotServe("the server did not start:\n" + "\n".join(lines))
+
+
+async def _drain(stderr: asyncio.StreamReader, lines: deque[str]) -> None:
+    async for line in stderr:
+        lines.append(line.decode(errors="replace").rstrip())

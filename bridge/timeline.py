@@ -1,0 +1,195 @@
+"""A call as a picture: both sides' sound, the barge-in, and how late each frame was."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bridge.audiosocket import FRAME_MS
+from bridge.conformance import end_s
+from bridge.lateness import expected_frames, lateness_ms
+from bridge.reception import VOICED_DBFS
+from bridge.wav import both_sides
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from bridge.demo import BargeIn, Conversation, Spurt
+
+INK: Final = "#1f2933"
+FAINT: Final = "#9aa5b1"
+CALLER: Final = "#c05621"
+AGENT: Final = "#2b6cb0"
+CUT: Final = "#c53030"
+DASHES: Final = (0, (4, 2))
+SIZE_INCHES: Final = (16, 10)
+DOTS_PER_INCH: Final = 120
+STROKE_MS: Final = 5
+"""So much sound is drawn as one vertical stroke from its lowest to its highest sample."""
+CAPTION_CHARACTERS_PER_S: Final = 9.0
+ZOOM_MS: Final = (-70, 90)
+
+
+def draw(conversation: Conversation, path: Path) -> None:
+    """Write the timeline of a call with a barge-in as PNG."""
+    barge_in = conversation.barge_in
+    assert barge_in is not None
+    with mpl.rc_context(
+        {
+            "font.size": 9,
+            "text.color": INK,
+            "axes.labelcolor": INK,
+            "axes.edgecolor": FAINT,
+            "xtick.color": INK,
+            "ytick.color": INK,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.titleweight": "bold",
+            "axes.titlesize": 11,
+            "axes.titlelocation": "left",
+        }
+    ):
+        figure = Figure(figsize=SIZE_INCHES)
+        grid = figure.add_gridspec(
+            nrows=4, ncols=2, height_ratios=(2.1, 2.9, 0.8, 2.3), hspace=0.4, wspace=0.1,
+            left=0.05, right=0.985, top=0.92, bottom=0.06,
+        )  # fmt: skip
+        caller = figure.add_subplot(grid[0, :])
+        agent = figure.add_subplot(grid[1, :], sharex=caller)
+        lateness = figure.add_subplot(grid[2, :], sharex=caller)
+        figure.suptitle(
+            "A call to Talkspurt, as its caller heard it", x=0.05, ha="left", fontsize=17, fontweight="bold"
+        )
+        _draw_sides(conversation, barge_in, caller, agent)
+        _draw_lateness(conversation, lateness)
+        _draw_barge_in(conversation, barge_in, figure.add_subplot(grid[3, 0]))
+        _draw_words(conversation, barge_in, figure.add_subplot(grid[3, 1]))
+        figure.savefig(path, dpi=DOTS_PER_INCH)
+
+
+def _draw_sides(conversation: Conversation, barge_in: BargeIn, caller: Axes, agent: Axes) -> None:
+    rate_hz, start_s = conversation.caller.received.rate_hz, conversation.caller.first_sent_s
+    sides = both_sides(conversation.caller) / 32768
+    _draw_sound(caller, sides[:, 0], rate_hz, CALLER, "caller", conversation.caller_spurts, start_s)
+    loudest = _draw_sound(agent, sides[:, 1], rate_hz, AGENT, "agent", conversation.agent_spurts, start_s)
+    caller.set_xlim(0, sides.shape[0] / rate_hz)
+    for number, spurt in enumerate(conversation.agent_spurts):
+        note = f"{spurt.first_audio_ms:.0f} ms after {'the text' if number else 'dialling'}"
+        agent.text(spurt.start_s - start_s, -1.15 * loudest, note, va="bottom", color=AGENT, fontweight="bold")
+    cut_s = barge_in.requested_s - start_s
+    for axes in (caller, agent):
+        axes.axvline(cut_s, color=CUT, linewidth=1.3, linestyle=DASHES, zorder=1)
+    agent.axvspan(cut_s, barge_in.whole_end_s - start_s, color=CUT, alpha=0.06, linewidth=0)
+    note = f"barge-in: silent after {barge_in.silence_ms:.0f} ms"
+    agent.text(cut_s + 0.1, 2.75 * loudest, note, va="top", color=CUT, fontsize=10, fontweight="bold")
+    agent.text(
+        barge_in.whole_end_s - start_s - 0.1, 2.4 * loudest, "what was still to come is dropped", va="top", ha="right",
+        color=CUT,
+    )  # fmt: skip
+
+
+def _draw_sound(
+    axes: Axes,
+    sound: NDArray[np.float64],
+    rate_hz: int,
+    colour: str,
+    name: str,
+    spurts: Sequence[Spurt],
+    start_s: float,
+) -> float:
+    """One side's waveform with captions; its peak."""
+    stroke = STROKE_MS * rate_hz // 1000
+    strokes = sound[: sound.size // stroke * stroke].reshape(-1, stroke)
+    times_s = (np.arange(len(strokes)) + 0.5) * STROKE_MS / 1000
+    axes.fill_between(times_s, strokes.min(axis=1), strokes.max(axis=1), color=colour, linewidth=0.4)
+    loudest = max(0.05, float(np.abs(sound).max()))
+    axes.set_ylim(-1.2 * loudest, 2.8 * loudest)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.set_ylabel(name, color=colour, fontsize=13, fontweight="bold")
+    axes.tick_params(labelbottom=False)
+    for spurt in spurts:
+        begin_s, duration_s = spurt.start_s - start_s, spurt.end_s - spurt.start_s
+        axes.plot([begin_s, begin_s + duration_s], [1.15 * loudest] * 2, color=colour, linewidth=3)
+        caption = textwrap.fill(spurt.text, max(18, int(duration_s * CAPTION_CHARACTERS_PER_S)))
+        axes.text(
+            begin_s, 1.28 * loudest, caption, va="bottom", bbox={"color": "white", "alpha": 0.8, "pad": 1}, zorder=2
+        )
+    return loudest
+
+
+def _draw_lateness(conversation: Conversation, axes: Axes) -> None:
+    received = conversation.caller.received
+    late_ms, spread = lateness_ms(received.arrivals_s, received.positions_s), conversation.lateness()
+    assert spread is not None
+    times_s = received.arrivals_s - conversation.caller.first_sent_s
+    axes.scatter(times_s, late_ms, s=4, color=INK, alpha=0.6, linewidths=0)
+    axes.set_ylim(0, max(5.0, 1.3 * spread.max))
+    axes.set_ylabel("late, ms")
+    axes.set_xlabel("seconds into the call", labelpad=1)
+    expected = expected_frames(received.arrivals_s, end_s(conversation.caller))
+    axes.set_title(
+        f"Each frame on the 20 ms grid: p50 {spread.p50:.2f}, p99 {spread.p99:.2f}, worst {spread.max:.2f} ms late; "
+        f"{len(received)} frames of {expected} expected"
+    )
+
+
+def _draw_barge_in(conversation: Conversation, barge_in: BargeIn, axes: Axes) -> None:
+    """The frames around the interrupt, each from where it came in."""
+    received = conversation.caller.received
+    begin_ms, end_ms = ZOOM_MS
+    loudest = 0.02
+    for at_s, (rate_hz, pcm), voiced in zip(received.arrivals_s, received.audio, received.voiced, strict=True):
+        since_ms = (at_s - barge_in.requested_s) * 1000
+        if not begin_ms - FRAME_MS < since_ms < end_ms:
+            continue
+        samples = np.frombuffer(pcm, "<i2") / 32768
+        loudest = max(loudest, float(np.abs(samples).max()))
+        axes.axvspan(since_ms, since_ms + FRAME_MS, color=AGENT, alpha=0.10 if voiced else 0.0, linewidth=0)
+        axes.axvline(since_ms, color=FAINT, linewidth=0.6)
+        axes.plot(since_ms + np.arange(samples.size) * 1000 / rate_hz, samples, color=AGENT, linewidth=0.9)
+    last_ms = (barge_in.last_voiced_s - barge_in.requested_s) * 1000
+    axes.axvline(0, color=CUT, linewidth=1.3, linestyle=DASHES)
+    white = {"color": "white", "alpha": 0.8, "pad": 1}
+    axes.text(1, 1.85 * loudest, "interrupt", color=CUT, va="top", fontsize=10, fontweight="bold", bbox=white)
+    if last_ms > 0:
+        axes.annotate("", (0, 1.3 * loudest), (last_ms, 1.3 * loudest), arrowprops={"arrowstyle": "<->", "color": INK})
+    note = f"last voiced frame came in {abs(last_ms):.1f} ms {'after' if last_ms > 0 else 'before'} it"
+    axes.text(max(last_ms, 0) + 1, 1.3 * loudest, note, va="center", fontsize=10, fontweight="bold", bbox=white)
+    axes.set_xlim(begin_ms, end_ms)
+    axes.set_ylim(-1.2 * loudest, 1.95 * loudest)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel("ms from the interrupt", labelpad=1)
+    axes.set_title("The barge-in, frame by frame")
+
+
+def _draw_words(conversation: Conversation, barge_in: BargeIn, axes: Axes) -> None:
+    """What was heard of the text that was cut, and what was not."""
+    axes.axis("off")
+    axes.set_title("What the server says was heard of it, for the history")
+    text, heard = barge_in.spurt.text, barge_in.heard.rstrip()
+    end = len(heard) if text.startswith(heard) else 0
+    written = 0
+    for number, line in enumerate(textwrap.wrap(text, 76)):
+        cut = min(max(end - written, 0), len(line))
+        axes.text(0, 0.9 - 0.12 * number, line, transform=axes.transAxes, va="top", color=FAINT, family="monospace")
+        axes.text(0, 0.9 - 0.12 * number, line[:cut], transform=axes.transAxes, va="top", family="monospace")
+        written += len(line) + 1
+    caller = conversation.caller
+    assert caller.closed_s is not None
+    assert caller.hung_up_s is not None
+    stamps = "the kernel" if caller.unstamped < len(caller.received) / 2 else "the reader"
+    notes = (
+        f"The caller hung up; the server closed {(caller.closed_s - caller.hung_up_s) * 1000:.1f} ms later.\n"
+        f"Times of arrival are by {stamps}. A frame is voiced when its peak is above {VOICED_DBFS:.0f} dBFS."
+    )
+    axes.text(0, 0.05, notes, transform=axes.transAxes, va="bottom", linespacing=1.7)
