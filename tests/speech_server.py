@@ -11,7 +11,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from engine.api import SpeechService, add_speech_routes
+from engine.api import add_speech_routes
+from engine.api.service import SPEECH
 from engine.settings import SpeechSettings
 from engine.speech import Engine
 
@@ -19,16 +20,17 @@ from engine.speech import Engine
 class SpeechServer:
     """A running server and a client session to it."""
 
-    def __init__(self, runner: web.AppRunner, service: SpeechService, session: aiohttp.ClientSession) -> None:
+    def __init__(self, runner: web.AppRunner, session: aiohttp.ClientSession) -> None:
         host, port = runner.addresses[0][:2]
         self.url = f"http://{host}:{port}"
-        self.service = service
+        assert runner.app is not None
+        self.service = runner.app[SPEECH]
         self.session = session
-        self._runner = runner
+        self.runner = runner
 
     async def stop(self) -> None:
         """As on SIGTERM; the client's session stays."""
-        await self._runner.cleanup()
+        await self.runner.cleanup()
 
     async def post(self, path: str, body: Any = None, **options: Any) -> Answer:
         """POST and read everything."""
@@ -69,12 +71,12 @@ async def speech_server(
 ) -> AsyncIterator[SpeechServer]:
     """Serve `engine`, with `folder` for stored voices, as `serve` does."""
     app = web.Application()
-    service = add_speech_routes(app, engine, SpeechSettings(**{"voices_dir": folder, **settings}))
+    add_speech_routes(app, engine, SpeechSettings(**{"voices_dir": folder, **settings}))
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
         async with aiohttp.ClientSession() as session:
-            yield SpeechServer(runner, service, session)
+            yield SpeechServer(runner, session)
     finally:
         await runner.cleanup()
