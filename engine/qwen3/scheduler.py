@@ -1,0 +1,198 @@
+"""Who is served next: slots by the moment their sound runs out, a new call's first sound before all else, bulk last.
+
+No GPU and no clock in here: the runner asks what to do, does it, and says what it has done and when.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from engine.speech import Priority
+
+FRAME_S = 0.08
+"""What one frame sounds for."""
+CHUNK_RAMP = (1, 2, 4, 8)
+"""Frames of the first, second, … chunk; the last one goes on. The first sound is early, the later ones cost less."""
+MAX_LEAD_S = 4.0
+"""Sound made this far ahead of its playback is enough: what a caller cuts short is thrown away."""
+PATIENCE_S = 1.0
+"""A sentence that nobody listens to live goes without a frame for this long at most while there is room at all."""
+MARGIN_S = 0.02
+"""Kept between a chunk and the moment it is needed: its way to the wire, and the next wire frame's tick."""
+FULL_LOAD = 0.85
+"""Of the time that frames sound for, what making them may take; the rest is for new calls and for jitter."""
+BULK_LOAD = 0.7
+"""What of it sentences that nobody listens to live may bring it to, so that a call finds room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What the GPU takes, as measured at the start."""
+
+    frame_s: tuple[tuple[int, float], ...]
+    """(rows, seconds) of one frame, rows rising."""
+    sound_s: float
+    """Seconds for one call's chunk of the longest size, a frame of it, among many."""
+
+    def frame(self, rows: int) -> float:
+        """Of one frame for so many rows: a batch is filled up to the next bucket."""
+        at = bisect_left(self.frame_s, (rows, 0.0))
+        return self.frame_s[min(at, len(self.frame_s) - 1)][1]
+
+    def load(self, calls: int) -> float:
+        """Share of real time that so many calls take: 1.0 is all of it."""
+        if not calls:
+            return 0.0
+        return (self.frame(calls) + calls * self.sound_s) / FRAME_S
+
+    def capacity(self, share: float = FULL_LOAD) -> int:
+        """Calls that can be served with that share of real time."""
+        largest = self.frame_s[-1][0]
+        low, high = 0, largest
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self.load(middle) <= share:
+                low = middle
+            else:
+                high = middle - 1
+        return max(1, low)
+
+
+@dataclass(eq=False, slots=True)
+class Job:
+    """One sentence in the batch, as the scheduler sees it."""
+
+    priority: int
+    arrived_s: float
+    made: int = 0
+    """Frames, of which the last may not have left the GPU."""
+    sounded: int = 0
+    """Of them, those that are being decoded to sound or have been."""
+    chunks: int = 0
+    begun_s: float | None = None
+    """When its first sound was handed over: its playback begins then at the earliest."""
+    last_s: float = 0.0
+    """When it last got a frame, or came."""
+    blocked: bool = False
+    """It waits for more text."""
+    finished: bool = False
+    """No more frames: what is left is to be sounded."""
+
+    def runs_out_s(self, frames: int) -> float:
+        """When so many frames of sound will have been played; for a call that has heard nothing yet, long ago."""
+        return self.arrived_s - PATIENCE_S if self.begun_s is None else self.begun_s + frames * FRAME_S
+
+    @property
+    def waiting(self) -> int:
+        """Frames made and not yet sounded."""
+        return self.made - self.sounded
+
+
+@dataclass(frozen=True, slots=True)
+class Chunks:
+    """Sound to be made together: the next `frames` frames of each job."""
+
+    frames: int
+    jobs: tuple[Job, ...]
+
+
+class Scheduler:
+    """The batch. Times are in seconds of any one clock."""
+
+    def __init__(self, costs: Costs, slots: int) -> None:
+        self._costs = costs
+        self._jobs: list[Job] = []
+        self._buckets = tuple(rows for rows, _ in costs.frame_s)
+        self.capacity = min(slots, costs.capacity())
+        """Calls that are taken; one more would make the others stutter."""
+        self._bulk_capacity = max(1, min(self.capacity, costs.capacity(BULK_LOAD)))
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    @property
+    def load(self) -> float:
+        """Share of real time that the batch takes."""
+        return self._costs.load(len(self._jobs))
+
+    def admits(self, priority: int) -> bool:
+        """Whether one more sentence of this priority can be kept fed beside those that are here."""
+        return len(self._jobs) < (self.capacity if priority <= Priority.CALL else self._bulk_capacity)
+
+    def add(self, job: Job) -> None:
+        job.last_s = job.arrived_s
+        self._jobs.append(job)
+
+    def remove(self, job: Job) -> None:
+        """Its place is free at once: nothing of it is planned any more."""
+        if job in self._jobs:
+            self._jobs.remove(job)
+
+    def frames(self, now_s: float) -> list[Job]:
+        """Whose next frame to make now, most urgent first; empty where all have enough."""
+        able = [
+            job
+            for job in self._jobs
+            if not (job.finished or job.blocked) and job.runs_out_s(job.made) - now_s < MAX_LEAD_S
+        ]
+        able.sort(key=lambda job: self._urgency(job, now_s))
+        able = able[: self._buckets[-1]]
+        # While a new call waits for its first sound, only those that cannot wait one step more go with it: a small
+        # batch is a quick one.
+        if not any(self._is_new(job) for job in able):
+            return able
+        horizon = now_s + 2 * self._costs.frame(len(able)) + FRAME_S + MARGIN_S
+        must = [job for job in able if self._is_new(job) or job.runs_out_s(job.made) < horizon]
+        chosen = set(must)
+        bucket = self._buckets[min(bisect_left(self._buckets, len(must)), len(self._buckets) - 1)]
+        return (must + [job for job in able if job not in chosen])[:bucket]
+
+    def sounds(self, now_s: float) -> list[Chunks]:
+        """What to decode to sound now, most urgent first. Call it after `made`."""
+        step_s = self._costs.frame(len(self._jobs))
+        due: dict[int, list[Job]] = {}
+        for job in self._jobs:
+            if not job.waiting:
+                continue
+            enough = job.waiting >= CHUNK_RAMP[min(job.chunks, len(CHUNK_RAMP) - 1)]
+            # Without it the caller would have nothing to hear before the next chance comes.
+            late = job.begun_s is not None and job.runs_out_s(job.sounded) - now_s < 2 * step_s + MARGIN_S
+            if enough or late or job.finished:
+                due.setdefault(min(job.waiting, CHUNK_RAMP[-1]), []).append(job)
+        chunks = [
+            Chunks(frames, tuple(sorted(jobs, key=lambda job: self._urgency(job, now_s))))
+            for frames, jobs in due.items()
+        ]
+        chunks.sort(key=lambda chunk: self._urgency(chunk.jobs[0], now_s))
+        return chunks
+
+    def made(self, jobs: Sequence[Job], now_s: float) -> None:
+        """Each of the jobs has got its next frame."""
+        for job in jobs:
+            job.made += 1
+            job.last_s = now_s
+
+    def sounded(self, jobs: Sequence[Job], frames: int) -> None:
+        """The next frames of each of the jobs are being decoded."""
+        for job in jobs:
+            job.sounded += frames
+            job.chunks += 1
+
+    def delivered(self, job: Job, now_s: float) -> None:
+        """Sound of the job has been handed over."""
+        if job.begun_s is None:
+            job.begun_s = now_s
+
+    @staticmethod
+    def _is_new(job: Job) -> bool:
+        return not job.made and job.priority <= Priority.CALL
+
+    def _urgency(self, job: Job, now_s: float) -> tuple[int, float]:
+        """Lower first: new calls in the order they came, then who runs out first, then who is not heard live."""
+        if job.priority <= Priority.CALL:
+            return (0, job.arrived_s) if job.begun_s is None else (1, job.runs_out_s(job.sounded))
+        if now_s - job.last_s > PATIENCE_S:
+            return 1, now_s
+        return 1 + job.priority, job.runs_out_s(job.sounded)
