@@ -5,6 +5,7 @@ The recogniser (Whisper tiny.en by faster-whisper) carries its model in a packag
 
 from __future__ import annotations
 
+import asyncio
 import re
 import wave
 from collections.abc import Callable, Sequence
@@ -26,8 +27,15 @@ if TYPE_CHECKING:
 MODEL_RATE_HZ = 16_000
 
 
-def recognise(pcm: Pcm, rate_hz: int) -> str:
-    """The words in `pcm`. Takes about half a second of two cores for a sentence, and two for the model once."""
+async def recognise(pcm: Pcm, rate_hz: int) -> str:
+    """The words in `pcm`. Takes about half a second of two cores for a sentence, and two for the model once.
+
+    In a thread: the calls of a test go on meanwhile.
+    """
+    return await asyncio.to_thread(_recognise, pcm, rate_hz)
+
+
+def _recognise(pcm: Pcm, rate_hz: int) -> str:
     audio = resample(pcm, rate_hz, MODEL_RATE_HZ).astype(np.float32) / 32768
     segments, _ = _model().transcribe(audio, language="en", beam_size=5, condition_on_previous_text=False)
     return " ".join(segment.text.strip() for segment in segments)

@@ -117,7 +117,7 @@ class _PrivateApt:
             Dir::Etc::preferences "/dev/null"; Dir::Etc::preferencesparts "/dev/null";
             Dir::State::lists "{work}/lists"; Dir::State::status "{work}/status";
             Dir::Cache "{work}"; Dir::Cache::archives "{self.archives}";
-            APT::Install-Recommends "false"; APT::Sandbox::User ""; Debug::NoLocking "1";
+            APT::Update::Error-Mode "any"; APT::Install-Recommends "false"; APT::Sandbox::User ""; Debug::NoLocking "1";
             Acquire::Languages "none"; Acquire::Retries "3";
             Acquire::Check-Valid-Until "false";  # a mirror may be a snapshot, older than sid's Release is valid
             """

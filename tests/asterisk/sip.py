@@ -32,6 +32,7 @@ DTMF_DIGITS = "0123456789*#ABCD"
 DIGIT_FRAMES = 5
 PAUSE_FRAMES = 5
 END_REPEATS = 3  # RFC 4733: the end of a digit is sent three times
+MAX_LATENESS_S = 0.06  # later than this, a phone's clock is set anew; it does not send what it missed in one go
 VOICED_PEAK = 100  # of 32768; a G.711 silence decodes to 8 at most
 SIP_TIMEOUT_S = 20.0
 
@@ -404,7 +405,10 @@ class SipCall:
             if not self._outgoing:
                 self._all_sent.set()
             frame += 1
-            await asyncio.sleep(began_s + frame * FRAME_S - time.monotonic())
+            lateness_s = time.monotonic() - (began_s + frame * FRAME_S)
+            if lateness_s > MAX_LATENESS_S:
+                began_s += lateness_s
+            await asyncio.sleep(max(0.0, -lateness_s))
 
     def _receive_rtp(self, datagram: bytes) -> None:
         arrival_s = time.monotonic()

@@ -16,6 +16,8 @@ from typing import Any
 
 import aiohttp
 
+from tests.asterisk.waiting import eventually
+
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 30.0
 
@@ -28,6 +30,7 @@ class Talkspurt:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
         self.log: list[LogLine] = []
+        self._over = False
         self._changed = threading.Condition()
         threading.Thread(target=self._read_log, daemon=True).start()
         ready = self._wait_for("ready", {}, START_TIMEOUT_S)
@@ -58,6 +61,7 @@ class Talkspurt:
                 self.log.append(entry)
                 self._changed.notify_all()
         with self._changed:
+            self._over = True
             self._changed.notify_all()
 
     def _wait_for(self, event: str, fields: dict[str, Any], timeout_s: float) -> LogLine:
@@ -67,7 +71,7 @@ class Talkspurt:
             return next((line for line in self.log if wanted.items() <= line.items()), None)
 
         with self._changed:
-            self._changed.wait_for(lambda: find() or self.process.poll() is not None, timeout_s)
+            self._changed.wait_for(lambda: find() or self._over, timeout_s)
             if line := find():
                 return line
             tail = "\n".join(str(line) for line in self.log[-20:])
@@ -107,6 +111,14 @@ class CallsApi:
 
     async def say(self, call: str, text: str) -> None:
         await self._json("POST", f"/v1/calls/{call}/say", {"text": text})
+
+    async def until_silent(self, call: str, timeout_s: float) -> None:
+        """Waits until all that was to be said has been sent."""
+
+        async def silent() -> bool:
+            return not (await self.call(call))["speaking"]
+
+        await eventually(silent, timeout_s)
 
     async def interrupt(self, call: str) -> dict[str, Any]:
         return await self._json("POST", f"/v1/calls/{call}/interrupt")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from bridge.audiosocket import Decoder, Message
 
@@ -35,9 +35,8 @@ class Tap:
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, messages: list[Message]) -> None:
     decoder = Decoder()
-    try:
+    with suppress(ConnectionError):  # an end that went by reset is passed on as a close like any other
         while data := await reader.read(65_536):
             messages += decoder.feed(data)
             writer.write(data)
-    finally:
-        writer.close()
+    writer.close()

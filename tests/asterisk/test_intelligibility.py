@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import uuid
 
+import pytest
+
 from engine.speech import Pcm
 from tests.asterisk.asterisk import Asterisk
 from tests.asterisk.sip import dial
@@ -36,7 +38,7 @@ SENTENCES = [
 CALLS = 4
 """At once, to save time: the sentences are a minute and a quarter long."""
 MAX_WORD_ERROR_RATE = 0.03
-PAUSE_S = 0.7
+PAUSE_S = 0.3
 TIMEOUT_S = 30.0
 
 
@@ -46,22 +48,24 @@ async def listen(asterisk: Asterisk, talkspurt: Talkspurt, api: CallsApi, senten
     heard = []
     async with dial(asterisk.sip_address, talkspurt.extension("try", call_id)) as call:
         await call.until_voice(TIMEOUT_S)
-        await api.interrupt(call_id)  # the greeting
-        before = await call.until_quiet(PAUSE_S, TIMEOUT_S)
+        await api.interrupt(call_id)
+        before = await call.until_quiet(PAUSE_S, TIMEOUT_S, after=len(call.packets))
         for sentence in sentences:
             await api.say(call_id, sentence)
-            first = await call.until_voice(TIMEOUT_S, after=before)
-            after = await call.until_quiet(PAUSE_S, TIMEOUT_S, after=first)
+            await call.until_voice(TIMEOUT_S, after=before)
+            await api.until_silent(call_id, TIMEOUT_S)
+            after = await call.until_quiet(PAUSE_S, TIMEOUT_S, after=len(call.packets))
             heard.append(call.heard(call.packets[before:after]).pcm)
             before = after
     return heard
 
 
+@pytest.mark.timeout(300)
 async def test_twenty_sentences_are_understood(asterisk: Asterisk, talkspurt: Talkspurt, api: CallsApi) -> None:
     shares = [SENTENCES[start::CALLS] for start in range(CALLS)]
     recordings = await asyncio.gather(*(listen(asterisk, talkspurt, api, share) for share in shares))
     said = [sentence for share in shares for sentence in share]
-    understood = [recognise(pcm, rate_hz=8_000) for share in recordings for pcm in share]
+    understood = [await recognise(pcm, rate_hz=8_000) for share in recordings for pcm in share]
     differences = [
         f"said {normalise(a)!r}, understood {normalise(b)!r}"
         for a, b in zip(said, understood, strict=True)

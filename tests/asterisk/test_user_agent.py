@@ -61,4 +61,4 @@ async def test_greeting_and_keys(
         if phone.returncode is None:
             phone.kill()
             await phone.wait()
-    assert normalise(recognise(*read_wav(recording))).startswith(normalise(GREETING))
+    assert normalise(await recognise(*read_wav(recording))).startswith(normalise(GREETING))
