@@ -17,6 +17,7 @@ from bridge.call import Call, Wire
 from bridge.calls import Calls
 from bridge.config import Settings
 from bridge.control import add_call_routes
+from bridge.conversations import Conversations
 from bridge.metrics import Metrics
 from bridge.server import AudioSocketServer
 from engine.api import HEALTH, add_speech_routes
@@ -38,6 +39,7 @@ class App:
         self.engine = engine
         self.metrics = Metrics(CollectorRegistry())
         self.calls = Calls(self._create_call, settings.max_calls)
+        self.conversations = Conversations(settings, engine, self.metrics.registry, greeting=settings.greeting)
         self.audiosocket = AudioSocketServer(self.calls, self.metrics.lateness.observe)
         self.audiosocket_port = 0
         self.http_port = 0
@@ -50,6 +52,7 @@ class App:
         await self.engine.start()
         self.engine.resolve_voice(self.settings.voice)
         self._apology = await self._make(self.settings.apology)
+        await self.conversations.start()
         self._runner = web.AppRunner(self._web_app(), access_log=None, handle_signals=False, handler_cancellation=True)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self.settings.http_host, self.settings.http_port)
@@ -74,10 +77,12 @@ class App:
         await self.audiosocket.close()
         if self._runner is not None:
             await self._runner.cleanup()
+        await self.conversations.close()
         await self.engine.close()
         log.info("stopped")
 
     def _create_call(self, call_id: UUID, wire: Wire) -> Call:
+        variables = self.conversations.claim(call_id)
         call = Call(
             call_id, wire, self.engine, self._style, apology=self._apology, normalize=self.settings.text_normalize
         )
@@ -86,8 +91,7 @@ class App:
         call.end_listeners.append(lambda reason: self._call_ended(call, reason))
         call.done_listeners.append(lambda utterance: self.metrics.interrupts.inc(utterance.interrupted))
         log.info("call started", call=str(call_id))
-        if self.settings.greeting:
-            call.say(self.settings.greeting)
+        self.conversations.attach(call, variables)
         return call
 
     def _call_ended(self, call: Call, reason: str) -> None:

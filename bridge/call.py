@@ -142,6 +142,7 @@ class Call:
         """Say what is still to be said, then give the call back to the dialplan. Idempotent."""
         if self.state is State.ACTIVE:
             self.state = State.ENDING
+            self.resume()
 
     def end(self, reason: str) -> None:
         """The connection is gone: end everything of this call. Idempotent."""

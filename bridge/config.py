@@ -7,12 +7,13 @@ from typing import Literal, get_args
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from bridge.conversation_settings import ConversationSettings
 from engine.qwen3.settings import QwenSettings
 
 EngineName = Literal["auto", "hibari", "qwen3", "remote"]
 
 
-class Settings(QwenSettings, BaseSettings):
+class Settings(ConversationSettings, QwenSettings, BaseSettings):
     """Every setting of `talkspurt serve`, with its default."""
 
     model_config = SettingsConfigDict(

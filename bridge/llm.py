@@ -94,9 +94,12 @@ class LlmBrain(Brain):
         if self._options.greeting:
             yield Speech(fill(self._options.greeting, self._variables))
 
-    async def answer(self, said: str) -> AsyncGenerator[Piece]:
+    def answer(self, said: str) -> AsyncGenerator[Piece]:
         self._silences = 0
-        self.history.said(said)
+        self.history.said(said)  # now: the turn may be cut before its first step
+        return self._answer()
+
+    async def _answer(self) -> AsyncGenerator[Piece]:
         used: list[_Used] = []
         self._used = used
         for _ in range(MAX_TOOL_ROUNDS):

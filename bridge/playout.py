@@ -52,6 +52,8 @@ class Utterance:
     _audio_start_samples: int = 0
     _written_samples: int = 0
     _spans: list[_Span] = field(default_factory=list)
+    _heard: str | None = None
+    """Its text as heard, once it was cut: what was not played is forgotten then, and with it the sentence's length."""
 
     def open(self, rate_hz: int) -> None:
         """Say at which rate the audio will come."""
@@ -91,6 +93,8 @@ class Utterance:
 
     def heard_text(self) -> str:
         """The text played so far, to the word: whole sentences exactly, the last one by its share of the audio."""
+        if self._heard is not None:
+            return self._heard
         heard: list[str] = []
         for index, span in enumerate(self._spans):
             played = self.played_samples - span.start_samples
@@ -118,6 +122,7 @@ class Utterance:
 
     def cut(self) -> None:
         """Drop what was not played."""
+        self._heard = self.heard_text()
         self.interrupted = self.done = True
         self._audio.clear()
         self._audio_start_samples = self._written_samples = self.played_samples

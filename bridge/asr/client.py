@@ -41,7 +41,7 @@ class AsrClient:
         url: str,
         options: Options,
         http: aiohttp.ClientSession,
-        on_heard: Callable[[Heard], None],
+        on_heard: Callable[[Heard], object],
         *,
         call_id: str = "",
         now_s: Callable[[], float] = time.monotonic,
@@ -60,7 +60,7 @@ class AsrClient:
         self.down_since_s: float | None = now_s()
         """Not connected since; None while it is."""
         self.heard_s = now_s()
-        """When it last told us anything."""
+        """When it last sent anything that could be read."""
         self._chunk_bytes = self.rate_hz * protocol.chunk_ms // 1000 * 2
         self._chunk_ms = protocol.chunk_ms
         self._resampler: Resampler | None = None
@@ -164,7 +164,7 @@ class AsrClient:
                 continue
             try:
                 events, replies = protocol.read(message.data)
-                bad = 0
+                self.heard_s, bad = self._now_s(), 0
             except BadEvent as error:
                 bad += 1
                 if bad == 1:
@@ -181,7 +181,6 @@ class AsrClient:
                 await _send(socket, reply)
 
     def _hear(self, event: Heard) -> None:
-        self.heard_s = self._now_s()
         if isinstance(event, SpeechStarted):
             self._speech = True
         elif isinstance(event, SpeechStopped):

@@ -84,7 +84,7 @@ class EmbeddedAsr:
     def __init__(
         self,
         recognizer: Recognizer,
-        on_heard: Callable[[Heard], None],
+        on_heard: Callable[[Heard], object],
         *,
         agent_speaks: Callable[[], bool] = lambda: False,
         rules: GateRules | None = None,

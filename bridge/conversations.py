@@ -1,0 +1,186 @@
+"""The conversations of this process, and the services that they share."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+from uuid import UUID
+
+import aiohttp
+import structlog
+from openai import AsyncOpenAI
+from prometheus_client import CollectorRegistry
+
+from bridge.asr.client import AsrClient
+from bridge.asr.embedded import EmbeddedAsr, Recognizer
+from bridge.asr.protocol import Options
+from bridge.asr.protocols import PROTOCOLS
+from bridge.brain import Brain, fill
+from bridge.call import Call
+from bridge.calls import ENDED_KEPT, Refused
+from bridge.conversation import Conversation
+from bridge.conversation_settings import ConversationSettings
+from bridge.destinations import Destinations
+from bridge.listening import LocalEar, Recogniser
+from bridge.llm import LlmBrain, LlmOptions
+from bridge.recording import Recording
+from bridge.registration import Registrations
+from bridge.script import DEFAULT_SCRIPT, ScriptBrain, load_script
+from bridge.tools import Toolbox, load_tools
+from bridge.trace import ConversationMetrics
+from bridge.vad import Detector
+from bridge.webhooks import Webhooks
+from engine.speech import Engine
+from engine.text import SentenceSplitter
+
+log = structlog.get_logger(__name__)
+
+LLM_RETRIES: Final = 1
+"""The client's own, for a connection that fails at once; a slow answer is not asked for twice."""
+
+
+class Conversations:
+    """`start` once, `attach` for each call, `close` once."""
+
+    def __init__(
+        self, settings: ConversationSettings, engine: Engine, registry: CollectorRegistry, *, greeting: str = ""
+    ) -> None:
+        self.registrations = Registrations(settings.registration_ttl)
+        self._settings = settings
+        self._engine = engine
+        self._greeting = greeting
+        self._metrics = ConversationMetrics(registry)
+        self._destinations = Destinations(settings.transfer_allow)
+        self._script = load_script(settings.script or DEFAULT_SCRIPT)
+        self._tools = load_tools(settings.llm_tools) if settings.llm_tools is not None else []
+        self._by_id: OrderedDict[UUID, Conversation] = OrderedDict()
+        self._recognizer: Recognizer | None = None
+        self._detector: Detector | None = None
+        self._writer: ThreadPoolExecutor | None = None
+        self._llm: AsyncOpenAI | None = None
+
+    async def start(self) -> None:
+        """Load what is embedded, open what is shared. Raises OSError with what is missing."""
+        settings = self._settings
+        self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        self._webhooks = Webhooks(settings.webhook_url, self._http)
+        if settings.llm_base_url:
+            self._llm = AsyncOpenAI(
+                base_url=settings.llm_base_url,
+                api_key=settings.llm_api_key.get_secret_value() or "none",
+                max_retries=LLM_RETRIES,
+            )
+        if settings.asr_protocol == "embedded":
+            self._recognizer = Recognizer()
+            await self._recognizer.start()
+        elif settings.asr_url and settings.local_vad:
+            self._detector = Detector()
+            self._detector.load()
+        if settings.record_dir is not None:
+            settings.record_dir.mkdir(parents=True, exist_ok=True)
+            self._writer = ThreadPoolExecutor(1, thread_name_prefix="recording")
+
+    async def close(self) -> None:
+        """After the last call."""
+        await self._webhooks.close()
+        if self._recognizer is not None:
+            await self._recognizer.close()
+        if self._detector is not None:
+            await self._detector.close()
+        if self._llm is not None:
+            await self._llm.close()
+        await self._http.close()
+        if self._writer is not None:
+            self._writer.shutdown()
+
+    def claim(self, call_id: UUID) -> Mapping[str, str]:
+        """What was registered of a call that connects. Raises Refused where it had to be and was not."""
+        registration = self.registrations.claim(call_id)
+        if registration is None and self._settings.require_registration:
+            raise Refused("REQUIRE_REGISTRATION=true and this call was not registered, or too long ago")
+        return registration.variables if registration is not None else {}
+
+    def attach(self, call: Call, variables: Mapping[str, str]) -> Conversation:
+        """Begin the conversation of a call that was answered."""
+        settings = self._settings
+        conversation = Conversation(
+            call,
+            self._brain(variables),
+            settings,
+            self._metrics,
+            destinations=self._destinations,
+            variables=variables,
+            recording=self._recording(call),
+            splitter=lambda: SentenceSplitter("en", self._engine.first_sentence_chars),
+        )
+        self._by_id[call.id] = conversation
+        while len(self._by_id) > ENDED_KEPT and next(iter(self._by_id.values())).call.ended_at is not None:
+            self._by_id.popitem(last=False)
+        conversation.observers.append(self._webhook)
+        conversation.start(*self._listeners(conversation))
+        return conversation
+
+    def find(self, call_id: UUID) -> Conversation | None:
+        """The conversation of a call in progress, or of one that ended lately."""
+        return self._by_id.get(call_id)
+
+    def _brain(self, variables: Mapping[str, str]) -> Brain:
+        settings, greeting = self._settings, fill(self._greeting, variables)
+        if self._llm is None:
+            return ScriptBrain(self._script, {**variables, "greeting": greeting})
+        options = LlmOptions(
+            model=settings.llm_model,
+            system_prompt=settings.system_prompt,
+            greeting=greeting,
+            no_input_prompt=settings.no_input_prompt,
+            timeout_ms=settings.llm_timeout_ms,
+            temperature=settings.llm_temperature,
+            max_tokens=settings.llm_max_tokens,
+        )
+        toolbox = Toolbox(self._http, self._tools, self._destinations, variables)
+        return LlmBrain(self._llm, options, toolbox, variables)
+
+    def _recording(self, call: Call) -> Recording | None:
+        if self._settings.record_dir is None or self._writer is None:
+            return None
+        return Recording(self._settings.record_dir, str(call.id), self._writer)
+
+    def _listeners(self, conversation: Conversation) -> tuple[Recogniser | None, LocalEar | None]:
+        settings, call = self._settings, conversation.call
+        agent_speaks = _agent_speaks(call)
+        if self._recognizer is not None:
+            embedded = EmbeddedAsr(
+                self._recognizer, conversation.heard, agent_speaks=agent_speaks, call_id=str(call.id)
+            )
+            return embedded, None
+        if not settings.asr_url:
+            return None, None
+        options = Options(
+            language=settings.asr_language or None,
+            model=settings.asr_model,
+            api_key=settings.asr_api_key.get_secret_value(),
+            sample_rate_hz=settings.asr_sample_rate,
+        )
+        protocol = PROTOCOLS[settings.asr_protocol]
+        client = AsrClient(protocol, settings.asr_url, options, self._http, conversation.heard, call_id=str(call.id))
+        if self._detector is None:
+            return client, None
+        return client, self._detector.ear(conversation.listening.heard_locally, agent_speaks=agent_speaks)
+
+    def _webhook(self, event: dict[str, Any]) -> None:
+        if event["type"] == "call.started":
+            conversation = self._by_id[UUID(event["call_id"])]
+            self._webhooks.send({**event, "variables": conversation.variables})
+        elif event["type"] == "call.ended":
+            conversation = self._by_id[UUID(event["call_id"])]
+            self._webhooks.send({**event, **conversation.describe()})
+
+
+def _agent_speaks(call: Call) -> Callable[[], bool]:
+    def speaks() -> bool:
+        playing = call.playout.current
+        return playing is not None and playing.started and not call.playout.paused
+
+    return speaks

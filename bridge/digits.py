@@ -1,0 +1,35 @@
+"""Gathers the keys a caller presses in a row."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+
+class Digits:
+    """Hands over what was pressed after a pause, or at `#`."""
+
+    def __init__(self, gap_ms: int, on_pressed: Callable[[str], None]) -> None:
+        self._gap_ms = gap_ms
+        self._on_pressed = on_pressed
+        self._digits = ""
+        self._timer: asyncio.TimerHandle | None = None
+
+    def press(self, digit: str) -> None:
+        """One more key. With a gap of 0 it is handed over at once."""
+        self.cancel()
+        self._digits += digit
+        if self._gap_ms and digit != "#":
+            self._timer = asyncio.get_running_loop().call_later(self._gap_ms / 1000, self._done)
+        else:
+            self._done()
+
+    def cancel(self) -> None:
+        """Hand over nothing until the next key."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _done(self) -> None:
+        digits, self._digits = self._digits, ""
+        self._on_pressed(digits)

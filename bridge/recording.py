@@ -1,0 +1,92 @@
+"""Records a call: a stereo WAV (caller left, agent right) and a JSON transcript, written off the event loop."""
+
+from __future__ import annotations
+
+import json
+import wave
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import structlog
+
+from engine.audio import resample
+
+log = structlog.get_logger(__name__)
+
+WRITE_S: Final = 2
+"""Audio gathered before it is written."""
+
+
+class Recording:
+    """One call's recording. Both sides are fed from the answer on; the shorter is made up with silence at the end."""
+
+    def __init__(self, folder: Path, call_id: str, writer: ThreadPoolExecutor) -> None:
+        self.wav_path = folder / f"{call_id}.wav"
+        self.json_path = folder / f"{call_id}.json"
+        self._writer = writer
+        self._rate_hz = 0
+        self._caller = bytearray()
+        self._agent = bytearray()
+        self._file: wave.Wave_write | None = None
+        self._failed = False
+
+    def caller(self, pcm: bytes, rate_hz: int) -> None:
+        """The caller's audio, gaps filled."""
+        self._caller += self._at_our_rate(pcm, rate_hz)
+        self._write_some()
+
+    def agent(self, pcm: bytes, rate_hz: int) -> None:
+        """A frame as it left."""
+        self._agent += self._at_our_rate(pcm, rate_hz)
+
+    def close(self, transcript: dict[str, Any]) -> None:
+        """Write what is left, and the transcript."""
+        length = max(len(self._caller), len(self._agent))
+        self._submit(length)
+        self._writer.submit(self._finish, transcript)
+
+    def _at_our_rate(self, pcm: bytes, rate_hz: int) -> bytes:
+        if not self._rate_hz:
+            self._rate_hz = rate_hz
+        if rate_hz == self._rate_hz:
+            return pcm
+        return resample(np.frombuffer(pcm, np.int16), rate_hz, self._rate_hz).tobytes()
+
+    def _write_some(self) -> None:
+        both = min(len(self._caller), len(self._agent))
+        if both >= WRITE_S * self._rate_hz * 2:
+            self._submit(both)
+
+    def _submit(self, length: int) -> None:
+        caller = bytes(self._caller[:length]).ljust(length, b"\0")
+        agent = bytes(self._agent[:length]).ljust(length, b"\0")
+        del self._caller[:length], self._agent[:length]
+        self._writer.submit(self._append, caller, agent)
+
+    def _append(self, caller: bytes, agent: bytes) -> None:
+        """In the writer's thread."""
+        if self._failed:
+            return
+        try:
+            if self._file is None:
+                self.wav_path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = wave.open(str(self.wav_path), "wb")  # noqa: SIM115  closed by _finish
+                self._file.setnchannels(2)
+                self._file.setsampwidth(2)
+                self._file.setframerate(self._rate_hz or 8_000)
+            stereo = np.column_stack((np.frombuffer(caller, np.int16), np.frombuffer(agent, np.int16)))
+            self._file.writeframesraw(stereo.tobytes())
+        except OSError as error:
+            self._failed = True
+            log.error("recording failed", path=str(self.wav_path), error=str(error))
+
+    def _finish(self, transcript: dict[str, Any]) -> None:
+        try:
+            if self._file is not None:
+                self._file.close()
+            self.json_path.parent.mkdir(parents=True, exist_ok=True)
+            self.json_path.write_text(json.dumps(transcript, ensure_ascii=False, indent=2) + "\n")
+        except OSError as error:
+            log.error("transcript not written", path=str(self.json_path), error=str(error))

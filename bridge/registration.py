@@ -1,0 +1,71 @@
+"""Calls announced before their socket connects: who calls, and whatever else the dialplan knows. Injected clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+MAX_WAITING: Final = 10_000
+"""Registrations kept; a dialplan that registers and never connects must not fill the memory."""
+MAX_VARIABLES: Final = 64
+MAX_VALUE_CHARS: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What is known of a call before it is answered."""
+
+    call_id: UUID
+    variables: Mapping[str, str]
+    """`from`, `to`, `name` and whatever else was given."""
+    expires_s: float
+
+
+class Registrations:
+    """Announced calls; each is claimed once, or expires."""
+
+    def __init__(self, ttl_s: float, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._ttl_s = ttl_s
+        self._now_s = now_s
+        self._waiting: dict[UUID, Registration] = {}
+
+    def add(self, call_id: UUID, variables: Mapping[str, str]) -> Registration:
+        """Announce a call, or announce it again with other variables. Raises ValueError for too much."""
+        if len(variables) > MAX_VARIABLES:
+            raise ValueError(f"more than {MAX_VARIABLES} variables")
+        for name, value in variables.items():
+            if len(value) > MAX_VALUE_CHARS:
+                raise ValueError(f"{name} is longer than {MAX_VALUE_CHARS} characters")
+        self._expire()
+        if len(self._waiting) >= MAX_WAITING:
+            del self._waiting[next(iter(self._waiting))]
+        clean = {name: _printable(value) for name, value in variables.items()}
+        registration = Registration(call_id, clean, self._now_s() + self._ttl_s)
+        self._waiting.pop(call_id, None)
+        self._waiting[call_id] = registration
+        return registration
+
+    def claim(self, call_id: UUID) -> Registration | None:
+        """The call has connected: what was announced of it, once."""
+        self._expire()
+        return self._waiting.pop(call_id, None)
+
+    def __len__(self) -> int:
+        self._expire()
+        return len(self._waiting)
+
+    def _expire(self) -> None:
+        now_s = self._now_s()
+        while self._waiting:
+            oldest = next(iter(self._waiting.values()))
+            if oldest.expires_s > now_s:
+                return
+            del self._waiting[oldest.call_id]
+
+
+def _printable(value: str) -> str:
+    """A caller's name goes into prompts: no control characters."""
+    return "".join(c if c.isprintable() else " " for c in value)

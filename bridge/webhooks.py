@@ -1,0 +1,63 @@
+"""Tells another system of calls: JSON by POST, tried again when it fails, and never in a call's way."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+import aiohttp
+import structlog
+
+log = structlog.get_logger(__name__)
+
+RETRY_S: Final = (0.5, 2.0, 10.0)
+"""Waits between tries; after the last the event is given up."""
+TIMEOUT_S: Final = 5.0
+MAX_PENDING: Final = 1_000
+
+
+class Webhooks:
+    """Sends events to one URL, each on its own; a slow receiver delays nobody."""
+
+    def __init__(self, url: str, http: aiohttp.ClientSession) -> None:
+        self._url = url
+        self._http = http
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def send(self, event: dict[str, Any]) -> None:
+        """Send an event in the background. Without a URL, nothing."""
+        if not self._url:
+            return
+        if len(self._tasks) >= MAX_PENDING:
+            log.error("web-hook dropped: too many are waiting", event_type=event.get("type"))
+            return
+        task = asyncio.get_running_loop().create_task(self._deliver(event))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self, timeout_s: float = TIMEOUT_S) -> None:
+        """Wait for what is being sent, then give up the rest."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout_s)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _deliver(self, event: dict[str, Any]) -> None:
+        problem = ""
+        for wait_s in (*RETRY_S, None):
+            try:
+                async with (
+                    asyncio.timeout(TIMEOUT_S),
+                    self._http.post(self._url, json=event) as response,
+                ):
+                    if response.status < 300:
+                        return
+                    problem = f"HTTP {response.status}"
+                    if 400 <= response.status < 500 and response.status not in (408, 429):
+                        break  # it does not want this, however often it is sent
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                problem = str(error) or type(error).__name__
+            if wait_s is not None:
+                await asyncio.sleep(wait_s)
+        log.error("web-hook failed", url=self._url, event_type=event.get("type"), problem=problem)
