@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
 from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import BaseModel, ValidationError
 
 from engine.api.errors import ApiError, from_validation_error
@@ -59,8 +60,9 @@ async def read_form(request: web.Request, model: type[Body], max_file_bytes: int
                     fields[part.name] = (await _read_part(part, MAX_FIELD_BYTES)).decode()
             else:
                 raise ApiError(400, "INVALID_REQUEST", f"the form has more than {MAX_PARTS} parts")
-    except (ValueError, AssertionError, LookupError, RuntimeError) as error:  # whatever else aiohttp calls malformed
-        raise ApiError(400, "INVALID_REQUEST", f"the form cannot be read: {error}") from None
+    except (HttpProcessingError, ValueError, AssertionError, LookupError, RuntimeError) as error:
+        reason = getattr(error, "message", "") or str(error)  # aiohttp has many ways to say that a form is malformed
+        raise ApiError(400, "INVALID_REQUEST", f"the form cannot be read: {' '.join(reason.split())}") from None
     try:
         return model.model_validate(fields), file
     except ValidationError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from engine.encode import SAMPLE_RATES_HZ, FormatName
 
@@ -26,21 +26,24 @@ LANGUAGE_NAMES: Final = {
     "spanish": "es",
     "italian": "it",
 }
-ISO_CODE: Final = re.compile(r"([a-z]{2,3})([-_][a-z0-9]{1,8})*")
+ISO_CODE: Final = re.compile(r"([A-Za-z]{2,3})([-_][A-Za-z0-9]{1,8})*")
+NAMES: Final = {"": "", "auto": "", "Auto": "", **LANGUAGE_NAMES, **{n.title(): c for n, c in LANGUAGE_NAMES.items()}}
 MAX_SEED: Final = 2**32 - 1
 
 
 def _language_code(value: str) -> str:
     """ISO 639-1 of a code, a locale or an English name; "" where the language is to be detected."""
-    name = value.strip().lower()
-    if name in ("", "auto"):
-        return ""
-    if name in LANGUAGE_NAMES:
-        return LANGUAGE_NAMES[name]
-    code = ISO_CODE.fullmatch(name)
+    if value in NAMES:
+        return NAMES[value]
+    code = ISO_CODE.fullmatch(value)
     if code is None:
         raise ValueError(f"must be an ISO 639-1 code, auto or one of {', '.join(LANGUAGE_NAMES)}")
-    return code[1]
+    return code[1].lower()
+
+
+def _whole_number(value: object) -> object:
+    """JSON knows one kind of number: 8000.0 is a whole one too."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _known_rate(value: int) -> int:
@@ -49,20 +52,27 @@ def _known_rate(value: int) -> int:
     return value
 
 
+def _truth(value: object) -> object:
+    """A form's fields are strings."""
+    return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
+
+
 Language = Annotated[
     str,
     AfterValidator(_language_code),
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "string", "pattern": "^[a-z]{2,3}([-_][A-Za-z0-9]{1,8})*$"},
-                {"type": "string", "enum": ["auto", *LANGUAGE_NAMES]},
+                {"type": "string", "pattern": f"^{ISO_CODE.pattern}$"},
+                {"type": "string", "enum": list(NAMES)},
             ]
         }
     ),
 ]
-Rate = Annotated[int, AfterValidator(_known_rate), WithJsonSchema({"type": "integer", "enum": list(SAMPLE_RATES_HZ)})]
-Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+Whole = Annotated[int, BeforeValidator(_whole_number)]
+Rate = Annotated[Whole, AfterValidator(_known_rate), WithJsonSchema({"type": "integer", "enum": list(SAMPLE_RATES_HZ)})]
+Seed = Annotated[Whole, Field(ge=0, le=MAX_SEED)]
+Flag = Annotated[bool, BeforeValidator(_truth), Field(strict=True)]
 Speed = Annotated[float, Field(ge=0.25, le=4.0)]
 Temperature = Annotated[float, Field(ge=0.0, le=2.0)]
 TopP = Annotated[float, Field(gt=0.0, le=1.0)]
@@ -119,7 +129,7 @@ class CloneRequest(SpeechFields):
     input: str = Field(description="the text to speak", min_length=1)
     ref_text: str | None = Field(None, description="what is said in the recording: the imitation is closer then")
     response_format: FormatName | None = None
-    stream: bool = Field(False, description="send the audio as it is made, not when it is whole")
+    stream: Flag = Field(False, description="send the audio as it is made, not when it is whole")
 
 
 class VoiceUpload(BaseModel):
