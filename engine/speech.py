@@ -67,6 +67,11 @@ class Style:
     reference: VoiceReference | None = None
     """Speak in the voice of this recording, `voice` notwithstanding; only for engines that `can_clone`."""
     priority: Priority = Priority.CALL
+    needed_at_s: float | None = field(default=None, compare=False)
+    """When the audio has to be there, on the event loop's clock, for an engine that must choose what to make first.
+
+    The pipeline sets it for each sentence; None is at once.
+    """
 
 
 @dataclass(frozen=True, slots=True)

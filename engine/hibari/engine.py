@@ -1,0 +1,163 @@
+"""hibari as an engine: a queue of sentences, the most urgent first, and workers that make them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import unicodedata
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from itertools import count
+from typing import Any
+
+from engine.hibari.messages import Job
+from engine.hibari.process import Request, WorkerProcess, unspeakable
+from engine.hibari.voices import DEFAULT, VARIANTS
+from engine.speech import Engine, EngineBusy, Pcm, SpeechError, Style, UnknownVoice, UnspeakableText, Voice
+
+log = logging.getLogger(__name__)
+
+SAMPLE_RATE_HZ = 24000
+# Before another attempt to start a worker; the last one again and again.
+RESTART_DELAYS_S = (0.0, 0.1, 0.5, 2.0, 5.0)
+
+
+class HibariEngine(Engine):
+    """English, one trained voice and others drawn from it, some fifty times faster than real time on one core."""
+
+    name = "hibari"
+    sample_rate_hz = SAMPLE_RATE_HZ
+    # The network makes a sentence whole: 80 characters take it 15 ms, 300 take 65.
+    first_sentence_chars = 80
+
+    def __init__(self, workers: int = 1, max_queue_depth: int = 256) -> None:
+        """`workers` processes of one thread each; `max_queue_depth` sentences may wait for them."""
+        self._size = workers
+        self._max_queue_depth = max_queue_depth
+        self._numbers = count()
+        self._queue: asyncio.PriorityQueue[tuple[int, float, int, Request]] = asyncio.PriorityQueue()
+        self._waiting: set[Request] = set()
+        self._unfinished: set[Request] = set()
+        self._workers: set[WorkerProcess] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._warning = ""
+
+    async def start(self) -> None:
+        started = await asyncio.gather(*(WorkerProcess.start() for _ in range(self._size)), return_exceptions=True)
+        workers = [worker for worker in started if isinstance(worker, WorkerProcess)]
+        failures = [failure for failure in started if isinstance(failure, BaseException)]
+        if failures:
+            await asyncio.gather(*(worker.close() for worker in workers))
+            raise failures[0]
+        self._tasks = [asyncio.create_task(self._serve(worker)) for worker in workers]
+
+    async def close(self) -> None:
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._fail_all(SpeechError("hibari was closed"))
+
+    async def stream(self, sentence: str, style: Style) -> AsyncGenerator[Pcm, None]:
+        voice = self.resolve_voice(style.voice)
+        _check_speakable(sentence, style.language)
+        if not self._tasks:
+            raise SpeechError("hibari is not running")
+        if len(self._waiting) >= self._max_queue_depth:
+            raise EngineBusy(f"{len(self._waiting)} sentences are waiting for hibari")
+        request = Request(Job(sentence, voice, style.speed, style.seed or 0))
+        needed_at_s = style.needed_at_s if style.needed_at_s is not None else asyncio.get_running_loop().time()
+        self._unfinished.add(request)
+        self._waiting.add(request)
+        self._queue.put_nowait((style.priority, needed_at_s, next(self._numbers), request))
+        try:
+            while (answer := await request.answers.get()) is not None:
+                if isinstance(answer, SpeechError):
+                    raise answer
+                yield answer
+        finally:
+            self._waiting.discard(request)
+            self._unfinished.discard(request)
+
+    def voices(self) -> Sequence[Voice]:
+        return [Voice(name, name.replace("_", " ").title(), ("en",)) for name in VARIANTS]
+
+    def resolve_voice(self, name: str) -> str:
+        voice = name.strip().lower() or DEFAULT
+        if voice not in VARIANTS:
+            raise UnknownVoice(name, list(VARIANTS))
+        return voice
+
+    def deterministic(self, style: Style) -> bool:
+        return True
+
+    def status(self) -> Mapping[str, Any]:
+        return {
+            "engine": self.name,
+            "model_id": f"hibari-tts/{DEFAULT}",
+            "model_loaded": bool(self._workers),
+            "queue_depth": len(self._waiting),
+            "max_queue_depth": self._max_queue_depth,
+            "workers": len(self._workers),
+            "warnings": [self._warning] if self._warning else [],
+        }
+
+    async def _serve(self, worker: WorkerProcess) -> None:
+        """Feed one worker; when it is lost, put another in its place."""
+        while True:
+            self._workers.add(worker)
+            try:
+                await self._feed(worker)
+            except SpeechError as error:
+                log.error("%s; starting another", error)
+            finally:
+                self._workers.discard(worker)
+                await worker.close()
+            worker = await self._replace()
+
+    async def _feed(self, worker: WorkerProcess) -> None:
+        """Give it one request after the other until it is lost; the request at hand is lost with it."""
+        while True:
+            *_, request = await self._queue.get()
+            if request not in self._waiting:  # its stream was closed meanwhile
+                continue
+            self._waiting.discard(request)
+            try:
+                await worker.work(request)
+            except SpeechError as error:
+                request.answers.put_nowait(error)
+                raise
+
+    async def _replace(self) -> WorkerProcess:
+        for attempt in count():
+            await asyncio.sleep(RESTART_DELAYS_S[min(attempt, len(RESTART_DELAYS_S) - 1)])
+            try:
+                worker = await WorkerProcess.start()
+            except SpeechError as error:
+                log.error("%s; trying again", error)
+                self._warning = str(error)
+                if not self._workers:  # better an error now than a caller who waits in silence
+                    self._fail_all(error)
+            else:
+                self._warning = ""
+                return worker
+        raise AssertionError
+
+    def _fail_all(self, error: SpeechError) -> None:
+        self._waiting.clear()
+        for request in self._unfinished:
+            request.answers.put_nowait(error)
+
+
+def _check_speakable(text: str, language: str | None) -> None:
+    """Raise UnspeakableText for another language, or for what is mostly not written in Latin letters or digits."""
+    if language and not language.lower().startswith("en"):
+        raise UnspeakableText(f"hibari speaks English only, not {language!r}")
+    latin = other = 0
+    for char in text:
+        if char.isascii():
+            latin += char.isalnum()
+        elif char.isalpha():
+            is_latin = unicodedata.name(char, "").startswith("LATIN")
+            latin, other = latin + is_latin, other + (not is_latin)
+    if latin <= other:
+        raise unspeakable(text)
