@@ -35,7 +35,7 @@ types: $(VENV)/.qwen3
 	$(BIN)/mypy
 
 bench: $(VENV)/.installed
-	$(BIN)/python -m benchmarks.calls
+	$(BIN)/python -u -m benchmarks.calls
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info

@@ -1,0 +1,115 @@
+"""How evenly frames come in with many calls that all hear audio already made; ours and the peer in turn."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from benchmarks.machine import Usage, memory_bytes
+from benchmarks.servers import Running, serving
+from bridge.dial import Plan, place_calls
+from bridge.report import Report
+
+SETTLE_S = 1.0
+"""After the last call is up: the servers' own start is not what is measured here (the peer starts with a burst)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One round of simultaneous calls at one server."""
+
+    p50_ms: float
+    p99_ms: float
+    p999_ms: float
+    max_ms: float
+    frames: int
+    missing: int
+    voiced_share: float
+    server_share: float
+    """Of one core, as the next two."""
+    caller_share: float
+    others_share: float
+    call_kib: float
+    """Growth of the server's resident memory, a call."""
+    upper_bounds: int
+    """Frames whose time is an upper bound."""
+
+
+async def measure(server: Running, plan: Plan) -> Round:
+    """Place the calls of `plan` and watch the processes meanwhile."""
+    gc.collect()
+    idle_bytes = memory_bytes(server.pid)
+    watching = asyncio.create_task(_watch(server.pid, plan))
+    report = await place_calls(plan)
+    shares, busy_bytes = await watching
+    received, expected = report.frames
+    lateness = report.lateness
+    if lateness is None:
+        raise RuntimeError(f"no frames came: {report.faults}")
+    return Round(
+        lateness.p50,
+        lateness.p99,
+        lateness.p999,
+        lateness.max,
+        received,
+        expected - received,
+        _voiced_share(report),
+        *shares,
+        (busy_bytes - idle_bytes) / 1024 / plan.calls,
+        sum(call.caller.received.shared_stamps for call in report.placed),
+    )
+
+
+async def _watch(pid: int, plan: Plan) -> tuple[tuple[float, float, float], int]:
+    """Shares and memory over the middle of the round, when all calls are up."""
+    await asyncio.sleep(plan.settle_s + plan.calls * 0.004)
+    before, before_s = Usage.now(pid), time.monotonic()
+    await asyncio.sleep(max(0.5, plan.seconds - plan.settle_s - 1.0 - (time.monotonic() - before_s)))
+    return Usage.now(pid).share_since(before), memory_bytes(pid)
+
+
+def _voiced_share(report: Report) -> float:
+    """Of the frames, so that nobody is measured sending silence."""
+    frames = sum(len(call.caller.received) for call in report.placed)
+    return sum(int(call.caller.received.voiced.sum()) for call in report.placed) / max(frames, 1)
+
+
+async def compare(
+    names: list[str], loads: list[int], seconds: float, repeats: int, clip: Path
+) -> dict[tuple[int, str], list[Round]]:
+    """Every load at every server, in turn, `repeats` times over; a fresh server process each time."""
+    rounds: dict[tuple[int, str], list[Round]] = {(calls, name): [] for calls in loads for name in names}
+    for repeat in range(repeats):
+        for calls in loads:
+            for name in names if repeat % 2 == 0 else reversed(names):
+                async with serving(name, clip) as server:
+                    plan = Plan(port=server.port, calls=calls, seconds=seconds, settle_s=SETTLE_S)
+                    rounds[calls, name].append(await measure(server, plan))
+    return rounds
+
+
+HEAD = [
+    *("calls", "server", "p50", "p99", "p99.9 (range)", "max", "missing", "server", "callers", "others", "a call"),
+]
+
+
+def row(calls: int, name: str, rounds: list[Round]) -> list[str]:
+    """One line of the table: medians over the repeats, the worst maximum, and the range of p99.9."""
+    p999_ms = [one.p999_ms for one in rounds]
+    return [
+        str(calls),
+        name,
+        f"{median(one.p50_ms for one in rounds):.2f}",
+        f"{median(one.p99_ms for one in rounds):.2f}",
+        f"{median(p999_ms):.2f} ({min(p999_ms):.2f}–{max(p999_ms):.2f})",
+        f"{max(one.max_ms for one in rounds):.1f}",
+        f"{sum(one.missing for one in rounds)} of {sum(one.frames + one.missing for one in rounds):,}",
+        f"{median(one.server_share for one in rounds):.0%}",
+        f"{median(one.caller_share for one in rounds):.0%}",
+        f"{median(one.others_share for one in rounds):.0%}",
+        f"{median(one.call_kib for one in rounds):.0f} KiB" if calls >= 100 else "–",
+    ]
