@@ -17,6 +17,7 @@ from bridge.call import Call, Wire
 from bridge.calls import Calls
 from bridge.config import Settings
 from bridge.control import add_call_routes
+from bridge.conversation_api import add_conversation_routes
 from bridge.conversations import Conversations
 from bridge.metrics import Metrics
 from bridge.server import AudioSocketServer
@@ -103,7 +104,8 @@ class App:
     def _web_app(self) -> web.Application:
         app = web.Application(client_max_size=self.settings.max_upload_bytes + FORM_BYTES)
         add_speech_routes(app, self.engine, self.settings, self.metrics.registry)
-        add_call_routes(app, self.calls)
+        add_call_routes(app, self.calls, self.conversations)
+        add_conversation_routes(app)
         app[HEALTH].append(lambda: {"calls": len(self.calls), "max_calls": self.settings.max_calls})
         return app
 

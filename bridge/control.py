@@ -1,8 +1,11 @@
-"""The calls API on aiohttp: list, say, interrupt, hang up."""
+"""The calls API on aiohttp: list, say, interrupt, hang up. The rest of it is in `bridge.conversation_api`."""
 
 from __future__ import annotations
 
-from typing import Final, Literal
+import asyncio
+import codecs
+from collections.abc import AsyncIterator
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from aiohttp import web
@@ -10,11 +13,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bridge.call import Call, State
 from bridge.calls import Calls
+from bridge.conversation import HANG_UP, Conversation
+from bridge.conversations import Conversations
+from bridge.destinations import NotAllowed
 from engine.api.bodies import read_json
 from engine.api.errors import ApiError
 from engine.api.operations import Operation, add_operations
 
 CALLS: Final = web.AppKey("calls", Calls)
+CONVERSATIONS: Final = web.AppKey("conversations", Conversations)
 
 
 class SayRequest(BaseModel):
@@ -32,6 +39,15 @@ class Said(BaseModel):
 
     id: str = Field(description="of the utterance")
     object: Literal["utterance"] = "utterance"
+
+
+class HangUpRequest(BaseModel):
+    """How to end a call. An empty body will do."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str = Field("", max_length=20_000, description="a goodbye, heard whole before the call ends")
+    next: str = Field(HANG_UP, description="where the dialplan goes on, as TRANSFER_ALLOW allows; empty: its fallback")
 
 
 class Interrupted(BaseModel):
@@ -54,6 +70,7 @@ class CallState(BaseModel):
     dtmf: str = Field(description="digits pressed so far")
     speaking: bool
     underrun_frames: int = Field(description="frames of silence inside speech that was not made in time")
+    conversation: dict[str, Any] | None = Field(None, description="variables, transcript, and each turn's latencies")
 
 
 class CallList(BaseModel):
@@ -63,9 +80,10 @@ class CallList(BaseModel):
     data: list[CallState]
 
 
-def add_call_routes(app: web.Application, calls: Calls) -> None:
-    """Serve `/v1/calls…` from `calls`."""
+def add_call_routes(app: web.Application, calls: Calls, conversations: Conversations) -> None:
+    """Serve `/v1/calls…` from `calls` and what is said in them."""
     app[CALLS] = calls
+    app[CONVERSATIONS] = conversations
     add_operations(app, OPERATIONS)
 
 
@@ -103,20 +121,23 @@ async def list_calls(request: web.Request) -> web.Response:
 
 
 async def get_call(request: web.Request) -> web.Response:
-    return web.json_response(describe(call_of(request)).model_dump(mode="json"))
+    call = call_of(request)
+    state = describe(call)
+    state.conversation = conversation_of(request).describe()
+    return web.json_response(state.model_dump(mode="json"))
 
 
 async def say(request: web.Request) -> web.Response:
-    call = call_of(request)
+    conversation = live_conversation(request)
+    if request.content_type == "text/plain":
+        return await _say_as_it_comes(request, conversation)
     body = await read_json(request, SayRequest)
-    if call.state is not State.ACTIVE:
-        raise ApiError(409, "CONFLICT", f"the call is {call.state.value}", param="id")
-    utterance = call.say(body.text, voice=body.voice, interruptible=body.interruptible)
+    utterance = conversation.say(body.text, voice=body.voice, interruptible=body.interruptible)
     return web.json_response(Said(id=utterance.id).model_dump(), status=202)
 
 
 async def interrupt(request: web.Request) -> web.Response:
-    cut = call_of(request).interrupt()
+    cut = conversation_of(request).interrupt()
     if not cut.interrupted:
         return web.json_response({"interrupted": False})
     answer = Interrupted(interrupted=True, text=cut.text, audio_end_ms=cut.audio_end_ms)
@@ -124,9 +145,47 @@ async def interrupt(request: web.Request) -> web.Response:
 
 
 async def hang_up(request: web.Request) -> web.Response:
-    call = call_of(request)
-    call.hang_up()
-    return web.json_response(describe(call).model_dump(mode="json"), status=202)
+    conversation = conversation_of(request)
+    body = await read_json(request, HangUpRequest) if request.can_read_body else HangUpRequest.model_validate({})
+    try:
+        conversation.hang_up(body.text, body.next)
+    except NotAllowed as error:
+        raise ApiError(400, "INVALID_REQUEST", str(error), param="next") from None
+    return web.json_response(describe(conversation.call).model_dump(mode="json"), status=202)
+
+
+def conversation_of(request: web.Request) -> Conversation:
+    """The conversation of the call that the path names. Raises ApiError."""
+    conversation = request.app[CONVERSATIONS].find(call_of(request).id)
+    assert conversation is not None, "every call has one from its answer on"
+    return conversation
+
+
+def live_conversation(request: web.Request) -> Conversation:
+    """The same, of a call that is neither ending nor ended. Raises ApiError."""
+    conversation = conversation_of(request)
+    if conversation.call.state is not State.ACTIVE:
+        raise ApiError(409, "CONFLICT", f"the call is {conversation.call.state.value}", param="id")
+    return conversation
+
+
+async def _say_as_it_comes(request: web.Request, conversation: Conversation) -> web.Response:
+    """A body of plain text, spoken sentence by sentence while it arrives."""
+    pieces: asyncio.Queue[str | None] = asyncio.Queue()
+    interruptible = request.query.get("interruptible", "true").lower() != "false"
+    utterance = conversation.say(_until_none(pieces), voice=request.query.get("voice"), interruptible=interruptible)
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    try:
+        async for data in request.content.iter_any():
+            pieces.put_nowait(decoder.decode(data))
+    finally:  # a client that goes away has said what it has said
+        pieces.put_nowait(None)
+    return web.json_response(Said(id=utterance.id).model_dump(), status=202)
+
+
+async def _until_none(queue: asyncio.Queue[str | None]) -> AsyncIterator[str]:
+    while (piece := await queue.get()) is not None:
+        yield piece
 
 
 _ONE_CALL: Final = (404,)
@@ -148,6 +207,10 @@ OPERATIONS: Final = [
         "Speak into a call",
         {202: ("queued behind what was said before", (Said,))},
         body=SayRequest,
+        details=(
+            "With `Content-Type: text/plain` the body is the text itself and may arrive in pieces, as a language model "
+            "writes it: sentences are spoken as they complete; `voice` and `interruptible` are query parameters then."
+        ),
         errors=(400, 404, 409, 415),
     ),
     Operation(
@@ -165,6 +228,8 @@ OPERATIONS: Final = [
         hang_up,
         "End a call",
         {202: ("it ends once everything that was said has been heard; the dialplan goes on", (CallState,))},
-        errors=_ONE_CALL,
+        details="The body may be left out. With `text`, what is being said gives way to it.",
+        body=HangUpRequest,
+        errors=(400, 404, 415),
     ),
 ]

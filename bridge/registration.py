@@ -28,7 +28,7 @@ class Registrations:
     """Announced calls; each is claimed once, or expires."""
 
     def __init__(self, ttl_s: float, now_s: Callable[[], float] = time.monotonic) -> None:
-        self._ttl_s = ttl_s
+        self.ttl_s = ttl_s
         self._now_s = now_s
         self._waiting: dict[UUID, Registration] = {}
 
@@ -43,7 +43,7 @@ class Registrations:
         if len(self._waiting) >= MAX_WAITING:
             del self._waiting[next(iter(self._waiting))]
         clean = {name: _printable(value) for name, value in variables.items()}
-        registration = Registration(call_id, clean, self._now_s() + self._ttl_s)
+        registration = Registration(call_id, clean, self._now_s() + self.ttl_s)
         self._waiting.pop(call_id, None)
         self._waiting[call_id] = registration
         return registration
