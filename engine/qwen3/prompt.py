@@ -11,20 +11,6 @@ from torch import Tensor
 
 from engine.qwen3.text import TextEmbedder
 
-# ISO 639-1 of the languages that the checkpoints name.
-LANGUAGES = {
-    "zh": "chinese",
-    "en": "english",
-    "de": "german",
-    "it": "italian",
-    "pt": "portuguese",
-    "es": "spanish",
-    "ja": "japanese",
-    "ko": "korean",
-    "fr": "french",
-    "ru": "russian",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Ids:

@@ -40,12 +40,19 @@ class Prefix:
     kv: Tensor  # [layers, 2, kv_heads, positions, head_dim]
     codec: CodecState | None  # after the reference's codes, for in-context cloning
 
+    @property
+    def nbytes(self) -> int:
+        return self.kv.nbytes + (0 if self.codec is None else self.codec.nbytes)
+
 
 class PrefixCache:
-    """Prefixes by prompt key, the least recently used thrown out. One of 9 positions takes 1 MB on 0.6B in bfloat16."""
+    """Prefixes by prompt key, the least recently used thrown out.
 
-    def __init__(self, max_entries: int) -> None:
-        self._max_entries = max_entries
+    In bfloat16 one of 9 positions takes 1 MB, one of a voice cloned in context from 5 seconds about 14 MB.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
         self._entries: OrderedDict[Hashable, Prefix] = OrderedDict()
 
     def get(self, key: Hashable) -> Prefix | None:
@@ -57,8 +64,12 @@ class PrefixCache:
     def put(self, key: Hashable, prefix: Prefix) -> None:
         self._entries[key] = prefix
         self._entries.move_to_end(key)
-        while len(self._entries) > self._max_entries:
+        while len(self._entries) > 1 and self.nbytes > self._max_bytes:
             self._entries.popitem(last=False)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(entry.nbytes for entry in self._entries.values())
 
 
 def kv_length(positions: int, max_positions: int) -> int:
@@ -70,13 +81,13 @@ class Slots:
     """The model's state for a fixed number of calls, and the free places in it."""
 
     def __init__(
-        self, model: FrameModel, codec: CodecWeights, slots: int, max_positions: int, max_text: int, max_prefixes: int
+        self, model: FrameModel, codec: CodecWeights, slots: int, max_positions: int, max_text: int, prefix_bytes: int
     ) -> None:
         self.model = model
         self.codec = codec
         self.state = DecodeState.allocate(model.talker, model.predictor, slots, max_positions, max_text)
         self.codec_state = CodecState.allocate(codec, slots)
-        self.prefixes = PrefixCache(max_prefixes)
+        self.prefixes = PrefixCache(prefix_bytes)
         self._free = list(range(slots - 1, -1, -1))
 
     @property
@@ -140,11 +151,15 @@ class Slots:
             self.codec_state.reset(slot)
             at = torch.tensor([slot], device=self.state.x.device)
             for codes in torch.split(prompt.reference_codes, MAX_CHUNK_FRAMES):
-                codec.decode(self.codec, self.codec_state, at, codes[None])
+                self._hear(at, codes[None])
             heard = self.codec_state.read(slot)
         prefix = Prefix(self.state.talker_kv.read(slot, prompt.constant), heard)
         self.prefixes.put(prompt.key, prefix)
         return prefix
+
+    def _hear(self, at: Tensor, codes: Tensor) -> None:
+        """The codec takes in codes [1, T, 16] whose sound nobody wants."""
+        codec.decode(self.codec, self.codec_state, at, codes)
 
     def _prefill(self, slot: int, embeds: Tensor, start: int) -> None:
         if not len(embeds):

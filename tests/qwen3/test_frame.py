@@ -78,7 +78,7 @@ def check(calls: list[Call]) -> None:
 
 
 def make_slots(checkpoint: Checkpoint, slots: int = 6) -> Slots:
-    return Slots(checkpoint.model, checkpoint.codec, slots, 256, 128, 8)
+    return Slots(checkpoint.model, checkpoint.codec, slots, 256, 128, 2**20)
 
 
 def build(checkpoint: Checkpoint, text: str, speaker: Speaker, **how: Any) -> Prompt:

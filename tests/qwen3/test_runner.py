@@ -27,7 +27,7 @@ def an_utterance(checkpoint: Checkpoint, text: str, voice: str = "ryan", samplin
 
 
 def a_runner(checkpoint: Checkpoint, slots: int = 2, max_positions: int = 256) -> EagerRunner:
-    return EagerRunner(Slots(checkpoint.model, checkpoint.codec, slots, max_positions, 128, 4))
+    return EagerRunner(Slots(checkpoint.model, checkpoint.codec, slots, max_positions, 128, 2**20))
 
 
 def finish(runner: EagerRunner) -> list[Made]:
@@ -156,7 +156,7 @@ def test_budget_ends_what_does_not_end(checkpoint: Any) -> None:
 
 def test_prompt_that_leaves_no_room_is_refused_with_the_reason(checkpoint: Any) -> None:
     ours = checkpoint("custom_voice")
-    slots = Slots(ours.model, ours.codec, 1, 64, 20, 4)
+    slots = Slots(ours.model, ours.codec, 1, 64, 20, 2**20)
     assert slots.check(an_utterance(ours, "Short.").prompt) is None
     assert "MAX_POSITIONS" in (slots.check(an_utterance(ours, "A text of more than twenty tokens.").prompt) or "")
     speaker = named_speaker(ours, "ryan")

@@ -1,0 +1,96 @@
+"""The voices that the model's process has been taught from recordings: each once, those used last kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from engine.qwen3.messages import Command, Forget, Learn
+from engine.speech import SpeechError, VoiceReference
+
+
+@dataclass(eq=False, slots=True)
+class _Clone:
+    """One voice, and how many sentences are being spoken with it."""
+
+    learnt: asyncio.Future[None]
+    users: int = 0
+
+
+class Clones:
+    """Voices by their recording's digest."""
+
+    def __init__(self, send: Callable[[Command], None], max_kept: int, timeout_s: float) -> None:
+        self._send = send
+        self._max_kept = max_kept
+        self._timeout_s = timeout_s
+        self._clones: OrderedDict[str, _Clone] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._clones)
+
+    @asynccontextmanager
+    async def held(self, reference: VoiceReference | None) -> AsyncIterator[None]:
+        """The process knows this voice within; None is nobody's. Raises SpeechError where it cannot be taken."""
+        if reference is None:
+            yield
+            return
+        clone = self._clones.get(reference.digest)
+        if clone is None:
+            clone = self._clones[reference.digest] = _Clone(asyncio.get_running_loop().create_future())
+            rate_hz = reference.sample_rate_hz
+            self._send(Learn(reference.digest, reference.pcm.tobytes(), rate_hz, reference.text))
+        self._clones.move_to_end(reference.digest)
+        clone.users += 1
+        try:
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    await asyncio.shield(clone.learnt)
+            except TimeoutError:
+                raise SpeechError(f"the voice was not taken within {self._timeout_s:g} s (REQUEST_TIMEOUT)") from None
+            yield
+        finally:
+            clone.users -= 1
+            spare = self._spare()
+            for digest in spare[: max(0, len(self._clones) - self._max_kept)]:
+                self._forget(digest)
+
+    def clear(self) -> int:
+        """Forgets all that nobody is speaking with; how many that was."""
+        spare = self._spare()
+        for digest in spare:
+            self._forget(digest)
+        return len(spare)
+
+    def on_learnt(self, digest: str, error: str | None) -> None:
+        """The process has taken a voice, or could not."""
+        clone = self._clones.get(digest)
+        if clone is None or clone.learnt.done():
+            return
+        if error is None:
+            clone.learnt.set_result(None)
+        else:
+            del self._clones[digest]
+            _fail(clone, SpeechError(error))
+
+    def on_lost(self, error: SpeechError) -> None:
+        """The process is gone; the next one knows none of them."""
+        for clone in self._clones.values():
+            _fail(clone, error)
+        self._clones.clear()
+
+    def _spare(self) -> list[str]:
+        return [digest for digest, clone in self._clones.items() if not clone.users]
+
+    def _forget(self, digest: str) -> None:
+        del self._clones[digest]
+        self._send(Forget(digest))
+
+
+def _fail(clone: _Clone, error: SpeechError) -> None:
+    if not clone.learnt.done():
+        clone.learnt.set_exception(error)
+        clone.learnt.exception()  # looked at, for perhaps nobody waits any more

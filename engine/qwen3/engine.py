@@ -1,0 +1,281 @@
+"""ENGINE=qwen3: Qwen3-TTS on a GPU, in a process of its own. No torch here."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.hibari import HibariEngine
+from engine.qwen3.clones import Clones
+from engine.qwen3.messages import Audio, Beat, Cancel, Event, Failed, Learnt, Ready, Speak
+from engine.qwen3.process import WORKER
+from engine.qwen3.settings import QwenSettings
+from engine.qwen3.supervisor import HANG_TIMEOUT_S, REBUILD_DELAYS_S, Supervisor
+from engine.qwen3.trim import SAMPLE_RATE_HZ
+from engine.qwen3.voices import HOUSE, LANGUAGES, NAMED, Catalogue, kind_of, recorded_voices
+from engine.speech import (
+    CannotClone,
+    Engine,
+    EngineBusy,
+    Pcm,
+    SpeechError,
+    Style,
+    UnspeakableText,
+    Voice,
+    VoiceReference,
+)
+
+# Sentences that may wait for a place in the batch, for each place that it has.
+WAITING_PER_PLACE = 4
+# Spoken by the embedded engine when a Base model was given no recording: its sounds are as many as a sentence can hold.
+HOUSE_TEXT = "Good morning, and thank you for calling. I will gladly tell you all that I know about it."
+
+
+@dataclass(eq=False, slots=True)
+class _Stream:
+    """One sentence that somebody listens to."""
+
+    events: asyncio.Queue[Audio | SpeechError] = field(default_factory=asyncio.Queue)
+    asked: bool = False
+    """The process has been told to speak and has not ended."""
+
+
+class Qwen3Engine(Engine):
+    """Qwen3-TTS, many callers in one batch."""
+
+    name = "qwen3"
+    sample_rate_hz = SAMPLE_RATE_HZ
+
+    def __init__(
+        self,
+        settings: QwenSettings,
+        *,
+        hang_timeout_s: float = HANG_TIMEOUT_S,
+        rebuild_delays_s: Sequence[float] = REBUILD_DELAYS_S,
+        command: tuple[str, ...] = WORKER,
+    ) -> None:
+        # The process's settings hold more than this engine's, secrets among them.
+        own = set(QwenSettings.model_fields) - {"api_key"}
+        self._settings = QwenSettings.model_validate(settings.model_dump(include=own))
+        self._catalogue = Catalogue(kind_of(settings.model_id))
+        self._supervisor = Supervisor(
+            self._settings,
+            self._on_event,
+            self._on_lost,
+            hang_timeout_s=hang_timeout_s,
+            rebuild_delays_s=rebuild_delays_s,
+            command=command,
+        )
+        self._clones = Clones(self._supervisor.send, self._settings.voice_cache_max, self._settings.request_timeout)
+        self._streams: dict[int, _Stream] = {}
+        self._numbers = count()
+        self._users = 0
+        self._instructable = False
+        self._facts: Mapping[str, Any] = {}
+        self._worker_warnings: tuple[str, ...] = ()
+
+    @property
+    def can_clone(self) -> bool:  # type: ignore[override]
+        return self._catalogue.kind == "base"
+
+    async def start(self) -> None:
+        self._check_installed()
+        await self._find_voices()
+        if self._settings.preload_model:
+            await self._supervisor.loaded()
+
+    async def close(self) -> None:
+        await self._supervisor.close()
+        self._on_lost(SpeechError("the engine was closed"))
+
+    async def stream(self, sentence: str, style: Style) -> AsyncGenerator[Pcm, None]:
+        if not any(char.isalnum() for char in sentence):
+            raise UnspeakableText(f"there is nothing to say in {sentence[:60]!r}")
+        if self._users >= self._settings.max_batch * (1 + WAITING_PER_PLACE):
+            raise EngineBusy(f"{self._users} sentences are being made or wait")
+        language = _language(style.language)
+        voice, reference = self._voice(style)
+        number, stream = next(self._numbers), _Stream()
+        self._begin()
+        try:
+            await self._supervisor.loaded()
+            # Held until the sentence has ended, so that it is not forgotten meanwhile.
+            async with self._clones.held(reference):
+                self._streams[number] = stream
+                stream.asked = True
+                self._supervisor.send(
+                    Speak(
+                        number=number,
+                        text=sentence.strip(),
+                        voice=voice if reference is None else reference.digest,
+                        language=language,
+                        instructions=self._instructions(style),
+                        speed=min(4.0, max(0.25, style.speed)),
+                        temperature=style.temperature,
+                        top_p=style.top_p,
+                        seed=style.seed,
+                        priority=int(style.priority),
+                    )
+                )
+                while stream.asked:
+                    audio = await self._next(stream)
+                    stream.asked = audio.end is None
+                    if audio.pcm:
+                        yield np.frombuffer(audio.pcm, np.int16)
+        finally:
+            self._streams.pop(number, None)
+            if stream.asked:
+                self._supervisor.send(Cancel(number))
+            self._end()
+
+    def voices(self) -> Sequence[Voice]:
+        return self._catalogue.voices()
+
+    def resolve_voice(self, name: str) -> str:
+        return self._catalogue.resolve(name)
+
+    def deterministic(self, style: Style) -> bool:
+        return style.seed is not None or style.temperature == 0
+
+    def status(self) -> Mapping[str, Any]:
+        supervisor = self._supervisor
+        warnings = [*self._worker_warnings, *self._catalogue.warnings(), supervisor.warning]
+        return {
+            "engine": self.name,
+            "model_id": self._settings.model_id,
+            "model_loaded": supervisor.state == "ready",
+            "state": supervisor.state,
+            "queue_depth": self._users,
+            "faults": supervisor.faults,
+            "idle_unloads": supervisor.unloads,
+            "cloned_voices": len(self._clones),
+            **self._facts,
+            "warnings": [warning for warning in warnings if warning],
+        }
+
+    async def prepare_clone(self, reference: VoiceReference) -> None:
+        if not self.can_clone:
+            raise CannotClone(self.name)
+        self._begin()
+        try:
+            await self._supervisor.loaded()
+            async with self._clones.held(reference):
+                pass
+        finally:
+            self._end()
+
+    def clear_voices(self) -> int:
+        return self._clones.clear()
+
+    # What is asked for
+
+    def _voice(self, style: Style) -> tuple[str, VoiceReference | None]:
+        """The key of the style's voice, or its recording where it is cloned."""
+        if style.reference is not None:
+            if not self.can_clone:
+                raise CannotClone(self.name)
+            return "", style.reference
+        name = self._catalogue.resolve(style.voice)
+        match self._catalogue.kind:
+            case "base":
+                if name not in self._catalogue.references:
+                    raise SpeechError(f"there is no recording of {name!r}; put one into VOICES_DIR")
+                return "", self._catalogue.references[name]
+            case "voice_design":
+                return "designed", None
+            case _:
+                return f"speaker:{name}", None
+
+    def _instructions(self, style: Style) -> str:
+        wanted = (style.instructions or "").strip()
+        if self._catalogue.kind == "voice_design":
+            return f"{NAMED[self._catalogue.resolve(style.voice)].description} {wanted}".strip()
+        return wanted if self._instructable else ""
+
+    async def _next(self, stream: _Stream) -> Audio:
+        try:
+            async with asyncio.timeout(self._settings.request_timeout):
+                event = await stream.events.get()
+        except TimeoutError:
+            seconds = self._settings.request_timeout
+            raise SpeechError(f"no speech came within {seconds:g} s (REQUEST_TIMEOUT)") from None
+        if isinstance(event, SpeechError):
+            stream.asked = False
+            raise event
+        return event
+
+    def _begin(self) -> None:
+        self._users += 1
+        self._supervisor.work(busy=True)
+
+    def _end(self) -> None:
+        self._users -= 1
+        self._supervisor.work(busy=self._users > 0)
+
+    # What the process says
+
+    def _on_event(self, event: Event) -> None:
+        match event:
+            case Audio(number):
+                if number in self._streams:
+                    self._streams[number].events.put_nowait(event)
+            case Failed(number, message):
+                if number in self._streams:
+                    self._streams[number].events.put_nowait(SpeechError(message))
+            case Learnt(key, error):
+                self._clones.on_learnt(key, error)
+            case Ready(kind, instructable, facts, warnings):
+                if kind != self._catalogue.kind:
+                    self._catalogue = Catalogue(kind, self._catalogue.references)
+                self._instructable, self._facts, self._worker_warnings = instructable, facts, warnings
+            case Beat(facts, warnings):
+                self._facts, self._worker_warnings = facts, warnings
+
+    def _on_lost(self, error: SpeechError) -> None:
+        self._facts = {}
+        for stream in self._streams.values():
+            stream.events.put_nowait(error)
+        self._clones.on_lost(error)
+
+    # What it starts with
+
+    def _check_installed(self) -> None:
+        missing = [name for name in ("torch", "transformers", "qwen_tts") if importlib.util.find_spec(name) is None]
+        if missing:
+            raise SpeechError(f"ENGINE=qwen3 needs {', '.join(missing)}: pip install 'talkspurt[gpu]'")
+        folder = self._settings.model_id
+        if folder.startswith((".", "/", "~")) and not Path(folder).expanduser().is_dir():
+            raise SpeechError(f"MODEL_ID={folder}: there is no such folder")
+
+    async def _find_voices(self) -> None:
+        if self._catalogue.kind != "base":
+            return
+        references = await asyncio.to_thread(recorded_voices, self._settings)
+        self._catalogue = Catalogue("base", references or {HOUSE: await _house_voice()})
+
+
+async def _house_voice() -> VoiceReference:
+    """The embedded engine's voice, for a Base model that was given no recording of another."""
+    hibari = HibariEngine()
+    await hibari.start()
+    try:
+        pcm = [chunk async for chunk in hibari.stream(HOUSE_TEXT, Style())]
+    finally:
+        await hibari.close()
+    return VoiceReference(np.concatenate(pcm), hibari.sample_rate_hz, HOUSE_TEXT)
+
+
+def _language(code: str | None) -> str | None:
+    if not code:
+        return None
+    name = LANGUAGES.get(code.lower().replace("_", "-").split("-")[0])
+    if name is None:
+        raise UnspeakableText(f"Qwen3-TTS speaks {', '.join(LANGUAGES)}, not {code!r}")
+    return name

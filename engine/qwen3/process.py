@@ -1,0 +1,107 @@
+"""The model's process, as the event loop sees it: started, spoken to, listened to, ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from engine.qwen3.messages import LENGTH, Command, Event, pack, unpack
+from engine.qwen3.settings import QwenSettings
+
+CLOSE_TIMEOUT_S = 5.0
+WORKER = ("-P", "-m", "engine.qwen3.worker")
+"""What Python is started with."""
+
+
+class ModelProcess:
+    """One `engine.qwen3.worker`. `on_event` and, at its end, `on_exit` are called on the event loop."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._listening: asyncio.Task[None] | None = None
+        self._heard_at = asyncio.get_running_loop().time()
+        self.ready = asyncio.Event()
+        """Set when it is ready, or gone."""
+
+    @classmethod
+    async def start(
+        cls,
+        settings: QwenSettings,
+        on_event: Callable[[ModelProcess, Event], None],
+        on_exit: Callable[[ModelProcess, int], None],
+        command: tuple[str, ...] = WORKER,
+    ) -> ModelProcess:
+        root = str(Path(__file__).parents[2])
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env=environment,
+        )
+        self = cls(process)
+        self._write(settings)
+        self._listening = asyncio.create_task(self._listen(on_event, on_exit))
+        return self
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def gone(self) -> bool:
+        return self._process.returncode is not None
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since it last said anything."""
+        return asyncio.get_running_loop().time() - self._heard_at
+
+    def touch(self) -> None:
+        """Counts its silence from now: before, there was nothing to say."""
+        self._heard_at = asyncio.get_running_loop().time()
+
+    def send(self, command: Command) -> None:
+        """Never blocks; a process that is gone is told by `on_exit`."""
+        self._write(command)
+
+    def kill(self) -> None:
+        """Ends it at once; `on_exit` follows."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
+    async def close(self) -> None:
+        """Ends it, and waits until it is gone: all that it held of the GPU is free then."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._process.wait()
+        except TimeoutError:
+            self.kill()
+        await self._process.wait()
+        if self._listening is not None:
+            await self._listening
+
+    def _write(self, message: Any) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(ConnectionError, RuntimeError):
+            self._process.stdin.write(pack(message))
+
+    async def _listen(
+        self, on_event: Callable[[ModelProcess, Event], None], on_exit: Callable[[ModelProcess, int], None]
+    ) -> None:
+        assert self._process.stdout is not None
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                (length,) = LENGTH.unpack(await self._process.stdout.readexactly(LENGTH.size))
+                event = unpack(await self._process.stdout.readexactly(length))
+                self.touch()
+                on_event(self, event)
+        on_exit(self, await self._process.wait())

@@ -1,0 +1,140 @@
+"""The language models' matrices in 8 bits: int8 or float8 with a scale a row, or bitsandbytes' LLM.int8.
+
+Only the matrices of the layers: they are 95 % of what a frame reads. Embeddings, heads and norms stay as they are.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from engine.qwen3.frame import FrameModel
+from engine.qwen3.settings import QwenSettings
+from engine.qwen3.weights import Dense, Linear, map_linears
+
+log = logging.getLogger(__name__)
+
+FP8_MAX = 448.0  # the largest float8_e4m3fn
+# LLM.int8's own: activations above it go through a 16-bit product of their own.
+OUTLIER_THRESHOLD = 6.0
+
+
+@dataclass(frozen=True, slots=True)
+class ScaledLinear:
+    """out = (x · weightᵀ) × scale + bias. weight [out, in] int8 or float8_e4m3fn, scale [out] float32, bias [out].
+
+    Weight-only: activations keep their precision. This form widens the whole matrix before each product; a kernel that
+    reads it as it is saves the bytes.
+    """
+
+    weight: Tensor
+    scale: Tensor
+    bias: Tensor | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        # Scaled before the product: float8 and int8 times the scale keep within a 16-bit range, their sums may not.
+        wide = (self.weight.to(torch.float32) * self.scale[:, None]).to(x.dtype)
+        return F.linear(x, wide, self.bias)
+
+    @property
+    def nbytes(self) -> int:
+        return self.weight.nbytes + self.scale.nbytes + (0 if self.bias is None else self.bias.nbytes)
+
+
+class BitsAndBytesLinear:
+    """bitsandbytes' LLM.int8: activations in 8 bits too, outliers apart. Waits for the host: not for CUDA graphs."""
+
+    def __init__(self, dense: Dense) -> None:
+        import bitsandbytes
+
+        # The upstream model cannot be quantized as it loads (transformers' search for the head copies the model and
+        # fails on it), so each matrix is, once it is packed.
+        inner = bitsandbytes.nn.Linear8bitLt(
+            dense.weight.shape[1],
+            dense.weight.shape[0],
+            bias=dense.bias is not None,
+            has_fp16_weights=False,
+            threshold=OUTLIER_THRESHOLD,
+        )
+        inner.weight = bitsandbytes.nn.Int8Params(dense.weight.cpu(), requires_grad=False, has_fp16_weights=False)
+        if dense.bias is not None:
+            inner.bias = torch.nn.Parameter(dense.bias, requires_grad=False)
+        self._inner: Any = inner.to(dense.weight.device)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        out: Tensor = self._inner(x)
+        return out.to(x.dtype)
+
+    @property
+    def nbytes(self) -> int:
+        return int(self._inner.weight.data.nbytes) + 4 * int(self._inner.out_features)
+
+
+def to_int8(linear: Linear) -> Linear:
+    """Symmetric, each row by its largest weight."""
+    assert isinstance(linear, Dense)
+    wide = linear.weight.float()
+    scale = wide.abs().amax(dim=1).clamp(min=1e-12) / 127
+    return ScaledLinear((wide / scale[:, None]).round().to(torch.int8), scale, linear.bias)
+
+
+def to_fp8(linear: Linear) -> Linear:
+    """float8_e4m3fn: 3 bits of mantissa, each row scaled so that its largest weight is the largest number."""
+    assert isinstance(linear, Dense)
+    wide = linear.weight.float()
+    scale = wide.abs().amax(dim=1).clamp(min=1e-12) / FP8_MAX
+    return ScaledLinear((wide / scale[:, None]).to(torch.float8_e4m3fn), scale, linear.bias)
+
+
+def to_bitsandbytes(linear: Linear) -> Linear:
+    assert isinstance(linear, Dense)
+    return BitsAndBytesLinear(linear)
+
+
+def convert(model: FrameModel, how: Any) -> FrameModel:
+    """The model with every layer's matrices replaced by `how(matrix)`."""
+    talker = replace(model.talker, stack=map_linears(model.talker.stack, how))
+    predictor = replace(model.predictor, stack=map_linears(model.predictor.stack, how))
+    return replace(model, talker=talker, predictor=predictor)
+
+
+def quantize(model: FrameModel, settings: QwenSettings) -> tuple[FrameModel, str, list[str]]:
+    """The model as QUANTIZE wants it, what it is now, and why not if it is something else."""
+    device = model.pad.device
+    if settings.quantize == "none":
+        return model, "none", []
+    if settings.quantize == "fp8":
+        why_not = _no_fp8(device)
+        if why_not:
+            return model, "none", [f"QUANTIZE=fp8: {why_not}; not quantized"]
+        return convert(model, to_fp8), "fp8", []
+    if settings.int8_backend == "bitsandbytes":
+        why_not = _no_bitsandbytes(model, settings)
+        if not why_not:
+            return convert(model, to_bitsandbytes), "int8 (bitsandbytes)", []
+        return convert(model, to_int8), "int8", [f"INT8_BACKEND=bitsandbytes: {why_not}; using weight_only"]
+    return convert(model, to_int8), "int8", []
+
+
+def _no_fp8(device: torch.device) -> str | None:
+    if device.type != "cuda":
+        return "it needs a CUDA device"
+    major, minor = torch.cuda.get_device_capability(device)
+    return None if (major, minor) >= (8, 9) else f"this GPU is sm_{major}{minor}; float8 needs sm_89 or newer"
+
+
+def _no_bitsandbytes(model: FrameModel, settings: QwenSettings) -> str | None:
+    if settings.cuda_graphs and model.pad.device.type == "cuda":
+        return "it waits for the host, which CUDA graphs cannot (CUDA_GRAPHS=false allows it)"
+    try:
+        trial = BitsAndBytesLinear(Dense(torch.eye(64, device=model.pad.device, dtype=model.pad.dtype)))
+        trial(torch.ones(1, 64, device=model.pad.device, dtype=model.pad.dtype))
+    except (ImportError, OSError, RuntimeError, AttributeError, NotImplementedError) as error:
+        reason = str(error).strip().splitlines()
+        return reason[0] if reason else type(error).__name__
+    return None

@@ -1,0 +1,318 @@
+"""The process in which Qwen3-TTS runs: commands on standard input, events on standard output, one thread for the model.
+
+It is a process of its own so that ending it frees every byte of GPU memory, that a fault of the GPU, which nothing
+within a process can clear, costs no call its line, and that Python's lock is never held while a call's frame is due.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import logging
+import os
+import queue
+import secrets
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Any, BinaryIO, NoReturn
+
+import numpy as np
+import torch
+
+from engine.qwen3.assemble import Assembly, assemble, memory
+from engine.qwen3.messages import (
+    Audio,
+    Beat,
+    Cancel,
+    Command,
+    Event,
+    Failed,
+    Forget,
+    Learn,
+    Learnt,
+    Log,
+    NotReady,
+    Ready,
+    Speak,
+    pack,
+    read,
+)
+from engine.qwen3.output import Output
+from engine.qwen3.prompt import Speaker
+from engine.qwen3.runner import End, Utterance
+from engine.qwen3.slots import Sampling
+from engine.qwen3.speakers import cloned_speaker, designed_speaker, named_speaker
+from engine.speech import SpeechError
+
+log = logging.getLogger(__name__)
+
+BEAT_S = 1.0
+LEARNING_POLL_S = 0.005
+# Libraries that tell of their defaults, and of a program (sox) that is not used here, at every start.
+CHATTY = ("qwen_tts", "sox", "transformers")
+FAULT_STATUS = 70
+"""Exit status after a fault that only a new process gets over."""
+
+Send = Callable[[Iterable[Event]], None]
+
+
+@dataclass(order=True, slots=True)
+class _Waiting:
+    """A sentence that is not in the batch yet."""
+
+    priority: int
+    order: int
+    speak: Speak = field(compare=False)
+
+
+@dataclass(eq=False, slots=True)
+class _Speaking:
+    """A sentence in the batch."""
+
+    utterance: Utterance
+    output: Output
+
+
+class Worker:
+    """Takes commands in, drives the runner, hands events out. Everything but cloning happens in one thread."""
+
+    def __init__(self, assembly: Assembly, send: Send) -> None:
+        self._assembly = assembly
+        self._send = send
+        self._waiting: list[_Waiting] = []
+        self._speaking: dict[int, _Speaking] = {}
+        self._orders = count()
+        self._voices: dict[str, Speaker] = {}
+        self._learning: set[str] = set()
+        self._learnt: queue.SimpleQueue[tuple[str, Speaker | SpeechError]] = queue.SimpleQueue()
+        # Taking a voice keeps the GPU busy for longer than a frame: it goes beside the frames, not between them.
+        self._cloning = ThreadPoolExecutor(1, "clone")
+        self._ends: dict[str, int] = {end.value: 0 for end in End}
+        self._beat_at = 0.0
+        checkpoint = self._assembly.checkpoint
+        send([Ready(checkpoint.kind, checkpoint.instructable, self._facts(), tuple(self._assembly.warnings))])
+
+    @property
+    def patience_s(self) -> float:
+        """How long to wait for a command before the next `turn`."""
+        if self._speaking or (self._waiting and not self._learning):
+            return 0.0
+        return LEARNING_POLL_S if self._learning else BEAT_S
+
+    def handle(self, command: Command) -> None:
+        """Takes in one command; what it causes happens in `turn`."""
+        match command:
+            case Speak():
+                heapq.heappush(self._waiting, _Waiting(command.priority, next(self._orders), command))
+            case Cancel(number):
+                speaking = self._speaking.pop(number, None)
+                if speaking is not None:
+                    self._assembly.runner.remove(speaking.utterance)
+                self._waiting = [each for each in self._waiting if each.speak.number != number]
+                heapq.heapify(self._waiting)
+            case Learn(key):
+                self._learning.add(key)
+                self._cloning.submit(self._learn, command)
+            case Forget(key):
+                self._voices.pop(key, None)
+
+    def turn(self) -> None:
+        """Admits who waits, makes one frame, hands out what is due. Raises SystemExit after a fault of the model."""
+        events: list[Event] = []
+        try:
+            with torch.inference_mode():
+                self._collect_voices(events)
+                self._admit(events)
+                for made in self._assembly.runner.step():
+                    speaking = self._speaking.get(made.utterance.number)
+                    if speaking is None:
+                        continue
+                    number, cut_short = made.utterance.number, made.end not in (None, End.SPOKEN)
+                    pieces = list(speaking.output.push(made.pcm))
+                    if made.end is None:
+                        events += [Audio(number, piece.tobytes()) for piece in pieces]
+                        continue
+                    pieces += speaking.output.flush(cut_short)
+                    events += [Audio(number, piece.tobytes()) for piece in pieces]
+                    events.append(Audio(number, b"", made.end.value))
+                    self._ends[made.end.value] += 1
+                    del self._speaking[number]
+        except Exception as error:
+            self._send(events)
+            self._fault(error)
+        self._send(events)
+        self.beat()
+
+    def beat(self) -> None:
+        """Tells about once a second that the process lives."""
+        now = time.monotonic()
+        if now >= self._beat_at:
+            self._beat_at = now + BEAT_S
+            self._send([Beat(self._facts(), tuple(self._assembly.warnings))])
+
+    def close(self) -> None:
+        """Waits for the thread that takes voices."""
+        self._cloning.shutdown(wait=True, cancel_futures=True)
+
+    def _admit(self, events: list[Event]) -> None:
+        while self._waiting:
+            speak = self._waiting[0].speak
+            if speak.voice in self._learning:
+                # Its voice is being taken; whoever is behind it must not wait for that.
+                ready = next((each for each in sorted(self._waiting) if each.speak.voice not in self._learning), None)
+                if ready is None:
+                    return
+                speak = ready.speak
+            try:
+                utterance = self._utterance(speak)
+                refused = self._assembly.slots.check(utterance.prompt)
+                if refused:
+                    raise SpeechError(refused)
+                if not self._assembly.runner.admit(utterance):
+                    return
+            except SpeechError as error:
+                events.append(Failed(speak.number, str(error)))
+            else:
+                self._speaking[speak.number] = _Speaking(utterance, Output(speak.speed))
+            self._waiting = [each for each in self._waiting if each.speak is not speak]
+            heapq.heapify(self._waiting)
+
+    def _utterance(self, speak: Speak) -> Utterance:
+        checkpoint = self._assembly.checkpoint
+        ids = checkpoint.tokenizer.text(speak.text)
+        instruct = checkpoint.tokenizer.instruction(speak.instructions) if speak.instructions else ()
+        prompt = checkpoint.prompts.build(ids, self._speaker(speak.voice), speak.language, instruct)
+        return Utterance(speak.number, prompt, self._sampling(speak), len(ids), priority=speak.priority)
+
+    def _speaker(self, voice: str) -> Speaker:
+        if voice == "designed":
+            return designed_speaker()
+        name = voice.removeprefix("speaker:")
+        if name != voice:
+            if name not in self._assembly.checkpoint.ids.speakers:
+                raise SpeechError(f"this model has no speaker {name!r}")
+            return named_speaker(self._assembly.checkpoint, name)
+        if voice not in self._voices:
+            raise SpeechError("the recording of this voice could not be used")
+        return self._voices[voice]
+
+    def _sampling(self, speak: Speak) -> Sampling:
+        base = self._assembly.checkpoint.sampling
+        temperature, top_p = speak.temperature, speak.top_p
+        return replace(
+            base,
+            temperature=base.temperature if temperature is None else temperature,
+            sub_temperature=base.sub_temperature if temperature is None else temperature,
+            top_p=base.top_p if top_p is None else top_p,
+            sub_top_p=base.sub_top_p if top_p is None else top_p,
+            seed=secrets.randbits(63) if speak.seed is None else speak.seed,
+        )
+
+    def _learn(self, learn: Learn) -> None:
+        pcm = np.frombuffer(learn.pcm, np.int16)
+        try:
+            speaker = cloned_speaker(self._assembly.checkpoint, learn.key, pcm, learn.sample_rate_hz, learn.text)
+        except SpeechError as error:
+            self._learnt.put((learn.key, error))
+        except Exception as error:
+            log.exception("a voice could not be taken")
+            self._learnt.put((learn.key, SpeechError(f"the recording cannot be used: {type(error).__name__}")))
+        else:
+            self._learnt.put((learn.key, speaker))
+
+    def _collect_voices(self, events: list[Event]) -> None:
+        while not self._learnt.empty():
+            key, speaker = self._learnt.get()
+            self._learning.discard(key)
+            if isinstance(speaker, SpeechError):
+                events.append(Learnt(key, str(speaker)))
+            else:
+                self._voices[key] = speaker
+                events.append(Learnt(key))
+
+    def _fault(self, error: Exception) -> NoReturn:
+        """Ends every sentence and then the process: after a fault of the GPU nothing within it can be relied on."""
+        reason = str(error).strip().splitlines()
+        message = f"the model failed: {reason[0] if reason else type(error).__name__}"
+        log.error("%s", message, exc_info=error)
+        self._send([Failed(number, message) for number in [*self._speaking, *(w.speak.number for w in self._waiting)]])
+        raise SystemExit(FAULT_STATUS) from error
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            **self._assembly.facts,
+            "active": self._assembly.runner.active,
+            "waiting": len(self._waiting),
+            "ends": dict(self._ends),
+            "gpu_memory": memory(self._assembly.checkpoint.device),
+        }
+
+
+class _LogSender(logging.Handler):
+    """Sends records to the process that started this one, which knows how they are to be written."""
+
+    def __init__(self, send: Send) -> None:
+        super().__init__()
+        self._send_events = send
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._send_events([Log(record.levelno, record.name, self.format(record))])
+
+
+def serve(commands: BinaryIO, events: BinaryIO) -> None:
+    """Works until `commands` ends. The first message is the settings."""
+    lock = threading.Lock()
+
+    def send(batch: Iterable[Event]) -> None:
+        data = b"".join(map(pack, batch))
+        if data:
+            with lock:
+                events.write(data)
+                events.flush()
+
+    logging.basicConfig(level=logging.INFO, handlers=[_LogSender(send)], format="%(message)s", force=True)
+    for library in CHATTY:
+        logging.getLogger(library).setLevel(logging.ERROR)
+    settings = read(commands)
+    if settings is None:
+        return
+    arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def receive() -> None:
+        while (command := read(commands)) is not None:
+            arrived.put(command)
+        arrived.put(None)
+
+    try:
+        worker = Worker(assemble(settings), send)
+    except SpeechError as error:
+        send([NotReady(str(error))])
+        return
+    threading.Thread(target=receive, name="commands", daemon=True).start()
+    try:
+        while True:
+            try:
+                # Whatever has arrived is taken in before the next frame: a cancelled call costs not one more.
+                command = arrived.get(timeout=worker.patience_s) if worker.patience_s else arrived.get_nowait()
+                if command is None:
+                    return
+                worker.handle(command)
+            except queue.Empty:
+                worker.turn()
+    finally:
+        worker.close()
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one ends it by closing its input
+    # What libraries print must not get between the events.
+    out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    with contextlib.suppress(BrokenPipeError):
+        serve(sys.stdin.buffer, out)

@@ -1,0 +1,94 @@
+"""Speaks the model process's protocol without a model, and does what the texts say.
+
+"silent" says nothing, "crash" ends the process, "fail" fails; "pause" sends a piece, then nothing more. Anything else
+gets as many pieces of PCM as it has words. argv: "broken" cannot load, "mute" loads and never beats.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+from typing import Any
+
+from engine.qwen3.messages import (
+    Audio,
+    Beat,
+    Cancel,
+    Event,
+    Failed,
+    Forget,
+    Learn,
+    Learnt,
+    Log,
+    NotReady,
+    Ready,
+    Speak,
+    pack,
+    read,
+)
+
+PIECE = b"\x01\x00" * 1920
+
+
+def main() -> None:
+    modes = sys.argv[1:]
+    out = os.fdopen(os.dup(1), "wb")
+    lock = threading.Lock()
+
+    def send(*events: Event) -> None:
+        with lock:
+            out.write(b"".join(map(pack, events)))
+            out.flush()
+
+    read(sys.stdin.buffer)  # the settings
+    if "broken" in modes:
+        return send(NotReady("MODEL_ID=nowhere: there is no such folder"))
+    kind = next((mode for mode in modes if mode in ("base", "custom_voice", "voice_design")), "custom_voice")
+    send(Log(20, "model", "loaded"), Ready(kind, True, {"device": "fake", "pid": os.getpid()}, ("a warning",)))
+    commands: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def receive() -> None:
+        while True:
+            commands.put(command := read(sys.stdin.buffer))
+            if command is None:
+                return
+
+    threading.Thread(target=receive, daemon=True).start()
+    seen: list[Any] = []
+    known: set[str] = set()
+    while True:
+        try:
+            command = commands.get(timeout=0.02)
+        except queue.Empty:
+            if "mute" not in modes:
+                send(Beat({"device": "fake", "pid": os.getpid(), "seen": list(seen), "known": sorted(known)}))
+            continue
+        match command:
+            case None:
+                return None
+            case Speak(number, text):
+                seen.append(command)
+                if text == "crash":
+                    os._exit(70)
+                elif text == "fail":
+                    send(Failed(number, "out of ideas"))
+                elif text == "pause":
+                    send(Audio(number, PIECE))
+                elif text != "silent":
+                    send(*(Audio(number, PIECE) for _ in text.split()), Audio(number, b"", "spoken"))
+            case Cancel():
+                seen.append(command)
+            case Learn(key, pcm):
+                if len(pcm) < 100:
+                    send(Learnt(key, "the recording cannot be used"))
+                else:
+                    known.add(key)
+                    send(Learnt(key))
+            case Forget(key):
+                known.discard(key)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,336 @@
+"""The engine as the house sees it, its model process replaced by one without a model, which fails as it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.qwen3.engine import Qwen3Engine
+from engine.qwen3.messages import Cancel
+from engine.qwen3.settings import QwenSettings
+from engine.speech import (
+    CannotClone,
+    EngineBusy,
+    SpeechError,
+    Style,
+    UnknownVoice,
+    UnspeakableText,
+    VoiceReference,
+)
+from tests.qwen3.test_voices import write_wav
+
+FAKE = str(Path(__file__).with_name("fake_worker.py"))
+
+
+@pytest.fixture
+async def make(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
+    """Starts engines, a Base one with a recording of one voice, and closes them all."""
+    engines: list[Qwen3Engine] = []
+    voices = tmp_path / "recorded"
+    voices.mkdir()
+    write_wav(voices / "ryan.wav")
+
+    async def start(*modes: str, start: bool = True, hang_timeout_s: float = 30.0, **settings: Any) -> Qwen3Engine:
+        kind = next((mode for mode in modes if mode in ("base", "voice_design")), "CustomVoice")
+        options = {"model_id": f"some/{kind}", "device": "cpu", "max_batch": 2, "voices_dir": voices, **settings}
+        engine = Qwen3Engine(
+            QwenSettings(**options),
+            hang_timeout_s=hang_timeout_s,
+            rebuild_delays_s=(0.0, 0.02),
+            command=("-P", FAKE, *modes),
+        )
+        engines.append(engine)
+        if start:
+            await engine.start()
+        return engine
+
+    yield start
+    for engine in engines:
+        await engine.close()
+        await engine.close()  # once more does no harm
+
+
+async def say(engine: Qwen3Engine, text: str, **style: Any) -> int:
+    """Samples."""
+    return sum([len(pcm) async for pcm in engine.stream(text, Style(**style))])
+
+
+async def until(engine: Qwen3Engine, holds: Callable[[Mapping[str, Any]], bool]) -> Mapping[str, Any]:
+    """The first status of which it holds: the process tells of itself many times a second."""
+    async with asyncio.timeout(20):
+        while not holds(status := engine.status()):  # noqa: ASYNC110 (there is no event for what a process does)
+            await asyncio.sleep(0.002)
+    return status
+
+
+def a_reference(seconds: float = 1.0, level: int = 1) -> VoiceReference:
+    return VoiceReference(np.full(int(24000 * seconds), level, np.int16), 24000, "As I said.")
+
+
+async def seen(engine: Qwen3Engine, number: int) -> list[Any]:
+    """The first commands that reached the process."""
+    return (await until(engine, lambda status: len(status.get("seen", ())) >= number))["seen"]
+
+
+async def test_many_sentences_at_once(make: Any) -> None:
+    engine = await make()
+    words = ["one", "one two", "one two three"]
+    assert await asyncio.gather(*(say(engine, text) for text in words)) == [1920, 3840, 5760]
+    status = engine.status()
+    assert status["engine"] == "qwen3"
+    assert status["model_loaded"] is True
+    assert status["queue_depth"] == 0
+    assert status["device"] == "fake"
+    assert "a warning" in status["warnings"]
+
+
+async def test_everything_asked_for_reaches_the_model(make: Any) -> None:
+    engine = await make()
+    await say(
+        engine,
+        " Hello. ",
+        voice="Nova",
+        language="en-GB",
+        instructions="softly",
+        speed=9.0,
+        temperature=0.5,
+        top_p=0.8,
+        seed=4,
+    )
+    speak = (await seen(engine, 1))[0]
+    assert speak.text == "Hello."
+    assert speak.voice == "speaker:vivian"
+    assert speak.language == "english"
+    assert speak.instructions == "softly"
+    assert (speak.speed, speak.temperature, speak.top_p, speak.seed) == (4.0, 0.5, 0.8, 4)
+
+
+async def test_a_designed_voice_is_described(make: Any) -> None:
+    engine = await make("voice_design")
+    await say(engine, "Hello", voice="sohee", instructions="Whisper.")
+    speak = (await seen(engine, 1))[0]
+    assert speak.voice == "designed"
+    assert speak.instructions == "A warm Korean female voice with rich emotion. Whisper."
+
+
+async def test_closing_a_stream_cancels_it(make: Any) -> None:
+    engine = await make()
+    async with aclosing(engine.stream("pause", Style())) as stream:
+        await anext(stream)
+    assert isinstance((await seen(engine, 2))[1], Cancel)
+    assert engine.status()["queue_depth"] == 0
+
+
+async def test_a_sentence_that_fails_fails_alone(make: Any) -> None:
+    engine = await make()
+    async with aclosing(engine.stream("pause", Style())) as other:
+        await anext(other)
+        with pytest.raises(SpeechError, match="out of ideas"):
+            await say(engine, "fail")
+        assert engine.status()["state"] == "ready"
+
+
+async def test_request_timeout(make: Any) -> None:
+    engine = await make(request_timeout=0.05)
+    with pytest.raises(SpeechError, match="REQUEST_TIMEOUT"):
+        await say(engine, "silent")
+    assert isinstance((await seen(engine, 2))[1], Cancel)
+
+
+async def test_a_lost_process_ends_its_sentences_and_another_takes_its_place(make: Any) -> None:
+    engine = await make()
+    async with aclosing(engine.stream("pause", Style())) as stream:
+        await anext(stream)
+        with pytest.raises(SpeechError, match="exit status 70"):
+            await say(engine, "crash")
+        with pytest.raises(SpeechError, match="exit status 70"):
+            await anext(stream)
+    with pytest.raises(SpeechError, match="being loaded again"):
+        await say(engine, "straight after it", seed=1)
+    assert engine.status()["warnings"]
+    await until(engine, lambda status: status["state"] == "ready")
+    assert await say(engine, "again") == 1920
+    assert engine.status()["faults"] == 1
+    assert not any("ended unexpectedly" in warning for warning in engine.status()["warnings"])
+
+
+async def test_a_killed_process_is_replaced_also_when_nobody_speaks(make: Any) -> None:
+    engine = await make()
+    pid = (await until(engine, lambda status: "pid" in status))["pid"]
+    os.kill(pid, signal.SIGKILL)
+    status = await until(engine, lambda status: status["state"] == "ready" and status.get("pid") not in (None, pid))
+    assert status["faults"] == 1
+
+
+async def test_a_process_that_hangs_is_ended(make: Any) -> None:
+    engine = await make("mute", hang_timeout_s=0.2)
+    with pytest.raises(SpeechError, match="said nothing"):
+        await say(engine, "silent")
+    await until(engine, lambda status: status["state"] == "ready")
+
+
+async def test_a_process_with_nothing_to_do_may_be_silent(make: Any) -> None:
+    engine = await make("mute", hang_timeout_s=0.1)
+    pid = engine.status()["pid"]
+    loop = asyncio.get_running_loop()
+    over = loop.create_future()
+    loop.call_later(0.4, over.set_result, None)  # four times as long as it may be silent with work to do
+    await over
+    assert engine.status()["pid"] == pid
+    assert engine.status()["faults"] == 0
+
+
+async def test_a_model_that_cannot_be_loaded_says_why(make: Any) -> None:
+    engine = await make("broken", start=False)
+    with pytest.raises(SpeechError, match="MODEL_ID=nowhere: there is no such folder"):
+        await engine.start()
+    assert engine.status()["model_loaded"] is False
+    assert engine.status()["warnings"]
+
+
+async def test_loaded_with_the_first_sentence(make: Any) -> None:
+    engine = await make(preload_model=False)
+    assert engine.status()["state"] == "unloaded"
+    assert await asyncio.gather(say(engine, "both"), say(engine, "wait")) == [1920, 1920]
+
+
+async def test_the_error_of_a_later_load_reaches_who_waits(make: Any) -> None:
+    engine = await make("broken", preload_model=False)
+    for _ in range(2):  # each tries anew
+        with pytest.raises(SpeechError, match="no such folder"):
+            await say(engine, "hello")
+
+
+async def test_unloaded_when_idle_and_loaded_again(make: Any) -> None:
+    engine = await make(idle_timeout=0.05)
+    first = (await until(engine, lambda status: "pid" in status))["pid"]
+    await until(engine, lambda status: status["state"] == "unloaded")
+    # The process is gone, and with it all that it held.
+    await until(engine, lambda status: not _alive(first))
+    assert await say(engine, "here again") == 3840
+    status = await until(engine, lambda status: "pid" in status or status["state"] == "unloaded")
+    assert status.get("pid") != first
+    assert status["faults"] == 0
+    assert status["idle_unloads"] >= 1
+
+
+async def test_not_unloaded_while_somebody_listens(make: Any) -> None:
+    engine = await make(idle_timeout=0.02)
+    async with aclosing(engine.stream("pause", Style())) as stream:
+        await anext(stream)
+        loop = asyncio.get_running_loop()
+        over = loop.create_future()
+        loop.call_later(0.2, over.set_result, None)
+        await over
+        assert engine.status()["state"] == "ready"
+    await until(engine, lambda status: status["state"] == "unloaded")
+
+
+async def test_a_cloned_voice_is_taken_once_and_kept(make: Any) -> None:
+    engine = await make("base", voice_cache_max=2)
+    first, second, third = (a_reference(level=level) for level in (1, 2, 3))
+    await engine.prepare_clone(first)
+    assert await say(engine, "one", reference=first) == 1920
+    speak = (await seen(engine, 1))[0]
+    assert speak.voice == first.digest
+    for reference in (second, first, third):
+        await say(engine, "one", reference=reference)
+    known = {first.digest, third.digest}
+    await until(engine, lambda status: set(status.get("known", ())) == known)
+    assert engine.status()["cloned_voices"] == 2
+    assert engine.clear_voices() == 2
+    await until(engine, lambda status: status.get("known") == [])
+
+
+async def test_a_recording_that_cannot_be_used(make: Any) -> None:
+    engine = await make("base")
+    with pytest.raises(SpeechError, match="cannot be used"):
+        await engine.prepare_clone(a_reference(seconds=0.001))
+    assert engine.status()["cloned_voices"] == 0
+
+
+async def test_a_voice_is_taken_again_by_the_next_process(make: Any) -> None:
+    engine = await make("base")
+    reference = a_reference()
+    await engine.prepare_clone(reference)
+    with pytest.raises(SpeechError):
+        await say(engine, "crash", reference=reference)
+    await until(engine, lambda status: status["state"] == "ready")
+    assert await say(engine, "hello", reference=reference) == 1920
+
+
+async def test_only_base_models_clone(make: Any) -> None:
+    engine = await make()
+    assert not engine.can_clone
+    with pytest.raises(CannotClone):
+        await engine.prepare_clone(a_reference())
+    with pytest.raises(CannotClone):
+        await say(engine, "hello", reference=a_reference())
+    assert (await make("base")).can_clone
+
+
+async def test_what_is_refused_at_once(make: Any) -> None:
+    engine = await make()
+    for text, style in (("…!?", {}), ("hello", {"language": "sv"})):
+        with pytest.raises(UnspeakableText):
+            await say(engine, text, **style)
+    with pytest.raises(UnknownVoice):
+        await say(engine, "hello", voice="nobody")
+    streams = [engine.stream("pause", Style()) for _ in range(10)]
+    for stream in streams:
+        await anext(stream)
+    with pytest.raises(EngineBusy):
+        await say(engine, "hello")
+    for stream in streams:
+        await stream.aclose()
+    assert await say(engine, "hello") == 1920
+
+
+async def test_closing_the_engine_ends_its_streams_and_its_process(make: Any) -> None:
+    engine = await make()
+    pid = engine.status()["pid"]
+    stream = engine.stream("pause", Style())
+    await anext(stream)
+    await engine.close()
+    with pytest.raises(SpeechError, match="closed"):
+        await anext(stream)
+    with pytest.raises(SpeechError, match="closed"):
+        await say(engine, "hello")
+    assert not _alive(pid)
+
+
+async def test_the_house_voice_speaks_where_a_base_model_has_no_recording(make: Any, tmp_path: Path) -> None:
+    engine = await make("base", voices_dir=tmp_path)
+    assert [voice.id for voice in engine.voices()] == ["house"]
+    assert engine.resolve_voice("ryan") == engine.resolve_voice("alloy") == engine.resolve_voice("") == "house"
+    assert any("VOICES_DIR" in warning for warning in engine.status()["warnings"])
+    assert await say(engine, "hello") == 1920
+
+
+def test_deterministic_with_a_seed_or_without_chance() -> None:
+    engine = Qwen3Engine(QwenSettings(model_id="some/Base"))
+    assert engine.deterministic(Style(seed=0))
+    assert engine.deterministic(Style(temperature=0.0))
+    assert not engine.deterministic(Style())
+
+
+async def test_without_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(SpeechError, match=r"pip install 'talkspurt\[gpu\]'"):
+        await Qwen3Engine(QwenSettings()).start()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,208 @@
+"""The model process's inside over a tiny checkpoint: who is admitted, cancelled, taught; what a fault does."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.qwen3.assemble import Assembly, assemble
+from engine.qwen3.messages import Audio, Beat, Cancel, Event, Failed, Forget, Learn, Learnt, Ready, Speak
+from engine.qwen3.settings import QwenSettings
+from engine.qwen3.worker import FAULT_STATUS, Worker
+from tests.qwen3.test_frame import a_recording
+
+
+@pytest.fixture(scope="module")
+def assembled(checkpoint_folder: Any) -> Callable[[str], Assembly]:
+    """kind → an assembly for two callers."""
+    built: dict[str, Assembly] = {}
+
+    def get(kind: str) -> Assembly:
+        if kind not in built:
+            folder = str(checkpoint_folder(kind))
+            built[kind] = assemble(
+                QwenSettings(model_id=folder, device="cpu", dtype="float32", max_batch=2, max_positions=128)
+            )
+        return built[kind]
+
+    return get
+
+
+class Process:
+    """A worker and all that it has said."""
+
+    def __init__(self, assembly: Assembly) -> None:
+        self.said: list[Event] = []
+        self.worker = Worker(assembly, self._hear)
+
+    def _hear(self, events: Iterable[Event]) -> None:
+        self.said += events
+
+    def run(self, turns: int = 400) -> None:
+        """Until there is nothing more to do."""
+        for _ in range(turns):
+            if self.worker.patience_s == 1.0:
+                return
+            self.worker.turn()
+        raise AssertionError("it does not end")
+
+    def taught(self, learn: Learn) -> Learnt:
+        """Gives it a voice and waits for the thread that takes it."""
+        self.worker.handle(learn)
+        self.worker.close()
+        self.worker.turn()
+        (learnt,) = [event for event in self.said if isinstance(event, Learnt)]
+        return learnt
+
+    def pcm(self, number: int) -> np.ndarray:
+        pieces = [event.pcm for event in self.said if isinstance(event, Audio) and event.number == number]
+        return np.frombuffer(b"".join(pieces), np.int16)
+
+    def ends(self) -> dict[int, str]:
+        return {event.number: event.end for event in self.said if isinstance(event, Audio) and event.end}
+
+    def failures(self) -> dict[int, str]:
+        return {event.number: event.message for event in self.said if isinstance(event, Failed)}
+
+
+@pytest.fixture
+def process(assembled: Any) -> Iterable[Process]:
+    process = Process(assembled("custom_voice"))
+    yield process
+    for number in list(process.worker._speaking):
+        process.worker.handle(Cancel(number))
+    process.worker.close()
+
+
+def a_sentence(number: int, text: str = "Hello.", **how: Any) -> Speak:
+    return Speak(number, text, how.pop("voice", "speaker:ryan"), "english", seed=1, **how)
+
+
+def test_says_what_it_is(process: Process) -> None:
+    ready = process.said[0]
+    assert isinstance(ready, Ready)
+    assert ready.kind == "custom_voice"
+    assert ready.facts["runner"]
+    assert ready.facts["quantize"] == "none"
+    process.worker.turn()
+    beats = [event for event in process.said if isinstance(event, Beat)]
+    assert beats[0].facts["active"] == 0
+
+
+def test_more_callers_than_places_are_all_served(process: Process) -> None:
+    for number in range(4):
+        process.worker.handle(a_sentence(number))
+    process.run()
+    assert set(process.ends()) == {0, 1, 2, 3}
+    assert process.pcm(0).size > 0
+    # The same seed, whoever was beside it.
+    assert all(np.array_equal(process.pcm(0), process.pcm(number)) for number in (1, 2, 3))
+
+
+def test_who_is_more_urgent_goes_first(process: Process) -> None:
+    for number, priority in enumerate((2, 2, 2, 0)):
+        process.worker.handle(a_sentence(number, priority=priority))
+    process.worker.turn()
+    assert set(process.worker._speaking) == {0, 3}
+
+
+def test_a_cancelled_sentence_stops_at_once(process: Process) -> None:
+    for number in range(3):
+        process.worker.handle(a_sentence(number))
+    process.worker.turn()
+    process.worker.turn()
+    process.worker.handle(Cancel(0))  # in the batch
+    process.worker.handle(Cancel(2))  # before it was in the batch
+    process.worker.handle(Cancel(99))
+    before = len(process.said)
+    process.run()
+    later = {event.number for event in process.said[before:] if isinstance(event, Audio)}
+    assert later == {1}
+
+
+def test_the_parts_of_a_request_reach_the_model(process: Process) -> None:
+    process.worker.handle(a_sentence(0))
+    process.worker.handle(a_sentence(1, speed=2.0))
+    process.run()
+    assert process.pcm(1).size == pytest.approx(process.pcm(0).size / 2, abs=2400)
+    process.worker.handle(Speak(2, "Hello.", "speaker:ryan", "english", seed=1, temperature=0.0))
+    process.worker.handle(Speak(3, "Hello.", "speaker:ryan", "english", seed=2, temperature=0.0))
+    process.run()
+    assert np.array_equal(process.pcm(2), process.pcm(3)), "temperature 0 leaves nothing to chance"
+    assert not np.array_equal(process.pcm(0), process.pcm(2))
+
+
+def test_what_cannot_be_spoken_fails_alone(process: Process) -> None:
+    process.worker.handle(a_sentence(0, voice="speaker:nobody"))
+    process.worker.handle(a_sentence(1, text="word " * 400))
+    process.worker.handle(a_sentence(2, voice="a voice never learnt"))
+    process.worker.handle(a_sentence(3))
+    process.run()
+    assert set(process.failures()) == {0, 1, 2}
+    assert "MAX_POSITIONS" in process.failures()[1]
+    assert set(process.ends()) == {3}
+
+
+def test_a_learnt_voice_speaks_and_a_forgotten_one_does_not(assembled: Any) -> None:
+    process = Process(assembled("base"))
+    pcm = a_recording(1.5).tobytes()
+    assert process.taught(Learn("a", pcm, 24000, "I said this.")).error is None
+    process.worker.handle(a_sentence(0, voice="a"))
+    process.run()
+    assert process.pcm(0).size > 0
+    process.worker.handle(Forget("a"))
+    process.worker.handle(a_sentence(1, voice="a"))
+    process.run()
+    assert set(process.failures()) == {1}
+
+
+def test_sentences_wait_for_their_voice_and_hold_up_nobody(assembled: Any) -> None:
+    process = Process(assembled("base"))
+    worker = process.worker
+    pcm = a_recording(1.0).tobytes()
+    release = threading.Event()
+    worker._cloning.submit(release.wait)  # the thread has something else to do first
+    worker.handle(Learn("a", pcm, 24000))
+    worker.handle(a_sentence(0, voice="a"))
+    worker.handle(a_sentence(1, voice="designed"))
+    for _ in range(3):
+        worker.turn()
+    assert set(worker._speaking) == {1}
+    release.set()
+    worker._cloning.shutdown(wait=True)
+    process.run()
+    assert set(process.ends()) == {0, 1}
+
+
+@pytest.mark.parametrize(("seconds", "rate_hz"), [(0.0, 24000), (0.005, 24000)], ids=["nothing", "a click"])
+def test_a_recording_that_is_none(assembled: Any, seconds: float, rate_hz: int) -> None:
+    process = Process(assembled("base"))
+    assert "cannot be used" in (process.taught(Learn("a", a_recording(seconds).tobytes(), rate_hz)).error or "")
+
+
+def test_a_fault_ends_every_sentence_and_the_process(assembled: Any) -> None:
+    """Then the engine starts another: nothing of a process is relied on after its GPU has failed."""
+
+    class Broken:
+        active = 0
+
+        def admit(self, utterance: Any) -> bool:
+            return utterance.number < 2
+
+        def step(self) -> None:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered\nmore of it")
+
+    assembly = replace(assembled("custom_voice"), runner=Broken())
+    process = Process(assembly)
+    for number in range(3):
+        process.worker.handle(a_sentence(number))
+    with pytest.raises(SystemExit) as ended:
+        process.worker.turn()
+    assert ended.value.code == FAULT_STATUS
+    message = "the model failed: CUDA error: an illegal memory access was encountered"
+    assert process.failures() == {0: message, 1: message, 2: message}
