@@ -13,6 +13,7 @@ import threading
 from typing import Any
 
 from engine.qwen3.messages import (
+    LENGTH,
     Audio,
     Beat,
     Cancel,
@@ -42,7 +43,8 @@ def main() -> None:
             out.write(b"".join(map(pack, events)))
             out.flush()
 
-    read(sys.stdin.buffer)  # the settings
+    (length,) = LENGTH.unpack(sys.stdin.buffer.read(LENGTH.size))
+    sys.stdin.buffer.read(length)  # the settings: to unpickle them would take longer than all the rest
     if "broken" in modes:
         return send(NotReady("MODEL_ID=nowhere: there is no such folder"))
     kind = next((mode for mode in modes if mode in ("base", "custom_voice", "voice_design")), "custom_voice")
