@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.servers import serving
+from benchmarks.servers import CLIP_TEXT, serving
 from bridge.audiosocket import FRAME_MS
 from bridge.caller import Caller
 from bridge.client import CallsClient
 from bridge.lateness import Spread
 
 WATCHED_S = 0.2
-"""For how long no voiced frame may come after the last one; the server starts again a little later."""
+"""For how long it is listened to after the request. Nothing voiced may come in the end of it."""
 BETWEEN_S = 0.04
 """Speech before a call is interrupted, and up to a tick more, so that interrupts meet every phase of the tick."""
 
@@ -44,7 +44,9 @@ async def _interrupt_often(caller: Caller, client: CallsClient, times: int) -> t
     values_ms, loud = [], 0
     await asyncio.sleep(random.random() * WATCHED_S)  # not all calls at once
     for _ in range(times):
-        await caller.voice(time.monotonic())
+        handed_s = time.monotonic()
+        await client.say(caller.id, CLIP_TEXT)
+        await caller.voice(handed_s)
         await asyncio.sleep(BETWEEN_S + random.random() * FRAME_MS / 1000)
         requested_s = time.monotonic()
         await client.interrupt(caller.id)

@@ -19,7 +19,7 @@ import uvloop
 
 from benchmarks import barge_in, first_audio, pacing
 from benchmarks.machine import facts
-from benchmarks.servers import CLIP_S, PEER, install_peer, write_clip
+from benchmarks.servers import PEER, install_peer, write_clip
 from bridge.table import PERCENTILES, markdown, spread_cells
 
 LOADS = [1, 100, 250, 500]
@@ -91,16 +91,16 @@ async def _pacing(args: argparse.Namespace, clip: Path) -> list[Goal]:
 ## Pacing: lateness of received frames, ms
 
 All calls hear audio already made. {args.repeats} rounds of {seconds:.0f} s each, the servers in turn: medians, with the
-range of p99.9 and the worst maximum. Shares are of one core; *others* is everything else that ran. *ours*: the bridge's
-server; a call's memory holds its own {CLIP_S} s of audio, as it would hold speech made ahead. *peer*: {PEER},
-{f"left out: {skipped}" if skipped else "its AudioSocketTransport.play; its calls share one copy of the audio"}.
+range of p99.9 and the worst maximum. Shares are of one core; *others* is everything else that ran. *ours*: all of
+`talkspurt serve` but the engine. *peer*: {PEER},
+{f"left out: {skipped}" if skipped else "its AudioSocketTransport.play alone; its calls share one copy of the audio"}.
 """)
     names = ["ours"] if skipped else ["ours", "peer"]
     rounds = await pacing.compare(names, args.calls, seconds, args.repeats, clip)
     print(markdown([pacing.HEAD, *(pacing.row(calls, name, found) for (calls, name), found in rounds.items())]))
     every = [one for found in rounds.values() for one in found]
     print(f"""
-At least {min(one.voiced_share for one in every):.0%} of the frames of each round were voiced.
+At least {min(one.voiced_share for one in every):.0%} of the frames of each round's last second were voiced.
 {sum(one.upper_bounds for one in every):,} frames have an upper bound instead of a time of their own: the caller found
 them lying together with the next.""")
     p999_ms = {key: median(one.p999_ms for one in found) for key, found in rounds.items()}

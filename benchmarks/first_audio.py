@@ -73,8 +73,8 @@ async def pacing_while_made(calls: int, seconds: float) -> tuple[Round, int]:
             port=server.port,
             http_url=server.http_url,
             calls=calls,
-            seconds=seconds + SETTLE_S,
-            settle_s=2 * SETTLE_S,  # the texts are handed over in the first of them
+            seconds=seconds,
+            settle_s=SETTLE_S,
             say=WHILE_MADE,
         )
         return await measure_pacing(Running(server.pid, server.port), plan), await _underruns(server)

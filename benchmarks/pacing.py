@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+import numpy as np
+
 from benchmarks.machine import Usage, memory_bytes
-from benchmarks.servers import Running, serving
+from benchmarks.servers import CLIP_TEXT, Running, serving
 from bridge.dial import Plan, place_calls
 from bridge.report import Report
 
-SETTLE_S = 1.0
-"""After the last call is up: the servers' own start is not what is measured here (the peer starts with a burst)."""
+SETTLE_S = 2.0
+"""After the last call is up: by then all of them speak, and the peer's burst at its start is not counted against it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +68,15 @@ async def measure(server: Running, plan: Plan) -> Round:
 async def _watch(pid: int, plan: Plan) -> tuple[tuple[float, float, float], int]:
     """Shares and memory over the middle of the round, when all calls are up."""
     await asyncio.sleep(plan.settle_s + plan.calls * 0.004)
-    before, before_s = Usage.now(pid), time.monotonic()
-    await asyncio.sleep(max(0.5, plan.seconds - plan.settle_s - 1.0 - (time.monotonic() - before_s)))
+    before = Usage.now(pid)
+    await asyncio.sleep(max(0.5, plan.seconds - plan.settle_s - 1.0))
     return Usage.now(pid).share_since(before), memory_bytes(pid)
 
 
 def _voiced_share(report: Report) -> float:
-    """Of the frames, so that nobody is measured sending silence."""
-    frames = sum(len(call.caller.received) for call in report.placed)
-    return sum(int(call.caller.received.voiced.sum()) for call in report.placed) / max(frames, 1)
+    """Of the frames of the last second, so that nobody is measured sending silence."""
+    last = [call.caller.received.voiced[-50:] for call in report.placed]
+    return float(np.concatenate(last).mean())
 
 
 async def compare(
@@ -87,7 +88,14 @@ async def compare(
         for calls in loads:
             for name in names if repeat % 2 == 0 else reversed(names):
                 async with serving(name, clip) as server:
-                    plan = Plan(port=server.port, calls=calls, seconds=seconds, settle_s=SETTLE_S)
+                    plan = Plan(
+                        port=server.port,
+                        http_url=server.http_url,
+                        calls=calls,
+                        seconds=seconds + SETTLE_S,
+                        settle_s=SETTLE_S,
+                        say=CLIP_TEXT if server.http_url else "",
+                    )
                     rounds[calls, name].append(await measure(server, plan))
     return rounds
 

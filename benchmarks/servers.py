@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bridge.server_process import bare_environment
 from bridge.wav import write_wav
 
 PEER = "asterisk-ai-voice-agent 0.1.6"
@@ -22,6 +23,8 @@ PEER_REQUIREMENTS = ("asterisk-ai-voice-agent==0.1.6", "websockets>=13.0")
 PEER_FOLDER = Path(".cache/asterisk-ai-voice-agent-0.1.6").absolute()
 CLIP_RATE_HZ = 8_000
 CLIP_S = 5
+CLIP_TEXT = "This is the clip that every caller hears. " * 60
+"""What ours is told to say: the clip for each sentence, for five minutes. The peer plays it of itself."""
 CLIP_LEVEL = 3_000
 START_TIMEOUT_S = 60.0
 
@@ -59,7 +62,7 @@ async def serving(name: str, clip: Path) -> AsyncIterator[Running]:
     path = os.pathsep.join([*folders, *filter(None, [os.environ.get("PYTHONPATH")])])
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", f"benchmarks.{name}_server", str(clip)),
-        env=os.environ | {"PYTHONPATH": path},
+        env=bare_environment() | {"PYTHONPATH": path},
         stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None

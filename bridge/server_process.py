@@ -43,8 +43,7 @@ async def running_server(**settings: str) -> AsyncIterator[Server]:
 
     Nothing of the surroundings changes it: neither settings in this process's environment nor a `.env` file.
     """
-    ours = {name.upper() for name in Settings.model_fields}
-    environment = {name: value for name, value in os.environ.items() if name.upper() not in ours}
+    environment = bare_environment()
     environment |= {"AUDIOSOCKET_PORT": "0", "HTTP_PORT": "0", "LOG_FORMAT": "json", "DRAIN_TIMEOUT": "0"}
     with tempfile.TemporaryDirectory() as empty:
         process = await asyncio.create_subprocess_exec(
@@ -71,6 +70,12 @@ async def running_server(**settings: str) -> AsyncIterator[Server]:
                 await process.wait()
             if reading is not None:
                 await reading
+
+
+def bare_environment() -> dict[str, str]:
+    """This process's environment without our settings."""
+    ours = {name.upper() for name in Settings.model_fields}
+    return {name: value for name, value in os.environ.items() if name.upper() not in ours}
 
 
 async def _ready(stderr: asyncio.StreamReader, lines: deque[str]) -> dict[str, Any]:
