@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import os
 import signal
 from typing import Final
 from uuid import UUID
@@ -24,10 +26,12 @@ from bridge.server import AudioSocketServer
 from engine.api import HEALTH, add_speech_routes
 from engine.pipeline import speak
 from engine.registry import create_engine
-from engine.speech import Engine, Pcm, SpeechError, Style
+from engine.speech import Engine, Pcm, SpeechError, Style, UnknownVoice
 
 log = structlog.get_logger(__name__)
 
+NICENESS: Final = -5
+"""Before batch work, behind Asterisk (which runs at -10 or in real time where it may): a frame is due every 20 ms."""
 FORM_BYTES: Final = 2**20
 """What a form may hold beside its file."""
 
@@ -51,7 +55,10 @@ class App:
     async def start(self) -> None:
         """Load the engine, then listen. Raises SpeechError or OSError with what is wrong."""
         await self.engine.start()
-        self.engine.resolve_voice(self.settings.voice)
+        try:
+            self.engine.resolve_voice(self.settings.voice)
+        except UnknownVoice as error:
+            raise SpeechError(f"VOICE={error.voice!r}: must be one of {', '.join(error.known)}") from None
         self._apology = await self._make(self.settings.apology)
         await self.conversations.start()
         self._runner = web.AppRunner(self._web_app(), access_log=None, handle_signals=False, handler_cancellation=True)
@@ -62,6 +69,8 @@ class App:
         self.audiosocket_port = await self.audiosocket.start(
             self.settings.audiosocket_host, self.settings.audiosocket_port
         )
+        with contextlib.suppress(OSError):  # needs CAP_SYS_NICE; a machine with time to spare does without
+            os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
         gc.collect()
         gc.freeze()  # what was loaded stays; a collection that walked it all would make frames late
         log.info(

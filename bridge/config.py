@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bridge.conversation_settings import ConversationSettings
-from engine.qwen3.settings import QwenSettings
-
-EngineName = Literal["auto", "hibari", "qwen3", "remote"]
+from engine.registry import EngineSettings
 
 
-class Settings(ConversationSettings, QwenSettings, BaseSettings):
+class Settings(ConversationSettings, EngineSettings, BaseSettings):
     """Every setting of `talkspurt serve`, with its default."""
 
     model_config = SettingsConfigDict(
@@ -33,22 +31,9 @@ class Settings(ConversationSettings, QwenSettings, BaseSettings):
         description="said when the engine fails, before the call goes back to its dialplan; made at the start",
     )
     voice: str = Field("", description="empty for the engine's default")
-    engine: EngineName = Field("auto", description="auto: qwen3 where it can run, else the embedded hibari")
-    remote_url: str = Field(
-        "", validate_default=True, description="base URL of an OpenAI-compatible speech server, for ENGINE=remote"
-    )
-    remote_model: str = Field("tts-1", description="what ENGINE=remote asks that server for")
-    remote_api_key: SecretStr = SecretStr("")
 
     log_format: Literal["json", "text"] = Field("text", description="json for machines")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-
-    @field_validator("remote_url")
-    @classmethod
-    def _url(cls, value: str, info: ValidationInfo) -> str:
-        if (value or info.data.get("engine") == "remote") and not value.startswith(("http://", "https://")):
-            raise ValueError("must be a URL such as http://localhost:8001/v1 for ENGINE=remote")
-        return value
 
 
 class WrongSetting(Exception):

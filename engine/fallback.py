@@ -25,16 +25,18 @@ log = logging.getLogger(__name__)
 
 
 class FallbackEngine(Engine):
-    """Speaks with `main`; with `spare` while `main` did not start, and in a call for each sentence that `main` fails.
+    """Speaks with `main`; with `spare` in a call for each sentence that `main` fails, and for all where `main` is
+    `optional` and did not start.
 
     An HTTP request is answered by the engine it was meant for, or by its error: there nobody listens to silence.
     Both must speak at the same rate.
     """
 
-    def __init__(self, main: Engine, spare: Engine) -> None:
+    def __init__(self, main: Engine, spare: Engine, *, optional: bool = False) -> None:
         assert main.sample_rate_hz == spare.sample_rate_hz, "a call's audio cannot change its rate"
         self._main = main
         self._spare = spare
+        self._optional = optional
         self._broken = ""
         """Why `main` did not start."""
         self._stood_in = 0
@@ -60,17 +62,18 @@ class FallbackEngine(Engine):
         return self._spare if self._broken else self._main
 
     async def start(self) -> None:
-        """Raises SpeechError when not even `spare` starts."""
+        """Raises SpeechError when `spare` does not start, or `main` does not and is not optional."""
         await self._spare.start()
         try:
             await self._main.start()
         except SpeechError as error:
+            if not self._optional:
+                raise
             self._broken = f"{self._main.name} did not start, {self._spare.name} speaks instead: {error}"
             log.warning("%s", self._broken)
 
     async def close(self) -> None:
-        if not self._broken:
-            await self._main.close()
+        await self._main.close()
         await self._spare.close()
 
     async def stream(self, sentence: str, style: Style) -> AsyncGenerator[Pcm, None]:

@@ -2,30 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from pathlib import Path
+from typing import Final, Literal
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
+from engine.fallback import FallbackEngine
 from engine.hibari import HibariEngine
+from engine.qwen3.engine import Qwen3Engine
+from engine.qwen3.settings import QwenSettings
 from engine.remote import RemoteEngine
 from engine.speech import Engine
 
+GPU_DEVICES: Final = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
+"""What NVIDIA's driver shows, on Linux and under WSL: looked at first, since importing torch takes seconds."""
 
-class EngineSettings(Protocol):
-    """The settings that choose and shape an engine."""
 
-    @property
-    def engine(self) -> str: ...
-    @property
-    def remote_url(self) -> str: ...
-    @property
-    def remote_model(self) -> str: ...
-    @property
-    def remote_api_key(self) -> SecretStr: ...
+class EngineSettings(QwenSettings):
+    """The settings that choose and shape an engine. A mixin: the process's settings inherit it."""
+
+    engine: Literal["auto", "hibari", "qwen3", "remote"] = Field(
+        "auto", description="auto: qwen3 where there is a GPU, else the embedded hibari"
+    )
+    remote_url: str = Field(
+        "", validate_default=True, description="base URL of an OpenAI-compatible speech server, for ENGINE=remote"
+    )
+    remote_model: str = Field("tts-1", description="what ENGINE=remote asks that server for")
+    remote_api_key: SecretStr = SecretStr("")
+
+    @field_validator("remote_url")
+    @classmethod
+    def _url(cls, value: str, info: ValidationInfo) -> str:
+        if (value or info.data.get("engine") == "remote") and not value.startswith(("http://", "https://")):
+            raise ValueError("must be a URL such as http://localhost:8001/v1 for ENGINE=remote")
+        return value
 
 
 def create_engine(settings: EngineSettings) -> Engine:
-    """The engine that the settings ask for, not started. Imports torch only for a CUDA engine."""
-    if settings.engine == "remote":
-        return RemoteEngine(settings.remote_url, settings.remote_model, settings.remote_api_key.get_secret_value())
-    return HibariEngine()
+    """The engine that the settings ask for, not started. Imports no torch: a CUDA engine has its own process.
+
+    Behind an engine that may fail stands the embedded one, so that no caller is left in silence. Asked for by name, an
+    engine that cannot start stops the start; `auto` goes on with the embedded one and says so in /health.
+    """
+    match settings.engine:
+        case "remote":
+            api_key = settings.remote_api_key.get_secret_value()
+            return FallbackEngine(RemoteEngine(settings.remote_url, settings.remote_model, api_key), HibariEngine())
+        case "qwen3":
+            return FallbackEngine(Qwen3Engine(settings), HibariEngine())
+        case "auto" if any(device.exists() for device in GPU_DEVICES):
+            return FallbackEngine(Qwen3Engine(settings), HibariEngine(), optional=True)
+        case _:
+            return HibariEngine()

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import sys
 
 import pytest
@@ -82,10 +83,16 @@ async def test_a_port_in_use_is_one_line_and_exit_1():
 async def test_a_voice_that_is_not_there_stops_the_start():
     server = await Server.start(VOICE="nobody")
     assert server.process.returncode == 1
-    assert "unknown voice 'nobody'" in server.lines[-1]
+    assert "VOICE='nobody': must be one of heart" in server.lines[-1]
 
 
 async def test_json_logs_are_json():
     server = await Server.start(LOG_FORMAT="json", VOICE="nobody")
     logged = [json.loads(line) for line in server.lines if line.startswith("{")]
     assert "stopped" in [line["event"] for line in logged]
+
+
+def test_neither_torch_nor_a_model_is_loaded_into_the_process_that_keeps_the_clock():
+    code = "import sys, bridge.app; print([name for name in ('torch', 'onnxruntime', 'hibari') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]", done.stderr

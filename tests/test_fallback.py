@@ -38,8 +38,8 @@ async def hear(engine, style):
     return "main" if (pcm < 0).all() else "spare" if (pcm > 0).all() else "both"
 
 
-async def started(main):
-    engine = FallbackEngine(main, FakeEngine())
+async def started(main, **kwargs):
+    engine = FallbackEngine(main, FakeEngine(), **kwargs)
     await engine.start()
     return engine
 
@@ -49,10 +49,15 @@ async def test_main_speaks_while_it_can():
 
 
 async def test_the_spare_speaks_for_a_main_that_did_not_start_and_health_says_so():
-    engine = await started(Main(starts=False))
+    engine = await started(Main(starts=False), optional=True)
     assert await hear(engine, Style(priority=Priority.HTTP)) == "spare"
     assert engine.name == "fake"
     assert "no CUDA here" in engine.status()["warnings"][0]
+
+
+async def test_a_main_that_was_asked_for_and_does_not_start_stops_the_start():
+    with pytest.raises(SpeechError, match="no CUDA here"):
+        await started(Main(starts=False))
 
 
 async def test_a_caller_hears_the_spare_when_main_fails():
