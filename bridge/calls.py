@@ -30,15 +30,21 @@ class Calls:
 
     def admit(self, call_id: UUID, wire: Wire) -> Call:
         """A new call, from now on active. Raises Refused."""
-        if not self.open:
-            raise Refused("shutting down")
+        if reason := self.refusal():
+            raise Refused(reason)
         if call_id in self._active:
             raise Refused("a call with this UUID is in progress")
-        if len(self._active) >= self._max_calls:
-            raise Refused(f"MAX_CALLS={self._max_calls} calls are in progress")
         call = self._create(call_id, wire)
         self._active[call_id] = call
         return call
+
+    def refusal(self) -> str:
+        """Why nobody is taken at the moment; empty if somebody would be."""
+        if not self.open:
+            return "shutting down"
+        if len(self._active) >= self._max_calls:
+            return f"MAX_CALLS={self._max_calls} calls are in progress"
+        return ""
 
     def remove(self, call: Call) -> None:
         """The call's connection is gone."""

@@ -15,7 +15,7 @@ from bridge.conversation import Conversation
 from bridge.events import BadEvent, InboundEvent, out, parse
 from bridge.playout import Interruption
 from engine.api.bodies import read_json
-from engine.api.errors import ApiError, from_validation_error
+from engine.api.errors import ApiError, from_validation_error, queue_full
 from engine.api.operations import Operation, add_operations
 
 MAX_EVENTS: Final = 1_000
@@ -79,8 +79,10 @@ async def register(request: web.Request) -> web.Response:
             raise from_validation_error(error) from None
     else:
         body = await read_json(request, RegisterRequest)
-    call = request.app[CALLS].find(body.id)
-    if call is not None:
+    calls = request.app[CALLS]
+    if reason := calls.refusal():  # told before the call connects, so that the dialplan turns to another server at once
+        raise queue_full(f"no calls are taken: {reason}")
+    if calls.find(body.id) is not None:
         raise ApiError(409, "CONFLICT", f"a call {body.id} is or was in progress", param="id")
     registrations = request.app[CONVERSATIONS].registrations
     try:
@@ -194,7 +196,7 @@ OPERATIONS: Final = [
             "Needed for every call where REQUIRE_REGISTRATION=true."
         ),
         body=RegisterRequest,
-        errors=(400, 409, 415),
+        errors=(400, 409, 415, 503),
     ),
     Operation(
         "GET",
