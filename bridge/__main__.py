@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from bridge import demo, dial, say
+from bridge import demo, dial, dialplan, say
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime phones home otherwise; before anything imports it
 
@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     sub = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_serve(sub)
     add_settings(sub)
-    for module in (dial, say, demo):
+    for module in (dial, say, demo, dialplan):
         module.add_parser(sub)
     args = parser.parse_args(argv)
     return int(args.func(args))

@@ -123,9 +123,11 @@ class _Datagrams(asyncio.DatagramProtocol):
 
 
 @asynccontextmanager
-async def dial(server: Address, extension: str, codec: Codec = PCMU, caller: str = "2001") -> AsyncIterator[SipCall]:
+async def dial(
+    server: Address, extension: str, codec: Codec = PCMU, caller: str = "2001", name: str = ""
+) -> AsyncIterator[SipCall]:
     """Calls and waits for the answer; leaving the block hangs up. Raises ConnectionRefusedError when not answered."""
-    call = SipCall(server, extension, codec, caller)
+    call = SipCall(server, extension, codec, caller, name)
     try:
         await call._invite()
         yield call
@@ -142,6 +144,8 @@ class SipCall:
     extension: str
     codec: Codec
     caller: str
+    name: str = ""
+    """Without double quotes."""
     packets: list[RtpPacket] = field(default_factory=list)
     """Every audio packet heard, in order of arrival."""
     answered_s: float = 0.0
@@ -306,7 +310,7 @@ class SipCall:
             f"{method} {uri} SIP/2.0",
             f"Via: SIP/2.0/UDP {host}:{port};branch={branch};rport",
             "Max-Forwards: 70",
-            f"From: <sip:{self.caller}@{host}>;tag={self._tag}",
+            f'From: "{self.name}" <sip:{self.caller}@{host}>;tag={self._tag}',
             f"To: {self._to}",
             f"Call-ID: {self._call_id}",
             f"CSeq: {cseq or self._cseq} {method}",

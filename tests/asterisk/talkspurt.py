@@ -123,8 +123,8 @@ class CallsApi:
     async def interrupt(self, call: str) -> dict[str, Any]:
         return await self._json("POST", f"/v1/calls/{call}/interrupt")
 
-    async def hang_up(self, call: str) -> None:
-        await self._json("POST", f"/v1/calls/{call}/hangup")
+    async def hang_up(self, call: str, **how: str) -> None:
+        await self._json("POST", f"/v1/calls/{call}/hangup", how or None)
 
     async def _json(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         async with self._http.request(method, path, json=body) as response:

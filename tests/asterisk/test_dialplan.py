@@ -1,0 +1,170 @@
+"""The dialplan that administrators are given, loaded into a real Asterisk as FreePBX would."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from bridge.dialplan import Options, Server, render
+from tests.asterisk.ari import Ari
+from tests.asterisk.asterisk import Asterisk, free_port
+from tests.asterisk.sip import SipCall, dial
+from tests.asterisk.talkspurt import CallsApi, Talkspurt, running
+from tests.asterisk.waiting import eventually
+
+API_KEY = "opensesame"
+ANSWER_S = 15.0
+
+# What FreePBX generates of an inbound route and a Custom Destination with Return = Yes (here one for each way to print
+# the dialplan), and of the places where calls may go on. `straight` is a destination with Return = No.
+FREEPBX = """
+[calls](+)
+exten => _to.,1,Set(__FROM_DID=5550100)
+ same => n,Goto(customdests,${EXTEN:3},1)
+
+[customdests]
+exten => _[a-z].,1,NoOp(Entering Custom Destination)
+ same => n,Gosub(${EXTEN},s,1(sales))
+ same => n,NoOp(Returned from Custom Destination)
+ same => n,Goto(app-announcement,1,1)
+
+exten => straight,1,Goto(plain,s,1)
+
+[app-announcement]
+exten => 1,1,UserEvent(WentOn,Call: ${TS_CALL},Where: fallback)
+ same => n,Milliwatt()
+
+[ext-queues]
+exten => 400,1,UserEvent(WentOn,Call: ${TS_CALL},Where: queue)
+ same => n,Milliwatt()
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talkspurt]:
+    """One that takes one call at a time, registered, from who knows its key."""
+    with running(
+        tmp_path_factory.mktemp("talkspurt"),
+        GREETING="Hello, this is the front desk.",
+        API_KEY=API_KEY,
+        REQUIRE_REGISTRATION="true",
+        MAX_CALLS="1",
+        TRANSFER_ALLOW="ext-queues,*,1",
+    ) as running_server:
+        yield running_server
+
+
+@pytest.fixture
+async def calls(server: Talkspurt) -> AsyncIterator[CallsApi]:
+    async with aiohttp.ClientSession(server.url, headers={"Authorization": f"Bearer {API_KEY}"}) as http:
+        yield CallsApi(http)
+
+
+@pytest.fixture(scope="module")
+def mortal() -> Server:
+    """The ports of a server that a test starts and kills."""
+    return Server("127.0.0.1", free_port(), free_port())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def dialplan(asterisk: Asterisk, server: Talkspurt, mortal: Server) -> None:
+    here = Server("127.0.0.1", int(server.url.rpartition(":")[2]), server.audiosocket_port)
+    nobody = Server("127.0.0.1", free_port(), free_port())
+    printed = [
+        render(Options([here], context="plain", api_key=API_KEY), ""),
+        render(Options([here], asterisk=(22, 10), wideband=True, context="wide", api_key=API_KEY), ""),
+        render(Options([nobody, here], asterisk=(22, 10), context="second", api_key=API_KEY), ""),
+        render(Options([nobody], context="down", api_key=API_KEY), ""),
+        render(Options([here], context="keyless"), ""),
+        render(Options([mortal], context="mortal"), ""),
+        render(Options([nobody], context="elsewhere", fallback="ext-queues,400,1", api_key=API_KEY), ""),
+    ]
+    (asterisk.folder / "etc/extensions_custom.conf").write_text(FREEPBX + "\n".join(printed))
+    asterisk.cli("dialplan reload")
+
+
+@asynccontextmanager
+async def talking(
+    asterisk: Asterisk, calls: CallsApi, way: str, caller: str = "2001", name: str = ""
+) -> AsyncIterator[tuple[SipCall, str]]:
+    """A call by this destination, and its id, from when the caller hears the agent; over when it is left."""
+    async with dial(asterisk.sip_address, f"to-{way}", caller=caller, name=name) as call:
+        await call.until_voice(ANSWER_S)
+        (call_id,) = await calls.active()
+        yield call, call_id
+
+    async def over() -> bool:
+        return not await calls.active()
+
+    await eventually(over, ANSWER_S)
+
+
+async def elsewhere(ari: Ari) -> str:
+    """Where the dialplan goes on with a call that no agent took."""
+    event = await ari.until(lambda event: event.get("eventname") == "WentOn", ANSWER_S)
+    return str(event["userevent"]["Where"])
+
+
+async def test_who_calls_is_known_to_the_agent(asterisk: Asterisk, calls: CallsApi) -> None:
+    name = "O'Brien & (mobile), ${EXTEN}; 50% José"
+    async with talking(asterisk, calls, "plain", caller="5551234", name=name) as (_, call_id):
+        variables = (await calls.call(call_id))["conversation"]["variables"]
+    assert variables["name"] == name
+    assert variables["from"] == "5551234"
+    assert variables["to"] == "5550100"
+    assert variables["line"] == "sales"
+    assert variables["uniqueid"]
+
+
+@pytest.mark.parametrize(("way", "rate_hz"), [("plain", 8_000), ("wide", 16_000), ("second", 8_000)])
+async def test_agent_ends_the_call(asterisk: Asterisk, calls: CallsApi, way: str, rate_hz: int) -> None:
+    async with talking(asterisk, calls, way) as (call, call_id):
+        assert (await calls.call(call_id))["rate_hz"] == rate_hz
+        await calls.hang_up(call_id)
+        await call.until_ended(ANSWER_S)
+
+
+@pytest.mark.parametrize("way", ["plain", "wide"])
+async def test_agent_transfers_the_call(asterisk: Asterisk, calls: CallsApi, ari: Ari, way: str) -> None:
+    async with talking(asterisk, calls, way) as (_, call_id):
+        await calls.hang_up(call_id, next="ext-queues,400,1")
+        assert (await ari.went_on(call_id))["Where"] == "queue"
+
+
+@pytest.mark.parametrize("place", ["", "ext-queues,999,1"])
+async def test_nowhere_to_go_is_the_fallback(asterisk: Asterisk, calls: CallsApi, ari: Ari, place: str) -> None:
+    async with talking(asterisk, calls, "plain") as (_, call_id):
+        await calls.hang_up(call_id, next=place)
+        assert (await ari.went_on(call_id))["Where"] == "fallback"
+
+
+@pytest.mark.parametrize(("way", "where"), [("down", "fallback"), ("keyless", "fallback"), ("elsewhere", "queue")])
+async def test_no_server_takes_the_call(asterisk: Asterisk, ari: Ari, way: str, where: str) -> None:
+    async with dial(asterisk.sip_address, f"to-{way}"):
+        assert await elsewhere(ari) == where
+
+
+async def test_full_server_takes_no_more(asterisk: Asterisk, calls: CallsApi, ari: Ari) -> None:
+    async with talking(asterisk, calls, "plain"), dial(asterisk.sip_address, "to-plain"):
+        assert await elsewhere(ari) == "fallback"
+    assert "MAX_CALLS=1 calls are in progress" in asterisk.log
+
+
+async def test_server_killed_in_mid_call(asterisk: Asterisk, ari: Ari, mortal: Server, tmp_path: Path) -> None:
+    ports = {"HTTP_PORT": str(mortal.http_port), "AUDIOSOCKET_PORT": str(mortal.audiosocket_port)}
+    with running(tmp_path, GREETING="Hello, this is the front desk.", **ports) as doomed:
+        async with dial(asterisk.sip_address, "to-mortal") as call:
+            await call.until_voice(ANSWER_S)
+            doomed.kill()
+            assert await elsewhere(ari) == "fallback"
+
+
+async def test_destination_that_does_not_return_is_told(asterisk: Asterisk, calls: CallsApi) -> None:
+    async with talking(asterisk, calls, "straight") as (call, call_id):
+        await calls.hang_up(call_id, next="")
+        await call.until_ended(ANSWER_S)
+    assert "set Return to Yes" in asterisk.log
