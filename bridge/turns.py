@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
 from enum import StrEnum
 from typing import Final
 
@@ -16,8 +17,12 @@ from bridge.words import Backchannels, words
 
 SPEECH_LIMIT_S: Final = 10.0
 """Sound that lasts this long without a word or an end is no speech (or its recogniser is gone)."""
-FINAL_TIMEOUT_S: Final = 2.0
+FINAL_TIMEOUT_S: Final = 3.0
 """A recogniser that has given words but no final transcript this long after the end of speech will give none."""
+
+
+SAME_WORDS: Final = 0.6
+"""Share of words in common from which two texts are of the same speech, told twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +108,8 @@ class Turns:
         self._unmatched_stops = 0
         self._awaiting = False
         """A reply was dropped before all the words were known that dropped it."""
+        self._overdue: list[str] = []
+        """Words that were answered without waiting for their final transcript any longer."""
         self._kept: list[str] = []
         """What was said while the agent could not be interrupted."""
         self._resume_s = math.inf
@@ -205,6 +212,10 @@ class Turns:
         """All the words of a stretch of speech."""
         if self._stale(audio_start_ms):
             return []
+        overdue, self._overdue = self._overdue, []
+        if overdue and _same(overdue, words(text)) and (self.agent is not Agent.THINKING or overdue == words(text)):
+            self._unmatched_stops = max(self._unmatched_stops - 1, 0)
+            return []
         if self._unmatched_stops:
             self._unmatched_stops -= 1
         else:
@@ -261,6 +272,7 @@ class Turns:
             self._final_s = math.inf
             self.caller_speaking = False
             if self._words or self._kept:
+                self._overdue = words(self._words)
                 actions += self._reply(self._words)
             elif self._awaiting:
                 self._awaiting = False
@@ -344,3 +356,7 @@ class Turns:
     def _stale(self, audio_start_ms: int | None) -> bool:
         """Of a sound older than the reply that it would interrupt."""
         return self.agent is not Agent.IDLE and audio_start_ms is not None and audio_start_ms < self._begun_ms
+
+
+def _same(first: list[str], second: list[str]) -> bool:
+    return SequenceMatcher(None, first, second, autojunk=False).ratio() >= SAME_WORDS

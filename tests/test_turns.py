@@ -65,6 +65,30 @@ def test_words_without_a_final_transcript_are_answered_after_a_while() -> None:
     assert turns.expire(2.0 + FINAL_TIMEOUT_S) == [Reply("two pizzas")]
 
 
+def overdue() -> Turns:
+    """A turn that answered "two pizzas" without waiting for its transcript any longer."""
+    turns = Turns(Rules())
+    turns.speech_started(1.0)
+    turns.partial(1.5, "two pizzas")
+    turns.speech_stopped(2.0)
+    assert turns.expire(2.0 + FINAL_TIMEOUT_S) == [Reply("two pizzas")]
+    turns.began(5.0)
+    return turns
+
+
+def test_a_transcript_that_comes_late_does_not_interrupt_its_own_answer() -> None:
+    turns = overdue()
+    turns.playing(5.5)
+    assert turns.transcript(6.0, "Two pizzas, please.") == []
+    assert turns.transcript(7.0, "Two pizzas, please.") == [Commit(Reason.WORDS), Reply("Two pizzas, please.")]
+
+
+def test_a_late_transcript_that_says_something_else_restarts_the_thinking() -> None:
+    assert overdue().transcript(5.1, "Two pizzas.") == []
+    assert overdue().transcript(5.1, "Two peas") == [Commit(Reason.RESTART), Reply("Two peas")]
+    assert overdue().transcript(5.1, "Stop!") == [Commit(Reason.RESTART), Reply("Stop!")]
+
+
 # Pause, resume, commit ----------------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ import multiprocessing
 import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -76,6 +77,18 @@ class Recognizer:
             await asyncio.to_thread(pool.shutdown, cancel_futures=True)
 
 
+@dataclass(slots=True)
+class _Job:
+    """Audio to be recognised."""
+
+    pcm: bytes
+    end_ms: int
+    final: bool = False
+    """Its words are the final transcript."""
+    done: bool = False
+    text: str = ""
+
+
 class EmbeddedAsr:
     """One call's recogniser, with the same surface as `AsrClient`."""
 
@@ -103,9 +116,9 @@ class EmbeddedAsr:
         self._audio_start_ms = 0
         self._speech_start_ms: int | None = None
         self._looked_ms = 0
-        self._jobs: asyncio.Queue[tuple[bytes, bool]] = asyncio.Queue()
-        self._last = 0
-        """Jobs that ask for a final transcript and are not done."""
+        self._jobs: asyncio.Queue[_Job] = asyncio.Queue()
+        self._latest: _Job | None = None
+        """The newest look at the speech of now."""
 
     def push(self, pcm: bytes, rate_hz: int) -> None:
         """The caller's audio, 16-bit little-endian mono, gaps filled, from the answer on."""
@@ -115,9 +128,9 @@ class EmbeddedAsr:
         self._ear.push(pcm, rate_hz)
         if self._speech_start_ms is None:
             self._forget(self._end_ms - BEFORE_MS - 500)
-        elif self._end_ms - self._looked_ms >= PARTIAL_MS and self._jobs.empty() and not self._last:
+        elif self._end_ms - self._looked_ms >= PARTIAL_MS and (self._latest is None or self._latest.done):
             self._looked_ms = self._end_ms
-            self._jobs.put_nowait((bytes(self._audio), False))
+            self._look(bytes(self._audio), self._end_ms)
         if self._end_ms - self._audio_start_ms > LONGEST_MS:
             self._forget(self._end_ms - LONGEST_MS)
 
@@ -128,19 +141,18 @@ class EmbeddedAsr:
         """Recognise what is queued, until cancelled."""
         try:
             while True:
-                pcm, last = await self._jobs.get()
+                job = await self._jobs.get()
                 try:
-                    text = await self._recognizer.transcribe(pcm)
+                    job.text = await self._recognizer.transcribe(job.pcm)
                     self.down_since_s = None
                 except BrokenExecutor:
                     self._log.error("the recogniser's process dies again and again")
                     self.down_since_s = self.down_since_s or self._now_s()
-                    text = ""
-                if last:
-                    self._last -= 1
-                    self._hear(Transcript(text))
-                elif text and self._speech_start_ms is not None:
-                    self._hear(Partial(text))
+                job.done = True
+                if job.final:
+                    self._hear(Transcript(job.text))
+                elif job.text:
+                    self._hear(Partial(job.text))
         finally:
             self._ear.close()
 
@@ -149,12 +161,24 @@ class EmbeddedAsr:
             start_ms = event.audio_start_ms or 0
             self._forget(start_ms - BEFORE_MS)
             self._speech_start_ms = self._looked_ms = start_ms
-        elif self._speech_start_ms is not None:
-            end = ((event.audio_end_ms or self._end_ms) + AFTER_MS - self._audio_start_ms) * _BYTES_PER_MS
-            self._last += 1
-            self._jobs.put_nowait((bytes(self._audio[:end]), True))
-            self._speech_start_ms = None
+            self._latest = None
+            self._hear(event)
+            return
         self._hear(event)
+        latest, end_ms = self._latest, event.audio_end_ms or self._end_ms
+        self._speech_start_ms = self._latest = None
+        if latest is None or latest.end_ms < end_ms:
+            end = (end_ms + AFTER_MS - self._audio_start_ms) * _BYTES_PER_MS
+            self._look(bytes(self._audio[:end]), end_ms).final = True
+        elif latest.done:  # the last look, taken in the silence after, has seen it all
+            self._hear(Transcript(latest.text))
+        else:
+            latest.final = True
+
+    def _look(self, pcm: bytes, end_ms: int) -> _Job:
+        self._latest = job = _Job(pcm, end_ms)
+        self._jobs.put_nowait(job)
+        return job
 
     @property
     def _end_ms(self) -> int:
