@@ -21,7 +21,7 @@ pre { overflow-x: auto; white-space: pre-wrap; word-break: break-word; font-size
 table { border-collapse: collapse; width: 100%; font-size: 0.9rem; margin: 0.7rem 0; }
 th, td { border-bottom: 1px solid var(--line); padding: 0.3rem 0.6rem 0.3rem 0; text-align: left; vertical-align: top; }
 th { font-weight: 600; } td.type { max-width: 22rem; overflow-wrap: anywhere; }
-nav { columns: 2; font-size: 0.9rem; } nav a { display: block; text-decoration: none; }
+nav { columns: 2; font-size: 0.9rem; margin: 1.5rem 0; } nav a { display: block; text-decoration: none; }
 textarea { width: 100%; box-sizing: border-box; font: inherit; } .try > * { margin: 0.2rem 0.4rem 0.2rem 0; }
 """
 SCRIPT: Final = """
@@ -133,12 +133,13 @@ def _operation(document: Json, method: str, path: str, operation: Json) -> str:
 def _fields(document: Json, schema: Json) -> str:
     schema = _resolve(document, schema)
     required = schema.get("required", [])
+    in_order = sorted(schema["properties"].items(), key=lambda field: field[0] not in required)
     rows = "".join(
         f"<tr><td><code>{escape(name)}</code>{' *' * (name in required)}</td>"
         f'<td class="type">{_type(document, field)}</td><td>{_prose(field.get("description", ""))}</td></tr>'
-        for name, field in schema["properties"].items()
+        for name, field in in_order
     )
-    return f"<table><tr><th>field (* required)</th><th>type</th><th></th></tr>{rows}</table>"
+    return f"<table><tr><th>field, * required</th><th>type</th><th></th></tr>{rows}</table>"
 
 
 def _type(document: Json, schema: Json) -> str:
@@ -147,7 +148,8 @@ def _type(document: Json, schema: Json) -> str:
     if "anyOf" in schema:
         return " or ".join(_type(document, choice) for choice in schema["anyOf"] if choice != {"type": "null"})
     if "enum" in schema:
-        return " ".join(f"<code>{escape(str(value))}</code>" for value in schema["enum"])
+        values = {str(value).lower(): escape(str(value)) for value in reversed(schema["enum"]) if value != ""}
+        return " ".join(f"<code>{value}</code>" for value in reversed(values.values()))
     if "properties" in schema:
         return "object of " + ", ".join(f"<code>{escape(name)}</code>" for name in schema["properties"])
     limits = {
@@ -157,7 +159,7 @@ def _type(document: Json, schema: Json) -> str:
         "maxLength": "characters at most:",
     }
     words = [str(schema.get("type", "any"))] + [
-        f"{phrase} {schema[limit]:,}" for limit, phrase in limits.items() if limit in schema
+        f"{phrase} {schema[limit]:,.10g}" for limit, phrase in limits.items() if limit in schema
     ]
     return escape(", ".join(words))
 

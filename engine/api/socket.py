@@ -22,14 +22,13 @@ PATH: Final = "/v1/audio/speech/ws"
 MAX_MESSAGE_BYTES: Final = 1024 * 1024
 MAX_TURNS: Final = 64
 """Requests that one connection may have unfinished."""
-HEARTBEAT_S: Final = 20.0
-"""How often a peer is asked for a sign of life; one that gives none is dropped."""
 SOCKETS: Final = web.AppKey("sockets", set[web.WebSocketResponse])
 
 
 async def serve_socket(request: web.Request) -> web.StreamResponse:
     """One connection, from its handshake to its end."""
-    socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=MAX_MESSAGE_BYTES, compress=False)
+    # No heartbeat: libraries that answer pings only while they are read from would be dropped when idle.
+    socket = web.WebSocketResponse(max_msg_size=MAX_MESSAGE_BYTES, compress=False)
     if not socket.can_prepare(request).ok:
         raise ApiError(426, "INVALID_REQUEST", f"{PATH} is a WebSocket", headers={"Upgrade": "websocket"})
     socket.headers["X-PCM-Sample-Rate"] = str(request.app[SPEECH].engine.sample_rate_hz)
