@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from engine.qwen3.frame import FrameModel
-from engine.qwen3.settings import QwenSettings
 from engine.qwen3.weights import Dense, Linear, map_linears
+
+if TYPE_CHECKING:
+    from engine.qwen3.settings import QwenSettings
 
 log = logging.getLogger(__name__)
 
