@@ -33,6 +33,7 @@ class Caller:
     id: str
     phone: SipCall
     server: Talkspurt
+    socket: aiohttp.ClientWebSocketResponse
     events: list[dict[str, Any]] = field(default_factory=list)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _seen: int = 0
@@ -53,13 +54,25 @@ class Caller:
                 self._changed.clear()
                 await self._changed.wait()
 
-    def agent_speaks(self) -> bool:
-        """The last packets that came have sound."""
-        return any(packet.is_voiced for packet in self.phone.packets[-5:])
+    async def signal(self, *events: dict[str, Any]) -> None:
+        """Tell the server what a recogniser has heard."""
+        await self.socket.send_json(list(events))
 
-    async def watch(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    async def words(self, text: str) -> None:
+        """Tell it that these words were said."""
+        completed = "conversation.item.input_audio_transcription.completed"
+        await self.signal({"type": "input_audio_buffer.speech_started"}, {"type": "input_audio_buffer.speech_stopped"},
+                          {"type": completed, "transcript": text})  # fmt: skip
+
+    async def packets(self, count: int) -> list[bool]:
+        """Of so many packets from now on: whether each has sound."""
+        start = len(self.phone.packets)
+        await self.phone.until(lambda: len(self.phone.packets) >= start + count, count * 0.02 + 10)
+        return [packet.is_voiced for packet in self.phone.packets[start : start + count]]
+
+    async def watch(self) -> None:
         """Keep the server's events as they come."""
-        async for message in socket:
+        async for message in self.socket:
             self.events.append(json.loads(message.data))
             self._changed.set()
 
@@ -70,10 +83,10 @@ async def calling(asterisk: Asterisk, server: Talkspurt, kind: str = "try") -> A
     call_id = str(uuid4())
     extension = server.extension(kind, call_id)
     async with aiohttp.ClientSession(server.url) as http, dial(asterisk.sip_address, extension) as phone:
-        caller = Caller(call_id, phone, server)
         await phone.until(lambda: len(phone.packets) > 0, 10.0)
         async with http.ws_connect(f"/v1/calls/{call_id}/events") as socket:
-            watcher = asyncio.create_task(caller.watch(socket))
+            caller = Caller(call_id, phone, server, socket)
+            watcher = asyncio.create_task(caller.watch())
             try:
                 yield caller
             finally:
