@@ -130,7 +130,10 @@ async def sentences(
     """The sentences of a whole text or of one that arrives in pieces; closing it closes the source of the pieces."""
     splitter = SentenceSplitter(language, first_chars)
     if isinstance(text, str):
-        for sentence in splitter.feed(text) + splitter.finish():
+        for start in range(0, len(text), MAX_SENTENCE_CHARS):  # a long text at once would hold up the event loop
+            for sentence in splitter.feed(text[start : start + MAX_SENTENCE_CHARS]):
+                yield sentence
+        for sentence in splitter.finish():
             yield sentence
         return
     async with aclosing(_closable(text)) as pieces:
