@@ -38,11 +38,10 @@ class Format:
     own_rate_hz: int | None = None
     """The rate where none is asked for; None is the engine's."""
 
-    def default_rate_hz(self, engine_hz: int) -> int:
-        """The rate to send an engine's audio at: its own, or the next that this format has."""
-        if self.own_rate_hz is not None:
-            return self.own_rate_hz
-        return min((rate for rate in self.rates_hz if rate >= engine_hz), default=self.rates_hz[-1])
+    def rate_hz(self, engine_hz: int, asked_hz: int | None = None) -> int:
+        """The rate to send at: what was asked for, or the engine's own; or the next that this format has."""
+        wanted_hz = asked_hz or self.own_rate_hz or engine_hz
+        return min((rate for rate in self.rates_hz if rate >= wanted_hz), default=self.rates_hz[-1])
 
 
 FORMATS: Final[dict[FormatName, Format]] = {

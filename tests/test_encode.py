@@ -44,7 +44,7 @@ def test_what_is_decoded_is_what_was_encoded(name, rate_hz):
 def test_audio_leaves_as_it_is_made(name):
     """After one second of a long text most of that second is out, whatever the format."""
     second = resample(SOUND, RATE_HZ, 24_000)[:24_000]
-    rate_hz = FORMATS[name].default_rate_hz(RATE_HZ)
+    rate_hz = FORMATS[name].rate_hz(RATE_HZ)
     second = resample(second, 24_000, rate_hz)
     pieces = encode(name, second, rate_hz, chunk=rate_hz // 10)
     whole = b"".join(pieces)
@@ -53,7 +53,7 @@ def test_audio_leaves_as_it_is_made(name):
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_pieces_of_any_size_make_the_same_sound(name):
-    rate_hz = FORMATS[name].default_rate_hz(RATE_HZ)
+    rate_hz = FORMATS[name].rate_hz(RATE_HZ)
     pcm = resample(SOUND, RATE_HZ, rate_hz)
     whole, _ = decode(name, b"".join(encode(name, pcm, rate_hz, chunk=pcm.size)), rate_hz)
     pieces, _ = decode(name, b"".join(encode(name, pcm, rate_hz, chunk=731)), rate_hz)
@@ -98,8 +98,11 @@ def test_an_encoder_that_is_dropped_leaves_nothing_behind(name):
         create_encoder(FORMATS[name], 24_000).encode(SOUND[:2_400])
 
 
-def test_a_format_carries_the_engines_rate_or_the_next_above():
-    assert FORMATS["wav"].default_rate_hz(24_000) == 24_000
-    assert FORMATS["opus"].default_rate_hz(22_050) == 24_000
-    assert FORMATS["mp3"].default_rate_hz(96_000) == 48_000
-    assert FORMATS["mulaw"].default_rate_hz(24_000) == 8_000
+def test_a_format_carries_the_rate_asked_for_or_the_next_above():
+    assert FORMATS["wav"].rate_hz(24_000) == 24_000
+    assert FORMATS["wav"].rate_hz(24_000, 8_000) == 8_000
+    assert FORMATS["opus"].rate_hz(22_050) == 24_000
+    assert FORMATS["opus"].rate_hz(24_000, 44_100) == 48_000
+    assert FORMATS["mp3"].rate_hz(96_000) == 48_000
+    assert FORMATS["mulaw"].rate_hz(24_000) == 8_000
+    assert FORMATS["mulaw"].rate_hz(24_000, 16_000) == 16_000

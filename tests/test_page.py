@@ -87,11 +87,9 @@ async def test_the_page_speaks(browser, tmp_path):
         assert outcome["seconds"] == pytest.approx(len("From the page.") * 0.02, abs=0.2), outcome
         assert "24000 Hz" in outcome["said"]
         assert engine.spoken[0][0] == "From the page."
-        links = json.loads(
-            await browser.evaluate(
-                "JSON.stringify([...document.querySelectorAll('nav a')].map(a => !!document.getElementById(a.hash.slice(1))))"
-            )
-        )
+        anchors = "[...document.querySelectorAll('nav a')].map(link => link.hash.slice(1))"
+        found = f"JSON.stringify({anchors}.map(id => !!document.getElementById(id)))"
+        links = json.loads(await browser.evaluate(found))
         assert len(links) >= 14
         assert all(links)
         assert [complaint for complaint in browser.complaints if "favicon" not in complaint] == []

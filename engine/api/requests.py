@@ -69,9 +69,14 @@ Language = Annotated[
         }
     ),
 ]
-Whole = Annotated[int, BeforeValidator(_whole_number)]
-Rate = Annotated[Whole, AfterValidator(_known_rate), WithJsonSchema({"type": "integer", "enum": list(SAMPLE_RATES_HZ)})]
-Seed = Annotated[Whole, Field(ge=0, le=MAX_SEED)]
+Rate = Annotated[
+    int,
+    AfterValidator(_known_rate),
+    BeforeValidator(_whole_number),
+    WithJsonSchema({"type": "integer", "enum": list(SAMPLE_RATES_HZ)}),
+]
+# The limits first: the schema does not see them through a validator.
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED), BeforeValidator(_whole_number)]
 Flag = Annotated[bool, BeforeValidator(_truth), Field(strict=True)]
 Speed = Annotated[float, Field(ge=0.25, le=4.0)]
 Temperature = Annotated[float, Field(ge=0.0, le=2.0)]

@@ -15,7 +15,7 @@ from engine.api.metrics import SpeechMetrics
 from engine.api.requests import SpeechRequest
 from engine.api.synthesis import Job, Synthesizer
 from engine.cache import AudioCache
-from engine.encode import FORMATS, Format, FormatName
+from engine.encode import FORMATS, FormatName
 from engine.settings import SpeechSettings
 from engine.speech import CannotClone, Engine, Priority, Style, UnknownVoice, VoiceReference
 from engine.voice_store import VoiceStore
@@ -69,7 +69,7 @@ class SpeechService:
             reference=reference,
             priority=Priority.HTTP,
         )
-        return Job(text, style, chosen, self._rate_hz(chosen, request.sample_rate))
+        return Job(text, style, chosen, chosen.rate_hz(self.engine.sample_rate_hz, request.sample_rate))
 
     def aliases(self) -> dict[str, str]:
         """What each of OpenAI's and Qwen3-TTS's names means on this engine."""
@@ -117,16 +117,6 @@ class SpeechService:
             return self.engine.resolve_voice(name.strip()), None
         except UnknownVoice as error:
             raise UnknownVoice(name, list(dict.fromkeys((*error.known, *self.voice_names())))) from None
-
-    def _rate_hz(self, form: Format, asked_hz: int | None) -> int:
-        if asked_hz is None:
-            return form.default_rate_hz(self.engine.sample_rate_hz)
-        if asked_hz not in form.rates_hz:
-            rates = ", ".join(map(str, form.rates_hz))
-            raise ApiError(
-                400, "INVALID_REQUEST", f"{form.name} has no rate of {asked_hz} Hz, only {rates}", param="sample_rate"
-            )
-        return asked_hz
 
 
 SPEECH: Final = web.AppKey("speech", SpeechService)

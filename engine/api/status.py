@@ -131,7 +131,7 @@ async def get_info(request: web.Request) -> web.Response:
                 name=form.name,
                 content_type=form.media_type,
                 sample_rates=list(form.rates_hz),
-                default_sample_rate=form.default_rate_hz(engine.sample_rate_hz),
+                default_sample_rate=form.rate_hz(engine.sample_rate_hz),
             )
             for form in FORMATS.values()
         ],
