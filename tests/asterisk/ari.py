@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -28,7 +29,8 @@ class Ari:
     async def connect(cls, asterisk: Asterisk) -> AsyncIterator[Ari]:
         async with aiohttp.ClientSession(f"http://127.0.0.1:{asterisk.http_port}", headers=HEADERS) as http:
             ari = cls(http)
-            async with http.ws_connect("/ari/events?app=tests&subscribeAll=true") as websocket:
+            name = f"tests-{uuid.uuid4()}"  # of its own: Asterisk may still be taking the last test's down
+            async with http.ws_connect(f"/ari/events?app={name}&subscribeAll=true") as websocket:
                 reader = asyncio.create_task(ari._read(websocket))
                 yield ari
                 reader.cancel()

@@ -112,6 +112,14 @@ class CallsApi:
     async def say(self, call: str, text: str) -> None:
         await self._json("POST", f"/v1/calls/{call}/say", {"text": text})
 
+    async def until_speaking(self, call: str, timeout_s: float) -> None:
+        """Waits until the agent says something."""
+
+        async def speaking() -> bool:
+            return bool((await self.call(call))["speaking"])
+
+        await eventually(speaking, timeout_s)
+
     async def until_silent(self, call: str, timeout_s: float) -> None:
         """Waits until all that was to be said has been sent."""
 

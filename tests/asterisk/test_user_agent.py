@@ -46,6 +46,8 @@ async def test_greeting_and_keys(
         async with asyncio.timeout(60):
             await until_printed(b"answered\n")
             await talkspurt.logged("call started", 30, call=call_id)
+            await api.until_speaking(call_id, 30)
+            await api.until_silent(call_id, 30)
             phone.stdin.write(b"press 42#\n")
 
             async def arrived() -> bool:
