@@ -37,6 +37,8 @@ class Format:
     rates_hz: tuple[int, ...] = SAMPLE_RATES_HZ
     own_rate_hz: int | None = None
     """The rate where none is asked for; None is the engine's."""
+    takes_time: bool = False
+    """Whether encoding is work enough to be kept off the event loop: a millisecond or two for 200 ms of audio."""
 
     def rate_hz(self, engine_hz: int, asked_hz: int | None = None) -> int:
         """The rate to send at: what was asked for, or the engine's own; or the next that this format has."""
@@ -45,13 +47,13 @@ class Format:
 
 
 FORMATS: Final[dict[FormatName, Format]] = {
-    "mp3": Format("mp3", "audio/mpeg"),
-    "opus": Format("opus", "audio/ogg", OPUS_RATES_HZ),
-    "aac": Format("aac", "audio/aac"),
-    "flac": Format("flac", "audio/flac"),
+    "mp3": Format("mp3", "audio/mpeg", takes_time=True),
+    "opus": Format("opus", "audio/ogg", OPUS_RATES_HZ, takes_time=True),
+    "aac": Format("aac", "audio/aac", takes_time=True),
+    "flac": Format("flac", "audio/flac", takes_time=True),
     "wav": Format("wav", "audio/wav"),
     "pcm": Format("pcm", "audio/pcm"),
-    "ogg": Format("ogg", "audio/ogg", OPUS_RATES_HZ),
+    "ogg": Format("ogg", "audio/ogg", OPUS_RATES_HZ, takes_time=True),
     "mulaw": Format("mulaw", "audio/PCMU", own_rate_hz=G711_RATE_HZ),
     "alaw": Format("alaw", "audio/PCMA", own_rate_hz=G711_RATE_HZ),
 }
@@ -59,9 +61,6 @@ FORMATS: Final[dict[FormatName, Format]] = {
 
 class Encoder(ABC):
     """Takes PCM piece by piece and gives back bytes of one stream."""
-
-    takes_time: bool = False
-    """Whether `encode` is work enough to be kept off the event loop."""
 
     @abstractmethod
     def encode(self, pcm: Pcm) -> bytes:
@@ -152,8 +151,6 @@ class _Sink:
 
 
 class _Ffmpeg(Encoder):
-    takes_time = True
-
     def __init__(
         self, container: str, codec: str, rate_hz: int, bitrate: int = 0, options: dict[str, str] | None = None
     ) -> None:

@@ -112,6 +112,19 @@ async def test_what_was_not_finished_is_not_kept(server, engine):
     assert (await server.speech(TEXT)).headers["X-Cache"] == "hit"
 
 
+async def test_what_a_spare_engine_helped_out_with_is_not_kept(server, engine, monkeypatch):
+    status = {**engine.status(), "sentences_by_spare": 0}
+    monkeypatch.setattr(engine, "status", lambda: status)
+    engine.hold(chunks=1)
+    async with server.session.post(server.url + "/v1/audio/speech", json={"input": TEXT}) as response:
+        await engine.waiting.wait()
+        status["sentences_by_spare"] = 1
+        engine.release()
+        await response.read()
+    assert (await server.speech(TEXT)).headers["X-Cache"] == "miss"
+    assert (await server.speech(TEXT)).headers["X-Cache"] == "hit"
+
+
 async def test_clearing_tells_what_was_there(server):
     await server.speech(TEXT)
     await server.speech(TEXT)

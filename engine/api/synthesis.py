@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 from engine.api.errors import ApiError, queue_full
 from engine.api.metrics import SpeechMetrics
@@ -21,6 +22,8 @@ from engine.speech import Chunk, Engine, Pcm, Priority, Style
 # The encoders let go of the interpreter, so two of them leave the event loop its share of two cores.
 ENCODER_THREADS: Final = 2
 CACHED_BLOCK_BYTES: Final = 64 * 1024
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,26 +113,29 @@ class Synthesizer:
 
     async def _make(self, job: Job, key: CacheKey | None) -> AsyncGenerator[Block, None]:
         rate_hz = job.sample_rate_hz
-        encoder = create_encoder(job.format, rate_hz)
+        encoder = await self._encode(job.format, lambda: create_encoder(job.format, rate_hz))
         resampler = Resampler(self.engine.sample_rate_hz, rate_hz)
         kept = bytearray()
-        samples = 0
+        samples, begun = 0, False
+        stand_ins = self._stand_ins()
         normalize = self._settings.text_normalize
         async with aclosing(speak(self.engine, job.text, job.style, normalize=normalize)) as chunks:
             more = True
             while more:
                 chunk = await self._next(chunks)
-                if chunk is None and not samples:
+                if chunk is None and not begun:
                     return
+                begun = True
                 pcm = resampler.push(chunk.pcm) if chunk is not None else resampler.flush()
-                data = await self._encode(encoder, pcm, last=chunk is None)
+                work = partial(_encode, encoder, pcm, last=chunk is None)
+                data = await self._encode(job.format, work)
                 samples += pcm.size
                 if key is not None:
                     kept += data
                     key = key if self.cache.fits(len(kept)) else None
                 yield Block(data, pcm.size / rate_hz)
                 more = chunk is not None
-        if key is not None:
+        if key is not None and self._stand_ins() == stand_ins:
             self.cache.put(key, _clip(job, kept, samples / rate_hz))
 
     async def _next(self, chunks: AsyncGenerator[Chunk, None]) -> Chunk | None:
@@ -140,13 +146,15 @@ class Synthesizer:
         except TimeoutError:
             raise ApiError(504, "SYNTHESIS_TIMEOUT", f"the engine made no audio for {limit_s:g} s") from None
 
-    async def _encode(self, encoder: Encoder, pcm: Pcm, last: bool) -> bytes:
-        def encode() -> bytes:
-            return encoder.encode(pcm) + encoder.finish() if last else encoder.encode(pcm)
+    async def _encode(self, form: Format, work: Callable[[], Made]) -> Made:
+        """Do the encoder's work, in a thread where that is worth it."""
+        if not form.takes_time:
+            return work()
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
-        if not encoder.takes_time:
-            return encode()
-        return await asyncio.get_running_loop().run_in_executor(self._threads, encode)
+    def _stand_ins(self) -> int:
+        """Sentences that a spare engine has spoken for this one: audio with one of them is not what is asked for."""
+        return int(self.engine.status().get("sentences_by_spare", 0))
 
     def _key(self, job: Job) -> CacheKey | None:
         """Under what the finished audio is kept; None where it is not to be."""
@@ -163,6 +171,10 @@ class Synthesizer:
             format=job.format.name,
             sample_rate_hz=job.sample_rate_hz,
         )
+
+
+def _encode(encoder: Encoder, pcm: Pcm, last: bool) -> bytes:
+    return encoder.encode(pcm) + encoder.finish() if last else encoder.encode(pcm)
 
 
 def _clip(job: Job, data: bytearray, duration_s: float) -> Clip:
