@@ -177,3 +177,13 @@ async def test_destination_that_does_not_return_is_told(asterisk: Asterisk, call
         await calls.hang_up(call_id, next="")
         await call.until_ended(ANSWER_S)
     await until_logged(asterisk, "set Return to Yes")
+
+
+@pytest.mark.parametrize("module", ["app_audiosocket.so", "func_curl.so"])
+async def test_module_that_is_not_loaded_is_the_fallback(asterisk: Asterisk, ari: Ari, module: str) -> None:
+    asterisk.cli(f"module unload {module}")
+    try:
+        async with dial(asterisk.sip_address, "to-plain"):
+            assert await elsewhere(ari) == "fallback"
+    finally:
+        asterisk.cli(f"module load {module}")
