@@ -239,7 +239,9 @@ class Playout:
 
     def resume(self, rewind_ms: int = 0) -> None:
         """Go on from the sample where `pause` stopped, or `rewind_ms` before it."""
-        if self.paused and self._queue:
+        if not self.paused:
+            return
+        if self._queue:
             self._queue[0].rewind(rewind_ms)
         self.paused = False
         self._fade = None

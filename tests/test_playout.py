@@ -130,6 +130,14 @@ def test_a_cut_leaves_at_most_a_fade_and_then_silence_for_good(playout, caller):
     assert playout.idle
 
 
+def test_resuming_what_was_not_paused_leaves_the_fade_of_a_cut(playout, caller):
+    spoken(playout, np.full(8000, 10_000, np.int16).tobytes())
+    caller.hear(10)
+    playout.cut(caller.now_s + 0.015)
+    playout.resume()
+    assert np.frombuffer(caller.hear(1), np.int16)[0] == 10_000
+
+
 def test_a_cut_right_after_a_frame_is_hard_so_that_silence_comes_within_the_tick(playout, caller):
     spoken(playout, np.full(8000, 10_000, np.int16).tobytes())
     caller.hear(10)
