@@ -42,7 +42,7 @@ async def measure(calls: int, interrupts: int, clip: Path) -> tuple[Spread, int]
 
 async def _interrupt_often(caller: Caller, client: CallsClient, times: int) -> tuple[list[float], int]:
     values_ms, loud = [], 0
-    await asyncio.sleep(random.random() * WATCHED_S)  # not all calls at once
+    await asyncio.sleep((1 + random.random()) * WATCHED_S)  # when the server knows the call; not all calls at once
     for _ in range(times):
         handed_s = time.monotonic()
         await client.say(caller.id, CLIP_TEXT)
