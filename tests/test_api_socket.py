@@ -182,6 +182,18 @@ async def test_an_engine_that_fails_ends_its_request_alone(socket, engine):
     assert (await answer(socket))[1]["event"] == "done"
 
 
+@pytest.mark.parametrize("after", [0, 2])
+async def test_a_defect_in_the_engine_ends_its_request_alone(socket, engine, after):
+    engine.fails, engine.fails_after_chunks = ZeroDivisionError("inside"), after
+    await socket.send_json({"input": TEXT})
+    _, event = await answer(socket)
+    assert (event["event"], event["code"]) == ("error", "INTERNAL_ERROR")
+    assert "inside" not in event["detail"]
+    engine.fails = None
+    await socket.send_json({"input": "Hello."})
+    assert (await answer(socket))[1]["event"] == "done"
+
+
 async def test_pieces_that_become_too_much_are_one_error(engine, tmp_path):
     async with (
         speech_server(engine, tmp_path, max_input_chars=20) as server,

@@ -214,6 +214,15 @@ async def test_an_unknown_voice_is_told_which_there_are(server):
     assert "low" in error["message"]
 
 
+async def test_a_voices_name_cannot_write_headers(server, engine, monkeypatch):
+    """An engine behind which another server stands passes any name on."""
+    monkeypatch.setattr(engine, "resolve_voice", lambda name: name or "low")
+    answer = await server.speech(voice="a\r\nX-Evil: é")
+    assert answer.status == 200
+    assert "X-Evil" not in answer.headers
+    assert answer.headers["X-Voice"] == "a%0D%0AX-Evil%3A %C3%A9"
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"text"', b"null", b"\xff\xfe", b'{"input": "\\ud800"}'])
 async def test_a_body_that_is_no_object_is_refused(server, body):
     answer = await server.post("/v1/audio/speech", data=body, headers={"Content-Type": "application/json"})
@@ -248,9 +257,10 @@ async def test_an_engine_that_fails_at_once_is_an_http_error(server, engine, err
     assert (await server.speech(TEXT)).status == 200
 
 
-async def test_an_engine_that_fails_later_cuts_the_audio_off(server, engine):
+@pytest.mark.parametrize("error", [SpeechError("out of order"), ZeroDivisionError(), TimeoutError()])
+async def test_an_engine_that_fails_later_cuts_the_audio_off(server, engine, error):
     """A body that simply ended would be taken for the whole of it."""
-    engine.fails, engine.fails_after_chunks = SpeechError("out of order"), 2
+    engine.fails, engine.fails_after_chunks = error, 2
     async with server.session.post(server.url + "/v1/audio/speech", json={"input": TEXT}) as response:
         assert response.status == 200
         with pytest.raises(Exception, match=r"(?i)not enough data|payload|closed"):
@@ -264,6 +274,13 @@ async def test_an_engine_that_fails_later_is_an_event_where_there_are_events(ser
     *_, last = (await server.speech(TEXT, stream_format="sse")).events()
     assert json.loads(last)["type"] == "error"
     assert json.loads(last)["error"]["code"] == "synthesis_failed"
+
+
+async def test_a_defect_in_the_engine_is_an_event_too_and_not_told_in_detail(server, engine):
+    engine.fails, engine.fails_after_chunks = ZeroDivisionError("inside"), 2
+    answer = await server.post("/v1/audio/speech/stream", {"input": TEXT})
+    assert answer.events()[-1].startswith("[ERROR] internal error")
+    assert b"inside" not in answer.body
 
 
 async def test_a_silent_engine_is_given_up(engine, tmp_path):

@@ -7,11 +7,12 @@ import socket
 import struct
 import time
 from collections.abc import Awaitable, Callable
+from urllib.parse import quote
 
 import structlog
 from aiohttp import web
 
-from engine.api.errors import ApiError, from_speech_error
+from engine.api.errors import ApiError, from_speech_error, unforeseen
 from engine.api.framing import Bare, Framing
 from engine.api.guard import request_id
 from engine.api.service import SPEECH, SpeechService
@@ -116,9 +117,15 @@ async def deliver(request: web.Request, job: Job, framing: Framing, *, whole: bo
         account.close(request=request_id(request))
 
 
-def as_api_error(error: ApiError | SpeechError) -> ApiError:
-    """The answer to either kind of error."""
-    return error if isinstance(error, ApiError) else from_speech_error(error)
+def as_api_error(error: Exception) -> ApiError:
+    """What to tell a client of an error; one that nobody foresaw is logged."""
+    match error:
+        case ApiError():
+            return error
+        case SpeechError():
+            return from_speech_error(error)
+        case _:
+            return unforeseen(error)
 
 
 async def _send(
@@ -131,26 +138,31 @@ async def _send(
         if data:
             await pace.send(response.write(data), duration_s)
 
-    try:
+    async def send_all() -> str:
         await send(framing.head(speech))
-        async for block in speech.blocks:
-            account.sent_s += block.duration_s
-            await send(framing.block(block.data) if block.data else b"", block.duration_s)
+        try:
+            async for block in speech.blocks:
+                account.sent_s += block.duration_s
+                await send(framing.block(block.data) if block.data else b"", block.duration_s)
+        except (SlowReader, ConnectionResetError):
+            raise
+        except Exception as error:
+            fault = as_api_error(error)
+            await send(framing.fault(fault))
+            if not framing.fault(fault) and request.transport is not None:
+                request.transport.close()  # chunks without their end: all that HTTP has to say "this is not whole"
+            return fault.code
         await send(framing.tail(account.sent_s))
         await pace.send(response.write_eof(), 0.0)
-    except (ApiError, SpeechError) as error:
-        fault = as_api_error(error)
-        if framing.fault(fault):
-            await send(framing.fault(fault))
-        elif request.transport is not None:
-            request.transport.close()  # chunks without their end: all that HTTP has to say "this is not whole"
-        return fault.code
+        return "ok"
+
+    try:
+        return await send_all()
     except SlowReader:
         drop(request)
         return "slow"
     except ConnectionResetError:
         return "gone"
-    return "ok"
 
 
 def drop(request: web.Request) -> None:
@@ -168,7 +180,7 @@ def _headers(speech: Speech, framing: Framing, cached: bool) -> dict[str, str]:
     headers = {
         "Content-Type": framing.media_type,
         "X-Sample-Rate": str(job.sample_rate_hz),
-        "X-Voice": job.style.voice or "reference",
+        "X-Voice": quote(job.style.voice or "reference", safe=" "),
         "X-Cache": "hit" if cached else "miss",
         "X-Accel-Buffering": "no",  # proxies pass on what comes as it comes
     }

@@ -137,6 +137,12 @@ def queue_full(message: str) -> ApiError:
     return ApiError(503, "QUEUE_FULL", message, headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
+def unforeseen(error: Exception) -> ApiError:
+    """A defect of ours: the log has it, the client does not."""
+    log.error("unforeseen error", exc_info=error)
+    return ApiError(500, "INTERNAL_ERROR", "internal error; the server's log says more")
+
+
 @web.middleware
 async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Every error as JSON, the application's other routes included; what nobody foresaw is logged."""
@@ -152,9 +158,8 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return _from_http(request, error).response()
     except ConnectionResetError:
         raise  # the client is gone; aiohttp notes it and nobody is there to be told
-    except Exception:
-        log.exception("unforeseen error", method=request.method, path=request.path)
-        return ApiError(500, "INTERNAL_ERROR", "internal error; the server's log says more").response()
+    except Exception as error:
+        return unforeseen(error).response()
 
 
 def _from_http(request: web.Request, error: web.HTTPException) -> ApiError:

@@ -176,11 +176,9 @@ class _Connection:
             finally:  # where this task was cancelled, the client is gone
                 turn.task.cancel()
                 await asyncio.gather(turn.task, return_exceptions=True)
-            if not turn.task.cancelled():
-                try:
-                    turn.task.result()
-                except (ApiError, SpeechError) as error:
-                    turn.fault = as_api_error(error)
+            error = None if turn.task.cancelled() else turn.task.exception()
+            if isinstance(error, Exception):
+                turn.fault = as_api_error(error)
         if turn.fault is not None:
             return await self._answer_fault(turn.fault)
         style = turn.job.style
@@ -205,14 +203,15 @@ class _Connection:
                     if block.data:
                         await pace.send(self._socket.send_bytes(block.data), block.duration_s)
             account.outcome = "ok"
-        except (ApiError, SpeechError) as error:
-            account.outcome = as_api_error(error).code
-            raise
         except SlowReader:
             account.outcome = "slow"
             drop(self._request)
         except ConnectionResetError:
             pass  # gone; the receiving side is told so too and ends the connection
+        except Exception as error:
+            fault = as_api_error(error)
+            account.outcome = fault.code
+            raise fault from None
         finally:
             if turn.dropped:
                 account.outcome = turn.fault.code if turn.fault is not None else "cancelled"
