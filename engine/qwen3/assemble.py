@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from engine.qwen3.checkpoint import Checkpoint, load
+from engine.qwen3.compile import CompiledLayer, compile_mode
 from engine.qwen3.quantize import quantize
 from engine.qwen3.runner import EagerRunner, Runner, Utterance
 from engine.qwen3.settings import QwenSettings
@@ -40,6 +41,9 @@ def assemble(settings: QwenSettings) -> Assembly:
     warnings = list(checkpoint.warnings)
     model, quantized, why_not = quantize(checkpoint.model, settings)
     warnings += why_not
+    layer = CompiledLayer(compile_mode(settings)) if settings.torch_compile else None
+    if layer is not None:
+        model = replace(model, layer_of=layer)
     checkpoint = replace(checkpoint, model=model)
     slots = Slots(
         model, checkpoint.codec, settings.max_batch, settings.max_positions, settings.max_positions, KEPT_PREFIX_BYTES
@@ -56,22 +60,31 @@ def assemble(settings: QwenSettings) -> Assembly:
     }
     assembly = Assembly(checkpoint, slots, runner, warnings, facts)
     warm_up(assembly)
+    if layer is not None:
+        facts["compiled_graphs"] = layer.graphs
+        warnings += [warning] if (warning := layer.warning()) else []
     for warning in warnings:
         log.warning(warning)
     return assembly
 
 
 def warm_up(assembly: Assembly) -> None:
-    """One short utterance, so that the first caller does not wait for what is set up once."""
+    """A few short utterances, so that the first caller does not wait for what is set up once."""
     checkpoint = assembly.checkpoint
     speakers = sorted(checkpoint.ids.speakers)
     speaker = named_speaker(checkpoint, speakers[0]) if speakers else designed_speaker()
     ids = checkpoint.tokenizer.text("Hello.")
-    utterance = Utterance(-1, checkpoint.prompts.build(ids, speaker), checkpoint.sampling, len(ids))
-    assembly.runner.admit(utterance)
-    for _ in range(8):
-        assembly.runner.step()
-    assembly.runner.remove(utterance)
+    # One call alone, then several: what is compiled is compiled for one and for many.
+    for together in (1, 2, 3):
+        utterances = [
+            Utterance(-1, checkpoint.prompts.build(ids, speaker), checkpoint.sampling, len(ids))
+            for _ in range(together)
+        ]
+        admitted = [utterance for utterance in utterances if assembly.runner.admit(utterance)]
+        for _ in range(8):
+            assembly.runner.step()
+        for utterance in admitted:
+            assembly.runner.remove(utterance)
     if checkpoint.device.type == "cuda":
         torch.cuda.synchronize(checkpoint.device)
 

@@ -5,12 +5,14 @@ This is the unit that a CUDA graph replays.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from engine.qwen3 import predictor, talker
+from engine.qwen3.layers import run_layer
 from engine.qwen3.sampling import SamplingRows, choose, gumbel_noise, penalize
 from engine.qwen3.state import DecodeState
 from engine.qwen3.weights import PredictorWeights, TalkerWeights
@@ -28,6 +30,7 @@ class FrameModel:
     pad: Tensor  # [hidden]: the projected tts_pad embedding, added once the text has all gone in
     allowed: Tensor  # [3072] bool: what code 0 may be, end of speech included
     eos: int  # end of speech, 2150
+    layer_of: Callable[..., Tensor] = run_layer  # or one that compile.py made
 
     @staticmethod
     def build(talker: TalkerWeights, predictor: PredictorWeights, pad: Tensor, eos: int) -> FrameModel:
@@ -46,7 +49,9 @@ def decode_frame(model: FrameModel, state: DecodeState, slots: Tensor, kv_length
     Works in place on `state`; no host sync.
     """
     position, frame = state.position[slots], state.frame[slots]
-    hidden, logits = talker.step(model.talker, state.x[slots], position, state.talker_kv, slots, kv_length)
+    hidden, logits = talker.step(
+        model.talker, state.x[slots], position, state.talker_kv, slots, kv_length, model.layer_of
+    )
 
     vocabulary, sub_vocabulary = logits.shape[1], model.predictor.embeddings.shape[1]
     noise = gumbel_noise(state.seed[slots], frame, vocabulary + (codes.shape[1] - 1) * sub_vocabulary)
@@ -67,7 +72,7 @@ def decode_frame(model: FrameModel, state: DecodeState, slots: Tensor, kv_length
         return choose(sub_logits, sub_rows, noise[:, start : start + sub_vocabulary])
 
     embedded = model.talker.embedding[first]
-    total = predictor.predict(model.predictor, hidden, embedded, state.predictor_kv, pick, codes)
+    total = predictor.predict(model.predictor, hidden, embedded, state.predictor_kv, pick, codes, model.layer_of)
     last = state.text.shape[1] - 1
     text = torch.where((frame < state.text_length[slots])[:, None], state.text[slots, frame.clamp(max=last)], model.pad)
     state.x[slots] = (embedded + total + text).to(state.x.dtype)

@@ -6,6 +6,7 @@ and `attend` and the norms can be replaced by kernels one at a time.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -107,16 +108,22 @@ def run_layer(
 
 
 def run_stack(
-    stack: StackWeights, x: Tensor, positions: Tensor, cache: KvCache, slots: Tensor | None, kv_length: int
+    stack: StackWeights,
+    x: Tensor,
+    positions: Tensor,
+    cache: KvCache,
+    slots: Tensor | None,
+    kv_length: int,
+    layer_of: Callable[..., Tensor] = run_layer,
 ) -> Tensor:
     """All layers and the last norm, for T new positions of B slots.
 
     x [B, T, hidden]; positions [B, T] int64, rising by one along T, all below kv_length; slots as in `attend`. Rows
     shorter than T may be padded on the right: what they leave in the cache is overwritten before anything looks at it.
-    Returns [B, T, hidden].
+    `layer_of` is `run_layer` or a compiled one. Returns [B, T, hidden].
     """
     rope = stack.cos[positions][:, :, None], stack.sin[positions][:, :, None]
     mask = (torch.arange(kv_length, device=x.device) <= positions[:, :, None])[:, None]
     for layer, kv in zip(stack.layers, cache.kv, strict=True):
-        x = run_layer(layer, stack, x, rope, kv, positions, slots, mask, kv_length)
+        x = layer_of(layer, stack, x, rope, kv, positions, slots, mask, kv_length)
     return rms_norm(x, stack.norm, stack.eps)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from engine.qwen3.layers import KvCache, run_stack
+from engine.qwen3.layers import KvCache, run_layer, run_stack
 from engine.qwen3.weights import PredictorWeights
 
 Pick = Callable[[Tensor, int], Tensor]
@@ -15,7 +15,13 @@ Pick = Callable[[Tensor, int], Tensor]
 
 
 def predict(
-    predictor: PredictorWeights, hidden: Tensor, first: Tensor, cache: KvCache, pick: Pick, codes: Tensor
+    predictor: PredictorWeights,
+    hidden: Tensor,
+    first: Tensor,
+    cache: KvCache,
+    pick: Pick,
+    codes: Tensor,
+    layer_of: Callable[..., Tensor] = run_layer,
 ) -> Tensor:
     """Fills codes[:, 1:] and returns the sum of the embeddings of codes 1 to 15.
 
@@ -32,7 +38,7 @@ def predict(
         end = start + x.shape[1]
         positions = torch.arange(start, end, device=device).expand(batch, -1)
         narrow = x if predictor.projection is None else predictor.projection(x)
-        last = run_stack(predictor.stack, narrow, positions, cache, None, end)[:, -1]
+        last = run_stack(predictor.stack, narrow, positions, cache, None, end, layer_of)[:, -1]
         code = pick(head(last).float(), j + 1)
         codes[:, j + 1] = code
         embedded = predictor.embeddings[j][code]

@@ -1,0 +1,66 @@
+"""TORCH_COMPILE compiles, and proves it; or says that it did not, and speech goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from engine.qwen3.compile import CompiledLayer, compile_mode
+from engine.qwen3.settings import QwenSettings
+from tests.qwen3.test_quantize import frames_of
+
+pytestmark = pytest.mark.usefixtures("no_grad")
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> Iterator[None]:
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+def test_every_layer_runs_through_few_graphs_and_gives_the_same_codes(checkpoint: Any) -> None:
+    """With dynamo's own executor in place of inductor, which would compile C++ for a minute."""
+    ours = checkpoint("custom_voice")
+    layer = CompiledLayer("default", backend="eager")
+    assert layer.graphs == 0
+    compiled = replace(ours.model, layer_of=layer)
+    assert frames_of(compiled, ours).tolist() == frames_of(ours.model, ours).tolist()
+    assert layer.error is None
+    assert 1 <= layer.graphs <= 8
+    assert layer.warning() is None
+    before = layer.graphs
+    frames_of(compiled, ours)
+    assert layer.graphs == before, "nothing is compiled again"
+
+
+def test_a_failing_compiler_is_told_of_and_speech_goes_on(checkpoint: Any) -> None:
+    def broken(graph: Any, inputs: Any) -> Callable[..., Any]:
+        raise RuntimeError("no compiler here\nand more")
+
+    ours = checkpoint("custom_voice")
+    layer = CompiledLayer("default", backend=broken)  # type: ignore[arg-type]
+    codes = frames_of(replace(ours.model, layer_of=layer), ours)
+    assert codes.tolist() == frames_of(ours.model, ours).tolist()
+    assert "not compiled" in (layer.warning() or "")
+    assert "no compiler here" in (layer.warning() or "") or "Failed" in (layer.warning() or "")
+
+
+def test_what_was_never_called_is_not_called_compiled() -> None:
+    assert CompiledLayer("default", backend="eager").warning() == "TORCH_COMPILE: dynamo made no graph; not compiled"
+
+
+@pytest.mark.parametrize(
+    ("mode", "used"),
+    [
+        ("max-autotune", "max-autotune-no-cudagraphs"),
+        ("reduce-overhead", "default"),
+        ("default", "default"),
+    ],
+)
+def test_no_graphs_within_our_graphs(mode: Any, used: str) -> None:
+    assert compile_mode(QwenSettings(torch_compile_mode=mode)) == used
