@@ -62,8 +62,8 @@ def run(args: argparse.Namespace) -> int:
     text = sys.stdin.read() if args.text == "-" else args.text
     engine = create_engine(settings)
     style = Style(voice=args.voice if args.voice is not None else settings.voice, speed=args.speed)
-    rate_hz = args.rate or (SLN_RATE_HZ if args.output.suffix.lower() == ".sln" else None)
-    rate_hz = rate_hz or form.default_rate_hz(engine.sample_rate_hz)
+    asked_hz = args.rate or (SLN_RATE_HZ if args.output.suffix.lower() == ".sln" else None)
+    rate_hz = form.rate_hz(engine.sample_rate_hz, asked_hz)
     started_s = time.perf_counter()
     try:
         pcm = asyncio.run(_speak(engine, text, style))

@@ -6,11 +6,14 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
+from dataclasses import replace
 from enum import Enum, auto
 
 import numpy as np
 
-from engine.speech import Chunk, Engine, SpeechError, Style, UnspeakableText
+from engine import language
+from engine.normalize import is_plain, normalize
+from engine.speech import Chunk, Engine, Pcm, SpeechError, Style, UnspeakableText
 from engine.text import pause_after_ms, sentences
 
 log = logging.getLogger(__name__)
@@ -29,60 +32,100 @@ async def speak(
 ) -> AsyncGenerator[Chunk, None]:
     """Speak a text sentence by sentence: chunks in order, each sentence's first one carrying its text as written.
 
-    The first sentence leaves as soon as it is made; between sentences lies a pause as their end marks ask for. A
-    sentence that the engine has no sounds for is left out with a warning; when nothing else was spoken either, its
+    The first sentence leaves as soon as it is made; between sentences lies a pause as their end marks ask for. With
+    `normalize`, the engine gets numbers, dates and the like written out. The language, unless the style names it, is
+    the one that can be told from the text.
+
+    A sentence that the engine has no sounds for is left out with a warning; when nothing else was spoken either, its
     UnspeakableText is raised. Any other error comes after all that was made before it. Closing the generator ends
     everything that goes on for it: the sentence being made, the one made ahead, the source of the text.
     """
-    made: asyncio.Queue[Chunk | _Mark] = asyncio.Queue()
-    allowed = asyncio.Semaphore(1 + SENTENCES_AHEAD)
-    maker = asyncio.create_task(_make(engine, text, style, normalize, made, allowed))
-    maker.add_done_callback(lambda _: made.put_nowait(_Mark.END))
+    maker = _Maker(engine, style, normalize)
+    task = asyncio.create_task(maker.run(text))
+    task.add_done_callback(lambda _: maker.made.put_nowait(_Mark.END))
     try:
-        while (item := await made.get()) is not _Mark.END:
+        while (item := await maker.made.get()) is not _Mark.END:
             if isinstance(item, Chunk):
                 yield item
             else:
-                allowed.release()
-        if maker.cancelled():
+                maker.allowed.release()
+        if task.cancelled():
             raise SpeechError("the source of the text was cancelled")
-        maker.result()
+        task.result()
     finally:
-        maker.cancel()
-        await asyncio.gather(maker, return_exceptions=True)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
-async def _make(
-    engine: Engine,
-    text: str | AsyncIterable[str],
-    style: Style,
-    normalize: bool,
-    made: asyncio.Queue[Chunk | _Mark],
-    allowed: asyncio.Semaphore,
-) -> None:
-    """Put the chunks of one sentence after the other into `made`, with a mark after each sentence."""
-    pause_ms = 0
-    spoken = False
-    unspeakable: UnspeakableText | None = None
-    await allowed.acquire()
-    async with aclosing(sentences(text, style.language or "en", engine.first_sentence_chars)) as source:
-        async for sentence in source:
-            if not sentence.strip():
-                continue
-            written = sentence
-            try:
-                async with aclosing(engine.stream(sentence.strip(), style)) as stream:
-                    async for pcm in stream:
-                        if written and spoken:
-                            made.put_nowait(Chunk(np.zeros(pause_ms * engine.sample_rate_hz // 1000, np.int16)))
-                        made.put_nowait(Chunk(pcm, written))
-                        written, spoken = "", True
-            except UnspeakableText as error:
-                log.warning("left out a sentence that %s cannot speak: %s", engine.name, error)
-                unspeakable = unspeakable or error
-                continue
-            pause_ms = pause_after_ms(sentence)
-            made.put_nowait(_Mark.SENTENCE_END)
-            await allowed.acquire()
-    if unspeakable and not spoken:
-        raise unspeakable
+class _Maker:
+    """Makes one sentence after the other, as far ahead of who takes them as is allowed."""
+
+    def __init__(self, engine: Engine, style: Style, normalize: bool) -> None:
+        self.made: asyncio.Queue[Chunk | _Mark] = asyncio.Queue()
+        """Chunks, and a mark after each sentence."""
+        self.allowed = asyncio.Semaphore(1 + SENTENCES_AHEAD)
+        """Released by the taker for each sentence it is through with."""
+        self._engine, self._style, self._normalize = engine, style, normalize
+        self._clock = asyncio.get_running_loop().time
+        self._played_s = 0.0  # when all that was made so far will have been played
+        self._pause_ms = 0  # before the next sentence
+        self._spoken = False
+        self._unspeakable: UnspeakableText | None = None
+
+    async def run(self, text: str | AsyncIterable[str]) -> None:
+        """Make all of it. Raises what the engine or the source of the text raises."""
+        if isinstance(text, str):
+            await self._detect(text)
+        seen = ""
+        await self.allowed.acquire()
+        source = sentences(text, self._style.language or "en", self._engine.first_sentence_chars)
+        async with aclosing(source):
+            async for sentence in source:
+                if not sentence.strip():
+                    continue
+                if len(seen) < language.CHARS:
+                    seen += sentence
+                    await self._detect(seen)
+                if await self._say(sentence):
+                    self._pause_ms = pause_after_ms(sentence)
+                    self.made.put_nowait(_Mark.SENTENCE_END)
+                    await self.allowed.acquire()
+        if self._unspeakable and not self._spoken:
+            raise self._unspeakable
+
+    async def _detect(self, text: str) -> None:
+        """Set the style's language once it can be told."""
+        if self._style.language:
+            return
+        if not language.is_loaded():
+            await asyncio.to_thread(language.load)
+        self._style = replace(self._style, language=language.detect(text))
+
+    async def _say(self, sentence: str) -> bool:
+        """Make one sentence; False when the engine has no sounds for it."""
+        spoken = sentence.strip()
+        if self._normalize and not is_plain(spoken):
+            spoken = await asyncio.to_thread(normalize, spoken, self._style.language or "en")
+        if not spoken:
+            return self._skip(UnspeakableText(f"nothing to be read out in {sentence!r}"))
+        style = replace(self._style, needed_at_s=max(self._played_s, self._clock()))
+        written = sentence
+        try:
+            async with aclosing(self._engine.stream(spoken, style)) as stream:
+                async for pcm in stream:
+                    if written and self._spoken and self._pause_ms:
+                        self._put(np.zeros(self._pause_ms * self._engine.sample_rate_hz // 1000, np.int16))
+                    self._put(pcm, written)
+                    written, self._spoken = "", True
+        except UnspeakableText as error:
+            return self._skip(error)
+        return True
+
+    def _skip(self, error: UnspeakableText) -> bool:
+        log.warning("left out a sentence: %s", error)
+        self._unspeakable = self._unspeakable or error
+        return False
+
+    def _put(self, pcm: Pcm, text: str = "") -> None:
+        self.made.put_nowait(Chunk(pcm, text))
+        self._played_s = max(self._played_s, self._clock()) + pcm.size / self._engine.sample_rate_hz

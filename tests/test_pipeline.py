@@ -1,0 +1,298 @@
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine import language
+from engine.pipeline import speak
+from engine.speech import Chunk, Engine, Pcm, SpeechError, Style, UnspeakableText, Voice
+from engine.text import SENTENCE_PAUSE_MS
+
+RATE_HZ = 1000
+THREE = "First one. Second one. Third one."
+STYLE = Style(language="en")
+
+
+class SteppedEngine(Engine):
+    """Makes a chunk when the test says so: `allow(n)`. A sentence is two chunks, its number in every sample."""
+
+    name = "stepped"
+    sample_rate_hz = RATE_HZ
+
+    def __init__(self, free: bool = False) -> None:
+        self._steps = asyncio.Semaphore(1_000_000 if free else 0)
+        self.begun: list[str] = []
+        self.styles: list[Style] = []
+        self.open = 0
+        """Streams now open."""
+        self.changed = asyncio.Event()
+        """Set when a stream begins or ends."""
+        self.failures: dict[str, SpeechError] = {}
+
+    def allow(self, chunks: int) -> None:
+        for _ in range(chunks):
+            self._steps.release()
+
+    async def stream(self, sentence: str, style: Style) -> AsyncGenerator[Pcm, None]:
+        self.begun.append(sentence)
+        self.styles.append(style)
+        self.open += 1
+        self.changed.set()
+        try:
+            if isinstance(self.failures.get(sentence), UnspeakableText):
+                raise self.failures[sentence]
+            for _ in range(2):
+                await self._steps.acquire()
+                yield np.full(RATE_HZ // 10, len(self.begun), np.int16)
+            if sentence in self.failures:
+                raise self.failures[sentence]
+        finally:
+            self.open -= 1
+            self.changed.set()
+
+    async def until_begun(self, sentences: int) -> None:
+        while len(self.begun) < sentences:
+            self.changed.clear()
+            await self.changed.wait()
+
+    async def start(self) -> None: ...
+    async def close(self) -> None: ...
+    def voices(self) -> Sequence[Voice]:
+        return [Voice("one", "One", ("*",))]
+
+    def resolve_voice(self, name: str) -> str:
+        return "one"
+
+    def deterministic(self, style: Style) -> bool:
+        return True
+
+    def status(self) -> Mapping[str, Any]:
+        return {}
+
+
+class Source:
+    """Pieces of text handed over one by one by the test; remembers whether it was closed."""
+
+    def __init__(self, *pieces: str) -> None:
+        self._pieces: asyncio.Queue[str | None] = asyncio.Queue()
+        self.closed = False
+        for piece in pieces:
+            self.put(piece)
+
+    def put(self, piece: str | None) -> None:
+        self._pieces.put_nowait(piece)
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        try:
+            while (piece := await self._pieces.get()) is not None:
+                yield piece
+        finally:
+            self.closed = True
+
+
+async def all_of(stream: AsyncGenerator[Chunk, None], chunks: list[Chunk] | None = None) -> list[Chunk]:
+    """Every chunk; with `chunks`, also what came before an error."""
+    chunks = [] if chunks is None else chunks
+    async for chunk in stream:
+        chunks.append(chunk)
+    return chunks
+
+
+def texts(chunks: list[Chunk]) -> list[str]:
+    return [chunk.text for chunk in chunks if chunk.text]
+
+
+def voiced(chunks: list[Chunk]) -> list[int]:
+    """The sentence numbers in the samples of the chunks that are not silent."""
+    return [int(chunk.pcm[0]) for chunk in chunks if chunk.pcm.any()]
+
+
+async def settle() -> None:
+    """Let everything that can go on without the test go on."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+async def test_chunks_come_in_order_with_their_text_as_written() -> None:
+    text = "It costs $5.  Call Dr. Smith!\n\nBye"
+    chunks = await all_of(speak(SteppedEngine(free=True), text, STYLE))
+    assert texts(chunks) == ["It costs $5.  ", "Call Dr. Smith!\n\n", "Bye"]
+    assert voiced(chunks) == [1, 1, 2, 2, 3, 3]
+
+
+async def test_the_engine_gets_it_written_out_unless_told_not_to() -> None:
+    engine = SteppedEngine(free=True)
+    await all_of(speak(engine, "It costs $5.", STYLE))
+    await all_of(speak(engine, "It costs $5.", STYLE, normalize=False))
+    assert engine.begun == ["It costs five dollars.", "It costs $5."]
+
+
+async def test_a_pause_lies_between_sentences_and_nowhere_else() -> None:
+    chunks = await all_of(speak(SteppedEngine(free=True), "One. Two.", STYLE))
+    silent = [not chunk.pcm.any() for chunk in chunks]
+    assert silent == [False, False, True, False, False]
+    assert chunks[2].pcm.size == SENTENCE_PAUSE_MS * RATE_HZ // 1000
+    assert chunks[2].text == ""
+
+
+async def test_first_chunk_leaves_before_the_rest_is_made() -> None:
+    engine = SteppedEngine()
+    async with aclosing(speak(engine, THREE, STYLE)) as stream:
+        engine.allow(1)
+        first = await anext(stream)
+        assert first.text == "First one. "
+        assert engine.begun == ["First one."]
+
+
+async def test_the_next_sentence_is_made_while_one_is_sent_and_no_further() -> None:
+    engine = SteppedEngine()
+    async with aclosing(speak(engine, THREE, STYLE)) as stream:
+        engine.allow(6)
+        assert voiced([await anext(stream)]) == [1]
+        await settle()
+        assert engine.begun == ["First one.", "Second one."]  # the second is made, the third not begun
+        assert voiced([await anext(stream)]) == [1]
+        assert not (await anext(stream)).pcm.any()
+        await settle()
+        assert engine.begun[2:] == ["Third one."]  # begun once the first has been taken
+
+
+async def test_the_first_sentence_of_a_stream_leaves_while_the_text_is_still_written() -> None:
+    engine, source = SteppedEngine(free=True), Source("First", " one. Se")
+    async with aclosing(speak(engine, source, STYLE)) as stream:
+        assert (await anext(stream)).text == "First one. "
+        source.put("cond one.")
+        source.put(None)
+        assert texts(await all_of(stream)) == ["Second one."]
+    assert source.closed
+
+
+async def test_the_opening_of_a_long_sentence_is_made_alone() -> None:
+    engine = SteppedEngine(free=True)
+    engine.first_sentence_chars = 30
+    text = "If you would like to wait, please stay on the line, and we will be with you."
+    chunks = await all_of(speak(engine, text, STYLE))
+    assert texts(chunks)[0] == "If you would like to wait, "
+    assert "".join(texts(chunks)) == text
+
+
+async def test_each_sentence_says_when_it_is_needed() -> None:
+    engine = SteppedEngine(free=True)
+    began_s = asyncio.get_running_loop().time()
+    await all_of(speak(engine, THREE, STYLE))
+    first, second, third = (style.needed_at_s or 0.0 for style in engine.styles)
+    assert began_s <= first
+    assert second - first >= 0.2  # after the first has been played
+    assert third - second == pytest.approx(0.2 + SENTENCE_PAUSE_MS / 1000)
+
+
+async def test_leaving_at_any_stage_a_hundred_times_ends_everything() -> None:
+    before = asyncio.all_tasks()
+    for round_ in range(100):
+        for stage in range(9):  # before the first chunk, in and between sentences, at the end
+            engine, source = SteppedEngine(), Source("First one. ", "Second one. ", "Third one.")
+            if round_ % 2:
+                source.put(None)
+            engine.allow(stage + round_ % 3)
+            stream = speak(engine, source, STYLE)
+            taken = [await anext(stream) for _ in range(min(stage, 1 + round_ % 4))]
+            if stage > 6:
+                await settle()
+            await stream.aclose()
+            assert engine.open == 0
+            assert source.closed or not taken
+    assert asyncio.all_tasks() == before
+
+
+async def test_being_cancelled_ends_everything() -> None:
+    engine, source = SteppedEngine(), Source("First one. Second one.")
+    task = asyncio.create_task(all_of(speak(engine, source, STYLE)))
+    await engine.until_begun(1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert engine.open == 0
+    assert source.closed
+
+
+async def test_the_next_is_served_after_one_left() -> None:
+    engine = SteppedEngine()
+    left = speak(engine, THREE, STYLE)
+    engine.allow(1)
+    await anext(left)
+    await left.aclose()
+    engine.allow(6)
+    assert texts(await all_of(speak(engine, THREE, STYLE))) == ["First one. ", "Second one. ", "Third one."]
+
+
+async def test_an_error_comes_after_all_that_was_made_before_it() -> None:
+    engine = SteppedEngine(free=True)
+    engine.failures["Second one."] = SpeechError("broken")
+    chunks: list[Chunk] = []
+    with pytest.raises(SpeechError, match="broken"):
+        await all_of(speak(engine, THREE, STYLE), chunks)
+    assert voiced(chunks) == [1, 1, 2, 2]
+    assert engine.open == 0
+
+
+async def test_an_error_in_the_source_comes_after_what_was_complete() -> None:
+    async def broken() -> AsyncIterator[str]:
+        yield "First one. Sec"
+        raise ConnectionError("the model went away")
+
+    chunks: list[Chunk] = []
+    with pytest.raises(ConnectionError):
+        await all_of(speak(SteppedEngine(free=True), broken(), STYLE), chunks)
+    assert texts(chunks) == ["First one. "]
+
+
+async def test_a_source_that_is_cancelled_is_an_error_and_no_hang() -> None:
+    async def cancelled() -> AsyncIterator[str]:
+        yield "First one. "
+        raise asyncio.CancelledError
+
+    with pytest.raises(SpeechError, match="source"):
+        await all_of(speak(SteppedEngine(free=True), cancelled(), STYLE))
+
+
+async def test_what_cannot_be_spoken_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    engine = SteppedEngine(free=True)
+    engine.failures["Second one."] = UnspeakableText("no sounds for it")
+    with caplog.at_level(logging.WARNING):
+        chunks = await all_of(speak(engine, THREE, STYLE))
+    assert texts(chunks) == ["First one. ", "Third one."]
+    assert "no sounds for it" in caplog.text
+
+
+async def test_nothing_that_can_be_spoken_is_an_error() -> None:
+    engine = SteppedEngine(free=True)
+    engine.failures["First one."] = UnspeakableText("no sounds for it")
+    with pytest.raises(UnspeakableText, match="no sounds"):
+        await all_of(speak(engine, "First one.", STYLE))
+    with pytest.raises(UnspeakableText):
+        await all_of(speak(engine, "😀", STYLE))
+
+
+@pytest.mark.parametrize("text", ["", "  \n "])
+async def test_an_empty_text_is_silence(text: str) -> None:
+    assert await all_of(speak(SteppedEngine(free=True), text, STYLE)) == []
+
+
+async def test_the_language_is_told_from_the_text_unless_given() -> None:
+    engine = SteppedEngine(free=True)
+    german = "Guten Tag, wie kann ich Ihnen heute helfen? Bitte warten Sie einen Moment."
+    await all_of(speak(engine, german, Style()))
+    await all_of(speak(engine, german, Style(language="nl")))
+    assert [style.language for style in engine.styles] == ["de", "de", "nl", "nl"]
+    assert language.is_loaded()
+
+
+async def test_the_language_of_a_stream_is_told_as_soon_as_it_can_be() -> None:
+    engine, source = SteppedEngine(free=True), Source("Ja! ", "Wir verbinden Sie jetzt mit einem Mitarbeiter. ", "Ok.")
+    source.put(None)
+    await all_of(speak(engine, source, Style()))
+    assert [style.language for style in engine.styles] == [None, "de", "de"]
