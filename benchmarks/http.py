@@ -51,7 +51,7 @@ ENDPOINTS: list[tuple[str, str, dict[str, Any]]] = [
     (SOCKET, SOCKET, {}),
 ]
 WAYS = ("", ", not pipelined", ", cached")
-CALLS = 20
+CALLS = 10
 CALL_SECONDS = 15.0
 HTTP_CLIENTS = (0, 4, 16)
 FIRST_AUDIO_TIMES = 20

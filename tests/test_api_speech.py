@@ -10,7 +10,7 @@ import pytest
 
 from engine.audio import resample
 from engine.encode import FORMATS, SAMPLE_RATES_HZ
-from engine.speech import EngineBusy, SpeechError, Style
+from engine.speech import EngineBusy, Priority, SpeechError, Style
 from tests.decoders import decode, likeness
 from tests.speech_server import speech_server
 from tests.tone_engine import CHUNK_SAMPLES, RATE_HZ, ToneEngine, sound_of
@@ -151,6 +151,12 @@ async def test_a_rate_that_a_format_does_not_have_becomes_the_next(server, asked
     answer = await server.speech(TEXT, response_format="opus", sample_rate=asked_hz)
     assert answer.headers["X-Sample-Rate"] == str(sent_hz)
     assert decode("opus", answer.body, 0)[1] == sent_hz
+
+
+@pytest.mark.parametrize("path", ["", "/stream", "/stream/pcm"])
+async def test_calls_come_before_it(server, engine, path):
+    await server.post("/v1/audio/speech" + path, {"input": TEXT})
+    assert {style.priority for _, style in engine.spoken} == {Priority.HTTP}
 
 
 async def test_the_default_format_can_be_openais(engine, tmp_path):
