@@ -14,8 +14,12 @@ CLAUSE_MARKS = ",;:，、；：—–"
 # A sentence longer than this is broken at a clause, or between words: an engine that makes whole sentences would be
 # busy with it for too long, and a text without an end mark would never be heard.
 MAX_SENTENCE_CHARS = 300
-# An opening shorter than this is not worth the break in its melody.
+# An opening shorter than this is not worth the break in its melody. One without a clause may grow to this many times
+# what was asked for before it is broken between words, where a break is heard most.
 MIN_OPENING_CHARS = 12
+OPENING_GROWTH = 1.6
+# Text handed over at once is looked through in pieces: the first sentence need not wait for the rest.
+PIECE_CHARS = 200
 SENTENCE_PAUSE_MS = 180
 CLAUSE_PAUSE_MS = 90
 LINE_PAUSE_MS = 300  # between paragraphs and the items of a list
@@ -35,11 +39,16 @@ class SentenceSplitter:
     """
 
     def __init__(self, language: str = "en", first_chars: int | None = None) -> None:
-        """`first_chars`: break a first sentence that is longer than this at its last clause before."""
+        """`first_chars`: break a first sentence that is longer than this at its last clause before, or its next."""
         self._detector = get_boundary_detector(language)
+        self._first_chars = first_chars or MAX_SENTENCE_CHARS
+        self._begin()
+
+    def _begin(self) -> None:
         self._buffer = ""
         self._mark = -1  # the end mark in the buffer that may be a sentence's end, -1 for none
-        self._limit = first_chars or MAX_SENTENCE_CHARS
+        self._clause_limit = self._first_chars
+        self._limit = min(MAX_SENTENCE_CHARS, int(self._first_chars * OPENING_GROWTH))
 
     def feed(self, piece: str) -> list[str]:
         """Take the next piece of text; return the sentences that are now known to be whole."""
@@ -53,12 +62,13 @@ class SentenceSplitter:
 
     def finish(self) -> list[str]:
         """The end of the text: what is left of it. Then ready for another text."""
-        rest, self._buffer, self._mark = self._buffer, "", -1
+        rest = self._buffer
+        self._begin()
         return [rest] if rest else []
 
     def _take(self, cut: int) -> str:
         sentence, self._buffer, self._mark = self._buffer[:cut], self._buffer[cut:], -1
-        self._limit = MAX_SENTENCE_CHARS
+        self._clause_limit = self._limit = MAX_SENTENCE_CHARS
         return sentence
 
     def _cut(self) -> int:
@@ -75,7 +85,7 @@ class SentenceSplitter:
                 return self._after_mark()
             if verdict != HOLD:
                 self._mark = -1
-        return self._break() if last >= self._limit else 0
+        return self._break() if last >= self._clause_limit else 0
 
     def _closes(self, char: str) -> bool:
         """Whether a closing mark at the buffer's end still belongs to the sentence before: it follows without a gap."""
@@ -98,13 +108,14 @@ class SentenceSplitter:
         return bool(body) and "\n" in gap and (gap.count("\n") > 1 or not buffer[-1].islower())
 
     def _break(self) -> int:
-        """Where to break a sentence that is too long: after its last clause, else between words, else anywhere."""
-        for pattern in (_CLAUSE, _SPACE):
-            ends = [match.end() for match in pattern.finditer(self._buffer, 0, self._limit)]
+        """Where to break what is long: after its last clause; if it is too long, between words, or anywhere. Or 0."""
+        patterns = (_CLAUSE, _SPACE) if len(self._buffer) > self._limit else (_CLAUSE,)
+        for pattern in patterns:
+            ends = [match.end() for match in pattern.finditer(self._buffer)]
             ends = [end for end in ends if MIN_OPENING_CHARS <= end < len(self._buffer)]
             if ends:
                 return ends[-1]
-        return len(self._buffer) - 1
+        return len(self._buffer) - 1 if len(self._buffer) > self._limit else 0
 
 
 def pause_after_ms(sentence: str) -> int:
