@@ -5,6 +5,7 @@ Only the matrices of the layers: they are 95 % of what a frame reads. Embeddings
 
 from __future__ import annotations
 
+import importlib
 import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -52,8 +53,7 @@ class BitsAndBytesLinear:
     """bitsandbytes' LLM.int8: activations in 8 bits too, outliers apart. Waits for the host: not for CUDA graphs."""
 
     def __init__(self, dense: Dense) -> None:
-        import bitsandbytes
-
+        bitsandbytes: Any = importlib.import_module("bitsandbytes")
         # The upstream model cannot be quantized as it loads (transformers' search for the head copies the model and
         # fails on it), so each matrix is, once it is packed.
         inner = bitsandbytes.nn.Linear8bitLt(

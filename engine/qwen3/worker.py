@@ -262,6 +262,8 @@ class _LogSender(logging.Handler):
         self._send_events = send
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno < logging.ERROR and record.name.split(".")[0] in CHATTY:
+            return
         self._send_events([Log(record.levelno, record.name, self.format(record))])
 
 
@@ -277,8 +279,6 @@ def serve(commands: BinaryIO, events: BinaryIO) -> None:
                 events.flush()
 
     logging.basicConfig(level=logging.INFO, handlers=[_LogSender(send)], format="%(message)s", force=True)
-    for library in CHATTY:
-        logging.getLogger(library).setLevel(logging.ERROR)
     settings = read(commands)
     if settings is None:
         return

@@ -1,0 +1,85 @@
+"""The whole engine once, nothing replaced: its process, upstream's loading code, a cloned voice, PCM out."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from engine.pipeline import speak
+from engine.qwen3.engine import Qwen3Engine
+from engine.qwen3.settings import QwenSettings
+from engine.speech import SpeechError, Style, VoiceReference
+from tests.qwen3.test_frame import a_recording
+from tests.qwen3.test_voices import write_wav
+
+DEVICES = [
+    "cpu",
+    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")),
+]
+
+
+async def pcm_of(engine: Qwen3Engine, text: str, **style: Any) -> np.ndarray:
+    chunks = [pcm async for pcm in engine.stream(text, Style(**style))]
+    assert all(480 <= len(pcm) <= 4800 for pcm in chunks), "20 to 200 ms each"
+    return np.concatenate(chunks)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+async def test_speaks(checkpoint_folder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+    monkeypatch.setenv("PYTHONPATH", ":".join(path for path in sys.path if path.endswith(("stand_ins", "site"))))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    write_wav(tmp_path / "ryan.wav")
+    settings = QwenSettings(
+        model_id=str(checkpoint_folder("base")),
+        device=device,
+        dtype="float32",
+        voices_dir=tmp_path,
+        max_batch=2,
+        max_positions=192,
+    )
+    engine = Qwen3Engine(settings)
+    await engine.start()
+    try:
+        first, *others = await asyncio.gather(*(pcm_of(engine, "Hello.", language="en", seed=5) for _ in range(3)))
+        assert first.size > 2400
+        assert np.abs(first).max() > 1000
+        for other in others:
+            # Sums run in another order in another batch, which may round a sample differently.
+            assert other.shape == first.shape, "the seed decides, not who is beside it"
+            assert np.abs(other.astype(int) - first).max() <= 2
+
+        reference = VoiceReference(a_recording(1.5), 24000, "I said this.")
+        cloned = await pcm_of(engine, "Hello.", language="en", seed=5, reference=reference)
+        assert cloned.shape != first.shape or np.abs(cloned.astype(int) - first).max() > 100
+
+        async with aclosing(engine.stream("A longer sentence, cut short by its caller.", Style())) as stream:
+            await anext(stream)
+        chunks = [chunk async for chunk in speak(engine, "One sentence. And another one.", Style(seed=1))]
+        assert [chunk.text.strip() for chunk in chunks if chunk.text] == ["One sentence.", "And another one."]
+
+        status = engine.status()
+        assert status["model_loaded"] is True
+        assert status["model_type"] == "base"
+        assert status["cloned_voices"] == 2
+        assert bool(status["gpu_memory"]) is (device == "cuda")
+    finally:
+        await engine.close()
+
+
+async def test_a_model_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Said in one line by the process itself, which is gone then."""
+    monkeypatch.setenv("PYTHONPATH", ":".join(path for path in sys.path if path.endswith(("stand_ins", "site"))))
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text('{"tts_model_type": "custom_voice"}')
+    engine = Qwen3Engine(QwenSettings(model_id=str(tmp_path / "model"), device="cpu", dtype="float32"))
+    with pytest.raises(SpeechError, match=r"the folder lacks speech_tokenizer/config\.json, model\.safetensors"):
+        await engine.start()
+    assert engine.status()["model_loaded"] is False
+    await engine.close()
