@@ -20,6 +20,7 @@ from bridge.conversation_settings import ConversationSettings
 from bridge.destinations import Destinations, NotAllowed
 from bridge.digits import Digits
 from bridge.events import EventReader, Heard, InboundEvent, Partial, SpeechStarted, SpeechStopped, Transcript, out
+from bridge.inbound import Inbound
 from bridge.listening import Listening, LocalEar, Recogniser
 from bridge.playout import Interruption, Utterance
 from bridge.recording import Recording
@@ -83,6 +84,7 @@ class Conversation:
         self._splitter = splitter
         self._now_s = now_s
         self._start_s = now_s()
+        self._sent = Inbound(self._start_s)
         self._next: str | None = None
         self._turns = Turns(settings.rules())
         self._timer: asyncio.TimerHandle | None = None
@@ -106,7 +108,7 @@ class Conversation:
         call.done_listeners.append(self._utterance_done)
         call.end_listeners.append(self._ended)
         if self._recording is not None:
-            call.frame_listeners.append(self._recording.agent)
+            call.frame_listeners.append(self._record_frame)
             self.listening.audio_listeners.append(self._recording.caller)
         self.listening.start(recogniser, ear)
         self._tell("call.started", **{"from": self.variables.get("from"), "to": self.variables.get("to")})
@@ -381,6 +383,10 @@ class Conversation:
     def _silent_after(self, elapsed_s: float) -> None:
         self.interrupt_to_silence_ms.append(round(elapsed_s * 1000, 1))
         self._metrics.silence.observe(elapsed_s)
+
+    def _record_frame(self, pcm: bytes, rate_hz: int) -> None:
+        if self._recording is not None:
+            self._recording.agent(self._sent.push(pcm, rate_hz, self._now_s()), self._sent.rate_hz)
 
     # What is kept -------------------------------------------------------------------------------------------------
 

@@ -8,10 +8,10 @@ from typing import Final
 _WORD: Final = re.compile(r"\S+\s*")
 _DIGIT_LETTERS: Final = 4
 """A digit takes about as long to say as four letters do."""
-_CLAUSE_LETTERS: Final = 3
-"""The pause at a comma or dash lasts about as long as three letters."""
-LETTERS_PER_SECOND: Final = 15.0
-"""Pace of English speech, to guess a sentence's length before all of it is made."""
+_CLAUSE_LETTERS: Final = 7
+"""The pause at a comma or dash lasts about as long as seven letters."""
+LETTERS_PER_SECOND: Final = 18.0
+"""Pace of English speech (the embedded voice's is 17 to 21), to guess a sentence's length before all of it is made."""
 
 
 def spoken_letters(text: str) -> float:

@@ -1,4 +1,7 @@
-"""The caller's audio as one unbroken stream: what does not come (DTX, hold) is silence on the wall clock. No I/O."""
+"""Audio that comes in pieces as one unbroken stream: what does not come is silence on the wall clock. No I/O.
+
+A caller's side sends nothing in DTX and on hold; ours has sent nothing where the clock had to skip a tick.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import numpy as np
 from engine.audio import Resampler
 
 LATE_MS: Final = 100
-"""Audio is this late at most on a working line; later, the caller's side is sending nothing."""
+"""Audio is this late at most on a working line; later, nothing is being sent."""
 
 
 class Inbound:

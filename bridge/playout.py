@@ -48,6 +48,8 @@ class Utterance:
     done: bool = False
     """It was played to its end, or cut."""
     interrupted: bool = False
+    letters_per_second: float = LETTERS_PER_SECOND
+    """The voice's pace, as far as known."""
     _audio: bytearray = field(default_factory=bytearray)
     _audio_start_samples: int = 0
     _written_samples: int = 0
@@ -135,7 +137,14 @@ class Utterance:
         written = self._written_samples - start
         if self.ended:
             return max(written, 1)
-        return max(written, spoken_letters(self._spans[index].text) / LETTERS_PER_SECOND * self.rate_hz, 1)
+        return max(written, spoken_letters(self._spans[index].text) / self.letters_per_second * self.rate_hz, 1)
+
+    def pace(self) -> float | None:
+        """Letters a second of what was played to its end; None where that is nothing."""
+        letters = sum(spoken_letters(span.text) for span in self._spans)
+        if self.interrupted or not letters or not self._written_samples:
+            return None
+        return letters * self.rate_hz / self._written_samples
 
     def _forget_played(self) -> None:
         kept = KEPT_BEHIND_MS * self.rate_hz // 1000
@@ -180,13 +189,14 @@ class Playout:
         self._queue: deque[Utterance] = deque()
         self._fade: tuple[int, bytes] | None = None
         self._ticked_s = 0.0
+        self._letters_per_second = LETTERS_PER_SECOND
         self._silence: dict[int, bytes] = {}
         self._on_started = on_started
         self._on_done = on_done
 
     def begin(self, *, interruptible: bool = True) -> Utterance:
         """Queue an utterance behind the others; its audio is written to it as it is made."""
-        utterance = Utterance(interruptible=interruptible)
+        utterance = Utterance(interruptible=interruptible, letters_per_second=self._letters_per_second)
         self._queue.append(utterance)
         return utterance
 
@@ -273,6 +283,7 @@ class Playout:
     def _finish(self, utterance: Utterance) -> None:
         self._queue.popleft()
         utterance.done = True
+        self._letters_per_second = utterance.pace() or self._letters_per_second
         self._on_done(utterance)
 
     def _fade_out(self, utterance: Utterance, now_s: float) -> None:

@@ -41,6 +41,17 @@ def _recognise(pcm: Pcm, rate_hz: int) -> str:
     return " ".join(segment.text.strip() for segment in segments)
 
 
+async def word_times(pcm: Pcm, rate_hz: int) -> list[tuple[str, float, float]]:
+    """The words in `pcm`, each with the seconds at which it begins and ends."""
+    return await asyncio.to_thread(_word_times, pcm, rate_hz)
+
+
+def _word_times(pcm: Pcm, rate_hz: int) -> list[tuple[str, float, float]]:
+    audio = resample(pcm, rate_hz, MODEL_RATE_HZ).astype(np.float32) / 32768
+    segments, _ = _model().transcribe(audio, language="en", word_timestamps=True)
+    return [(word.word.strip(), word.start, word.end) for segment in segments for word in segment.words or ()]
+
+
 def read_wav(path: Path) -> tuple[Pcm, int]:
     """A mono 16-bit WAV's samples and their rate."""
     with wave.open(str(path)) as file:

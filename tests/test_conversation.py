@@ -73,7 +73,8 @@ class Rig:
         self.engine = FakeEngine()
         self.brain = PuppetBrain(greeting)
         self.events: list[dict[str, object]] = []
-        self.call = Call(uuid4(), self, self.engine, Style(), apology=apology, now_s=lambda: self.now_s)
+        style = Style(language="en")  # told and plain: nothing is worked out in a thread
+        self.call = Call(uuid4(), self, self.engine, style, normalize=False, apology=apology, now_s=lambda: self.now_s)
         self.call.audio_received(0x10, bytes(320))
         self.talk = Conversation(
             self.call,

@@ -17,6 +17,7 @@ import numpy as np
 
 from engine.speech import Pcm
 from tests.asterisk.asterisk import Asterisk
+from tests.asterisk.signals import is_milliwatt
 from tests.asterisk.sip import SipCall, dial
 from tests.asterisk.talkspurt import Talkspurt
 from tests.voices import caller_says
@@ -92,6 +93,26 @@ async def calling(asterisk: Asterisk, server: Talkspurt, kind: str = "try") -> A
             finally:
                 watcher.cancel()
                 await asyncio.gather(watcher, return_exceptions=True)
+
+
+TONE_PACKETS = 10
+
+
+async def until_tone(caller: Caller, start: int = 0, timeout_s: float = 15.0) -> int:
+    """Wait for the tone by which the tests' dialplan goes on; returns the packet from index `start` on it begins at."""
+    at = start
+
+    def heard_tone() -> bool:
+        nonlocal at
+        packets = caller.phone.packets
+        while at + TONE_PACKETS <= len(packets):
+            if is_milliwatt(np.concatenate([packet.pcm for packet in packets[at : at + TONE_PACKETS]]), RATE_HZ):
+                return True
+            at += TONE_PACKETS // 2
+        return False
+
+    await caller.phone.until(heard_tone, timeout_s)
+    return at
 
 
 async def call_state(server: Talkspurt, call_id: str) -> dict[str, Any]:
