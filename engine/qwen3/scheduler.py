@@ -5,7 +5,7 @@ No GPU and no clock in here: the runner asks what to do, does it, and says what 
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,6 +21,8 @@ PATIENCE_S = 1.0
 """A sentence that nobody listens to live goes without a frame for this long at most while there is room at all."""
 MARGIN_S = 0.02
 """Kept between a chunk and the moment it is needed: its way to the wire, and the next wire frame's tick."""
+HEADROOM = 1.3
+"""Rows a second that a small batch must keep up with, over what everybody plays."""
 FULL_LOAD = 0.85
 """Of the time that frames sound for, what making them may take; the rest is for new calls and for jitter."""
 BULK_LOAD = 0.7
@@ -40,6 +42,10 @@ class Costs:
         """Of one frame for so many rows: a batch is filled up to the next bucket."""
         at = bisect_left(self.frame_s, (rows, 0.0))
         return self.frame_s[min(at, len(self.frame_s) - 1)][1]
+
+    def rate(self, rows: int) -> float:
+        """Frames a second, sound included, in batches of so many rows."""
+        return rows / (self.frame(rows) + rows * self.sound_s)
 
     def load(self, calls: int) -> float:
         """Share of real time that so many calls take: 1.0 is all of it."""
@@ -107,6 +113,7 @@ class Scheduler:
         self._buckets = tuple(rows for rows, _ in costs.frame_s)
         self.capacity = min(slots, costs.capacity())
         """Calls that are taken; one more would make the others stutter."""
+        self._turnaround_s = costs.frame(1)
         self._bulk_capacity = max(1, min(self.capacity, costs.capacity(BULK_LOAD)))
 
     def __len__(self) -> int:
@@ -139,28 +146,31 @@ class Scheduler:
         ]
         able.sort(key=lambda job: self._urgency(job, now_s))
         able = able[: self._buckets[-1]]
-        # While a new call waits for its first sound, only those that cannot wait one step more go with it: a small
-        # batch is a quick one.
+        # While a new call waits for its first sound, a smaller batch, which is a quicker one: those that cannot wait
+        # one step more, and as many as keep everybody fed if every batch were like this one.
         if not any(self._is_new(job) for job in able):
             return able
-        horizon = now_s + 2 * self._costs.frame(len(able)) + FRAME_S + MARGIN_S
+        horizon = now_s + self._turnaround_s + 2 * self._costs.frame(len(able)) + FRAME_S + MARGIN_S
         must = [job for job in able if self._is_new(job) or job.runs_out_s(job.made) < horizon]
         chosen = set(must)
-        bucket = self._buckets[min(bisect_left(self._buckets, len(must)), len(self._buckets) - 1)]
-        return (must + [job for job in able if job not in chosen])[:bucket]
+        wanted = HEADROOM * len(self._jobs) / FRAME_S
+        enough = (b for b in self._buckets if b >= len(must) and self._costs.rate(b) >= wanted)
+        return (must + [job for job in able if job not in chosen])[: next(enough, self._buckets[-1])]
 
     def sounds(self, now_s: float) -> list[Chunks]:
         """What to decode to sound now, most urgent first. Call it after `made`."""
-        step_s = self._costs.frame(len(self._jobs))
+        soon_s = self._turnaround_s + 2 * self._costs.frame(len(self._jobs)) + MARGIN_S
         due: dict[int, list[Job]] = {}
         for job in self._jobs:
             if not job.waiting:
                 continue
             enough = job.waiting >= CHUNK_RAMP[min(job.chunks, len(CHUNK_RAMP) - 1)]
             # Without it the caller would have nothing to hear before the next chance comes.
-            late = job.begun_s is not None and job.runs_out_s(job.sounded) - now_s < 2 * step_s + MARGIN_S
+            late = job.begun_s is not None and job.runs_out_s(job.sounded) - now_s < soon_s
             if enough or late or job.finished:
-                due.setdefault(min(job.waiting, CHUNK_RAMP[-1]), []).append(job)
+                # A sentence's last chunk may be filled up to a size of the ramp, the others have to be one.
+                fits = job.waiting if job.finished else CHUNK_RAMP[bisect_right(CHUNK_RAMP, job.waiting) - 1]
+                due.setdefault(min(fits, CHUNK_RAMP[-1]), []).append(job)
         chunks = [
             Chunks(frames, tuple(sorted(jobs, key=lambda job: self._urgency(job, now_s))))
             for frames, jobs in due.items()
@@ -179,6 +189,11 @@ class Scheduler:
         for job in jobs:
             job.sounded += frames
             job.chunks += 1
+
+    def took(self, seconds: float) -> None:
+        """From deciding on a chunk of sound to handing it over it took so long."""
+        # Up at once, down slowly: the next one may meet the same queue.
+        self._turnaround_s = max(seconds, self._turnaround_s + (seconds - self._turnaround_s) * 0.02)
 
     def delivered(self, job: Job, now_s: float) -> None:
         """Sound of the job has been handed over."""

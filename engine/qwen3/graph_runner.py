@@ -1,0 +1,340 @@
+"""The fast runner: the scheduler says who is served, graphs do it, sound leaves through page-locked memory.
+
+`step` launches one frame for the batch and whatever sound is due, and hands out what the step before it made: the host
+reads while the GPU works, so neither waits for the other. An end of speech is therefore seen one frame late, and that
+frame is dropped.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.qwen3.choices import Choices
+from engine.qwen3.codec import CodecWeights
+from engine.qwen3.ends import EndGuard, frame_budget
+from engine.qwen3.frame import FrameModel
+from engine.qwen3.graphs import SOUND_FRAMES, Capture, FrameGraphs, SoundGraphs, bucket_of, compile_sound
+from engine.qwen3.kernels.codec import FastCodec, Heard
+from engine.qwen3.memory import PinnedPool, Streams
+from engine.qwen3.runner import End, Made, Utterance
+from engine.qwen3.scheduler import Chunks, Costs, Job, Scheduler
+from engine.qwen3.slots import PrefixCache, Slots
+from engine.qwen3.state import CODE_GROUPS, DecodeState
+
+SOUND_BATCH = 256
+"""Calls whose sound is made at once at most: the GPU is full long before, and the buffers are large."""
+SOUND_BUFFERS = 8
+"""Page-locked buffers, each for the largest batch of sound; a step rarely fills more than two."""
+
+REST_S = 0.001
+
+
+class _SlotSound:
+    """The codec's state as `Slots` uses it, changed in the order of the sound stream."""
+
+    def __init__(self, codec: FastCodec, stream: torch.cuda.Stream) -> None:
+        self._codec, self._stream = codec, stream
+
+    def reset(self, slot: int) -> None:
+        with torch.cuda.stream(self._stream):
+            self._codec.reset(slot)
+
+    def read(self, slot: int) -> Heard:
+        with torch.cuda.stream(self._stream):
+            heard = self._codec.read(slot)
+        self._stream.synchronize()
+        return heard
+
+    def write(self, slot: int, heard: Heard) -> None:
+        with torch.cuda.stream(self._stream):
+            self._codec.write(slot, heard)
+
+    def hear(self, at: Tensor, codes: Tensor) -> None:
+        self._stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._stream):
+            samples = codes.shape[1] * self._codec.samples_per_frame
+            unheard = torch.empty(1, samples, dtype=torch.float32, device=codes.device)
+            self._codec.decode(at, codes, unheard)
+
+
+class FastSlots(Slots):
+    """Slots whose sound the kernels of `FastCodec` make."""
+
+    def __init__(
+        self,
+        model: FrameModel,
+        codec: CodecWeights,
+        slots: int,
+        max_positions: int,
+        max_text: int,
+        prefix_bytes: int,
+        streams: Streams,
+        sound_dtype: torch.dtype = torch.float16,
+    ) -> None:
+        self.model = model
+        self.codec = codec
+        self.streams = streams
+        self.state = DecodeState.allocate(model.talker, model.predictor, slots, max_positions, max_text)
+        self.fast_codec = FastCodec(codec, slots, min(slots, SOUND_BATCH), dtype=sound_dtype)
+        self._slot_sound = _SlotSound(self.fast_codec, streams.sound)
+        self.codec_state = self._slot_sound  # type: ignore[assignment]
+        self.prefixes = PrefixCache(prefix_bytes)
+        self._free = list(range(slots - 1, -1, -1))
+        torch.cuda.synchronize()
+
+    def _hear(self, at: Tensor, codes: Tensor) -> None:
+        self._slot_sound.hear(at, codes)
+
+
+@dataclass(eq=False, slots=True)
+class _Call(Job):
+    """One utterance in the batch."""
+
+    utterance: Utterance = None  # type: ignore[assignment]
+    firsts: list[int] = field(default_factory=list)
+    """Code 0 of each frame that has reached the host."""
+    spoken: int = 0
+    """Frames whose sound has been handed out."""
+    end: End | None = None
+    frames: int | None = None
+    """How many frames belong to it, once that is known."""
+    gone: bool = False
+
+
+@dataclass(slots=True)
+class _Sound:
+    """A batch of sound on its way to the host."""
+
+    calls: tuple[_Call, ...]
+    first: tuple[int, ...]
+    frames: int
+    buffer: Tensor
+    arrived: torch.cuda.Event
+    decided_s: float
+
+
+@dataclass(slots=True)
+class _Step:
+    """What one step launched."""
+
+    calls: tuple[_Call, ...]
+    codes: Tensor | None
+    arrived: torch.cuda.Event | None
+    sounds: list[_Sound]
+
+
+class GraphRunner:
+    """A batch of utterances, as engine.qwen3.runner.Runner has it."""
+
+    def __init__(
+        self,
+        slots: FastSlots,
+        choices: Choices,
+        *,
+        graphs: bool = True,
+        pin: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+        rest: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._slots, self._streams, self._clock, self._rest = slots, slots.streams, clock, rest
+        self.capture = Capture(self._streams.frames, graphs)
+        largest = slots.state.slots
+        # Compiling is what a cold start is made of: the codec's kernels beside the frames'.
+        compiling = ThreadPoolExecutor(1, "compile")
+        compiled = compiling.submit(self._compile_sound)
+        try:
+            self.frames = FrameGraphs(slots.model, slots.state, self.capture, choices, largest)
+            compiled.result()
+        finally:
+            compiling.shutdown()
+        torch.cuda.synchronize()
+        self.frames.choose()
+        self.sound = SoundGraphs(slots.fast_codec, self.frames.history, self.capture, slots.state.scratch)
+        choices.save()
+        most = SOUND_FRAMES[-1]
+        rows = self.sound.rows(most)
+        self.costs = Costs(
+            tuple((size, self.frames.seconds[size]) for size in self.frames.sizes),
+            self.sound.seconds[rows, most] / (rows * most),
+        )
+        self.scheduler = Scheduler(self.costs, largest)
+        self._codes = PinnedPool(largest * CODE_GROUPS, torch.int64, 4, pin)
+        self._pcm = PinnedPool(self.sound.samples, torch.float32, SOUND_BUFFERS, pin)
+        self._calls: dict[int, _Call] = {}
+        self._waiting: _Step | None = None
+        self._copied: torch.cuda.Event | None = None
+        self.warnings = [
+            *self.capture.warnings,
+            *self.frames.warnings,
+            *(w for w in (self._codes.warning, self._pcm.warning) if w),
+        ]
+        torch.cuda.synchronize()
+
+    def _compile_sound(self) -> None:
+        with torch.cuda.stream(self._streams.sound):
+            compile_sound(self._slots.fast_codec, self._slots.state.scratch)
+        self._streams.sound.synchronize()
+
+    @property
+    def active(self) -> int:
+        return len(self._calls)
+
+    def admit(self, utterance: Utterance) -> bool:
+        if not self._slots.free or not self.scheduler.admits(utterance.priority):
+            return False
+        prompt = utterance.prompt
+        # The prompt was put together on whatever stream is current.
+        self._streams.frames.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._streams.frames):
+            utterance.slot = self._slots.take(prompt, utterance.sampling)
+        utterance.position = len(prompt.embeds) - 1
+        utterance.text_length = len(prompt.text)
+        call = _Call(utterance.priority, self._clock(), utterance=utterance)
+        self._calls[utterance.slot] = call
+        self._limit(call)
+        self.scheduler.add(call)
+        return True
+
+    def extend(self, utterance: Utterance, text: Tensor, final: bool) -> None:
+        room = self._slots.state.text.shape[1] - utterance.text_length
+        self._streams.frames.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._streams.frames):
+            self._slots.extend(utterance.slot, utterance.text_length, text[:room])
+        utterance.text_length += min(len(text), room)
+        utterance.text_tokens += len(text)
+        utterance.final = final or len(text) > room
+        call = self._calls[utterance.slot]
+        self._limit(call)
+        call.blocked = utterance.starved
+
+    def remove(self, utterance: Utterance) -> None:
+        call = self._calls.get(utterance.slot)
+        if call is not None and call.utterance is utterance:
+            del self._calls[utterance.slot]
+            call.gone = True
+            self.scheduler.remove(call)
+            self._slots.release(utterance.slot)
+
+    def step(self) -> list[Made]:
+        launched = self._launch()
+        finished, self._waiting = self._waiting, launched
+        if finished is None:
+            if launched is None:
+                self._rest(REST_S)  # all are far enough ahead of their playback
+            return []
+        return self._collect(finished)
+
+    def _launch(self) -> _Step | None:
+        calls: Sequence[_Call] = self.scheduler.frames(self._clock())  # type: ignore[assignment]
+        codes, arrived = None, None
+        if calls:
+            codes = self._codes.take()
+            with torch.cuda.stream(self._streams.frames):
+                made = self.frames.run([call.utterance.slot for call in calls])
+                codes[: made.numel()].copy_(made.flatten(), non_blocking=True)
+                arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
+                arrived.record()
+            self.scheduler.made(calls, self._clock())
+            for call in calls:
+                utterance = call.utterance
+                utterance.frames += 1
+                utterance.position += 1
+                call.blocked = utterance.starved
+                if utterance.frames >= utterance.budget:
+                    call.finished = True
+                    call.end = call.end or End.BUDGET
+                    call.frames = call.frames or utterance.frames
+        sounds = [sound for chunk in self.scheduler.sounds(self._clock()) for sound in self._decode(chunk)]
+        return _Step(tuple(calls), codes, arrived, sounds) if calls or sounds else None
+
+    def _decode(self, chunk: Chunks) -> list[_Sound]:
+        """Launches a chunk's decoding, in as many batches as it takes."""
+        made = []
+        decided_s = self._clock()
+        streams, frames = self._streams, bucket_of(SOUND_FRAMES, chunk.frames)
+        for start in range(0, len(chunk.jobs), self.sound.rows(frames)):
+            calls: tuple[_Call, ...] = chunk.jobs[start : start + self.sound.rows(frames)]  # type: ignore[assignment]
+            first = tuple(call.sounded for call in calls)
+            buffer = self._pcm.take()
+            streams.sound.wait_stream(streams.frames)
+            with torch.cuda.stream(streams.sound):
+                if self._copied is not None:
+                    streams.sound.wait_event(self._copied)
+                pcm = self.sound.run([call.utterance.slot for call in calls], first, frames)
+            streams.copies.wait_stream(streams.sound)
+            with torch.cuda.stream(streams.copies):
+                buffer[: pcm.numel()].copy_(pcm.flatten(), non_blocking=True)
+                self._copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+                self._copied.record()
+            self.scheduler.sounded(calls, chunk.frames)
+            made.append(_Sound(calls, first, frames, buffer, self._copied, decided_s))
+        return made
+
+    def _collect(self, step: _Step) -> list[Made]:
+        if step.codes is not None and step.arrived is not None:
+            step.arrived.synchronize()
+            rows = step.codes.numpy().reshape(-1, CODE_GROUPS)
+            for call, first in zip(step.calls, rows[: len(step.calls), 0].tolist(), strict=True):
+                call.firsts.append(first)
+                if first == self._slots.model.eos and (call.frames is None or call.frames >= len(call.firsts)):
+                    call.end, call.frames, call.finished = End.SPOKEN, len(call.firsts) - 1, True
+                    # What was made after it is not sound.
+                    call.made = max(call.sounded, min(call.made, call.frames))
+            self._codes.give(step.codes)
+        made: list[Made] = []
+        for sound in step.sounds:
+            sound.arrived.synchronize()
+            self._hand_out(sound, made)
+            self._pcm.give(sound.buffer)
+        # Those that ended with nothing left to decode.
+        for call in step.calls:
+            if not call.gone and call.frames is not None and call.spoken >= call.frames:
+                made.append(Made(call.utterance, np.zeros(0, np.float32), call.end))
+                self.remove(call.utterance)
+        return made
+
+    def _hand_out(self, sound: _Sound, made: list[Made]) -> None:
+        rate = self.sound.codec.samples_per_frame
+        whole = sound.buffer.numpy()[: len(sound.calls) * sound.frames * rate]
+        pcm = whole.reshape(len(sound.calls), sound.frames, rate)
+        levels = np.sqrt(np.einsum("ijk,ijk->ij", pcm, pcm) / rate)
+        now = self._clock()
+        self.scheduler.took(now - sound.decided_s)
+        for row, (call, first) in enumerate(zip(sound.calls, sound.first, strict=True)):
+            if call.gone:
+                continue
+            known = len(call.firsts) if call.frames is None else min(call.frames, len(call.firsts))
+            frames = max(0, min(sound.frames, known - first))
+            self.scheduler.delivered(call, now)
+            call.spoken = first + frames
+            if call.frames is None and self._runs_on(call, first, levels[row, :frames].tolist()):
+                call.end, call.frames = End.GUARD, call.spoken
+            ended = call.frames is not None and call.spoken >= call.frames
+            made.append(Made(call.utterance, pcm[row, :frames].flatten(), call.end if ended else None))
+            if ended:
+                self.remove(call.utterance)
+
+    def _runs_on(self, call: _Call, first: int, levels: list[float]) -> bool:
+        guard = call.utterance.guard
+        if guard is None:
+            return False
+        # Every frame is shown to the guard, also after one that would do.
+        verdicts = [
+            guard.over(call.firsts[first + i], 20 * math.log10(max(level, 1e-9))) for i, level in enumerate(levels)
+        ]
+        return any(verdicts)
+
+    def _limit(self, call: _Call) -> None:
+        utterance = call.utterance
+        room = self._slots.state.talker_kv.max_positions - len(utterance.prompt.embeds)
+        utterance.budget = frame_budget(utterance.text_tokens, room)
+        if utterance.guard is None and utterance.final:
+            utterance.guard = EndGuard(utterance.text_length)

@@ -1,0 +1,347 @@
+"""The codec decoder in hand-written kernels: engine.qwen3.codec's weights and arithmetic, channels last, in 16 bits.
+
+`FastCodec.decode` is engine.qwen3.codec.decode; what a slot's convolutions remember is one row of one tensor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from engine.qwen3.codec import MAX_CHUNK_FRAMES, CodecWeights, Conv, Snake, UpConv
+from engine.qwen3.kernels import conv
+from engine.qwen3.kernels.conv import GELU, Packed, Rows
+from engine.qwen3.kernels.linear import rms_norm, silu_mul
+
+Plain = Callable[[int, int, int], tuple[Rows, Tensor]]
+"""(which of three, rows a call, width) → a buffer without a context, as a product takes it and as a matrix."""
+FULL_ROWS = 64
+"""So many calls fill the GPU with chunks of any length: they always fit in the buffers."""
+COPY_BLOCK = 1024
+"""Elements that one program of `remember` copies."""
+
+
+def pack(matrix: Conv | UpConv | tuple[Tensor, Tensor | None], dtype: torch.dtype) -> Packed:
+    """Any of the codec's linear maps as one matrix, weights in `dtype`."""
+    if isinstance(matrix, tuple):
+        weight, bias = matrix
+        taps, dilation, inputs, channels = 1, 1, weight.shape[1], weight.shape[0]
+    elif isinstance(matrix, Conv):
+        weight, bias = matrix.weight.permute(0, 2, 1).flatten(1), matrix.bias
+        channels, inputs, taps, dilation = *matrix.weight.shape, matrix.dilation
+    else:
+        inputs, channels, kernel = matrix.weight.shape
+        taps, dilation = kernel // matrix.stride, 1
+        # [in, out, tap, sample] → [sample, out, tap, in]; the older input meets the kernel's later half.
+        split = matrix.weight.view(inputs, channels, taps, matrix.stride).flip(2)
+        weight, bias = (
+            split.permute(3, 1, 2, 0).reshape(matrix.stride * channels, -1),
+            matrix.bias.repeat(matrix.stride),
+        )
+    kept = None if bias is None else bias.float().contiguous()
+    return Packed(weight.to(dtype).contiguous(), kept, taps, dilation, inputs, channels)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    first: Packed
+    second: Packed
+    first_snake: tuple[Tensor, Tensor]
+    second_snake: tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    snake: tuple[Tensor, Tensor]
+    up: Packed
+    stride: int
+    units: tuple[_Unit, ...]
+
+
+class _Layout:
+    """The arena's buffers for a number of frames: those with a context first, each wide enough for `rows` calls."""
+
+    def __init__(self, codec: FastCodec, rows: int, frames: int) -> None:
+        self.rows, self.frames = rows, frames
+        self.spans: list[tuple[int, int]] = []  # offset, stride
+        table: list[tuple[int, int, int, int, int]] = []
+        offset = kept = 0
+        for context, channels, rate in codec.contexts:
+            stride = (context + frames * rate) * channels
+            self.spans.append((offset, stride))
+            length = context * channels
+            for begin in range(0, length, COPY_BLOCK):
+                size = min(COPY_BLOCK, length - begin)
+                table.append((kept + begin, offset + begin, stride, size, frames * rate * channels))
+            kept += length
+            offset += -(-rows * stride // 64) * 64
+        self.context_end = offset
+        self.table = torch.tensor(table, dtype=torch.int64, device=codec.device)
+        widest = max(
+            [codec.latent * 4 * block.rate for block in codec.nexts]
+            + [block.up.channels * rate for block, rate in zip(codec.blocks, codec.block_rates, strict=True)]
+            + [3 * codec.weights.heads * codec.weights.head_dim, 2 * codec.layers[0].inner]
+        )
+        self.plain = rows * frames * widest
+        self.size = offset + 3 * self.plain
+
+
+@dataclass(frozen=True, slots=True)
+class _Next:
+    up: Packed
+    stride: int
+    rate: int
+    depthwise: Tensor
+    depthwise_bias: Tensor
+    norm: tuple[Tensor, Tensor]
+    wide: Packed
+    narrow: Packed
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    input_norm: Tensor
+    qkv: Packed
+    o: Packed
+    post_norm: Tensor
+    gate_up: Packed
+    down: Packed
+
+    @property
+    def inner(self) -> int:
+        return self.down.channels_in
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What one slot remembers."""
+
+    state: Tensor
+    kv: Tensor
+    position: Tensor
+
+    @property
+    def nbytes(self) -> int:
+        return self.state.nbytes + self.kv.nbytes
+
+
+class FastCodec:
+    """Weights, the slots' state and the buffers.
+
+    Slots are numbered as in `CodecState`, the last one a scratch slot for padding rows. `max_rows` calls are decoded at
+    once at most, of up to `max_frames` frames each.
+    """
+
+    def __init__(
+        self, weights: CodecWeights, slots: int, max_rows: int, max_frames: int = MAX_CHUNK_FRAMES,
+        dtype: torch.dtype = torch.bfloat16,
+    ) -> None:  # fmt: skip
+        self.weights, self.dtype = weights, dtype
+        self.device = weights.norm.device
+        self.max_rows, self.max_frames = max_rows, max_frames
+        wide = weights.codebooks.float()
+        projected = [book @ weights.project[min(i, 1)].float().t() for i, book in enumerate(wide)]
+        self.table = torch.stack(projected).to(dtype)
+        self.pre = pack(weights.pre_conv, dtype)
+        self.input, self.output = pack(weights.input, dtype), pack(weights.output, dtype)
+        self.norm = weights.norm
+        self.layers = tuple(
+            _Layer(
+                y.input_norm, pack((y.qkv, None), dtype), pack((y.o, None), dtype), y.post_norm,
+                pack((y.gate_up, None), dtype), pack((y.down, None), dtype),
+            )
+            for y in weights.layers
+        )  # fmt: skip
+        self.latent = weights.output[0].shape[0]
+        rate, nexts = 1, []
+        for up, block in weights.upsample:
+            rate *= up.stride
+            depthwise = block.depthwise.weight[:, 0].t().contiguous()
+            nexts.append(
+                _Next(
+                    pack(up, dtype), up.stride, rate, depthwise, block.depthwise.bias, block.norm,
+                    pack(block.wide, dtype), pack(block.narrow, dtype),
+                )
+            )  # fmt: skip
+        self.nexts = tuple(nexts)
+        self.widen = pack(weights.widen, dtype)
+        self.base_rate = rate
+        blocks, rates = [], []
+        for act, up, units in weights.blocks:
+            rate *= up.stride
+            rates.append(rate)
+            packed = tuple(
+                _Unit(
+                    pack(u.first, dtype), pack(u.second, dtype), _snake(u.first_snake), _snake(u.second_snake)
+                )
+                for u in units
+            )  # fmt: skip
+            blocks.append(_Block(_snake(act), pack(up, dtype), up.stride, packed))
+        self.blocks, self.block_rates = tuple(blocks), tuple(rates)
+        self.last_snake, self.last = _snake(weights.last_snake), pack(weights.last, dtype)
+        self.samples_per_frame = rate
+        self.contexts = self._contexts()
+        size = slots + 1
+        self.state_size = sum(context * channels for context, channels, _ in self.contexts)
+        self.state = torch.zeros(size, self.state_size, dtype=dtype, device=self.device)
+        ring = weights.window - 1 + max_frames
+        shape = (len(self.layers), 2, size, weights.heads, ring, weights.head_dim)
+        self.kv = torch.zeros(shape, dtype=dtype, device=self.device)
+        self.position = torch.zeros(size, dtype=torch.int64, device=self.device)
+        self._layouts: dict[int, _Layout] = {}
+        self.arena = torch.empty(
+            max(self.layout(frames).size for frames in range(1, max_frames + 1)), dtype=dtype, device=self.device
+        )
+
+    def _contexts(self) -> list[tuple[int, int, int]]:
+        """Of every buffer that begins with a context: its rows, its channels, and the rows that one frame adds."""
+        out = [(self.pre.context, self.pre.channels_in, 1)]
+        out += [(block.depthwise.shape[0] - 1, self.latent, block.rate) for block in self.nexts]
+        out.append((self.widen.context, self.widen.channels_in, self.base_rate))
+        before = self.base_rate
+        for block, rate in zip(self.blocks, self.block_rates, strict=True):
+            out.append((block.up.context, block.up.channels_in, before))
+            out += [(unit.first.context, unit.first.channels_in, rate) for unit in block.units]
+            before = rate
+        out.append((self.last.context, self.last.channels_in, before))
+        return out
+
+    def layout(self, frames: int) -> _Layout:
+        if frames not in self._layouts:
+            # Fewer calls at a time in longer chunks: the buffers are as large as a batch of the shortest chunks needs.
+            self._layouts[frames] = _Layout(self, self.rows_for(frames), frames)
+        return self._layouts[frames]
+
+    def rows_for(self, frames: int) -> int:
+        """Calls that fit in the buffers in chunks of so many frames."""
+        return max(min(self.max_rows, FULL_ROWS), min(self.max_rows, 4 * self.max_rows // frames))
+
+    @property
+    def nbytes(self) -> int:
+        return self.state.nbytes + self.kv.nbytes + self.arena.nbytes
+
+    def reset(self, slot: int) -> None:
+        """Silence before the first frame."""
+        self.position[slot] = 0
+        self.state[slot] = 0
+
+    def read(self, slot: int) -> Heard:
+        """A copy of what a slot remembers."""
+        return Heard(self.state[slot].clone(), self.kv[:, :, slot].clone(), self.position[slot].clone())
+
+    def write(self, slot: int, heard: Heard) -> None:
+        """Puts what `read` gave into a slot."""
+        self.state[slot], self.position[slot] = heard.state, heard.position
+        self.kv[:, :, slot].copy_(heard.kv)
+
+    def decode(self, slots: Tensor, codes: Tensor, pcm: Tensor) -> None:
+        """The next T frames of B slots. slots [B] int64; codes [B, T, 16] int64; pcm [B, T * 1920] int16 or float."""
+        batch, frames, _ = codes.shape
+        layout = self.layout(frames)
+        assert batch <= layout.rows
+        assert codes.is_contiguous()
+        assert pcm.is_contiguous()
+        conv.remember(self.state, self.arena, slots, layout.table, COPY_BLOCK, save=False)
+        spans = iter(zip(layout.spans, self.contexts, strict=True))
+
+        def span() -> tuple[Rows, Rows]:
+            """The next buffer with a context: whole, as a convolution reads it, and its new rows alone."""
+            (offset, stride), (context, channels, _) = next(spans)
+            return Rows(self.arena[offset:], stride), Rows(self.arena[offset + context * channels :], stride)
+
+        def plain(index: int, rows: int, width: int) -> tuple[Rows, Tensor]:
+            offset = layout.context_end + index * layout.plain
+            data = self.arena[offset : offset + batch * rows * width].view(batch * rows, width)
+            return Rows(data, rows * width), data
+
+        whole, new = span()
+        conv.embed(self.table, codes, new)
+        latent, _ = plain(0, frames, self.latent)
+        conv.convolve(self.pre, whole, batch, frames, out=latent)
+        rows = self._transform(slots, batch, frames, latent, plain)
+        steps = frames
+        whole, new = span()
+        for index, block in enumerate(self.nexts):
+            conv.convolve(block.up, rows, batch, steps, out=new)
+            steps *= block.stride
+            normed_rows, normed = plain(0, steps, self.latent)
+            conv.depthwise_norm(block.depthwise, block.depthwise_bias, *block.norm, whole, batch, steps, normed)
+            hidden, _ = plain(1, steps, block.wide.channels)
+            conv.convolve(block.wide, normed_rows, batch, steps, out=hidden, act=GELU)
+            residual = new
+            whole, new = span()
+            if index + 1 < len(self.nexts):
+                rows, _ = plain(2, steps, self.latent)
+            else:
+                rows = new
+            conv.convolve(block.narrow, hidden, batch, steps, out=rows, residual=residual)
+        inp = whole  # what the next block's first convolution reads
+        whole, new = span()
+        alpha, inverse_beta = self.blocks[0].snake
+        conv.convolve(self.widen, inp, batch, steps, snaked=new, alpha=alpha, inverse_beta=inverse_beta)
+        inp = whole
+        for index, stage in enumerate(self.blocks):
+            wave, _ = plain(0, steps * stage.stride, stage.up.channels)
+            whole, new = span()
+            alpha, inverse_beta = stage.units[0].first_snake
+            conv.convolve(stage.up, inp, batch, steps, out=wave, snaked=new, alpha=alpha, inverse_beta=inverse_beta)
+            steps *= stage.stride
+            for number, unit in enumerate(stage.units):
+                inp = whole
+                inner, _ = plain(1, steps, unit.first.channels)
+                alpha, inverse_beta = unit.second_snake
+                conv.convolve(unit.first, inp, batch, steps, snaked=inner, alpha=alpha, inverse_beta=inverse_beta)
+                whole, new = span()
+                ends = number + 1 == len(stage.units)
+                if not ends:
+                    alpha, inverse_beta = stage.units[number + 1].first_snake
+                elif index + 1 < len(self.blocks):
+                    alpha, inverse_beta = self.blocks[index + 1].snake
+                else:
+                    alpha, inverse_beta = self.last_snake
+                conv.convolve(
+                    unit.second, inner, batch, steps, out=None if ends else wave, residual=wave,
+                    snaked=new, alpha=alpha, inverse_beta=inverse_beta,
+                )  # fmt: skip
+            inp = whole
+        conv.last_convolution(self.last, inp, batch, steps, pcm)
+        conv.remember(self.state, self.arena, slots, layout.table, COPY_BLOCK, save=True)
+        conv.advance(self.position, slots, frames)
+
+    def _transform(self, slots: Tensor, batch: int, frames: int, latent: Rows, plain: Plain) -> Rows:
+        weights = self.weights
+        hidden = self.input.channels
+        x, flat = plain(1, frames, hidden)
+        conv.convolve(self.input, latent, batch, frames, out=x)
+        inner_width = self.layers[0].inner
+        width = 3 * weights.heads * weights.head_dim
+
+        for number, layer in enumerate(self.layers):
+            normed_rows, normed = plain(2, frames, hidden)
+            rms_norm(flat, layer.input_norm, normed, weights.eps)
+            qkv_rows, qkv = plain(0, frames, width)
+            conv.convolve(layer.qkv, normed_rows, batch, frames, out=qkv_rows)
+            attended_rows, attended = plain(2, frames, weights.heads * weights.head_dim)
+            conv.attend_window(
+                qkv.view(batch, frames, width), weights.cos, weights.sin, slots, self.position, self.kv[number],
+                attended, weights.window,
+            )  # fmt: skip
+            conv.convolve(layer.o, attended_rows, batch, frames, out=x, residual=x)
+            rms_norm(flat, layer.post_norm, normed, weights.eps)
+            both_rows, both = plain(0, frames, 2 * inner_width)
+            conv.convolve(layer.gate_up, normed_rows, batch, frames, out=both_rows)
+            inner_rows, inner = plain(2, frames, inner_width)
+            silu_mul(both, inner)
+            conv.convolve(layer.down, inner_rows, batch, frames, out=x, residual=x)
+        normed_rows, normed = plain(2, frames, hidden)
+        rms_norm(flat, self.norm, normed, weights.eps)
+        out, _ = plain(0, frames, self.latent)
+        conv.convolve(self.output, normed_rows, batch, frames, out=out)
+        return out
+
+
+def _snake(act: Snake) -> tuple[Tensor, Tensor]:
+    return act.alpha.flatten().float().contiguous(), act.inverse_beta.flatten().float().contiguous()

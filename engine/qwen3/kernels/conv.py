@@ -1,0 +1,320 @@
+"""The codec's kernels: causal convolutions as one matrix product each, channels last, what surrounds them fused in.
+
+A convolution's input lies in a buffer [B, context + T, channels] whose first rows are what the slot remembers, so the
+kernel knows nothing of slots. A transposed convolution of stride s is one of two taps and s times the channels out:
+the row that holds s samples of C channels *is* s rows of C channels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from engine.qwen3.kernels.pdl import INTERPRETED
+
+NONE, GELU = 0, 1
+
+if INTERPRETED:
+
+    @triton.jit
+    def _sine(x):  # type: ignore[no-untyped-def]
+        return tl.sin(x)
+
+else:
+
+    @triton.jit
+    def _sine(x):  # type: ignore[no-untyped-def]
+        """The special function unit's sine: exact to 2^-20 near 0, where the caller has brought x."""
+        return tl.inline_asm_elementwise("sin.approx.f32 $0, $1;", "=f,f", [x], dtype=tl.float32, is_pure=True, pack=1)
+
+
+@triton.jit
+def snake(x, alpha, inverse_beta):  # type: ignore[no-untyped-def]
+    """x + sin²(alpha x) / beta. sin² repeats every pi."""
+    turns = x * alpha * 0.3183098861837907
+    turns -= tl.floor(turns + 0.5)
+    s = _sine(turns * 3.141592653589793)
+    return x + inverse_beta * s * s
+
+
+@triton.jit(do_not_specialize=["M", "T"])
+def _conv(  # type: ignore[no-untyped-def]
+    inp, weight, bias, res, out, acted, alpha, inverse_beta, M, T, N, dilation_stride,
+    in_stride, res_stride, out_stride, acted_stride,
+    CIN: tl.constexpr, TAPS: tl.constexpr, CHANNELS: tl.constexpr,
+    ACT: tl.constexpr, BIAS: tl.constexpr, RES: tl.constexpr, OUT: tl.constexpr, SNAKE: tl.constexpr,
+    BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
+):  # fmt: skip
+    m = tl.program_id(0) * BM + tl.arange(0, BM)
+    n = tl.program_id(1) * BN + tl.arange(0, BN)
+    kk = tl.arange(0, BK)
+    b = (m // T).to(tl.int64)
+    t = m % T
+    rows = (m < M)[:, None]
+    columns = (n < N)[None, :]
+    ip = inp + (b * in_stride + t * CIN)[:, None] + kk[None, :]
+    wp = weight + n[None, :] * (TAPS * CIN) + kk[:, None]
+    acc = tl.zeros((BM, BN), tl.float32)
+    for k in range(0, TAPS * CIN, BK):
+        tap = k // CIN
+        a = tl.load(ip + (tap * dilation_stride + k - tap * CIN), mask=rows, other=0.0)
+        w = tl.load(wp + k, mask=columns, other=0.0)
+        acc = tl.dot(a, w, acc, input_precision="ieee")
+    if BIAS:
+        acc += tl.load(bias + n, mask=n < N, other=0.0).to(tl.float32)[None, :]
+    if ACT == 1:
+        acc = 0.5 * acc * (1 + tl.erf(acc * 0.7071067811865476))
+    place = (t * N)[:, None] + n[None, :]
+    inside = rows & columns
+    if RES:
+        acc += tl.load(res + (b * res_stride)[:, None] + place, mask=inside, other=0.0).to(tl.float32)
+    if OUT:
+        tl.store(out + (b * out_stride)[:, None] + place, acc, mask=inside)
+    if SNAKE:
+        channel = n % CHANNELS
+        f = tl.load(alpha + channel).to(tl.float32)[None, :]
+        g = tl.load(inverse_beta + channel).to(tl.float32)[None, :]
+        tl.store(acted + (b * acted_stride)[:, None] + place, snake(acc, f, g), mask=inside)
+
+
+@triton.jit(do_not_specialize=["T"])
+def _depthwise(  # type: ignore[no-untyped-def]
+    inp, weight, bias, norm, norm_bias, out, T, in_stride, C: tl.constexpr, CP: tl.constexpr, TAPS: tl.constexpr
+):  # fmt: skip
+    m = tl.program_id(0)
+    b = (m // T).to(tl.int64)
+    c = tl.arange(0, CP)
+    inside = c < C
+    p = inp + b * in_stride + (m % T) * C + c
+    acc = tl.load(bias + c, mask=inside, other=0.0).to(tl.float32)
+    for tap in tl.static_range(TAPS):
+        x = tl.load(p + tap * C, mask=inside, other=0.0).to(tl.float32)
+        acc += x * tl.load(weight + tap * C + c, mask=inside, other=0.0).to(tl.float32)
+    centred = tl.where(inside, acc - tl.sum(acc, 0) / C, 0.0)
+    scaled = centred * tl.rsqrt(tl.sum(centred * centred, 0) / C + 1e-6)
+    g = tl.load(norm + c, mask=inside, other=0.0).to(tl.float32)
+    h = tl.load(norm_bias + c, mask=inside, other=0.0).to(tl.float32)
+    tl.store(out + m * C + c, scaled * g + h, mask=inside)
+
+
+@triton.jit(do_not_specialize=["M", "T"])
+def _last(  # type: ignore[no-untyped-def]
+    inp, weight, bias, out, M, T, in_stride,
+    C: tl.constexpr, CP: tl.constexpr, TAPS: tl.constexpr, BM: tl.constexpr, INT16: tl.constexpr,
+):  # fmt: skip
+    m = tl.program_id(0) * BM + tl.arange(0, BM)
+    c = tl.arange(0, CP)
+    inside = (m < M)[:, None] & (c < C)[None, :]
+    p = inp + ((m // T).to(tl.int64) * in_stride + (m % T) * C)[:, None] + c[None, :]
+    acc = tl.zeros((BM, CP), tl.float32)
+    for tap in tl.static_range(TAPS):
+        w = tl.load(weight + tap * C + c, mask=c < C, other=0.0).to(tl.float32)
+        acc += tl.load(p + tap * C, mask=inside, other=0.0).to(tl.float32) * w[None, :]
+    y = tl.sum(acc, 1) + tl.load(bias).to(tl.float32)
+    y = tl.minimum(tl.maximum(y, -1.0), 1.0)
+    if INT16:
+        y = tl.floor(y * 32767.0 + 0.5)
+    tl.store(out + m, y, mask=m < M)
+
+
+@triton.jit(do_not_specialize=["T"])
+def _embed(table, codes, out, T, out_stride, CODES: tl.constexpr, SIZE, D: tl.constexpr, DP: tl.constexpr):  # type: ignore[no-untyped-def]
+    m = tl.program_id(0)
+    d = tl.arange(0, DP)
+    acc = tl.zeros((DP,), tl.float32)
+    for g in tl.static_range(CODES):
+        # A call that has ended leaves a control code behind; its sound is thrown away.
+        code = tl.minimum(tl.load(codes + m * CODES + g), SIZE - 1)
+        acc += tl.load(table + (g * SIZE + code) * D + d, mask=d < D, other=0.0).to(tl.float32)
+    tl.store(out + (m // T).to(tl.int64) * out_stride + (m % T) * D + d, acc, mask=d < D)
+
+
+@triton.jit(do_not_specialize=["T"])
+def _window(  # type: ignore[no-untyped-def]
+    qkv, cos, sin, slot, position, kv, out, T, slot_stride, head_stride, value_offset, ring, window,
+    HEADS: tl.constexpr, D: tl.constexpr, TP: tl.constexpr, RP: tl.constexpr,
+):  # fmt: skip
+    h = tl.program_id(0)
+    b = tl.program_id(1)
+    s = tl.load(slot + b).to(tl.int64)
+    first = tl.load(position + s)
+    t = tl.arange(0, TP)
+    d = tl.arange(0, D)
+    live = (t < T)[:, None]
+    other = (d + D // 2) % D
+    sign = tl.where(d < D // 2, -1.0, 1.0)[None, :]
+    base = qkv + (b * T + t)[:, None] * (3 * HEADS * D) + h * D
+    cs = tl.load(cos + (first + t)[:, None] * D + d[None, :], mask=live, other=0.0)
+    sn = tl.load(sin + (first + t)[:, None] * D + d[None, :], mask=live, other=0.0) * sign
+    q = tl.load(base + d[None, :], mask=live, other=0.0).to(tl.float32) * cs
+    q += tl.load(base + other[None, :], mask=live, other=0.0).to(tl.float32) * sn
+    k = tl.load(base + HEADS * D + d[None, :], mask=live, other=0.0).to(tl.float32) * cs
+    k += tl.load(base + HEADS * D + other[None, :], mask=live, other=0.0).to(tl.float32) * sn
+    v = tl.load(base + 2 * HEADS * D + d[None, :], mask=live, other=0.0)
+    keys = kv + s * slot_stride + h * head_stride
+    values = keys + value_offset
+    at = (first + t) % ring
+    tl.store(keys + at[:, None] * D + d[None, :], k, mask=live)
+    tl.store(values + at[:, None] * D + d[None, :], v, mask=live)
+    tl.debug_barrier()
+    j = tl.arange(0, RP)
+    newest = first + T - 1
+    held = newest - (newest - j + ring * 2) % ring  # the frame that place j of the ring holds
+    there = (j < ring) & (held >= 0)
+    kt = tl.load(keys + j[None, :] * D + d[:, None], mask=there[None, :], other=0.0)
+    vt = tl.load(values + j[:, None] * D + d[None, :], mask=there[:, None], other=0.0)
+    score = tl.dot((q * D**-0.5).to(kt.dtype), kt, input_precision="ieee")
+    age = (first + t)[:, None] - held[None, :]
+    seen = there[None, :] & (age >= 0) & (age < window)
+    score = tl.where(seen, score, -1e30)
+    p = tl.where(seen, tl.exp(score - tl.max(score, 1)[:, None]), 0.0)
+    p = p / tl.maximum(tl.sum(p, 1), 1e-30)[:, None]
+    a = tl.dot(p.to(vt.dtype), vt, input_precision="ieee")
+    tl.store(out + (b * T + t)[:, None] * (HEADS * D) + h * D + d[None, :], a, mask=live)
+
+
+@triton.jit
+def _remember(  # type: ignore[no-untyped-def]
+    state, arena, slot, table, state_size, BLOCK: tl.constexpr, SAVE: tl.constexpr
+):  # fmt: skip
+    """Copies contexts between slots and buffers. table [programs, 5] int64: offset in a slot, offset in the arena,
+    stride of a row there, length, and how far behind its beginning the last rows lie."""
+    row = table + tl.program_id(0) * 5
+    b = tl.program_id(1)
+    s = tl.load(slot + b).to(tl.int64)
+    e = tl.arange(0, BLOCK)
+    here = e < tl.load(row + 3)
+    kept = state + s * state_size + tl.load(row) + e
+    used = arena + tl.load(row + 1) + b * tl.load(row + 2) + e
+    if SAVE:
+        tl.store(kept, tl.load(used + tl.load(row + 4), mask=here), mask=here)
+    else:
+        tl.store(used, tl.load(kept, mask=here), mask=here)
+
+
+@triton.jit(do_not_specialize=["T"])
+def _advance(position, slot, T):  # type: ignore[no-untyped-def]
+    s = tl.load(slot + tl.program_id(0)).to(tl.int64)
+    tl.store(position + s, tl.load(position + s) + T)
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A convolution or a linear map as a matrix."""
+
+    weight: Tensor  # [out, taps * in]
+    bias: Tensor | None  # [out]
+    taps: int
+    dilation: int
+    channels_in: int
+    channels: int  # out = channels * the samples that one input makes
+
+    @property
+    def context(self) -> int:
+        return (self.taps - 1) * self.dilation
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Where a product's rows are: `offset` elements into the arena, `stride` from one call's rows to the next's."""
+
+    data: Tensor
+    stride: int
+
+
+def convolve(
+    packed: Packed,
+    inp: Rows,
+    calls: int,
+    steps: int,
+    *,
+    out: Rows | None = None,
+    residual: Rows | None = None,
+    act: int = NONE,
+    snaked: Rows | None = None,
+    alpha: Tensor | None = None,
+    inverse_beta: Tensor | None = None,
+) -> None:
+    """`steps` rows in for each of `calls`; writes the sum, or its snake, or both."""
+    rows, outputs, depth = calls * steps, packed.weight.shape[0], packed.channels_in
+    power = depth & -depth  # the largest power of two that divides the channels in
+    if rows >= 2048:
+        block_m, block_n, block_k, warps, stages = 128, 128, min(64, power), 8, 3
+        if outputs < 128:
+            block_n = triton.next_power_of_2(outputs)
+    elif rows >= 256:
+        block_m, block_n, block_k, warps, stages = 64, 64, min(64, power), 4, 4
+    else:
+        block_m, block_n, block_k, warps, stages = 16 if rows <= 16 else 64, 16, min(128, power), 4, 4
+    first = out or snaked
+    assert first is not None
+    unused = first.data
+    grid = (triton.cdiv(rows, block_m), triton.cdiv(outputs, block_n))
+    _conv[grid](
+        inp.data, packed.weight, unused if packed.bias is None else packed.bias,
+        unused if residual is None else residual.data, unused if out is None else out.data,
+        unused if snaked is None else snaked.data, unused if alpha is None else alpha,
+        unused if inverse_beta is None else inverse_beta, rows, steps, outputs,
+        packed.dilation * depth,
+        inp.stride, residual.stride if residual else 0, out.stride if out else 0, snaked.stride if snaked else 0,
+        CIN=depth, TAPS=packed.taps, CHANNELS=packed.channels,
+        ACT=act, BIAS=packed.bias is not None, RES=residual is not None, OUT=out is not None, SNAKE=snaked is not None,
+        BM=block_m, BN=block_n, BK=block_k, num_warps=warps, num_stages=stages,
+    )  # fmt: skip
+
+
+def depthwise_norm(
+    weight: Tensor, bias: Tensor, norm: Tensor, norm_bias: Tensor, inp: Rows, calls: int, steps: int, out: Tensor
+) -> None:
+    """Depthwise convolution (weight [taps, C]) and layer norm; out [calls * steps, C]."""
+    taps, channels = weight.shape
+    _depthwise[(calls * steps,)](
+        inp.data, weight, bias, norm, norm_bias, out, steps, inp.stride,
+        C=channels, CP=triton.next_power_of_2(channels), TAPS=taps, num_warps=4,
+    )  # fmt: skip
+
+
+def last_convolution(packed: Packed, inp: Rows, calls: int, steps: int, out: Tensor) -> None:
+    """To one channel, clamped: out [calls, steps], float within -1 and 1 or int16."""
+    channels = packed.channels_in
+    _last[(triton.cdiv(calls * steps, 32),)](
+        inp.data, packed.weight, packed.bias, out, calls * steps, steps, inp.stride,
+        C=channels, CP=triton.next_power_of_2(channels), TAPS=packed.taps, BM=32,
+        INT16=not out.dtype.is_floating_point, num_warps=4,
+    )  # fmt: skip
+
+
+def embed(table: Tensor, codes: Tensor, out: Rows) -> None:
+    """Sums one row of each of the tables [groups, size, D] for codes [B, T, groups] int64."""
+    batch, frames, groups = codes.shape
+    _embed[(batch * frames,)](
+        table, codes, out.data, frames, out.stride, CODES=groups, SIZE=table.shape[1], D=table.shape[2],
+        DP=triton.next_power_of_2(table.shape[2]), num_warps=4,
+    )  # fmt: skip
+
+
+def attend_window(
+    qkv: Tensor, cos: Tensor, sin: Tensor, slot: Tensor, position: Tensor, kv: Tensor, out: Tensor, window: int
+) -> None:
+    """T new frames of B calls over one layer's ring kv [2, slots, heads, ring, D]; qkv [B, T, 3 * heads * D]."""
+    batch, frames, _ = qkv.shape
+    heads, ring, head_dim = kv.shape[2:]
+    _window[(heads, batch)](
+        qkv, cos, sin, slot, position, kv, out, frames, kv.stride(1), kv.stride(2), kv.stride(0), ring, window,
+        HEADS=heads, D=head_dim, TP=16, RP=triton.next_power_of_2(ring), num_warps=4,
+    )  # fmt: skip
+
+
+def remember(state: Tensor, arena: Tensor, slot: Tensor, table: Tensor, block: int, save: bool) -> None:
+    """Contexts of the slots [slots, size] into their places in the arena, or, with `save`, the new ones back."""
+    _remember[(table.shape[0], slot.shape[0])](
+        state, arena, slot, table, state.stride(0), BLOCK=block, SAVE=save, num_warps=4
+    )
+
+
+def advance(position: Tensor, slot: Tensor, frames: int) -> None:
+    """position[slot] += frames."""
+    _advance[(slot.shape[0],)](position, slot, frames, num_warps=1)

@@ -1,0 +1,259 @@
+"""`decode_frame` of engine.qwen3.frame in hand-written kernels: the same arguments, the same codes for the same seeds.
+
+About 560 launches for batch 1, in place of a few thousand; none allocates and none waits for the host, so a CUDA graph
+takes them as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from engine.qwen3.frame import MIN_FRAMES, FrameModel
+from engine.qwen3.kernels import sample
+from engine.qwen3.kernels.attention import attend, attend_few
+from engine.qwen3.kernels.linear import Tiling, linear, rms_norm, rows_tiling, silu_mul, tiles_tiling
+from engine.qwen3.layers import KvCache
+from engine.qwen3.state import CODE_GROUPS, DecodeState
+from engine.qwen3.weights import Linear, StackWeights
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """How a frame's matrix products are made: by `_rows` with so many bytes a program, by `_tiles`, by the vendor."""
+
+    kind: Literal["rows", "tiles", "vendor"]
+    tile_bytes: int = 0
+    warps: int = 1
+
+    def tiling(self, rows: int, inputs: int, gate: bool, itemsize: int) -> Tiling:
+        if self.kind == "rows":
+            return rows_tiling(inputs, gate, self.tile_bytes, self.warps, itemsize)
+        return tiles_tiling(rows, gate)
+
+
+ROWS_SMALL, ROWS_LARGE = Variant("rows", 8192, 1), Variant("rows", 16384, 2)
+TILES, VENDOR = Variant("tiles"), Variant("vendor")
+
+
+def candidates(rows: int, plain: bool) -> tuple[Variant, ...]:
+    """What is worth measuring for a batch, the likeliest winner first. `plain`: weights in the activations' format."""
+    if rows == 1:
+        return (ROWS_SMALL,)
+    if rows <= 4:
+        return (ROWS_SMALL, ROWS_LARGE)
+    if rows <= 8:
+        return (VENDOR,) if plain else (ROWS_SMALL, TILES)
+    return (VENDOR,) if plain else (TILES,)
+
+
+def split_for(rows: int) -> int:
+    """Programs that share one row's positions: enough to occupy the GPU, few enough to be worth putting together."""
+    return 8 if rows <= 2 else 4 if rows <= 8 else 2 if rows <= 16 else 1
+
+
+@dataclass(frozen=True, slots=True)
+class Scratch:
+    """What kernels of one frame hand to each other; the rows of a smaller batch are the first ones of a larger."""
+
+    x: Tensor  # [B, talker's hidden], the residual stream
+    wide: Tensor  # [2B, talker's hidden], the predictor's inputs before its projection
+    narrow: Tensor  # [2B, predictor's hidden], its residual stream
+    normed: Tensor  # [2B, the larger hidden]
+    qkv: Tensor  # [2B, ...]
+    attended: Tensor
+    gate_up: Tensor
+    inner: Tensor
+    logits: Tensor  # [B, vocabulary] float32
+    total: Tensor  # [B, talker's hidden] float32: the sum of a frame's code embeddings
+    parts: Tensor
+    counters: Tensor
+
+    @staticmethod
+    def allocate(model: FrameModel, rows: int) -> Scratch:
+        talker, predictor = model.talker.stack, model.predictor.stack
+        device, dtype = talker.norm.device, talker.norm.dtype
+
+        def room(*shape: int, of: torch.dtype = dtype) -> Tensor:
+            return torch.empty(shape, dtype=of, device=device)
+
+        heads = (talker.heads + 2 * talker.kv_heads) * talker.head_dim
+        sub_heads = (predictor.heads + 2 * predictor.kv_heads) * predictor.head_dim
+        vocabularies = model.talker.embedding.shape[0], model.predictor.embeddings.shape[1]
+        inner, sub_inner = _inner(talker), _inner(predictor)
+        inner_size = max(rows * inner, 2 * rows * sub_inner)
+        return Scratch(
+            x=room(rows, talker.hidden),
+            wide=room(2 * rows, talker.hidden),
+            narrow=room(2 * rows, predictor.hidden),
+            normed=room(max(rows * talker.hidden, 2 * rows * predictor.hidden)),
+            qkv=room(rows * max(heads, 2 * sub_heads, *vocabularies)),
+            attended=room(max(rows * talker.heads * talker.head_dim, 2 * rows * predictor.heads * predictor.head_dim)),
+            gate_up=room(2 * inner_size),
+            inner=room(inner_size),
+            logits=room(rows * model.talker.embedding.shape[0], of=torch.float32),
+            total=room(rows, talker.hidden, of=torch.float32),
+            parts=room(
+                max(r * split_for(r) for r in range(1, min(rows, 32) + 1)) * talker.heads * (talker.head_dim + 2),
+                of=torch.float32,
+            ),
+            counters=torch.zeros(rows * talker.kv_heads, dtype=torch.int32, device=device),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How a frame is made, whatever its batch holds."""
+
+    variant: Variant
+    pdl: bool
+
+    @property
+    def vendor(self) -> bool:
+        return self.variant.kind == "vendor"
+
+
+def _inner(stack: StackWeights) -> int:
+    weight: Tensor = stack.layers[0].gate_up.weight  # type: ignore[attr-defined]
+    return weight.shape[0] // 2
+
+
+def _operands(matrix: Linear) -> dict[str, Any]:
+    """A matrix as `linear` takes it: bfloat16, or int8 or float8 with one scale a row."""
+    return {"scale": getattr(matrix, "scale", None), "bias": getattr(matrix, "bias", None)}
+
+
+def _apply(x: Tensor, matrix: Linear, out: Tensor, how: How, **around: Any) -> None:
+    weight: Tensor = matrix.weight  # type: ignore[attr-defined]
+    tiling = how.variant.tiling(x.shape[0], x.shape[1], around.get("gate", False), weight.element_size())
+    linear(x, weight, out, pdl=how.pdl, tiling=tiling, **_operands(matrix), **around)
+
+
+def _layers(stack: StackWeights, x: Tensor, scratch: Scratch, how: How, attention: Any) -> None:
+    """All layers over the rows of x [R, hidden], in place. `attention(layer number, layer, qkv, out)` does the rest."""
+    rows, hidden = x.shape
+    width = (stack.heads + 2 * stack.kv_heads) * stack.head_dim
+    qkv = scratch.qkv[: rows * width].view(rows, width)
+    attended = scratch.attended[: rows * stack.heads * stack.head_dim].view(rows, -1)
+    size = _inner(stack)
+    inner = scratch.inner[: rows * size].view(rows, size)
+    normed = scratch.normed[: rows * hidden].view(rows, hidden)
+    for number, layer in enumerate(stack.layers):
+        if how.vendor:
+            gate_up = scratch.gate_up[: rows * size * 2].view(rows, -1)
+            rms_norm(x, layer.input_norm, normed, stack.eps, how.pdl)
+            torch.mm(normed, layer.qkv.weight.t(), out=qkv)  # type: ignore[attr-defined]
+            attention(number, layer, qkv, attended)
+            x.addmm_(attended, layer.o.weight.t())  # type: ignore[attr-defined]
+            rms_norm(x, layer.post_norm, normed, stack.eps, how.pdl)
+            torch.mm(normed, layer.gate_up.weight.t(), out=gate_up)  # type: ignore[attr-defined]
+            silu_mul(gate_up, inner, how.pdl)
+            x.addmm_(inner, layer.down.weight.t())  # type: ignore[attr-defined]
+        else:
+            _apply(x, layer.qkv, qkv, how, norm=layer.input_norm, eps=stack.eps)
+            attention(number, layer, qkv, attended)
+            _apply(attended, layer.o, x, how, add=True)
+            _apply(x, layer.gate_up, inner, how, norm=layer.post_norm, eps=stack.eps, gate=True)
+            _apply(inner, layer.down, x, how, add=True)
+
+
+def is_plain(model: FrameModel) -> bool:
+    """Weights in the activations' format: the vendor's products can take them."""
+    weight: Tensor = model.talker.stack.layers[0].qkv.weight  # type: ignore[attr-defined]
+    return weight.dtype == model.talker.stack.norm.dtype
+
+
+def decode_frame(
+    model: FrameModel,
+    state: DecodeState,
+    slots: Tensor,
+    codes: Tensor,
+    scratch: Scratch,
+    history: Tensor,
+    how: How,
+    parts: str = "tp",
+) -> None:
+    """The next frame of B slots. slots [B] int64; codes [B, 16] int64, written. As engine.qwen3.frame has it.
+
+    history [slots, frames, 16] int64 gets the codes too, frame f at f modulo frames. `parts`: "t" the talker alone, "p"
+    the predictor alone, for measuring.
+    """
+    rows = slots.shape[0]
+    talker, predictor = model.talker, model.predictor
+    if "t" in parts:
+        _talk(model, state, slots, codes, scratch, rows, how)
+    if "p" not in parts:
+        return
+    vocabulary = talker.embedding.shape[0]
+    sub_vocabulary = predictor.embeddings.shape[1]
+    logits = scratch.logits[: rows * sub_vocabulary].view(rows, sub_vocabulary)
+    stack, cache = predictor.stack, state.predictor_kv
+    for number, head in enumerate(predictor.heads, start=1):
+        pair = number == 1
+        wide = scratch.wide[: 2 * rows] if pair else scratch.wide[rows : 2 * rows]
+        narrow = wide
+        if predictor.projection is not None:
+            narrow = scratch.narrow[: wide.shape[0]]
+            _apply(wide, predictor.projection, narrow, how)
+        _layers(stack, narrow, scratch, how, _few(stack, cache, number, pair, how.pdl))
+        last = narrow[rows:] if pair else narrow
+        if how.vendor:
+            normed = scratch.normed[: rows * stack.hidden].view(rows, -1)
+            rms_norm(last, stack.norm, normed, stack.eps, how.pdl)
+            half = scratch.qkv[: rows * sub_vocabulary].view(rows, -1)
+            torch.mm(normed, head.weight.t(), out=half)  # type: ignore[attr-defined]
+        else:
+            half = logits
+            _apply(last, head, logits, how, norm=stack.norm, eps=stack.eps)
+        sample.draw_next(
+            half, slots, state.seed, state.frame, state.sub_temperature, state.sub_top_k, state.sub_top_p, codes,
+            number, predictor.embeddings[number - 1], scratch.wide[rows : 2 * rows], scratch.total, vocabulary,
+            state.x, state.position, state.text, state.text_length, model.pad, state.talker_kv.max_positions - 1,
+            history, how.pdl,
+        )  # fmt: skip
+    assert codes.shape[1] == CODE_GROUPS
+
+
+def _talk(
+    model: FrameModel, state: DecodeState, slots: Tensor, codes: Tensor, scratch: Scratch, rows: int, how: How
+) -> None:
+    talker = model.talker
+    stack, cache = talker.stack, state.talker_kv
+    split = split_for(rows)
+    x = scratch.x[:rows]
+    sample.gather(state.x, slots, x)
+
+    def attention(number: int, layer: Any, qkv: Tensor, out: Tensor) -> None:
+        attend(
+            qkv, layer.q_norm, layer.k_norm, stack.cos, stack.sin, stack.eps, state.position, slots, cache.kv[number],
+            scratch.parts, scratch.counters, out, split, how.pdl,
+        )  # fmt: skip
+
+    _layers(stack, x, scratch, how, attention)
+    hidden = scratch.wide[:rows]
+    rms_norm(x, stack.norm, hidden, stack.eps, how.pdl)
+    vocabulary = talker.embedding.shape[0]
+    if how.vendor:
+        logits = scratch.qkv[: rows * vocabulary].view(rows, -1)
+        torch.mm(hidden, talker.head.weight.t(), out=logits)  # type: ignore[attr-defined]
+    else:
+        logits = scratch.logits[: rows * vocabulary].view(rows, -1)
+        _apply(hidden, talker.head, logits, how)
+    sample.draw_first(
+        logits, model.allowed, slots, state.seed, state.frame, state.temperature, state.top_k, state.top_p,
+        state.repetition_penalty, state.seen, codes, talker.embedding, scratch.wide[rows : 2 * rows], scratch.total,
+        model.eos, MIN_FRAMES, how.pdl,
+    )  # fmt: skip
+
+
+def _few(stack: StackWeights, cache: KvCache, at: int, pair: bool, pdl: bool) -> Any:
+    def attention(number: int, layer: Any, qkv: Tensor, out: Tensor) -> None:
+        attend_few(
+            qkv, layer.q_norm, layer.k_norm, stack.cos, stack.sin, stack.eps, at, cache.kv[number], out, pair, pdl,
+            warps=4 if out.shape[0] <= 16 else 1,
+        )  # fmt: skip
+
+    return attention

@@ -1,0 +1,51 @@
+"""Programmatic dependent launch: a kernel starts while the one before it still runs, and fetches its weights meanwhile.
+
+Every kernel here keeps one order: read what never changes (weights), `follow()`, read what kernels before it made.
+`follow` returns when every kernel before it has ended, because each of those has waited in the same way. Compute
+capability 9.0 and newer; elsewhere the launches are ordinary and `follow` compiles to nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+
+if INTERPRETED:
+
+    @triton.jit
+    def follow(PDL: tl.constexpr, EARLY: tl.constexpr):  # type: ignore[no-untyped-def]
+        pass
+
+else:
+    from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
+
+    @triton.jit
+    def follow(PDL: tl.constexpr, EARLY: tl.constexpr):  # type: ignore[no-untyped-def]
+        """EARLY lets the next kernel start now. Without it, it starts when this one's predecessors have ended, which
+        bounds how far ahead kernels may run: one such kernel a layer makes older caches safe to read early."""
+        if PDL:
+            if EARLY:
+                gdc_launch_dependents()
+            gdc_wait()
+            if not EARLY:
+                gdc_launch_dependents()
+
+
+@functools.cache
+def supported(device: int | None = None) -> bool:
+    """True where the GPU can do it."""
+    if INTERPRETED or not torch.cuda.is_available():
+        return False
+    return torch.cuda.get_device_capability(device)[0] >= 9
+
+
+def options(pdl: bool) -> dict[str, Any]:
+    """Launch options to pass beside a kernel's arguments."""
+    return {"launch_pdl": True} if pdl else {}

@@ -1,0 +1,71 @@
+"""Page-locked buffers and the file of measured choices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine.qwen3.choices import Choices
+from engine.qwen3.memory import PinnedPool
+
+
+def test_buffers_are_lent_and_come_back() -> None:
+    pool = PinnedPool(16, torch.float32, 2, pin=False)
+    first, second = pool.take(), pool.take()
+    assert first.data_ptr() != second.data_ptr()
+    assert pool.free == 0
+    third = pool.take()  # none left: it grows
+    assert third.shape == (16,)
+    for buffer in (first, second, third):
+        pool.give(buffer)
+    assert pool.free == 3
+    assert pool.take() is first
+
+
+def test_where_memory_cannot_be_locked_it_is_ordinary_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = torch.empty
+
+    def refuse(*shape: int, pin_memory: bool = False, **how: object) -> torch.Tensor:
+        if pin_memory:
+            raise RuntimeError("cudaHostAlloc: out of memory\nmore")
+        return plain(*shape, **how)  # type: ignore[call-overload, no-any-return]
+
+    monkeypatch.setattr(torch, "empty", refuse)
+    pool = PinnedPool(4, torch.float32, 3)
+    assert not pool.pinned
+    assert pool.free == 3
+    assert pool.warning == (
+        "page-locked memory: cudaHostAlloc: out of memory; using ordinary memory, copies from the GPU are slower"
+    )
+
+
+def test_choices_outlive_the_process_and_belong_to_their_key(tmp_path: Path) -> None:
+    choices = Choices("a GPU", tmp_path)
+    assert choices.get("frame of 1") is None
+    choices.put("frame of 1", {"seconds": 0.002})
+    choices.save()
+    other = Choices("another GPU", tmp_path)
+    assert other.get("frame of 1") is None
+    other.put("frame of 1", {"seconds": 0.02})
+    other.save()
+    assert Choices("a GPU", tmp_path).get("frame of 1") == {"seconds": 0.002}
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]"])
+def test_a_broken_file_of_choices_starts_afresh(tmp_path: Path, content: str) -> None:
+    (tmp_path / "choices.json").write_text(content)
+    choices = Choices("a GPU", tmp_path)
+    assert choices.get("frame of 1") is None
+    choices.put("frame of 1", {"seconds": 0.002})
+    choices.save()
+    assert Choices("a GPU", tmp_path).get("frame of 1") is not None
+
+
+def test_choices_that_cannot_be_kept_are_no_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("")
+    choices = Choices("a GPU", tmp_path / "file")
+    choices.put("frame of 1", {})
+    choices.save()
+    assert "cannot keep what was measured" in caplog.text
