@@ -41,14 +41,12 @@ def assemble(settings: QwenSettings) -> Assembly:
     warnings = list(checkpoint.warnings)
     model, quantized, why_not = quantize(checkpoint.model, settings)
     warnings += why_not
-    layer = CompiledLayer(compile_mode(settings)) if settings.torch_compile else None
-    if layer is not None:
-        model = replace(model, layer_of=layer)
     checkpoint = replace(checkpoint, model=model)
-    slots = Slots(
-        model, checkpoint.codec, settings.max_batch, settings.max_positions, settings.max_positions, KEPT_PREFIX_BYTES
-    )
-    runner: Runner = EagerRunner(slots)
+    fast, layer = _fast_runner(checkpoint, settings, warnings), None
+    if fast is None and settings.torch_compile:
+        layer = CompiledLayer(compile_mode(settings))
+        checkpoint = replace(checkpoint, model=replace(model, layer_of=layer))
+    slots, runner = fast or _plain_runner(checkpoint, settings)
     facts = {
         "model_type": checkpoint.kind,
         "model_size": checkpoint.size,
@@ -56,13 +54,15 @@ def assemble(settings: QwenSettings) -> Assembly:
         "dtype": settings.dtype,
         "quantize": quantized,
         "runner": type(runner).__name__,
+        "compiled": "hand-written kernels" if fast else "no",
         "max_batch": settings.max_batch,
     }
     assembly = Assembly(checkpoint, slots, runner, warnings, facts)
     warm_up(assembly)
-    if layer is not None:
-        facts["compiled_graphs"] = layer.graphs
-        warnings += [warning] if (warning := layer.warning()) else []
+    if layer is not None and (warning := layer.warning()):
+        warnings.append(warning)
+    elif layer is not None:
+        facts["compiled"] = f"torch.compile, {layer.graphs} graphs by dynamo's count"
     for warning in warnings:
         log.warning(warning)
     return assembly
@@ -101,6 +101,66 @@ def memory(device: torch.device) -> dict[str, Any]:
         "free_mib": free // mib,
         "total_mib": total // mib,
     }
+
+
+def _plain_runner(checkpoint: Checkpoint, settings: QwenSettings) -> tuple[Slots, Runner]:
+    positions = settings.max_positions
+    slots = Slots(checkpoint.model, checkpoint.codec, settings.max_batch, positions, positions, KEPT_PREFIX_BYTES)
+    return slots, EagerRunner(slots)
+
+
+def _fast_runner(checkpoint: Checkpoint, settings: QwenSettings, warnings: list[str]) -> tuple[Slots, Runner] | None:
+    """Hand-written kernels under CUDA graphs; None, and a warning that says why, where they cannot be had."""
+    if checkpoint.device.type != "cuda":
+        return None
+    why_not = _why_not_fast(checkpoint, settings)
+    if why_not is None:
+        try:
+            # Triton is there with a CUDA torch only.
+            from engine.qwen3.choices import Choices
+            from engine.qwen3.graph_runner import FastSlots, GraphRunner
+            from engine.qwen3.memory import Streams
+
+            positions = settings.max_positions
+            slots = FastSlots(
+                checkpoint.model,
+                checkpoint.codec,
+                settings.max_batch,
+                positions,
+                positions,
+                KEPT_PREFIX_BYTES,
+                Streams.make(checkpoint.device),
+            )
+            runner = GraphRunner(slots, Choices(_measured_for(checkpoint, settings)), graphs=settings.cuda_graphs)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # of a compiler, a driver or a launch: plain PyTorch still speaks
+            log.exception("the kernels cannot be used")
+            reason = str(error).strip().splitlines()
+            why_not = reason[0] if reason else type(error).__name__
+        else:
+            warnings += runner.warnings
+            return slots, runner
+    warnings.append(f"no CUDA graphs: {why_not}; frames are made by plain PyTorch, several times slower")
+    return None
+
+
+def _why_not_fast(checkpoint: Checkpoint, settings: QwenSettings) -> str | None:
+    if settings.dtype != "bfloat16":
+        return f"the kernels need DTYPE=bfloat16, not {settings.dtype}"
+    if settings.torch_compile and not settings.cuda_graphs:
+        return "CUDA_GRAPHS=false, and TORCH_COMPILE compiles the plain layers instead"
+    if not hasattr(checkpoint.model.talker.stack.layers[0].qkv, "weight"):
+        return "bitsandbytes' matrices cannot be captured"
+    return None
+
+
+def _measured_for(checkpoint: Checkpoint, settings: QwenSettings) -> str:
+    """What the measured choices hold for."""
+    capability = torch.cuda.get_device_capability(checkpoint.device)
+    parts = [_device_name(checkpoint.device), f"sm_{capability[0]}{capability[1]}", f"torch {torch.__version__}"]
+    parts += [checkpoint.size, settings.quantize, f"{settings.max_batch} x {settings.max_positions}"]
+    return ", ".join(parts)
 
 
 def _device_name(device: torch.device) -> str:
