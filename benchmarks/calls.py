@@ -91,8 +91,9 @@ async def _pacing(args: argparse.Namespace, clip: Path) -> list[Goal]:
 ## Pacing: lateness of received frames, ms
 
 All calls hear audio already made. {args.repeats} rounds of {seconds:.0f} s each, the servers in turn: medians, with the
-range of p99.9 and the worst maximum. Shares are of one core; *others* is everything else that ran. *ours*: all of
-`talkspurt serve` but the engine. *peer*: {PEER},
+range of p99.9 and the worst maximum. Shares are of one core; *others* is everything else that ran; *callers late* is by
+how much the callers' own frames were late at the worst. *ours*: all of `talkspurt serve` but the engine. *peer*:
+{PEER},
 {f"left out: {skipped}" if skipped else "its AudioSocketTransport.play alone; its calls share one copy of the audio"}.
 """)
     names = ["ours"] if skipped else ["ours", "peer"]
@@ -101,8 +102,8 @@ range of p99.9 and the worst maximum. Shares are of one core; *others* is everyt
     every = [one for found in rounds.values() for one in found]
     print(f"""
 At least {min(one.voiced_share for one in every):.0%} of the frames of each round's last second were voiced.
-{sum(one.upper_bounds for one in every):,} frames have an upper bound instead of a time of their own: the caller found
-them lying together with the next.""")
+Of {sum(one.upper_bounds for one in every):,} frames of {sum(one.frames for one in every):,} the time is an upper bound,
+as the caller found them lying together with the next; *exact* is without them.""")
     p999_ms = {key: median(one.p999_ms for one in found) for key, found in rounds.items()}
     return [*_ratio_goals(p999_ms), *_load_goal(p999_ms)]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -26,6 +25,8 @@ class Round:
     p50_ms: float
     p99_ms: float
     p999_ms: float
+    p999_exact_ms: float
+    """Without the frames whose time is an upper bound."""
     max_ms: float
     frames: int
     missing: int
@@ -38,30 +39,33 @@ class Round:
     """Growth of the server's resident memory, a call."""
     upper_bounds: int
     """Frames whose time is an upper bound."""
+    callers_late_ms: float
+    """How late this process was at the worst."""
 
 
 async def measure(server: Running, plan: Plan) -> Round:
     """Place the calls of `plan` and watch the processes meanwhile."""
-    gc.collect()
     idle_bytes = memory_bytes(server.pid)
     watching = asyncio.create_task(_watch(server.pid, plan))
     report = await place_calls(plan)
     shares, busy_bytes = await watching
     received, expected = report.frames
-    lateness = report.lateness
-    if lateness is None:
+    lateness, exact = report.lateness, report.exact_lateness
+    if lateness is None or exact is None:
         raise RuntimeError(f"no frames came: {report.faults}")
     return Round(
         lateness.p50,
         lateness.p99,
         lateness.p999,
+        exact.p999,
         lateness.max,
         received,
         expected - received,
         _voiced_share(report),
         *shares,
         (busy_bytes - idle_bytes) / 1024 / plan.calls,
-        sum(call.caller.received.shared_stamps for call in report.placed),
+        report.upper_bounds,
+        max(call.caller.late_s for call in report.placed) * 1000,
     )
 
 
@@ -100,24 +104,27 @@ async def compare(
     return rounds
 
 
-HEAD = [
-    *("calls", "server", "p50", "p99", "p99.9 (range)", "max", "missing", "server", "callers", "others", "a call"),
-]
+HEAD = (
+    *("calls", "server", "p50", "p99", "p99.9 (range)", "p99.9 exact", "max", "missing"),
+    *("server", "callers", "others", "callers late", "a call"),
+)
 
 
-def row(calls: int, name: str, rounds: list[Round]) -> list[str]:
+def row(calls: int, name: str, rounds: list[Round]) -> tuple[str, ...]:
     """One line of the table: medians over the repeats, the worst maximum, and the range of p99.9."""
     p999_ms = [one.p999_ms for one in rounds]
-    return [
+    return (
         str(calls),
         name,
         f"{median(one.p50_ms for one in rounds):.2f}",
         f"{median(one.p99_ms for one in rounds):.2f}",
         f"{median(p999_ms):.2f} ({min(p999_ms):.2f}–{max(p999_ms):.2f})",
+        f"{median(one.p999_exact_ms for one in rounds):.2f}",
         f"{max(one.max_ms for one in rounds):.1f}",
         f"{sum(one.missing for one in rounds)} of {sum(one.frames + one.missing for one in rounds):,}",
         f"{median(one.server_share for one in rounds):.0%}",
         f"{median(one.caller_share for one in rounds):.0%}",
         f"{median(one.others_share for one in rounds):.0%}",
+        f"{max(one.callers_late_ms for one in rounds):.0f} ms",
         f"{median(one.call_kib for one in rounds):.0f} KiB" if calls >= 100 else "–",
-    ]
+    )

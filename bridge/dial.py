@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import sys
 import time
@@ -62,6 +63,8 @@ async def place_calls(plan: Plan) -> Report:
         Placed(Caller(rate_hz=plan.rate_hz, call_id=plan.call_id, keep_audio=plan.keep_audio))
         for _ in range(plan.calls)
     ]
+    gc.collect()
+    gc.freeze()  # a later collection that walked all that is loaded would make this caller late
     async with CallsClient(plan.http_url) if plan.http_url else nullcontext() as client:
         conversations: list[asyncio.Task[None]] = []
         try:
@@ -86,6 +89,7 @@ async def place_calls(plan: Plan) -> Report:
             await asyncio.gather(*conversations, return_exceptions=True)
             for call in placed:
                 call.caller.hang_up()
+            gc.unfreeze()
     return Report(placed, all_up_s + plan.settle_s, until_s)
 
 

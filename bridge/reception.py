@@ -90,9 +90,10 @@ class Reception:
         return self._latest_voiced_s
 
     @property
-    def shared_stamps(self) -> int:
-        """Frames that have the time of the one after them, because they lay unread together: an upper bound."""
-        return int(np.count_nonzero(np.diff(self.arrivals_s) == 0))
+    def upper_bounds(self) -> NDArray[np.bool_]:
+        """Which frames have the time of the one after them, because they lay unread together, shape (frames,)."""
+        bounds: NDArray[np.bool_] = np.diff(self.arrivals_s, append=np.inf) == 0
+        return bounds
 
     def first_voiced_s(self, after_s: float) -> float | None:
         """When the first voiced frame after `after_s` came in; None if there was none."""

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bridge.caller import Caller
 from bridge.conformance import Fault, blurred, end_s, faults
@@ -94,20 +95,30 @@ class Report:
 
     @cached_property
     def lateness(self) -> Spread | None:
-        """Lateness of every frame of every call, ms."""
-        return self._spread_within(lambda arrivals_s, positions_s: lateness_ms(arrivals_s, positions_s))
+        """Lateness of every frame of every call, ms; of some it is an upper bound."""
+        return _joined([late_ms for late_ms, _ in self._lateness])
+
+    @cached_property
+    def exact_lateness(self) -> Spread | None:
+        """The same without the frames whose time is an upper bound."""
+        return _joined([late_ms[~bounds] for late_ms, bounds in self._lateness])
 
     @cached_property
     def spacing(self) -> Spread | None:
         """Time from each frame to the next, ms."""
-        return self._spread_within(lambda arrivals_s, positions_s: spacing_ms(arrivals_s))
+        return _joined([spacing_ms(call.caller.received.arrivals_s[self._within(call)]) for call in self._up])
+
+    @cached_property
+    def upper_bounds(self) -> int:
+        """Frames, while all calls were up, whose time is an upper bound."""
+        return sum(int(bounds.sum()) for _, bounds in self._lateness)
 
     @cached_property
     def frames(self) -> tuple[int, int]:
         """Frames received, and frames expected."""
         received = expected = 0
         for call in self._up:
-            arrivals_s, _ = self._within(call)
+            arrivals_s = call.caller.received.arrivals_s[self._within(call)]
             received += arrivals_s.size
             expected += expected_frames(arrivals_s, min(self._until_s, end_s(call.caller)))
         return received, expected
@@ -131,7 +142,7 @@ class Report:
             "frames_received": received,
             "frames_expected": expected,
             "frames_timed_by_reading": self._unstamped,
-            "frames_with_upper_bound": sum(call.caller.received.shared_stamps for call in self._up),
+            "frames_with_upper_bound": self.upper_bounds,
             "longest_burst": self._longest_burst,
             "own_lateness_ms": self._own_lateness_ms,
             "endings": Counter(call.ending() for call in self.placed),
@@ -141,7 +152,6 @@ class Report:
     def text(self) -> str:
         """The same for people."""
         received, expected = self.frames
-        shared = sum(call.caller.received.shared_stamps for call in self._up)
         blurred_calls = sum(blurred(call.caller) for call in self._up)
         frames = sum(len(call.caller.received) for call in self._up)
         rows = [("ms", *PERCENTILES), *((title, *spread_cells(spread)) for _, title, spread in self._rows() if spread)]
@@ -150,7 +160,7 @@ class Report:
             "",
             f"frames    {received:,} received of {expected:,} expected, longest burst {self._longest_burst}",
             f"times     {frames - self._unstamped:,} frames by the kernel, {self._unstamped:,} as they were read; "
-            f"{shared:,} are upper bounds, because the frame lay unread with the next",
+            f"{self.upper_bounds:,} are upper bounds, because the frame lay unread with the next",
             f"caller    its own frames were at most {self._own_lateness_ms:.1f} ms late",
         ]
         lines += [
@@ -169,6 +179,7 @@ class Report:
     def _rows(self) -> list[tuple[str, str, Spread | None]]:
         return [
             ("lateness", "lateness against the 20 ms grid", self.lateness),
+            ("exact_lateness", "… without upper bounds", self.exact_lateness if self.upper_bounds else None),
             ("spacing", "from frame to frame", self.spacing),
             ("first_frame", "dialled → first frame", self._spread(Placed.first_frame_ms)),
             ("first_voiced", "dialled → first voiced frame", self._spread(Placed.first_voiced_ms)),
@@ -180,15 +191,20 @@ class Report:
     def _spread(self, figure: Callable[[Placed], float | None]) -> Spread | None:
         return _spread_of(value for call in self._up if (value := figure(call)) is not None)
 
-    def _spread_within(self, figure: Callable[[Any, Any], Any]) -> Spread | None:
-        values = [figure(*self._within(call)) for call in self._up]
-        return Spread.of(np.concatenate(values)) if values else None
+    @cached_property
+    def _lateness(self) -> list[tuple[NDArray[np.float64], NDArray[np.bool_]]]:
+        """Of each call, the lateness of its frames and which of them are upper bounds."""
+        found = []
+        for call in self._up:
+            received, within = call.caller.received, self._within(call)
+            late_ms = lateness_ms(received.arrivals_s[within], received.positions_s[within])
+            found.append((late_ms, received.upper_bounds[within]))
+        return found
 
-    def _within(self, call: Placed) -> tuple[Any, Any]:
-        """Arrivals and positions of the frames that came while all calls were up."""
+    def _within(self, call: Placed) -> NDArray[np.bool_]:
+        """Which frames came while all calls were up."""
         arrivals_s = call.caller.received.arrivals_s
-        within = (arrivals_s >= self._from_s) & (arrivals_s <= self._until_s)
-        return arrivals_s[within], call.caller.received.positions_s[within]
+        return (arrivals_s >= self._from_s) & (arrivals_s <= self._until_s)
 
     @cached_property
     def _longest_burst(self) -> int:
@@ -205,6 +221,10 @@ class Report:
 
 def _ms(from_s: float | None, to_s: float | None) -> float | None:
     return None if from_s is None or to_s is None else (to_s - from_s) * 1000
+
+
+def _joined(values: list[NDArray[np.float64]]) -> Spread | None:
+    return Spread.of(np.concatenate(values)) if values else None
 
 
 def _spread_of(values: Iterable[float]) -> Spread | None:
