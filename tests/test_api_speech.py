@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
+import os
+import sys
 
 import numpy as np
 import pytest
@@ -151,6 +154,14 @@ async def test_a_rate_that_a_format_does_not_have_becomes_the_next(server, asked
     answer = await server.speech(TEXT, response_format="opus", sample_rate=asked_hz)
     assert answer.headers["X-Sample-Rate"] == str(sent_hz)
     assert decode("opus", answer.body, 0)[1] == sent_hz
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have a niceness of their own on Linux only")
+async def test_encoding_comes_after_all_that_a_call_waits_for(server):
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    work = functools.partial(os.getpriority, os.PRIO_PROCESS, 0)
+    assert await server.service.synthesizer.in_background(work) == max(own, 15)
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own
 
 
 @pytest.mark.parametrize("path", ["", "/stream", "/stream/pcm"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -54,10 +55,9 @@ async def prepare_reference(service: SpeechService, file: bytes | None, ref_text
         raise ApiError(400, "INVALID_AUDIO", "a recording of the voice is required, as the part 'file'", param="file")
     settings = service.settings
     text = (ref_text or "").strip() or None
+    read = partial(read_recording, file, min_s=settings.reference_min_s, max_s=settings.reference_max_s, text=text)
     try:
-        reference = await asyncio.to_thread(
-            read_recording, file, min_s=settings.reference_min_s, max_s=settings.reference_max_s, text=text
-        )
+        reference = await service.synthesizer.in_background(read)
     except InvalidRecording as error:
         raise ApiError(400, "INVALID_AUDIO", str(error), param="file") from None
     try:

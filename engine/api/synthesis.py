@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
+import threading
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
@@ -20,7 +23,9 @@ from engine.settings import SpeechSettings
 from engine.speech import Chunk, Engine, Pcm, Priority, Style
 
 # The encoders let go of the interpreter, so two of them leave the event loop its share of two cores.
-ENCODER_THREADS: Final = 2
+THREADS: Final = 2
+# Below the engine's processes: a call waits for those, and for nothing that these threads do.
+NICENESS: Final = 15
 CACHED_BLOCK_BYTES: Final = 64 * 1024
 
 Made = TypeVar("Made")
@@ -65,7 +70,7 @@ class Synthesizer:
         self.depth = 0
         """Requests whose audio is being made."""
         self._settings = settings
-        self._threads = ThreadPoolExecutor(ENCODER_THREADS, "encode")
+        self._threads = ThreadPoolExecutor(THREADS, "http-audio", _be_nice)
 
     def close(self) -> None:
         """Once nothing is being made any more."""
@@ -146,11 +151,12 @@ class Synthesizer:
         except TimeoutError:
             raise ApiError(504, "SYNTHESIS_TIMEOUT", f"the engine made no audio for {limit_s:g} s") from None
 
-    async def _encode(self, form: Format, work: Callable[[], Made]) -> Made:
-        """Do the encoder's work, in a thread where that is worth it."""
-        if not form.takes_time:
-            return work()
+    async def in_background(self, work: Callable[[], Made]) -> Made:
+        """Do work that takes its time, beside the event loop and after everything that a call waits for."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    async def _encode(self, form: Format, work: Callable[[], Made]) -> Made:
+        return await self.in_background(work) if form.takes_time else work()
 
     def _stand_ins(self) -> int:
         """Sentences that a spare engine has spoken for this one: audio with one of them is not what is asked for."""
@@ -171,6 +177,13 @@ class Synthesizer:
             format=job.format.name,
             sample_rate_hz=job.sample_rate_hz,
         )
+
+
+def _be_nice() -> None:
+    """A thread of its own niceness is Linux's doing; elsewhere that is the whole process's and stays as it is."""
+    if sys.platform == "linux":
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, max(NICENESS, os.getpriority(os.PRIO_PROCESS, thread)))
 
 
 def _encode(encoder: Encoder, pcm: Pcm, last: bool) -> bytes:
