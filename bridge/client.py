@@ -1,4 +1,4 @@
-"""The calls API from the other side: say, interrupt and hang up over HTTP."""
+"""The calls API from the other side: register, say, interrupt and hang up over HTTP."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ class Rejected(Exception):
 
 
 class CallsClient:
-    """Speaks to the calls API at `base_url`. Used as an async context manager."""
+    """Speaks to the calls API at `base_url`, with the server's API_KEY if it has one. An async context manager."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, api_key: str = "") -> None:
         self._base_url = base_url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=10)
+            headers=self._headers, connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=10)
         )
         return self
 
@@ -29,6 +30,10 @@ class CallsClient:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._session.close()
+
+    async def register(self, call_id: UUID) -> dict[str, Any]:
+        """Announce a call before it connects, as the dialplan does. Raises Rejected."""
+        return await self._post("", {"id": str(call_id)})
 
     async def say(self, call_id: UUID, text: str, voice: str | None = None) -> dict[str, Any]:
         """Have a text spoken into a call. Raises Rejected."""
@@ -43,7 +48,7 @@ class CallsClient:
         return await self._post(f"{call_id}/hangup", None)
 
     async def _post(self, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
-        url = f"{self._base_url}/v1/calls/{path}"
+        url = f"{self._base_url}/v1/calls/{path}".rstrip("/")
         try:
             async with self._session.post(url, json=body) as response:
                 answer: dict[str, Any] = await response.json()

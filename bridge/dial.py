@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import gc
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -39,6 +40,9 @@ class Plan:
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
     http_url: str = ""
+    api_key: str = ""
+    register: bool = False
+    """Announce each call over HTTP before it connects, as the dialplan does."""
     calls: int = 1
     seconds: float = 10.0
     """From when all calls are up, unless the server ends them."""
@@ -65,11 +69,11 @@ async def place_calls(plan: Plan) -> Report:
     ]
     gc.collect()
     gc.freeze()  # a later collection that walked all that is loaded would make this caller late
-    async with CallsClient(plan.http_url) if plan.http_url else nullcontext() as client:
+    async with CallsClient(plan.http_url, plan.api_key) if plan.http_url else nullcontext() as client:
         conversations: list[asyncio.Task[None]] = []
         try:
             for call in placed:
-                await _connect(call, plan)
+                await _connect(call, plan, client)
                 if not call.failed:
                     conversations.append(asyncio.create_task(_converse(call, plan, client)))
                 await asyncio.sleep(SPACING_S)
@@ -93,10 +97,12 @@ async def place_calls(plan: Plan) -> Report:
     return Report(placed, all_up_s + plan.settle_s, until_s)
 
 
-async def _connect(call: Placed, plan: Plan) -> None:
+async def _connect(call: Placed, plan: Plan, client: CallsClient | None) -> None:
     try:
+        if plan.register and client is not None:
+            await client.register(call.caller.id)
         await call.caller.connect(plan.host, plan.port)
-    except CannotCall as error:
+    except (CannotCall, Rejected) as error:
         call.failed = str(error)
         return
     call.caller.handset.speak(plan.pcm, repeat=plan.repeat)
@@ -158,7 +164,9 @@ def add_parser(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     )
     add("--record", type=Path, metavar="FILE", help="write what the caller hears (FILE-1.wav … with several calls)")
     add("--stereo", action="store_true", help="record both sides: caller left, agent right")
-    add("--http", default="", metavar="URL", help="the calls API, for --say and --interrupt-after")
+    add("--http", default="", metavar="URL", help="the calls API, for the next four")
+    add("--api-key", default=os.environ.get("API_KEY", ""), metavar="KEY", help="its key (default: API_KEY)")
+    add("--register", action="store_true", help="announce each call first, as the dialplan does")
     add("--say", default="", metavar="TEXT", help="have TEXT spoken into the call, and measure until it is heard")
     add(
         "--interrupt-after",
@@ -172,8 +180,8 @@ def add_parser(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def run(args: argparse.Namespace) -> int:
     """Place the calls, print the figures. 0: the server conforms, 1: it does not, 2: the calls could not be placed."""
-    if (args.say or args.interrupt_after is not None) and not args.http:
-        return _complain("--say and --interrupt-after need --http URL")
+    if (args.register or args.say or args.interrupt_after is not None) and not args.http:
+        return _complain("--register, --say and --interrupt-after need --http URL")
     if args.uuid and args.calls > 1:
         return _complain("--uuid is for one call; several cannot share it")
     host, _, port = args.address.rpartition(":")
@@ -187,6 +195,8 @@ def run(args: argparse.Namespace) -> int:
         host=host.strip("[]"),
         port=int(port),
         http_url=args.http,
+        api_key=args.api_key,
+        register=args.register,
         calls=args.calls,
         seconds=args.seconds,
         settle_s=args.settle,

@@ -99,6 +99,17 @@ async def test_refused_requests_are_faults(app):
     assert "Cannot connect" in report.faults["refuses"][0]
 
 
+async def test_a_guarded_server_is_called_with_its_key_and_after_registration():
+    app = await start_app(api_key="secret", require_registration=True)
+    with pytest.raises(CannotCall, match="key"):
+        await place_calls(plan(app, register=True))
+    report = await place_calls(plan(app, seconds=0.3, api_key="secret", register=True))
+    unannounced = await place_calls(plan(app, seconds=0.3, api_key="secret"))
+    await app.stop()
+    assert report.figures()["endings"] == {"we hung up, then EOF": 1}
+    assert unannounced.figures()["endings"] == {"the server: 00 00 00, then EOF": 1}
+
+
 async def test_calls_that_the_server_ends_are_not_waited_for():
     app = await start_app(max_calls=1)
     report = await place_calls(plan(app, calls=3, seconds=0.3))
@@ -178,7 +189,7 @@ async def test_a_server_that_misbehaves_is_named_and_the_status_is_1(capsys):
     [
         (["127.0.0.1:1"], "talkspurt dial: cannot connect to 127.0.0.1:1: Connection refused"),
         (["nowhere"], "talkspurt dial: 'nowhere' is not HOST:PORT"),
-        (["--say", "Hello."], "talkspurt dial: --say and --interrupt-after need --http URL"),
+        (["--say", "Hello."], "talkspurt dial: --register, --say and --interrupt-after need"),
         (["--uuid", "7a5f7d0e-6a0c-4f6a-8e5c-1c7b7f0d3b11", "--calls", "2"], "talkspurt dial: --uuid is for one call"),
         (["--wav", "missing.wav"], "talkspurt dial: cannot read --wav: "),
     ],
