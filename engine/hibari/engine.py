@@ -48,6 +48,7 @@ class HibariEngine(Engine):
         if failures:
             await asyncio.gather(*(worker.close() for worker in workers))
             raise failures[0]
+        self._workers.update(workers)
         self._tasks = [asyncio.create_task(self._serve(worker)) for worker in workers]
 
     async def close(self) -> None:
@@ -55,6 +56,8 @@ class HibariEngine(Engine):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(worker.close() for worker in self._workers))  # of a task that had not begun
+        self._workers.clear()
         self._fail_all(SpeechError("hibari was closed"))
 
     async def stream(self, sentence: str, style: Style) -> AsyncGenerator[Pcm, None]:
@@ -104,7 +107,6 @@ class HibariEngine(Engine):
     async def _serve(self, worker: WorkerProcess) -> None:
         """Feed one worker; when it is lost, put another in its place."""
         while True:
-            self._workers.add(worker)
             try:
                 await self._feed(worker)
             except SpeechError as error:
@@ -116,16 +118,34 @@ class HibariEngine(Engine):
 
     async def _feed(self, worker: WorkerProcess) -> None:
         """Give it one request after the other until it is lost; the request at hand is lost with it."""
+        lost = asyncio.create_task(worker.ended())
+        try:
+            while True:
+                request = await self._next(lost)
+                try:
+                    await worker.work(request)
+                except SpeechError as error:
+                    request.answers.put_nowait(error)
+                    raise
+        finally:
+            lost.cancel()
+
+    async def _next(self, lost: asyncio.Task[SpeechError]) -> Request:
+        """The most urgent request that is still wanted. Raises SpeechError when the worker is lost meanwhile."""
         while True:
-            *_, request = await self._queue.get()
-            if request not in self._waiting:  # its stream was closed meanwhile
-                continue
-            self._waiting.discard(request)
+            taking = asyncio.create_task(self._queue.get())
             try:
-                await worker.work(request)
-            except SpeechError as error:
-                request.answers.put_nowait(error)
-                raise
+                await asyncio.wait((taking, lost), return_when=asyncio.FIRST_COMPLETED)
+                if lost.done():
+                    if taking.done():
+                        self._queue.put_nowait(taking.result())
+                    raise lost.result()
+            finally:
+                taking.cancel()
+            *_, request = taking.result()
+            if request in self._waiting:
+                self._waiting.discard(request)
+                return request
 
     async def _replace(self) -> WorkerProcess:
         for attempt in count():
@@ -139,6 +159,7 @@ class HibariEngine(Engine):
                     self._fail_all(error)
             else:
                 self._warning = ""
+                self._workers.add(worker)
                 return worker
         raise AssertionError
 

@@ -94,6 +94,10 @@ class WorkerProcess:
         except TimeoutError:
             raise SpeechError(f"hibari's worker said nothing for {JOB_TIMEOUT_S:.0f} s") from None
 
+    async def ended(self) -> SpeechError:
+        """Wait until the process is gone; what there is to say about that."""
+        return SpeechError(f"hibari's worker ended unexpectedly, with status {await self._process.wait()}")
+
     async def close(self) -> None:
         """End the process, whatever it is doing."""
         if self._process.returncode is None:
@@ -106,8 +110,7 @@ class WorkerProcess:
             kind, length = HEADER.unpack(await self._stdout.readexactly(HEADER.size))
             return Kind(kind), await self._stdout.readexactly(length)
         except (asyncio.IncompleteReadError, OSError):
-            status = await self._process.wait()
-            raise SpeechError(f"hibari's worker ended unexpectedly, with status {status}") from None
+            raise await self.ended() from None
 
 
 def unspeakable(text: str) -> UnspeakableText:

@@ -36,9 +36,9 @@ class Synthesizer:
     def speak(self, job: Job) -> Iterator[Pcm]:
         """Chunks of 20 to 200 ms; none when there are no English sounds in the text. The same job, the same samples."""
         variant = VARIANTS[job.voice]
-        level = (soft_limit(block * GAIN) for block in _trimmed(self._sound(job, variant)))
+        level = (soft_limit(block * GAIN) for block in trimmed(self._sound(job, variant)))
         pcm = (np.rint(block * 32767).astype(np.int16) for block in level)
-        return _chunks(pcm, Resampler(variant.formant_percent, 100))
+        return chunked(pcm, Resampler(variant.formant_percent, 100))
 
     def _sound(self, job: Job, variant: Variant) -> Iterator[NDArray[np.float32]]:
         """Sound to be played at `formant_percent` of 24 kHz."""
@@ -56,7 +56,7 @@ class Synthesizer:
             ).blocks()
 
 
-def _trimmed(sound: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+def trimmed(sound: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
     """Without the silence before the first sound and after the last, but with the pauses between."""
     held = np.zeros(0, np.float32)  # what may yet be the silence at the end
     begun = False
@@ -74,7 +74,7 @@ def _trimmed(sound: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float3
         yield tail * np.linspace(1, 0, tail.size, dtype=np.float32)
 
 
-def _chunks(sound: Iterator[Pcm], resampler: Resampler) -> Iterator[Pcm]:
+def chunked(sound: Iterator[Pcm], resampler: Resampler) -> Iterator[Pcm]:
     """The sound at its final rate in pieces of CHUNK_SAMPLES; the last one neither tiny nor much longer."""
     held = np.zeros(0, np.int16)
     for block in sound:
