@@ -16,21 +16,10 @@ from engine.encode import FORMATS, SAMPLE_RATES_HZ
 from engine.speech import EngineBusy, Priority, SpeechError, Style
 from tests.decoders import decode, likeness
 from tests.speech_server import speech_server
-from tests.tone_engine import CHUNK_SAMPLES, RATE_HZ, ToneEngine, sound_of
+from tests.tone_engine import CHUNK_SAMPLES, RATE_HZ, sound_of
 
 TEXT = "The first sentence of this text. And then there is another one."
 SENTENCES = ("The first sentence of this text.", "And then there is another one.")
-
-
-@pytest.fixture
-def engine():
-    return ToneEngine()
-
-
-@pytest.fixture
-async def server(engine, tmp_path):
-    async with speech_server(engine, tmp_path) as running:
-        yield running
 
 
 def begins_with(pcm: np.ndarray, sentence: str, **style: object) -> bool:

@@ -4,29 +4,16 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from engine.api import HEALTH
 from engine.encode import FORMATS
-from tests.speech_server import speech_server
 from tests.tone_engine import ToneEngine
 
 HEALTH_FIELDS = (
     "status model_loaded model_id cuda gpu_name gpu_allocated_mb gpu_reserved_mb queue_depth max_queue_depth voices "
     "audio_cache_size audio_cache_max voice_cache_size voice_cache_max voice_cache_hits"
 )
-
-
-@pytest.fixture
-def engine():
-    return ToneEngine()
-
-
-@pytest.fixture
-async def server(engine, tmp_path):
-    async with speech_server(engine, tmp_path) as running:
-        yield running
 
 
 async def test_health_has_every_field_of_the_earlier_server(server):

@@ -20,17 +20,6 @@ CLONE = "/v1/audio/speech/clone"
 TEXT = "The first sentence of this text. And then there is another one."
 
 
-@pytest.fixture
-def engine():
-    return ToneEngine()
-
-
-@pytest.fixture
-async def server(engine, tmp_path):
-    async with speech_server(engine, tmp_path) as running:
-        yield running
-
-
 def wav(pcm=SOUND, rate_hz=RATE_HZ):
     file = io.BytesIO()
     soundfile.write(file, pcm, rate_hz, format="WAV")

@@ -11,21 +11,10 @@ import pytest
 from engine.audio import resample
 from engine.speech import SpeechError, Style
 from tests.speech_server import speech_server
-from tests.tone_engine import RATE_HZ, ToneEngine, sound_of
+from tests.tone_engine import RATE_HZ, sound_of
 
 PATH = "/v1/audio/speech/ws"
 TEXT = "The first sentence of this text. And then there is another one."
-
-
-@pytest.fixture
-def engine():
-    return ToneEngine()
-
-
-@pytest.fixture
-async def server(engine, tmp_path):
-    async with speech_server(engine, tmp_path) as running:
-        yield running
 
 
 @pytest.fixture

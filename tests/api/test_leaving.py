@@ -11,17 +11,12 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.speech_server import speech_server
-from tests.tone_engine import CHUNK_SAMPLES, ToneEngine
+from tests.tone_engine import CHUNK_SAMPLES
 
 TEXT = "The first sentence of this text. And then there is another one. The third is the last of them."
 FIRST_CHUNKS = -(-len("The first sentence of this text.") * 480 // CHUNK_SAMPLES)
 TIMES = 20
 """At each of the stages below, of which there are more than five: over a hundred departures."""
-
-
-@pytest.fixture
-def engine():
-    return ToneEngine()
 
 
 @pytest.fixture

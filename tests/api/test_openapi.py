@@ -14,7 +14,7 @@ from tests.speech_server import speech_server
 from tests.tone_engine import ToneEngine
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
-ROOT = CONFIG.parents[1]
+ROOT = CONFIG.parents[2]
 
 
 @pytest.fixture

@@ -12,20 +12,9 @@ import pytest
 from engine.encode import FORMATS
 from tests.decoders import decode
 from tests.speech_server import speech_server
-from tests.tone_engine import RATE_HZ, ToneEngine
+from tests.tone_engine import RATE_HZ
 
 TEXT = "The first sentence of this text. And then there is another one."
-
-
-@pytest.fixture
-def engine():
-    return ToneEngine()
-
-
-@pytest.fixture
-async def server(engine, tmp_path):
-    async with speech_server(engine, tmp_path) as running:
-        yield running
 
 
 @pytest.mark.parametrize("name", FORMATS)

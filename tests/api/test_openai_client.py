@@ -14,15 +14,10 @@ from engine.encode import FORMATS
 from engine.speech import Style
 from tests.decoders import decode, likeness
 from tests.speech_server import speech_server
-from tests.tone_engine import RATE_HZ, ToneEngine, sound_of
+from tests.tone_engine import RATE_HZ, sound_of
 
 TEXT = "The client asks for this sentence."
 SOUND = sound_of(TEXT, Style(voice="low"))
-
-
-@pytest.fixture
-def engine():
-    return ToneEngine()
 
 
 @pytest.fixture

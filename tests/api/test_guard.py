@@ -9,15 +9,9 @@ from aiohttp import web
 from engine.api import add_speech_routes
 from engine.settings import SpeechSettings
 from tests.speech_server import SpeechServer, speech_server
-from tests.tone_engine import ToneEngine
 
 KEY = "a secret — with ümlauts"
 SITE = "https://example.org"
-
-
-@pytest.fixture
-def engine():
-    return ToneEngine()
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from engine.speech import Style
 from tests.speech_server import speech_server
 from tests.tone_engine import RATE_HZ, ToneEngine, sound_of
 
-PAGE = (Path(__file__).parents[1] / "docs/api.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs/api.md").read_text("utf-8")
 HOST = "http://localhost:8000"
 
 
