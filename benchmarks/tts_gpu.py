@@ -1,6 +1,6 @@
 """What the Qwen3-TTS engine takes on this GPU: ms a frame, first sound, calls, start-up, memory; peers beside it.
 
-    python -m benchmarks.tts_gpu frames sound calls cancel ablation start peers [--size 0.6B] [--quantize none]
+    python -m benchmarks.tts_gpu frames sound calls cancel memory ablation start peers [--size 0.6B] [--quantize none]
 
 Weights are drawn at random in the true sizes: speed does not depend on their values. What is not measured: real text
 and voices (no checkpoint is needed), the pipes between processes, and the telephone side.
@@ -9,6 +9,7 @@ and voices (no checkpoint is needed), the pipes between processes, and the telep
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import subprocess
 import sys
@@ -255,6 +256,19 @@ def calls(size: str, quantize: str, counts: Sequence[int], slots: int, seconds: 
         drain(load)
 
 
+def memory(size: str) -> None:
+    """What 16 calls take with int8 weights, sentences of up to 60 s, beside the framework's own few hundred MB."""
+    runner, _ = build_runner(size, "int8", 16, 768)
+    gc.collect()
+    torch.cuda.empty_cache()
+    slots = runner._slots
+    parts = {"keys and values": slots.state.talker_kv.kv.nbytes, "other state": slots.state.nbytes
+             - slots.state.talker_kv.kv.nbytes, "codec's state and buffers": slots.fast_codec.nbytes}  # fmt: skip
+    print(f"{size} int8, 16 calls: {torch.cuda.memory_allocated() / 2**30:.2f} GiB in tensors,",
+          f"{torch.cuda.memory_reserved() / 2**30:.2f} GiB reserved;",
+          ", ".join(f"{name} {size / 2**20:.0f} MiB" for name, size in parts.items()))  # fmt: skip
+
+
 def cancel(size: str) -> None:
     runner, model = build_runner(size, "none", 64)
     load = Load(runner, model.talker.stack.hidden)
@@ -415,6 +429,7 @@ def main() -> None:
         "sound": sound,
         "calls": lambda: calls(args.size, args.quantize, args.calls, args.slots, args.seconds),
         "cancel": lambda: cancel(args.size),
+        "memory": lambda: memory(args.size),
         "ablation": lambda: ablation(args.size),
         "start": lambda: start(args.size, args.slots),
         "start-once": lambda: start_once(args.size, args.slots),

@@ -56,6 +56,7 @@ def assemble(settings: QwenSettings) -> Assembly:
         "runner": type(runner).__name__,
         "compiled": "hand-written kernels" if fast else "no",
         "max_batch": settings.max_batch,
+        **getattr(runner, "facts", {}),
     }
     assembly = Assembly(checkpoint, slots, runner, warnings, facts)
     warm_up(assembly)

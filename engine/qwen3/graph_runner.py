@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -80,7 +81,6 @@ class FastSlots(Slots):
         sound_dtype: torch.dtype = torch.float16,
     ) -> None:
         self.model = model
-        self.codec = codec
         self.streams = streams
         self.state = DecodeState.allocate(model.talker, model.predictor, slots, max_positions, max_text)
         self.fast_codec = FastCodec(codec, slots, min(slots, SOUND_BATCH), dtype=sound_dtype)
@@ -182,6 +182,17 @@ class GraphRunner:
         with torch.cuda.stream(self._streams.sound):
             compile_sound(self._slots.fast_codec, self._slots.state.scratch)
         self._streams.sound.synchronize()
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What `/health` tells of it."""
+        return {
+            "graphs": self.capture.graphs,
+            "capacity": self.scheduler.capacity,
+            "load": round(self.scheduler.load, 3),
+            "frame_ms": {size: round(seconds * 1e3, 2) for size, seconds in self.frames.seconds.items()},
+            "frame_made_by": {size: variant.kind for size, variant in self.frames.variants.items()},
+        }
 
     @property
     def active(self) -> int:

@@ -23,6 +23,8 @@ MARGIN_S = 0.02
 """Kept between a chunk and the moment it is needed: its way to the wire, and the next wire frame's tick."""
 HEADROOM = 1.3
 """Rows a second that a small batch must keep up with, over what everybody plays."""
+SOUND_S = 0.012
+"""Time on the GPU that one step's sound may take."""
 FULL_LOAD = 0.85
 """Of the time that frames sound for, what making them may take; the rest is for new calls and for jitter."""
 BULK_LOAD = 0.7
@@ -114,6 +116,7 @@ class Scheduler:
         self.capacity = min(slots, costs.capacity())
         """Calls that are taken; one more would make the others stutter."""
         self._turnaround_s = costs.frame(1)
+        self._last_rows = 0
         self._bulk_capacity = max(1, min(self.capacity, costs.capacity(BULK_LOAD)))
 
     def __len__(self) -> int:
@@ -160,26 +163,31 @@ class Scheduler:
     def sounds(self, now_s: float) -> list[Chunks]:
         """What to decode to sound now, most urgent first. Call it after `made`."""
         soon_s = self._turnaround_s + 2 * self._costs.frame(len(self._jobs)) + MARGIN_S
-        due: dict[int, list[Job]] = {}
+        due: list[tuple[tuple[int, float], int, bool, Job]] = []
         for job in self._jobs:
             if not job.waiting:
                 continue
             enough = job.waiting >= CHUNK_RAMP[min(job.chunks, len(CHUNK_RAMP) - 1)]
             # Without it the caller would have nothing to hear before the next chance comes.
-            late = job.begun_s is not None and job.runs_out_s(job.sounded) - now_s < soon_s
-            if enough or late or job.finished:
+            late = job.runs_out_s(job.sounded) - now_s < soon_s
+            if enough or (late and job.begun_s is not None) or job.finished:
                 # A sentence's last chunk may be filled up to a size of the ramp, the others have to be one.
                 fits = job.waiting if job.finished else CHUNK_RAMP[bisect_right(CHUNK_RAMP, job.waiting) - 1]
-                due.setdefault(min(fits, CHUNK_RAMP[-1]), []).append(job)
-        chunks = [
-            Chunks(frames, tuple(sorted(jobs, key=lambda job: self._urgency(job, now_s))))
-            for frames, jobs in due.items()
-        ]
-        chunks.sort(key=lambda chunk: self._urgency(chunk.jobs[0], now_s))
-        return chunks
+                due.append((self._urgency(job, now_s), min(fits, CHUNK_RAMP[-1]), late, job))
+        due.sort(key=lambda entry: entry[0])
+        # No more than a step's worth, as long as that keeps up with the frames: what is not urgent must not stand in
+        # the way of the next new call.
+        groups: dict[int, list[Job]] = {}
+        left = max(CHUNK_RAMP[-1], int(SOUND_S / self._costs.sound_s), int(HEADROOM * self._last_rows))
+        for _, frames, late, job in due:
+            left -= frames
+            if late or left >= 0:
+                groups.setdefault(frames, []).append(job)
+        return [Chunks(frames, tuple(jobs)) for frames, jobs in groups.items()]
 
     def made(self, jobs: Sequence[Job], now_s: float) -> None:
         """Each of the jobs has got its next frame."""
+        self._last_rows = len(jobs)
         for job in jobs:
             job.made += 1
             job.last_s = now_s

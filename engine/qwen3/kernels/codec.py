@@ -83,7 +83,7 @@ class _Layout:
         widest = max(
             [codec.latent * 4 * block.rate for block in codec.nexts]
             + [block.up.channels * rate for block, rate in zip(codec.blocks, codec.block_rates, strict=True)]
-            + [3 * codec.weights.heads * codec.weights.head_dim, 2 * codec.layers[0].inner]
+            + [3 * codec.heads * codec.head_dim, 2 * codec.layers[0].inner]
         )
         self.plain = rows * frames * widest
         self.size = offset + 3 * self.plain
@@ -139,7 +139,9 @@ class FastCodec:
         self, weights: CodecWeights, slots: int, max_rows: int, max_frames: int = MAX_CHUNK_FRAMES,
         dtype: torch.dtype = torch.bfloat16,
     ) -> None:  # fmt: skip
-        self.weights, self.dtype = weights, dtype
+        # The weights given are not kept: in float32 they are twice what is packed of them.
+        self.dtype, self.eps, self.window = dtype, weights.eps, weights.window
+        self.heads, self.head_dim, self.cos, self.sin = weights.heads, weights.head_dim, weights.cos, weights.sin
         self.device = weights.norm.device
         self.max_rows, self.max_frames = max_rows, max_frames
         wide = weights.codebooks.float()
@@ -312,32 +314,31 @@ class FastCodec:
         conv.advance(self.position, slots, frames)
 
     def _transform(self, slots: Tensor, batch: int, frames: int, latent: Rows, plain: Plain) -> Rows:
-        weights = self.weights
         hidden = self.input.channels
         x, flat = plain(1, frames, hidden)
         conv.convolve(self.input, latent, batch, frames, out=x)
         inner_width = self.layers[0].inner
-        width = 3 * weights.heads * weights.head_dim
+        width = 3 * self.heads * self.head_dim
 
         for number, layer in enumerate(self.layers):
             normed_rows, normed = plain(2, frames, hidden)
-            rms_norm(flat, layer.input_norm, normed, weights.eps)
+            rms_norm(flat, layer.input_norm, normed, self.eps)
             qkv_rows, qkv = plain(0, frames, width)
             conv.convolve(layer.qkv, normed_rows, batch, frames, out=qkv_rows)
-            attended_rows, attended = plain(2, frames, weights.heads * weights.head_dim)
+            attended_rows, attended = plain(2, frames, self.heads * self.head_dim)
             conv.attend_window(
-                qkv.view(batch, frames, width), weights.cos, weights.sin, slots, self.position, self.kv[number],
-                attended, weights.window,
+                qkv.view(batch, frames, width), self.cos, self.sin, slots, self.position, self.kv[number],
+                attended, self.window,
             )  # fmt: skip
             conv.convolve(layer.o, attended_rows, batch, frames, out=x, residual=x)
-            rms_norm(flat, layer.post_norm, normed, weights.eps)
+            rms_norm(flat, layer.post_norm, normed, self.eps)
             both_rows, both = plain(0, frames, 2 * inner_width)
             conv.convolve(layer.gate_up, normed_rows, batch, frames, out=both_rows)
             inner_rows, inner = plain(2, frames, inner_width)
             silu_mul(both, inner)
             conv.convolve(layer.down, inner_rows, batch, frames, out=x, residual=x)
         normed_rows, normed = plain(2, frames, hidden)
-        rms_norm(flat, self.norm, normed, weights.eps)
+        rms_norm(flat, self.norm, normed, self.eps)
         out, _ = plain(0, frames, self.latent)
         conv.convolve(self.output, normed_rows, batch, frames, out=out)
         return out

@@ -44,9 +44,7 @@ def candidates(rows: int, plain: bool) -> tuple[Variant, ...]:
     if rows == 1:
         return (ROWS_SMALL,)
     if rows <= 4:
-        return (ROWS_SMALL, ROWS_LARGE)
-    if rows <= 8:
-        return (VENDOR,) if plain else (ROWS_SMALL, TILES)
+        return (ROWS_SMALL, VENDOR if plain else TILES)
     return (VENDOR,) if plain else (TILES,)
 
 
