@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator
 
@@ -14,6 +14,11 @@ from bridge.turns import Rules
 from bridge.words import BACKCHANNELS, Backchannels
 
 AsrProtocol = Literal["openai-realtime", "qwen3-asr", "vllm-realtime", "deepgram", "vosk", "embedded"]
+
+FINAL_TIMEOUT_MS: Final = 3_000
+"""A service that gives words but no final transcript by then has lost it."""
+EMBEDDED_FINAL_TIMEOUT_MS: Final = 15_000
+"""The embedded recogniser loses nothing, but is slow on a busy machine."""
 
 
 class ConversationSettings(BaseModel):
@@ -137,6 +142,7 @@ class ConversationSettings(BaseModel):
         return Rules(
             min_interrupt_words=self.min_interrupt_words,
             false_interruption_timeout_ms=self.false_interruption_timeout_ms,
+            final_timeout_ms=EMBEDDED_FINAL_TIMEOUT_MS if self.asr_protocol == "embedded" else FINAL_TIMEOUT_MS,
             echo_guard_ms=self.echo_guard_ms,
             no_input_timeout_ms=self.no_input_timeout_ms,
             backchannels=Backchannels(phrases),

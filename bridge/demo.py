@@ -194,17 +194,18 @@ async def _until(at_s: float) -> None:
     await asyncio.sleep(at_s - time.monotonic())
 
 
-async def _lines_of_the_caller() -> dict[str, Pcm]:
-    """What the caller says, in a voice of the caller's own; and the long answer, to know how long it takes."""
+async def caller_lines(engine: Engine, *texts: str) -> dict[str, Pcm]:
+    """What the caller says, at 8 kHz, in a voice of the caller's own."""
+    pitch_hz = round(engine.sample_rate_hz * CALLER_PITCH)
+    return {text: resample(await _spoken(engine, text, CALLER_SPEED), pitch_hz, RATE_HZ) for text in texts}
+
+
+async def _lines() -> dict[str, Pcm]:
+    """What the caller says; and the long answer, to know how long it takes."""
     engine = HibariEngine()
     await engine.start()
     try:
-        lines = {
-            text: resample(
-                await _spoken(engine, text, CALLER_SPEED), round(engine.sample_rate_hz * CALLER_PITCH), RATE_HZ
-            )
-            for text in (QUESTION, OBJECTION, GOODBYE)
-        }
+        lines = await caller_lines(engine, QUESTION, OBJECTION, GOODBYE)
         lines[LONG_ANSWER] = resample(await _spoken(engine, LONG_ANSWER), engine.sample_rate_hz, RATE_HZ)
     finally:
         await engine.close()
@@ -217,7 +218,7 @@ async def _spoken(engine: Engine, text: str, speed: float = 1.0) -> Pcm:
 
 async def hold_call() -> Conversation:
     """Start a server on the embedded voice and hold the call. Raises what can go wrong on the way."""
-    lines = await _lines_of_the_caller()
+    lines = await _lines()
     async with (
         running_server(ENGINE="hibari", GREETING=GREETING) as server,
         CallsClient(server.http_url) as client,
@@ -264,9 +265,11 @@ def add_parser(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "demo",
         help="hold a call with a barge-in and show it",
         description="Starts a server on the embedded voice, holds a call with it and leaves the call as a stereo WAV "
-        "(caller left, agent right) and a timeline. Needs no network and no key.",
+        "(caller left, agent right) and a timeline; then a spoken conversation with the embedded recogniser. Needs no "
+        "network and no key.",
     )
     parser.add_argument("-o", "--output", type=Path, default=FOLDER, metavar="FOLDER", help="default: %(default)s")
+    parser.add_argument("--short", action="store_true", help="leave out the spoken conversation")
     parser.set_defaults(func=run)
 
 
@@ -288,8 +291,31 @@ def run(args: argparse.Namespace) -> int:
         return _fail(str(error))
     except EOFError:
         return _fail("the server ended the call before its time")
-    print(f"\n{figures(conversation)}\n\n{args.output / 'call.wav'}\n{args.output / 'call.png'}")
-    return 1 if faults(conversation.caller) else 0
+    print(f"\n{figures(conversation)}\n\n{args.output / 'call.wav'}\n{args.output / 'call.png'}", flush=True)
+    if faults(conversation.caller):
+        return 1
+    return 0 if args.short else _converse(args.output)
+
+
+def _converse(output: Path) -> int:
+    """The second call: spoken on both sides."""
+    import uvloop
+
+    from bridge import demo_conversation
+
+    if not demo_conversation.available():
+        print("\nA spoken conversation needs a recogniser: pip install 'talkspurt[demo]'")
+        return 0
+    print("\nHolding a conversation of about a minute …", flush=True)
+    try:
+        talk = uvloop.run(demo_conversation.hold_conversation())
+    except (CannotServe, CannotCall, SpeechError, demo_conversation.WentWrong, OSError) as error:
+        return _fail(str(error))
+    except EOFError:
+        return _fail("the server ended the conversation before its time")
+    written = demo_conversation.write(talk, output)
+    print(f"\n{demo_conversation.show(talk)}\n", *written, sep="\n")
+    return 0
 
 
 def _fail(reason: str) -> int:

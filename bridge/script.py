@@ -116,13 +116,20 @@ class ScriptBrain(Brain):
         self._step = script.steps[script.start]
         self._digits = ""
         self._tries = 0
+        self._before = (self._step, 0, "")
+        """Step, tries and unanswered words before this turn, to go back to when nothing of it is heard."""
+        self._unanswered = ""
 
     async def greet(self) -> AsyncGenerator[Piece]:
         for piece in self._enter(self._script.start):
             yield piece
 
-    async def answer(self, said: str) -> AsyncGenerator[Piece]:
-        heard = words(said)
+    def answer(self, said: str) -> AsyncGenerator[Piece]:
+        said = f"{self._unanswered} {said}".strip()
+        self._before = (self._step, self._tries, said)
+        return self._answer(words(said))
+
+    async def _answer(self, heard: list[str]) -> AsyncGenerator[Piece]:
         for answer in (*self._step.answers, *self._script.anywhere):
             if answer.matches(heard):
                 for piece in self._take(answer):
@@ -147,7 +154,11 @@ class ScriptBrain(Brain):
             yield piece
 
     def heard(self, text: str, *, interrupted: bool) -> None:
-        """A script goes on wherever it was cut."""
+        """A script goes on wherever it was cut; but a turn of which nothing was heard has not been."""
+        self._unanswered = ""
+        if interrupted and not text:
+            self._step, self._tries, self._unanswered = self._before
+        self._before = (self._step, self._tries, self._unanswered)
 
     def _take(self, line: Line) -> list[Piece]:
         self._tries = 0

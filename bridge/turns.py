@@ -17,8 +17,6 @@ from bridge.words import Backchannels, words
 
 SPEECH_LIMIT_S: Final = 10.0
 """Sound that lasts this long without a word or an end is no speech (or its recogniser is gone)."""
-FINAL_TIMEOUT_S: Final = 3.0
-"""A recogniser that has given words but no final transcript this long after the end of speech will give none."""
 
 
 SAME_WORDS: Final = 0.6
@@ -33,6 +31,8 @@ class Rules:
     """Words that end the agent's turn; 0 lets any speech end it at once."""
     false_interruption_timeout_ms: int = 1_000
     """After the caller's sound has stopped, how long to wait for words before going on."""
+    final_timeout_ms: int = 3_000
+    """After speech has ended, how long its final transcript is waited for before what is known is answered."""
     echo_guard_ms: int = 0
     """How long after the agent's sound begins the caller's is held to be its echo, unless it outlasts the guard."""
     no_input_timeout_ms: int = 0
@@ -177,7 +177,7 @@ class Turns:
         self.caller_speaking = False
         self._unmatched_stops += 1
         if self.agent is Agent.IDLE and (self._words or self._awaiting or self._kept):
-            self._final_s = now_s + FINAL_TIMEOUT_S
+            self._final_s = now_s + self.rules.final_timeout_ms / 1000
         elif self.agent is Agent.IDLE:
             self._arm_prompt(now_s)
         if self.paused:
@@ -193,7 +193,7 @@ class Turns:
         self._words = text
         self._prompt_s = math.inf
         if self.agent is Agent.IDLE:
-            self._final_s = now_s + (SPEECH_LIMIT_S if self.caller_speaking else FINAL_TIMEOUT_S)
+            self._final_s = now_s + (SPEECH_LIMIT_S if self.caller_speaking else self.rules.final_timeout_ms / 1000)
             return []
         actions: list[Action] = []
         if not self.caller_speaking and not self._unmatched_stops:  # a service without speech events
@@ -316,7 +316,7 @@ class Turns:
         self._guarded = False
         self._awaiting = True
         self._prompt_s = math.inf
-        self._final_s = now_s + (SPEECH_LIMIT_S if self.caller_speaking else FINAL_TIMEOUT_S)
+        self._final_s = now_s + (SPEECH_LIMIT_S if self.caller_speaking else self.rules.final_timeout_ms / 1000)
         return [Commit(reason)]
 
     def _idle(self, now_s: float) -> None:

@@ -73,7 +73,7 @@ def test_the_picture_marks_the_barge_in(conversation, tmp_path):
 
 def test_without_matplotlib_it_says_what_to_install(monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert main(["demo", "-o", str(tmp_path / "demo")]) == 1
+    assert main(["demo", "--short", "-o", str(tmp_path / "demo")]) == 1
     assert "pip install 'talkspurt[demo]'" in capsys.readouterr().err
     assert not (tmp_path / "demo").exists()
 
@@ -91,13 +91,13 @@ def test_what_goes_wrong_is_said(monkeypatch, tmp_path, capsys, error, message):
         raise error
 
     monkeypatch.setattr(demo, "hold_call", hold_call)
-    assert main(["demo", "-o", str(tmp_path)]) == 1
+    assert main(["demo", "--short", "-o", str(tmp_path)]) == 1
     assert capsys.readouterr().err.startswith(f"talkspurt demo: {message}")
 
 
 async def test_the_whole_demo(tmp_path):
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bridge", "demo", "-o", str(tmp_path)), stdout=asyncio.subprocess.PIPE
+        *(sys.executable, "-m", "bridge", "demo", "--short", "-o", str(tmp_path)), stdout=asyncio.subprocess.PIPE
     )
     printed = (await process.communicate())[0].decode()
     assert "interrupt → last voiced frame" in printed

@@ -66,6 +66,17 @@ async def test_keys() -> None:
     assert await collect(brain.pressed("1")) == [Speech("Sales."), Speech("What?", interruptible=False)]
 
 
+async def test_a_turn_of_which_nothing_was_heard_is_taken_back_and_its_words_are_kept() -> None:
+    brain = ScriptBrain(SCRIPT)
+    await collect(brain.answer("I want to buy"))
+    brain.heard("", interrupted=True)
+    assert await collect(brain.answer("something")) == [Speech("Sales."), Speech("What?", interruptible=False)]
+    brain.heard("", interrupted=True)
+    assert await collect(brain.answer("please")) == [Speech("Sales."), Speech("What?", interruptible=False)]
+    brain.heard("Sales.", interrupted=True)
+    assert await collect(brain.answer("anything")) == [Transfer("ext-queues,400,1")]
+
+
 async def test_answers_from_anywhere() -> None:
     brain = ScriptBrain(SCRIPT)
     assert await collect(brain.answer("goodbye then")) == [Speech("Bye."), HangUp()]

