@@ -152,6 +152,7 @@ class Qwen3Engine(Engine):
             "model_id": self._settings.model_id,
             "model_loaded": supervisor.state == "ready",
             "state": supervisor.state,
+            "pid": supervisor.pid,
             "queue_depth": self._users,
             "faults": supervisor.faults,
             "idle_unloads": supervisor.unloads,

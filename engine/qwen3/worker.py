@@ -310,6 +310,8 @@ def serve(commands: BinaryIO, events: BinaryIO) -> None:
 
 
 if __name__ == "__main__":
+    if os.getpriority(os.PRIO_PROCESS, 0) < 0:  # inherited from the process with the calls' clock, which comes first
+        os.setpriority(os.PRIO_PROCESS, 0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one ends it by closing its input
     # What libraries print must not get between the events.
     out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")

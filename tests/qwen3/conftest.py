@@ -40,13 +40,13 @@ def _one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def checkpoint_folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """(kind, wide) → the folder of a tiny checkpoint, built once."""
-    from tests.qwen3.tiny import Kind, build_checkpoint
+    from tests.qwen3.checkpoints import Kind, build_checkpoint
 
     built: dict[tuple[str, bool], Path] = {}
 
     def folder(kind: Kind, wide: bool = False) -> Path:
         if (kind, wide) not in built:
-            built[kind, wide] = build_checkpoint(tmp_path_factory.mktemp(kind), kind, wide)
+            built[kind, wide] = build_checkpoint(tmp_path_factory.mktemp(kind), kind, "tiny, wide" if wide else "tiny")
         return built[kind, wide]
 
     return folder

@@ -1,0 +1,138 @@
+"""The whole Qwen3-TTS engine, its process and its pipes included: load, first sound, many at once, unload, a fault.
+
+    python -m benchmarks.tts_engine [--size 0.6B] [--quantize none int8 fp8]
+
+The checkpoint is made here, in the true size and the real format, with random weights: speed and memory do not depend
+on their values, and its sentences end at random after a second or two. "first sound" is from `stream` being asked to
+the first PCM in the asking process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import aclosing
+from pathlib import Path
+
+import torch
+
+from engine.qwen3.engine import Qwen3Engine
+from engine.qwen3.settings import QwenSettings
+from engine.speech import SpeechError, Style
+from tests.qwen3.checkpoints import build_checkpoint
+
+SENTENCE = "I have moved your appointment to Tuesday at half past nine."
+
+
+def used_mib() -> int:
+    """GPU memory in use, all processes together."""
+    if not torch.cuda.is_available():
+        return 0
+    free, total = torch.cuda.mem_get_info()
+    return (total - free) // 2**20
+
+
+async def listen(engine: Qwen3Engine, seed: int) -> tuple[float, float, float]:
+    """Seconds until the first sound, until the last, and how long it lasts."""
+    begin, first, samples = time.perf_counter(), 0.0, 0
+    async with aclosing(engine.stream(SENTENCE, Style(language="en", seed=seed))) as stream:
+        async for pcm in stream:
+            first = first or time.perf_counter() - begin
+            samples += len(pcm)
+    return first, time.perf_counter() - begin, samples / engine.sample_rate_hz
+
+
+async def until(engine: Qwen3Engine, state: str) -> float:
+    begin = time.perf_counter()
+    while engine.status()["state"] != state:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    return time.perf_counter() - begin
+
+
+def spread(values: Sequence[float], unit: float = 1e3, name: str = "ms") -> str:
+    ordered = sorted(values)
+    middle, high = ordered[len(ordered) // 2], ordered[min(len(ordered) - 1, int(len(ordered) * 0.95))]
+    return f"{middle * unit:.1f} {name} (p95 {high * unit:.1f}, {len(ordered)} sentences)"
+
+
+async def run(folder: Path, quantize: str, device: str, callers: int) -> None:
+    settings = QwenSettings(
+        model_id=str(folder),
+        device=device,
+        dtype="bfloat16" if device == "cuda" else "float32",
+        quantize=quantize,  # type: ignore[arg-type]
+        max_batch=callers,
+        idle_timeout=1.0,
+    )
+    engine = Qwen3Engine(settings)
+    before = used_mib()
+    begin = time.perf_counter()
+    await engine.start()
+    rows = [("start, kernels not yet compiled", f"{time.perf_counter() - begin:.1f} s")]
+    alone = [await listen(engine, seed) for seed in range(20)]
+    begin = time.perf_counter()
+    together = await asyncio.gather(*(listen(engine, seed) for seed in range(2 * callers)))
+    wall_s = time.perf_counter() - begin
+    status = engine.status()
+    rows += [
+        ("runner, quantization", f"{status['runner']}, {status['quantize']}"),
+        ("GPU memory with the model", f"{used_mib() - before} MiB"),
+        ("first sound, alone", spread([first for first, _, _ in alone])),
+        ("speed, alone", f"{sum(s for *_, s in alone) / sum(all_s for _, all_s, _ in alone):.1f} x realtime"),
+        (f"first sound, {2 * callers} at once for {callers} places", spread([first for first, _, _ in together])),
+        ("speed, together", f"{sum(s for *_, s in together) / wall_s:.0f} x realtime in total"),
+        ("warnings", "; ".join(status["warnings"]) or "none"),
+    ]
+    await until(engine, "unloaded")
+    while used_mib() > before + 64:  # noqa: ASYNC110 (nothing tells when a driver has given memory back)
+        await asyncio.sleep(0.05)
+    rows.append(("GPU memory after IDLE_TIMEOUT", f"{used_mib() - before} MiB"))
+    first, *_ = await listen(engine, 0)
+    rows.append(("first sound when it had been unloaded", f"{first:.1f} s"))
+    stream = engine.stream(SENTENCE, Style())
+    await anext(stream)
+    pid = engine.status()["pid"]
+    os.kill(pid, signal.SIGKILL)
+    begin = time.perf_counter()
+    try:
+        async for _ in stream:
+            pass
+        rows.append(("process killed while speaking", "the sentence had been made already"))
+    except SpeechError as error:
+        rows.append((f"process killed: told after {(time.perf_counter() - begin) * 1e3:.0f} ms", str(error)))
+    await until(engine, "rebuilding")
+    rows.append(("speaking again after", f"{await until(engine, 'ready'):.1f} s"))
+    await listen(engine, 0)
+    await engine.close()
+    print(f"\n| QUANTIZE={quantize} | |\n|---|---|")
+    print("\n".join(f"| {name} | {value} |" for name, value in rows), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", default="0.6B", choices=["tiny", "0.6B", "1.7B"])
+    parser.add_argument("--quantize", nargs="+", default=["int8"])
+    parser.add_argument("--callers", type=int, default=16)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    name = torch.cuda.get_device_name() if device == "cuda" else "CPU"
+    print(f"{name}, torch {torch.__version__}, {arguments.size}")
+    with tempfile.TemporaryDirectory() as folder:
+        begin = time.perf_counter()
+        build_checkpoint(Path(folder), "custom_voice", arguments.size, device=device, dtype=torch.bfloat16)
+        size_mib = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file()) // 2**20
+        print(f"checkpoint of {size_mib} MiB made in {time.perf_counter() - begin:.1f} s", flush=True)
+        torch.cuda.empty_cache()
+        for quantize in arguments.quantize:
+            asyncio.run(run(Path(folder), quantize, device, arguments.callers))
+
+
+if __name__ == "__main__":
+    main()
