@@ -162,7 +162,11 @@ class Engine(ABC):
 
     @abstractmethod
     def status(self) -> Mapping[str, Any]:
-        """The engine's part of /health: at least `engine`, `model_id`, `model_loaded`, `queue_depth`, `warnings`."""
+        """The engine's part of /health: at least `engine`, `model_id`, `model_loaded`, `queue_depth`, `warnings`.
+
+        Where they apply /health shows in its own places `cuda`, `gpu_name`, `gpu_allocated_mb`, `gpu_reserved_mb`,
+        `voice_cache_size`, `voice_cache_max` and `voice_cache_hits`.
+        """
 
     async def prepare_clone(self, reference: VoiceReference) -> None:
         """Work out ahead what speaking in this voice takes, and keep it for the streams that follow.

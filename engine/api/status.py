@@ -175,7 +175,7 @@ def engine_health(service: SpeechService) -> dict[str, Any]:
         audio_cache_max=service.cache.max_entries,
         audio_cache_bytes=service.cache.size_bytes,
         audio_cache_hits=service.cache.hits,
-        voice_cache_size=status.get("voice_cache_size", 0),
+        voice_cache_size=status.get("voice_cache_size", status.get("cloned_voices", 0)),
         voice_cache_max=status.get("voice_cache_max", service.settings.voice_cache_max),
         voice_cache_hits=status.get("voice_cache_hits", 0),
         warnings=list(status["warnings"]),
