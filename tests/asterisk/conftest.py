@@ -41,9 +41,9 @@ def talkspurt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talkspurt]:
         yield server
 
 
-@pytest.fixture
-async def ari(asterisk: Asterisk) -> AsyncIterator[Ari]:
-    async with Ari.connect(asterisk) as connection:
+@pytest.fixture(scope="session")
+def ari(asterisk: Asterisk) -> Iterator[Ari]:
+    with Ari.connected(asterisk) as connection:
         yield connection
 
 
