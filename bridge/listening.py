@@ -82,8 +82,9 @@ class Listening:
                 self.audio_listeners.append(part.push)
         if recogniser is not None:
             self._call.spawn(recogniser.run())
-        self._call.audio_listeners.append(self._audio)
-        self._call.spawn(self._beat())
+        if self.audio_listeners:
+            self._call.audio_listeners.append(self._audio)
+            self._call.spawn(self._beat())
 
     def stop(self) -> None:
         """The call is over."""
