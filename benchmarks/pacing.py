@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -49,7 +50,6 @@ async def measure(server: Running, plan: Plan) -> Round:
     watching = asyncio.create_task(_watch(server.pid, plan))
     report = await place_calls(plan)
     shares, busy_bytes = await watching
-    received, expected = report.frames
     lateness, exact = report.lateness, report.exact_lateness
     if lateness is None or exact is None:
         raise RuntimeError(f"no frames came: {report.faults}")
@@ -59,8 +59,8 @@ async def measure(server: Running, plan: Plan) -> Round:
         lateness.p999,
         exact.p999,
         lateness.max,
-        received,
-        expected - received,
+        report.frames[0],
+        report.missing,
         _voiced_share(report),
         *shares,
         (busy_bytes - idle_bytes) / 1024 / plan.calls,
@@ -100,7 +100,10 @@ async def compare(
                         settle_s=SETTLE_S,
                         say=CLIP_TEXT if server.http_url else "",
                     )
-                    rounds[calls, name].append(await measure(server, plan))
+                    one = await measure(server, plan)
+                rounds[calls, name].append(one)
+                note = f"round {repeat + 1} of {repeats}, {calls} calls, {name}: p99.9 {one.p999_ms:.2f} ms"
+                print(note, file=sys.stderr, flush=True)
     return rounds
 
 

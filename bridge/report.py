@@ -116,12 +116,12 @@ class Report:
     @cached_property
     def frames(self) -> tuple[int, int]:
         """Frames received, and frames expected."""
-        received = expected = 0
-        for call in self._up:
-            arrivals_s = call.caller.received.arrivals_s[self._within(call)]
-            received += arrivals_s.size
-            expected += expected_frames(arrivals_s, min(self._until_s, end_s(call.caller)))
-        return received, expected
+        return sum(received for received, _ in self._frames), sum(expected for _, expected in self._frames)
+
+    @property
+    def missing(self) -> int:
+        """Frames that never came; what one call got too many does not make up for another's."""
+        return sum(max(0, expected - received) for received, expected in self._frames)
 
     @cached_property
     def faults(self) -> dict[str, list[str]]:
@@ -199,6 +199,15 @@ class Report:
             received, within = call.caller.received, self._within(call)
             late_ms = lateness_ms(received.arrivals_s[within], received.positions_s[within])
             found.append((late_ms, received.upper_bounds[within]))
+        return found
+
+    @cached_property
+    def _frames(self) -> list[tuple[int, int]]:
+        """Of each call, the frames received and expected while all were up."""
+        found = []
+        for call in self._up:
+            arrivals_s = call.caller.received.arrivals_s[self._within(call)]
+            found.append((arrivals_s.size, expected_frames(arrivals_s, min(self._until_s, end_s(call.caller)))))
         return found
 
     def _within(self, call: Placed) -> NDArray[np.bool_]:
