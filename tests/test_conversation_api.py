@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from bridge.app import App
 from bridge.audiosocket import Kind
@@ -228,3 +229,29 @@ async def test_a_recording_and_its_transcript(start: Start, tmp_path: Path) -> N
     transcript = json.loads((tmp_path / f"{peer.id}.json").read_text())
     assert transcript["end_reason"] == "caller hung up"
     assert (tmp_path / f"{peer.id}.wav").stat().st_size > 20 * 640
+
+
+async def test_another_system_is_told_of_start_and_end_and_prometheus_of_the_turn(start: Start) -> None:
+    told: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+
+    async def receive(request: web.Request) -> web.Response:
+        told.put_nowait(await request.json())
+        return web.Response()
+
+    hook = web.Application()
+    hook.router.add_post("/", receive)
+    runner = web.AppRunner(hook)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with start(greeting="Hi.", webhook_url=f"http://127.0.0.1:{runner.addresses[0][1]}/") as bench:
+        peer = await bench.call(account="77")
+        await peer.hear(voiced=True)
+        await peer.close()
+        started, ended = await told.get(), await told.get()
+        assert (started["type"], started["variables"]["account"]) == ("call.started", "77")
+        assert (ended["type"], ended["reason"]) == ("call.ended", "caller hung up")
+        assert ended["call_id"] == str(peer.id)
+        async with bench.http.get("/metrics") as response:
+            metrics = await response.text()
+        assert 'talkspurt_turn_stage_seconds_count{stage="first_frame"} 1.0' in metrics
+    await runner.cleanup()
