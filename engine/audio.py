@@ -8,7 +8,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal.windows import kaiser
 
 from engine.speech import Pcm
 
@@ -52,7 +51,7 @@ class _Design:
         self.half = math.ceil((STOPBAND_DB - 7.95) / (2.285 * 2 * math.pi * width) / 2)
         cutoff = (1 + PASSBAND) * nyquist_hz / (from_hz * self.up)
         n = np.arange(-self.half, self.half + 1)
-        window = kaiser(2 * self.half + 1, 0.1102 * (STOPBAND_DB - 8.7))
+        window = np.kaiser(2 * self.half + 1, 0.1102 * (STOPBAND_DB - 8.7))
         taps = np.rint(cutoff * np.sinc(cutoff * n) * window * self.up * TAP_STEPS) / TAP_STEPS
 
         repeat = max(1, BLOCK_SAMPLES // max(self.up, self.down))

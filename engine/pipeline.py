@@ -11,8 +11,7 @@ from enum import Enum, auto
 
 import numpy as np
 
-from engine import language
-from engine.normalize import is_plain, normalize
+from engine import language, normalize
 from engine.speech import Chunk, Engine, Pcm, SpeechError, Style, UnspeakableText
 from engine.text import pause_after_ms, sentences
 
@@ -60,12 +59,12 @@ async def speak(
 class _Maker:
     """Makes one sentence after the other, as far ahead of who takes them as is allowed."""
 
-    def __init__(self, engine: Engine, style: Style, normalize: bool) -> None:
+    def __init__(self, engine: Engine, style: Style, write_out: bool) -> None:
         self.made: asyncio.Queue[Chunk | _Mark] = asyncio.Queue()
         """Chunks, and a mark after each sentence."""
         self.allowed = asyncio.Semaphore(1 + SENTENCES_AHEAD)
         """Released by the taker for each sentence it is through with."""
-        self._engine, self._style, self._normalize = engine, style, normalize
+        self._engine, self._style, self._write_out = engine, style, write_out
         self._clock = asyncio.get_running_loop().time
         self._played_s = 0.0  # when all that was made so far will have been played
         self._pause_ms = 0  # before the next sentence
@@ -78,7 +77,7 @@ class _Maker:
             await self._detect(text)
         seen = ""
         await self.allowed.acquire()
-        source = sentences(text, self._style.language or "en", self._engine.first_sentence_chars)
+        source = sentences(text, self._language, self._engine.first_sentence_chars)
         async with aclosing(source):
             async for sentence in source:
                 if not sentence.strip():
@@ -93,6 +92,10 @@ class _Maker:
         if self._unspeakable and not self._spoken:
             raise self._unspeakable
 
+    @property
+    def _language(self) -> str:
+        return self._style.language or "en"
+
     async def _detect(self, text: str) -> None:
         """Set the style's language once it can be told."""
         if self._style.language:
@@ -101,11 +104,19 @@ class _Maker:
             await asyncio.to_thread(language.load)
         self._style = replace(self._style, language=language.detect(text))
 
+    async def _written_out(self, text: str) -> str:
+        # With the first text of the process, at its start, rather than with the first number in the middle of a call.
+        if not normalize.is_loaded(self._language):
+            await asyncio.to_thread(normalize.load, self._language)
+        if normalize.is_plain(text):
+            return text
+        return await asyncio.to_thread(normalize.normalize, text, self._language)
+
     async def _say(self, sentence: str) -> bool:
         """Make one sentence; False when the engine has no sounds for it."""
         spoken = sentence.strip()
-        if self._normalize and not is_plain(spoken):
-            spoken = await asyncio.to_thread(normalize, spoken, self._style.language or "en")
+        if self._write_out:
+            spoken = await self._written_out(spoken)
         if not spoken:
             return self._skip(UnspeakableText(f"nothing to be read out in {sentence!r}"))
         style = replace(self._style, needed_at_s=max(self._played_s, self._clock()))
