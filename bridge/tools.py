@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
+from urllib.parse import quote
 
 import aiohttp
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from yarl import URL
 
 from bridge.brain import HangUp, Transfer, fill
 from bridge.destinations import Destinations, NotAllowed
@@ -114,14 +116,17 @@ class Toolbox:
         return ToolResult(f"error: there is no tool {name!r}")
 
     async def _request(self, tool: HttpTool, arguments: dict[str, Any]) -> str:
-        url = fill(_environment(tool.url), self.variables)
+        quoted = {name: quote(value, safe="") for name, value in self.variables.items()}
+        url = fill(_environment(tool.url), quoted)
         headers = {name: fill(_environment(value), self.variables) for name, value in tool.headers.items()}
         query = {k: str(v) for k, v in arguments.items()} if tool.method == "GET" else None
         body = None if tool.method == "GET" else arguments
         try:
             async with (
                 asyncio.timeout(tool.timeout_ms / 1000),
-                self.http.request(tool.method, url, params=query, json=body, headers=headers) as response,
+                self.http.request(
+                    tool.method, URL(url, encoded=True), params=query, json=body, headers=headers
+                ) as response,
             ):
                 text = (await response.content.read(MAX_RESULT_CHARS * 4)).decode(errors="replace")[:MAX_RESULT_CHARS]
         except TimeoutError:

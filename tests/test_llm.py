@@ -72,12 +72,16 @@ async def test_closing_cancels_the_request() -> None:
 async def test_an_http_tool_is_called_and_its_result_answered() -> None:
     async def hours(request: web.Request) -> web.Response:
         assert request.headers["X-Caller"] == "12345"
+        assert request.query["who"] == "Ada & Bob?/"
         return web.Response(text=f"open until nine on {(await request.json())['day']}")
 
     async with serving(hours) as url:
-        tool = HttpTool(name="hours", description="d", url=url, headers={"X-Caller": "{from}"})
+        tool = HttpTool(name="hours", description="d", url=url + "?who={name}", headers={"X-Caller": "{from}"})
         answers = (Answer("Let me look.", [ToolCall("hours", {"day": "Monday"})]), "Until nine.", "Yes.")
-        async with LlmServer(*answers) as server, brain(server, tool, variables={"from": "12345"}) as ai:
+        async with (
+            LlmServer(*answers) as server,
+            brain(server, tool, variables={"from": "12345", "name": "Ada & Bob?/"}) as ai,
+        ):
             assert text_of(await collect(ai.answer("when?"))) == "Let me look.\nUntil nine."
             asked, result = server.requests[1]["messages"][-2:]
             assert asked["content"] == "Let me look."

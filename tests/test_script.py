@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
 
 from bridge.brain import Fallback, HangUp, Piece, Speech, Transfer
+from bridge.events import parse
 from bridge.script import DEFAULT_SCRIPT, Script, ScriptBrain, load_script
+from bridge.tools import load_tools
 
 SCRIPT = Script.model_validate(
     {
@@ -94,6 +98,17 @@ async def test_the_default_script_is_the_greeting_and_a_way_out() -> None:
 def test_every_shipped_script_is_valid() -> None:
     for path in DEFAULT_SCRIPT.parent.glob("*.yaml"):
         load_script(path)
+
+
+def test_what_the_documentation_shows_is_valid(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs/conversation.md").read_text()
+    tools, script = re.findall(r"```yaml\n(.*?)```", page, re.S)
+    (tmp_path / "tools.yaml").write_text(tools)
+    (tmp_path / "script.yaml").write_text(script)
+    assert [tool.name for tool in load_tools(tmp_path / "tools.yaml")] == ["opening_hours"]
+    assert set(load_script(tmp_path / "script.yaml").steps) == {"start", "support"}
+    events = [json.loads(line) for line in re.search(r"```json\n(.*?)```", page, re.S)[1].splitlines()]
+    assert [parse(event).type for event in events] == [event["type"] for event in events]
 
 
 @pytest.mark.parametrize(
