@@ -9,8 +9,6 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import uvloop
-
 from bridge.app import App
 from bridge.config import Settings
 from bridge.logs import set_up_logs
@@ -63,4 +61,4 @@ async def serve(wav: Path) -> None:
 
 if __name__ == "__main__":
     set_up_logs("text", "warning")
-    uvloop.run(serve(Path(sys.argv[1])))
+    asyncio.run(serve(Path(sys.argv[1])))
