@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 import aiohttp
 import structlog
-from openai import AsyncOpenAI
 from prometheus_client import CollectorRegistry
 
 from bridge.asr.client import AsrClient
@@ -24,7 +23,6 @@ from bridge.conversation import Conversation
 from bridge.conversation_settings import ConversationSettings
 from bridge.destinations import Destinations
 from bridge.listening import LocalEar, Recogniser
-from bridge.llm import LlmBrain, LlmOptions
 from bridge.recording import Recording
 from bridge.registration import Registrations
 from bridge.script import DEFAULT_SCRIPT, ScriptBrain, load_script
@@ -34,6 +32,9 @@ from bridge.vad import Detector
 from bridge.webhooks import Webhooks
 from engine.speech import Engine
 from engine.text import SentenceSplitter
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +61,7 @@ class Conversations:
         self._detector: Detector | None = None
         self._writer: ThreadPoolExecutor | None = None
         self._llm: AsyncOpenAI | None = None
+        self._http: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
         """Load what is embedded, open what is shared. Raises OSError with what is missing."""
@@ -67,6 +69,10 @@ class Conversations:
         self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
         self._webhooks = Webhooks(settings.webhook_url, self._http)
         if settings.llm_base_url:
+            from openai import AsyncOpenAI  # takes a second, and only who has a model needs it
+
+            import bridge.llm  # noqa: F401  (now, not with the first call)
+
             self._llm = AsyncOpenAI(
                 base_url=settings.llm_base_url,
                 api_key=settings.llm_api_key.get_secret_value() or "none",
@@ -83,7 +89,9 @@ class Conversations:
             self._writer = ThreadPoolExecutor(1, thread_name_prefix="recording")
 
     async def close(self) -> None:
-        """After the last call."""
+        """After the last call, or where `start` failed or was never called."""
+        if self._http is None:
+            return
         await self._webhooks.close()
         if self._recognizer is not None:
             await self._recognizer.close()
@@ -130,6 +138,9 @@ class Conversations:
         settings, greeting = self._settings, fill(self._greeting, variables)
         if self._llm is None:
             return ScriptBrain(self._script, {**variables, "greeting": greeting})
+        from bridge.llm import LlmBrain, LlmOptions
+
+        assert self._http is not None, "calls are attached between start and close"
         options = LlmOptions(
             model=settings.llm_model,
             system_prompt=settings.system_prompt,
@@ -163,6 +174,7 @@ class Conversations:
             api_key=settings.asr_api_key.get_secret_value(),
             sample_rate_hz=settings.asr_sample_rate,
         )
+        assert self._http is not None, "calls are attached between start and close"
         protocol = PROTOCOLS[settings.asr_protocol]
         client = AsrClient(protocol, settings.asr_url, options, self._http, conversation.heard, call_id=str(call.id))
         if self._detector is None:
