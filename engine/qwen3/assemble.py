@@ -50,7 +50,9 @@ def assemble(settings: QwenSettings) -> Assembly:
     facts = {
         "model_type": checkpoint.kind,
         "model_size": checkpoint.size,
-        "device": _device_name(checkpoint.device),
+        "cuda": checkpoint.device.type == "cuda",
+        "gpu_name": torch.cuda.get_device_name(checkpoint.device) if checkpoint.device.type == "cuda" else None,
+        "device": settings.device,
         "dtype": settings.dtype,
         "quantize": quantized,
         "runner": type(runner).__name__,
@@ -95,12 +97,12 @@ def memory(device: torch.device) -> dict[str, Any]:
     if device.type != "cuda":
         return {}
     free, total = torch.cuda.mem_get_info(device)
-    mib = 2**20
+    mb = 2**20
     return {
-        "allocated_mib": torch.cuda.memory_allocated(device) // mib,
-        "reserved_mib": torch.cuda.memory_reserved(device) // mib,
-        "free_mib": free // mib,
-        "total_mib": total // mib,
+        "gpu_allocated_mb": torch.cuda.memory_allocated(device) // mb,
+        "gpu_reserved_mb": torch.cuda.memory_reserved(device) // mb,
+        "gpu_free_mb": free // mb,
+        "gpu_total_mb": total // mb,
     }
 
 
@@ -159,10 +161,10 @@ def _why_not_fast(checkpoint: Checkpoint, settings: QwenSettings) -> str | None:
 def _measured_for(checkpoint: Checkpoint, settings: QwenSettings) -> str:
     """What the measured choices hold for."""
     capability = torch.cuda.get_device_capability(checkpoint.device)
-    parts = [_device_name(checkpoint.device), f"sm_{capability[0]}{capability[1]}", f"torch {torch.__version__}"]
+    parts = [
+        torch.cuda.get_device_name(checkpoint.device),
+        f"sm_{capability[0]}{capability[1]}",
+        f"torch {torch.__version__}",
+    ]
     parts += [checkpoint.size, settings.quantize, f"{settings.max_batch} x {settings.max_positions}"]
     return ", ".join(parts)
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

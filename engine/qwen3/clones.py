@@ -28,6 +28,8 @@ class Clones:
         self._max_kept = max_kept
         self._timeout_s = timeout_s
         self._clones: OrderedDict[str, _Clone] = OrderedDict()
+        self.hits = 0
+        """Times that a voice was already there."""
 
     def __len__(self) -> int:
         return len(self._clones)
@@ -43,6 +45,8 @@ class Clones:
             clone = self._clones[reference.digest] = _Clone(asyncio.get_running_loop().create_future())
             rate_hz = reference.sample_rate_hz
             self._send(Learn(reference.digest, reference.pcm.tobytes(), rate_hz, reference.text))
+        else:
+            self.hits += 1
         self._clones.move_to_end(reference.digest)
         clone.users += 1
         try:

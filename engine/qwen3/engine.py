@@ -156,7 +156,9 @@ class Qwen3Engine(Engine):
             "queue_depth": self._users,
             "faults": supervisor.faults,
             "idle_unloads": supervisor.unloads,
-            "cloned_voices": len(self._clones),
+            "voice_cache_size": len(self._clones),
+            "voice_cache_max": self._settings.voice_cache_max,
+            "voice_cache_hits": self._clones.hits,
             **self._facts,
             "warnings": [warning for warning in warnings if warning],
         }

@@ -250,7 +250,7 @@ class Worker:
             "active": self._assembly.runner.active,
             "waiting": len(self._waiting),
             "ends": dict(self._ends),
-            "gpu_memory": memory(self._assembly.checkpoint.device),
+            **memory(self._assembly.checkpoint.device),
         }
 
 

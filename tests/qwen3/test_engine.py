@@ -245,7 +245,7 @@ async def test_a_cloned_voice_is_taken_once_and_kept(make: Any) -> None:
         await say(engine, "one", reference=reference)
     known = {first.digest, third.digest}
     await until(engine, lambda status: set(status.get("known", ())) == known)
-    assert engine.status()["cloned_voices"] == 2
+    assert engine.status()["voice_cache_size"] == 2
     assert engine.clear_voices() == 2
     await until(engine, lambda status: status.get("known") == [])
 
@@ -254,7 +254,7 @@ async def test_a_recording_that_cannot_be_used(make: Any) -> None:
     engine = await make("base")
     with pytest.raises(SpeechError, match="cannot be used"):
         await engine.prepare_clone(a_reference(seconds=0.001))
-    assert engine.status()["cloned_voices"] == 0
+    assert engine.status()["voice_cache_size"] == 0
 
 
 async def test_a_voice_is_taken_again_by_the_next_process(make: Any) -> None:

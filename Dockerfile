@@ -1,0 +1,89 @@
+# syntax=docker/dockerfile:1
+# Two images of one program: `--target cpu`, small, with the embedded voice; `--target gpu`, for Qwen3-TTS on CUDA.
+# compose.yaml builds and runs them.
+
+# 3.11: the version that constraints.txt was made with and that the tests run on.
+ARG PYTHON=3.11.13-slim-bookworm
+
+# ---------------------------------------------------------------------------------------------------------------------
+FROM python:${PYTHON} AS base
+ENV PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PIP_NO_CACHE_DIR=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    ORT_DISABLE_TELEMETRY=1 \
+    PATH=/opt/talkspurt/bin:$PATH
+RUN groupadd --system --gid 10001 talkspurt \
+    && useradd --system --uid 10001 --gid 10001 --create-home --home-dir /var/lib/talkspurt talkspurt \
+    && install --directory --owner=talkspurt --group=talkspurt /var/lib/talkspurt/voices /var/lib/talkspurt/models
+
+# ---------------------------------------------------------------------------------------------------------------------
+FROM base AS build-cpu
+WORKDIR /src
+RUN python -m venv /opt/talkspurt
+# Dependencies first: they change less often than the program, and this layer is the large one.
+COPY pyproject.toml constraints.txt README.md LICENSE NOTICE ./
+RUN mkdir bridge engine && touch bridge/__init__.py engine/__init__.py \
+    && pip install --constraint constraints.txt . \
+    && pip uninstall --yes talkspurt
+COPY bridge bridge
+COPY engine engine
+COPY dialplan dialplan
+RUN pip install --no-deps .
+
+# ---------------------------------------------------------------------------------------------------------------------
+FROM base AS build-gpu
+WORKDIR /src
+RUN python -m venv /opt/talkspurt
+COPY pyproject.toml constraints.txt README.md LICENSE NOTICE ./
+# torch brings CUDA's libraries along, so the image needs nothing of CUDA but the host's driver (for CUDA 13: 580 or
+# newer). This torch is the one that the figures in docs/performance.md were measured with, and torchaudio's last release
+# is for it. `qwen-tts` goes without its dependencies: they are in [qwen3] but for its demo's web interface.
+RUN mkdir bridge engine && touch bridge/__init__.py engine/__init__.py \
+    && sed --in-place '/^torch==/d' constraints.txt \
+    && pip install --constraint constraints.txt '.[qwen3]' torch==2.11.0 torchaudio==2.11.0 \
+    && pip install --no-deps qwen-tts==0.1.1 \
+    && pip uninstall --yes talkspurt
+COPY bridge bridge
+COPY engine engine
+COPY dialplan dialplan
+RUN pip install --no-deps .
+
+# ---------------------------------------------------------------------------------------------------------------------
+FROM base AS runtime
+ENV AUDIOSOCKET_HOST=0.0.0.0 \
+    HTTP_HOST=0.0.0.0 \
+    LOG_FORMAT=json \
+    VOICES_DIR=/var/lib/talkspurt/voices
+WORKDIR /var/lib/talkspurt
+EXPOSE 9092 8000
+# /health answers 200 while the process can take calls, with what is wrong in its text.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=300s --retries=3 \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health', timeout=2)"]
+STOPSIGNAL SIGTERM
+CMD ["talkspurt", "serve"]
+
+# ---------------------------------------------------------------------------------------------------------------------
+FROM runtime AS gpu
+# Triton builds its launchers with a C compiler when a kernel is first used.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/*
+ENV HF_HOME=/var/lib/talkspurt/models \
+    XDG_CACHE_HOME=/var/lib/talkspurt/models \
+    TRITON_CACHE_DIR=/var/lib/talkspurt/models/triton \
+    TORCHINDUCTOR_CACHE_DIR=/var/lib/talkspurt/models/inductor \
+    NUMBA_CACHE_DIR=/tmp/numba \
+    ENGINE=auto \
+    QUANTIZE=int8
+COPY --from=build-gpu /opt/talkspurt /opt/talkspurt
+USER 10001:10001
+VOLUME ["/var/lib/talkspurt/models", "/var/lib/talkspurt/voices"]
+
+# ---------------------------------------------------------------------------------------------------------------------
+FROM runtime AS cpu
+ENV ENGINE=hibari
+COPY --from=build-cpu /opt/talkspurt /opt/talkspurt
+USER 10001:10001
+VOLUME ["/var/lib/talkspurt/voices"]
