@@ -32,8 +32,8 @@ SOUND_ROWS = (1, 4, 16, 64, 256)
 MEASURED_POSITIONS = 200
 """Where measured frames stand: 16 s into a sentence."""
 REPLAYS = 5
-UPLOADS = 8
-"""Uploads that may be on their way at once: more than steps are ever in flight."""
+UPLOADS = 64
+"""Uploads that may be on their way at once: two steps' sound in batches of every size is half of it."""
 
 Replay = Callable[[], None]
 
@@ -58,6 +58,7 @@ class Capture:
         self._pool = torch.cuda.graph_pool_handle() if enabled else None
         self.enabled = enabled
         self.graphs = 0
+        self._captured: list[Callable[[], None]] = []  # a graph knows addresses alone: what it works on must stay
         self.warnings: list[str] = []
 
     def __call__(self, name: str, work: Callable[[], None]) -> Replay:
@@ -82,24 +83,35 @@ class Capture:
             self.warnings.append(f"CUDA graph of {name}: {reason}; its kernels are launched one by one")
             return work
         self.graphs += 1
+        self._captured.append(work)
         return graph.replay
 
 
 class Uploads:
-    """Small integers to the device without waiting: page-locked rows, one after the other."""
+    """Small integers to the device without waiting: page-locked rows, taken in turn.
+
+    A row is written again only after the copy from it has run; with as many rows as there are, that has always been so.
+    """
 
     def __init__(self, width: int) -> None:
         self._pool = PinnedPool(UPLOADS * width, torch.int64, 1)
         self._rows = self._pool.take().view(UPLOADS, width)
         self._host = self._rows.numpy()
+        self._sent: list[torch.cuda.Event | None] = [None] * UPLOADS
         self._next = 0
         self.warning = self._pool.warning
 
     def send(self, values: Sequence[int], to: Tensor) -> None:
         """Into the first places of `to`, on the current stream."""
         row, self._next = self._next, (self._next + 1) % UPLOADS
+        sent = self._sent[row]
+        if sent is None:
+            sent = self._sent[row] = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        else:
+            sent.synchronize()
         self._host[row, : len(values)] = values
         to[: len(values)].copy_(self._rows[row, : len(values)], non_blocking=True)
+        sent.record()
 
 
 class FrameGraphs:

@@ -23,6 +23,8 @@ MARGIN_S = 0.02
 """Kept between a chunk and the moment it is needed: its way to the wire, and the next wire frame's tick."""
 HEADROOM = 1.3
 """Rows a second that a small batch must keep up with, over what everybody plays."""
+MAX_WAITING = 16
+"""Frames made and not yet sounded at most: the runner keeps the codes of so many and of those in flight."""
 SOUND_S = 0.012
 """Time on the GPU that one step's sound may take."""
 FULL_LOAD = 0.85
@@ -145,7 +147,9 @@ class Scheduler:
         able = [
             job
             for job in self._jobs
-            if not (job.finished or job.blocked) and job.runs_out_s(job.made) - now_s < MAX_LEAD_S
+            if not (job.finished or job.blocked)
+            and job.waiting < MAX_WAITING
+            and job.runs_out_s(job.made) - now_s < MAX_LEAD_S
         ]
         able.sort(key=lambda job: self._urgency(job, now_s))
         able = able[: self._buckets[-1]]

@@ -119,6 +119,18 @@ def test_what_cannot_be_captured_is_launched_and_says_why(tmp_path: Path, monkey
     assert np.array_equal(heard[0], captured[0])
 
 
+def test_uploads_arrive_as_sent_however_far_behind_the_gpu_is() -> None:
+    uploads = graphs.Uploads(8)
+    kept = torch.zeros(4 * graphs.UPLOADS, 8, dtype=torch.int64, device="cuda")
+    torch.cuda._sleep(200_000_000)  # type: ignore[no-untyped-call]
+    for number, row in enumerate(kept):
+        uploads.send([number + i for i in range(1 + number % 8)], row)
+    torch.cuda.synchronize()
+    for number, row in enumerate(kept.tolist()):
+        size = 1 + number % 8
+        assert row == [number + i for i in range(size)] + [0] * (8 - size)
+
+
 def test_the_second_start_measures_nothing_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = fast(tmp_path)
     tried: list[str] = []

@@ -324,6 +324,14 @@ def test_a_causal_convolution_with_snake_and_residual(taps: int, dilation: int) 
     assert acted[:, :2].isnan().all()
 
 
+def test_positions_advance_but_for_the_slot_that_pads_batches() -> None:
+    position = torch.tensor([5, 0, 7, 0], device=DEVICE)
+    slots = torch.tensor([2, 0, 3, 3], device=DEVICE)
+    for _ in range(3):
+        conv.advance(position, slots, 4)
+    assert position.tolist() == [17, 0, 19, 0]
+
+
 @gpu
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_sound_is_that_of_the_plain_codec_however_the_frames_are_cut(dtype: torch.dtype) -> None:

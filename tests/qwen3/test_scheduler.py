@@ -11,6 +11,7 @@ from engine.qwen3.scheduler import (
     CHUNK_RAMP,
     FRAME_S,
     MAX_LEAD_S,
+    MAX_WAITING,
     PATIENCE_S,
     Costs,
     Job,
@@ -264,3 +265,11 @@ def test_without_admission_the_same_load_does_stutter() -> None:
     gpu.scheduler.capacity = len(asked)
     gpu.run()
     assert max(c.late_s for c in asked) > 0.05
+
+
+def test_frames_do_not_run_away_from_their_sound() -> None:
+    scheduler = Scheduler(FAST, 4)
+    scheduler.add(job := Job(Priority.CALL, 0.0, begun_s=0.0))
+    for _ in range(100):
+        scheduler.made(scheduler.frames(0.0), 0.0)
+    assert job.made == MAX_WAITING

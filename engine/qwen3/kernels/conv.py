@@ -195,10 +195,11 @@ def _remember(  # type: ignore[no-untyped-def]
         tl.store(used, tl.load(kept, mask=here), mask=here)
 
 
-@triton.jit(do_not_specialize=["T"])
-def _advance(position, slot, T):  # type: ignore[no-untyped-def]
+@triton.jit(do_not_specialize=["T", "scratch"])
+def _advance(position, slot, T, scratch):  # type: ignore[no-untyped-def]
     s = tl.load(slot + tl.program_id(0)).to(tl.int64)
-    tl.store(position + s, tl.load(position + s) + T)
+    # The slot that pads batches would walk out of the tables within minutes.
+    tl.store(position + s, tl.where(s == scratch, 0, tl.load(position + s) + T))
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,5 +317,5 @@ def remember(state: Tensor, arena: Tensor, slot: Tensor, table: Tensor, block: i
 
 
 def advance(position: Tensor, slot: Tensor, frames: int) -> None:
-    """position[slot] += frames."""
-    _advance[(slot.shape[0],)](position, slot, frames, num_warps=1)
+    """position[slot] += frames, but for the last slot, which is nobody's."""
+    _advance[(slot.shape[0],)](position, slot, frames, position.shape[0] - 1, num_warps=1)
