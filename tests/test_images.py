@@ -1,0 +1,92 @@
+"""The Dockerfile and the compose file, as far as they can be checked where no Docker engine runs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bridge.config import Settings
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+
+
+def run(*command: str) -> str:
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    return loaded
+
+
+def test_compose_file_follows_its_schema() -> None:
+    run(str(BIN / "check-jsonschema"), "--builtin-schema", "vendor.compose-spec", "compose.yaml")
+
+
+def test_dockerfile_is_clean() -> None:
+    run(str(BIN / "hadolint"), "Dockerfile")
+
+
+def test_approved_defaults(compose: dict[str, Any]) -> None:
+    """What the administrator gets without setting anything; each can be overridden by a variable of the same name."""
+    environment = compose["services"]["talkspurt"]["environment"]
+    defaults = {name: match.groups() for name, value in environment.items() if (match := DEFAULT.fullmatch(str(value)))}
+    assert all(name == variable for name, (variable, _) in defaults.items())
+    wanted = {
+        "MODEL_ID": "Qwen/Qwen3-TTS-12Hz-0.6B-Base",
+        "QUANTIZE": "int8",
+        "TORCH_COMPILE": "true",
+        "TORCH_COMPILE_MODE": "max-autotune",
+        "CUDA_GRAPHS": "true",
+        "PRELOAD_MODEL": "true",
+        "IDLE_TIMEOUT": "0",
+    }
+    assert {name: default for name, (_, default) in defaults.items()} == wanted
+
+
+DEFAULT = re.compile(r"\$\{(\w+):-(.*)\}")
+
+
+def test_every_variable_is_a_setting(compose: dict[str, Any]) -> None:
+    known = {name.upper() for name in Settings.model_fields}
+    for service in compose["services"].values():
+        assert set(service["environment"]) <= known
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    for name in ("AUDIOSOCKET_HOST", "HTTP_HOST", "LOG_FORMAT", "VOICES_DIR", "ENGINE", "QUANTIZE"):
+        assert f"{name}=" in dockerfile
+        assert name in known
+
+
+def test_services(compose: dict[str, Any]) -> None:
+    assert {name: service["profiles"] for name, service in compose["services"].items()} == {
+        "talkspurt": ["gpu"],
+        "talkspurt-cpu": ["cpu"],
+    }
+    assert compose["networks"] == {"freepbx-net": {"external": True}}
+    (device,) = compose["services"]["talkspurt"]["deploy"]["resources"]["reservations"]["devices"]
+    assert device["capabilities"] == ["gpu"]
+    for service in compose["services"].values():
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"]), "HTTP is for this machine alone"
+
+
+def test_images_do_not_run_as_root_and_copy_what_there_is() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    for target in ("cpu", "gpu"):
+        stage = text.split(f"FROM runtime AS {target}\n")[1].split("\nFROM ")[0]
+        assert "USER 10001:10001" in stage
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    copied = {name for line in re.findall(r"^COPY (?!--from)(.*)$", text, re.M) for name in line.split()[:-1]}
+    assert copied
+    for name in copied:
+        assert (ROOT / name).exists()
+        assert f"!{name}" in ignored
