@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.audio import Resampler, alaw_decode, alaw_encode, resample, ulaw_decode, ulaw_encode
+from engine.audio import LIMIT_KNEE, Resampler, alaw_decode, alaw_encode, resample, soft_limit, ulaw_decode, ulaw_encode
 from engine.speech import Pcm
 
 ENGINE_HZ = 24000
@@ -146,6 +146,16 @@ def test_g711_decodes_to_within_its_steps(encode, decode) -> None:  # type: igno
 def test_g711_known_values() -> None:
     assert ulaw_encode(np.array([0, 32767, -32768], np.int16)) == b"\xff\x80\x00"
     assert alaw_encode(np.array([0, 32767, -32768], np.int16)) == b"\xd5\xaa\x2a"
+
+
+def test_limiter_bends_only_what_is_loud() -> None:
+    ramp = np.linspace(-3, 3, 2001, dtype=np.float32)
+    out = soft_limit(ramp)
+    quiet = np.abs(ramp) <= LIMIT_KNEE
+    np.testing.assert_array_equal(out[quiet], ramp[quiet])
+    assert np.abs(out).max() <= 1
+    assert (np.diff(out) >= 0).all()
+    assert np.abs(np.diff(out)).max() <= np.diff(ramp).max() * 1.001  # no step at the knee
 
 
 def test_importing_warns_of_nothing() -> None:

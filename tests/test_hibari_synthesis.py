@@ -127,6 +127,18 @@ def test_no_sounds_no_chunks(synthesizer: Synthesizer, text: str) -> None:
     assert list(synthesizer.speak(Job(text))) == []
 
 
+def longest_pause_s(pcm: Pcm) -> float:
+    loud = np.flatnonzero(np.abs(pcm) > 100)
+    return float(np.diff(loud).max()) / RATE_HZ
+
+
+def test_lines_and_very_long_sentences_have_no_holes(synthesizer: Synthesizer) -> None:
+    assert longest_pause_s(speak(synthesizer, Job("This line was\nonly wrapped\nand goes on."))) < 0.15
+    long = "the very long list of things that nobody would ever say without a breath, " * 8
+    assert len(synthesizer._hibari.phonemize(long)) > 1
+    assert longest_pause_s(speak(synthesizer, Job(long))) < 0.45
+
+
 @pytest.mark.parametrize("voice", ["heart", "onyx", "ono_anna"])
 @pytest.mark.parametrize("text", ["A.", "Yes.", TEXT])
 def test_chunks_are_20_to_200_ms(synthesizer: Synthesizer, voice: str, text: str) -> None:

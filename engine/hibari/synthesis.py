@@ -20,6 +20,8 @@ GAIN = 2.0
 SILENCE = 10 ** (-60 / 20)
 EDGE_SAMPLES = 240  # looked at together, and kept before the first sound
 TAIL_SAMPLES = 720  # kept after the last sound, faded out
+# Where hibari itself takes a text apart: at 400 phonemes, or where it sees a sentence's end.
+PART_PAUSE_SAMPLES = 3600
 CHUNK_SAMPLES = 2400
 MIN_CHUNK_SAMPLES = 480
 # The network's own pace is right at 0.5 and 1.0. In between, and faster, it moves in steps and is up to 25 % off, and
@@ -36,7 +38,7 @@ class Synthesizer:
     def speak(self, job: Job) -> Iterator[Pcm]:
         """Chunks of 20 to 200 ms; none when there are no English sounds in the text. The same job, the same samples."""
         variant = VARIANTS[job.voice]
-        level = (soft_limit(block * GAIN) for block in trimmed(self._sound(job, variant)))
+        level = (soft_limit(block * GAIN) for block in self._sound(job, variant))
         pcm = (np.rint(block * 32767).astype(np.int16) for block in level)
         return chunked(pcm, Resampler(variant.formant_percent, 100))
 
@@ -45,15 +47,20 @@ class Synthesizer:
         pace = job.speed * variant.pace
         native = SLOW if pace <= SLOW else 1.0
         shift = variant.formant_percent / 100  # of all there is, once it is played: length and pitch make up for it
-        for phonemes in self._hibari.phonemize(job.text):
+        pause = np.zeros(0, np.float32)
+        for phonemes in self._hibari.phonemize(" ".join(job.text.split())):  # to hibari, each line is a sentence
             ids = self._hibari.ids(phonemes)
             if len(ids) < 3:  # nothing but the padding
                 continue
             feed = {"ids": np.array([ids], np.int64), "speed": np.array([native], np.float32)}
             outputs = [output[0] for output in self._hibari.sess.run(None, feed)]
-            yield from Vocoder(
+            vocoder = Vocoder(
                 outputs, job.seed, stretch=native / pace * shift, pitch=variant.pitch / shift, melody=variant.melody
-            ).blocks()
+            )
+            for block in trimmed(vocoder.blocks()):
+                yield np.concatenate((pause, block))
+                pause = np.zeros(0, np.float32)
+            pause = np.zeros(PART_PAUSE_SAMPLES, np.float32)
 
 
 def trimmed(sound: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
