@@ -104,6 +104,16 @@ def test_weights_of_eight_bits(to: Any, tiling: Tiling, gate: bool) -> None:
     assert error(out, wide) < TOLERANCE
 
 
+@pytest.mark.parametrize("to", [to_int8, pytest.param(to_fp8, marks=gpu)])
+def test_an_eight_bit_matrix_widened(to: Any) -> None:
+    from engine.qwen3.weights import Dense
+
+    packed = to(Dense(draw(21, 700)))
+    out = poisoned(21, 700)
+    linear.dense(packed.weight, packed.scale, out)
+    assert error(out, packed.weight.double() * packed.scale.double()[:, None]) < TOLERANCE
+
+
 def turned(x: torch.Tensor, norm: torch.Tensor, position: int, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
     y = normed(x, norm)
     first, second = y.chunk(2, dim=-1)
@@ -275,7 +285,7 @@ def test_frames_are_those_of_plain_pytorch(hidden: int, rows: int, variant: Vari
 
 @gpu
 @pytest.mark.parametrize("how", [to_int8, to_fp8])
-@pytest.mark.parametrize(("rows", "variant"), [(1, ROWS_SMALL), (20, TILES), (150, TILES)])
+@pytest.mark.parametrize(("rows", "variant"), [(1, ROWS_SMALL), (20, TILES), (150, TILES), (20, VENDOR)])
 def test_frames_with_eight_bit_weights_are_those_of_plain_pytorch(how: Any, rows: int, variant: Variant) -> None:
     torch.backends.cuda.matmul.allow_tf32 = False
     model = convert(tiny_model(64, False), how)

@@ -15,7 +15,7 @@ from torch import Tensor
 from engine.qwen3.frame import MIN_FRAMES, FrameModel
 from engine.qwen3.kernels import sample
 from engine.qwen3.kernels.attention import attend, attend_few
-from engine.qwen3.kernels.linear import Tiling, linear, rms_norm, rows_tiling, silu_mul, tiles_tiling
+from engine.qwen3.kernels.linear import Tiling, dense, linear, rms_norm, rows_tiling, silu_mul, tiles_tiling
 from engine.qwen3.layers import KvCache
 from engine.qwen3.state import CODE_GROUPS, DecodeState
 from engine.qwen3.weights import Linear, StackWeights
@@ -45,7 +45,10 @@ def candidates(rows: int, plain: bool) -> tuple[Variant, ...]:
         return (ROWS_SMALL,)
     if rows <= 4:
         return (ROWS_SMALL, VENDOR if plain else TILES)
-    return (VENDOR,) if plain else (TILES,)
+    if plain:
+        return (VENDOR,)
+    # The vendor's products want the matrices widened first: more bytes, but matrix units at full speed.
+    return (TILES, VENDOR) if rows >= 16 else (TILES,)
 
 
 def split_for(rows: int) -> int:
@@ -69,6 +72,7 @@ class Scratch:
     total: Tensor  # [B, talker's hidden] float32: the sum of a frame's code embeddings
     parts: Tensor
     counters: Tensor
+    widened: Tensor  # the largest matrix, where matrices have 8 bits
 
     @staticmethod
     def allocate(model: FrameModel, rows: int) -> Scratch:
@@ -99,6 +103,7 @@ class Scratch:
                 of=torch.float32,
             ),
             counters=torch.zeros(rows * talker.kv_heads, dtype=torch.int32, device=device),
+            widened=room(0 if is_plain(model) else _largest(talker, predictor)),
         )
 
 
@@ -112,6 +117,24 @@ class How:
     @property
     def vendor(self) -> bool:
         return self.variant.kind == "vendor"
+
+
+def _largest(*stacks: StackWeights) -> int:
+    layers = [stack.layers[0] for stack in stacks]
+    matrices: list[Any] = [m for y in layers for m in (y.qkv, y.o, y.gate_up, y.down)]
+    sizes: list[int] = [matrix.weight.numel() for matrix in matrices]
+    return max(sizes)
+
+
+def _turned(matrix: Linear, scratch: Scratch) -> Tensor:
+    """A matrix as the vendor's product takes it, [in, out] in the activations' format."""
+    weight: Tensor = matrix.weight  # type: ignore[attr-defined]
+    scale: Tensor | None = getattr(matrix, "scale", None)
+    if scale is not None:
+        wide = scratch.widened[: weight.numel()].view(weight.shape)
+        dense(weight, scale, wide)
+        weight = wide
+    return weight.t()
 
 
 def _inner(stack: StackWeights) -> int:
@@ -143,13 +166,13 @@ def _layers(stack: StackWeights, x: Tensor, scratch: Scratch, how: How, attentio
         if how.vendor:
             gate_up = scratch.gate_up[: rows * size * 2].view(rows, -1)
             rms_norm(x, layer.input_norm, normed, stack.eps, how.pdl)
-            torch.mm(normed, layer.qkv.weight.t(), out=qkv)  # type: ignore[attr-defined]
+            torch.mm(normed, _turned(layer.qkv, scratch), out=qkv)
             attention(number, layer, qkv, attended)
-            x.addmm_(attended, layer.o.weight.t())  # type: ignore[attr-defined]
+            x.addmm_(attended, _turned(layer.o, scratch))
             rms_norm(x, layer.post_norm, normed, stack.eps, how.pdl)
-            torch.mm(normed, layer.gate_up.weight.t(), out=gate_up)  # type: ignore[attr-defined]
+            torch.mm(normed, _turned(layer.gate_up, scratch), out=gate_up)
             silu_mul(gate_up, inner, how.pdl)
-            x.addmm_(inner, layer.down.weight.t())  # type: ignore[attr-defined]
+            x.addmm_(inner, _turned(layer.down, scratch))
         else:
             _apply(x, layer.qkv, qkv, how, norm=layer.input_norm, eps=stack.eps)
             attention(number, layer, qkv, attended)

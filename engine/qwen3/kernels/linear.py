@@ -233,6 +233,24 @@ def _silu_mul(gate_up, out, size, BLOCK: tl.constexpr, PDL: tl.constexpr):  # ty
     tl.store(out + b * size + c, g / (1 + tl.exp(-g)) * u, mask=c < size)
 
 
+@triton.jit
+def _dense(weight, scale, out, N, K, BN: tl.constexpr, BK: tl.constexpr):  # type: ignore[no-untyped-def]
+    r = tl.program_id(0) * BN + tl.arange(0, BN)
+    c = tl.program_id(1) * BK + tl.arange(0, BK)
+    inside = (r < N)[:, None] & (c < K)[None, :]
+    place = r[:, None] * K + c[None, :]
+    factor = tl.load(scale + r, mask=r < N, other=0.0).to(tl.float32)[:, None]
+    tl.store(out + place, _widen(tl.load(weight + place, mask=inside, other=0.0)) * factor, mask=inside)
+
+
+def dense(weight: Tensor, scale: Tensor, out: Tensor) -> None:
+    """out [N, K] = weight * scale [N]: an 8-bit matrix as the vendor's products take it, once for a large batch."""
+    outputs, inputs = weight.shape
+    _dense[(triton.cdiv(outputs, 8), triton.cdiv(inputs, 512))](
+        weight, scale, out, outputs, inputs, BN=8, BK=512, num_warps=4
+    )
+
+
 def rms_norm(x: Tensor, norm: Tensor, out: Tensor, eps: float, pdl: bool = False) -> None:
     """out [B, H] = norm of x [B, H]: for large batches, whose products are the vendor's."""
     rows, hidden = x.shape
