@@ -32,6 +32,7 @@ log = structlog.get_logger(__name__)
 
 NICENESS: Final = -5
 """Before batch work, behind Asterisk (which runs at -10 or in real time where it may): a frame is due every 20 ms."""
+WARM_UP: Final = "Hello."
 FORM_BYTES: Final = 2**20
 """What a form may hold beside its file."""
 
@@ -59,7 +60,9 @@ class App:
             self.engine.resolve_voice(self.settings.voice)
         except UnknownVoice as error:
             raise SpeechError(f"VOICE={error.voice!r}: must be one of {', '.join(error.known)}") from None
-        self._apology = await self._make(self.settings.apology)
+        # Whatever loads with the first text does so here, not while the first caller waits.
+        made = await self._make(self.settings.apology or WARM_UP)
+        self._apology = made if self.settings.apology else None
         await self.conversations.start()
         self._runner = web.AppRunner(self._web_app(), access_log=None, handle_signals=False, handler_cancellation=True)
         await self._runner.setup()
@@ -119,8 +122,6 @@ class App:
         return app
 
     async def _make(self, text: str) -> Pcm | None:
-        if not text:
-            return None
         normalize = self.settings.text_normalize
         chunks = [chunk.pcm async for chunk in speak(self.engine, text, self._style, normalize=normalize)]
         return np.concatenate(chunks) if chunks else None

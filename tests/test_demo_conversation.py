@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -13,7 +14,7 @@ pytest.importorskip("faster_whisper")
 
 
 async def test_the_order_is_taken(tmp_path: Path) -> None:
-    talk = await demo.hold_conversation()
+    talk = await demo.hold_conversation(asyncio.Barrier(1))
     wav, transcript = demo.write(talk, tmp_path)
     entries = json.loads(transcript.read_text())["transcript"]
     agent = [(entry["text"], entry["interrupted"]) for entry in entries if entry["who"] == "agent"]
