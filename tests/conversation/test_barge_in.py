@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -108,7 +109,8 @@ async def test_in_every_state(asterisk: Asterisk, tmp_path: Path) -> None:
     assert all(interrupted for text, interrupted in told if text != SHORT), told
     assert all(GREETING.startswith(e["text"]) or LONG.startswith(e["text"]) for e in transcript[:3])
     assert not any("too late" in entry["text"] or "at last" in entry["text"] for entry in transcript)
-    assert transcript[2]["text"] == "The garden is open from nine to five."
+    sentences = re.split(r"(?<=\.) ", LONG)
+    assert transcript[2]["text"] in (sentences[0], " ".join(sentences[:2])), "cut between two sentences"
     heard = [message["content"] for message in asked if message["role"] == "assistant" and message["content"]]
     assert heard == [entry["text"] for entry in transcript][: len(heard)], "the model is told what was heard"
     assert not any("tool_calls" in message for message in asked), "a tool call that was cut is not told"
@@ -150,7 +152,10 @@ async def test_a_cough_costs_nothing_and_words_cost_the_rest(
                 await caller.say("Stop it, please.")
                 cut = await caller.until("response.interrupted")
                 assert len(cut["text"].split()) < len(LONG.split()) / 2
-                assert (await caller.until("transcript.user"))["text"].lower().startswith("stop")
+                said = [event["text"] for event in caller.events if event["type"] == "transcript.user"]
+                if said == ["tell me more"]:  # words interrupted before the whole of them was known
+                    said.append((await caller.until("transcript.user"))["text"])
+                assert said[-1].lower().startswith("stop")
         assert word_error_rate([LONG], [await recognise(heard, 8_000)]) <= 0.1
 
 

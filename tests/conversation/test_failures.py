@@ -37,8 +37,8 @@ async def apologises(
     """One call that goes wrong; returns what the caller heard after that, up to the dialplan's tone."""
     async with calling(asterisk, server) as caller:
         await caller.until("response.done")
-        await misbehave(caller)
         start = len(caller.phone.packets)
+        await misbehave(caller)
         await caller.until("call.ended")
         ended = await until_tone(caller, start)
         heard = await recognise(caller.phone.heard(caller.phone.packets[start:ended]).pcm, 8_000)
