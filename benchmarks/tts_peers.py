@@ -1,10 +1,11 @@
-"""Upstream `qwen-tts` and `faster-qwen3-tts` on random weights of the true size, for `benchmarks.tts_gpu peers`.
+"""Upstream `qwen-tts` and `faster-qwen3-tts` on random weights of the true size: `python -m benchmarks.tts_peers 0.6B`.
 
 Needs qwen-tts (or qwen-tts-hf, the same for newer transformers) and faster-qwen3-tts. Their codecs are not timed.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from statistics import median
 from typing import Any
@@ -128,3 +129,8 @@ def measure_peers(size: str) -> None:
         f" prefill {timing['prefill_ms']:.1f} ms;"
         f" the first frame's codes after {median(first):.1f} ms, without a codec"
     )
+
+
+if __name__ == "__main__":
+    with torch.inference_mode():
+        measure_peers(sys.argv[1])

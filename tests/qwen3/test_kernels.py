@@ -365,3 +365,10 @@ def test_sound_is_that_of_the_plain_codec_however_the_frames_are_cut(dtype: torc
         pcm = poisoned(len(slots), codes.shape[1] * weights.samples_per_frame, dtype=torch.float32)
         fast.decode(slots, codes, pcm)
         assert error(pcm, decode(weights, state, slots, codes).double()) < tolerance
+
+
+def test_sound_too_loud_for_float16_is_clipped() -> None:
+    weight = torch.full((16, 16), 1e4, device=DEVICE, dtype=torch.float16)
+    x, out = torch.ones(1, 16, 16, device=DEVICE, dtype=torch.float16), poisoned(1, 16, 16, dtype=torch.float16)
+    conv.convolve(conv.Packed(weight, None, 1, 1, 16, 16), Rows(x, 256), 1, 16, out=Rows(out, 256))
+    assert (out == 65504).all()

@@ -40,6 +40,14 @@ def snake(x, alpha, inverse_beta):  # type: ignore[no-untyped-def]
     return x + inverse_beta * s * s
 
 
+@triton.jit
+def _fit(x, place):  # type: ignore[no-untyped-def]
+    """Kept within float16 where that is what is stored: a loud spot clips, it does not turn into infinities."""
+    if place.dtype.element_ty == tl.float16:
+        x = tl.minimum(tl.maximum(x, -65504.0), 65504.0)
+    return x
+
+
 @triton.jit(do_not_specialize=["M", "T"])
 def _conv(  # type: ignore[no-untyped-def]
     inp, weight, bias, res, out, acted, alpha, inverse_beta, M, T, N, dilation_stride,
@@ -72,12 +80,12 @@ def _conv(  # type: ignore[no-untyped-def]
     if RES:
         acc += tl.load(res + (b * res_stride)[:, None] + place, mask=inside, other=0.0).to(tl.float32)
     if OUT:
-        tl.store(out + (b * out_stride)[:, None] + place, acc, mask=inside)
+        tl.store(out + (b * out_stride)[:, None] + place, _fit(acc, out), mask=inside)
     if SNAKE:
         channel = n % CHANNELS
         f = tl.load(alpha + channel).to(tl.float32)[None, :]
         g = tl.load(inverse_beta + channel).to(tl.float32)[None, :]
-        tl.store(acted + (b * acted_stride)[:, None] + place, snake(acc, f, g), mask=inside)
+        tl.store(acted + (b * acted_stride)[:, None] + place, _fit(snake(acc, f, g), acted), mask=inside)
 
 
 @triton.jit(do_not_specialize=["T"])
