@@ -9,7 +9,6 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping
-from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import structlog
@@ -19,8 +18,9 @@ from bridge.call import Call, State
 from bridge.conversation_settings import ConversationSettings
 from bridge.destinations import Destinations, NotAllowed
 from bridge.digits import Digits
-from bridge.events import EventReader, Heard, InboundEvent, Partial, SpeechStarted, SpeechStopped, Transcript, out
+from bridge.events import EventReader, Heard, InboundEvent, Partial, SpeechStarted, SpeechStopped, Transcript
 from bridge.inbound import Inbound
+from bridge.journal import Journal
 from bridge.listening import Listening, LocalEar, Recogniser
 from bridge.playout import Interruption, Utterance
 from bridge.recording import Recording
@@ -36,20 +36,6 @@ log = structlog.get_logger(__name__)
 HANG_UP: Final = "hangup"
 """What `next` tells the dialplan of a call that is to end."""
 _NOTHING: Final = Interruption(interrupted=False)
-
-
-@dataclass(slots=True)
-class Entry:
-    """One side's turn, as the transcript keeps it."""
-
-    who: str
-    """`user` or `agent`."""
-    text: str
-    start_ms: int
-    """From the answer on."""
-    end_ms: int
-    interrupted: bool = False
-    trace: dict[str, int] | None = None
 
 
 class Conversation:
@@ -70,9 +56,7 @@ class Conversation:
     ) -> None:
         self.call = call
         self.variables = dict(variables or {})
-        self.observers: list[Callable[[dict[str, Any]], None]] = []
-        """Told of every event: see `bridge.events.out`."""
-        self.transcript: list[Entry] = []
+        self.journal = Journal(str(call.id), lambda: self.audio_ms)
         self.failed = ""
         """The service that failed, and sent the call to the fallback."""
         self.interrupt_to_silence_ms: list[float] = []
@@ -111,7 +95,7 @@ class Conversation:
             call.frame_listeners.append(self._record_frame)
             self.listening.audio_listeners.append(self._recording.caller)
         self.listening.start(recogniser, ear)
-        self._tell("call.started", **{"from": self.variables.get("from"), "to": self.variables.get("to")})
+        self.journal.tell("call.started", **{"from": self.variables.get("from"), "to": self.variables.get("to")})
         self._begin(self._brain.greet(), Trace(), greeting=True)
 
     @property
@@ -196,7 +180,7 @@ class Conversation:
             "next": self.next_destination,
             "failed": self.failed or None,
             "interrupt_to_silence_ms": self.interrupt_to_silence_ms,
-            "transcript": [asdict(entry) for entry in self.transcript],
+            "transcript": self.journal.transcript(),
         }
 
     # The turn -----------------------------------------------------------------------------------------------------
@@ -211,7 +195,7 @@ class Conversation:
                 case Resume():
                     self.call.resume(self._settings.resume_rewind_ms)
                     self._metrics.interruptions.labels("resumed").inc()
-                    self._tell("response.resumed")
+                    self.journal.tell("response.resumed")
                 case Commit(reason):
                     self._silence.signal()
                     interruption = self._cut(reason.value)
@@ -230,7 +214,7 @@ class Conversation:
             self.call.playout.paused = True  # nothing is heard yet, and nothing shall be
             return _NOTHING
         text = self._reply.heard_text()
-        self._tell("response.paused", text=text, audio_end_ms=playing.played_ms)
+        self.journal.tell("response.paused", text=text, audio_end_ms=playing.played_ms)
         return Interruption(True, text, playing.played_ms, playing)
 
     def _answer(self, said: str) -> None:
@@ -288,7 +272,7 @@ class Conversation:
         if not reply.started:
             return _NOTHING
         self._heard_agent(reply, text, interrupted=True)
-        self._tell("response.interrupted", text=text, audio_end_ms=cut.audio_end_ms, reason=reason)
+        self.journal.tell("response.interrupted", text=text, audio_end_ms=cut.audio_end_ms, reason=reason)
         return Interruption(True, text, cut.audio_end_ms, cut.utterance)
 
     def _reply_done(self, reply: Reply) -> None:
@@ -299,7 +283,7 @@ class Conversation:
         self._brain.heard(text, interrupted=False)
         if text:
             self._heard_agent(reply, text, interrupted=False)
-            self._tell("response.done", text=text)
+            self.journal.tell("response.done", text=text)
         actions = self._turns.finished(self._now_s())
         if reply.action is not None:
             self._follow(reply.action)
@@ -339,7 +323,7 @@ class Conversation:
 
     def _digit(self, digit: str) -> None:
         if self.call.state is State.ACTIVE:
-            self._tell("dtmf", digit=digit)
+            self.journal.tell("dtmf", digit=digit)
             self._do(self._turns.digit(self._now_s()))
             self._digits.press(digit)
 
@@ -365,7 +349,7 @@ class Conversation:
             reply.started, reply.started_ms, protect_ms = True, self.audio_ms, reply.protect_ms
             reply.trace.mark(Mark.FIRST_FRAME, self._now_s())
             self._metrics.observe(reply.trace)
-            self._tell("response.started", id=utterance.id)
+            self.journal.tell("response.started", id=utterance.id)
         if self.call.state is State.ACTIVE:
             interruptible = utterance.interruptible
             self._do(self._turns.playing(self._now_s(), interruptible=interruptible, protect_ms=protect_ms))
@@ -381,7 +365,9 @@ class Conversation:
             self._reply.utterance_done()
 
     def _silent_after(self, elapsed_s: float) -> None:
-        self.interrupt_to_silence_ms.append(round(elapsed_s * 1000, 1))
+        silence_ms = round(elapsed_s * 1000, 1)
+        log.info("interrupted", call=str(self.call.id), silence_ms=silence_ms)
+        self.interrupt_to_silence_ms.append(silence_ms)
         self._metrics.silence.observe(elapsed_s)
 
     def _record_frame(self, pcm: bytes, rate_hz: int) -> None:
@@ -391,20 +377,15 @@ class Conversation:
     # What is kept -------------------------------------------------------------------------------------------------
 
     def _heard_user(self, text: str) -> None:
-        end_ms = self.audio_ms
-        if self._speech_end_s is not None:
-            end_ms = round((self._speech_end_s - self._start_s) * 1000)
-        start_ms = min(self._speech_start_ms, end_ms)
-        self.transcript.append(Entry("user", text, start_ms, end_ms))
-        self._tell("transcript.user", text=text, start_ms=start_ms, end_ms=end_ms)
+        end_s = self._speech_end_s
+        end_ms = self.audio_ms if end_s is None else round((end_s - self._start_s) * 1000)
+        self.journal.user(text, self._speech_start_ms, end_ms)
 
     def _heard_agent(self, reply: Reply, text: str, *, interrupted: bool) -> None:
         stages = reply.trace.stages_ms()
         log.info("turn", call=str(self.call.id), interrupted=interrupted, **stages)
         if text:
-            entry = Entry("agent", text, reply.started_ms, self.audio_ms, interrupted, stages or None)
-            self.transcript.append(entry)
-            self._tell("transcript.agent", text=text, interrupted=interrupted)
+            self.journal.agent(text, reply.started_ms, interrupted=interrupted, trace=stages)
 
     def _ended(self, reason: str) -> None:
         if self._timer is not None:
@@ -412,11 +393,6 @@ class Conversation:
         self._digits.cancel()
         self._cut("hung up")
         self.listening.stop()
-        self._tell("call.ended", reason=reason, next=self.next_destination)
+        self.journal.tell("call.ended", reason=reason, next=self.next_destination)
         if self._recording is not None:
             self._recording.close({"id": str(self.call.id), "end_reason": reason, **self.describe()})
-
-    def _tell(self, kind: str, **fields: Any) -> None:
-        event = out(kind, str(self.call.id), at_ms=self.audio_ms, **fields)
-        for observer in tuple(self.observers):
-            observer(event)

@@ -126,14 +126,14 @@ async def serve_events(request: web.Request) -> web.StreamResponse:
     def observe(event: dict[str, Any]) -> None:
         events.put_nowait(event)
         if events.qsize() > MAX_EVENTS:
-            conversation.observers.remove(observe)
+            conversation.journal.observers.remove(observe)
             sender.cancel()
 
     call_id = str(conversation.call.id)
     events.put_nowait(out("call.started", call_id, at_ms=0, variables=conversation.variables))
     await socket.prepare(request)
     request.app[SOCKETS].add(socket)
-    conversation.observers.append(observe)
+    conversation.journal.observers.append(observe)
     sender = asyncio.create_task(_send_events(socket, events))
     try:
         async for message in socket:
@@ -143,8 +143,8 @@ async def serve_events(request: web.Request) -> web.StreamResponse:
                     events.put_nowait({"type": "error", "error": {"message": problem}})
     finally:
         request.app[SOCKETS].discard(socket)
-        if observe in conversation.observers:
-            conversation.observers.remove(observe)
+        if observe in conversation.journal.observers:
+            conversation.journal.observers.remove(observe)
         sender.cancel()
         await asyncio.gather(sender, return_exceptions=True)
     return socket

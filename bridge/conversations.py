@@ -126,7 +126,7 @@ class Conversations:
         self._by_id[call.id] = conversation
         while len(self._by_id) > ENDED_KEPT and next(iter(self._by_id.values())).call.ended_at is not None:
             self._by_id.popitem(last=False)
-        conversation.observers.append(self._webhook)
+        conversation.journal.observers.append(self._webhook)
         conversation.start(*self._listeners(conversation))
         return conversation
 

@@ -84,7 +84,7 @@ class Rig:
             destinations=Destinations("sales=ext-queues,400,1"),
             now_s=lambda: self.now_s,
         )
-        self.talk.observers.append(self.events.append)
+        self.talk.journal.observers.append(self.events.append)
 
     def send(self, frame: bytes) -> None:
         self.frames.append(frame)
@@ -152,7 +152,7 @@ async def test_it_greets_and_answers_and_remembers_what_was_heard(rigs: list[Rig
     assert await rig.tick_ms(3000) == 65
     assert rig.brain.said == ["a table"]
     assert rig.brain.heard_texts[-1] == ("For how many?", False)
-    assert [(entry.who, entry.text) for entry in rig.talk.transcript] == [
+    assert [(entry.who, entry.text) for entry in rig.talk.journal.entries] == [
         ("agent", "Hello."),
         ("user", "a table"),
         ("agent", "For how many?"),
@@ -396,7 +396,7 @@ async def test_the_trace_of_a_turn(rigs: list[Rig]) -> None:
     await rig.tick_ms(100)
     rig.brain.put("No.", END)
     await rig.tick_ms(3000)
-    entry = rig.talk.transcript[-1]
+    entry = rig.talk.journal.entries[-1]
     assert entry.trace == {
         "speech_end_ms": 0,
         "transcript_ms": 600,

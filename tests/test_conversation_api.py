@@ -62,6 +62,7 @@ def start() -> Start:
         defaults = {"audiosocket_port": 0, "http_port": 0, "drain_timeout": 0, "apology": "", "_env_file": None}
         app = App(Settings(**{**defaults, **settings}), FakeEngine())
         await app.start()
+        app.engine.spoken.clear()  # the warm-up
         async with aiohttp.ClientSession(f"http://127.0.0.1:{app.http_port}") as http:
             yield Bench(app, http)
         await app.stop()
@@ -162,7 +163,7 @@ async def test_the_event_socket_works_both_ways(start: Start) -> None:
             assert (await socket.receive_json())["type"] == "call.ended"
             assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
         conversation = bench.app.conversations.find(peer.id)
-        assert len(conversation.observers) == 1, "the web-hooks' alone"
+        assert len(conversation.journal.observers) == 1, "the web-hooks' alone"
 
 
 async def test_a_text_that_is_still_being_written_is_spoken_as_it_comes(start: Start) -> None:
