@@ -1,8 +1,8 @@
 """Calls measured from the other end: pacing, barge-in, first audio; beside the peer, on the same cores.
 
 Prints Markdown for `docs/performance.md`. The callers run in this process, the server in another, on the same machine.
-Lateness is defined in `bridge/lateness.py`; a frame is voiced when its peak is above -50 dBFS; times of arrival are the
-kernel's.
+Lateness is defined in `bridge/dial/lateness.py`; a frame is voiced when its peak is above -50 dBFS; times of arrival
+are the kernel's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import uvloop
 from benchmarks import barge_in, first_audio, pacing
 from benchmarks.machine import facts
 from benchmarks.servers import PEER, install_peer, write_clip
-from bridge.table import PERCENTILES, markdown, spread_cells
+from bridge.dial.table import PERCENTILES, markdown, spread_cells
 
 LOADS = [1, 100, 250, 500]
 SECONDS = 10.0

@@ -12,11 +12,11 @@ import numpy as np
 from benchmarks.pacing import SETTLE_S, Round
 from benchmarks.pacing import measure as measure_pacing
 from benchmarks.servers import Running
-from bridge.caller import Caller
-from bridge.client import CallsClient
-from bridge.dial import Plan
-from bridge.lateness import Spread
-from bridge.server_process import Server, running_server
+from bridge.demo.server_process import Server, running_server
+from bridge.dial.caller import Caller
+from bridge.dial.client import CallsClient
+from bridge.dial.command import Plan
+from bridge.dial.lateness import Spread
 
 SHORT = "Your order number {n} is ready for collection."
 LONG = (

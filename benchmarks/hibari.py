@@ -17,7 +17,7 @@ from statistics import median
 import numpy as np
 
 from benchmarks.machine import facts, memory_bytes
-from bridge.table import aligned
+from bridge.dial.table import aligned
 from engine.audio import Resampler, resample, ulaw_decode, ulaw_encode
 from engine.hibari import HibariEngine
 from engine.normalize import normalize

@@ -11,8 +11,8 @@ from typing import Any
 
 from bridge.app import App
 from bridge.config import Settings
+from bridge.dial.wav import read_wav
 from bridge.logs import set_up_logs
-from bridge.wav import read_wav
 from engine.speech import Engine, Pcm, Style, Voice
 
 RATE_HZ = 8_000

@@ -12,8 +12,8 @@ import numpy as np
 
 from benchmarks.machine import Usage, memory_bytes
 from benchmarks.servers import CLIP_TEXT, Running, serving
-from bridge.dial import Plan, place_calls
-from bridge.report import Report
+from bridge.dial.command import Plan, place_calls
+from bridge.dial.report import Report
 
 SETTLE_S = 2.0
 """After the last call is up: by then all of them speak, and the peer's burst at its start is not counted against it."""

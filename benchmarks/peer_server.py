@@ -17,7 +17,7 @@ from pathlib import Path
 from asterisk_ai_voice_agent.audiosocket import FRAME_BYTES
 from asterisk_ai_voice_agent.transport import AudioSocketTransport
 
-from bridge.wav import read_wav
+from bridge.dial.wav import read_wav
 
 RATE_HZ = 8_000
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bridge.server_process import bare_environment
-from bridge.wav import write_wav
+from bridge.demo.server_process import bare_environment
+from bridge.dial.wav import write_wav
 
 PEER = "asterisk-ai-voice-agent 0.1.6"
 PEER_REQUIREMENTS = ("asterisk-ai-voice-agent==0.1.6", "websockets>=13.0")

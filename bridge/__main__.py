@@ -8,7 +8,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from bridge import demo, dial, dialplan, say
+from bridge import dialplan, say
+from bridge.demo import command as demo
+from bridge.dial import command as dial
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime phones home otherwise; before anything imports it
 

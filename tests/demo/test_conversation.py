@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge import demo_conversation as demo
+from bridge.demo import conversation as demo
 
 pytest.importorskip("faster_whisper")
 

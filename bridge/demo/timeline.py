@@ -12,17 +12,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bridge.audiosocket import FRAME_MS
-from bridge.conformance import end_s
-from bridge.lateness import expected_frames, lateness_ms
-from bridge.reception import VOICED_DBFS
-from bridge.wav import both_sides
+from bridge.dial.conformance import end_s
+from bridge.dial.lateness import expected_frames, lateness_ms
+from bridge.dial.reception import VOICED_DBFS
+from bridge.dial.wav import both_sides
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from bridge.demo import BargeIn, Conversation, Spurt
+    from bridge.demo.command import BargeIn, Conversation, Spurt
 
 INK: Final = "#1f2933"
 FAINT: Final = "#9aa5b1"

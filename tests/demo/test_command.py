@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bridge import demo
 from bridge.__main__ import main
 from bridge.audiosocket import Kind, encode
-from bridge.caller import Caller
-from bridge.client import Rejected
-from bridge.demo import AgentSpurt, BargeIn, Conversation, Spurt, figures
-from bridge.server_process import CannotServe
-from bridge.wav import read_wav
+from bridge.demo import command as demo
+from bridge.demo.command import AgentSpurt, BargeIn, Conversation, Spurt, figures
+from bridge.demo.server_process import CannotServe
+from bridge.dial.caller import Caller
+from bridge.dial.client import Rejected
+from bridge.dial.wav import read_wav
 
 HEARD = "Before you come, please have your order"
 
@@ -58,7 +58,7 @@ def test_the_figures(conversation):
 
 
 def test_the_picture_marks_the_barge_in(conversation, tmp_path):
-    from bridge import timeline
+    from bridge.demo import timeline
 
     timeline.draw(conversation, tmp_path / "with.png")
     picture = np.asarray(Image.open(tmp_path / "with.png").convert("RGB")).astype(int)

@@ -13,15 +13,15 @@ from typing import Any, Final
 import aiohttp
 
 from bridge.audiosocket import FRAME_MS
-from bridge.caller import Caller
-from bridge.demo import RATE_HZ, caller_lines
-from bridge.server_process import Server, running_server
-from bridge.table import aligned
-from bridge.wav import both_sides, write_wav
+from bridge.demo.command import RATE_HZ, caller_lines
+from bridge.demo.server_process import Server, running_server
+from bridge.dial.caller import Caller
+from bridge.dial.table import aligned
+from bridge.dial.wav import both_sides, write_wav
 from engine.hibari import HibariEngine
 from engine.speech import Pcm
 
-SCRIPT: Final = Path(__file__).parent / "scripts" / "pizza.yaml"
+SCRIPT: Final = Path(__file__).parents[1] / "scripts" / "pizza.yaml"
 
 ORDER: Final = "A pepperoni pizza, please."
 NOISE: Final = "Uh huh."

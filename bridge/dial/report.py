@@ -11,10 +11,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.caller import Caller
-from bridge.conformance import Fault, blurred, end_s, faults
-from bridge.lateness import Spread, expected_frames, lateness_ms, longest_burst, spacing_ms
-from bridge.table import PERCENTILES, aligned, spread_cells
+from bridge.dial.caller import Caller
+from bridge.dial.conformance import Fault, blurred, end_s, faults
+from bridge.dial.lateness import Spread, expected_frames, lateness_ms, longest_burst, spacing_ms
+from bridge.dial.table import PERCENTILES, aligned, spread_cells
 
 SILENCE_CHECK_S: Final = 1.0
 """For how long it must be silent after an interrupt."""

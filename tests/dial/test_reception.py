@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bridge.audiosocket import Kind, encode
-from bridge.reception import HEARD_AT_ONCE, VOICED_PEAK, Reception
+from bridge.dial.reception import HEARD_AT_ONCE, VOICED_PEAK, Reception
 
 SILENCE = bytes(320)
 LOUD = np.full(160, VOICED_PEAK + 1, "<i2").tobytes()

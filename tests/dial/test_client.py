@@ -6,8 +6,8 @@ import pytest
 
 from bridge.app import App
 from bridge.audiosocket import Kind
-from bridge.client import CallsClient, Rejected
 from bridge.config import Settings
+from bridge.dial.client import CallsClient, Rejected
 from tests.fakes import Asterisk, FakeEngine
 
 

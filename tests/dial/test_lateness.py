@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.lateness import Spread, expected_frames, lateness_ms, longest_burst, spacing_ms
+from bridge.dial.lateness import Spread, expected_frames, lateness_ms, longest_burst, spacing_ms
 
 FRAMES = np.arange(100)
 GRID_S = FRAMES * 0.020

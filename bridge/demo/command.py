@@ -14,13 +14,13 @@ from typing import Final
 import numpy as np
 
 from bridge.audiosocket import FRAME_MS
-from bridge.caller import Caller, CannotCall
-from bridge.client import CallsClient, Rejected
-from bridge.conformance import end_s, faults
-from bridge.lateness import Spread, expected_frames, lateness_ms
-from bridge.server_process import CannotServe, Server, running_server
-from bridge.table import aligned
-from bridge.wav import both_sides, write_wav
+from bridge.demo.server_process import CannotServe, Server, running_server
+from bridge.dial.caller import Caller, CannotCall
+from bridge.dial.client import CallsClient, Rejected
+from bridge.dial.conformance import end_s, faults
+from bridge.dial.lateness import Spread, expected_frames, lateness_ms
+from bridge.dial.table import aligned
+from bridge.dial.wav import both_sides, write_wav
 from engine.audio import resample
 from engine.hibari import HibariEngine
 from engine.pipeline import speak
@@ -280,7 +280,7 @@ def run(args: argparse.Namespace) -> int:
         return _fail("the timeline needs matplotlib: pip install 'talkspurt[demo]'")
     import uvloop
 
-    from bridge.demo_conversation import WentWrong
+    from bridge.demo.conversation import WentWrong
 
     try:
         args.output.mkdir(parents=True, exist_ok=True)
@@ -293,16 +293,16 @@ def run(args: argparse.Namespace) -> int:
 
 async def _hold_calls(output: Path, *, spoken: bool) -> int:
     """The call, and beside it, at another server, the conversation."""
-    from bridge import demo_conversation
-    from bridge.timeline import draw
+    from bridge.demo import conversation as spoken_call
+    from bridge.demo.timeline import draw
 
-    if spoken and not demo_conversation.available():
+    if spoken and not spoken_call.available():
         print("A spoken conversation needs a recogniser: pip install 'talkspurt[demo]'")
         spoken = False
     print("Holding a call, and a spoken conversation beside it …" if spoken else "Holding a call …", flush=True)
     dial = asyncio.Barrier(2 if spoken else 1)  # two servers that load beside a call would be heard in its figures
     calling = asyncio.create_task(hold_call(dial))
-    talks = [asyncio.create_task(demo_conversation.hold_conversation(dial))] if spoken else []
+    talks = [asyncio.create_task(spoken_call.hold_conversation(dial))] if spoken else []
     try:
         await asyncio.gather(calling, *talks)
     finally:
@@ -315,8 +315,8 @@ async def _hold_calls(output: Path, *, spoken: bool) -> int:
     draw(call, output / "call.png")
     print(f"\n{figures(call)}\n\n{output / 'call.wav'}\n{output / 'call.png'}")
     for talk in talks:
-        written = demo_conversation.write(talk.result(), output)
-        print(f"\n{demo_conversation.show(talk.result())}\n", *written, sep="\n")
+        written = spoken_call.write(talk.result(), output)
+        print(f"\n{spoken_call.show(talk.result())}\n", *written, sep="\n")
     return 1 if faults(call.caller) else 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bridge.lateness import Spread
+from bridge.dial.lateness import Spread
 
 PERCENTILES = ("p50", "p99", "p99.9", "max")
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from bridge.audiosocket import Decoder, Kind, encode
-from bridge.caller import Caller, CannotCall, Close
-from bridge.conformance import LONGEST_BURST, Fault, faults
+from bridge.dial.caller import Caller, CannotCall, Close
+from bridge.dial.conformance import LONGEST_BURST, Fault, faults
 
 SILENCE = encode(Kind.SLIN8, bytes(320))
 LOUD = encode(Kind.SLIN8, np.full(160, 8_000, "<i2").tobytes())
@@ -172,7 +172,7 @@ async def test_hanging_up_waits_for_the_server_to_close():
 
 
 async def test_a_server_that_does_not_close_is_left_after_a_second(monkeypatch):
-    monkeypatch.setattr("bridge.caller.CLOSE_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("bridge.dial.caller.CLOSE_TIMEOUT_S", 0.05)
     caller_gone = asyncio.Event()
 
     async def script(peer):
@@ -296,7 +296,7 @@ async def test_empty_and_oddly_sized_audio_is_found():
 
 
 async def test_another_rate_than_the_callers_is_found(monkeypatch):
-    monkeypatch.setattr("bridge.conformance.RATE_KNOWN_MS", 40)
+    monkeypatch.setattr("bridge.dial.conformance.RATE_KNOWN_MS", 40)
 
     async def script(peer):
         await peer.send(*[SILENCE] * 6)
@@ -317,7 +317,7 @@ async def test_the_wrong_rate_before_the_caller_was_heard_is_no_fault():
 
 
 async def test_a_late_first_frame_and_none_at_all_are_found(monkeypatch):
-    monkeypatch.setattr("bridge.conformance.FIRST_FRAME_MS", 50)
+    monkeypatch.setattr("bridge.dial.conformance.FIRST_FRAME_MS", 50)
 
     async def late(peer):
         await asyncio.sleep(0.08)

@@ -9,8 +9,8 @@ from typing import Final
 import av
 import numpy as np
 
-from bridge.caller import Caller
-from bridge.reception import Reception
+from bridge.dial.caller import Caller
+from bridge.dial.reception import Reception
 from engine.audio import resample
 from engine.speech import Pcm
 

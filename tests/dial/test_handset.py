@@ -3,7 +3,7 @@
 import pytest
 
 from bridge.audiosocket import KIND_OF_RATE, Decoder, Kind, Message
-from bridge.handset import DIGIT_TICKS, Handset
+from bridge.dial.handset import DIGIT_TICKS, Handset
 
 SILENCE = Message(Kind.SLIN8, bytes(320))
 

@@ -10,11 +10,11 @@ import pytest
 from bridge.__main__ import main
 from bridge.app import App
 from bridge.audiosocket import Kind, encode
-from bridge.caller import CannotCall
 from bridge.config import Settings
-from bridge.dial import Plan, place_calls
+from bridge.dial.caller import CannotCall
+from bridge.dial.command import Plan, place_calls
+from bridge.dial.wav import read_wav, write_wav
 from bridge.playout import Interruption
-from bridge.wav import read_wav, write_wav
 from tests.fakes import LEVEL, FakeEngine
 
 
@@ -142,7 +142,7 @@ async def test_json(app, capsys):
 
 
 async def test_digits_arrive(app, monkeypatch):
-    monkeypatch.setattr("bridge.dial.DTMF_AFTER_S", 0.0)
+    monkeypatch.setattr("bridge.dial.command.DTMF_AFTER_S", 0.0)
     assert await dial(app, "--seconds", "1", "--dtmf", "4#") == 0
     (call,) = app.calls._ended.values()
     assert call.dtmf == "4#"

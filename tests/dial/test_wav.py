@@ -7,9 +7,9 @@ import pytest
 from scipy.io import wavfile
 
 from bridge.audiosocket import Kind, encode
-from bridge.caller import Caller
-from bridge.reception import Reception
-from bridge.wav import both_sides, heard, read_wav, write_wav
+from bridge.dial.caller import Caller
+from bridge.dial.reception import Reception
+from bridge.dial.wav import both_sides, heard, read_wav, write_wav
 
 TONE = (10_000 * np.sin(2 * np.pi * 440 * np.arange(24_000) / 24_000)).astype(np.int16)
 

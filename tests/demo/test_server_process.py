@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from bridge.caller import Caller, CannotCall
-from bridge.server_process import CannotServe, running_server
+from bridge.demo.server_process import CannotServe, running_server
+from bridge.dial.caller import Caller, CannotCall
 
 
 async def test_a_server_runs_and_ends_whatever_the_surroundings_say(monkeypatch, tmp_path):

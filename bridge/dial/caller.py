@@ -15,8 +15,8 @@ from typing import Final
 from uuid import UUID, uuid4
 
 from bridge.audiosocket import FRAME_MS, Kind, encode
-from bridge.handset import Handset
-from bridge.reception import Reception
+from bridge.dial.handset import Handset
+from bridge.dial.reception import Reception
 
 TICK_S: Final = FRAME_MS / 1000
 CONNECT_TIMEOUT_S: Final = 2.0

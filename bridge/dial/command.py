@@ -19,10 +19,10 @@ from uuid import UUID
 import uvloop
 
 from bridge.audiosocket import KIND_OF_RATE
-from bridge.caller import Caller, CannotCall
-from bridge.client import CallsClient, Rejected
-from bridge.report import Placed, Report
-from bridge.wav import both_sides, heard, read_wav, write_wav
+from bridge.dial.caller import Caller, CannotCall
+from bridge.dial.client import CallsClient, Rejected
+from bridge.dial.report import Placed, Report
+from bridge.dial.wav import both_sides, heard, read_wav, write_wav
 
 SPACING_S: Final = 0.002
 """Between one call's start, or end, and the next one's: 500 calls arrive within a second, as from a busy Asterisk."""
