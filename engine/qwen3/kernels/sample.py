@@ -105,7 +105,8 @@ def _first(  # type: ignore[no-untyped-def]
     follow(PDL, True)
     x = tl.load(logits + b * V + c, mask=c < V, other=0.0).to(tl.float32)
     x = tl.where(drawn, tl.where(x < 0, x * r, x / r), x)
-    code = _draw(tl.where(may, x, -1e30), noise, t, k, p, SPAN, ROUNDS)
+    # NaNs compare with nothing: they must not lead out of the tables.
+    code = tl.minimum(_draw(tl.where(may, x, -1e30), noise, t, k, p, SPAN, ROUNDS), V - 1)
     tl.store(seen + s * V + code, 1)
     tl.store(codes + b * CODES, code.to(tl.int64))
     d = tl.arange(0, HP)
