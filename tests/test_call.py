@@ -87,7 +87,7 @@ async def test_no_sample_is_lost_in_resampling(rig):
 
 
 async def test_an_interrupt_is_heard_within_the_tick_and_cancels_the_work(rig):
-    rig.call.say("A long sentence to be cut, with more to come. And more of it. And more.")
+    rig.call.say("A long sentence to be cut with more to come. And more of it. And more.")
     rig.call.say("Never heard.")
     await rig.settle()
     rig.tick(50)
