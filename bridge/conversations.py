@@ -57,6 +57,7 @@ class Conversations:
         self._script = load_script(settings.script or DEFAULT_SCRIPT)
         self._tools = load_tools(settings.llm_tools) if settings.llm_tools is not None else []
         self._by_id: OrderedDict[UUID, Conversation] = OrderedDict()
+        self._started = False
         self._recognizer: Recognizer | None = None
         self._detector: Detector | None = None
         self._writer: ThreadPoolExecutor | None = None
@@ -68,6 +69,7 @@ class Conversations:
         settings = self._settings
         self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
         self._webhooks = Webhooks(settings.webhook_url, self._http)
+        self._started = True
         if settings.llm_base_url:
             from openai import AsyncOpenAI  # takes a second, and only who has a model needs it
 
