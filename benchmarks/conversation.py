@@ -119,7 +119,7 @@ def _spread(values_ms: list[float]) -> Spread:
 
 async def measure(args: argparse.Namespace) -> None:
     """Print the tables."""
-    about = [row for row in facts() if row[0] != "command"]
+    about = facts()
     print(markdown([("", ""), *about, ("command", " ".join(["python -m benchmarks.conversation", *sys.argv[1:]]))]))
     rows = [("from → to the last voiced frame, ms", "p50", "p99", "p99.9", "max", "missed")]
     with tempfile.TemporaryDirectory() as folder:

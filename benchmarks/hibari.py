@@ -94,7 +94,7 @@ async def main() -> None:
     parser.add_argument("--runs", type=int, default=20, help="of each timing")
     parser.add_argument("--no-recognition", action="store_true", help="timings only")
     args = parser.parse_args()
-    print(aligned([row for row in facts() if row[0] != "command"]), end="\n\n")
+    print(aligned(facts()), end="\n\n")
 
     engine = HibariEngine()
     started_s = time.perf_counter()

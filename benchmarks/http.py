@@ -271,7 +271,7 @@ async def print_beside_calls(seconds: float, texts: int) -> None:
 
 
 async def run(arguments: argparse.Namespace) -> None:
-    print(markdown([("what", "on"), *(row for row in facts() if row[0] != "command")]))
+    print(markdown([("what", "on"), *facts()]))
     if "endpoints" in arguments.parts:
         await print_endpoints(5 if arguments.quick else TIMES)
     if "calls" in arguments.parts:

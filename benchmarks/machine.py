@@ -26,7 +26,7 @@ def facts() -> list[tuple[str, str]]:
         ("load before", f"{load:.2f} (1 minute)"),
         ("date", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")),
         ("commit", _commit()),
-        ("command", " ".join(["python -m benchmarks.calls", *sys.argv[1:]])),
+        ("command", " ".join([f"python -m benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]])),
     ]
 
 
