@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -119,8 +118,7 @@ def _spread(values_ms: list[float]) -> Spread:
 
 async def measure(args: argparse.Namespace) -> None:
     """Print the tables."""
-    about = facts()
-    print(markdown([("", ""), *about, ("command", " ".join(["python -m benchmarks.conversation", *sys.argv[1:]]))]))
+    print(markdown([("", ""), *facts()]))
     rows = [("from → to the last voiced frame, ms", "p50", "p99", "p99.9", "max", "missed")]
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "clip.wav"
