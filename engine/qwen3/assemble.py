@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from engine.qwen3.checkpoint import Checkpoint, load
+from engine.qwen3.checkpoint import Checkpoint, load, too_large
 from engine.qwen3.compile import CompiledLayer, compile_mode
 from engine.qwen3.quantize import quantize
 from engine.qwen3.runner import EagerRunner, Runner, Utterance
@@ -34,9 +34,16 @@ class Assembly:
     """What `/health` tells of it."""
 
 
-@torch.inference_mode()
 def assemble(settings: QwenSettings) -> Assembly:
     """Loads, quantizes and warms up. Raises SpeechError with one clear line."""
+    try:
+        with torch.inference_mode():
+            return _assemble(settings)
+    except torch.OutOfMemoryError as error:
+        raise too_large(settings) from error
+
+
+def _assemble(settings: QwenSettings) -> Assembly:
     checkpoint = load(settings)
     warnings = list(checkpoint.warnings)
     model, quantized, why_not = quantize(checkpoint.model, settings)

@@ -23,8 +23,6 @@ from engine.speech import SpeechError
 
 log = logging.getLogger(__name__)
 
-SAMPLE_RATE_HZ = 24000
-
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
@@ -61,7 +59,7 @@ def load(settings: QwenSettings, max_positions: int | None = None) -> Checkpoint
     try:
         return _load(settings, device, attention, max_positions or settings.max_positions, notes)
     except torch.OutOfMemoryError as error:
-        raise SpeechError(_too_large(settings, device)) from error
+        raise too_large(settings) from error
 
 
 def _check(settings: QwenSettings, device: torch.device) -> None:
@@ -160,9 +158,10 @@ def _sampling(config: dict[str, Any]) -> Sampling:
     )
 
 
-def _too_large(settings: QwenSettings, device: torch.device) -> str:
-    free, total = torch.cuda.mem_get_info(device)
-    return (
+def too_large(settings: QwenSettings) -> SpeechError:
+    """What is said when the GPU's memory does not do."""
+    free, total = torch.cuda.mem_get_info(settings.device)
+    return SpeechError(
         f"MODEL_ID={settings.model_id} with MAX_BATCH={settings.max_batch} does not fit: "
         f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB of GPU memory were free; "
         "QUANTIZE=int8, TEXT_EMBEDDING=host, a smaller MAX_BATCH or MAX_POSITIONS need less"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine.qwen3.checkpoint import SAMPLE_RATE_HZ, Checkpoint
+from engine.qwen3.checkpoint import Checkpoint
 from engine.qwen3.prompt import ReferenceSpeech, Speaker
 from engine.speech import Pcm, SpeechError
 
@@ -52,6 +52,3 @@ def cloned_speaker(checkpoint: Checkpoint, key: str, pcm: Pcm, sample_rate_hz: i
         codes = item.ref_code.to(like.device, torch.int64)
         reference = ReferenceSpeech(tuple(checkpoint.tokenizer.reference(text)), codes)
     return Speaker(key, embedding, reference)
-
-
-__all__ = ["SAMPLE_RATE_HZ", "cloned_speaker", "designed_speaker", "named_speaker"]

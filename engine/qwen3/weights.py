@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -175,8 +175,3 @@ def map_linears(stack: StackWeights, convert: Callable[[Linear], Linear]) -> Sta
         for layer in stack.layers
     )
     return replace(stack, layers=layers)
-
-
-def stack_bytes(stacks: Sequence[StackWeights]) -> int:
-    """Bytes of weights that one pass over each of the stacks reads."""
-    return sum(linear.nbytes for s in stacks for y in s.layers for linear in (y.qkv, y.o, y.gate_up, y.down))

@@ -238,8 +238,7 @@ class Worker:
 
     def _fault(self, error: Exception) -> NoReturn:
         """Ends every sentence and then the process: after a fault of the GPU nothing within it can be relied on."""
-        reason = str(error).strip().splitlines()
-        message = f"the model failed: {reason[0] if reason else type(error).__name__}"
+        message = f"the model failed: {_line(error)}"
         log.error("%s", message, exc_info=error)
         self._send([Failed(number, message) for number in [*self._speaking, *(w.speak.number for w in self._waiting)]])
         raise SystemExit(FAULT_STATUS) from error
@@ -265,6 +264,11 @@ class _LogSender(logging.Handler):
         if record.levelno < logging.ERROR and record.name.split(".")[0] in CHATTY:
             return
         self._send_events([Log(record.levelno, record.name, self.format(record))])
+
+
+def _line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def serve(commands: BinaryIO, events: BinaryIO) -> None:
@@ -293,6 +297,10 @@ def serve(commands: BinaryIO, events: BinaryIO) -> None:
         worker = Worker(assemble(settings), send)
     except SpeechError as error:
         send([NotReady(str(error))])
+        return
+    except Exception as error:
+        log.exception("the model could not be made ready")
+        send([NotReady(f"the model could not be made ready: {_line(error)}")])
         return
     threading.Thread(target=receive, name="commands", daemon=True).start()
     try:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from engine.qwen3.assemble import assemble
 from engine.qwen3.checkpoint import load
 from engine.qwen3.settings import QwenSettings
 from engine.qwen3.speakers import named_speaker
@@ -86,6 +87,17 @@ def test_too_little_memory_says_what_would_help(checkpoint_folder: Any, monkeypa
         load(settings_of(checkpoint_folder("custom_voice")))
     assert "1.0 of 8.0 GiB of GPU memory were free" in one_line(error)
     assert "QUANTIZE=int8" in str(error.value)
+
+
+def test_too_little_memory_for_the_callers_is_the_same(checkpoint_folder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: Any, **how: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr("engine.qwen3.assemble.Slots", full)
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (2**30, 8 * 2**30))
+    with pytest.raises(SpeechError) as error:
+        assemble(settings_of(checkpoint_folder("custom_voice"), max_batch=64))
+    assert "MAX_BATCH=64 does not fit" in one_line(error)
 
 
 def test_flash_attention_falls_back_and_says_so(checkpoint_folder: Any, caplog: pytest.LogCaptureFixture) -> None:
