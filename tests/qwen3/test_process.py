@@ -11,7 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from prometheus_client import CollectorRegistry
 
+from engine.api import add_speech_routes
 from engine.pipeline import speak
 from engine.qwen3.engine import Qwen3Engine
 from engine.qwen3.settings import QwenSettings
@@ -63,6 +67,21 @@ async def test_speaks(checkpoint_folder: Any, tmp_path: Path, monkeypatch: pytes
             await anext(stream)
         chunks = [chunk async for chunk in speak(engine, "One sentence. And another one.", Style(seed=1))]
         assert [chunk.text.strip() for chunk in chunks if chunk.text] == ["One sentence.", "And another one."]
+
+        app = web.Application()
+        add_speech_routes(app, engine, settings, CollectorRegistry())
+        async with TestClient(TestServer(app)) as client:
+            body = {"input": "Hello.", "voice": "alloy", "response_format": "pcm", "seed": 5, "language": "en"}
+            async with client.post("/v1/audio/speech", json=body) as answer:
+                assert answer.status == 200
+                over_http = np.frombuffer(await answer.read(), np.int16)
+            assert over_http.size == pytest.approx(first.size, abs=4800)
+            async with client.get("/health") as answer:
+                health = await answer.json()
+            assert health["model_loaded"] is True
+            assert health["engine"] == "qwen3"
+            assert health["cuda"] is (device == "cuda")
+            assert any("VOICES_DIR" in warning for warning in health["warnings"])
 
         status = engine.status()
         assert status["model_loaded"] is True
