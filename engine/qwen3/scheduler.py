@@ -27,6 +27,8 @@ MAX_WAITING = 16
 """Frames made and not yet sounded at most: the runner keeps the codes of so many and of those in flight."""
 SOUND_S = 0.012
 """Time on the GPU that one step's sound may take."""
+BUSY_LOAD = 0.6
+"""Of the same time: from here on a call's first chunk is two frames."""
 FULL_LOAD = 0.85
 """Of the time that frames sound for, what making them may take; the rest is for new calls and for jitter."""
 BULK_LOAD = 0.7
@@ -167,26 +169,40 @@ class Scheduler:
     def sounds(self, now_s: float) -> list[Chunks]:
         """What to decode to sound now, most urgent first. Call it after `made`."""
         soon_s = self._turnaround_s + 2 * self._costs.frame(len(self._jobs)) + MARGIN_S
-        due: list[tuple[tuple[int, float], int, bool, Job]] = []
+        # A step that takes most of a frame's time cannot be relied on to bring the second chunk before a first chunk of
+        # one frame is over.
+        first = 0 if self.load < BUSY_LOAD else 1
+        due: list[tuple[bool, tuple[int, float], int, Job]] = []
         for job in self._jobs:
             if not job.waiting:
                 continue
-            enough = job.waiting >= CHUNK_RAMP[min(job.chunks, len(CHUNK_RAMP) - 1)]
+            enough = job.waiting >= CHUNK_RAMP[min(max(job.chunks, first), len(CHUNK_RAMP) - 1)]
             # Without it the caller would have nothing to hear before the next chance comes.
             late = job.runs_out_s(job.sounded) - now_s < soon_s
             if enough or (late and job.begun_s is not None) or job.finished:
                 # A sentence's last chunk may be filled up to a size of the ramp, the others have to be one.
                 fits = job.waiting if job.finished else CHUNK_RAMP[bisect_right(CHUNK_RAMP, job.waiting) - 1]
-                due.append((self._urgency(job, now_s), min(fits, CHUNK_RAMP[-1]), late, job))
-        due.sort(key=lambda entry: entry[0])
+                due.append((not late, self._urgency(job, now_s), min(fits, CHUNK_RAMP[-1]), job))
+        due.sort(key=lambda entry: entry[:2])
         # No more than a step's worth, as long as that keeps up with the frames: what is not urgent must not stand in
-        # the way of the next new call.
-        groups: dict[int, list[Job]] = {}
+        # the way of what is. Those about to run dry all get something, however little, before any gets much.
         left = max(CHUNK_RAMP[-1], int(SOUND_S / self._costs.sound_s), int(HEADROOM * self._last_rows))
-        for _, frames, late, job in due:
-            left -= frames
-            if late or left >= 0:
-                groups.setdefault(frames, []).append(job)
+        sizes = [min(fits, CHUNK_RAMP[0]) for relaxed, _, fits, _ in due if not relaxed]
+        left -= sum(sizes)
+        for larger in CHUNK_RAMP[1:]:
+            for i, size in enumerate(sizes):
+                wanted = min(due[i][2], larger)
+                if wanted > size and left >= wanted - size:
+                    left -= wanted - size
+                    sizes[i] = wanted
+        for _, _, fits, _ in due[len(sizes) :]:
+            left -= fits
+            if left < 0:
+                break
+            sizes.append(fits)
+        groups: dict[int, list[Job]] = {}
+        for size, (_, _, _, job) in zip(sizes, due, strict=False):
+            groups.setdefault(size, []).append(job)
         return [Chunks(frames, tuple(jobs)) for frames, jobs in groups.items()]
 
     def made(self, jobs: Sequence[Job], now_s: float) -> None:
