@@ -32,6 +32,8 @@ STOPPED = {"type": "input_audio_buffer.speech_stopped"}
 NOTHING = {"type": "conversation.item.input_audio_transcription.completed", "transcript": ""}
 WATCHED_S = 0.2
 """For how long it is listened to after a signal."""
+BETWEEN_S_A_CALL = 0.02
+"""For each call, so much at most from one signal of a call to its going on: people do not all speak at once."""
 ONSET_WATCHED_S = 1.0
 LONG = "This goes on and on, and it says nothing that anybody would want to hear to the end of it. " * 20
 SAID = ("Stop it, please.", "Wait a moment.", "No, that is wrong.", "Excuse me, I have a question.", "Hello?")
@@ -44,16 +46,19 @@ async def signal_to_silence(calls: int, signals: int, clip: Path) -> tuple[Sprea
         for caller in callers:
             await caller.connect("127.0.0.1", server.port)
         shares = [signals // calls + (number < signals % calls) for number in range(calls)]
-        found = await asyncio.gather(*(_signal_often(c, http, share) for c, share in zip(callers, shares, strict=True)))
+        between_s = BETWEEN_S_A_CALL * calls
+        found = await asyncio.gather(
+            *(_signal_often(c, http, share, between_s) for c, share in zip(callers, shares, strict=True))
+        )
         await _hang_up(callers)
     values_ms = [value for one in found for value in one]
     return _spread(values_ms), sum(value > WATCHED_S * 1000 - 2 * FRAME_MS for value in values_ms)
 
 
-async def _signal_often(caller: Caller, http: aiohttp.ClientSession, times: int) -> list[float]:
+async def _signal_often(caller: Caller, http: aiohttp.ClientSession, times: int, between_s: float) -> list[float]:
     values_ms = []
     path = f"/v1/calls/{caller.id}"
-    await asyncio.sleep((1 + random.random()) * WATCHED_S)  # when the server knows the call; not all calls at once
+    await asyncio.sleep(WATCHED_S + random.random() * between_s)  # when the server knows the call; not all at once
     handed_s = time.monotonic()
     await _post(http, f"{path}/say", {"text": CLIP_TEXT})
     for _ in range(times):
@@ -64,6 +69,7 @@ async def _signal_often(caller: Caller, http: aiohttp.ClientSession, times: int)
         await asyncio.sleep(signalled_s + WATCHED_S - time.monotonic())
         last_s = caller.received.last_voiced_s(signalled_s, signalled_s + WATCHED_S)
         values_ms.append(0.0 if last_s is None else (last_s - signalled_s) * 1000)
+        await asyncio.sleep(random.random() * between_s)
         handed_s = time.monotonic()
         await _post(http, f"{path}/events", [STOPPED, NOTHING])  # nothing was said: it goes on from where it stopped
     return values_ms
