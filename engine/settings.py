@@ -16,9 +16,7 @@ ORIGIN: Final = re.compile(r"https?://[^/\s,*]+")
 class SpeechSettings(BaseModel):
     """What `add_speech_routes` is told. A mixin: the process's settings inherit it and read the environment."""
 
-    api_key: SecretStr = Field(
-        SecretStr(""), description="bearer token wanted by all but /health; empty: none"
-    )
+    api_key: SecretStr = Field(SecretStr(""), description="bearer token wanted by all but /health; empty: none")
     cors_origins: str = Field("", description="origins whose pages may call, separated by commas, or *; empty: none")
     default_response_format: FormatName = Field("wav", description="OpenAI's own default is mp3")
     max_input_chars: int = Field(4096, ge=1)
@@ -29,9 +27,7 @@ class SpeechSettings(BaseModel):
 
     audio_cache_max: int = Field(256, ge=0, description="finished replies kept; 0 for none")
     audio_cache_max_bytes: int = Field(256 * 2**20, ge=0)
-    audio_cache_sampled: bool = Field(
-        False, description="keep also what would come out differently next time"
-    )
+    audio_cache_sampled: bool = Field(False, description="keep also what would come out differently next time")
 
     voices_dir: Path = Field(Path("voices"), description="where stored voices are kept")
     voices_max: int = Field(100, ge=0, description="stored voices at most")
