@@ -10,7 +10,6 @@ FRAME_MS: Final = 20
 """Duration of every frame we send; Asterisk's own may differ (it follows the caller's ptime)."""
 
 _HEADER: Final = struct.Struct(">BH")
-MAX_PAYLOAD_BYTES: Final = 0xFFFF
 
 
 class Kind(IntEnum):

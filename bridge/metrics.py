@@ -19,6 +19,9 @@ class Metrics:
         self.underruns = Counter(
             "talkspurt_underrun_frames", "Frames of silence inside speech that was not made in time", registry=registry
         )
+        self.missed = Gauge(
+            "talkspurt_clock_missed_frames", "Frames dropped because the process stood still", registry=registry
+        )
         self.lateness = Histogram(
             "talkspurt_clock_lateness_seconds",
             "How late the 20 ms clock ran",

@@ -41,11 +41,6 @@ class Timer:
             if self._fd >= 0:
                 loop.add_reader(self._fd, self._expired)
 
-    @property
-    def exact(self) -> bool:
-        """False where the times are only as good as the event loop's, about a millisecond."""
-        return self._fd >= 0
-
     def arm(self, at_s: float) -> None:
         """Call back at `at_s`; at once if that is past."""
         if self._fd < 0:

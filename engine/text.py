@@ -18,8 +18,6 @@ MAX_SENTENCE_CHARS = 300
 # what was asked for before it is broken between words, where a break is heard most.
 MIN_OPENING_CHARS = 12
 OPENING_GROWTH = 1.6
-# Text handed over at once is looked through in pieces: the first sentence need not wait for the rest.
-PIECE_CHARS = 200
 SENTENCE_PAUSE_MS = 180
 CLAUSE_PAUSE_MS = 90
 LINE_PAUSE_MS = 300  # between paragraphs and the items of a list
