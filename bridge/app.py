@@ -47,6 +47,7 @@ class App:
         self.calls = Calls(self._create_call, settings.max_calls)
         self.conversations = Conversations(settings, engine, self.metrics.registry, greeting=settings.greeting)
         self.audiosocket = AudioSocketServer(self.calls, self.metrics.lateness.observe)
+        self.metrics.missed.set_function(lambda: self.audiosocket.clock.missed_ticks)
         self.audiosocket_port = 0
         self.http_port = 0
         self._style = Style(voice=settings.voice)
