@@ -1,0 +1,31 @@
+"""Log lines as a process writes them to stderr."""
+
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import logging, sys, structlog
+from bridge.logs import set_up_logs
+
+def fail(key):
+    raise ValueError("it failed")
+
+set_up_logs(sys.argv[1], "info")
+try:
+    fail("hunter" + "2")
+except ValueError:
+    structlog.get_logger().exception("ours")
+    logging.getLogger("library").exception("theirs")
+"""
+
+
+@pytest.mark.parametrize("log_format", ["json", "text"])
+def test_a_traceback_shows_no_locals(log_format):
+    logged = subprocess.run(
+        [sys.executable, "-c", PROGRAM, log_format], capture_output=True, text=True, check=True, timeout=60
+    ).stderr
+    assert logged.count("it failed") >= 2  # both have their traceback
+    assert logged.count("fail") > logged.count("it failed"), "its frames are named"
+    assert "hunter2" not in logged
