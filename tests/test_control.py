@@ -128,6 +128,18 @@ async def test_a_wrong_body_is_a_400_that_names_the_field(http, peer, body, para
     assert error["param"] == param
 
 
+async def test_the_apis_description_covers_every_call_operation(http):
+    document = await http.get("/openapi.json")
+    assert document.status == 200
+    assert "/v1/calls" in (await document.json())["paths"]
+    docs = await http.get("/docs")
+    assert docs.status == 200
+    page = await docs.text()
+    for path in (await document.json())["paths"]:
+        assert f"<code>{path}</code>" in page
+    assert "list of <code>conversation.item.input_audio_transcription.completed</code> or" in page
+
+
 async def test_health_tells_of_calls_and_engine(http, peer):
     response = await http.get("/health")
     assert response.status == 200

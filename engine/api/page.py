@@ -132,6 +132,10 @@ def _operation(document: Json, method: str, path: str, operation: Json) -> str:
 
 def _fields(document: Json, schema: Json) -> str:
     schema = _resolve(document, schema)
+    if choices := schema.get("anyOf") or schema.get("oneOf"):
+        return "<p>or</p>".join(_fields(document, choice) for choice in choices)
+    if "properties" not in schema:
+        return f"<p>{_type(document, schema)}</p>"
     required = schema.get("required", [])
     in_order = sorted(schema["properties"].items(), key=lambda field: field[0] not in required)
     rows = "".join(
@@ -145,8 +149,14 @@ def _fields(document: Json, schema: Json) -> str:
 def _type(document: Json, schema: Json) -> str:
     """A schema in a few words."""
     schema = _resolve(document, schema)
-    if "anyOf" in schema:
-        return " or ".join(_type(document, choice) for choice in schema["anyOf"] if choice != {"type": "null"})
+    if "discriminator" in schema:
+        return " or ".join(f"<code>{escape(name)}</code>" for name in schema["discriminator"]["mapping"])
+    if choices := schema.get("anyOf") or schema.get("oneOf"):
+        return " or ".join(_type(document, choice) for choice in choices if choice != {"type": "null"})
+    if "items" in schema:
+        return f"list of {_type(document, schema['items'])}"
+    if "const" in schema:
+        return f"<code>{escape(str(schema['const']))}</code>"
     if "enum" in schema:
         values = {str(value).lower(): escape(str(value)) for value in reversed(schema["enum"]) if value != ""}
         return " ".join(f"<code>{value}</code>" for value in reversed(values.values()))
