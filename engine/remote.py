@@ -72,7 +72,7 @@ class RemoteEngine(Engine):
             sent = {name: value for name, value in body.items() if value is not None}
             async with self._session.post(f"{self._url}/audio/speech", json=sent) as response:
                 if response.status != 200:
-                    raise _refusal(response.status, (await response.text())[:300], style.voice)
+                    raise self._refusal(response.status, (await response.text())[:300], style.voice)
                 odd = b""
                 async for data in response.content.iter_chunked(CHUNK_BYTES):
                     data = odd + data
@@ -106,10 +106,9 @@ class RemoteEngine(Engine):
             "warnings": [],
         }
 
-
-def _refusal(status: int, text: str, voice: str) -> SpeechError:
-    if status in (429, 503):
-        return EngineBusy(f"the speech server is busy ({status})")
-    if status == 400 and "voice" in text.lower():
-        return UnknownVoice(voice, ())
-    return SpeechError(f"the speech server answered {status}: {text}")
+    def _refusal(self, status: int, text: str, voice: str) -> SpeechError:
+        if status in (429, 503):
+            return EngineBusy(f"the speech server is busy ({status})")
+        if status == 400 and "voice" in text.lower():
+            return UnknownVoice(voice, [known.id for known in self.voices()])
+        return SpeechError(f"the speech server answered {status}: {text}")

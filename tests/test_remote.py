@@ -93,6 +93,13 @@ async def test_a_refusal_says_what_it_was(engine, server, status, text, error):
     assert engine.status()["queue_depth"] == 0
 
 
+async def test_an_unknown_voice_is_told_with_those_that_the_server_lists(engine, server):
+    server.status, server.text = 400, "unknown voice 'x'"
+    with pytest.raises(UnknownVoice, match="unknown voice 'x'; known are Amber, blue") as refused:
+        await hear(engine, Style(voice="x"))
+    assert refused.value.known == ("Amber", "blue")
+
+
 async def test_closing_the_stream_ends_the_servers_work(engine, server):
     server.gate.clear()
     stream = engine.stream("Hello.", Style())
