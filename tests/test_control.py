@@ -9,6 +9,7 @@ import pytest
 from bridge.app import App
 from bridge.audiosocket import Kind
 from bridge.config import Settings
+from engine.text import SentenceSplitter
 from tests.fakes import Asterisk, FakeEngine
 
 JSON = {"Content-Type": "application/json"}
@@ -114,6 +115,7 @@ async def test_an_unknown_call_is_a_404_in_openais_shape(http, method, path, cal
         (b"[]", "body"),
         (b"{}", "text"),
         (b'{"text": ""}', "text"),
+        (b'{"text": "  "}', "text"),
         (b'{"text": 7}', "text"),
         (b'{"text": "x", "voice": 7}', "voice"),
         (b'{"text": "x", "voice": "nobody"}', "voice"),
@@ -126,6 +128,55 @@ async def test_a_wrong_body_is_a_400_that_names_the_field(http, peer, body, para
     error = (await response.json())["error"]
     assert error["type"] == "invalid_request_error"
     assert error["param"] == param
+
+
+@pytest.mark.parametrize("body", [b"", b"  \n "])
+async def test_a_plain_body_with_nothing_to_say_is_a_400(http, peer, body):
+    response = await http.post(f"/v1/calls/{peer.id}/say", data=body, headers={"Content-Type": "text/plain"})
+    assert response.status == 400
+    assert (await response.json())["error"]["param"] == "text"
+
+
+async def test_a_plain_body_without_end_is_ended_at_the_limit(http, peer):
+    ended = asyncio.Event()
+
+    async def write():
+        try:
+            while True:
+                yield b"x" * 999 + b" "
+        finally:
+            ended.set()
+
+    response = await http.post(f"/v1/calls/{peer.id}/say", data=write(), headers={"Content-Type": "text/plain"})
+    assert response.status == 400
+    assert (await response.json())["error"]["code"] == "input_too_long"
+    response.close()
+    await asyncio.wait_for(ended.wait(), 10)
+
+
+async def test_a_long_plain_body_lets_others_run_while_it_is_split(app, http, peer, monkeypatch):
+    fed, turns = [], 0
+    feed = SentenceSplitter.feed
+
+    def count_turns():
+        nonlocal turns
+        turns += 1
+        asyncio.get_running_loop().call_soon(count_turns)
+
+    def record(self, piece):
+        fed.append((turns, piece))
+        return feed(self, piece)
+
+    monkeypatch.setattr(SentenceSplitter, "feed", record)
+    loop = asyncio.get_running_loop()
+    loop.call_soon(count_turns)
+    text = "\n" * 15_000 + "Here."  # nothing that would wait for the engine
+    plain = {"Content-Type": "text/plain"}
+    assert (await http.post(f"/v1/calls/{peer.id}/say", data=text, headers=plain)).status == 202
+    await peer.hear(voiced=True)
+    assert "".join(piece for _, piece in fed) == text
+    assert max(len(piece) for _, piece in fed) <= 500
+    assert len({turn for turn, _ in fed}) == len(fed), "two pieces in one turn of the loop"
 
 
 async def test_the_apis_description_covers_every_call_operation(http):
