@@ -213,7 +213,7 @@ class Conversation:
         if not self.call.pause() or playing is None or self._reply is None:
             self.call.playout.paused = True  # nothing is heard yet, and nothing shall be
             return _NOTHING
-        text = self._reply.heard_text()
+        text = playing.heard_text().strip()
         self.journal.tell("response.paused", text=text, audio_end_ms=playing.played_ms)
         return Interruption(True, text, playing.played_ms, playing)
 
@@ -257,7 +257,7 @@ class Conversation:
         self._do(began)
 
     def _cut(self, reason: str) -> Interruption:
-        """Drop the agent's turn; what was heard of it is kept."""
+        """Drop the agent's turn; what was heard of it is kept. Returns what was heard of the utterance that played."""
         reply, self._reply = self._reply, None
         if reply is not None:
             reply.cancel()
@@ -272,8 +272,9 @@ class Conversation:
         if not reply.started:
             return _NOTHING
         self._heard_agent(reply, text, interrupted=True)
-        self.journal.tell("response.interrupted", text=text, audio_end_ms=cut.audio_end_ms, reason=reason)
-        return Interruption(True, text, cut.audio_end_ms, cut.utterance)
+        playing = cut.text.strip()
+        self.journal.tell("response.interrupted", text=playing, audio_end_ms=cut.audio_end_ms, reason=reason)
+        return Interruption(True, playing, cut.audio_end_ms, cut.utterance)
 
     def _reply_done(self, reply: Reply) -> None:
         if reply is not self._reply:

@@ -346,6 +346,22 @@ async def test_an_interrupt_from_outside_stops_the_thinking_too(rigs: list[Rig])
     assert rig.brain.open == 0
 
 
+async def test_an_interrupt_tells_of_what_played_and_the_history_of_the_whole_turn(rigs: list[Rig]) -> None:
+    rig = await conversation(rigs)
+    rig.talk.say("One two.")
+    second = rig.talk.say("Three four five.")
+    while second.played_ms < 1000:  # ten letters of 100 ms
+        await rig.tick()
+    rig.talk.heard(SpeechStarted())
+    cut = rig.talk.interrupt()
+    assert (cut.interrupted, cut.text, cut.audio_end_ms) == (True, "Three four", 1000)
+    events = {event["type"]: event for event in rig.events}
+    for kind in ("response.paused", "response.interrupted"):
+        assert (events[kind]["text"], events[kind]["audio_end_ms"]) == ("Three four", 1000)
+    assert rig.brain.heard_texts == [("One two. Three four", True)]
+    assert [entry.text for entry in rig.talk.journal.entries] == ["One two. Three four"]
+
+
 async def test_a_cut_that_went_past_us_is_noticed(rigs: list[Rig]) -> None:
     rig = await conversation(rigs)
     await rig.say("hello", "One two three. Four")
