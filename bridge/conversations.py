@@ -56,7 +56,9 @@ class Conversations:
         self._destinations = Destinations(settings.transfer_allow)
         self._script = load_script(settings.script or DEFAULT_SCRIPT)
         self._tools = load_tools(settings.llm_tools) if settings.llm_tools is not None else []
-        self._by_id: OrderedDict[UUID, Conversation] = OrderedDict()
+        self._active: dict[UUID, Conversation] = {}
+        self._ended: OrderedDict[UUID, Conversation] = OrderedDict()
+        """In the order in which they ended: what `Calls` remembers is here too."""
         self._started = False
         self._recognizer: Recognizer | None = None
         self._detector: Detector | None = None
@@ -125,16 +127,20 @@ class Conversations:
             recording=self._recording(call),
             splitter=lambda: SentenceSplitter("en", self._engine.first_sentence_chars),
         )
-        self._by_id[call.id] = conversation
-        while len(self._by_id) > ENDED_KEPT and next(iter(self._by_id.values())).call.ended_at is not None:
-            self._by_id.popitem(last=False)
+        self._active[call.id] = conversation
         conversation.journal.observers.append(self._webhook)
         conversation.start(*self._listeners(conversation))
+        call.end_listeners.append(lambda reason: self._call_ended(call.id))
         return conversation
 
     def find(self, call_id: UUID) -> Conversation | None:
         """The conversation of a call in progress, or of one that ended lately."""
-        return self._by_id.get(call_id)
+        return self._active.get(call_id) or self._ended.get(call_id)
+
+    def _call_ended(self, call_id: UUID) -> None:
+        self._ended[call_id] = self._active.pop(call_id)
+        while len(self._ended) > ENDED_KEPT:
+            self._ended.popitem(last=False)
 
     def _brain(self, variables: Mapping[str, str]) -> Brain:
         settings, greeting = self._settings, fill(self._greeting, variables)
@@ -185,10 +191,10 @@ class Conversations:
 
     def _webhook(self, event: dict[str, Any]) -> None:
         if event["type"] == "call.started":
-            conversation = self._by_id[UUID(event["call_id"])]
+            conversation = self._active[UUID(event["call_id"])]
             self._webhooks.send({**event, "variables": conversation.variables})
         elif event["type"] == "call.ended":
-            conversation = self._by_id[UUID(event["call_id"])]
+            conversation = self._active[UUID(event["call_id"])]
             self._webhooks.send({**event, **conversation.describe()})
 
 
