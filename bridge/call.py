@@ -24,6 +24,9 @@ log = structlog.get_logger(__name__)
 
 AHEAD_MS: Final = 4_000
 """Speech made ahead of the caller: rides out a busy engine, and is all that a barge-in throws away."""
+BUSY_WAIT_S: Final = 20.0
+"""How long a line waits for an engine with no place for it: a burst of calls is through by then; a caller is not kept
+in silence for longer."""
 RATE_WAIT_S: Final = 0.1
 """Asterisk's first audio tells the caller's rate and comes at once; who sends none (DTX) is spoken to at 8 kHz."""
 
@@ -79,7 +82,7 @@ class Call:
         self.rate_known = asyncio.Event()
         """Set by the caller's first audio, or by `RATE_WAIT_S` without."""
         self.audio_listeners: list[Callable[[bytes, int], None]] = []
-        """Called with each message of the caller's audio (16-bit little-endian mono) and its rate in Hz."""
+        """Called with each message of the caller's audio (16-bit little-endian mono, in whole samples) and its rate."""
         self.dtmf_listeners: list[Callable[[str], None]] = []
         self.frame_listeners: list[Callable[[bytes, int], None]] = []
         """Called with each frame as it leaves (16-bit little-endian mono) and its rate in Hz."""
@@ -195,6 +198,7 @@ class Call:
         if not self.rate_known.is_set() or rate_hz != self.playout.rate_hz:
             self.playout.rate_hz = rate_hz
             self.rate_known.set()
+        pcm = pcm[: len(pcm) // 2 * 2]
         for listener in self.audio_listeners:
             listener(pcm, rate_hz)
 
@@ -227,7 +231,8 @@ class Call:
         rate_hz = self.playout.rate_hz
         line.utterance.open(rate_hz)
         resampler = Resampler(self._engine.sample_rate_hz, rate_hz)
-        async with aclosing(speak(self._engine, line.text, line.style, normalize=self._normalize)) as chunks:
+        speech = speak(self._engine, line.text, line.style, normalize=self._normalize, busy_wait_s=BUSY_WAIT_S)
+        async with aclosing(speech) as chunks:
             first = True
             async for chunk in chunks:
                 line.utterance.write(resampler.push(chunk.pcm).tobytes(), chunk.text)

@@ -31,7 +31,7 @@ class Inbound:
         return self._given_samples * 1000 // self.rate_hz
 
     def push(self, pcm: bytes, rate_hz: int, now_s: float) -> bytes:
-        """Audio that has come, with the silence that belongs before it. 16-bit little-endian mono."""
+        """Audio that has come, with the silence that belongs before it. 16-bit little-endian mono, whole samples."""
         if not self._known:
             self._known = True
             self._given_samples = self._given_samples * rate_hz // self.rate_hz
@@ -40,7 +40,6 @@ class Inbound:
             if self._resampler is None or self._resampler.from_hz != rate_hz:
                 self._resampler = Resampler(rate_hz, self.rate_hz)
             pcm = self._resampler.push(np.frombuffer(pcm, np.int16)).tobytes()
-        pcm = pcm[: len(pcm) // 2 * 2]
         came_ms = len(pcm) // 2 * 1000 // self.rate_hz
         silence = self._missing(now_s - came_ms / 1000)
         self._given_samples += len(pcm) // 2

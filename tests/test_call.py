@@ -6,8 +6,10 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
+from bridge import call as call_module
 from bridge.audiosocket import Kind
 from bridge.call import AHEAD_MS, Call, State
+from engine import pipeline
 from engine.speech import Style, UnknownVoice
 from tests.fakes import LEVEL, FakeEngine
 
@@ -165,6 +167,28 @@ async def test_hanging_up_says_what_is_to_be_said_first(rig):
     assert rig.wire.hung_up
 
 
+async def test_a_busy_engine_is_asked_again_and_nothing_is_lost_or_said_twice(rig, monkeypatch):
+    monkeypatch.setattr(pipeline, "BUSY_RETRY_S", 0)
+    rig.engine.busy = 2
+    line = rig.call.say("First line. Second.")
+    await rig.settle()
+    await rig.tick_until_quiet()
+    assert line.heard_text().strip() == "First line. Second."
+    assert rig.call.state is State.ACTIVE
+    assert rig.engine.busy == 0
+
+
+async def test_an_engine_that_stays_busy_is_apologised_for(monkeypatch):
+    monkeypatch.setattr(call_module, "BUSY_WAIT_S", 0)
+    rig = Rig(apology=np.full(24_000, LEVEL, np.int16))
+    rig.engine.busy = 1
+    rig.call.say("Hello.")
+    await rig.settle()
+    assert rig.call.state is State.ENDING
+    rig.call.end("test over")
+    await rig.settle()
+
+
 async def test_a_broken_engine_is_apologised_for_and_the_call_given_back():
     rig = Rig(apology=np.full(24_000, LEVEL, np.int16))
     rig.engine.broken = True
@@ -210,3 +234,12 @@ async def test_the_voice_of_a_line_is_its_own(rig):
     await rig.settle()
     await rig.tick_until_quiet()
     assert [voice for _, voice in rig.engine.spoken] == ["two", ""]
+
+
+async def test_who_listens_gets_whole_samples(rig):
+    heard = []
+    rig.call.audio_listeners.append(lambda pcm, rate_hz: heard.append((pcm, rate_hz)))
+    rig.call.audio_received(Kind.SLIN8, b"abc")
+    rig.call.audio_received(Kind.SLIN16, b"a")
+    rig.call.audio_received(Kind.SLIN16, b"abcd")
+    assert heard == [(b"ab", 8_000), (b"", 16_000), (b"abcd", 16_000)]

@@ -232,6 +232,25 @@ async def test_a_recording_and_its_transcript(start: Start, tmp_path: Path) -> N
     assert (tmp_path / f"{peer.id}.wav").stat().st_size > 20 * 640
 
 
+async def test_audio_of_any_length_and_rate_is_recorded(start: Start, tmp_path: Path) -> None:
+    async with start(greeting="Hello.", record_dir=tmp_path) as bench:
+        peer = await bench.call()
+        for kind, length in (
+            (Kind.SLIN8, 161),
+            (Kind.SLIN16, 321),
+            (Kind.SLIN16, 1),
+            (Kind.SLIN16, 0),
+            (Kind.SLIN8, 7),
+        ):
+            peer.send(kind, bytes(length))
+        peer.send(Kind.DTMF, b"5")
+        call = bench.app.calls.find(peer.id)
+        while not call.dtmf:
+            await peer.receive()
+        assert call.ended_at is None
+        await peer.close()
+
+
 async def test_another_system_is_told_of_start_and_end_and_prometheus_of_the_turn(start: Start) -> None:
     told: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 

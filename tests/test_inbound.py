@@ -39,7 +39,3 @@ def test_another_rate_is_brought_to_the_first_one() -> None:
     came = sum(len(inbound.push(b"\1\1" * 320, 16_000, 0.02 * frame)) for frame in range(2, 52))
     assert abs(came - 50 * 320) <= 100
     assert inbound.rate_hz == 8_000
-
-
-def test_half_a_sample_is_dropped() -> None:
-    assert Inbound(0.0).push(b"\1\1\1", 8_000, 0.0) == b"\1\1"
