@@ -12,13 +12,15 @@ from enum import Enum, auto
 import numpy as np
 
 from engine import language, normalize
-from engine.speech import Chunk, Engine, Pcm, SpeechError, Style, UnspeakableText
+from engine.speech import Chunk, Engine, EngineBusy, Pcm, SpeechError, Style, UnspeakableText
 from engine.text import pause_after_ms, sentences
 
 log = logging.getLogger(__name__)
 
 # Sentences made beyond the one being sent. One hides the making of the next; more would be thrown away at a barge-in.
 SENTENCES_AHEAD = 1
+# Between two attempts at a busy engine: short beside what a caller notices, long beside what asking costs.
+BUSY_RETRY_S = 0.1
 
 
 class _Mark(Enum):
@@ -27,7 +29,7 @@ class _Mark(Enum):
 
 
 async def speak(
-    engine: Engine, text: str | AsyncIterable[str], style: Style, *, normalize: bool = True
+    engine: Engine, text: str | AsyncIterable[str], style: Style, *, normalize: bool = True, busy_wait_s: float = 0.0
 ) -> AsyncGenerator[Chunk, None]:
     """Speak a text sentence by sentence: chunks in order, each sentence's first one carrying its text as written.
 
@@ -36,10 +38,11 @@ async def speak(
     the one that can be told from the text.
 
     A sentence that the engine has no sounds for is left out with a warning; when nothing else was spoken either, its
-    UnspeakableText is raised. Any other error comes after all that was made before it. Closing the generator ends
-    everything that goes on for it: the sentence being made, the one made ahead, the source of the text.
+    UnspeakableText is raised. A sentence for which the engine is busy is tried again for `busy_wait_s`. Any
+    other error comes after all that was made before it. Closing the generator ends everything that goes on for it: the
+    sentence being made, the one made ahead, the source of the text.
     """
-    maker = _Maker(engine, style, normalize)
+    maker = _Maker(engine, style, normalize, busy_wait_s)
     task = asyncio.create_task(maker.run(text))
     task.add_done_callback(lambda _: maker.made.put_nowait(_Mark.END))
     try:
@@ -59,12 +62,13 @@ async def speak(
 class _Maker:
     """Makes one sentence after the other, as far ahead of who takes them as is allowed."""
 
-    def __init__(self, engine: Engine, style: Style, write_out: bool) -> None:
+    def __init__(self, engine: Engine, style: Style, write_out: bool, busy_wait_s: float) -> None:
         self.made: asyncio.Queue[Chunk | _Mark] = asyncio.Queue()
         """Chunks, and a mark after each sentence."""
         self.allowed = asyncio.Semaphore(1 + SENTENCES_AHEAD)
         """Released by the taker for each sentence it is through with."""
         self._engine, self._style, self._write_out = engine, style, write_out
+        self._busy_wait_s = busy_wait_s
         self._clock = asyncio.get_running_loop().time
         self._played_s = 0.0  # when all that was made so far will have been played
         self._pause_ms = 0  # before the next sentence
@@ -120,17 +124,26 @@ class _Maker:
         if not spoken:
             return self._skip(UnspeakableText(f"nothing to be read out in {sentence!r}"))
         style = replace(self._style, needed_at_s=max(self._played_s, self._clock()))
-        written = sentence
-        try:
-            async with aclosing(self._engine.stream(spoken, style)) as stream:
-                async for pcm in stream:
-                    if written and self._spoken and self._pause_ms:
-                        self._put(np.zeros(self._pause_ms * self._engine.sample_rate_hz // 1000, np.int16))
-                    self._put(pcm, written)
-                    written, self._spoken = "", True
-        except UnspeakableText as error:
-            return self._skip(error)
-        return True
+        give_up_s = self._clock() + self._busy_wait_s
+        while True:
+            try:
+                await self._make(spoken, style, sentence)
+            except UnspeakableText as error:
+                return self._skip(error)
+            except EngineBusy:  # it took nothing, so nothing would be said twice
+                if self._clock() >= give_up_s:
+                    raise
+                await asyncio.sleep(BUSY_RETRY_S)
+            else:
+                return True
+
+    async def _make(self, spoken: str, style: Style, written: str) -> None:
+        async with aclosing(self._engine.stream(spoken, style)) as stream:
+            async for pcm in stream:
+                if written and self._spoken and self._pause_ms:
+                    self._put(np.zeros(self._pause_ms * self._engine.sample_rate_hz // 1000, np.int16))
+                self._put(pcm, written)
+                written, self._spoken = "", True
 
     def _skip(self, error: UnspeakableText) -> bool:
         log.warning("left out a sentence: %s", error)

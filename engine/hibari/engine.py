@@ -17,6 +17,8 @@ from engine.speech import Engine, EngineBusy, Pcm, SpeechError, Style, UnknownVo
 log = logging.getLogger(__name__)
 
 SAMPLE_RATE_HZ = 24000
+# Sentences that may wait: four for each of 500 calls, which are made in well under a minute.
+MAX_QUEUE_DEPTH = 2048
 # Before another attempt to start a worker; the last one again and again.
 RESTART_DELAYS_S = (0.0, 0.1, 0.5, 2.0, 5.0)
 
@@ -29,7 +31,7 @@ class HibariEngine(Engine):
     # The network makes a sentence whole: 80 characters take it 15 ms, 300 take 65.
     first_sentence_chars = 80
 
-    def __init__(self, workers: int = 1, max_queue_depth: int = 256) -> None:
+    def __init__(self, workers: int = 1, max_queue_depth: int = MAX_QUEUE_DEPTH) -> None:
         """`workers` processes of one thread each; `max_queue_depth` sentences may wait for them."""
         self._size = workers
         self._max_queue_depth = max_queue_depth
