@@ -69,6 +69,7 @@ class Conversation:
         self._now_s = now_s
         self._start_s = now_s()
         self._sent = Inbound(self._start_s)
+        self._early_frames = 0
         self._next: str | None = None
         self._turns = Turns(settings.rules())
         self._timer: asyncio.TimerHandle | None = None
@@ -372,8 +373,13 @@ class Conversation:
         self._metrics.silence.observe(elapsed_s)
 
     def _record_frame(self, pcm: bytes, rate_hz: int) -> None:
-        if self._recording is not None:
-            self._recording.agent(self._sent.push(pcm, rate_hz, self._now_s()), self._sent.rate_hz)
+        if self._recording is None:
+            return
+        if not self.call.rate_known.is_set():
+            self._early_frames += 1  # silence, which must not set the recording's rate
+            return
+        pcm, self._early_frames = bytes(self._early_frames * len(pcm)) + pcm, 0
+        self._recording.agent(self._sent.push(pcm, rate_hz, self._now_s()), self._sent.rate_hz)
 
     # What is kept -------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import structlog
 
-from engine.audio import resample
+from engine.audio import Resampler
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +27,7 @@ class Recording:
         self.json_path = folder / f"{call_id}.json"
         self._writer = writer
         self._rate_hz = 0
+        self._resamplers: dict[str, Resampler] = {}
         self._caller = bytearray()
         self._agent = bytearray()
         self._file: wave.Wave_write | None = None
@@ -34,25 +35,28 @@ class Recording:
 
     def caller(self, pcm: bytes, rate_hz: int) -> None:
         """The caller's audio, gaps filled."""
-        self._caller += self._at_our_rate(pcm, rate_hz)
+        self._caller += self._at_our_rate("caller", pcm, rate_hz)
         self._write_some()
 
     def agent(self, pcm: bytes, rate_hz: int) -> None:
         """A frame as it left."""
-        self._agent += self._at_our_rate(pcm, rate_hz)
+        self._agent += self._at_our_rate("agent", pcm, rate_hz)
 
     def close(self, transcript: dict[str, Any]) -> None:
         """Write what is left, and the transcript."""
+        for side, audio in (("caller", self._caller), ("agent", self._agent)):
+            if side in self._resamplers:
+                audio += self._resamplers[side].flush().tobytes()
         length = max(len(self._caller), len(self._agent))
         self._submit(length)
         self._writer.submit(self._finish, transcript)
 
-    def _at_our_rate(self, pcm: bytes, rate_hz: int) -> bytes:
-        if not self._rate_hz:
-            self._rate_hz = rate_hz
-        if rate_hz == self._rate_hz:
-            return pcm
-        return resample(np.frombuffer(pcm, np.int16), rate_hz, self._rate_hz).tobytes()
+    def _at_our_rate(self, side: str, pcm: bytes, rate_hz: int) -> bytes:
+        self._rate_hz = self._rate_hz or rate_hz
+        resampler = self._resamplers.get(side)
+        if resampler is None or resampler.from_hz != rate_hz:
+            resampler = self._resamplers[side] = Resampler(rate_hz, self._rate_hz)
+        return resampler.push(np.frombuffer(pcm, np.int16)).tobytes()
 
     def _write_some(self) -> None:
         both = min(len(self._caller), len(self._agent))

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from bridge.recording import Recording
+from engine.audio import resample
 
 
 def frame(value: int, samples: int = 160) -> bytes:
@@ -42,6 +43,20 @@ def test_a_side_at_another_rate_is_brought_to_the_first_ones(tmp_path: Path) -> 
     writer.shutdown()
     with wave.open(str(recording.wav_path)) as wav:
         assert (wav.getframerate(), wav.getnframes()) == (8_000, 160)
+
+
+def test_a_side_at_another_rate_has_no_seams(tmp_path: Path) -> None:
+    writer = ThreadPoolExecutor(1)
+    recording = Recording(tmp_path, "c4", writer)
+    tone = np.round(8_000 * np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)).astype(np.int16)
+    recording.caller(frame(0), 8_000)
+    for start in range(0, 16_000, 320):
+        recording.agent(tone[start : start + 320].tobytes(), 16_000)
+    recording.close({})
+    writer.shutdown()
+    with wave.open(str(recording.wav_path)) as wav:
+        agent = np.frombuffer(wav.readframes(8_000), np.int16)[1::2]
+    assert np.array_equal(agent, resample(tone, 16_000, 8_000))
 
 
 def test_a_full_disk_loses_the_recording_and_nothing_else(tmp_path: Path) -> None:

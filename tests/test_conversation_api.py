@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import wave
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import aiohttp
+import numpy as np
 import pytest
 from aiohttp import web
 
@@ -249,6 +251,28 @@ async def test_audio_of_any_length_and_rate_is_recorded(start: Start, tmp_path: 
             await peer.receive()
         assert call.ended_at is None
         await peer.close()
+
+
+async def test_a_16_khz_call_is_recorded_at_16_khz(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.call.RATE_WAIT_S", 60.0)  # however busy the machine
+    monkeypatch.setattr("bridge.listening.BEAT_S", 60.0)
+    tone = np.round(8_000 * np.sin(2 * np.pi * 6_000 * np.arange(16_000) / 16_000)).astype(np.int16)
+    async with start(greeting="Hello.", record_dir=tmp_path) as bench:
+        peer = await Asterisk.connect(bench.app.audiosocket_port, uuid4())
+        while (call := bench.app.calls.find(peer.id)) is None:
+            await peer.receive()
+        sent: asyncio.Queue[int] = asyncio.Queue()
+        call.frame_listeners.append(lambda pcm, rate_hz: sent.put_nowait(rate_hz))
+        assert await sent.get() == 8_000, "before the call's rate is known"
+        peer.send(Kind.SLIN16, tone.tobytes())
+        await peer.hear(voiced=True)
+        await peer.close()
+    with wave.open(str(tmp_path / f"{peer.id}.wav")) as wav:
+        assert wav.getframerate() == 16_000
+        caller = np.frombuffer(wav.readframes(wav.getnframes()), np.int16)[::2]
+    assert tone.tobytes() in caller.tobytes(), "sample for sample"
 
 
 async def test_another_system_is_told_of_start_and_end_and_prometheus_of_the_turn(start: Start) -> None:
