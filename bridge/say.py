@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     rate_hz = form.rate_hz(engine.sample_rate_hz, asked_hz)
     started_s = time.perf_counter()
     try:
-        pcm = asyncio.run(_speak(engine, text, style))
+        pcm = asyncio.run(_speak(engine, text, style, normalize=settings.text_normalize))
         made_s = time.perf_counter() - started_s
         if not pcm.size:
             return _fail("there is nothing to say")
@@ -80,10 +80,10 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _speak(engine: Engine, text: str, style: Style) -> Pcm:
+async def _speak(engine: Engine, text: str, style: Style, *, normalize: bool) -> Pcm:
     await engine.start()
     try:
-        chunks = [chunk.pcm async for chunk in speak(engine, text, style)]
+        chunks = [chunk.pcm async for chunk in speak(engine, text, style, normalize=normalize)]
     finally:
         await engine.close()
     return np.concatenate(chunks) if chunks else np.empty(0, np.int16)

@@ -75,6 +75,15 @@ def test_text_from_standard_input(engine: Engine, tmp_path: Path, monkeypatch: p
     assert engine.style.speed == 2.0
 
 
+@pytest.mark.parametrize(("setting", "spoken"), [("true", "five"), ("false", "5")])
+def test_numbers_are_written_out_if_the_setting_says_so(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, spoken: str
+) -> None:
+    monkeypatch.setenv("TEXT_NORMALIZE", setting)
+    assert main(["say", "We have 5 trees.", "-o", str(tmp_path / "x.wav")]) == 0
+    assert [text for text, _ in engine.spoken] == [f"We have {spoken} trees."]
+
+
 def test_voice_from_the_settings_unless_given(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VOICE", "one")
     assert main(["say", "a", "-o", str(tmp_path / "x.wav")]) == 0

@@ -187,6 +187,8 @@ def run(args: argparse.Namespace) -> int:
     host, _, port = args.address.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
         return _complain(f"{args.address!r} is not HOST:PORT")
+    if args.record and not args.record.parent.is_dir():
+        return _complain(f"cannot write --record: there is no folder {args.record.parent}")
     try:
         pcm = read_wav(args.wav, args.rate).astype("<i2").tobytes() if args.wav else b""
     except (OSError, ValueError) as error:

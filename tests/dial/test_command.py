@@ -118,6 +118,13 @@ async def test_calls_that_the_server_ends_are_not_waited_for():
     assert report.faults == {}
 
 
+def test_a_folder_that_is_not_there_is_said_before_the_call(capsys):
+    assert main(["dial", "--record", "/nonexistent/x.wav"]) == 2
+    error = capsys.readouterr().err
+    assert "--record: there is no folder /nonexistent" in error
+    assert error.count("\n") == 1
+
+
 async def test_no_server_at_all():
     with pytest.raises(CannotCall, match="Connection refused"):
         await place_calls(Plan(port=1, calls=2))
