@@ -31,11 +31,13 @@ def add_speech_routes(
     service.voices.load()
     app[SPEECH] = service
     app[HEALTH] = []
+    app[openapi.DESCRIPTION_KEY] = openapi.Description()
     app[socket.SOCKETS] = set()
     add_guards(app, settings)
     for operations in (speech.OPERATIONS, voices.OPERATIONS, status.OPERATIONS, openapi.OPERATIONS):
         add_operations(app, operations)
     app.router.add_get(socket.PATH, socket.serve_socket, allow_head=False)
+    app.on_startup.append(openapi.describe_at_start)
     app.on_shutdown.append(socket.close_sockets)
     app.on_cleanup.append(_close)
     return service

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from engine.api import openapi
 from engine.api.requests import SpeechRequest
+from engine.speech import Voice
 from tests.speech_server import speech_server
 from tests.tone_engine import ToneEngine
 
@@ -60,6 +62,21 @@ async def test_the_document_is_made_of_the_model_that_validates(server):
     assert fields["response_format"]["default"] == "wav"
     for reference in references(document):
         assert reference.rpartition("/")[2] in document["components"]["schemas"]
+
+
+async def test_the_description_is_made_again_only_for_other_voices(server, monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        openapi, "render_page", lambda whole, render=openapi.render_page: made.append(1) or render(whole)
+    )
+    for path in ("/docs", "/openapi.json"):
+        await server.get(path)
+    assert not made, "it was made at the start"
+    voices = [*server.service.engine.voices(), Voice("newcomer", "Newcomer", ("en",))]
+    monkeypatch.setattr(server.service.engine, "voices", lambda: voices)
+    for path in ("/docs", "/openapi.json"):
+        assert b"newcomer" in (await server.get(path)).body
+    assert len(made) == 1
 
 
 async def test_every_route_is_in_the_document(server):
