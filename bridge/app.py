@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import os
 import signal
+import time
+from collections.abc import Iterator
 from typing import Final
 from uuid import UUID
 
@@ -37,6 +40,26 @@ FORM_BYTES: Final = 2**20
 """What a form may hold beside its file."""
 
 
+HTTP_CLOSE_S: Final = 0.25
+"""What HTTP gets to end even where calls have used up DRAIN_TIMEOUT."""
+
+
+@contextlib.contextmanager
+def _naming(prefix: str, host: str, port: int) -> Iterator[None]:
+    """Say which setting it was that could not be listened at."""
+    try:
+        yield
+    except (OSError, UnicodeError) as error:
+        number = error.errno if isinstance(error, OSError) else None
+        if number is not None and number > 0:
+            reason = os.strerror(number).lower()
+        else:
+            reason = getattr(error, "strerror", None) or str(error)
+        port_is_wrong = number in (errno.EADDRINUSE, errno.EACCES)
+        setting = f"{prefix}_PORT={port}" if port_is_wrong else f"{prefix}_HOST={host}"
+        raise OSError(f"{setting}: {reason}") from error
+
+
 class App:
     """Everything that `serve` runs. `start`, then `stop`; both once."""
 
@@ -55,7 +78,14 @@ class App:
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
-        """Load the engine, then listen. Raises SpeechError or OSError with what is wrong."""
+        """Load the engine, then listen. Raises SpeechError or OSError with what is wrong, everything closed again."""
+        try:
+            await self._start()
+        except BaseException:
+            await self._close()
+            raise
+
+    async def _start(self) -> None:
         await self.engine.start()
         try:
             self.engine.resolve_voice(self.settings.voice)
@@ -68,11 +98,12 @@ class App:
         self._runner = web.AppRunner(self._web_app(), access_log=None, handle_signals=False, handler_cancellation=True)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self.settings.http_host, self.settings.http_port)
-        await site.start()
+        with _naming("HTTP", self.settings.http_host, self.settings.http_port):
+            await site.start()
         self.http_port = int(self._runner.addresses[0][1])
-        self.audiosocket_port = await self.audiosocket.start(
-            self.settings.audiosocket_host, self.settings.audiosocket_port
-        )
+        host, port = self.settings.audiosocket_host, self.settings.audiosocket_port
+        with _naming("AUDIOSOCKET", host, port):
+            self.audiosocket_port = await self.audiosocket.start(host, port)
         with contextlib.suppress(OSError):  # needs CAP_SYS_NICE; a machine with time to spare does without
             os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
         gc.collect()
@@ -85,15 +116,25 @@ class App:
         )
 
     async def stop(self) -> None:
-        """No new calls; those in progress end gracefully within DRAIN_TIMEOUT; then everything is closed."""
+        """No new calls; those in progress, then downloads, end within DRAIN_TIMEOUT; then everything is closed."""
+        until_s = time.monotonic() + self.settings.drain_timeout
         log.info("draining", calls=len(self.calls), timeout_s=self.settings.drain_timeout)
         await self.audiosocket.drain(self.settings.drain_timeout)
+        await self._close(until_s - time.monotonic())
+        log.info("stopped")
+
+    async def _close(self, timeout_s: float = 0.0) -> None:
         await self.audiosocket.close()
         if self._runner is not None:
+            for site in tuple(self._runner.sites):
+                await site.stop()
+            if self._runner.server is not None:
+                self._runner.server.pre_shutdown()
+                # aiohttp waits so long for the answers to be sent, and so long again once it has given them up.
+                await self._runner.server.shutdown(max(timeout_s / 2, HTTP_CLOSE_S))
             await self._runner.cleanup()
         await self.conversations.close()
         await self.engine.close()
-        log.info("stopped")
 
     def _create_call(self, call_id: UUID, wire: Wire) -> Call:
         variables = self.conversations.claim(call_id)
@@ -135,8 +176,8 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
+    await app.start()
     try:
-        await app.start()
         await stop.wait()
     finally:
         await app.stop()

@@ -89,7 +89,10 @@ class Conversations:
             self._detector = Detector()
             self._detector.load()
         if settings.record_dir is not None:
-            settings.record_dir.mkdir(parents=True, exist_ok=True)
+            try:
+                settings.record_dir.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise OSError(f"RECORD_DIR={settings.record_dir}: {error.strerror}") from error
             self._writer = ThreadPoolExecutor(1, thread_name_prefix="recording")
 
     async def close(self) -> None:

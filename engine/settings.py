@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from pydantic import BaseModel, Field, SecretStr, field_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator
 
 from engine.encode import FormatName
 
@@ -34,7 +34,14 @@ class SpeechSettings(BaseModel):
     voice_cache_max: int = Field(32, ge=0, description="cloned voices that the engine keeps ready")
     max_upload_bytes: int = Field(10 * 2**20, ge=1024)
     reference_min_s: float = Field(1.0, gt=0, description="shortest recording to clone a voice from")
-    reference_max_s: float = Field(60.0, gt=0)
+    reference_max_s: float = Field(60.0, gt=0, validate_default=True)
+
+    @field_validator("reference_max_s")
+    @classmethod
+    def _range(cls, value: float, info: ValidationInfo) -> float:
+        if value < (least := info.data.get("reference_min_s", value)):
+            raise ValueError(f"must be at least REFERENCE_MIN_S={least}")
+        return value
 
     @field_validator("cors_origins")
     @classmethod

@@ -34,7 +34,7 @@ class Server:
         async with asyncio.timeout(START_TIMEOUT_S):
             while line := (await process.stderr.readline()).decode():
                 lines.append(line)
-                if ready := re.search(r"ready.*audiosocket=\S+:(\d+)", line):
+                if ready := re.search(r"audiosocket\W+127\.0\.0\.1:(\d+)", line):
                     return cls(process, int(ready.group(1)), lines)
         await process.wait()
         return cls(process, 0, lines)
@@ -72,12 +72,24 @@ async def test_sigterm_without_calls_exits_0_and_leaves_no_process(server):
     assert server.process.returncode == 0
 
 
-async def test_a_port_in_use_is_one_line_and_exit_1():
+@pytest.mark.parametrize("name", ["AUDIOSOCKET_PORT", "HTTP_PORT"])
+async def test_a_port_in_use_is_one_line_and_exit_1(name):
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        server = await Server.start(AUDIOSOCKET_PORT=str(taken.getsockname()[1]))
-        assert server.process.returncode == 1
-        assert "cannot start" in server.lines[-1]
-        assert "in use" in server.lines[-1]
+        port = taken.getsockname()[1]
+        server = await Server.start(**{name: str(port)})
+    assert server.process.returncode == 1
+    assert server.lines == [f"cannot start: {name}={port}: address already in use\n"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("AUDIOSOCKET_HOST", "nohost.invalid"), ("HTTP_HOST", "nohost.invalid"), ("RECORD_DIR", "/proc/x")],
+)
+async def test_what_stops_the_start_is_one_line_with_the_setting(name, value):
+    server = await Server.start(**{name: value})
+    assert server.process.returncode == 1
+    assert len(server.lines) == 1
+    assert server.lines[0].startswith(f"cannot start: {name}={value}: ")
 
 
 async def test_a_voice_that_is_not_there_stops_the_start():
@@ -87,9 +99,11 @@ async def test_a_voice_that_is_not_there_stops_the_start():
 
 
 async def test_json_logs_are_json():
-    server = await Server.start(LOG_FORMAT="json", VOICE="nobody")
-    logged = [json.loads(line) for line in server.lines if line.startswith("{")]
-    assert "stopped" in [line["event"] for line in logged]
+    server = await Server.start(LOG_FORMAT="json")
+    server.process.send_signal(signal.SIGTERM)
+    _, rest = await asyncio.wait_for(server.process.communicate(), 30)
+    events = [json.loads(line)["event"] for line in [*server.lines, *rest.decode().splitlines()]]
+    assert events[-1] == "stopped"
 
 
 def test_neither_torch_nor_a_model_is_loaded_into_the_process_that_keeps_the_clock():
