@@ -7,10 +7,14 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from bridge import dialplan, say
 from bridge.demo import command as demo
 from bridge.dial import command as dial
+
+if TYPE_CHECKING:
+    from bridge.config import Settings
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime phones home otherwise; before anything imports it
 
@@ -59,8 +63,7 @@ def run_serve(args: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return 2
     if args.check:
-        print("settings are right")
-        return 0
+        return check_voice(settings)
     set_up_logs(settings.log_format, settings.log_level)
     from bridge.app import serve
     from engine.speech import SpeechError
@@ -70,6 +73,23 @@ def run_serve(args: argparse.Namespace) -> int:
     except (SpeechError, OSError) as error:
         print(f"cannot start: {error}", file=sys.stderr)
         return 1
+    return 0
+
+
+def check_voice(settings: Settings) -> int:
+    """The rest of `serve --check`: VOICE, where the engine knows its voices without being started."""
+    from engine.hibari import HibariEngine
+    from engine.registry import create_engine
+    from engine.speech import UnknownVoice
+
+    engine = create_engine(settings)
+    try:
+        if isinstance(engine, HibariEngine):
+            engine.resolve_voice(settings.voice)
+    except UnknownVoice as error:
+        print(f"VOICE={error.voice!r}: must be one of {', '.join(error.known)}", file=sys.stderr)
+        return 2
+    print("settings are right")
     return 0
 
 

@@ -63,6 +63,17 @@ def test_check_validates_and_exits(monkeypatch, port, status, says):
     assert len((done.stdout + done.stderr).splitlines()) == 1
 
 
+def test_check_knows_the_embedded_voices(monkeypatch):
+    monkeypatch.setenv("ENGINE", "hibari")
+    monkeypatch.setenv("VOICE", "nobody")
+    done = subprocess.run(
+        [sys.executable, "-m", "bridge", "serve", "--check"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("VOICE='nobody': must be one of heart")
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_the_page_lists_every_setting_as_it_is():
     page = Path(__file__).parents[1] / "docs/settings.md"
     assert page.read_text().endswith(settings_table()), "run: talkspurt settings"

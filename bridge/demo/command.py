@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import importlib.util
 import sys
 import time
@@ -223,7 +224,8 @@ async def hold_call(dial: asyncio.Barrier) -> Conversation:
         running_server(ENGINE="hibari", GREETING=GREETING) as server,
         CallsClient(server.http_url) as client,
     ):
-        await dial.wait()
+        with contextlib.suppress(asyncio.BrokenBarrierError):  # the conversation cannot begin; the call can
+            await dial.wait()
         return await Demo(server, client, lines).talk()
 
 
@@ -294,7 +296,6 @@ def run(args: argparse.Namespace) -> int:
 async def _hold_calls(output: Path, *, spoken: bool) -> int:
     """The call, and beside it, at another server, the conversation."""
     from bridge.demo import conversation as spoken_call
-    from bridge.demo.timeline import draw
 
     if spoken and not spoken_call.available():
         print("A spoken conversation needs a recogniser: pip install 'talkspurt[demo]'")
@@ -304,19 +305,27 @@ async def _hold_calls(output: Path, *, spoken: bool) -> int:
     calling = asyncio.create_task(hold_call(dial))
     talks = [asyncio.create_task(spoken_call.hold_conversation(dial))] if spoken else []
     try:
-        await asyncio.gather(calling, *talks)
+        call = await calling
+        if talks:
+            await asyncio.wait(talks)  # drawing meanwhile would hold up its caller
     finally:
-        calling.cancel()
-        for talk in talks:
-            talk.cancel()
+        for task in (calling, *talks):
+            task.cancel()
         await asyncio.gather(calling, *talks, return_exceptions=True)
-    call = calling.result()
-    write_wav(output / "call.wav", both_sides(call.caller), RATE_HZ)
-    draw(call, output / "call.png")
-    print(f"\n{figures(call)}\n\n{output / 'call.wav'}\n{output / 'call.png'}")
+    status = _leave(call, output)
     for talk in talks:
         written = spoken_call.write(talk.result(), output)
         print(f"\n{spoken_call.show(talk.result())}\n", *written, sep="\n")
+    return status
+
+
+def _leave(call: Conversation, output: Path) -> int:
+    """The call's files and figures. Returns 1 where the server did not conform."""
+    from bridge.demo.timeline import draw
+
+    write_wav(output / "call.wav", both_sides(call.caller), RATE_HZ)
+    draw(call, output / "call.png")
+    print(f"\n{figures(call)}\n\n{output / 'call.wav'}\n{output / 'call.png'}", flush=True)
     return 1 if faults(call.caller) else 0
 
 

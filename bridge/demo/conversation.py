@@ -34,6 +34,8 @@ INTO_THE_CHOICE_S: Final = 5.0
 """From the agent's first word on, the order repeated and its sizes begun."""
 AFTER_THE_NOISE_S: Final = 2.0
 EVENT_TIMEOUT_S: Final = 30.0
+NOISE_TIMEOUT_S: Final = 5.0
+"""A noise that was noticed has been judged by then."""
 
 
 class WentWrong(Exception):
@@ -85,7 +87,7 @@ class Customer:
             await self._answered(await self._say(ORDER))
             await asyncio.sleep(INTO_THE_CHOICE_S)
             await self._say(NOISE)
-            await self._until("response.resumed")
+            await self._let_pass()
             await asyncio.sleep(AFTER_THE_NOISE_S)
             barge_in = await self._say(BARGE_IN)
             await self._until("response.interrupted")
@@ -128,9 +130,18 @@ class Customer:
             async for message in socket:
                 self._events.put_nowait(json.loads(message.data))
 
-    async def _until(self, kind: str) -> dict[str, Any]:
-        async with asyncio.timeout(EVENT_TIMEOUT_S):
-            while (event := await self._events.get())["type"] != kind:
+    async def _let_pass(self) -> None:
+        """Until the agent, silenced by a noise, goes on; it may also not have noticed the noise at all."""
+        try:
+            event = await self._until("response.resumed", "response.interrupted", timeout_s=NOISE_TIMEOUT_S)
+        except TimeoutError:
+            return
+        if event["type"] == "response.interrupted":
+            raise WentWrong(f"the recogniser took {NOISE!r} for words")
+
+    async def _until(self, *kinds: str, timeout_s: float = EVENT_TIMEOUT_S) -> dict[str, Any]:
+        async with asyncio.timeout(timeout_s):
+            while (event := await self._events.get())["type"] not in kinds:
                 pass
         return event
 
@@ -142,6 +153,14 @@ def available() -> bool:
 
 async def hold_conversation(dial: asyncio.Barrier) -> Talk:
     """Start a server with the embedded voice and recogniser; order once `dial` lets it. Raises what can go wrong."""
+    try:
+        return await _hold(dial)
+    except BaseException:
+        await dial.abort()  # nobody is to wait for a conversation that cannot begin
+        raise
+
+
+async def _hold(dial: asyncio.Barrier) -> Talk:
     engine = HibariEngine()
     await engine.start()
     try:

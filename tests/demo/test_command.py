@@ -1,6 +1,7 @@
 """`talkspurt demo`: the whole of it once, and its picture and figures from a call made up here."""
 
 import asyncio
+import contextlib
 import re
 import sys
 
@@ -110,3 +111,26 @@ async def test_the_whole_demo(tmp_path):
     assert 15 < both.size / 8_000 < 40
     assert Image.open(tmp_path / "call.png").size == (1920, 1200)
     assert process.returncode == (1 if "FAULT" in printed else 0)
+
+
+async def test_a_conversation_that_goes_wrong_does_not_cost_the_call(monkeypatch, tmp_path, capsys):
+    from bridge.demo import conversation
+
+    call = object()
+
+    async def hold_call(dial):
+        with contextlib.suppress(asyncio.BrokenBarrierError):
+            await dial.wait()
+        return call
+
+    async def fails(dial):
+        raise conversation.WentWrong("the recogniser took a noise for words")
+
+    shown = []
+    monkeypatch.setattr(demo, "hold_call", hold_call)
+    monkeypatch.setattr(conversation, "_hold", fails)
+    monkeypatch.setattr(conversation, "available", lambda: True)
+    monkeypatch.setattr(demo, "_leave", lambda left, output: shown.append(left) or 0)
+    with pytest.raises(conversation.WentWrong):
+        await asyncio.wait_for(demo._hold_calls(tmp_path, spoken=True), 10)
+    assert shown == [call]
