@@ -9,7 +9,7 @@ import pytest
 from bridge import call as call_module
 from bridge.audiosocket import Kind
 from bridge.call import AHEAD_MS, Call, State
-from engine import pipeline
+from engine import language, normalize, pipeline
 from engine.speech import Style, UnknownVoice
 from tests.fakes import LEVEL, FakeEngine
 
@@ -57,6 +57,13 @@ class Rig:
             voiced += self.tick()
             await self.settle()
         return voiced
+
+
+@pytest.fixture(autouse=True, scope="module")
+def loaded():
+    """What loads with a process's first text, in a thread that `settle` does not wait for."""
+    language.load()
+    normalize.load("en")
 
 
 @pytest.fixture
