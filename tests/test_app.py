@@ -110,3 +110,17 @@ def test_neither_torch_nor_a_model_is_loaded_into_the_process_that_keeps_the_clo
     code = "import sys, bridge.app; print([name for name in ('torch', 'onnxruntime', 'hibari') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+async def test_a_slow_download_does_not_hold_up_the_end():
+    server = await Server.start(DRAIN_TIMEOUT="1")
+    port = int(re.search(r"http=http://127\.0\.0\.1:(\d+)", server.lines[-1])[1])
+    body = json.dumps({"input": "A sentence that goes on for a while, so that there is plenty to read. " * 50}).encode()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4096)
+    head = f"POST /v1/audio/speech/stream/pcm HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
+    writer.write(f"{head}Content-Type: application/json\r\n\r\n".encode() + body)
+    await reader.readexactly(2_000)  # and no more
+    server.process.send_signal(signal.SIGTERM)
+    # aiohttp's own patience is a minute; DRAIN_TIMEOUT is a second
+    assert await asyncio.wait_for(server.process.wait(), 20) == 0
+    writer.close()
