@@ -19,23 +19,23 @@ from bridge.conversation_settings import ConversationSettings
 from bridge.destinations import Destinations, NotAllowed
 from bridge.digits import Digits
 from bridge.events import EventReader, Heard, InboundEvent, Partial, SpeechStarted, SpeechStopped, Transcript
-from bridge.inbound import Inbound
 from bridge.journal import Journal
 from bridge.listening import Listening, LocalEar, Recogniser
 from bridge.playout import Interruption, Utterance
 from bridge.recording import Recording
-from bridge.reply import Filler, Reply
+from bridge.reply import Filler
 from bridge.silence import SilenceMeter
+from bridge.speaking import NOTHING, Speaking
+from bridge.tap import Tap
 from bridge.trace import ConversationMetrics, Mark, Trace
-from bridge.turns import Action, Commit, Pause, Prompt, Resume, Turns
-from bridge.turns import Reply as Answer
+from bridge.turn_actions import Action, Answer, Commit, Pause, Prompt, Resume
+from bridge.turns import Turns
 from engine.text import SentenceSplitter
 
 log = structlog.get_logger(__name__)
 
 HANG_UP: Final = "hangup"
 """What `next` tells the dialplan of a call that is to end."""
-_NOTHING: Final = Interruption(interrupted=False)
 
 
 class Conversation:
@@ -64,22 +64,18 @@ class Conversation:
         self._settings = settings
         self._metrics = metrics
         self._destinations = destinations or Destinations()
-        self._recording = recording
-        self._splitter = splitter
+        self._tap = None if recording is None else Tap(call, recording, now_s)
         self._now_s = now_s
         self._start_s = now_s()
-        self._sent = Inbound(self._start_s)
-        self._early_frames = 0
         self._next: str | None = None
         self._turns = Turns(settings.rules())
         self._timer: asyncio.TimerHandle | None = None
         self._reader = EventReader()
-        self._reply: Reply | None = None
-        self._cutting = False
         self._digits = Digits(brain.digit_gap_ms, self._pressed)
         self._silence = SilenceMeter(call, self._silent_after, now_s)
         self._speech_start_ms = 0
         self._speech_end_s: float | None = None
+        self._speaking = Speaking(call, brain, self, self.journal, metrics, splitter, now_s)
         self.listening = Listening(
             call, settings.asr_timeout_ms, self.heard, lambda problem: self.fail("asr", problem), now_s
         )
@@ -88,16 +84,13 @@ class Conversation:
         """Listen and greet."""
         call = self.call
         call.dtmf_listeners.append(self._digit)
-        call.made_listeners.append(self._utterance_made)
-        call.started_listeners.append(self._utterance_started)
-        call.done_listeners.append(self._utterance_done)
+        self._speaking.start()
         call.end_listeners.append(self._ended)
-        if self._recording is not None:
-            call.frame_listeners.append(self._record_frame)
-            self.listening.audio_listeners.append(self._recording.caller)
+        if self._tap is not None:
+            self._tap.start(self.listening)
         self.listening.start(recogniser, ear)
         self.journal.tell("call.started", **{"from": self.variables.get("from"), "to": self.variables.get("to")})
-        self._begin(self._brain.greet(), Trace(), greeting=True)
+        self._speaking.begin(self._brain.greet(), Trace(), Filler(), self._settings.greeting_protection_ms)
 
     @property
     def next_destination(self) -> str:
@@ -113,15 +106,12 @@ class Conversation:
 
     def say(self, text: str | AsyncIterable[str], *, voice: str | None = None, interruptible: bool = True) -> Utterance:
         """Speak into the conversation, behind what is being said. Raises UnknownVoice."""
-        utterance = self.call.say(text, voice=voice, interruptible=interruptible)
-        if not utterance.done:
-            self._adopt(utterance)
-        return utterance
+        return self._speaking.say(text, voice=voice, interruptible=interruptible)
 
     def interrupt(self) -> Interruption:
         """Take the floor from the agent, whatever it is doing."""
         self._silence.signal()
-        interruption = self._cut("interrupt")
+        interruption = self._speaking.cut("interrupt")
         self._do(self._turns.finished(self._now_s()))
         return interruption
 
@@ -133,19 +123,19 @@ class Conversation:
             return
         self._next = destination or None
         if goodbye:
-            self._cut("interrupt")
+            self._speaking.cut("interrupt")
             self.say(goodbye, interruptible=False)
         self.call.hang_up()
 
     def event(self, event: InboundEvent) -> Interruption:
         """An event of a recogniser elsewhere; returns what it did to the agent's speech."""
         heard = self._reader.read(event)
-        return _NOTHING if heard is None else self.heard(heard)
+        return NOTHING if heard is None else self.heard(heard)
 
     def heard(self, event: Heard) -> Interruption:
         """The recogniser has heard something; returns what that did to the agent's speech."""
         if self.call.state is not State.ACTIVE:
-            return _NOTHING
+            return NOTHING
         now_s = self._now_s()
         match event:
             case SpeechStarted(start_ms):
@@ -169,7 +159,7 @@ class Conversation:
         self.failed = service
         self._next = None
         self._metrics.failures.labels(service).inc()
-        self._cut("failure")
+        self._speaking.cut("failure")
         self.call.apologise()
 
     def describe(self) -> dict[str, Any]:
@@ -188,18 +178,18 @@ class Conversation:
 
     def _do(self, actions: list[Action]) -> Interruption:
         """Do what the turn asks for; returns what became of the agent's speech."""
-        interruption = _NOTHING
+        interruption = NOTHING
         for action in actions:
             match action:
                 case Pause():
-                    interruption = self._pause()
+                    self._silence.signal()
+                    interruption = self._speaking.pause()
                 case Resume():
-                    self.call.resume(self._settings.resume_rewind_ms)
+                    self._speaking.resume(self._settings.resume_rewind_ms)
                     self._metrics.interruptions.labels("resumed").inc()
-                    self.journal.tell("response.resumed")
                 case Commit(reason):
                     self._silence.signal()
-                    interruption = self._cut(reason.value)
+                    interruption = self._speaking.cut(reason.value)
                     self._metrics.interruptions.labels("committed").inc()
                 case Answer(text):
                     self._answer(text)
@@ -207,16 +197,6 @@ class Conversation:
                     self._begin(self._brain.silence(), Trace())
         self._arm()
         return interruption
-
-    def _pause(self) -> Interruption:
-        self._silence.signal()
-        playing = self.call.playout.current
-        if not self.call.pause() or playing is None or self._reply is None:
-            self.call.playout.paused = True  # nothing is heard yet, and nothing shall be
-            return _NOTHING
-        text = playing.heard_text().strip()
-        self.journal.tell("response.paused", text=text, audio_end_ms=playing.played_ms)
-        return Interruption(True, text, playing.played_ms, playing)
 
     def _answer(self, said: str) -> None:
         trace = Trace()
@@ -226,75 +206,35 @@ class Conversation:
         trace.mark(Mark.TRANSCRIPT, self._now_s())
         self._begin(self._brain.answer(said), trace)
 
-    def _begin(self, pieces: AsyncGenerator[Piece], trace: Trace, *, greeting: bool = False) -> None:
-        if self.call.state is not State.ACTIVE:
-            return
-        self._cut("restart")  # at most one turn at a time
-        filler = Filler() if greeting else Filler(self._settings.filler, self._settings.filler_after_ms)
-        self._reply = self._new_reply(pieces, trace, filler)
-        self._reply.protect_ms = self._settings.greeting_protection_ms if greeting else 0
-        self._do(self._turns.began(self._now_s(), audio_ms=self.audio_ms))
+    def _begin(self, pieces: AsyncGenerator[Piece], trace: Trace) -> None:
+        if self.call.state is State.ACTIVE:
+            self._speaking.begin(pieces, trace, Filler(self._settings.filler, self._settings.filler_after_ms))
 
-    def _new_reply(self, pieces: AsyncGenerator[Piece] | None, trace: Trace, filler: Filler | None = None) -> Reply:
-        return Reply(
-            self.call,
-            pieces,
-            trace,
-            self._splitter(),
-            on_done=self._reply_done,
-            on_failed=self._reply_failed,
-            filler=filler,
-            now_s=self._now_s,
-        )
+    # bridge.speaking.Floor ----------------------------------------------------------------------------------------
 
-    def _adopt(self, utterance: Utterance) -> None:
-        """What is said from outside is part of the turn, or a turn of its own."""
-        if self._reply is not None:
-            self._reply.utterances.append(utterance)
-            return
-        self._reply = self._new_reply(None, Trace())
-        self._reply.utterances.append(utterance)
-        began = self._turns.began(self._now_s(), audio_ms=self.audio_ms, interruptible=utterance.interruptible)
-        self._do(began)
+    def began(self, *, interruptible: bool = True) -> None:
+        """There is something to be said, or thought of first."""
+        self._do(self._turns.began(self._now_s(), audio_ms=self.audio_ms, interruptible=interruptible))
 
-    def _cut(self, reason: str) -> Interruption:
-        """Drop the agent's turn; what was heard of it is kept. Returns what was heard of the utterance that played."""
-        reply, self._reply = self._reply, None
-        if reply is not None:
-            reply.cancel()
-        self._cutting = True
-        cut = self.call.interrupt()
-        self.call.resume()  # a reply that was held before its first sound must not hold the next
-        self._cutting = False
-        if reply is None:
-            return cut
-        text = reply.heard_text()
-        self._brain.heard(text, interrupted=True)
-        if not reply.started:
-            return _NOTHING
-        self._heard_agent(reply, text, interrupted=True)
-        playing = cut.text.strip()
-        self.journal.tell("response.interrupted", text=playing, audio_end_ms=cut.audio_end_ms, reason=reason)
-        return Interruption(True, playing, cut.audio_end_ms, cut.utterance)
+    def playing(self, *, interruptible: bool, protect_ms: int) -> None:
+        """An utterance's first frame leaves."""
+        self._do(self._turns.playing(self._now_s(), interruptible=interruptible, protect_ms=protect_ms))
 
-    def _reply_done(self, reply: Reply) -> None:
-        if reply is not self._reply:
-            return
-        self._reply = None
-        text = reply.heard_text()
-        self._brain.heard(text, interrupted=False)
-        if text:
-            self._heard_agent(reply, text, interrupted=False)
-            self.journal.tell("response.done", text=text)
+    def finished(self, action: Transfer | HangUp | Fallback | None) -> None:
+        """All of it has been heard."""
         actions = self._turns.finished(self._now_s())
-        if reply.action is not None:
-            self._follow(reply.action)
+        if action is not None:
+            self._follow(action)
         elif self.call.state is State.ACTIVE:
             self._do(actions)
 
-    def _reply_failed(self, reply: Reply, error: BrainError) -> None:
-        if reply is self._reply:
-            self.fail("llm", str(error))
+    def brain_failed(self, error: BrainError) -> None:
+        """The brain has no answer."""
+        self.fail("llm", str(error))
+
+    def was_cut(self) -> None:
+        """Somebody has silenced the call itself."""
+        self.interrupt()
 
     def _follow(self, action: Transfer | HangUp | Fallback) -> None:
         self._next = None
@@ -334,52 +274,11 @@ class Conversation:
         trace.mark(Mark.TRANSCRIPT, self._now_s())
         self._begin(self._brain.pressed(digits), trace)
 
-    # What the playout tells -----------------------------------------------------------------------------------------
-
-    def _utterance_made(self, utterance: Utterance) -> None:
-        if self._reply is not None and utterance in self._reply.utterances:
-            self._reply.trace.mark(Mark.FIRST_AUDIO, self._now_s())
-
-    def _utterance_started(self, utterance: Utterance) -> None:
-        if self._reply is None or utterance not in self._reply.utterances:
-            if self.call.state is not State.ACTIVE:
-                return  # the apology
-            self._adopt(utterance)
-        reply, protect_ms = self._reply, 0
-        assert reply is not None
-        if not reply.started:
-            reply.started, reply.started_ms, protect_ms = True, self.audio_ms, reply.protect_ms
-            reply.trace.mark(Mark.FIRST_FRAME, self._now_s())
-            self._metrics.observe(reply.trace)
-            self.journal.tell("response.started", id=utterance.id)
-        if self.call.state is State.ACTIVE:
-            interruptible = utterance.interruptible
-            self._do(self._turns.playing(self._now_s(), interruptible=interruptible, protect_ms=protect_ms))
-
-    def _utterance_done(self, utterance: Utterance) -> None:
-        if self._cutting or self._reply is None:
-            return
-        if self.call.state is State.ENDED:
-            self._cut("hung up")
-        elif utterance.interrupted:  # by somebody who did not ask us
-            self.interrupt()
-        elif utterance in self._reply.utterances:
-            self._reply.utterance_done()
-
     def _silent_after(self, elapsed_s: float) -> None:
         silence_ms = round(elapsed_s * 1000, 1)
         log.info("interrupted", call=str(self.call.id), silence_ms=silence_ms)
         self.interrupt_to_silence_ms.append(silence_ms)
         self._metrics.silence.observe(elapsed_s)
-
-    def _record_frame(self, pcm: bytes, rate_hz: int) -> None:
-        if self._recording is None:
-            return
-        if not self.call.rate_known.is_set():
-            self._early_frames += 1  # silence, which must not set the recording's rate
-            return
-        pcm, self._early_frames = bytes(self._early_frames * len(pcm)) + pcm, 0
-        self._recording.agent(self._sent.push(pcm, rate_hz, self._now_s()), self._sent.rate_hz)
 
     # What is kept -------------------------------------------------------------------------------------------------
 
@@ -388,18 +287,12 @@ class Conversation:
         end_ms = self.audio_ms if end_s is None else round((end_s - self._start_s) * 1000)
         self.journal.user(text, self._speech_start_ms, end_ms)
 
-    def _heard_agent(self, reply: Reply, text: str, *, interrupted: bool) -> None:
-        stages = reply.trace.stages_ms()
-        log.info("turn", call=str(self.call.id), interrupted=interrupted, **stages)
-        if text:
-            self.journal.agent(text, reply.started_ms, interrupted=interrupted, trace=stages)
-
     def _ended(self, reason: str) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._digits.cancel()
-        self._cut("hung up")
+        self._speaking.cut("hung up")
         self.listening.stop()
         self.journal.tell("call.ended", reason=reason, next=self.next_destination)
-        if self._recording is not None:
-            self._recording.close({"id": str(self.call.id), "end_reason": reason, **self.describe()})
+        if self._tap is not None:
+            self._tap.close({"id": str(self.call.id), "end_reason": reason, **self.describe()})

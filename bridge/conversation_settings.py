@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validato
 from bridge.destinations import Destinations
 from bridge.script import load_script
 from bridge.tools import load_tools
-from bridge.turns import Rules
+from bridge.turn_rules import Rules
 from bridge.words import BACKCHANNELS, Backchannels
 
 AsrProtocol = Literal["openai-realtime", "qwen3-asr", "vllm-realtime", "deepgram", "vosk", "embedded"]

@@ -24,18 +24,19 @@ class Entry:
 
 
 class Journal:
-    """One call's. `clock_ms` is the time since the answer."""
+    """One call's."""
 
     def __init__(self, call_id: str, clock_ms: Callable[[], int]) -> None:
         self.observers: list[Callable[[dict[str, Any]], None]] = []
         """Told of every event: see `bridge.events.out`."""
         self.entries: list[Entry] = []
+        self.clock_ms = clock_ms
+        """The time since the answer."""
         self._call_id = call_id
-        self._clock_ms = clock_ms
 
     def tell(self, kind: str, **fields: Any) -> None:
         """Something has happened."""
-        event = out(kind, self._call_id, at_ms=self._clock_ms(), **fields)
+        event = out(kind, self._call_id, at_ms=self.clock_ms(), **fields)
         for observer in tuple(self.observers):
             observer(event)
 
@@ -47,7 +48,7 @@ class Journal:
 
     def agent(self, text: str, start_ms: int, *, interrupted: bool, trace: dict[str, int]) -> None:
         """The caller has heard this."""
-        self.entries.append(Entry("agent", text, start_ms, self._clock_ms(), interrupted, trace or None))
+        self.entries.append(Entry("agent", text, start_ms, self.clock_ms(), interrupted, trace or None))
         self.tell("transcript.agent", text=text, interrupted=interrupted)
 
     def transcript(self) -> list[dict[str, Any]]:

@@ -8,77 +8,19 @@ order, and `deadline_s` says when `expire` is due.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from enum import StrEnum
 from typing import Final
 
-from bridge.words import Backchannels, words
+from bridge.turn_actions import Action, Answer, Commit, Pause, Prompt, Reason, Resume
+from bridge.turn_guard import Guard
+from bridge.turn_rules import Rules
+from bridge.words import words
 
 SPEECH_LIMIT_S: Final = 10.0
 """Sound that lasts this long without a word or an end is no speech (or its recogniser is gone)."""
-
-
 SAME_WORDS: Final = 0.6
 """Share of words in common from which two texts are of the same speech, told twice."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """How easily the agent gives up the floor."""
-
-    min_interrupt_words: int = 1
-    """Words that end the agent's turn; 0 lets any speech end it at once."""
-    false_interruption_timeout_ms: int = 1_000
-    """After the caller's sound has stopped, how long to wait for words before going on."""
-    final_timeout_ms: int = 3_000
-    """After speech has ended, how long its final transcript is waited for before what is known is answered."""
-    echo_guard_ms: int = 0
-    """How long after the agent's sound begins the caller's is held to be its echo, unless it outlasts the guard."""
-    no_input_timeout_ms: int = 0
-    """Silence of both after which the caller is prompted; 0 never."""
-    backchannels: Backchannels = field(default_factory=Backchannels)
-
-
-class Reason(StrEnum):
-    """Why a reply was dropped."""
-
-    SPEECH = "speech"
-    WORDS = "words"
-    DTMF = "dtmf"
-    RESTART = "restart"
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """Fall silent, keep the place; if nothing plays yet, do not begin."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resume:
-    """Go on where `Pause` stopped."""
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """The reply is over: drop what was not heard, and cancel whoever makes it."""
-
-    reason: Reason
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """The caller has said this and waits for an answer."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """Nobody has said anything for a while."""
-
-
-Action = Pause | Resume | Commit | Reply | Prompt
 
 
 class Agent(StrEnum):
@@ -99,10 +41,7 @@ class Turns:
         self.caller_speaking = False
         self._interruptible = True
         self._begun_ms = 0
-        self._guard_until_s = -math.inf
-        self._guarded = False
-        """The caller's sound of now began within a guard: it is acted on when the guard ends."""
-        self._guarded_final = ""
+        self._guard = Guard()
         self._words = ""
         """Of the speech of now, as far as told."""
         self._unmatched_stops = 0
@@ -133,8 +72,8 @@ class Turns:
         """An utterance's first sound has left; `protect_ms` of it are not to be interrupted."""
         if self.agent is not Agent.SPEAKING:
             self.agent = Agent.SPEAKING
-            self._guard_until_s = now_s + self.rules.echo_guard_ms / 1000
-        self._guard_until_s = max(self._guard_until_s, now_s + protect_ms / 1000)
+            self._guard.hold(now_s + self.rules.echo_guard_ms / 1000)
+        self._guard.hold(now_s + protect_ms / 1000)
         was_interruptible, self._interruptible = self._interruptible, interruptible
         if interruptible and not was_interruptible and self.caller_speaking:
             return self._onset(now_s)  # they spoke on, into what may be interrupted
@@ -145,16 +84,12 @@ class Turns:
         if self.agent is Agent.IDLE:
             return []
         self._idle(now_s)
-        if self._guarded_final:
-            self._kept.append(self._guarded_final)
-            self._guarded_final = ""
-        self._guarded = False
         if not self._kept:
             return []
         if self.caller_speaking:
             self._final_s = now_s + SPEECH_LIMIT_S
             return []
-        return self._reply("")
+        return self._answer("")
 
     # The caller ---------------------------------------------------------------------------------------------------
 
@@ -181,7 +116,7 @@ class Turns:
         elif self.agent is Agent.IDLE:
             self._arm_prompt(now_s)
         if self.paused:
-            if self._words and self._is_backchannel(self._words):
+            if self._words and self.rules.backchannels.all_of(self._words):
                 return self._resume()
             self._resume_s = now_s + self.rules.false_interruption_timeout_ms / 1000
         return []
@@ -200,11 +135,11 @@ class Turns:
             self.caller_speaking = True
             if not self._interrupts(text, unfinished=True):
                 actions = self._onset(now_s)
-            elif self._guard_until_s > now_s:
-                self._guarded = True
+            elif self._guard.holds(now_s):
+                self._guard.sound = True
         if self.paused:
             self._resume_s = now_s + SPEECH_LIMIT_S if self.caller_speaking else self._resume_s
-        if self.agent is Agent.SPEAKING and not self._guarded and self._interrupts(text, unfinished=True):
+        if self.agent is Agent.SPEAKING and not self._guard.sound and self._interrupts(text, unfinished=True):
             return self._commit(now_s, Reason.WORDS)
         return actions
 
@@ -224,27 +159,26 @@ class Turns:
         match self.agent:
             case Agent.IDLE:
                 if heard or (self._kept and not self.caller_speaking):
-                    return self._reply(heard)
+                    return self._answer(heard)
                 if not self.caller_speaking:
                     self._final_s = math.inf
                     self._arm_prompt(now_s)
                 return []
             case Agent.THINKING if heard and self._interruptible:
-                return [*self._commit(now_s, Reason.RESTART), *self._reply(heard)]
-            case Agent.SPEAKING if self._interrupts(heard) and self._guarded and self._guard_until_s > now_s:
-                self._guarded_final = f"{self._guarded_final} {heard}".strip()
+                return [*self._commit(now_s, Reason.RESTART), *self._answer(heard)]
+            case Agent.SPEAKING if self._interrupts(heard) and self._guard.sound and self._guard.holds(now_s):
+                self._guard.hear(heard)
                 return []
             case Agent.SPEAKING if self._interrupts(heard):
-                return [*self._commit(now_s, Reason.WORDS), *self._reply(heard)]
-        if heard and not self._interruptible:
-            self._kept.append(heard)
+                return [*self._commit(now_s, Reason.WORDS), *self._answer(heard)]
+        if not self._interruptible:
+            self._keep(heard)
         return self._resume() if self.paused and not self.caller_speaking else []
 
     def digit(self, now_s: float) -> list[Action]:
         """A key was pressed: it ends any reply, protected or not."""
         self._kept.clear()
-        self._guarded_final = ""
-        self._guarded = False
+        self._guard.end()
         if self.agent is Agent.IDLE:
             self._prompt_s = self._final_s = math.inf
             return []
@@ -257,13 +191,12 @@ class Turns:
 
     def deadline_s(self) -> float:
         """When `expire` is due; infinity for never."""
-        guard_s = self._guard_until_s if self._guarded else math.inf
-        return min(self._resume_s, self._final_s, self._prompt_s, guard_s)
+        return min(self._resume_s, self._final_s, self._prompt_s, self._guard.deadline_s())
 
     def expire(self, now_s: float) -> list[Action]:
         """Do what is due by now."""
         actions: list[Action] = []
-        if self._guarded and self._guard_until_s <= now_s:
+        if self._guard.deadline_s() <= now_s:
             actions += self._guard_ended(now_s)
         if self._resume_s <= now_s:
             self.caller_speaking = False
@@ -273,7 +206,7 @@ class Turns:
             self.caller_speaking = False
             if self._words or self._kept:
                 self._overdue = words(self._words)
-                actions += self._reply(self._words)
+                actions += self._answer(self._words)
             elif self._awaiting:
                 self._awaiting = False
                 actions.append(Prompt())
@@ -287,8 +220,8 @@ class Turns:
     def _onset(self, now_s: float) -> list[Action]:
         if self.agent is Agent.IDLE or not self._interruptible:
             return []
-        if self.agent is Agent.SPEAKING and now_s < self._guard_until_s and not self.paused:
-            self._guarded = True
+        if self.agent is Agent.SPEAKING and self._guard.holds(now_s) and not self.paused:
+            self._guard.sound = True
             return []
         if self.agent is Agent.SPEAKING and self.rules.min_interrupt_words == 0:
             return self._commit(now_s, Reason.SPEECH)
@@ -299,21 +232,18 @@ class Turns:
         return [Pause()]
 
     def _guard_ended(self, now_s: float) -> list[Action]:
-        self._guarded = False
-        final, self._guarded_final = self._guarded_final, ""
+        final = self._guard.end()
         if self.agent is not Agent.SPEAKING or not self._interruptible:
-            if final:
-                self._kept.append(final)
+            self._keep(final)
             return []
         if final:
-            return [*self._commit(now_s, Reason.WORDS), *self._reply(final)]
+            return [*self._commit(now_s, Reason.WORDS), *self._answer(final)]
         if self._words and self._interrupts(self._words, unfinished=True):
             return self._commit(now_s, Reason.WORDS)
         return self._onset(now_s) if self.caller_speaking else []
 
     def _commit(self, now_s: float, reason: Reason) -> list[Action]:
         self._idle(now_s)
-        self._guarded = False
         self._awaiting = True
         self._prompt_s = math.inf
         self._final_s = now_s + (SPEECH_LIMIT_S if self.caller_speaking else self.rules.final_timeout_ms / 1000)
@@ -323,7 +253,7 @@ class Turns:
         self.agent = Agent.IDLE
         self.paused = False
         self._resume_s = math.inf
-        self._guard_until_s = -math.inf
+        self._keep(self._guard.end())
         self._interruptible = True
         self._arm_prompt(now_s)
 
@@ -334,24 +264,25 @@ class Turns:
         self.paused = False
         return [Resume()]
 
-    def _reply(self, text: str) -> list[Action]:
+    def _answer(self, text: str) -> list[Action]:
         said = " ".join([*self._kept, text] if text else self._kept)
         self._kept.clear()
         self._words = ""
         self._awaiting = False
         self._final_s = self._prompt_s = math.inf
-        return [Reply(said)]
+        return [Answer(said)]
+
+    def _keep(self, text: str) -> None:
+        """To be answered when the agent is through."""
+        if text:
+            self._kept.append(text)
 
     def _arm_prompt(self, now_s: float) -> None:
         timeout_s = self.rules.no_input_timeout_ms / 1000
         self._prompt_s = now_s + timeout_s if timeout_s and not self.caller_speaking else math.inf
 
     def _interrupts(self, text: str, *, unfinished: bool = False) -> bool:
-        enough = len(words(text)) >= max(self.rules.min_interrupt_words, 1)
-        return self._interruptible and enough and not self._is_backchannel(text, unfinished=unfinished)
-
-    def _is_backchannel(self, text: str, *, unfinished: bool = False) -> bool:
-        return self.rules.backchannels.all_of(text, unfinished=unfinished)
+        return self._interruptible and self.rules.interrupts(text, unfinished=unfinished)
 
     def _stale(self, audio_start_ms: int | None) -> bool:
         """Of a sound older than the reply that it would interrupt."""

@@ -8,19 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.turns import (
-    SPEECH_LIMIT_S,
-    Action,
-    Agent,
-    Commit,
-    Pause,
-    Prompt,
-    Reason,
-    Reply,
-    Resume,
-    Rules,
-    Turns,
-)
+from bridge.turn_actions import Action, Answer, Commit, Pause, Prompt, Reason, Resume
+from bridge.turn_rules import Rules
+from bridge.turns import SPEECH_LIMIT_S, Agent, Turns
 from bridge.words import Backchannels
 
 FINAL_TIMEOUT_S = Rules().final_timeout_ms / 1000
@@ -42,7 +32,7 @@ def test_what_is_said_to_a_silent_agent_is_answered() -> None:
     assert turns.speech_started(1.0, 900) == []
     assert turns.partial(1.5, "two") == []
     assert turns.speech_stopped(2.0) == []
-    assert turns.transcript(2.2, "two pizzas") == [Reply("two pizzas")]
+    assert turns.transcript(2.2, "two pizzas") == [Answer("two pizzas")]
     assert turns.deadline_s() == math.inf
 
 
@@ -54,7 +44,7 @@ def test_an_empty_transcript_is_not_answered() -> None:
 
 
 def test_a_backchannel_answers_a_silent_agent() -> None:
-    assert Turns(Rules(backchannels=Backchannels(["yeah"]))).transcript(1.0, "yeah") == [Reply("yeah")]
+    assert Turns(Rules(backchannels=Backchannels(["yeah"]))).transcript(1.0, "yeah") == [Answer("yeah")]
 
 
 def test_words_without_a_final_transcript_are_answered_after_a_while() -> None:
@@ -63,7 +53,7 @@ def test_words_without_a_final_transcript_are_answered_after_a_while() -> None:
     turns.partial(1.5, "two pizzas")
     turns.speech_stopped(2.0)
     assert turns.deadline_s() == 2.0 + FINAL_TIMEOUT_S
-    assert turns.expire(2.0 + FINAL_TIMEOUT_S) == [Reply("two pizzas")]
+    assert turns.expire(2.0 + FINAL_TIMEOUT_S) == [Answer("two pizzas")]
 
 
 def overdue() -> Turns:
@@ -72,7 +62,7 @@ def overdue() -> Turns:
     turns.speech_started(1.0)
     turns.partial(1.5, "two pizzas")
     turns.speech_stopped(2.0)
-    assert turns.expire(2.0 + FINAL_TIMEOUT_S) == [Reply("two pizzas")]
+    assert turns.expire(2.0 + FINAL_TIMEOUT_S) == [Answer("two pizzas")]
     turns.began(5.0)
     return turns
 
@@ -81,13 +71,13 @@ def test_a_transcript_that_comes_late_does_not_interrupt_its_own_answer() -> Non
     turns = overdue()
     turns.playing(5.5)
     assert turns.transcript(6.0, "Two pizzas, please.") == []
-    assert turns.transcript(7.0, "Two pizzas, please.") == [Commit(Reason.WORDS), Reply("Two pizzas, please.")]
+    assert turns.transcript(7.0, "Two pizzas, please.") == [Commit(Reason.WORDS), Answer("Two pizzas, please.")]
 
 
 def test_a_late_transcript_that_says_something_else_restarts_the_thinking() -> None:
     assert overdue().transcript(5.1, "Two pizzas.") == []
-    assert overdue().transcript(5.1, "Two peas") == [Commit(Reason.RESTART), Reply("Two peas")]
-    assert overdue().transcript(5.1, "Stop!") == [Commit(Reason.RESTART), Reply("Stop!")]
+    assert overdue().transcript(5.1, "Two peas") == [Commit(Reason.RESTART), Answer("Two peas")]
+    assert overdue().transcript(5.1, "Stop!") == [Commit(Reason.RESTART), Answer("Stop!")]
 
 
 # Pause, resume, commit ----------------------------------------------------------------------------------------------
@@ -102,20 +92,20 @@ def test_a_sound_pauses_and_words_commit() -> None:
     assert not turns.paused
     assert turns.partial(11.5, "wait a moment") == []
     assert turns.speech_stopped(11.9) == []
-    assert turns.transcript(12.0, "Wait a moment.") == [Reply("Wait a moment.")]
+    assert turns.transcript(12.0, "Wait a moment.") == [Answer("Wait a moment.")]
 
 
 def test_a_final_transcript_commits_and_is_answered() -> None:
     turns = speaking()
     turns.speech_started(11.0)
     turns.speech_stopped(11.5)
-    assert turns.transcript(11.9, "stop") == [Commit(Reason.WORDS), Reply("stop")]
+    assert turns.transcript(11.9, "stop") == [Commit(Reason.WORDS), Answer("stop")]
 
 
 def test_a_service_without_speech_events_commits_on_its_first_words() -> None:
     turns = speaking()
     assert turns.partial(11.0, "stop") == [Commit(Reason.WORDS)]
-    assert turns.transcript(11.5, "stop it") == [Reply("stop it")]
+    assert turns.transcript(11.5, "stop it") == [Answer("stop it")]
 
 
 def test_a_cough_resumes_after_the_timeout() -> None:
@@ -157,7 +147,7 @@ def test_words_after_a_resume_still_commit() -> None:
     turns.speech_started(11.0)
     turns.speech_stopped(11.2)
     assert turns.expire(11.7) == [Resume()]
-    assert turns.transcript(12.5, "stop") == [Commit(Reason.WORDS), Reply("stop")]
+    assert turns.transcript(12.5, "stop") == [Commit(Reason.WORDS), Answer("stop")]
 
 
 def test_too_few_words_resume() -> None:
@@ -172,7 +162,7 @@ def test_zero_words_commit_on_the_sound() -> None:
     turns = speaking(Rules(min_interrupt_words=0))
     assert turns.speech_started(11.0) == [Commit(Reason.SPEECH)]
     turns.speech_stopped(11.2)
-    assert turns.transcript(11.5, "stop") == [Reply("stop")]
+    assert turns.transcript(11.5, "stop") == [Answer("stop")]
 
 
 def test_a_cough_that_committed_prompts_the_caller() -> None:
@@ -188,7 +178,7 @@ def test_an_empty_transcript_after_words_committed_answers_the_words() -> None:
     turns.speech_started(11.0)
     turns.partial(11.2, "stop")
     turns.speech_stopped(11.4)
-    assert turns.transcript(11.6, "") == [Reply("stop")]
+    assert turns.transcript(11.6, "") == [Answer("stop")]
 
 
 # Back-channels ------------------------------------------------------------------------------------------------------
@@ -214,7 +204,7 @@ def test_an_unfinished_backchannel_waits() -> None:
 def test_a_backchannel_restarts_a_reply_that_is_not_heard_yet() -> None:
     turns = Turns(NOISES)
     turns.began(1.0)
-    assert turns.transcript(1.5, "yeah") == [Commit(Reason.RESTART), Reply("yeah")]
+    assert turns.transcript(1.5, "yeah") == [Commit(Reason.RESTART), Answer("yeah")]
 
 
 # Thinking -----------------------------------------------------------------------------------------------------------
@@ -237,11 +227,11 @@ def test_zero_words_do_not_drop_a_reply_that_is_not_heard_yet() -> None:
 
 def test_more_words_restart_the_thinking() -> None:
     turns = Turns(Rules())
-    assert turns.transcript(0.9, "I would like") == [Reply("I would like")]
+    assert turns.transcript(0.9, "I would like") == [Answer("I would like")]
     turns.began(1.0)
     turns.speech_started(1.1)
     turns.speech_stopped(1.8)
-    assert turns.transcript(2.0, "a table") == [Commit(Reason.RESTART), Reply("a table")]
+    assert turns.transcript(2.0, "a table") == [Commit(Reason.RESTART), Answer("a table")]
 
 
 def test_a_reply_asked_for_while_the_caller_speaks_waits() -> None:
@@ -259,7 +249,7 @@ def test_what_may_not_be_interrupted_goes_on_and_the_words_are_answered_after_it
     assert turns.partial(11.2, "sales") == []
     turns.speech_stopped(11.4)
     assert turns.transcript(11.6, "sales please") == []
-    assert turns.finished(13.0) == [Reply("sales please")]
+    assert turns.finished(13.0) == [Answer("sales please")]
 
 
 def test_words_of_a_caller_still_speaking_at_the_end_are_answered_whole() -> None:
@@ -268,7 +258,7 @@ def test_words_of_a_caller_still_speaking_at_the_end_are_answered_whole() -> Non
     turns.speech_started(12.9)
     assert turns.finished(13.0) == []
     turns.speech_stopped(13.2)
-    assert turns.transcript(13.4, "please") == [Reply("sales please")]
+    assert turns.transcript(13.4, "please") == [Answer("sales please")]
 
 
 def test_a_caller_who_speaks_on_into_what_may_be_interrupted_pauses_it() -> None:
@@ -298,7 +288,7 @@ def test_words_within_the_protection_commit_at_its_end() -> None:
     assert turns.partial(10.7, "hello") == []
     turns.speech_stopped(10.9)
     assert turns.transcript(11.0, "hello there") == []
-    assert turns.expire(11.5) == [Commit(Reason.WORDS), Reply("hello there")]
+    assert turns.expire(11.5) == [Commit(Reason.WORDS), Answer("hello there")]
 
 
 def test_words_within_a_protection_that_outlasts_the_greeting_are_answered_after_it() -> None:
@@ -306,7 +296,17 @@ def test_words_within_a_protection_that_outlasts_the_greeting_are_answered_after
     turns.speech_started(10.5)
     turns.speech_stopped(10.9)
     turns.transcript(11.0, "hello there")
-    assert turns.finished(11.2) == [Reply("hello there")]
+    assert turns.finished(11.2) == [Answer("hello there")]
+
+
+def test_words_within_a_protection_that_has_just_ended_are_answered_with_those_that_follow() -> None:
+    turns = speaking(protect_ms=1500)
+    turns.speech_started(10.5)
+    assert turns.transcript(11.0, "hello there") == []
+    # past the end of the protection, and `expire` has not been called yet
+    assert turns.transcript(11.6, "anybody") == [Commit(Reason.WORDS), Answer("hello there anybody")]
+    turns.began(11.6)
+    assert turns.finished(12.0) == []
 
 
 def test_an_echo_at_the_start_is_ignored_and_a_caller_is_not() -> None:
@@ -342,7 +342,7 @@ def test_events_older_than_the_reply_are_ignored() -> None:
 def test_words_of_an_older_sound_that_goes_on_are_not_lost() -> None:
     turns = speaking()
     assert turns.speech_started(11.0, 8_900) == []
-    assert turns.transcript(11.5, "and a drink") == [Commit(Reason.WORDS), Reply("and a drink")]
+    assert turns.transcript(11.5, "and a drink") == [Commit(Reason.WORDS), Answer("and a drink")]
 
 
 def test_silence_of_both_prompts_once() -> None:
@@ -411,7 +411,7 @@ class Line:
                     assert self.state != "idle"
                     assert digit or not self.firm
                     self.state, self.paused = "idle", False
-                case Reply(text):
+                case Answer(text):
                     assert text
                     assert self.state == "idle"
                     self.answered += text.split()
