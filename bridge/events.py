@@ -46,6 +46,10 @@ class Transcript:
 Heard = SpeechStarted | SpeechStopped | Partial | Transcript
 
 
+AudioMs = Annotated[int, Field(ge=0, le=10**9)]
+"""A time in the caller's audio. No call is as long as the most it takes."""
+
+
 class _Event(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
@@ -55,24 +59,24 @@ class _Event(BaseModel):
 
 class SpeechStartedEvent(_Event):
     type: Literal["input_audio_buffer.speech_started"]
-    audio_start_ms: int | None = Field(default=None, ge=0, description="Milliseconds of caller audio since the answer.")
+    audio_start_ms: AudioMs | None = Field(default=None, description="Milliseconds of caller audio since the answer.")
 
 
 class SpeechStoppedEvent(_Event):
     type: Literal["input_audio_buffer.speech_stopped"]
-    audio_end_ms: int | None = Field(default=None, ge=0)
+    audio_end_ms: AudioMs | None = Field(default=None)
 
 
 class TranscriptDeltaEvent(_Event):
     type: Literal["conversation.item.input_audio_transcription.delta"]
     delta: str = Field(description="The newest words; they are joined by item_id.")
-    audio_start_ms: int | None = Field(default=None, ge=0)
+    audio_start_ms: AudioMs | None = Field(default=None)
 
 
 class TranscriptCompletedEvent(_Event):
     type: Literal["conversation.item.input_audio_transcription.completed"]
     transcript: str
-    audio_start_ms: int | None = Field(default=None, ge=0)
+    audio_start_ms: AudioMs | None = Field(default=None)
 
 
 InboundEvent = Annotated[

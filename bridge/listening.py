@@ -31,7 +31,7 @@ class Recogniser(Protocol):
         """The caller's audio, without gaps."""
 
     def flush(self) -> None:
-        """The caller has stopped speaking."""
+        """The caller has stopped speaking, as far as the local detector can hear."""
 
     async def run(self) -> None:
         """Recognise until cancelled."""
@@ -103,8 +103,8 @@ class Listening:
             self._unanswered_since_s = min(self._unanswered_since_s, self._onset_s)
         if not recogniser.speech_events:
             self._on_heard(event)
-            if isinstance(event, SpeechStopped):
-                recogniser.flush()
+        if isinstance(event, SpeechStopped):
+            recogniser.flush()
 
     def _audio(self, pcm: bytes, rate_hz: int) -> None:
         self._feed(self._inbound.push(pcm, rate_hz, self._now_s()))

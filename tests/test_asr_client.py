@@ -11,13 +11,16 @@ import pytest
 from aiohttp import web
 
 from bridge.asr import client as client_module
-from bridge.asr.client import QUEUE_MS, AsrClient
+from bridge.asr.backlog import WAITING_MS
+from bridge.asr.client import AsrClient
 from bridge.asr.protocol import Options
 from bridge.asr.qwen3 import Qwen3Asr
 from bridge.events import Heard, Partial, SpeechStarted, SpeechStopped, Transcript
 
 RATE_HZ = 16_000
 CHUNK = RATE_HZ // 50 * 2
+CONFIG = '{"action": "config", "language": "en"}'
+FLUSH = '{"action": "flush"}'
 
 
 class Service:
@@ -75,7 +78,7 @@ async def test_audio_goes_out_in_order_and_events_come_in() -> None:
     service = Service()
     heard: asyncio.Queue[Heard] = asyncio.Queue()
     async with serving(service), listening(service.url, heard.put_nowait) as client:
-        assert await service.messages.get() == '{"action": "config", "language": "en"}'
+        assert await service.messages.get() == CONFIG
         for value in range(5):
             client.push(bytes([value]) * CHUNK, RATE_HZ)
             assert await service.messages.get() == bytes([value]) * CHUNK
@@ -88,7 +91,7 @@ async def test_audio_goes_out_in_order_and_events_come_in() -> None:
         assert await heard.get() == Partial("two")
         assert await heard.get() == Transcript("Two.")
         client.flush()
-        assert await service.messages.get() == '{"action": "flush"}'
+        assert await service.messages.get() == FLUSH
 
 
 async def test_audio_at_the_callers_rate_is_resampled() -> None:
@@ -101,18 +104,84 @@ async def test_audio_at_the_callers_rate_is_resampled() -> None:
         assert all(len(chunk) == CHUNK for chunk in received)
 
 
-async def test_it_connects_again_and_events_keep_their_place_in_the_call() -> None:
+async def test_a_service_that_dies_hears_what_it_had_not_answered_again() -> None:
     service = Service()
     async with serving(service), listening(service.url) as client:
         await service.messages.get()
-        for _ in range(4):
-            client.push(bytes(CHUNK), RATE_HZ)
+        socket = await service.sockets.get()
+        for value in range(4):
+            client.push(bytes([value]) * CHUNK, RATE_HZ)
             await service.messages.get()
-        await (await service.sockets.get()).close()
+        client.flush()
+        assert await service.messages.get() == FLUSH
+        await socket.send_json({"text": "Hello.", "is_final": True})
+        for value in range(4, 8):
+            client.push(bytes([value]) * CHUNK, RATE_HZ)
+            await service.messages.get()
+        client.flush()
+        assert await service.messages.get() == FLUSH
+        await socket.close()
         await service.closed.get()
-        assert await service.messages.get() == '{"action": "config", "language": "en"}'
+        assert await service.messages.get() == CONFIG
         assert client._protocol is not None
-        assert client._protocol.offset_ms == 80
+        assert client._protocol.offset_ms == 80, "events keep their place in the call"
+        again = [await service.messages.get() for _ in range(4)]
+        assert again == [bytes([value]) * CHUNK for value in range(4, 8)]
+        assert await service.messages.get() == FLUSH, "the caller had stopped, and the answer was still to come"
+        assert client.backlog.dropped_ms == 0
+
+
+async def test_a_service_that_takes_connections_and_drops_them_counts_as_down() -> None:
+    seen: list[float | None] = []
+
+    class Drops(Service):
+        async def handle(self, request: web.Request) -> web.WebSocketResponse:
+            seen.append(client.down_since_s)
+            return await super().handle(request)
+
+    service = Drops()
+    async with serving(service), listening(service.url) as client:
+        down_since_s = client.down_since_s
+        for _ in range(3):
+            await (await service.sockets.get()).close()
+            await service.closed.get()
+        await service.sockets.get()
+        assert seen == [down_since_s] * 4
+
+
+async def test_only_signs_of_recognition_count_as_life() -> None:
+    service = Service()
+    heard: asyncio.Queue[Heard] = asyncio.Queue()
+    async with serving(service), listening(service.url, heard.put_nowait) as client:
+        began_s = client.heard_s
+        socket = await service.sockets.get()
+        for message in ({"status": "connected"}, {"error": "no model"}, {"what": "ever"}):
+            await socket.send_json(message)
+        await socket.send_bytes(b"\xff\x00\x13")
+        assert client.heard_s == began_s
+        await socket.send_json({"text": "two", "is_partial": True})
+        assert await heard.get() == Partial("two")
+        assert client.heard_s > began_s
+
+
+@pytest.mark.parametrize("message", ["rubbish", '{"error": "no model"}'])
+async def test_nothing_else_for_ever_ends_the_connection(message: str) -> None:
+    service = Service()
+    async with serving(service), listening(service.url):
+        socket = await service.sockets.get()
+        for _ in range(client_module.BAD_MESSAGES):
+            await socket.send_str(message)
+        await service.closed.get()
+        await service.sockets.get()
+
+
+async def test_a_huge_message_ends_the_connection() -> None:
+    service = Service()
+    async with serving(service), listening(service.url):
+        socket = await service.sockets.get()
+        await socket.send_str("x" * (client_module.MAX_MESSAGE_BYTES + 1))
+        assert await service.closed.get() == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
+        await service.sockets.get()
 
 
 async def test_speech_under_way_ends_with_its_connection() -> None:
@@ -131,9 +200,9 @@ async def test_the_oldest_audio_is_dropped_while_the_service_is_away() -> None:
     async with serving(service) as port:
         pass  # learn a port where nobody listens
     async with listening(service.url) as client:
-        for value in range(QUEUE_MS // 20 + 10):
+        for value in range(WAITING_MS // 20 + 10):
             client.push(bytes([value % 250]) * CHUNK, RATE_HZ)
-        assert client.dropped_ms == 200
+        assert client.backlog.dropped_ms == 200
         assert client.down_since_s is not None
         async with serving(service, port):
             await service.messages.get()
@@ -143,20 +212,10 @@ async def test_the_oldest_audio_is_dropped_while_the_service_is_away() -> None:
             assert client.down_since_s is None
 
 
-async def test_rubbish_for_ever_ends_the_connection() -> None:
-    service = Service()
-    async with serving(service), listening(service.url):
-        socket = await service.sockets.get()
-        for _ in range(client_module.BAD_MESSAGES):
-            await socket.send_str("rubbish")
-        await service.closed.get()
-        await service.sockets.get()
-
-
 async def test_cancelling_closes_the_connection() -> None:
     service = Service()
     async with serving(service):
         async with listening(service.url):
             await service.messages.get()
-        assert await service.messages.get() == '{"action": "flush"}'
+        assert await service.messages.get() == FLUSH
         assert await service.closed.get() == aiohttp.WSCloseCode.OK

@@ -11,7 +11,7 @@ import pytest
 
 from bridge.asr.deepgram import Deepgram
 from bridge.asr.openai_realtime import OpenAiRealtime
-from bridge.asr.protocol import Options, Protocol, ServiceError
+from bridge.asr.protocol import Options, Protocol, ServiceError, SessionLost
 from bridge.asr.protocols import PROTOCOLS
 from bridge.asr.qwen3 import Qwen3Asr
 from bridge.asr.vllm_realtime import VllmRealtime
@@ -21,12 +21,16 @@ from bridge.events import BadEvent, Heard, Partial, SpeechStarted, SpeechStopped
 PCM = bytes(range(40))
 
 
-def read(protocol: Protocol, message: Any) -> list[Heard]:
-    return protocol.read(json.dumps(message))[0]
+def read(protocol: Protocol, message: Any) -> list[Heard] | None:
+    """None where the message says nothing of the caller's audio."""
+    told = protocol.read(json.dumps(message))
+    return None if told is None else told[0]
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
-@pytest.mark.parametrize("message", ["", "{", "[1]", b"\xff\x00", "null", '{"foo": 1}', '{"type": 5}'])
+@pytest.mark.parametrize(
+    "message", ["", "{", "[1]", b"\xff\x00", "null", '{"foo": 1}', '{"type": 5}', "[" * 100_000, "9" * 5_000]
+)
 def test_rubbish_is_refused(name: str, message: str | bytes) -> None:
     with pytest.raises(BadEvent):
         PROTOCOLS[name](Options()).read(message)
@@ -66,7 +70,7 @@ def test_openai_realtime_out() -> None:
 def test_openai_realtime_in() -> None:
     protocol = OpenAiRealtime(Options(), offset_ms=1000)
     delta = "conversation.item.input_audio_transcription.delta"
-    assert read(protocol, {"type": "session.created"}) == []
+    assert read(protocol, {"type": "session.created"}) is None, "no sign that it hears anything"
     started = {"type": "input_audio_buffer.speech_started", "audio_start_ms": 200, "item_id": "i"}
     assert read(protocol, started) == [SpeechStarted(1200)]
     assert read(protocol, {"type": delta, "item_id": "i", "delta": "two "}) == [Partial("two")]
@@ -78,21 +82,27 @@ def test_openai_realtime_in() -> None:
     assert read(protocol, completed) == []
     with pytest.raises(ServiceError, match="no such model"):
         read(protocol, {"type": "error", "error": {"message": "no such model"}})
-    with pytest.raises(BadEvent, match="audio_start_ms"):
-        read(protocol, {"type": "input_audio_buffer.speech_started", "audio_start_ms": "soon"})
+    for wrong in ("soon", -1, 10**300):
+        with pytest.raises(BadEvent, match="audio_start_ms"):
+            read(protocol, {"type": "input_audio_buffer.speech_started", "audio_start_ms": wrong})
 
 
 def test_qwen3_asr() -> None:
     protocol = Qwen3Asr(Options(language="en"))
     assert [json.loads(m) for m in protocol.opening()] == [{"action": "config", "language": "en"}]
-    assert Qwen3Asr(Options()).opening() == []
+    assert [json.loads(m) for m in Qwen3Asr(Options()).opening()] == [{"action": "config", "language": "auto"}]
     assert protocol.audio(PCM) == [PCM]
     assert [json.loads(m) for m in protocol.flush()] == [{"action": "flush"}]
-    assert read(protocol, {"status": "ready"}) == []
+    assert read(protocol, {"status": "connected", "sample_rate": 16_000}) is None
     assert read(protocol, {"text": " two", "is_partial": True, "is_final": False}) == [Partial("two")]
     assert read(protocol, {"text": "Two.", "is_partial": False, "is_final": True}) == [Transcript("Two.")]
-    with pytest.raises(ServiceError, match="overloaded"):
-        read(protocol, {"error": "overloaded"})
+    for failure in (
+        {"error": "overloaded"},
+        {"code": "WEBSOCKET_ERROR", "message": "overloaded", "statusCode": 500},
+        {"text": "[error: overloaded]", "is_partial": True, "is_final": False},
+    ):
+        with pytest.raises(ServiceError, match="overloaded"):
+            read(protocol, failure)
 
 
 def test_vllm_realtime_holds_audio_back_while_an_utterance_is_finished() -> None:
@@ -107,11 +117,23 @@ def test_vllm_realtime_holds_audio_back_while_an_utterance_is_finished() -> None
     assert [json.loads(m) for m in protocol.flush()] == [{"type": "input_audio_buffer.commit", "final": True}]
     assert protocol.flush() == []
     assert protocol.audio(PCM) == []
-    events, replies = protocol.read(json.dumps({"type": "transcription.done", "text": "Two pizzas."}))
+    told = protocol.read(json.dumps({"type": "transcription.done", "text": "Two pizzas."}))
+    assert told is not None
+    events, replies = told
     assert events == [Transcript("Two pizzas.")]
     kinds = [json.loads(reply)["type"] for reply in replies]
     assert kinds == ["input_audio_buffer.commit", "input_audio_buffer.append"]
     assert read(protocol, {"type": "transcription.delta", "delta": "And"}) == [Partial("And")]
+
+
+def test_vllm_realtime_is_connected_to_anew_when_its_generation_has_failed() -> None:
+    protocol = VllmRealtime(Options())
+    assert read(protocol, {"type": "session.created", "id": "sess-1"}) is None
+    with pytest.raises(SessionLost, match="out of memory"):
+        read(protocol, {"type": "error", "error": "out of memory", "code": "processing_error"})
+    with pytest.raises(ServiceError) as told:
+        read(protocol, {"type": "error", "error": "Invalid audio data", "code": "invalid_audio"})
+    assert not isinstance(told.value, SessionLost), "that was about one message"
 
 
 def results(text: str, *, final: bool = False, ends: bool = False) -> dict[str, Any]:
@@ -134,16 +156,39 @@ def test_deepgram_nova() -> None:
     assert read(protocol, results("please")) == [Partial("two pizzas please")]
     ended = read(protocol, results("please", final=True, ends=True))
     assert ended == [SpeechStopped(1600), Transcript("two pizzas please")]
-    assert read(protocol, {"type": "UtteranceEnd", "last_word_end": 1.5}) == [SpeechStopped(1600), Transcript("")]
-    assert read(protocol, {"type": "Metadata"}) == []
+    assert read(protocol, {"type": "UtteranceEnd", "last_word_end": 1.5}) == [], "it has ended already"
+    assert read(protocol, {"type": "Metadata"}) is None
+    assert read(protocol, {"type": "SpeechStarted", "timestamp": 1e400}) == [SpeechStarted(None)]
     with pytest.raises(BadEvent, match="transcript is missing"):
         read(protocol, {"type": "Results", "channel": {"alternatives": []}})
+
+
+def test_deepgram_nova_where_noise_hides_the_end() -> None:
+    protocol = Deepgram(Options())
+    read(protocol, {"type": "SpeechStarted", "timestamp": 1.0})
+    assert read(protocol, results("two pizzas", final=True)) == [Partial("two pizzas")]
+    assert read(protocol, {"type": "UtteranceEnd", "last_word_end": 1.5}) == [
+        SpeechStopped(1500),
+        Transcript("two pizzas"),
+    ]
+    read(protocol, {"type": "SpeechStarted", "timestamp": 3.0})
+    assert read(protocol, {"type": "UtteranceEnd", "last_word_end": 1.5}) == [], "of the utterance before"
+    assert [json.loads(m) for m in protocol.flush()] == [{"type": "Finalize"}]
+    assert read(protocol, {**results("and a coke", final=True), "from_finalize": True}) == [
+        SpeechStopped(1500),
+        Transcript("and a coke"),
+    ]
+    assert read(protocol, {**results("", final=True), "from_finalize": True}) == []
 
 
 def test_deepgram_flux() -> None:
     protocol = Deepgram(Options(model="flux-general-en"))
     assert urlsplit(protocol.url("wss://api.deepgram.example")).path == "/v2/listen"
-    started = {"type": "TurnInfo", "event": "StartOfTurn", "transcript": "two", "audio_window_start": 0.4}
+    assert read(protocol, {"type": "Connected", "request_id": "r", "sequence_id": 0}) is None
+    started = {"type": "TurnInfo", "event": "StartOfTurn", "transcript": "two", "audio_window_start": 0.0,
+               "audio_window_end": 0.6, "words": [{"word": "two", "confidence": 0.9}]}  # fmt: skip
+    assert read(protocol, started) == [SpeechStarted(600), Partial("two")], "not when the last turn ended"
+    started["words"] = [{"word": "two", "confidence": 0.9, "start": 0.4, "end": 0.55}]
     assert read(protocol, started) == [SpeechStarted(400), Partial("two")]
     assert read(protocol, {"type": "TurnInfo", "event": "Update", "transcript": "two pizzas"}) == [
         Partial("two pizzas")

@@ -1,4 +1,4 @@
-"""Keeps one call's recogniser connected: audio from a bounded queue out, events in, back-off between connections."""
+"""Keeps one call's recogniser connected: audio from a bounded backlog out, events in, back-off between connections."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import random
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -14,22 +13,27 @@ import aiohttp
 import numpy as np
 import structlog
 
-from bridge.asr.protocol import Message, Options, Protocol, ServiceError
-from bridge.events import BadEvent, Heard, Partial, SpeechStarted, SpeechStopped
+from bridge.asr.backlog import Backlog
+from bridge.asr.protocol import Message, Options, Protocol, ServiceError, SessionLost
+from bridge.events import BadEvent, Heard, Partial, SpeechStarted, SpeechStopped, Transcript
 from engine.audio import Resampler
 
 log = structlog.get_logger(__name__)
 
-QUEUE_MS: Final = 3_000
-"""Audio kept while the service is away: more is no longer an answer but a surprise."""
 CONNECT_TIMEOUT_S: Final = 2.0
 CLOSE_TIMEOUT_S: Final = 0.5
 """A service that does not close its side by then is left to itself."""
 HEARTBEAT_S: Final = 5.0
 """A service that answers no ping within half of this is hung, and is connected to anew."""
 BACKOFF_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
+STEADY_S: Final = 2.0
+"""A connection that ends sooner, without a sign of recognition, was none: the service counts as down since before."""
+MAX_MESSAGE_BYTES: Final = 1 << 18
+"""No transcript is as long; who sends more is closed on."""
 BAD_MESSAGES: Final = 20
-"""Unreadable messages in a row after which the connection is given up."""
+"""Messages in a row that cannot be read, or report an error, after which the connection is given up."""
+LOGGED_CHARS: Final = 200
+"""Of what a service says went wrong."""
 
 
 class AsrClient:
@@ -55,19 +59,14 @@ class AsrClient:
         self._log = log.bind(call=call_id)
         self.rate_hz = options.sample_rate_hz or protocol.default_rate_hz
         self.speech_events = protocol.speech_events
-        self.dropped_ms = 0
-        """Audio that the service never got."""
         self.down_since_s: float | None = now_s()
         """Not connected since; None while it is."""
         self.heard_s = now_s()
-        """When it last sent anything that could be read."""
+        """When it last showed that it listens: words, their absence, speech or its end."""
         self._chunk_bytes = self.rate_hz * protocol.chunk_ms // 1000 * 2
-        self._chunk_ms = protocol.chunk_ms
+        self.backlog = Backlog(protocol.chunk_ms)
         self._resampler: Resampler | None = None
         self._partial_chunk = bytearray()
-        self._queue: deque[bytes] = deque()
-        self._taken_ms = 0
-        """Where in the call's audio the queue begins."""
         self._ready = asyncio.Event()
         self._flush = False
         self._protocol: Protocol | None = None
@@ -80,16 +79,12 @@ class AsrClient:
             self._resampler = Resampler(rate_hz, self.rate_hz)
         self._partial_chunk += self._resampler.push(np.frombuffer(pcm, np.int16)).tobytes()
         while len(self._partial_chunk) >= self._chunk_bytes:
-            self._queue.append(bytes(self._partial_chunk[: self._chunk_bytes]))
+            self.backlog.put(bytes(self._partial_chunk[: self._chunk_bytes]))
             del self._partial_chunk[: self._chunk_bytes]
             self._ready.set()
-        while len(self._queue) * self._chunk_ms > QUEUE_MS:
-            self._queue.popleft()
-            self._taken_ms += self._chunk_ms
-            self.dropped_ms += self._chunk_ms
 
     def flush(self) -> None:
-        """The caller has stopped speaking: ask for the final transcript."""
+        """The caller has stopped speaking, as far as can be heard here: ask for the final transcript."""
         self._flush = True
         self._ready.set()
 
@@ -97,28 +92,34 @@ class AsrClient:
         """Connect, and connect again, until cancelled."""
         failures = 0
         while True:
+            down_since_s, tried_s = self.down_since_s, self._now_s()
             try:
                 connected_s = await self._connection()
                 failures = 0 if connected_s > BACKOFF_S[-1] else failures + 1
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 failures += 1
                 self._log.warning("recogniser cannot be reached", url=self._url, error=str(error) or repr(error))
-            if self.down_since_s is None:
-                self.down_since_s = self._now_s()
+            now_s = self._now_s()
+            steady = now_s - tried_s >= STEADY_S or self.heard_s >= tried_s
+            self.down_since_s = now_s if steady and self.down_since_s is None else down_since_s
+            if self.backlog.rewind():
+                self._flush = True
+            self._ready.set()
             if self._speech:  # nobody will tell us when it ends
-                self._hear(SpeechStopped())
+                self._speech = False
+                self._on_heard(SpeechStopped())
             wait_s = BACKOFF_S[min(failures, len(BACKOFF_S)) - 1] if failures else 0.0
             await asyncio.sleep(wait_s * random.uniform(0.75, 1.25))
 
     async def _connection(self) -> float:
         """One connection, from the opening to its end; returns how many seconds it lasted."""
-        protocol = self._make(self._options, self._taken_ms)
+        protocol = self._make(self._options, self.backlog.position_ms)
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             socket = await self._http.ws_connect(
                 protocol.url(self._url),
                 headers=protocol.headers(),
                 heartbeat=HEARTBEAT_S,
-                max_msg_size=1 << 20,
+                max_msg_size=MAX_MESSAGE_BYTES,
                 timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT_S),
             )
         since_s = self._now_s()
@@ -146,12 +147,13 @@ class AsrClient:
             while True:
                 await self._ready.wait()
                 self._ready.clear()
-                while self._queue:
-                    self._taken_ms += self._chunk_ms
-                    for message in protocol.audio(self._queue.popleft()):
+                while (chunk := self.backlog.take()) is not None:
+                    for message in protocol.audio(chunk):
                         await _send(socket, message)
                 if self._flush:
                     self._flush = False
+                    if not self.speech_events:
+                        self.backlog.speech_ended()
                     for message in protocol.flush():
                         await _send(socket, message)
         except (aiohttp.ClientError, OSError):
@@ -163,18 +165,19 @@ class AsrClient:
             if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
                 continue
             try:
-                events, replies = protocol.read(message.data)
-                self.heard_s, bad = self._now_s(), 0
-            except BadEvent as error:
+                read = protocol.read(message.data)
+            except (BadEvent, ServiceError) as error:
                 bad += 1
                 if bad == 1:
-                    self._log.warning("recogniser sent what we cannot read", error=str(error))
-                if bad >= BAD_MESSAGES:
+                    did = "reports an error" if isinstance(error, ServiceError) else "sent what we cannot read"
+                    self._log.warning(f"recogniser {did}", error=str(error)[:LOGGED_CHARS])
+                if bad >= BAD_MESSAGES or isinstance(error, SessionLost):
                     return
                 continue
-            except ServiceError as error:
-                self._log.warning("recogniser reports an error", error=str(error))
+            if read is None:
                 continue
+            self.heard_s, bad = self._now_s(), 0
+            events, replies = read
             for event in events:
                 self._hear(event)
             for reply in replies:
@@ -185,6 +188,9 @@ class AsrClient:
             self._speech = True
         elif isinstance(event, SpeechStopped):
             self._speech = False
+            self.backlog.speech_ended()
+        elif isinstance(event, Transcript):
+            self.backlog.answered()
         if isinstance(event, Partial):
             if event.text == self._last_partial:
                 return

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
-from bridge.asr.protocol import Message, Options, Protocol, ServiceError, decode
+from bridge.asr.protocol import Message, Options, Protocol, Read, ServiceError, decode
 from bridge.events import BadEvent, Heard, Partial, SpeechStarted, SpeechStopped, Transcript
+
+MAX_S: Final = 1e6
+"""No call is as long: a time that is, is none."""
 
 
 class Deepgram(Protocol):
@@ -20,6 +23,10 @@ class Deepgram(Protocol):
         super().__init__(options, offset_ms)
         self._finished: list[str] = []
         """Pieces of the utterance that will not change any more."""
+        self._started_ms = 0
+        """Where the utterance, or the sound that may become one, began."""
+        self._open = False
+        """It has not ended yet."""
 
     def query(self) -> dict[str, str]:
         query = {
@@ -56,21 +63,25 @@ class Deepgram(Protocol):
     def closing(self) -> list[Message]:
         return [json.dumps({"type": "CloseStream"})]
 
-    def read(self, message: Message) -> tuple[list[Heard], list[Message]]:
+    def read(self, message: Message) -> Read | None:
         event = decode(message)
         match event.get("type"):
             case "SpeechStarted":
-                return [SpeechStarted(self._ms(event.get("timestamp")))], []
+                start_ms = self._ms(event.get("timestamp"))
+                self._open, self._started_ms = True, start_ms or 0
+                return [SpeechStarted(start_ms)], []
             case "Results":
                 return self._results(event), []
             case "UtteranceEnd":
-                return self._end(self._ms(event.get("last_word_end"))), []
+                end_ms = self._ms(event.get("last_word_end"))
+                is_old = end_ms is not None and end_ms < self._started_ms  # the caller has begun anew since
+                return ([] if not self._open or (is_old and not self._finished) else self._end(end_ms)), []
             case "TurnInfo":
                 return self._turn(event), []
             case "Error" | "error":
                 raise ServiceError(str(event.get("description") or event.get("message") or event))
             case str():
-                return [], []
+                return None
         raise BadEvent("type: text expected")
 
     def _results(self, event: dict[str, Any]) -> list[Heard]:
@@ -78,11 +89,13 @@ class Deepgram(Protocol):
             text = str(event["channel"]["alternatives"][0]["transcript"]).strip()
         except (KeyError, IndexError, TypeError):
             raise BadEvent("channel.alternatives.0.transcript is missing") from None
+        self._open = self._open or bool(text)
         if not event.get("is_final"):
             return [Partial(" ".join([*self._finished, text]))] if text else []
         if text:
             self._finished.append(text)
-        if event.get("speech_final"):
+        finalized = event.get("from_finalize") and self._finished
+        if event.get("speech_final") or finalized:
             start_ms, duration_ms = self._ms(event.get("start")), _ms(event.get("duration"))
             return self._end(None if start_ms is None or duration_ms is None else start_ms + duration_ms)
         return [Partial(" ".join(self._finished))] if text else []
@@ -90,18 +103,25 @@ class Deepgram(Protocol):
     def _end(self, audio_end_ms: int | None) -> list[Heard]:
         text = " ".join(self._finished)
         self._finished.clear()
+        self._open = False
         return [SpeechStopped(audio_end_ms), Transcript(text)]
 
     def _turn(self, event: dict[str, Any]) -> list[Heard]:
         text = str(event.get("transcript", "")).strip()
         match event.get("event"):
             case "StartOfTurn":
-                started: Heard = SpeechStarted(self._ms(event.get("audio_window_start")))
+                # Not audio_window_start: a turn's window begins where the last turn ended, however long ago.
+                started: Heard = SpeechStarted(self._first_word_ms(event))
                 return [started, Partial(text)] if text else [started]
             case "EndOfTurn":
                 return [SpeechStopped(self._ms(event.get("audio_window_end"))), Transcript(text)]
             case _:
                 return [Partial(text)] if text else []
+
+    def _first_word_ms(self, event: dict[str, Any]) -> int | None:
+        words = event.get("words")
+        first = words[0] if isinstance(words, list) and words and isinstance(words[0], dict) else {}
+        return self._ms(first.get("start", event.get("audio_window_end")))
 
     def _ms(self, at_s: Any) -> int | None:
         at_ms = _ms(at_s)
@@ -109,4 +129,4 @@ class Deepgram(Protocol):
 
 
 def _ms(seconds: Any) -> int | None:
-    return round(seconds * 1000) if isinstance(seconds, int | float) and seconds >= 0 else None
+    return round(seconds * 1000) if isinstance(seconds, int | float) and 0 <= seconds < MAX_S else None

@@ -6,8 +6,8 @@ import base64
 import json
 from typing import Any
 
-from bridge.asr.protocol import Message, Options, Protocol, ServiceError, decode
-from bridge.events import INBOUND_TYPES, BadEvent, EventReader, Heard, parse
+from bridge.asr.protocol import Message, Options, Protocol, Read, ServiceError, decode
+from bridge.events import INBOUND_TYPES, BadEvent, EventReader, parse
 
 _FAILED = "conversation.item.input_audio_transcription.failed"
 
@@ -43,7 +43,7 @@ class OpenAiRealtime(Protocol):
     def audio(self, pcm: bytes) -> list[Message]:
         return [json.dumps({"type": "input_audio_buffer.append", "audio": base64.b64encode(pcm).decode()})]
 
-    def read(self, message: Message) -> tuple[list[Heard], list[Message]]:
+    def read(self, message: Message) -> Read | None:
         event = decode(message)
         kind = event.get("type")
         if kind in INBOUND_TYPES:
@@ -54,4 +54,4 @@ class OpenAiRealtime(Protocol):
             raise ServiceError(str(error.get("message", error)) if isinstance(error, dict) else str(error))
         if not isinstance(kind, str):
             raise BadEvent("type: text expected")
-        return [], []  # session.created, input_audio_buffer.committed and the like
+        return None  # session.created, input_audio_buffer.committed and the like

@@ -15,8 +15,16 @@ Message = str | bytes
 """A WebSocket message: text or binary."""
 
 
+Read = tuple[list[Heard], list[Message]]
+"""What was heard, perhaps nothing, and what is to be sent in return."""
+
+
 class ServiceError(Exception):
     """The service says that something is wrong; its text is the service's."""
+
+
+class SessionLost(ServiceError):
+    """And nothing more will come of this connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +88,15 @@ class Protocol(ABC):
         return []
 
     @abstractmethod
-    def read(self, message: Message) -> tuple[list[Heard], list[Message]]:
-        """What a message says, and what is to be sent in return. Raises BadEvent or ServiceError."""
+    def read(self, message: Message) -> Read | None:
+        """What a message says. None: nothing of the caller's audio. Raises BadEvent or ServiceError."""
 
 
 def decode(message: Message) -> dict[str, Any]:
     """A JSON object. Raises BadEvent."""
     try:
         decoded = json.loads(message)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadEvent(f"not JSON: {error}") from None
     if not isinstance(decoded, dict):
         raise BadEvent("not a JSON object")

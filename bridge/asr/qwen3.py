@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from bridge.asr.protocol import Message, Protocol, ServiceError, decode, text_of
-from bridge.events import Heard, Partial, Transcript
+from bridge.asr.protocol import Message, Protocol, Read, ServiceError, decode, text_of
+from bridge.events import Partial, Transcript
 
 
 class Qwen3Asr(Protocol):
@@ -16,9 +16,8 @@ class Qwen3Asr(Protocol):
     default_rate_hz = 16_000
 
     def opening(self) -> list[Message]:
-        if not self.options.language:
-            return []
-        return [json.dumps({"action": "config", "language": self.options.language})]
+        language = self.options.language or "auto"  # the server's own default is English
+        return [json.dumps({"action": "config", "language": language})]
 
     def audio(self, pcm: bytes) -> list[Message]:
         return [pcm]
@@ -29,13 +28,17 @@ class Qwen3Asr(Protocol):
     def closing(self) -> list[Message]:
         return self.flush()
 
-    def read(self, message: Message) -> tuple[list[Heard], list[Message]]:
+    def read(self, message: Message) -> Read | None:
         event = decode(message)
         if "error" in event:
             raise ServiceError(str(event["error"]))
+        if "code" in event:
+            raise ServiceError(f"{event['code']}: {event.get('message')}")
         if "text" not in event and "status" in event:
-            return [], []
+            return None
         text = text_of(event, "text")
+        if text == "[timeout]" or text.startswith("[error:"):  # the server tells so what its model ran into
+            raise ServiceError(text)
         if event.get("is_final"):
             return [Transcript(text)], []
         return [Partial(text)], []

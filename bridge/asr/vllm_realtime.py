@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import json
 
-from bridge.asr.protocol import Message, Options, Protocol, ServiceError, decode
-from bridge.events import BadEvent, Heard, Partial, Transcript
+from bridge.asr.protocol import Message, Options, Protocol, Read, ServiceError, SessionLost, decode
+from bridge.events import BadEvent, Partial, Transcript
 
 _COMMIT = json.dumps({"type": "input_audio_buffer.commit"})
 _COMMIT_FINAL = json.dumps({"type": "input_audio_buffer.commit", "final": True})
+_HARMLESS = ("invalid_json", "invalid_audio", "unknown_event")
+"""Errors that are about one message; after any other the generation is over and its `done` will not come."""
 
 
 class VllmRealtime(Protocol):
@@ -48,7 +50,7 @@ class VllmRealtime(Protocol):
     def closing(self) -> list[Message]:
         return [_COMMIT_FINAL]
 
-    def read(self, message: Message) -> tuple[list[Heard], list[Message]]:
+    def read(self, message: Message) -> Read | None:
         event = decode(message)
         match event.get("type"):
             case "transcription.delta":
@@ -62,8 +64,10 @@ class VllmRealtime(Protocol):
                 for pcm in held:
                     replies += self.audio(pcm)
                 return [Transcript(text)], replies
-            case "error":
+            case "error" if event.get("code") in _HARMLESS:
                 raise ServiceError(str(event.get("error")))
+            case "error":
+                raise SessionLost(str(event.get("error")))
             case str():
-                return [], []
+                return None
         raise BadEvent("type: text expected")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from bridge.asr.protocol import Message, Protocol, decode, text_of
-from bridge.events import BadEvent, Heard, Partial, Transcript
+from bridge.asr.protocol import Message, Protocol, Read, decode, text_of
+from bridge.events import BadEvent, Partial, Transcript
 
 
 class Vosk(Protocol):
@@ -25,7 +25,7 @@ class Vosk(Protocol):
     def closing(self) -> list[Message]:
         return ['{"eof" : 1}']  # compared as text by the server, blank included
 
-    def read(self, message: Message) -> tuple[list[Heard], list[Message]]:
+    def read(self, message: Message) -> Read:
         event = decode(message)
         if "partial" in event:
             text = text_of(event, "partial")
