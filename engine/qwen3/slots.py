@@ -98,8 +98,12 @@ class Slots:
         """Why the prompt cannot be spoken here at all; None if it can."""
         if len(prompt.embeds) >= self.state.talker_kv.max_positions:
             return f"a prompt of {len(prompt.embeds)} positions leaves no room to speak (MAX_POSITIONS)"
-        if len(prompt.text) > self.state.text.shape[1]:
-            return f"a text of {len(prompt.text)} tokens is too long for one sentence (MAX_POSITIONS)"
+        return self.too_long(len(prompt.text))
+
+    def too_long(self, text_length: int) -> str | None:
+        """Why a text of so many entries cannot be spoken; None if it can."""
+        if text_length > self.state.text.shape[1]:
+            return f"a text of {text_length} tokens is too long for one sentence (MAX_POSITIONS)"
         return None
 
     def take(self, prompt: Prompt, sampling: Sampling) -> int:
@@ -115,25 +119,29 @@ class Slots:
         else:
             self.codec_state.write(slot, prefix.codec)
         state.x[slot] = prompt.embeds[last]
-        state.position[slot] = last
-        state.frame[slot] = 0
-        state.seen[slot] = False
+        state.seen[slot].zero_()
         state.text[slot, : len(prompt.text)] = prompt.text
-        state.text_length[slot] = len(prompt.text)
-        state.seed[slot] = sampling.seed
-        state.temperature[slot] = sampling.temperature
-        state.top_k[slot] = sampling.top_k
-        state.top_p[slot] = sampling.top_p
-        state.repetition_penalty[slot] = sampling.repetition_penalty
-        state.sub_temperature[slot] = sampling.sub_temperature
-        state.sub_top_k[slot] = sampling.sub_top_k
-        state.sub_top_p[slot] = sampling.sub_top_p
+        # `tensor[slot] = number` would copy the number from the host and wait until the GPU has come so far.
+        for of, number in (
+            (state.position, last),
+            (state.frame, 0),
+            (state.text_length, len(prompt.text)),
+            (state.seed, sampling.seed),
+            (state.temperature, sampling.temperature),
+            (state.top_k, sampling.top_k),
+            (state.top_p, sampling.top_p),
+            (state.repetition_penalty, sampling.repetition_penalty),
+            (state.sub_temperature, sampling.sub_temperature),
+            (state.sub_top_k, sampling.sub_top_k),
+            (state.sub_top_p, sampling.sub_top_p),
+        ):
+            of[slot].fill_(number)
         return slot
 
     def extend(self, slot: int, start: int, text: Tensor) -> None:
         """More text for a call, behind the `start` entries that it has. text [N, hidden]."""
         self.state.text[slot, start : start + len(text)] = text
-        self.state.text_length[slot] = start + len(text)
+        self.state.text_length[slot].fill_(start + len(text))
 
     def release(self, slot: int) -> None:
         """Frees a slot; nothing of it is read again before `take` has written it."""
@@ -149,7 +157,7 @@ class Slots:
         heard = None
         if prompt.reference_codes is not None:
             self.codec_state.reset(slot)
-            at = torch.tensor([slot], device=self.state.x.device)
+            at = torch.full((1,), slot, device=self.state.x.device)
             for codes in torch.split(prompt.reference_codes, MAX_CHUNK_FRAMES):
                 self._hear(at, codes[None])
             heard = self.codec_state.read(slot)
@@ -168,5 +176,5 @@ class Slots:
         end = start + len(embeds)
         positions = torch.arange(start, end, device=device)[None]
         length = kv_length(end, self.state.talker_kv.max_positions)
-        at = torch.tensor([slot], device=device)
+        at = torch.full((1,), slot, device=device)
         talker.prefill(self.model.talker, embeds[None], positions, self.state.talker_kv, at, length)

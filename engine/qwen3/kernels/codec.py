@@ -227,8 +227,8 @@ class FastCodec:
 
     def reset(self, slot: int) -> None:
         """Silence before the first frame."""
-        self.position[slot] = 0
-        self.state[slot] = 0
+        self.position[slot].fill_(0)  # `= 0` would wait for the GPU
+        self.state[slot].fill_(0)
 
     def read(self, slot: int) -> Heard:
         """A copy of what a slot remembers."""
