@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
@@ -12,10 +12,11 @@ import structlog
 
 from bridge.brain import BrainError, Fallback, HangUp, Piece, Speech, Transfer
 from bridge.call import Call
+from bridge.growing_text import GrowingText
 from bridge.playout import Utterance
 from bridge.trace import Mark, Trace
 from engine.speech import UnknownVoice
-from engine.text import SentenceSplitter
+from engine.text import SLICE_CHARS, SentenceSplitter
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +64,7 @@ class Reply:
         self._on_failed = on_failed
         self._filler = filler or Filler()
         self._now_s = now_s
-        self._text: asyncio.Queue[str | None] | None = None
+        self._text: GrowingText | None = None
         self._thinking = pieces is not None
         self._task = None if pieces is None else call.spawn(self._run(pieces))
 
@@ -126,17 +127,21 @@ class Reply:
     def _write(self, text: str) -> None:
         """More of the text that is being spoken."""
         if self._text is None:
-            self._text = asyncio.Queue()
-            self.utterances.append(self._call.say(_pieces(self._text)))
+            self._text = GrowingText()
+            self.utterances.append(self._call.say(self._text))
         self.trace.mark(Mark.FIRST_TOKEN, self._now_s())
-        if Mark.FIRST_SENTENCE not in self.trace.at_s and self._splitter.feed(text):
+        if Mark.FIRST_SENTENCE not in self.trace.at_s and self._ends_a_sentence(text):
             self.trace.mark(Mark.FIRST_SENTENCE, self._now_s())
-        self._text.put_nowait(text)
+        self._text.write(text)
+
+    def _ends_a_sentence(self, text: str) -> bool:
+        """Looks no further than to the first that ends: where nothing streams, this is all of the answer at once."""
+        return any(self._splitter.feed(text[start : start + SLICE_CHARS]) for start in range(0, len(text), SLICE_CHARS))
 
     def _end_text(self) -> None:
         if self._text is not None:
             self.trace.mark(Mark.FIRST_SENTENCE, self._now_s())
-            self._text.put_nowait(None)
+            self._text.end()
             self._text = None
 
     def _say(self, speech: Speech) -> None:
@@ -146,8 +151,3 @@ class Reply:
             log.warning("said in the call's own voice", call=str(self._call.id), error=str(error))
             utterance = self._call.say(speech.text, interruptible=speech.interruptible)
         self.utterances.append(utterance)
-
-
-async def _pieces(queue: asyncio.Queue[str | None]) -> AsyncIterator[str]:
-    while (piece := await queue.get()) is not None:
-        yield piece

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
@@ -18,6 +19,8 @@ MAX_SENTENCE_CHARS = 300
 # what was asked for before it is broken between words, where a break is heard most.
 MIN_OPENING_CHARS = 12
 OPENING_GROWTH = 1.6
+# Split at a time: what has no end mark takes up to 4 µs a character.
+SLICE_CHARS = 256
 SENTENCE_PAUSE_MS = 180
 CLAUSE_PAUSE_MS = 90
 LINE_PAUSE_MS = 300  # between paragraphs and the items of a list
@@ -138,26 +141,26 @@ async def sentences(
 ) -> AsyncGenerator[str, None]:
     """The sentences of a whole text or of one that arrives in pieces; closing it closes the source of the pieces."""
     splitter = SentenceSplitter(language, first_chars)
-    if isinstance(text, str):
-        for start in range(0, len(text), MAX_SENTENCE_CHARS):  # a long text at once would hold up the event loop
-            for sentence in splitter.feed(text[start : start + MAX_SENTENCE_CHARS]):
-                yield sentence
-        for sentence in splitter.finish():
-            yield sentence
-        return
-    async with aclosing(_closable(text)) as pieces:
-        async for piece in pieces:
+    async with aclosing(_slices(text)) as slices:
+        async for piece in slices:
             for sentence in splitter.feed(piece):
                 yield sentence
+            await asyncio.sleep(0)
     for sentence in splitter.finish():
         yield sentence
 
 
-async def _closable(pieces: AsyncIterable[str]) -> AsyncGenerator[str, None]:
-    iterator = aiter(pieces)
+async def _slices(text: str | AsyncIterable[str]) -> AsyncGenerator[str, None]:
+    """The text in pieces that are each split in about a millisecond: others wait for the event loop meanwhile."""
+    if isinstance(text, str):
+        for start in range(0, len(text), SLICE_CHARS):
+            yield text[start : start + SLICE_CHARS]
+        return
+    iterator = aiter(text)
     try:
         async for piece in iterator:
-            yield piece
+            for start in range(0, len(piece), SLICE_CHARS):
+                yield piece[start : start + SLICE_CHARS]
     finally:
         if isinstance(iterator, AsyncGenerator):
             await iterator.aclose()

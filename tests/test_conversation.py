@@ -18,6 +18,7 @@ from bridge.destinations import Destinations, NotAllowed
 from bridge.events import Partial, SpeechStarted, SpeechStopped, Transcript
 from bridge.trace import ConversationMetrics
 from engine.speech import Pcm, Style
+from engine.text import SentenceSplitter
 from tests.fakes import FakeEngine
 
 FRAME_S = 0.02
@@ -382,6 +383,38 @@ async def test_a_slow_answer_gets_one_filler_and_both_are_remembered(rigs: list[
     await rig.settle()
     assert await rig.tick_ms(500) == 20
     assert rig.brain.heard_texts == [("Um. Yes.", False)]
+
+
+@pytest.mark.parametrize(
+    "text", ["Here is one more sentence. " * 4_000, "and so on " * 10_000, "\n" * 100_000 + "Here."]
+)
+async def test_an_answer_that_comes_all_at_once_is_split_piece_by_piece(
+    rigs: list[Rig], monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """100,000 characters take a tenth of a second and more: other calls' frames are due meanwhile."""
+    rig = await conversation(rigs)
+    turn, fed = 0, {0: 0}
+    feed = SentenceSplitter.feed
+
+    def next_turn() -> None:
+        nonlocal turn
+        turn += 1
+        asyncio.get_running_loop().call_soon(next_turn)
+
+    def count(self: SentenceSplitter, piece: str) -> list[str]:
+        fed[turn] = fed.get(turn, 0) + len(piece)
+        return feed(self, piece)
+
+    monkeypatch.setattr(SentenceSplitter, "feed", count)
+    asyncio.get_running_loop().call_soon(next_turn)
+    rig.brain.put(text, END)
+    rig.talk.heard(Transcript("hello"))
+    while not rig.engine.spoken:
+        await rig.settle()
+    await rig.tick_ms(200)
+    # For the trace, which looks for the first sentence alone; and for the engine, a slice in each turn of the loop.
+    assert max(fed.values()) <= 1_000
+    assert rig.engine.spoken[0][0] == text.strip()[: len(rig.engine.spoken[0][0])]
 
 
 async def test_a_brain_that_fails_apologises_and_goes_to_the_fallback(rigs: list[Rig]) -> None:
