@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -14,12 +15,13 @@ import numpy as np
 
 from engine.hibari import HibariEngine
 from engine.qwen3.clones import Clones
-from engine.qwen3.messages import Audio, Beat, Cancel, Event, Failed, Learnt, Ready, Speak
+from engine.qwen3.messages import Audio, Beat, Cancel, Event, Failed, Learnt, More, Ready, Speak
 from engine.qwen3.process import WORKER
 from engine.qwen3.settings import QwenSettings
 from engine.qwen3.supervisor import HANG_TIMEOUT_S, REBUILD_DELAYS_S, Supervisor
 from engine.qwen3.trim import SAMPLE_RATE_HZ
 from engine.qwen3.voices import HOUSE, LANGUAGES, NAMED, Catalogue, kind_of, recorded_voices
+from engine.qwen3.words import whole_words
 from engine.speech import (
     CannotClone,
     Engine,
@@ -42,9 +44,11 @@ HOUSE_TEXT = "Good morning, and thank you for calling. I will gladly tell you al
 class _Stream:
     """One sentence that somebody listens to."""
 
-    events: asyncio.Queue[Audio | SpeechError] = field(default_factory=asyncio.Queue)
+    events: asyncio.Queue[Audio | Exception] = field(default_factory=asyncio.Queue)
     asked: bool = False
     """The process has been told to speak and has not ended."""
+    growing: asyncio.Task[None] | None = None
+    """Hands on the rest of a text that was not whole."""
 
 
 class Qwen3Engine(Engine):
@@ -52,6 +56,7 @@ class Qwen3Engine(Engine):
 
     name = "qwen3"
     sample_rate_hz = SAMPLE_RATE_HZ
+    speaks_growing = True
 
     def __init__(
         self,
@@ -95,9 +100,21 @@ class Qwen3Engine(Engine):
         await self._supervisor.close()
         self._on_lost(SpeechError("the engine was closed"))
 
-    async def stream(self, sentence: str, style: Style) -> AsyncGenerator[Pcm, None]:
-        if not any(char.isalnum() for char in sentence):
-            raise UnspeakableText(f"there is nothing to say in {sentence[:60]!r}")
+    def stream(self, sentence: str, style: Style) -> AsyncGenerator[Pcm, None]:
+        return self._stream(sentence.strip(), None, style)
+
+    async def stream_growing(self, pieces: AsyncIterable[str], style: Style) -> AsyncGenerator[Pcm, None]:
+        async with aclosing(whole_words(pieces)) as words:
+            # No place is taken before there is something to say.
+            first = await anext(words, "")
+            async with aclosing(self._stream(first, words, style)) as chunks:
+                async for pcm in chunks:
+                    yield pcm
+
+    async def _stream(self, text: str, rest: AsyncGenerator[str, None] | None, style: Style) -> AsyncGenerator[Pcm]:
+        """Speaks `text`, and `rest` as it comes."""
+        if not any(char.isalnum() for char in text):
+            raise UnspeakableText(f"there is nothing to say in {text[:60]!r}")
         if self._users >= self._settings.max_batch * (1 + WAITING_PER_PLACE):
             raise EngineBusy(f"{self._users} sentences are being made or wait")
         language = _language(style.language)
@@ -113,7 +130,7 @@ class Qwen3Engine(Engine):
                 self._supervisor.send(
                     Speak(
                         number=number,
-                        text=sentence.strip(),
+                        text=text,
                         voice=voice if reference is None else reference.digest,
                         language=language,
                         instructions=self._instructions(style),
@@ -122,8 +139,11 @@ class Qwen3Engine(Engine):
                         top_p=style.top_p,
                         seed=style.seed,
                         priority=int(style.priority),
+                        whole=rest is None,
                     )
                 )
+                if rest is not None:
+                    stream.growing = asyncio.create_task(self._hand_on(number, stream, rest))
                 while stream.asked:
                     audio = await self._next(stream)
                     stream.asked = audio.end is None
@@ -134,6 +154,24 @@ class Qwen3Engine(Engine):
             if stream.asked:
                 self._supervisor.send(Cancel(number))
             self._end()
+            if stream.growing is not None:
+                stream.growing.cancel()
+                await asyncio.gather(stream.growing, return_exceptions=True)
+
+    async def _hand_on(self, number: int, stream: _Stream, rest: AsyncGenerator[str, None]) -> None:
+        """The rest of a text to the process; what goes wrong on the way to who listens."""
+        seconds = self._settings.request_timeout
+        try:
+            while True:
+                async with asyncio.timeout(seconds) as limit:
+                    text = await anext(rest, "")
+                self._supervisor.send(More(number, text, whole=not text))
+                if not text:
+                    return
+        except Exception as error:  # whatever the source of the text raises
+            self._supervisor.send(Cancel(number))
+            late = SpeechError(f"no text came within {seconds:g} s (REQUEST_TIMEOUT)")
+            stream.events.put_nowait(late if limit.expired() else error)
 
     def voices(self) -> Sequence[Voice]:
         return self._catalogue.voices()
@@ -203,13 +241,18 @@ class Qwen3Engine(Engine):
         return wanted if self._instructable else ""
 
     async def _next(self, stream: _Stream) -> Audio:
-        try:
-            async with asyncio.timeout(self._settings.request_timeout):
-                event = await stream.events.get()
-        except TimeoutError:
-            seconds = self._settings.request_timeout
-            raise SpeechError(f"no speech came within {seconds:g} s (REQUEST_TIMEOUT)") from None
-        if isinstance(event, SpeechError):
+        seconds = self._settings.request_timeout
+        while True:
+            try:
+                async with asyncio.timeout(seconds):
+                    event = await stream.events.get()
+                break
+            except TimeoutError:
+                # It is the text that is waited for, and `_hand_on` does not do that for ever.
+                waits_for_text = stream.growing is not None and not stream.growing.done()
+                if stream.events.empty() and not waits_for_text:
+                    raise SpeechError(f"no speech came within {seconds:g} s (REQUEST_TIMEOUT)") from None
+        if isinstance(event, Exception):
             stream.asked = False
             raise event
         return event

@@ -17,6 +17,7 @@ class Speak:
 
     number: int
     text: str
+    """Where more of it is to come, up to the end of a word: see `engine.qwen3.words`."""
     voice: str
     """A key that `Learn` gave, or "speaker:<name>", or "designed"."""
     language: str | None = None
@@ -27,6 +28,17 @@ class Speak:
     top_p: float | None = None
     seed: int | None = None
     priority: int = 0
+    whole: bool = True
+    """Else the rest of the text comes as `More`."""
+
+
+@dataclass(frozen=True, slots=True)
+class More:
+    """The text of a sentence goes on; `whole` with the last of it. Numbers of sentences that are over are no error."""
+
+    number: int
+    text: str
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +65,7 @@ class Forget:
     key: str
 
 
-Command = Speak | Cancel | Learn | Forget
+Command = Speak | More | Cancel | Learn | Forget
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,15 @@ class PromptBuilder:
         """More text for an utterance that has begun, [N, hidden]."""
         return self._text(text_ids)
 
+    def enough(self, text_ids: Sequence[int], speaker: Speaker) -> bool:
+        """Whether speech can begin with so much of a text that is not whole.
+
+        In context a recording's words and then ours run beside its codes, so as many tokens have to be there.
+        """
+        if speaker.reference is None:
+            return bool(text_ids)
+        return len(speaker.reference.text_ids) + len(text_ids) > len(speaker.reference.codes)
+
     def build(
         self,
         text_ids: Sequence[int],
@@ -108,9 +117,9 @@ class PromptBuilder:
         """The prompt of a text of one token or more.
 
         language: a name of the checkpoint's, None for whatever the text is in; final: the text is whole, else more of
-        it is to be added behind `Prompt.text`, and `tts_eos` last of all (not with a reference, which it runs beside).
+        it is to be added behind `Prompt.text`, and `tts_eos` last of all.
         """
-        assert final or speaker.reference is None
+        assert final or self.enough(text_ids, speaker)
         if speaker.dialect and language in (None, "chinese"):
             language = speaker.dialect
         if language is None:

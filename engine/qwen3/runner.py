@@ -140,7 +140,9 @@ class EagerRunner:
                 utterance.waiting.append(frame)
                 if utterance.frames >= utterance.budget:
                     ended[utterance] = End.BUDGET
-            if utterance in ended or len(utterance.waiting) >= CHUNK_RAMP[min(utterance.chunks, len(CHUNK_RAMP) - 1)]:
+            enough = CHUNK_RAMP[min(utterance.chunks, len(CHUNK_RAMP) - 1)]
+            # Whoever waits for text has to say what it has: nobody knows how long that takes.
+            if utterance in ended or utterance.starved or len(utterance.waiting) >= enough:
                 due.append(utterance)
         made = self._sound(due, ended)
         for each in made:

@@ -26,6 +26,7 @@ import numpy as np
 import torch
 
 from engine.qwen3.assemble import Assembly, assemble, memory
+from engine.qwen3.ends import EndGuard
 from engine.qwen3.messages import (
     Audio,
     Beat,
@@ -37,6 +38,7 @@ from engine.qwen3.messages import (
     Learn,
     Learnt,
     Log,
+    More,
     NotReady,
     Ready,
     Speak,
@@ -53,7 +55,8 @@ from engine.speech import SpeechError
 log = logging.getLogger(__name__)
 
 BEAT_S = 1.0
-LEARNING_POLL_S = 0.005
+# While sentences wait for a voice or for their text, and none for the GPU.
+WAITING_POLL_S = 0.002
 # Libraries that tell of their defaults, and of a program (sox) that is not used here, at every start.
 CHATTY = ("qwen_tts", "sox", "transformers")
 FAULT_STATUS = 70
@@ -69,6 +72,8 @@ class _Waiting:
     priority: int
     order: int
     speak: Speak = field(compare=False)
+    ids: list[int] | None = field(default=None, compare=False)
+    """The text's tokens, once they have been looked at."""
 
 
 @dataclass(eq=False, slots=True)
@@ -77,6 +82,11 @@ class _Speaking:
 
     utterance: Utterance
     output: Output
+    speak: Speak
+    given: int
+    """Tokens of the text that the runner has."""
+    grown: bool = False
+    """The text has become longer than that, or whole."""
 
 
 class Worker:
@@ -101,15 +111,19 @@ class Worker:
     @property
     def patience_s(self) -> float:
         """How long to wait for a command before the next `turn`."""
-        if self._speaking or (self._waiting and not self._learning):
+        if any(not each.utterance.starved or each.grown for each in self._speaking.values()):
             return 0.0
-        return LEARNING_POLL_S if self._learning else BEAT_S
+        if any(self._can_begin(each) for each in self._waiting):
+            return 0.0
+        return WAITING_POLL_S if self._speaking or self._waiting or self._learning else BEAT_S
 
     def handle(self, command: Command) -> None:
         """Takes in one command; what it causes happens in `turn`."""
         match command:
             case Speak():
                 heapq.heappush(self._waiting, _Waiting(command.priority, next(self._orders), command))
+            case More(number, text, whole):
+                self._more(number, text, whole)
             case Cancel(number):
                 speaking = self._speaking.pop(number, None)
                 if speaking is not None:
@@ -128,6 +142,7 @@ class Worker:
         try:
             with torch.inference_mode():
                 self._collect_voices(events)
+                self._extend(events)
                 self._admit(events)
                 for made in self._assembly.runner.step():
                     speaking = self._speaking.get(made.utterance.number)
@@ -160,17 +175,49 @@ class Worker:
         """Waits for the thread that takes voices."""
         self._cloning.shutdown(wait=True, cancel_futures=True)
 
+    def _more(self, number: int, text: str, whole: bool) -> None:
+        if number in self._speaking:
+            speaking = self._speaking[number]
+            speaking.speak = replace(speaking.speak, text=speaking.speak.text + text, whole=whole)
+            speaking.grown = True
+        for waiting in self._waiting:
+            if waiting.speak.number == number:
+                waiting.speak = replace(waiting.speak, text=waiting.speak.text + text, whole=whole)
+                waiting.ids = None
+
+    def _extend(self, events: list[Event]) -> None:
+        """Gives the runner what has come of texts that were not whole."""
+        checkpoint = self._assembly.checkpoint
+        for number, speaking in [item for item in self._speaking.items() if item[1].grown]:
+            speaking.grown = False
+            utterance, whole = speaking.utterance, speaking.speak.whole
+            # All of it anew: a word has other tokens in front of it than alone.
+            ids = checkpoint.tokenizer.text(speaking.speak.text)
+            parts = [checkpoint.prompts.embed(ids[speaking.given :])] if len(ids) > speaking.given else []
+            parts += [checkpoint.prompts.tts_eos[None]] if whole else []
+            length = utterance.text_length + sum(map(len, parts))
+            if refused := self._assembly.slots.too_long(length):
+                self._assembly.runner.remove(utterance)
+                del self._speaking[number]
+                events.append(Failed(number, refused))
+            elif parts:
+                if whole and utterance.guard is not None:
+                    utterance.guard.text_frames = length
+                self._assembly.runner.extend(utterance, torch.cat(parts), final=whole)
+                speaking.given = len(ids)
+
     def _admit(self, events: list[Event]) -> None:
         while self._waiting:
-            speak = self._waiting[0].speak
-            if speak.voice in self._learning:
-                # Its voice is being taken; whoever is behind it must not wait for that.
-                ready = next((each for each in sorted(self._waiting) if each.speak.voice not in self._learning), None)
-                if ready is None:
+            # Whose voice is being taken, or whose text is too short yet, holds up nobody behind it.
+            waiting = self._waiting[0]
+            if not self._can_begin(waiting):
+                able = next((each for each in sorted(self._waiting) if self._can_begin(each)), None)
+                if able is None:
                     return
-                speak = ready.speak
+                waiting = able
+            speak = waiting.speak
             try:
-                utterance = self._utterance(speak)
+                utterance = self._utterance(waiting)
                 refused = self._assembly.slots.check(utterance.prompt)
                 if refused:
                     raise SpeechError(refused)
@@ -179,16 +226,37 @@ class Worker:
             except SpeechError as error:
                 events.append(Failed(speak.number, str(error)))
             else:
-                self._speaking[speak.number] = _Speaking(utterance, Output(speak.speed))
-            self._waiting = [each for each in self._waiting if each.speak is not speak]
+                given = len(self._ids(waiting))
+                self._speaking[speak.number] = _Speaking(utterance, Output(speak.speed), speak, given)
+            self._waiting = [each for each in self._waiting if each is not waiting]
             heapq.heapify(self._waiting)
 
-    def _utterance(self, speak: Speak) -> Utterance:
-        checkpoint = self._assembly.checkpoint
-        ids = checkpoint.tokenizer.text(speak.text)
+    def _can_begin(self, waiting: _Waiting) -> bool:
+        speak = waiting.speak
+        if speak.voice in self._learning:
+            return False
+        if speak.whole or speak.voice not in self._voices:
+            return True
+        return self._assembly.checkpoint.prompts.enough(self._ids(waiting), self._voices[speak.voice])
+
+    def _ids(self, waiting: _Waiting) -> list[int]:
+        if waiting.ids is None:
+            waiting.ids = self._assembly.checkpoint.tokenizer.text(waiting.speak.text)
+        return waiting.ids
+
+    def _utterance(self, waiting: _Waiting) -> Utterance:
+        checkpoint, speak, ids = self._assembly.checkpoint, waiting.speak, self._ids(waiting)
         instruct = checkpoint.tokenizer.instruction(speak.instructions) if speak.instructions else ()
-        prompt = checkpoint.prompts.build(ids, self._speaker(speak.voice), speak.language, instruct)
-        return Utterance(speak.number, prompt, self._sampling(speak), len(ids), priority=speak.priority)
+        speaker = self._speaker(speak.voice)
+        prompt = checkpoint.prompts.build(ids, speaker, speak.language, instruct, final=speak.whole)
+        utterance = Utterance(speak.number, prompt, self._sampling(speak), len(ids), priority=speak.priority)
+        if not speak.whole:
+            utterance.final = False
+            # The token that closes the text is not the budget's; `Runner.extend` will count it.
+            utterance.text_tokens -= 1
+            # From the first frame on, though only a whole text can be over.
+            utterance.guard = EndGuard(None)
+        return utterance
 
     def _speaker(self, voice: str) -> Speaker:
         if voice == "designed":

@@ -1,7 +1,8 @@
 """Speaks the model process's protocol without a model, and does what the texts say.
 
 "silent" says nothing, "crash" ends the process, "fail" fails; "pause" sends a piece, then nothing more. Anything else
-gets as many pieces of PCM as it has words. argv: "broken" cannot load, "mute" loads and never beats.
+gets as many pieces of PCM as it has words, those that come later too. argv: "broken" cannot load, "mute" loads and
+never beats.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from engine.qwen3.messages import (
     Learn,
     Learnt,
     Log,
+    More,
     NotReady,
     Ready,
     Speak,
@@ -79,7 +81,12 @@ def main() -> None:
                 elif text == "pause":
                     send(Audio(number, PIECE))
                 elif text != "silent":
-                    send(*(Audio(number, PIECE) for _ in text.split()), Audio(number, b"", "spoken"))
+                    end = [Audio(number, b"", "spoken")] if command.whole else []
+                    send(*(Audio(number, PIECE) for _ in text.split()), *end)
+            case More(number, text, whole):
+                seen.append(command)
+                end = [Audio(number, b"", "spoken")] if whole else []
+                send(*(Audio(number, PIECE) for _ in text.split()), *end)
             case Cancel():
                 seen.append(command)
             case Learn(key, pcm):

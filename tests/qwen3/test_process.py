@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,12 @@ async def pcm_of(engine: Qwen3Engine, text: str, **style: Any) -> np.ndarray:
     return np.concatenate(chunks)
 
 
+async def _typed(*pieces: str) -> AsyncIterator[str]:
+    for piece in pieces:
+        yield piece
+        await asyncio.sleep(0)
+
+
 @pytest.mark.parametrize("device", DEVICES)
 async def test_speaks(checkpoint_folder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str) -> None:
     monkeypatch.setenv("PYTHONPATH", ":".join(path for path in sys.path if path.endswith(("stand_ins", "site"))))
@@ -62,6 +69,12 @@ async def test_speaks(checkpoint_folder: Any, tmp_path: Path, monkeypatch: pytes
         reference = VoiceReference(a_recording(1.5), 24000, "I said this.")
         cloned = await pcm_of(engine, "Hello.", language="en", seed=5, reference=reference)
         assert cloned.shape != first.shape or np.abs(cloned.astype(int) - first).max() > 100
+
+        whole = await pcm_of(engine, "One two three.", language="en", temperature=0.0)
+        typed = engine.stream_growing(_typed("One", " two ", "three."), Style(language="en", temperature=0.0))
+        in_pieces = np.concatenate([pcm async for pcm in typed])
+        assert in_pieces.shape == whole.shape
+        assert np.abs(in_pieces.astype(int) - whole).max() <= 2
 
         async with aclosing(engine.stream("A longer sentence, cut short by its caller.", Style())) as stream:
             await anext(stream)

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from engine.qwen3.assemble import Assembly, assemble
-from engine.qwen3.messages import Audio, Beat, Cancel, Event, Failed, Forget, Learn, Learnt, Ready, Speak
+from engine.qwen3.frame import decode_frame
+from engine.qwen3.messages import Audio, Beat, Cancel, Event, Failed, Forget, Learn, Learnt, More, Ready, Speak
 from engine.qwen3.settings import QwenSettings
 from engine.qwen3.worker import FAULT_STATUS, Worker
 from tests.qwen3.test_frame import a_recording
@@ -50,6 +51,14 @@ class Process:
                 return
             self.worker.turn()
         raise AssertionError("it does not end")
+
+    def until_starved(self, number: int) -> None:
+        """Until a sentence can go on only with more text."""
+        for _ in range(100):
+            self.worker.turn()
+            if number in self.worker._speaking and self.worker._speaking[number].utterance.starved:
+                return
+        raise AssertionError("it does not wait")
 
     def taught(self, learn: Learn) -> Learnt:
         """Gives it a voice and waits for the thread that takes it."""
@@ -183,6 +192,102 @@ def test_sentences_wait_for_their_voice_and_hold_up_nobody(assembled: Any) -> No
 def test_a_recording_that_is_none(assembled: Any, seconds: float, rate_hz: int) -> None:
     process = Process(assembled("base"))
     assert "cannot be used" in (process.taught(Learn("a", a_recording(seconds).tobytes(), rate_hz)).error or "")
+
+
+GREEDY = {"temperature": 0.0, "top_p": 1.0}
+PARTS = ["One two", " three", " four", " five, and so on."]
+
+
+def test_a_text_in_pieces_has_the_codes_of_the_whole_one(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In time or late: no frame is made before its word is there, and none of anything else."""
+    frames: list[list[int]] = []
+
+    def recorded(*arguments: Any) -> None:
+        decode_frame(*arguments)
+        frames.extend(arguments[-1].tolist())
+
+    monkeypatch.setattr("engine.qwen3.runner.decode_frame", recorded)
+    worker = process.worker
+    worker.handle(a_sentence(0, "".join(PARTS), **GREEDY))
+    process.run()
+    whole = frames.copy()
+
+    frames.clear()
+    worker.handle(a_sentence(1, PARTS[0], whole=False, **GREEDY))
+    for part in PARTS[1:]:
+        worker.handle(More(1, part))
+    worker.handle(More(1, "", whole=True))
+    process.run()
+    assert frames == whole, "in time"
+
+    frames.clear()
+    worker.handle(a_sentence(2, PARTS[0], whole=False, **GREEDY))
+    for part in PARTS[1:]:
+        process.until_starved(2)
+        worker.handle(More(2, part))
+    process.until_starved(2)
+    worker.handle(More(2, "", whole=True))
+    process.run()
+    assert frames == whole, "late"
+
+    assert process.ends()[0] == process.ends()[1] == process.ends()[2]
+    assert np.array_equal(process.pcm(1), process.pcm(0))
+    # Decoded in other chunks, a sample may be rounded differently.
+    assert np.abs(process.pcm(2).astype(int) - process.pcm(0)).max() <= 1
+
+
+def test_a_late_text_pauses_its_own_sentence_only(process: Process) -> None:
+    worker = process.worker
+    worker.handle(a_sentence(0, "One two", whole=False, **GREEDY))
+    process.until_starved(0)
+    speaking = worker._speaking[0].utterance
+    assert speaking.frames == speaking.text_length, "as many frames as there are words to go into them"
+    assert process.pcm(0).size > 0, "what has been made is not kept back"
+    made = process.pcm(0).size
+    worker.handle(a_sentence(1, **GREEDY))
+    while 1 not in process.ends():
+        worker.turn()
+    assert process.pcm(0).size == made
+    assert 0 < worker.patience_s < 0.01, "it neither spins nor sleeps until the next beat"
+    worker.handle(Cancel(0))
+    worker.handle(More(0, " three", whole=True))  # on its way as the sentence was cancelled
+    assert worker.patience_s == 1.0
+    worker.turn()
+    assert 0 not in process.ends()
+    assert 0 not in process.failures()
+
+
+def test_a_text_in_pieces_that_becomes_too_long_fails_alone(process: Process) -> None:
+    process.worker.handle(a_sentence(0, "word", whole=False))
+    process.worker.handle(a_sentence(1))
+    process.worker.turn()
+    process.worker.handle(More(0, " word" * 40))
+    process.run()
+    assert "MAX_POSITIONS" in process.failures()[0]
+    assert set(process.ends()) == {1}
+
+
+def test_in_context_a_text_in_pieces_waits_for_enough_of_it(assembled: Any) -> None:
+    """The text runs beside the recording's codes: pads in its place would be another prompt."""
+    process = Process(assembled("base"))
+    worker = process.worker
+    process.taught(Learn("a", a_recording(1.5).tobytes(), 24000, "I said."))
+    text = "Here I am, with more words than the recording has codes."
+    worker.handle(a_sentence(0, text, voice="a", **GREEDY))
+    process.run()
+    worker.handle(a_sentence(1, text[:6], voice="a", whole=False, **GREEDY))
+    worker.handle(a_sentence(2, voice="designed"))
+    while 2 not in process.ends():
+        worker.turn()
+    assert not worker._speaking, "others are not held up"
+    assert 0 < worker.patience_s < 0.01
+    worker.handle(More(1, text[6:30]))
+    worker.turn()
+    assert set(worker._speaking) == {1}, "before the text is whole"
+    worker.handle(More(1, text[30:]))
+    worker.handle(More(1, "", whole=True))
+    process.run()
+    assert np.array_equal(process.pcm(1), process.pcm(0))
 
 
 def test_a_fault_ends_every_sentence_and_the_process(assembled: Any) -> None:
