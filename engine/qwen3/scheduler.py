@@ -5,6 +5,7 @@ No GPU and no clock in here: the runner asks what to do, does it, and says what 
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,9 +27,10 @@ HEADROOM = 1.3
 MAX_WAITING = 16
 """Frames made and not yet sounded at most: the runner keeps the codes of so many and of those in flight."""
 SOUND_S = 0.012
-"""Time on the GPU that one step's sound may take."""
-BUSY_LOAD = 0.6
-"""Of the same time: from here on a call's first chunk is two frames."""
+"""Time on the GPU that one step's sound may take, as long as that keeps up."""
+BUSY_LOAD = 0.3
+"""Share of real time: from here on a call's first chunk is two frames. At 0.4 (1,000 calls on an H200) steps take so
+long that 5 % of the sentences had their third chunk late after a first one of one frame."""
 FULL_LOAD = 0.85
 """Of the time that frames sound for, what making them may take; the rest is for new calls and for jitter."""
 BULK_LOAD = 0.7
@@ -120,7 +122,6 @@ class Scheduler:
         self.capacity = min(slots, costs.capacity())
         """Calls that are taken; one more would make the others stutter."""
         self._turnaround_s = costs.frame(1)
-        self._last_rows = 0
         self._bulk_capacity = max(1, min(self.capacity, costs.capacity(BULK_LOAD)))
 
     def __len__(self) -> int:
@@ -143,6 +144,16 @@ class Scheduler:
         """Its place is free at once: nothing of it is planned any more."""
         if job in self._jobs:
             self._jobs.remove(job)
+
+    @property
+    def _step_sounds(self) -> int:
+        """Frames that one step may make sound of."""
+        played = HEADROOM * len(self._jobs) / FRAME_S
+        # A step of one frame for everybody and so much sound makes sound as fast as it is played.
+        spare = 1 - played * self._costs.sound_s
+        enough = played * self._costs.frame(len(self._jobs)) / spare if spare > 0 else math.inf
+        most = max(CHUNK_RAMP[-1], SOUND_S / self._costs.sound_s, enough)
+        return int(min(most, len(self._jobs) * CHUNK_RAMP[-1]))
 
     def frames(self, now_s: float) -> list[Job]:
         """Whose next frame to make now, most urgent first; empty where all have enough."""
@@ -184,9 +195,9 @@ class Scheduler:
                 fits = job.waiting if job.finished else CHUNK_RAMP[bisect_right(CHUNK_RAMP, job.waiting) - 1]
                 due.append((not late, self._urgency(job, now_s), min(fits, CHUNK_RAMP[-1]), job))
         due.sort(key=lambda entry: entry[:2])
-        # No more than a step's worth, as long as that keeps up with the frames: what is not urgent must not stand in
-        # the way of what is. Those about to run dry all get something, however little, before any gets much.
-        left = max(CHUNK_RAMP[-1], int(SOUND_S / self._costs.sound_s), int(HEADROOM * self._last_rows))
+        # No more than a step's worth: what is not urgent must not stand in the way of what is. Those about to run dry
+        # all get something, however little, before any gets much.
+        left = self._step_sounds
         sizes = [min(fits, CHUNK_RAMP[0]) for relaxed, _, fits, _ in due if not relaxed]
         left -= sum(sizes)
         for larger in CHUNK_RAMP[1:]:
@@ -207,7 +218,6 @@ class Scheduler:
 
     def made(self, jobs: Sequence[Job], now_s: float) -> None:
         """Each of the jobs has got its next frame."""
-        self._last_rows = len(jobs)
         for job in jobs:
             job.made += 1
             job.last_s = now_s
