@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# The first whose interpreter goes with numpy 2.4. Not among constraints.txt: a CUDA torch insists on a version of its own.
+TRITON := 3.9.0
 
 .PHONY: demo run test lint types bench clean
 .DEFAULT_GOAL := test
@@ -13,9 +15,12 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 # What the Qwen3-TTS tests run on, apart from what everyone needs: a torch, and upstream's package without its demo's web
 # interface and without torchaudio, whose wheel does not load beside a CPU torch (tests/qwen3/stand_ins says more).
+# A CUDA torch brings a Triton of its own; beside a CPU torch one interprets the kernels, which tests them without a GPU.
 $(VENV)/.qwen3: $(VENV)/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev,qwen3]'
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps qwen-tts==0.1.1
+	$(BIN)/python -c 'import triton' 2>/dev/null || \
+		$(BIN)/pip install --quiet --disable-pip-version-check triton==$(TRITON) || echo 'no Triton for this machine'
 	touch $@
 
 demo: $(VENV)/.installed

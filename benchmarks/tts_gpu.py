@@ -225,7 +225,7 @@ def calls(size: str, quantize: str, counts: Sequence[int], slots: int, seconds: 
     torch.cuda.synchronize()
     print(
         f"\n{size} {quantize}: ready for {slots} calls in {time.perf_counter() - begin:.1f} s; capacity by measure "
-        f"{runner.scheduler.capacity}; {runner.capture.graphs} graphs; warnings {runner.warnings}; "
+        f"{runner.scheduler.capacity}; {runner.graphs} graphs; warnings {runner.warnings}; "
         f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB at most"
     )
     voices = Load(runner, hidden)
@@ -391,7 +391,7 @@ def start_once(size: str, slots: int) -> None:
     while load.talks:
         load.step()
     first = load.done[0].first_s or 0.0
-    print(f"{ready:.1f} s for {slots} slots, {runner.capture.graphs} graphs; the very first sound {first * 1e3:.0f} ms")
+    print(f"{ready:.1f} s for {slots} slots, {runner.graphs} graphs; the very first sound {first * 1e3:.0f} ms")
 
 
 def peers(size: str) -> None:

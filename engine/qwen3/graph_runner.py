@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from engine.qwen3.choices import Choices
-from engine.qwen3.codec import CodecWeights
+from engine.qwen3.codec import MAX_CHUNK_FRAMES, CodecWeights
 from engine.qwen3.ends import EndGuard, frame_budget
 from engine.qwen3.frame import FrameModel
 from engine.qwen3.graphs import SOUND_FRAMES, Capture, FrameGraphs, SoundGraphs, bucket_of, compile_sound
@@ -80,6 +80,10 @@ class FastSlots(Slots):
         streams: Streams,
         sound_dtype: torch.dtype = torch.float16,
     ) -> None:
+        ends = len(model.talker.stack.cos), len(codec.cos) - MAX_CHUNK_FRAMES
+        if max_positions > min(ends):
+            # The kernels look nothing up with care: a position behind the tables would read what is not there.
+            raise ValueError(f"MAX_POSITIONS={max_positions} is more than the model's tables hold, {min(ends)}")
         self.model = model
         self.streams = streams
         self.state = DecodeState.allocate(model.talker, model.predictor, slots, max_positions, max_text)
@@ -145,19 +149,19 @@ class GraphRunner:
         rest: Callable[[float], None] = time.sleep,
     ) -> None:
         self._slots, self._streams, self._clock, self._rest = slots, slots.streams, clock, rest
-        self.capture = Capture(self._streams.frames, graphs)
+        self._captures = (Capture(self._streams.frames, graphs), Capture(self._streams.sound, graphs))
         largest = slots.state.slots
         # Compiling is what a cold start is made of: the codec's kernels beside the frames'.
         compiling = ThreadPoolExecutor(1, "compile")
         compiled = compiling.submit(self._compile_sound)
         try:
-            self.frames = FrameGraphs(slots.model, slots.state, self.capture, choices, largest)
+            self.frames = FrameGraphs(slots.model, slots.state, self._captures[0], choices, largest)
             compiled.result()
         finally:
             compiling.shutdown()
         torch.cuda.synchronize()
         self.frames.choose()
-        self.sound = SoundGraphs(slots.fast_codec, self.frames.history, self.capture, slots.state.scratch)
+        self.sound = SoundGraphs(slots.fast_codec, self.frames.history, self._captures[1], slots.state.scratch)
         choices.save()
         most = SOUND_FRAMES[-1]
         rows = self.sound.rows(most)
@@ -172,7 +176,7 @@ class GraphRunner:
         self._waiting: _Step | None = None
         self._copied: torch.cuda.Event | None = None
         self.warnings = [
-            *self.capture.warnings,
+            *(warning for capture in self._captures for warning in capture.warnings),
             *self.frames.warnings,
             *(w for w in (self._codes.warning, self._pcm.warning) if w),
         ]
@@ -187,12 +191,17 @@ class GraphRunner:
     def facts(self) -> dict[str, Any]:
         """What `/health` tells of it."""
         return {
-            "graphs": self.capture.graphs,
+            "graphs": self.graphs,
             "capacity": self.scheduler.capacity,
             "load": round(self.scheduler.load, 3),
             "frame_ms": {size: round(seconds * 1e3, 2) for size, seconds in self.frames.seconds.items()},
             "frame_made_by": {size: variant.kind for size, variant in self.frames.variants.items()},
         }
+
+    @property
+    def graphs(self) -> int:
+        """How many were captured."""
+        return sum(capture.graphs for capture in self._captures)
 
     @property
     def active(self) -> int:
@@ -202,8 +211,7 @@ class GraphRunner:
         if not self._slots.free or not self.scheduler.admits(utterance.priority):
             return False
         prompt = utterance.prompt
-        # The prompt was put together on whatever stream is current.
-        self._streams.frames.wait_stream(torch.cuda.current_stream())
+        self._hand_over(prompt.embeds, prompt.text, prompt.reference_codes)
         with torch.cuda.stream(self._streams.frames):
             utterance.slot = self._slots.take(prompt, utterance.sampling)
         utterance.position = len(prompt.embeds) - 1
@@ -216,7 +224,7 @@ class GraphRunner:
 
     def extend(self, utterance: Utterance, text: Tensor, final: bool) -> None:
         room = self._slots.state.text.shape[1] - utterance.text_length
-        self._streams.frames.wait_stream(torch.cuda.current_stream())
+        self._hand_over(text)
         with torch.cuda.stream(self._streams.frames):
             self._slots.extend(utterance.slot, utterance.text_length, text[:room])
         utterance.text_length += min(len(text), room)
@@ -342,6 +350,14 @@ class GraphRunner:
             guard.over(call.firsts[first + i], 20 * math.log10(max(level, 1e-9))) for i, level in enumerate(levels)
         ]
         return any(verdicts)
+
+    def _hand_over(self, *made: Tensor | None) -> None:
+        """From whatever stream is current to ours; who made them may let go of them before we have read them."""
+        self._streams.frames.wait_stream(torch.cuda.current_stream())
+        for tensor in made:
+            if tensor is not None and tensor.is_cuda:
+                tensor.record_stream(self._streams.frames)
+                tensor.record_stream(self._streams.sound)
 
     def _limit(self, call: _Call) -> None:
         utterance = call.utterance

@@ -51,7 +51,7 @@ def bucket_of(sizes: Sequence[int], rows: int) -> int:
 
 
 class Capture:
-    """Makes graphs that share one pool of memory."""
+    """Makes the graphs of one stream, which share one pool of memory: of theirs no two ever run at once."""
 
     def __init__(self, stream: torch.cuda.Stream, enabled: bool) -> None:
         self._stream = stream
@@ -63,6 +63,8 @@ class Capture:
 
     def __call__(self, name: str, work: Callable[[], None]) -> Replay:
         """`work` as one graph; `work` itself where that cannot be. Leaves its launches done once."""
+        # What it works on has just been made, on another stream.
+        self._stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._stream):
             work()  # compiles the kernels and sets the libraries up, which capture forbids
         self._stream.synchronize()

@@ -74,7 +74,7 @@ def play(
 def test_the_same_sound_as_the_plain_runner(tmp_path: Path) -> None:
     runner = fast(tmp_path)
     assert runner.warnings == []
-    assert runner.capture.graphs > 0
+    assert runner.graphs > 0
     plain = EagerRunner(Slots(tiny_model(64, False), random_codec("cuda", torch.float32, CODEC), 4, 96, 16, 10**8))
     results = []
     for each in (plain, runner):
@@ -112,7 +112,7 @@ def test_what_cannot_be_captured_is_launched_and_says_why(tmp_path: Path, monkey
     runner = fast(tmp_path)
     monkeypatch.undo()
     assert any("operation not permitted" in warning for warning in runner.warnings)
-    assert runner.capture.graphs == 0
+    assert runner.graphs == 0
     heard, ends = play(runner, {0: [utterance(0)]}, {0: 13})
     captured, _ = play(fast(tmp_path), {0: [utterance(0)]}, {0: 13})
     assert ends == {0: End.BUDGET} or ends == {0: End.SPOKEN}

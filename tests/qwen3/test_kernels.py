@@ -233,7 +233,7 @@ def test_drawn_codes_are_those_of_the_plain_sampler(rows: int, vocabulary: int) 
 def tiny_model(hidden: int, projected: bool) -> FrameModel:
     source = _Source(DEVICE, torch.float32, 1)
     talker = TalkerWeights(
-        source.stack(StackSize(2, hidden, 192, 4, 2, 16), 64),
+        source.stack(StackSize(2, hidden, 192, 4, 2, 16), 96),
         source.normal(1088, hidden, std=1),
         source.dense(1088, hidden),
     )

@@ -134,9 +134,9 @@ def _next(  # type: ignore[no-untyped-def]
     p = tl.load(top_p + s)
     if LAST:
         index = tl.minimum(made, text_room - 1)
-        more = made < tl.load(text_length + s)
-        spoken = tl.load(text + (s * text_room + index) * H + d, mask=(d < H) & more, other=0.0).to(tl.float32)
-        spoken += tl.load(pad + d, mask=(d < H) & (more == 0), other=0.0).to(tl.float32)
+        told = tl.where(made < tl.load(text_length + s), H, 0)
+        spoken = tl.load(text + (s * text_room + index) * H + d, mask=d < told, other=0.0).to(tl.float32)
+        spoken += tl.load(pad + d, mask=(d >= told) & (d < H), other=0.0).to(tl.float32)
         place = tl.load(position + s)
     follow(PDL, True)
     scores = tl.load(logits + b * V + c).to(tl.float32)
