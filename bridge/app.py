@@ -20,9 +20,8 @@ from prometheus_client import CollectorRegistry
 
 from bridge.call import Call, Wire
 from bridge.calls import Calls
+from bridge.calls_api import add_call_routes
 from bridge.config import Settings
-from bridge.control import add_call_routes
-from bridge.conversation_api import add_conversation_routes
 from bridge.conversations import Conversations
 from bridge.metrics import Metrics
 from bridge.server import AudioSocketServer
@@ -159,7 +158,6 @@ class App:
         app = web.Application(client_max_size=self.settings.max_upload_bytes + FORM_BYTES)
         add_speech_routes(app, self.engine, self.settings, self.metrics.registry)
         add_call_routes(app, self.calls, self.conversations)
-        add_conversation_routes(app)
         app[HEALTH].append(lambda: {"calls": len(self.calls), "max_calls": self.settings.max_calls})
         return app
 

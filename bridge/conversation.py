@@ -115,17 +115,21 @@ class Conversation:
         self._do(self._turns.finished(self._now_s()))
         return interruption
 
-    def hang_up(self, goodbye: str = "", destination: str = HANG_UP) -> None:
-        """Say goodbye, if there is one, then give the call back, to go on at `destination`. Raises NotAllowed."""
+    def hang_up(self, goodbye: str = "", destination: str = HANG_UP) -> bool:
+        """Say goodbye, if there is one, then give the call back, to go on at `destination`. Raises NotAllowed.
+
+        False where the call is ending already: nothing changes then.
+        """
         if destination not in (HANG_UP, ""):
             destination = self._destinations.resolve(destination)
         if self.call.state is not State.ACTIVE:
-            return
+            return False
         self._next = destination or None
         if goodbye:
             self._speaking.cut("interrupt")
             self.say(goodbye, interruptible=False)
         self.call.hang_up()
+        return True
 
     def event(self, event: InboundEvent) -> Interruption:
         """An event of a recogniser elsewhere; returns what it did to the agent's speech."""

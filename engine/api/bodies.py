@@ -26,7 +26,7 @@ async def read_json(request: web.Request, model: type[Body]) -> Body:
     """A JSON body as its model. Raises ApiError."""
     if request.headers.get("Content-Type") and not request.content_type.endswith(("/json", "+json")):
         raise ApiError(415, "INVALID_REQUEST", f"the body is {request.content_type}; send it as application/json")
-    async with _in_time():
+    async with in_time():
         data = await request.read()
     return parse_json(data, model)
 
@@ -46,7 +46,7 @@ async def read_form(request: web.Request, model: type[Body], max_file_bytes: int
     fields: dict[str, str] = {}
     file: bytes | None = None
     try:
-        async with _in_time():
+        async with in_time():
             reader = await request.multipart()
             for _ in range(MAX_PARTS):
                 part = await reader.next()
@@ -85,7 +85,8 @@ async def _read_part(part: BodyPartReader, max_bytes: int) -> bytes:
 
 
 @asynccontextmanager
-async def _in_time() -> AsyncGenerator[None, None]:
+async def in_time() -> AsyncGenerator[None, None]:
+    """Of a body that is read: raises ApiError when it does not arrive."""
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             yield

@@ -1,0 +1,28 @@
+"""The calls API: `/v1/calls…` on an aiohttp application."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiohttp import web
+
+from bridge.calls import Calls
+from bridge.calls_api import ending, event_socket, events, registering, speech, state
+from bridge.calls_api.lookup import CALLS, CONVERSATIONS
+from bridge.conversations import Conversations
+from engine.api.operations import add_operations
+
+CONCEPTS: Final = (registering, state, speech, ending, events, event_socket)
+
+
+def add_call_routes(app: web.Application, calls: Calls, conversations: Conversations) -> None:
+    """Serve `/v1/calls…` from `calls` and what is said in them."""
+    app[CALLS] = calls
+    app[CONVERSATIONS] = conversations
+    app[event_socket.SOCKETS] = set()
+    for concept in CONCEPTS:
+        add_operations(app, concept.OPERATIONS)
+    app.on_shutdown.append(event_socket.close_sockets)
+
+
+__all__ = ["add_call_routes"]

@@ -1,0 +1,73 @@
+"""How a call ends, and where the dialplan goes on with it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
+
+from bridge.calls_api.lookup import conversation_of, not_now, read_body
+from bridge.calls_api.speech import MAX_TEXT_CHARS
+from bridge.calls_api.state import CallState, describe
+from bridge.conversation import HANG_UP
+from bridge.destinations import NotAllowed
+from engine.api.errors import ApiError
+from engine.api.operations import Operation
+
+
+class HangUpRequest(BaseModel):
+    """How to end a call. An empty body will do."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str = Field("", max_length=MAX_TEXT_CHARS, description="a goodbye, heard whole before the call ends")
+    next: str = Field(HANG_UP, description="where the dialplan goes on, as TRANSFER_ALLOW allows; empty: its fallback")
+
+
+async def hang_up(request: web.Request) -> web.Response:
+    conversation = conversation_of(request)
+    body = await read_body(request, HangUpRequest) if request.can_read_body else HangUpRequest.model_validate({})
+    try:
+        taken = conversation.hang_up(body.text, body.next)
+    except NotAllowed as error:
+        raise ApiError(400, "INVALID_REQUEST", str(error), param="next") from None
+    if not taken and body != HangUpRequest.model_validate({}):
+        raise not_now(conversation)
+    return web.json_response(describe(conversation.call).model_dump(mode="json"), status=202)
+
+
+async def next_destination(request: web.Request) -> web.Response:
+    """Plain text for `CURL()`; empty where nothing is known, so that the dialplan goes to its own fallback."""
+    try:
+        conversation = conversation_of(request)
+    except ApiError:
+        return web.Response(status=404, text="")
+    return web.Response(text=conversation.next_destination)
+
+
+OPERATIONS: Final = [
+    Operation(
+        "POST",
+        "/v1/calls/{id}/hangup",
+        hang_up,
+        "End a call",
+        {202: ("it ends once everything that was said has been heard; the dialplan goes on", (CallState,))},
+        details=(
+            "The body may be left out. With `text`, what is being said gives way to it. Idempotent; but a `text` or "
+            "`next` that comes when the call is ending already is too late, and refused."
+        ),
+        body=HangUpRequest,
+        errors=(400, 404, 409, 413, 415),
+    ),
+    Operation(
+        "GET",
+        "/v1/calls/{id}/next",
+        next_destination,
+        "Ask where the dialplan goes on",
+        {
+            200: ("`context,extension,priority`, `hangup`, or nothing: the dialplan's own fallback", ("text",)),
+            404: ("nothing is known of this call; the body is empty", ("text",)),
+        },
+    ),
+]

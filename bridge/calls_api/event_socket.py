@@ -1,0 +1,119 @@
+"""A conversation's events over a WebSocket: a recogniser's in, what happens out."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
+from pydantic import ValidationError
+
+from bridge.calls_api.events import EventsRequest
+from bridge.calls_api.lookup import MAX_BODY_BYTES, live_conversation
+from bridge.conversation import Conversation
+from bridge.events import out
+from engine.api.errors import ApiError, from_validation_error
+from engine.api.operations import Operation
+
+MAX_BEHIND: Final = 1_000
+"""Events that an observer may be behind; a slower one is dropped."""
+HEARTBEAT_S: Final = 20.0
+SOCKETS: Final = web.AppKey("event_sockets", set[web.WebSocketResponse])
+
+
+async def serve_events(request: web.Request) -> web.StreamResponse:
+    """Both ways, until the call ends or the peer leaves."""
+    conversation = live_conversation(request)
+    socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=MAX_BODY_BYTES, compress=False)
+    if not socket.can_prepare(request).ok:
+        raise ApiError(426, "INVALID_REQUEST", "this is a WebSocket", headers={"Upgrade": "websocket"})
+    observer = _Observer(conversation)  # now: what happens while the peer is answered must not be missed
+    sockets = request.app[SOCKETS]
+    try:
+        await socket.prepare(request)
+        sockets.add(socket)
+        observer.start(socket)
+        async for message in socket:
+            if problem := _receive(conversation, message):
+                observer.tell({"type": "error", "error": {"message": problem}})
+    finally:
+        sockets.discard(socket)
+        await observer.leave()
+    return socket
+
+
+async def close_sockets(app: web.Application) -> None:
+    """The server stops."""
+    goodbyes = [socket.close(code=WSCloseCode.GOING_AWAY) for socket in app[SOCKETS]]
+    await asyncio.gather(*goodbyes)
+
+
+def _receive(conversation: Conversation, message: WSMessage) -> str:
+    """Take a peer's events; returns what is wrong with them."""
+    if message.type is not WSMsgType.TEXT:
+        return "events are JSON in text messages"
+    try:
+        EventsRequest.model_validate_json(message.data, strict=True).tell(conversation)
+    except ValidationError as error:
+        return from_validation_error(error).message
+    return ""
+
+
+class _Observer:
+    """What one peer has still to be sent."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._sender: asyncio.Task[None] | None = None
+        self._observers = conversation.journal.observers
+        self.tell(out("call.started", str(conversation.call.id), at_ms=0, variables=conversation.variables))
+        self._observers.append(self.tell)
+
+    def start(self, socket: web.WebSocketResponse) -> None:
+        """Send, from now on."""
+        self._sender = asyncio.create_task(self._send(socket))
+
+    def tell(self, event: dict[str, Any]) -> None:
+        """Something has happened."""
+        if self._events.qsize() < MAX_BEHIND:
+            self._events.put_nowait(event)
+        elif self._sender is not None and not self._sender.cancelling():
+            self._sender.cancel()
+
+    async def leave(self) -> None:
+        """Be told nothing more."""
+        self._observers.remove(self.tell)
+        if self._sender is not None:
+            self._sender.cancel()
+            await asyncio.gather(self._sender, return_exceptions=True)
+
+    async def _send(self, socket: web.WebSocketResponse) -> None:
+        code = WSCloseCode.TRY_AGAIN_LATER
+        try:
+            while True:
+                event = await self._events.get()
+                await socket.send_json(event)
+                if event["type"] == "call.ended":
+                    code = WSCloseCode.OK
+                    return
+        except ConnectionError:
+            pass  # the peer is gone; the reader sees it
+        finally:
+            await socket.close(code=code)
+
+
+OPERATIONS: Final = [
+    Operation(
+        "GET",
+        "/v1/calls/{id}/events",
+        serve_events,
+        "Follow a call, as a WebSocket",
+        {101: ("events as JSON, both ways, until the call ends", ())},
+        details=(
+            "You send what `POST /v1/calls/{id}/events` takes. You receive `call.started`, `response.started`, "
+            "`response.paused`, `response.resumed`, `response.interrupted`, `response.done`, `transcript.user`, "
+            "`transcript.agent`, `dtmf`, `call.ended`, and `error` for what could not be read."
+        ),
+        errors=(404, 409, 426),
+    )
+]

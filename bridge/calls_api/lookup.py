@@ -1,0 +1,67 @@
+"""From a request to its call, its conversation and its body."""
+
+from __future__ import annotations
+
+from typing import Final, TypeVar
+from uuid import UUID
+
+from aiohttp import web
+from pydantic import BaseModel
+
+from bridge.call import Call, State
+from bridge.calls import Calls
+from bridge.conversation import Conversation
+from bridge.conversations import Conversations
+from engine.api.bodies import read_json
+from engine.api.errors import ApiError
+
+CALLS: Final = web.AppKey("calls", Calls)
+CONVERSATIONS: Final = web.AppKey("conversations", Conversations)
+MAX_BODY_BYTES: Final = 2**18
+"""More than any text that may be said takes as JSON, and little enough that to read it holds nobody up."""
+ONE_CALL: Final = (404,)
+"""What every operation on a call may answer."""
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+def call_of(request: web.Request) -> Call:
+    """The call that the path names, in progress or ended. Raises ApiError."""
+    name = request.match_info["id"]
+    try:
+        call = request.app[CALLS].find(UUID(name))
+    except ValueError:
+        call = None
+    if call is None:
+        raise ApiError(404, "NOT_FOUND", f"no call {name!r}", param="id")
+    return call
+
+
+def conversation_of(request: web.Request) -> Conversation:
+    """The conversation of the call that the path names. Raises ApiError."""
+    conversation = request.app[CONVERSATIONS].find(call_of(request).id)
+    assert conversation is not None, "every call has one from its answer on"
+    return conversation
+
+
+def live_conversation(request: web.Request) -> Conversation:
+    """The same, of a call that is neither ending nor ended. Raises ApiError."""
+    conversation = conversation_of(request)
+    if conversation.call.state is not State.ACTIVE:
+        raise not_now(conversation)
+    return conversation
+
+
+def not_now(conversation: Conversation) -> ApiError:
+    """The call is ending or ended, too late for what is asked."""
+    return ApiError(409, "CONFLICT", f"the call is {conversation.call.state.value}", param="id")
+
+
+async def read_body(request: web.Request, model: type[Body]) -> Body:
+    """A JSON body as its model. Raises ApiError."""
+    return await read_json(bounded(request), model)
+
+
+def bounded(request: web.Request) -> web.Request:
+    """The same request, whose body may have `MAX_BODY_BYTES`."""
+    return request.clone(client_max_size=MAX_BODY_BYTES)

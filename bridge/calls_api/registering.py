@@ -1,0 +1,98 @@
+"""A call that is announced before it connects."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from urllib.parse import parse_qsl
+from uuid import UUID
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from bridge.calls_api.lookup import CALLS, CONVERSATIONS, bounded, read_body
+from engine.api.bodies import in_time
+from engine.api.errors import ApiError, from_validation_error, queue_full
+from engine.api.operations import Operation
+
+
+class RegisterRequest(BaseModel):
+    """A call about to connect. Whatever else is given is a variable of the call."""
+
+    model_config = ConfigDict(extra="allow", populate_by_name=True)
+
+    id: UUID = Field(description="the UUID that AudioSocket() will be given")
+    caller: str = Field("", alias="from", description="the caller's number")
+    called: str = Field("", alias="to", description="the number that was called")
+    name: str = Field("", description="the caller's name")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _texts(cls, data: Any) -> Any:
+        """Numbers in JSON are as good as texts."""
+        if not isinstance(data, dict):
+            return data
+        plain = (int, float)
+        return {k: str(v) if isinstance(v, plain) and not isinstance(v, bool) else v for k, v in data.items()}
+
+    def variables(self) -> dict[str, str]:
+        """All of it but the id. Raises ValueError for what is no text."""
+        given = {"from": self.caller, "to": self.called, "name": self.name, **(self.model_extra or {})}
+        for name, value in given.items():
+            if not isinstance(value, str):
+                raise ValueError(f"{name} must be text")
+        return given
+
+
+class Registered(BaseModel):
+    """The call may connect."""
+
+    id: UUID
+    expires_in: float = Field(description="seconds until it has to have connected")
+
+
+async def register(request: web.Request) -> web.Response:
+    body = await _read(request)
+    calls = request.app[CALLS]
+    if reason := calls.refusal():  # told before the call connects, so that the dialplan turns to another server at once
+        raise queue_full(f"no calls are taken: {reason}")
+    if calls.find(body.id) is not None:
+        raise ApiError(409, "CONFLICT", f"a call {body.id} is or was in progress", param="id")
+    registrations = request.app[CONVERSATIONS].registrations
+    try:
+        registrations.add(body.id, body.variables())
+    except ValueError as error:
+        raise ApiError(400, "INVALID_REQUEST", str(error)) from None
+    answer = Registered(id=body.id, expires_in=registrations.ttl_s)
+    return web.json_response(answer.model_dump(mode="json"), status=201)
+
+
+async def _read(request: web.Request) -> RegisterRequest:
+    if request.content_type != "application/x-www-form-urlencoded" and request.headers.get("Content-Type"):
+        return await read_body(request, RegisterRequest)
+    async with in_time():
+        data = await bounded(request).read()
+    try:
+        fields = parse_qsl(data.decode(), keep_blank_values=True)
+        return RegisterRequest.model_validate({name: value for name, value in fields if name})
+    except ValidationError as error:
+        raise from_validation_error(error) from None
+    except ValueError as error:
+        raise ApiError(400, "INVALID_REQUEST", f"the form cannot be read: {error}") from None
+
+
+OPERATIONS: Final = [
+    Operation(
+        "POST",
+        "/v1/calls",
+        register,
+        "Announce a call",
+        {201: ("it may connect, once", (Registered,))},
+        details=(
+            "What is known of a call before its AudioSocket connects: its variables fill `{from}`, `{name}` and the "
+            "like in GREETING, SYSTEM_PROMPT, dialogues and tools. Also as a form, as `CURL()` posts it in a dialplan. "
+            "Needed for every call where REQUIRE_REGISTRATION=true."
+        ),
+        body=RegisterRequest,
+        errors=(400, 409, 413, 415, 503),
+    ),
+]

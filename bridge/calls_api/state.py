@@ -1,0 +1,75 @@
+"""Which calls there are, and what is known of one."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+from aiohttp import web
+from pydantic import BaseModel, Field
+
+from bridge.call import Call, State
+from bridge.calls_api.lookup import CALLS, ONE_CALL, conversation_of
+from engine.api.operations import Operation
+
+
+class CallState(BaseModel):
+    """A call, in progress or ended."""
+
+    id: str
+    state: State
+    started_at: float = Field(description="Unix time")
+    ended_at: float | None
+    end_reason: str | None
+    rate_hz: int = Field(description="sample rate that the caller is spoken to in")
+    dtmf: str = Field(description="digits pressed so far")
+    speaking: bool
+    underrun_frames: int = Field(description="frames of silence inside speech that was not made in time")
+    conversation: dict[str, Any] | None = Field(None, description="variables, transcript, and each turn's latencies")
+
+
+class CallList(BaseModel):
+    """The calls in progress."""
+
+    object: Literal["list"] = "list"
+    data: list[CallState]
+
+
+def describe(call: Call) -> CallState:
+    """A call as the API shows it."""
+    utterance = call.playout.current
+    return CallState(
+        id=str(call.id),
+        state=call.state,
+        started_at=call.started_at,
+        ended_at=call.ended_at,
+        end_reason=call.end_reason or None,
+        rate_hz=call.playout.rate_hz,
+        dtmf=call.dtmf,
+        speaking=utterance is not None and utterance.started and not call.playout.paused,
+        underrun_frames=call.playout.underrun_frames,
+    )
+
+
+async def list_calls(request: web.Request) -> web.Response:
+    calls = CallList(data=[describe(call) for call in request.app[CALLS].active()])
+    return web.json_response(calls.model_dump(mode="json"))
+
+
+async def get_call(request: web.Request) -> web.Response:
+    conversation = conversation_of(request)
+    state = describe(conversation.call)
+    state.conversation = conversation.describe()
+    return web.json_response(state.model_dump(mode="json"))
+
+
+OPERATIONS: Final = [
+    Operation("GET", "/v1/calls", list_calls, "List the calls in progress", {200: ("oldest first", (CallList,))}),
+    Operation(
+        "GET",
+        "/v1/calls/{id}",
+        get_call,
+        "Look a call up",
+        {200: ("the call; one that ended is kept for a while", (CallState,))},
+        errors=ONE_CALL,
+    ),
+]
