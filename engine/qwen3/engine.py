@@ -15,7 +15,7 @@ import numpy as np
 
 from engine.hibari import HibariEngine
 from engine.qwen3.clones import Clones
-from engine.qwen3.messages import Audio, Beat, Cancel, Event, Failed, Learnt, More, Ready, Speak
+from engine.qwen3.messages import Audio, Beat, Cancel, Event, Failed, Learnt, More, Ready, Refused, Speak
 from engine.qwen3.process import WORKER
 from engine.qwen3.settings import QwenSettings
 from engine.qwen3.supervisor import HANG_TIMEOUT_S, REBUILD_DELAYS_S, Supervisor
@@ -27,6 +27,7 @@ from engine.speech import (
     Engine,
     EngineBusy,
     Pcm,
+    Priority,
     SpeechError,
     Style,
     UnspeakableText,
@@ -34,8 +35,13 @@ from engine.speech import (
     VoiceReference,
 )
 
-# Sentences that may wait for a place in the batch, for each place that it has.
+# Sentences that may wait for a place in the batch, for each place that it has: of calls, and as many of others.
 WAITING_PER_PLACE = 4
+# A call's sentence that has got no place so long after its sound was needed is refused: another voice at once is better
+# than this one after a silence. In a large batch some sentence ends every few milliseconds.
+CALL_PATIENCE_S = 0.3
+# Others wait, as a share of REQUEST_TIMEOUT: to be refused tells more than to see nothing come.
+PATIENCE = 0.9
 # Spoken by the embedded engine when a Base model was given no recording: its sounds are as many as a sentence can hold.
 HOUSE_TEXT = "Good morning, and thank you for calling. I will gladly tell you all that I know about it."
 
@@ -81,7 +87,9 @@ class Qwen3Engine(Engine):
         self._clones = Clones(self._supervisor.send, self._settings.voice_cache_max, self._settings.request_timeout)
         self._streams: dict[int, _Stream] = {}
         self._numbers = count()
-        self._users = 0
+        self._users = {True: 0, False: 0}
+        """Sentences that are being made or wait: whether somebody listens live → how many."""
+        self._refused = 0
         self._instructable = False
         self._facts: Mapping[str, Any] = {}
         self._worker_warnings: tuple[str, ...] = ()
@@ -115,12 +123,14 @@ class Qwen3Engine(Engine):
         """Speaks `text`, and `rest` as it comes."""
         if not any(char.isalnum() for char in text):
             raise UnspeakableText(f"there is nothing to say in {text[:60]!r}")
-        if self._users >= self._settings.max_batch * (1 + WAITING_PER_PLACE):
-            raise EngineBusy(f"{self._users} sentences are being made or wait")
+        live = style.priority is Priority.CALL
+        if self._users[live] >= self._places * (1 + WAITING_PER_PLACE):
+            self._refused += 1
+            raise EngineBusy(f"{self._users[live]} sentences are being made or wait, of {self._places} at once")
         language = _language(style.language)
         voice, reference = self._voice(style)
         number, stream = next(self._numbers), _Stream()
-        self._begin()
+        self._begin(live)
         try:
             await self._supervisor.loaded()
             # Held until the sentence has ended, so that it is not forgotten meanwhile.
@@ -139,6 +149,8 @@ class Qwen3Engine(Engine):
                         top_p=style.top_p,
                         seed=style.seed,
                         priority=int(style.priority),
+                        needed_in_s=_needed_in_s(style),
+                        patience_s=CALL_PATIENCE_S if live else PATIENCE * self._settings.request_timeout,
                         whole=rest is None,
                     )
                 )
@@ -153,7 +165,7 @@ class Qwen3Engine(Engine):
             self._streams.pop(number, None)
             if stream.asked:
                 self._supervisor.send(Cancel(number))
-            self._end()
+            self._end(live)
             if stream.growing is not None:
                 stream.growing.cancel()
                 await asyncio.gather(stream.growing, return_exceptions=True)
@@ -191,7 +203,8 @@ class Qwen3Engine(Engine):
             "model_loaded": supervisor.state == "ready",
             "state": supervisor.state,
             "pid": supervisor.pid,
-            "queue_depth": self._users,
+            "queue_depth": sum(self._users.values()),
+            "refused": self._refused,
             "faults": supervisor.faults,
             "idle_unloads": supervisor.unloads,
             "voice_cache_size": len(self._clones),
@@ -204,13 +217,13 @@ class Qwen3Engine(Engine):
     async def prepare_clone(self, reference: VoiceReference) -> None:
         if not self.can_clone:
             raise CannotClone(self.name)
-        self._begin()
+        self._begin(live=False)
         try:
             await self._supervisor.loaded()
             async with self._clones.held(reference):
                 pass
         finally:
-            self._end()
+            self._end(live=False)
 
     def clear_voices(self) -> int:
         return self._clones.clear()
@@ -257,13 +270,18 @@ class Qwen3Engine(Engine):
             raise event
         return event
 
-    def _begin(self) -> None:
-        self._users += 1
+    def _begin(self, live: bool) -> None:
+        self._users[live] += 1
         self._supervisor.work(busy=True)
 
-    def _end(self) -> None:
-        self._users -= 1
-        self._supervisor.work(busy=self._users > 0)
+    def _end(self, live: bool) -> None:
+        self._users[live] -= 1
+        self._supervisor.work(busy=any(self._users.values()))
+
+    @property
+    def _places(self) -> int:
+        """Sentences that are made at once: as many as the GPU was found to keep up with, where it was measured."""
+        return int(self._facts.get("capacity", self._settings.max_batch))
 
     # What the process says
 
@@ -275,6 +293,11 @@ class Qwen3Engine(Engine):
             case Failed(number, message):
                 if number in self._streams:
                     self._streams[number].events.put_nowait(SpeechError(message))
+            case Refused(number):
+                if number in self._streams:
+                    self._refused += 1
+                    busy = EngineBusy(f"no place among {self._places} sentences at once came free in time")
+                    self._streams[number].events.put_nowait(busy)
             case Learnt(key, error):
                 self._clones.on_learnt(key, error)
             case Ready(kind, instructable, facts, warnings):
@@ -305,6 +328,11 @@ class Qwen3Engine(Engine):
             return
         references = await asyncio.to_thread(recorded_voices, self._settings)
         self._catalogue = Catalogue("base", references or {HOUSE: await _house_voice()})
+
+
+def _needed_in_s(style: Style) -> float:
+    needed_at_s = style.needed_at_s
+    return 0.0 if needed_at_s is None else max(0.0, needed_at_s - asyncio.get_running_loop().time())
 
 
 async def _house_voice() -> VoiceReference:

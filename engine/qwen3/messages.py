@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import struct
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ LENGTH = struct.Struct("<I")
 
 @dataclass(frozen=True, slots=True)
 class Speak:
-    """Make one sentence. Answered by Audio, the last one marked, or by Failed."""
+    """Make one sentence. Answered by Audio, the last one marked, by Failed or by Refused."""
 
     number: int
     text: str
@@ -28,6 +29,10 @@ class Speak:
     top_p: float | None = None
     seed: int | None = None
     priority: int = 0
+    needed_in_s: float = 0.0
+    """When its sound has to be there, from now: who needs it first goes first among equals."""
+    patience_s: float = math.inf
+    """How much later than that it may still get its place in the batch; then it is refused."""
     whole: bool = True
     """Else the rest of the text comes as `More`."""
 
@@ -103,6 +108,13 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """A sentence got no place in the batch in time: those in it would stutter if it had."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Learnt:
     """A voice can be used, or could not be taken."""
 
@@ -127,7 +139,7 @@ class Log:
     message: str
 
 
-Event = Ready | NotReady | Audio | Failed | Learnt | Beat | Log
+Event = Ready | NotReady | Audio | Failed | Refused | Learnt | Beat | Log
 
 
 def pack(message: Command | Event) -> bytes:

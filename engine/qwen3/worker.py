@@ -7,7 +7,6 @@ within a process can clear, costs no call its line, and that Python's lock is ne
 from __future__ import annotations
 
 import contextlib
-import heapq
 import logging
 import os
 import queue
@@ -16,6 +15,7 @@ import signal
 import sys
 import threading
 import time
+from bisect import insort
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -41,6 +41,7 @@ from engine.qwen3.messages import (
     More,
     NotReady,
     Ready,
+    Refused,
     Speak,
     pack,
     read,
@@ -70,10 +71,13 @@ class _Waiting:
     """A sentence that is not in the batch yet."""
 
     priority: int
+    needed_at_s: float
     order: int
     speak: Speak = field(compare=False)
     ids: list[int] | None = field(default=None, compare=False)
     """The text's tokens, once they have been looked at."""
+    utterance: Utterance | None = field(default=None, compare=False)
+    """Made once, though its place may be asked for between many frames."""
 
 
 @dataclass(eq=False, slots=True)
@@ -92,10 +96,12 @@ class _Speaking:
 class Worker:
     """Takes commands in, drives the runner, hands events out. Everything but cloning happens in one thread."""
 
-    def __init__(self, assembly: Assembly, send: Send) -> None:
+    def __init__(self, assembly: Assembly, send: Send, clock: Callable[[], float] = time.monotonic) -> None:
         self._assembly = assembly
         self._send = send
+        self._clock = clock
         self._waiting: list[_Waiting] = []
+        """In the order in which they are to be taken."""
         self._speaking: dict[int, _Speaking] = {}
         self._orders = count()
         self._voices: dict[str, Speaker] = {}
@@ -121,7 +127,8 @@ class Worker:
         """Takes in one command; what it causes happens in `turn`."""
         match command:
             case Speak():
-                heapq.heappush(self._waiting, _Waiting(command.priority, next(self._orders), command))
+                needed_at_s = self._clock() + command.needed_in_s
+                insort(self._waiting, _Waiting(command.priority, needed_at_s, next(self._orders), command))
             case More(number, text, whole):
                 self._more(number, text, whole)
             case Cancel(number):
@@ -129,7 +136,6 @@ class Worker:
                 if speaking is not None:
                     self._assembly.runner.remove(speaking.utterance)
                 self._waiting = [each for each in self._waiting if each.speak.number != number]
-                heapq.heapify(self._waiting)
             case Learn(key):
                 self._learning.add(key)
                 self._cloning.submit(self._learn, command)
@@ -166,7 +172,7 @@ class Worker:
 
     def beat(self) -> None:
         """Tells about once a second that the process lives."""
-        now = time.monotonic()
+        now = self._clock()
         if now >= self._beat_at:
             self._beat_at = now + BEAT_S
             self._send([Beat(self._facts(), tuple(self._assembly.warnings))])
@@ -183,7 +189,7 @@ class Worker:
         for waiting in self._waiting:
             if waiting.speak.number == number:
                 waiting.speak = replace(waiting.speak, text=waiting.speak.text + text, whole=whole)
-                waiting.ids = None
+                waiting.ids = waiting.utterance = None
 
     def _extend(self, events: list[Event]) -> None:
         """Gives the runner what has come of texts that were not whole."""
@@ -207,29 +213,32 @@ class Worker:
                 speaking.given = len(ids)
 
     def _admit(self, events: list[Event]) -> None:
-        while self._waiting:
-            # Whose voice is being taken, or whose text is too short yet, holds up nobody behind it.
-            waiting = self._waiting[0]
-            if not self._can_begin(waiting):
-                able = next((each for each in sorted(self._waiting) if self._can_begin(each)), None)
-                if able is None:
-                    return
-                waiting = able
+        # Whose voice is being taken, or whose text is too short yet, holds up nobody behind it.
+        while (waiting := next((each for each in self._waiting if self._can_begin(each)), None)) is not None:
             speak = waiting.speak
             try:
-                utterance = self._utterance(waiting)
-                refused = self._assembly.slots.check(utterance.prompt)
+                waiting.utterance = waiting.utterance or self._utterance(waiting)
+                refused = self._assembly.slots.check(waiting.utterance.prompt)
                 if refused:
                     raise SpeechError(refused)
-                if not self._assembly.runner.admit(utterance):
+                if not self._assembly.runner.admit(waiting.utterance):
+                    self._refuse(events)
                     return
             except SpeechError as error:
                 events.append(Failed(speak.number, str(error)))
             else:
                 given = len(self._ids(waiting))
-                self._speaking[speak.number] = _Speaking(utterance, Output(speak.speed), speak, given)
-            self._waiting = [each for each in self._waiting if each is not waiting]
-            heapq.heapify(self._waiting)
+                self._speaking[speak.number] = _Speaking(waiting.utterance, Output(speak.speed), speak, given)
+            self._waiting.remove(waiting)
+
+    def _refuse(self, events: list[Event]) -> None:
+        """There is no place now: those that can wait no longer are told."""
+        now = self._clock()
+        late = [each for each in self._waiting if now > each.needed_at_s + each.speak.patience_s]
+        for waiting in late:
+            if self._can_begin(waiting):
+                self._waiting.remove(waiting)
+                events.append(Refused(waiting.speak.number))
 
     def _can_begin(self, waiting: _Waiting) -> bool:
         speak = waiting.speak

@@ -1,8 +1,8 @@
 """Speaks the model process's protocol without a model, and does what the texts say.
 
-"silent" says nothing, "crash" ends the process, "fail" fails; "pause" sends a piece, then nothing more. Anything else
-gets as many pieces of PCM as it has words, those that come later too. argv: "broken" cannot load, "mute" loads and
-never beats.
+"silent" says nothing, "crash" ends the process, "fail" fails, "refuse" finds no place; "pause" sends a piece, then
+nothing more. Anything else gets as many pieces of PCM as it has words, those that come later too. argv: "broken" cannot
+load, "mute" loads and never beats, "narrow" keeps up with one sentence at a time.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from engine.qwen3.messages import (
     More,
     NotReady,
     Ready,
+    Refused,
     Speak,
     pack,
     read,
@@ -50,7 +51,8 @@ def main() -> None:
     if "broken" in modes:
         return send(NotReady("MODEL_ID=nowhere: there is no such folder"))
     kind = next((mode for mode in modes if mode in ("base", "custom_voice", "voice_design")), "custom_voice")
-    send(Log(20, "model", "loaded"), Ready(kind, True, {"device": "fake", "pid": os.getpid()}, ("a warning",)))
+    facts = {"device": "fake", "pid": os.getpid()} | ({"capacity": 1} if "narrow" in modes else {})
+    send(Log(20, "model", "loaded"), Ready(kind, True, facts, ("a warning",)))
     commands: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def receive() -> None:
@@ -67,7 +69,7 @@ def main() -> None:
             command = commands.get(timeout=0.02)
         except queue.Empty:
             if "mute" not in modes:
-                send(Beat({"device": "fake", "pid": os.getpid(), "seen": list(seen), "known": sorted(known)}))
+                send(Beat(facts | {"seen": list(seen), "known": sorted(known)}))
             continue
         match command:
             case None:
@@ -76,6 +78,8 @@ def main() -> None:
                 seen.append(command)
                 if text == "crash":
                     os._exit(70)
+                elif text == "refuse":
+                    send(Refused(number))
                 elif text == "fail":
                     send(Failed(number, "out of ideas"))
                 elif text == "pause":

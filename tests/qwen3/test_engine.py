@@ -19,6 +19,7 @@ from engine.qwen3.settings import QwenSettings
 from engine.speech import (
     CannotClone,
     EngineBusy,
+    Priority,
     SpeechError,
     Style,
     UnknownVoice,
@@ -380,14 +381,45 @@ async def test_what_is_refused_at_once(make: Any) -> None:
             await say(engine, text, **style)
     with pytest.raises(UnknownVoice):
         await say(engine, "hello", voice="nobody")
-    streams = [engine.stream("pause", Style()) for _ in range(10)]
-    for stream in streams:
-        await anext(stream)
-    with pytest.raises(EngineBusy):
-        await say(engine, "hello")
-    for stream in streams:
-        await stream.aclose()
-    assert await say(engine, "hello") == 1920
+
+
+@pytest.mark.parametrize(("modes", "places"), [((), 2), (("narrow",), 1)], ids=["MAX_BATCH", "measured"])
+async def test_no_more_wait_than_will_get_a_place(make: Any, modes: tuple[str, ...], places: int) -> None:
+    """Calls are not refused because of others, nor others because of calls."""
+    engine = await make(*modes)
+    for style in (Style(priority=Priority.HTTP), Style()):
+        streams = [engine.stream("pause", style) for _ in range(5 * places)]
+        for stream in streams:
+            await anext(stream)
+        with pytest.raises(EngineBusy):
+            await say(engine, "hello", priority=style.priority)
+        if style.priority is Priority.HTTP:
+            assert await say(engine, "hello") == 1920
+        for stream in streams:
+            await stream.aclose()
+        assert await say(engine, "hello", priority=style.priority) == 1920
+    assert engine.status()["refused"] == 2
+
+
+async def test_how_long_a_sentence_may_wait_for_its_place(make: Any) -> None:
+    engine = await make(request_timeout=10)
+    now_s = asyncio.get_running_loop().time()
+    await say(engine, "hello")
+    await say(engine, "hello", needed_at_s=now_s + 100)
+    await say(engine, "hello", priority=Priority.BULK)
+    first, made_ahead, bulk = await seen(engine, 3)
+    assert (first.priority, first.needed_in_s, first.patience_s) == (0, 0.0, 0.3)
+    assert made_ahead.needed_in_s == pytest.approx(100, abs=20)
+    assert (bulk.priority, bulk.patience_s) == (2, 9.0)
+
+
+async def test_a_sentence_that_gets_no_place_in_time(make: Any) -> None:
+    """503 over HTTP; a call goes to its fallback."""
+    engine = await make()
+    with pytest.raises(EngineBusy, match="2 sentences at once"):
+        await say(engine, "refuse")
+    assert engine.status()["refused"] == 1
+    assert engine.status()["queue_depth"] == 0
 
 
 async def test_closing_the_engine_ends_its_streams_and_its_process(make: Any) -> None:

@@ -17,10 +17,12 @@ from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import CollectorRegistry
 
 from engine.api import add_speech_routes
+from engine.fallback import FallbackEngine
 from engine.pipeline import speak
 from engine.qwen3.engine import Qwen3Engine
 from engine.qwen3.settings import QwenSettings
-from engine.speech import SpeechError, Style, VoiceReference
+from engine.speech import Priority, SpeechError, Style, VoiceReference
+from tests.fakes import LETTER_SAMPLES, FakeEngine
 from tests.qwen3.test_frame import a_recording
 from tests.qwen3.test_voices import write_wav
 
@@ -52,7 +54,7 @@ async def test_speaks(checkpoint_folder: Any, tmp_path: Path, monkeypatch: pytes
         device=device,
         dtype="float32",
         voices_dir=tmp_path,
-        max_batch=2,
+        max_batch=4,
         max_positions=192,
     )
     engine = Qwen3Engine(settings)
@@ -115,3 +117,73 @@ async def test_a_model_that_is_not_there(tmp_path: Path, monkeypatch: pytest.Mon
         await engine.start()
     assert engine.status()["model_loaded"] is False
     await engine.close()
+
+
+class Held:
+    """A text whose end comes when the test says so: a place in the batch, held as long."""
+
+    def __init__(self) -> None:
+        self.released = asyncio.Event()
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        yield "One two "
+        await self.released.wait()
+
+
+async def test_a_full_batch(checkpoint_folder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who speaks goes on; calls go before others; where no place comes free they take their fallback, HTTP a 503."""
+    monkeypatch.setenv("PYTHONPATH", ":".join(path for path in sys.path if path.endswith(("stand_ins", "site"))))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    settings = QwenSettings(
+        model_id=str(checkpoint_folder("custom_voice")),
+        device="cpu",
+        dtype="float32",
+        voices_dir=tmp_path,
+        max_batch=1,
+        max_positions=128,
+        request_timeout=2,
+    )
+    spare = FakeEngine()
+    qwen = Qwen3Engine(settings)
+    engine = FallbackEngine(qwen, spare)
+    await engine.start()
+    try:
+        held = Held()
+        async with aclosing(qwen.stream_growing(held, Style(language="en"))) as speaking:
+            await anext(speaking)
+            assert [pcm.size async for pcm in engine.stream("Hello.", Style())] == [LETTER_SAMPLES] * 6
+            assert engine.status()["sentences_by_spare"] == 1
+
+            finished: list[str] = []
+
+            async def say(name: str, **how: Any) -> None:
+                await pcm_of(qwen, "Hello.", language="en", **how)
+                finished.append(name)
+
+            soon_s = asyncio.get_running_loop().time() + 60
+            waiting = [
+                asyncio.create_task(say("bulk", priority=Priority.BULK)),
+                asyncio.create_task(say("a call's next sentence", needed_at_s=soon_s)),
+            ]
+            while qwen.status()["queue_depth"] < 3:  # noqa: ASYNC110 (two turns of the loop at most)
+                await asyncio.sleep(0)
+            held.released.set()
+            async for _ in speaking:
+                pass
+            await asyncio.gather(*waiting)
+            assert finished == ["a call's next sentence", "bulk"]
+
+        held = Held()
+        app = web.Application()
+        add_speech_routes(app, engine, settings, CollectorRegistry())
+        async with TestClient(TestServer(app)) as client, aclosing(qwen.stream_growing(held, Style())) as speaking:
+            await anext(speaking)
+            body = {"input": "Hello.", "response_format": "pcm", "language": "en"}
+            async with client.post("/v1/audio/speech", json=body) as answer:
+                assert answer.status == 503
+                assert answer.headers["Retry-After"]
+                assert (await answer.json())["code"] == "QUEUE_FULL"
+            async with client.get("/health") as answer:
+                assert (await answer.json())["engine_status"]["refused"] == 2
+    finally:
+        await engine.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from engine.qwen3.assemble import Assembly, assemble
 from engine.qwen3.frame import decode_frame
-from engine.qwen3.messages import Audio, Beat, Cancel, Event, Failed, Forget, Learn, Learnt, More, Ready, Speak
+from engine.qwen3.messages import Audio, Beat, Cancel, Event, Failed, Forget, Learn, Learnt, More, Ready, Refused, Speak
 from engine.qwen3.settings import QwenSettings
 from engine.qwen3.worker import FAULT_STATUS, Worker
 from tests.qwen3.test_frame import a_recording
@@ -34,12 +35,19 @@ def assembled(checkpoint_folder: Any) -> Callable[[str], Assembly]:
     return get
 
 
+class Clock:
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
 class Process:
     """A worker and all that it has said."""
 
-    def __init__(self, assembly: Assembly) -> None:
+    def __init__(self, assembly: Assembly, clock: Callable[[], float] = time.monotonic) -> None:
         self.said: list[Event] = []
-        self.worker = Worker(assembly, self._hear)
+        self.worker = Worker(assembly, self._hear, clock)
 
     def _hear(self, events: Iterable[Event]) -> None:
         self.said += events
@@ -74,6 +82,9 @@ class Process:
 
     def ends(self) -> dict[int, str]:
         return {event.number: event.end for event in self.said if isinstance(event, Audio) and event.end}
+
+    def refused(self) -> list[int]:
+        return [event.number for event in self.said if isinstance(event, Refused)]
 
     def failures(self) -> dict[int, str]:
         return {event.number: event.message for event in self.said if isinstance(event, Failed)}
@@ -118,6 +129,42 @@ def test_who_is_more_urgent_goes_first(process: Process) -> None:
         process.worker.handle(a_sentence(number, priority=priority))
     process.worker.turn()
     assert set(process.worker._speaking) == {0, 3}
+
+
+def test_among_equals_who_needs_it_first_goes_first(process: Process) -> None:
+    for number, needed_in_s in enumerate((2.0, 0.0, 3.0, 1.0)):
+        process.worker.handle(a_sentence(number, needed_in_s=needed_in_s))
+    process.worker.turn()
+    assert set(process.worker._speaking) == {1, 3}
+
+
+def test_who_gets_no_place_in_time_is_refused(assembled: Any) -> None:
+    """Rather than let those that speak stutter: as many are taken as the runner says it can feed."""
+    clock = Clock()
+    process = Process(assembled("custom_voice"), clock)
+    worker = process.worker
+    for number in (0, 1):  # both places, until their text goes on
+        worker.handle(a_sentence(number, "One two", whole=False, patience_s=0.0))
+    worker.handle(a_sentence(2, patience_s=0.3))
+    worker.handle(a_sentence(3, needed_in_s=2.0, patience_s=0.3))  # the one ahead of it plays for so long
+    worker.handle(a_sentence(4, priority=2, patience_s=27.0))
+    worker.handle(a_sentence(5, priority=2))
+    clock.now_s = 0.29
+    worker.turn()
+    assert process.refused() == []
+    clock.now_s = 0.31
+    worker.turn()
+    assert process.refused() == [2]
+    clock.now_s = 2.31
+    worker.turn()
+    assert process.refused() == [2, 3]
+    clock.now_s = 30.0
+    worker.turn()
+    assert process.refused() == [2, 3, 4]
+    for number in (0, 1):
+        worker.handle(More(number, "", whole=True))
+    process.run()
+    assert set(process.ends()) == {0, 1, 5}
 
 
 def test_a_cancelled_sentence_stops_at_once(process: Process) -> None:
