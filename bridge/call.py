@@ -231,7 +231,9 @@ class Call:
         rate_hz = self.playout.rate_hz
         line.utterance.open(rate_hz)
         resampler = Resampler(self._engine.sample_rate_hz, rate_hz)
-        speech = speak(self._engine, line.text, line.style, normalize=self._normalize, busy_wait_s=BUSY_WAIT_S)
+        speech = speak(
+            self._engine, line.text, line.style, normalize=self._normalize, busy_wait_s=BUSY_WAIT_S, by_word=True
+        )
         async with aclosing(speech) as chunks:
             first = True
             async for chunk in chunks:

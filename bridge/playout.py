@@ -27,7 +27,7 @@ _ids = count(1)
 
 @dataclass(slots=True)
 class _Span:
-    """A sentence's place in the audio; it ends where the next one starts."""
+    """A sentence's place in the audio, or a word's; it ends where the next one starts."""
 
     text: str
     start_samples: int
@@ -63,7 +63,7 @@ class Utterance:
         self.rate_hz = rate_hz
 
     def write(self, pcm: bytes, text: str = "") -> None:
-        """Append audio (16-bit little-endian mono). A non-empty `text` is the sentence that begins with it."""
+        """Append audio (16-bit little-endian mono). A non-empty `text` is the sentence or word that begins with it."""
         if self.done:
             return
         if text:
@@ -94,9 +94,14 @@ class Utterance:
         return self._to_ms(self.available_samples)
 
     def heard_text(self) -> str:
-        """The text played so far, to the word: whole sentences exactly, the last one by its share of the audio."""
+        """The text played so far, to the word: what was written with its audio exactly, the last of it by its share.
+
+        A word counts from its middle on: from there a listener knows it more often than not.
+        """
         if self._heard is not None:
             return self._heard
+        if self.done:
+            return "".join(span.text for span in self._spans)
         heard: list[str] = []
         for index, span in enumerate(self._spans):
             played = self.played_samples - span.start_samples
@@ -130,10 +135,10 @@ class Utterance:
         self._audio_start_samples = self._written_samples = self.played_samples
 
     def _span_samples(self, index: int) -> float:
-        """Length of a sentence's audio; guessed from its text while it is still being made."""
+        """Length of a span's audio; guessed from its text while it is still being made."""
         start = self._spans[index].start_samples
         if index + 1 < len(self._spans):
-            return self._spans[index + 1].start_samples - start
+            return max(self._spans[index + 1].start_samples - start, 1)
         written = self._written_samples - start
         if self.ended:
             return max(written, 1)

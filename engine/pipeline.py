@@ -12,8 +12,9 @@ from enum import Enum, auto
 import numpy as np
 
 from engine import language, normalize
-from engine.speech import Chunk, Engine, EngineBusy, Pcm, SpeechError, Style, UnspeakableText
+from engine.speech import Chunk, Engine, EngineBusy, SpeechError, Style, UnspeakableText
 from engine.text import pause_after_ms, sentences
+from engine.word_cutter import WordCutter
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +30,17 @@ class _Mark(Enum):
 
 
 async def speak(
-    engine: Engine, text: str | AsyncIterable[str], style: Style, *, normalize: bool = True, busy_wait_s: float = 0.0
+    engine: Engine,
+    text: str | AsyncIterable[str],
+    style: Style,
+    *,
+    normalize: bool = True,
+    busy_wait_s: float = 0.0,
+    by_word: bool = False,
 ) -> AsyncGenerator[Chunk, None]:
     """Speak a text sentence by sentence: chunks in order, each sentence's first one carrying its text as written.
+
+    With `by_word`, where the engine tells when its words begin, a chunk begins with each and carries that word instead.
 
     The first sentence leaves as soon as it is made; between sentences lies a pause as their end marks ask for. With
     `normalize`, the engine gets numbers, dates and the like written out. The language, unless the style names it, is
@@ -42,7 +51,7 @@ async def speak(
     other error comes after all that was made before it. Closing the generator ends everything that goes on for it: the
     sentence being made, the one made ahead, the source of the text.
     """
-    maker = _Maker(engine, style, normalize, busy_wait_s)
+    maker = _Maker(engine, style, normalize, busy_wait_s, by_word)
     task = asyncio.create_task(maker.run(text))
     task.add_done_callback(lambda _: maker.made.put_nowait(_Mark.END))
     try:
@@ -62,13 +71,14 @@ async def speak(
 class _Maker:
     """Makes one sentence after the other, as far ahead of who takes them as is allowed."""
 
-    def __init__(self, engine: Engine, style: Style, write_out: bool, busy_wait_s: float) -> None:
+    def __init__(self, engine: Engine, style: Style, write_out: bool, busy_wait_s: float, by_word: bool) -> None:
         self.made: asyncio.Queue[Chunk | _Mark] = asyncio.Queue()
         """Chunks, and a mark after each sentence."""
         self.allowed = asyncio.Semaphore(1 + SENTENCES_AHEAD)
         """Released by the taker for each sentence it is through with."""
         self._engine, self._style, self._write_out = engine, style, write_out
         self._busy_wait_s = busy_wait_s
+        self._by_word = by_word
         self._clock = asyncio.get_running_loop().time
         self._played_s = 0.0  # when all that was made so far will have been played
         self._pause_ms = 0  # before the next sentence
@@ -138,18 +148,26 @@ class _Maker:
                 return True
 
     async def _make(self, spoken: str, style: Style, written: str) -> None:
+        cutter = WordCutter(written, spoken)
+        if self._by_word:
+            style = replace(style, on_word_starts=cutter.tell)
+        pause = np.zeros(self._pause_ms * self._engine.sample_rate_hz // 1000 if self._spoken else 0, np.int16)
         async with aclosing(self._engine.stream(spoken, style)) as stream:
             async for pcm in stream:
-                if written and self._spoken and self._pause_ms:
-                    self._put(np.zeros(self._pause_ms * self._engine.sample_rate_hz // 1000, np.int16))
-                self._put(pcm, written)
-                written, self._spoken = "", True
+                if pause.size:
+                    self._put(Chunk(pause))
+                    pause = pause[:0]
+                self._spoken = True
+                for chunk in cutter.cut(pcm):
+                    self._put(chunk)
+        if rest := cutter.rest():
+            self._put(Chunk(np.zeros(0, np.int16), rest))
 
     def _skip(self, error: UnspeakableText) -> bool:
         log.warning("left out a sentence: %s", error)
         self._unspeakable = self._unspeakable or error
         return False
 
-    def _put(self, pcm: Pcm, text: str = "") -> None:
-        self.made.put_nowait(Chunk(pcm, text))
-        self._played_s = max(self._played_s, self._clock()) + pcm.size / self._engine.sample_rate_hz
+    def _put(self, chunk: Chunk) -> None:
+        self.made.put_nowait(chunk)
+        self._played_s = max(self._played_s, self._clock()) + chunk.pcm.size / self._engine.sample_rate_hz

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -75,6 +75,10 @@ class Style:
 
     The pipeline sets it for each sentence; None is at once.
     """
+    on_word_starts: Callable[[Sequence[int]], None] | None = field(default=None, compare=False, repr=False)
+    """Called by an engine that knows when its words begin: with the samples before each word of the sentence, in the
+    order of `str.split`, any number at a time, each of them before the word's own audio is out.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,7 @@ class Chunk:
 
     pcm: Pcm
     text: str = ""
-    """The sentence that begins with this chunk, as it was written; empty where the last one goes on."""
+    """The sentence that begins with this chunk, as it was written, or the word; empty where the last one goes on."""
 
 
 class SpeechError(Exception):

@@ -78,6 +78,14 @@ async def test_the_same_sentence_gives_the_same_samples(hibari: HibariEngine) ->
 
 
 @in_module
+async def test_tells_when_words_begin_to_whom_it_asks(hibari: HibariEngine) -> None:
+    starts: list[int] = []
+    told = await speech(hibari, HELLO, Style(on_word_starts=starts.extend))
+    assert len(starts) == len(HELLO.split())
+    np.testing.assert_array_equal(np.concatenate(told), np.concatenate(await speech(hibari, HELLO)))
+
+
+@in_module
 @pytest.mark.parametrize("text", ["你好。", "...", "😀", "", "Здравствуйте!", "你好，我是 AI 助手，很高兴认识你"])
 async def test_text_without_english_sounds_is_refused(hibari: HibariEngine, text: str) -> None:
     with pytest.raises(UnspeakableText):

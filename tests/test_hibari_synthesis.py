@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from engine.audio import Resampler, resample, ulaw_decode, ulaw_encode
 from engine.hibari.messages import Job
-from engine.hibari.synthesis import EDGE_SAMPLES, TAIL_SAMPLES, Synthesizer, chunked, trimmed
+from engine.hibari.synthesis import EDGE_SAMPLES, TAIL_SAMPLES, Synthesizer, Trimmed, chunked
 from engine.hibari.vocoder import Vocoder
 from engine.hibari.voices import VARIANTS
 from engine.speech import Pcm
-from tests.recognition import recognise, word_error_rate
+from tests.recognition import recognise, word_error_rate, word_times
 
 RATE_HZ = 24000
 TEXT = "Please stay on the line, and somebody will be with you shortly."
@@ -37,7 +37,8 @@ def speak(synthesizer: Synthesizer, job: Job) -> Pcm:
 def predict(synthesizer: Synthesizer, text: str) -> list[NDArray[np.float32]]:
     hibari = synthesizer._hibari
     ids = np.array([hibari.ids(hibari.phonemize(text)[0])], np.int64)
-    return [output[0] for output in hibari.sess.run(None, {"ids": ids, "speed": np.ones(1, np.float32)})]
+    *outputs, _ = hibari.sess.run(None, {"ids": ids, "speed": np.ones(1, np.float32)})
+    return [output[0] for output in outputs]
 
 
 def pitch_hz(pcm: Pcm) -> float:
@@ -145,6 +146,51 @@ def test_chunks_are_20_to_200_ms(synthesizer: Synthesizer, voice: str, text: str
     assert all(480 <= chunk.size <= 4800 for chunk in synthesizer.speak(Job(text, voice, speed=4.0)))
 
 
+def word_starts(synthesizer: Synthesizer, job: Job) -> tuple[Pcm, list[int]]:
+    starts: list[int] = []
+    pcm = np.concatenate(list(synthesizer.speak(job, starts.extend)))
+    return pcm, starts
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TEXT,
+        "A",
+        "Order #4711 costs $25.50, and Dr. Smith - who is away - calls at 3:45 p.m.",
+        "I paid 1,234 dollars.  Really? Yes!",
+        "the very long list of things that nobody would ever say without a breath, " * 8,
+    ],
+)
+def test_tells_when_each_word_begins_and_changes_no_sample(synthesizer: Synthesizer, text: str) -> None:
+    pcm, starts = word_starts(synthesizer, Job(text))
+    assert len(starts) == len(text.split())
+    assert starts == sorted(starts)
+    assert starts[0] < RATE_HZ // 10
+    assert starts[-1] < pcm.size
+    np.testing.assert_array_equal(pcm, speak(synthesizer, Job(text)))
+
+
+def test_words_are_told_of_before_their_sound(synthesizer: Synthesizer) -> None:
+    text = "the very long list of things that nobody would ever say without a breath, " * 8
+    starts: list[int] = []
+    told, made = 0, 0
+    for chunk in synthesizer.speak(Job(text), starts.extend):
+        assert all(start >= made for start in starts[told:])
+        told, made = len(starts), made + chunk.size
+    assert told == len(text.split())
+
+
+@pytest.mark.parametrize("job", [Job(TEXT), Job(TEXT, "onyx"), Job(TEXT, "ono_anna", speed=1.3), Job(TEXT, speed=0.7)])
+async def test_words_begin_where_a_recogniser_hears_them(synthesizer: Synthesizer, job: Job) -> None:
+    pcm, starts = word_starts(synthesizer, job)
+    heard = [begin for _, begin, _ in await word_times(pcm, RATE_HZ)]
+    off_s = np.array(starts) / RATE_HZ - heard
+    after_pause = TEXT.split().index("and")  # the recogniser takes the pause at a comma for the next word's beginning
+    assert np.abs(np.delete(off_s, after_pause)).max() < 0.15 / job.speed
+    assert abs(float(np.median(off_s))) < 0.06 / job.speed
+
+
 # ---- trimming and chunking, with sounds of known places ----
 
 
@@ -160,13 +206,13 @@ def cut(pcm: NDArray[np.float32], block: int) -> Iterator[NDArray[np.float32]]:
 @pytest.mark.parametrize("block", [100, 4800, 10**6])
 def test_silence_around_goes_and_pauses_stay(block: int) -> None:
     pcm = sound((7200, 0), (4800, 0.1), (9600, 0), (2400, 0.1), (12000, 0))
-    kept = np.concatenate(list(trimmed(cut(pcm, block))))
+    kept = np.concatenate(list(Trimmed(cut(pcm, block))))
     np.testing.assert_array_equal(kept[EDGE_SAMPLES:-TAIL_SAMPLES], pcm[7200 : 7200 + 4800 + 9600 + 2400])
     assert kept.size == EDGE_SAMPLES + 4800 + 9600 + 2400 + TAIL_SAMPLES
 
 
 def test_nothing_but_silence_is_nothing() -> None:
-    assert list(trimmed(cut(sound((50_000, 0.0001)), 4800))) == []
+    assert list(Trimmed(cut(sound((50_000, 0.0001)), 4800))) == []
 
 
 @settings(max_examples=50, deadline=None)

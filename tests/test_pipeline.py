@@ -124,6 +124,30 @@ async def test_chunks_come_in_order_with_their_text_as_written() -> None:
     assert voiced(chunks) == [1, 1, 2, 2, 3, 3]
 
 
+class TellingEngine(SteppedEngine):
+    """Tells that its words begin 40 ms apart."""
+
+    async def stream(self, sentence: str, style: Style) -> AsyncGenerator[Pcm, None]:
+        if style.on_word_starts:
+            style.on_word_starts([40 * index for index in range(len(sentence.split()))])
+        async with aclosing(super().stream(sentence, style)) as chunks:
+            async for pcm in chunks:
+                yield pcm
+
+
+async def test_by_word_a_chunk_begins_with_each_word_as_written() -> None:
+    text = "It costs $5.  Call Dr. Smith!"
+    chunks = await all_of(speak(TellingEngine(free=True), text, STYLE, by_word=True))
+    assert texts(chunks) == ["It ", "costs ", "$5.  ", "Call ", "Dr. ", "Smith!"]
+    assert [chunk.pcm.size for chunk in chunks if chunk.text] == [40, 40, 20, 40, 40, 20]
+    assert texts(await all_of(speak(TellingEngine(free=True), text, STYLE))) == ["It costs $5.  ", "Call Dr. Smith!"]
+
+
+async def test_by_word_an_engine_that_does_not_tell_gives_sentences() -> None:
+    chunks = await all_of(speak(SteppedEngine(free=True), "It costs $5.  Call me!", STYLE, by_word=True))
+    assert texts(chunks) == ["It costs $5.  ", "Call me!"]
+
+
 async def test_the_engine_gets_it_written_out_unless_told_not_to() -> None:
     engine = SteppedEngine(free=True)
     await all_of(speak(engine, "It costs $5.", STYLE))

@@ -69,7 +69,8 @@ class HibariEngine(Engine):
             raise SpeechError("hibari is not running")
         if len(self._waiting) >= self._max_queue_depth:
             raise EngineBusy(f"{len(self._waiting)} sentences are waiting for hibari")
-        request = Request(Job(sentence, voice, style.speed, style.seed or 0))
+        job = Job(sentence, voice, style.speed, style.seed or 0, word_starts=style.on_word_starts is not None)
+        request = Request(job)
         needed_at_s = style.needed_at_s if style.needed_at_s is not None else asyncio.get_running_loop().time()
         self._unfinished.add(request)
         self._waiting.add(request)
@@ -78,7 +79,10 @@ class HibariEngine(Engine):
             while (answer := await request.answers.get()) is not None:
                 if isinstance(answer, SpeechError):
                     raise answer
-                yield answer
+                if not isinstance(answer, list):
+                    yield answer
+                elif style.on_word_starts:
+                    style.on_word_starts(answer)
         finally:
             self._waiting.discard(request)
             self._unfinished.discard(request)

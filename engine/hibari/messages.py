@@ -1,7 +1,8 @@
 """What the engine and its worker processes say to each other over pipes.
 
-A job is a line of JSON. Its answer is any number of PCM messages and then one END, UNSPEAKABLE or FAILED. READY, or
-FAILED, comes before the first job. A message is `HEADER` and its payload: int16 PCM, or UTF-8 text for the others.
+A job is a line of JSON. Its answer is any number of PCM messages, among them WORD_STARTS where the job asks for it, and
+then one END, UNSPEAKABLE or FAILED. READY, or FAILED, comes before the first job. A message is `HEADER` and a payload:
+int16 PCM, int32 samples, or UTF-8 text for the others.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ class Kind(IntEnum):
     END = 2
     UNSPEAKABLE = 3
     FAILED = 4
+    WORD_STARTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class Job:
     voice: str = DEFAULT
     speed: float = 1.0
     seed: int = 0
+    word_starts: bool = False
+    """Whether to tell when its words begin."""
 
     def line(self) -> bytes:
         """The job as the worker reads it."""

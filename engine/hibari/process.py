@@ -25,8 +25,8 @@ class Request:
     """One sentence on its way through a worker."""
 
     job: Job
-    answers: asyncio.Queue[Pcm | SpeechError | None] = field(default_factory=asyncio.Queue)
-    """PCM, then None at the end, or the error that ended it."""
+    answers: asyncio.Queue[Pcm | list[int] | SpeechError | None] = field(default_factory=asyncio.Queue)
+    """PCM, and before it where its words begin; then None at the end, or the error that ended it."""
 
 
 class WorkerProcess:
@@ -85,6 +85,8 @@ class WorkerProcess:
                 match kind:
                     case Kind.PCM:
                         request.answers.put_nowait(np.frombuffer(payload, np.int16))
+                    case Kind.WORD_STARTS:
+                        request.answers.put_nowait(np.frombuffer(payload, np.int32).tolist())
                     case Kind.END:
                         return request.answers.put_nowait(None)
                     case Kind.UNSPEAKABLE:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from hibari import Hibari
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from engine.audio import Resampler, soft_limit
 from engine.hibari.messages import Job
 from engine.hibari.vocoder import Vocoder
-from engine.hibari.voices import VARIANTS, Variant
+from engine.hibari.voices import DEFAULT, VARIANTS, Variant
+from engine.hibari.word_starts import WordStarts, model_with_durations
 from engine.speech import Pcm
 
 # hibari speaks at -26 LUFS; a telephone expects about -20.
@@ -33,52 +34,79 @@ class Synthesizer:
     """hibari, loaded and ready. Not for several threads at once."""
 
     def __init__(self) -> None:
-        self._hibari = Hibari(threads=1)
+        self._hibari = Hibari(model=model_with_durations(DEFAULT), threads=1)
 
-    def speak(self, job: Job) -> Iterator[Pcm]:
-        """Chunks of 20 to 200 ms; none when there are no English sounds in the text. The same job, the same samples."""
+    def speak(self, job: Job, on_word_starts: Callable[[Sequence[int]], None] | None = None) -> Iterator[Pcm]:
+        """Chunks of 20 to 200 ms; none when there are no English sounds in the text. The same job, the same samples.
+
+        `on_word_starts` is told the samples at which the text's words begin, as `Style.on_word_starts` is.
+        """
         variant = VARIANTS[job.voice]
-        level = (soft_limit(block * GAIN) for block in self._sound(job, variant))
+        level = (soft_limit(block * GAIN) for block in self._sound(job, variant, on_word_starts))
         pcm = (np.rint(block * 32767).astype(np.int16) for block in level)
         return chunked(pcm, Resampler(variant.formant_percent, 100))
 
-    def _sound(self, job: Job, variant: Variant) -> Iterator[NDArray[np.float32]]:
+    def _sound(
+        self, job: Job, variant: Variant, on_word_starts: Callable[[Sequence[int]], None] | None
+    ) -> Iterator[NDArray[np.float32]]:
         """Sound to be played at `formant_percent` of 24 kHz."""
+        text = " ".join(job.text.split())  # to hibari, each line is a sentence
         pace = job.speed * variant.pace
         native = SLOW if pace <= SLOW else 1.0
         shift = variant.formant_percent / 100  # of all there is, once it is played: length and pitch make up for it
-        pause = np.zeros(0, np.float32)
-        for phonemes in self._hibari.phonemize(" ".join(job.text.split())):  # to hibari, each line is a sentence
+        words = WordStarts(self._hibari, text) if on_word_starts else None
+        made, pause = 0, np.zeros(0, np.float32)
+        for phonemes in self._hibari.phonemize(text):
             ids = self._hibari.ids(phonemes)
             if len(ids) < 3:  # nothing but the padding
                 continue
             feed = {"ids": np.array([ids], np.int64), "speed": np.array([native], np.float32)}
-            outputs = [output[0] for output in self._hibari.sess.run(None, feed)]
+            *outputs, durations = self._hibari.sess.run(None, feed)
             vocoder = Vocoder(
-                outputs, job.seed, stretch=native / pace * shift, pitch=variant.pitch / shift, melody=variant.melody
+                [output[0] for output in outputs],
+                job.seed,
+                stretch=native / pace * shift,
+                pitch=variant.pitch / shift,
+                melody=variant.melody,
             )
-            for block in trimmed(vocoder.blocks()):
+            sound = Trimmed(vocoder.blocks())
+            for block in sound:
+                if pause.size or not made:
+                    made += pause.size
+                    if on_word_starts and words:
+                        ends = made - sound.cut_samples + vocoder.sample_at(np.cumsum(durations) / durations.sum())
+                        on_word_starts(words.part(phonemes, np.maximum(ends, made) / shift))
                 yield np.concatenate((pause, block))
-                pause = np.zeros(0, np.float32)
+                made, pause = made + block.size, np.zeros(0, np.float32)
             pause = np.zeros(PART_PAUSE_SAMPLES, np.float32)
 
 
-def trimmed(sound: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-    """Without the silence before the first sound and after the last, but with the pauses between."""
-    held = np.zeros(0, np.float32)  # what may yet be the silence at the end
-    begun = False
-    for block in sound:
-        held = np.concatenate((held, block))
-        edges = held[: held.size // EDGE_SAMPLES * EDGE_SAMPLES].reshape(-1, EDGE_SAMPLES)
-        loud = np.flatnonzero(np.sqrt(np.mean(edges**2, 1)) > SILENCE)
-        if loud.size:
-            start = 0 if begun else max(0, int(loud[0]) - 1) * EDGE_SAMPLES
-            end = (int(loud[-1]) + 1) * EDGE_SAMPLES
-            yield held[start:end]
-            held, begun = held[end:], True
-    if begun:
-        tail = held[:TAIL_SAMPLES]
-        yield tail * np.linspace(1, 0, tail.size, dtype=np.float32)
+class Trimmed:
+    """A sound without the silence before its first and after its last loud part, but with the pauses between."""
+
+    def __init__(self, sound: Iterator[NDArray[np.float32]]) -> None:
+        self.cut_samples = 0
+        """Of the silence before it; known from the first block on."""
+        self._sound = sound
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        held = np.zeros(0, np.float32)  # what may yet be the silence at the end
+        begun = False
+        for block in self._sound:
+            held = np.concatenate((held, block))
+            edges = held[: held.size // EDGE_SAMPLES * EDGE_SAMPLES].reshape(-1, EDGE_SAMPLES)
+            loud = np.flatnonzero(np.sqrt(np.mean(edges**2, 1)) > SILENCE)
+            if loud.size:
+                if not begun:
+                    self.cut_samples = max(0, int(loud[0]) - 1) * EDGE_SAMPLES
+                    held, begun = held[self.cut_samples :], True
+                    loud -= self.cut_samples // EDGE_SAMPLES
+                end = (int(loud[-1]) + 1) * EDGE_SAMPLES
+                yield held[:end]
+                held = held[end:]
+        if begun:
+            tail = held[:TAIL_SAMPLES]
+            yield tail * np.linspace(1, 0, tail.size, dtype=np.float32)
 
 
 def chunked(sound: Iterator[Pcm], resampler: Resampler) -> Iterator[Pcm]:

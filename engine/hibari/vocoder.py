@@ -44,6 +44,11 @@ class Vocoder:
         self._f0_hz = _sing(self._own_f0_hz, pitch, melody) if self._moved else self._own_f0_hz
         self._rng = np.random.default_rng(seed)
 
+    def sample_at(self, share: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Where in the sound this share of the network's frames has passed."""
+        delay: int = dsp.N_FFT // 2  # the window's other half is not waited for
+        return share * float(self._frames.count * dsp.HOP) + delay
+
     def blocks(self) -> Iterator[NDArray[np.float32]]:
         """The sound, 24 kHz, shape (samples,) each."""
         pulses = np.pad(dsp.pulses(self._f0_hz, UNVOICED_HZ), dsp.N_FFT // 2, mode="reflect")

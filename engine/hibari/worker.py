@@ -8,7 +8,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from typing import BinaryIO
+
+import numpy as np
 
 from engine.hibari.messages import HEADER, Job, Kind
 from engine.hibari.synthesis import Synthesizer
@@ -24,6 +27,9 @@ def serve(jobs: BinaryIO, answers: BinaryIO) -> None:
         answers.write(HEADER.pack(kind, len(payload)) + payload)
         answers.flush()
 
+    def tell(word_starts: Sequence[int]) -> None:
+        send(Kind.WORD_STARTS, np.array(word_starts, np.int32).tobytes())
+
     try:
         synthesizer = Synthesizer()
         for _ in synthesizer.speak(Job("Warm up.")):
@@ -34,7 +40,8 @@ def serve(jobs: BinaryIO, answers: BinaryIO) -> None:
     for line in jobs:
         try:
             spoken = False
-            for pcm in synthesizer.speak(Job.read(line)):
+            job = Job.read(line)
+            for pcm in synthesizer.speak(job, tell if job.word_starts else None):
                 send(Kind.PCM, pcm.tobytes())
                 spoken = True
             send(Kind.END if spoken else Kind.UNSPEAKABLE)

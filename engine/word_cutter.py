@@ -1,0 +1,66 @@
+"""Audio of a sentence cut where its words begin, each piece with its word as it was written."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from engine.alignment import positions
+from engine.speech import Chunk, Pcm
+
+_WORD = re.compile(r"\s*\S+\s*")
+
+
+class WordCutter:
+    """For one sentence, whose engine may tell when its words begin (`Style.on_word_starts`).
+
+    Where it does not, the first chunk has the whole sentence's text.
+    """
+
+    def __init__(self, written: str, spoken: str) -> None:
+        """`spoken` is what the engine was given of what was `written`."""
+        self._written = written
+        self._spoken_words = spoken.split()
+        self._words: deque[tuple[str, float]] = deque()
+        """Words that have not begun, as they were written, and at which of those spoken they begin."""
+        self._starts: list[int] = []
+        self._made_samples = 0
+
+    def tell(self, starts: Sequence[int]) -> None:
+        """The next spoken words begin after so many samples each."""
+        if self._written:
+            places = positions(self._written.split(), self._spoken_words)
+            self._words.extend(zip(_WORD.findall(self._written), places, strict=True))
+            self._written = ""
+        self._starts += starts
+
+    def cut(self, pcm: Pcm) -> Iterator[Chunk]:
+        """The next of its audio."""
+        text, self._written = self._written, ""
+        first = not self._made_samples
+        done = 0
+        while self._words and (start := self._start(self._words[0][1])) is not None:
+            at = 0 if first else max(start - self._made_samples, done)
+            if at >= pcm.size:
+                break
+            if at > done:
+                yield Chunk(pcm[done:at], text)
+                done, text = at, ""
+            text += self._words.popleft()[0]
+            first = False
+        yield Chunk(pcm[done:], text)
+        self._made_samples += pcm.size
+
+    def rest(self) -> str:
+        """The words of which the engine told nothing, once all of the audio was cut."""
+        return "".join(word for word, _ in self._words) if self._made_samples else ""
+
+    def _start(self, place: float) -> int | None:
+        """The sample at which a spoken word, or a part of one, begins; None while that is not known."""
+        place = min(place, len(self._spoken_words) - 1)
+        if place > len(self._starts) - 1:
+            return None
+        return round(np.interp(place, range(len(self._starts)), self._starts))
