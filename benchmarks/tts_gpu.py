@@ -26,8 +26,9 @@ import torch
 from engine.qwen3 import codec as eager_codec
 from engine.qwen3 import graph_runner, graphs
 from engine.qwen3.choices import Choices
+from engine.qwen3.fast_slots import FastSlots
 from engine.qwen3.frame import FrameModel, decode_frame
-from engine.qwen3.graph_runner import FastSlots, GraphRunner
+from engine.qwen3.graph_runner import GraphRunner
 from engine.qwen3.graphs import Capture, FrameGraphs, measure
 from engine.qwen3.kernels.codec import FastCodec
 from engine.qwen3.memory import Streams

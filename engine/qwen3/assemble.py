@@ -128,7 +128,8 @@ def _fast_runner(checkpoint: Checkpoint, settings: QwenSettings, warnings: list[
         try:
             # Triton is there with a CUDA torch only.
             from engine.qwen3.choices import Choices
-            from engine.qwen3.graph_runner import FastSlots, GraphRunner
+            from engine.qwen3.fast_slots import FastSlots
+            from engine.qwen3.graph_runner import GraphRunner
             from engine.qwen3.memory import Streams
 
             positions = settings.max_positions

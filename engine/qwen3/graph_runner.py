@@ -19,83 +19,19 @@ import torch
 from torch import Tensor
 
 from engine.qwen3.choices import Choices
-from engine.qwen3.codec import MAX_CHUNK_FRAMES, CodecWeights
 from engine.qwen3.ends import EndGuard, frame_budget
-from engine.qwen3.frame import FrameModel
+from engine.qwen3.fast_slots import FastSlots
 from engine.qwen3.graphs import SOUND_FRAMES, Capture, FrameGraphs, SoundGraphs, bucket_of, compile_sound
-from engine.qwen3.kernels.codec import FastCodec, Heard
-from engine.qwen3.memory import PinnedPool, Streams
+from engine.qwen3.memory import PinnedPool
+from engine.qwen3.prefill import PrefillGraphs, Preparation, hear, read_prompt
 from engine.qwen3.runner import End, Made, Utterance
 from engine.qwen3.scheduler import Chunks, Costs, Job, Scheduler
-from engine.qwen3.slots import PrefixCache, Slots
-from engine.qwen3.state import CODE_GROUPS, DecodeState
+from engine.qwen3.state import CODE_GROUPS
 
-SOUND_BATCH = 256
-"""Calls whose sound is made at once at most: the GPU is full long before, and the buffers are large."""
 SOUND_BUFFERS = 8
 """Page-locked buffers, each for the largest batch of sound; a step rarely fills more than two."""
 
 REST_S = 0.001
-
-
-class _SlotSound:
-    """The codec's state as `Slots` uses it, changed in the order of the sound stream."""
-
-    def __init__(self, codec: FastCodec, stream: torch.cuda.Stream) -> None:
-        self._codec, self._stream = codec, stream
-
-    def reset(self, slot: int) -> None:
-        with torch.cuda.stream(self._stream):
-            self._codec.reset(slot)
-
-    def read(self, slot: int) -> Heard:
-        with torch.cuda.stream(self._stream):
-            heard = self._codec.read(slot)
-        self._stream.synchronize()
-        return heard
-
-    def write(self, slot: int, heard: Heard) -> None:
-        with torch.cuda.stream(self._stream):
-            self._codec.write(slot, heard)
-
-    def hear(self, at: Tensor, codes: Tensor) -> None:
-        self._stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(self._stream):
-            samples = codes.shape[1] * self._codec.samples_per_frame
-            unheard = torch.empty(1, samples, dtype=torch.float32, device=codes.device)
-            self._codec.decode(at, codes, unheard)
-
-
-class FastSlots(Slots):
-    """Slots whose sound the kernels of `FastCodec` make."""
-
-    def __init__(
-        self,
-        model: FrameModel,
-        codec: CodecWeights,
-        slots: int,
-        max_positions: int,
-        max_text: int,
-        prefix_bytes: int,
-        streams: Streams,
-        sound_dtype: torch.dtype = torch.float16,
-    ) -> None:
-        ends = len(model.talker.stack.cos), len(codec.cos) - MAX_CHUNK_FRAMES
-        if max_positions > min(ends):
-            # The kernels look nothing up with care: a position behind the tables would read what is not there.
-            raise ValueError(f"MAX_POSITIONS={max_positions} is more than the model's tables hold, {min(ends)}")
-        self.model = model
-        self.streams = streams
-        self.state = DecodeState.allocate(model.talker, model.predictor, slots, max_positions, max_text)
-        self.fast_codec = FastCodec(codec, slots, min(slots, SOUND_BATCH), dtype=sound_dtype)
-        self._slot_sound = _SlotSound(self.fast_codec, streams.sound)
-        self.codec_state = self._slot_sound  # type: ignore[assignment]
-        self.prefixes = PrefixCache(prefix_bytes)
-        self._free = list(range(slots - 1, -1, -1))
-        torch.cuda.synchronize()
-
-    def _hear(self, at: Tensor, codes: Tensor) -> None:
-        self._slot_sound.hear(at, codes)
 
 
 @dataclass(eq=False, slots=True)
@@ -103,6 +39,7 @@ class _Call(Job):
     """One utterance in the batch."""
 
     utterance: Utterance = None  # type: ignore[assignment]
+    preparation: Preparation = None  # type: ignore[assignment]
     firsts: list[int] = field(default_factory=list)
     """Code 0 of each frame that has reached the host."""
     spoken: int = 0
@@ -161,6 +98,7 @@ class GraphRunner:
             compiling.shutdown()
         torch.cuda.synchronize()
         self.frames.choose()
+        self.prefill = PrefillGraphs(slots.model, slots.state, self.frames.scratch, self._captures[0])
         self.sound = SoundGraphs(slots.fast_codec, self.frames.history, self._captures[1], slots.state.scratch)
         choices.save()
         most = SOUND_FRAMES[-1]
@@ -173,6 +111,7 @@ class GraphRunner:
         self._codes = PinnedPool(largest * CODE_GROUPS, torch.int64, 4, pin)
         self._pcm = PinnedPool(self.sound.samples, torch.float32, SOUND_BUFFERS, pin)
         self._calls: dict[int, _Call] = {}
+        self._preparing: list[_Call] = []
         self._waiting: _Step | None = None
         self._copied: torch.cuda.Event | None = None
         self.warnings = [
@@ -212,12 +151,17 @@ class GraphRunner:
             return False
         prompt = utterance.prompt
         self._hand_over(prompt.embeds, prompt.text, prompt.reference_codes)
-        with torch.cuda.stream(self._streams.frames):
-            utterance.slot = self._slots.take(prompt, utterance.sampling)
-        utterance.position = len(prompt.embeds) - 1
+        preparation = self._slots.place(prompt, utterance.sampling)
+        utterance.slot = preparation.slot
+        utterance.position = preparation.last
         utterance.text_length = len(prompt.text)
-        call = _Call(utterance.priority, self._clock(), utterance=utterance)
+        call = _Call(utterance.priority, self._clock(), utterance=utterance, preparation=preparation)
         self._calls[utterance.slot] = call
+        if self._slots.is_kept(prompt):
+            self._slots.begin(preparation)
+        else:
+            call.blocked = True
+            self._preparing.append(call)
         self._limit(call)
         self.scheduler.add(call)
         return True
@@ -232,13 +176,15 @@ class GraphRunner:
         utterance.final = final or len(text) > room
         call = self._calls[utterance.slot]
         self._limit(call)
-        call.blocked = utterance.starved
+        call.blocked = utterance.starved or not call.preparation.done
 
     def remove(self, utterance: Utterance) -> None:
         call = self._calls.get(utterance.slot)
         if call is not None and call.utterance is utterance:
             del self._calls[utterance.slot]
             call.gone = True
+            if call in self._preparing:
+                self._preparing.remove(call)
             self.scheduler.remove(call)
             self._slots.release(utterance.slot)
 
@@ -251,7 +197,33 @@ class GraphRunner:
             return []
         return self._collect(finished)
 
+    def _prepare(self) -> bool:
+        """One step's share of the prompt of who comes first among those that are not ready; false if all are."""
+        if not self._preparing:
+            return False
+        call = min(self._preparing, key=lambda each: (each.priority, each.arrived_s))
+        preparation, streams = call.preparation, self._streams
+        if not preparation.begun:
+            self._slots.begin(preparation)
+        with torch.cuda.stream(streams.frames):
+            read_prompt(self.prefill, preparation)
+        with torch.cuda.stream(streams.sound):
+            self._await_copy()
+            hear(self.sound, preparation)
+        if preparation.done:
+            if preparation.keep:
+                self._slots.keep(preparation)
+            self._preparing.remove(call)
+            call.blocked = call.utterance.starved
+        return True
+
+    def _await_copy(self) -> None:
+        """The sound that was made last has left the buffer that the next goes to."""
+        if self._copied is not None:
+            self._streams.sound.wait_event(self._copied)
+
     def _launch(self) -> _Step | None:
+        prepared = self._prepare()
         calls: Sequence[_Call] = self.scheduler.frames(self._clock())  # type: ignore[assignment]
         codes, arrived = None, None
         if calls:
@@ -272,7 +244,7 @@ class GraphRunner:
                     call.end = call.end or End.BUDGET
                     call.frames = call.frames or utterance.frames
         sounds = [sound for chunk in self.scheduler.sounds(self._clock()) for sound in self._decode(chunk)]
-        return _Step(tuple(calls), codes, arrived, sounds) if calls or sounds else None
+        return _Step(tuple(calls), codes, arrived, sounds) if calls or sounds or prepared else None
 
     def _decode(self, chunk: Chunks) -> list[_Sound]:
         """Launches a chunk's decoding, in as many batches as it takes."""
@@ -285,8 +257,7 @@ class GraphRunner:
             buffer = self._pcm.take()
             streams.sound.wait_stream(streams.frames)
             with torch.cuda.stream(streams.sound):
-                if self._copied is not None:
-                    streams.sound.wait_event(self._copied)
+                self._await_copy()
                 pcm = self.sound.run([call.utterance.slot for call in calls], first, frames)
             streams.copies.wait_stream(streams.sound)
             with torch.cuda.stream(streams.copies):

@@ -32,6 +32,8 @@ SOUND_ROWS = (1, 4, 16, 64, 256)
 MEASURED_POSITIONS = 200
 """Where measured frames stand: 16 s into a sentence."""
 REPLAYS = 5
+SCRATCH_ROWS = 64
+"""At least so many rows of scratch, however few the calls: a prompt's positions are rows too."""
 UPLOADS = 64
 """Uploads that may be on their way at once: two steps' sound in batches of every size is half of it."""
 
@@ -126,7 +128,7 @@ class FrameGraphs:
         self._slots = torch.full((largest,), state.scratch, dtype=torch.int64, device=device)
         self.codes = torch.zeros(largest, CODE_GROUPS, dtype=torch.int64, device=device)
         self.history = torch.zeros(state.slots + 1, HISTORY_FRAMES, CODE_GROUPS, dtype=torch.int64, device=device)
-        self._scratch = Scratch.allocate(model, largest)
+        self.scratch = Scratch.allocate(model, max(largest, SCRATCH_ROWS))
         self._uploads = Uploads(largest)
         self._pdl = pdl.supported(device.index)
         self._replays: dict[int, Replay] = {}
@@ -170,7 +172,7 @@ class FrameGraphs:
             how = How(variant, self._pdl)
 
             def work(how: How = how) -> None:
-                decode_frame(self._model, self._state, slots, codes, self._scratch, self.history, how)
+                decode_frame(self._model, self._state, slots, codes, self.scratch, self.history, how)
 
             self._captured.setdefault(size, []).append((variant, self._capture(case, work)))
 
@@ -252,6 +254,13 @@ class SoundGraphs:
         self._replays[size, frames]()
         samples = frames * self.codec.samples_per_frame
         return self._pcm[: len(slots) * samples].view(len(slots), samples)
+
+    def hear(self, slot: int, codes: Tensor) -> None:
+        """The codec takes in codes [T, 16] whose sound nobody wants, T one of SOUND_FRAMES."""
+        # At the history's end, where a new call's frames come only when this has long been read.
+        first = HISTORY_FRAMES - SOUND_FRAMES[-1]
+        self._history[slot, first : first + len(codes)].copy_(codes)
+        self.run([slot], [first], len(codes))
 
     def _build(self, capture: Capture, rows: int, frames: int) -> None:
         slots, first = self._slots[:rows], self._first[:rows]

@@ -109,7 +109,6 @@ class Slots:
     def take(self, prompt: Prompt, sampling: Sampling) -> int:
         """Puts a call into a free slot, ready for its first frame, and returns the slot."""
         slot = self._free.pop()
-        state = self.state
         prefix = self._prefix(slot, prompt)
         last = len(prompt.embeds) - 1
         if prompt.constant < last:
@@ -118,6 +117,12 @@ class Slots:
             self.codec_state.reset(slot)
         else:
             self.codec_state.write(slot, prefix.codec)
+        self._settle(slot, prompt, sampling)
+        return slot
+
+    def _settle(self, slot: int, prompt: Prompt, sampling: Sampling) -> None:
+        """All of a slot but what lies before the position that speaks first."""
+        state, last = self.state, len(prompt.embeds) - 1
         state.x[slot] = prompt.embeds[last]
         state.seen[slot].zero_()
         state.text[slot, : len(prompt.text)] = prompt.text
@@ -136,7 +141,6 @@ class Slots:
             (state.sub_top_p, sampling.sub_top_p),
         ):
             of[slot].fill_(number)
-        return slot
 
     def extend(self, slot: int, start: int, text: Tensor) -> None:
         """More text for a call, behind the `start` entries that it has. text [N, hidden]."""

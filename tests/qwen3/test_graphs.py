@@ -16,7 +16,8 @@ if WHY_NOT or not CUDA:
 
 from engine.qwen3 import graphs
 from engine.qwen3.choices import Choices
-from engine.qwen3.graph_runner import FastSlots, GraphRunner
+from engine.qwen3.fast_slots import FastSlots
+from engine.qwen3.graph_runner import GraphRunner
 from engine.qwen3.memory import Streams
 from engine.qwen3.prompt import Prompt
 from engine.qwen3.random_codec import CodecSize, random_codec

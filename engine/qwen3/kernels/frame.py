@@ -153,7 +153,7 @@ def _apply(x: Tensor, matrix: Linear, out: Tensor, how: How, **around: Any) -> N
     linear(x, weight, out, pdl=how.pdl, tiling=tiling, **_operands(matrix), **around)
 
 
-def _layers(stack: StackWeights, x: Tensor, scratch: Scratch, how: How, attention: Any) -> None:
+def run_layers(stack: StackWeights, x: Tensor, scratch: Scratch, how: How, attention: Any) -> None:
     """All layers over the rows of x [R, hidden], in place. `attention(layer number, layer, qkv, out)` does the rest."""
     rows, hidden = x.shape
     width = (stack.heads + 2 * stack.kv_heads) * stack.head_dim
@@ -219,7 +219,7 @@ def decode_frame(
         if predictor.projection is not None:
             narrow = scratch.narrow[: wide.shape[0]]
             _apply(wide, predictor.projection, narrow, how)
-        _layers(stack, narrow, scratch, how, _few(stack, cache, number, pair, how.pdl))
+        run_layers(stack, narrow, scratch, how, _few(stack, cache, number, pair, how.pdl))
         last = narrow[rows:] if pair else narrow
         if how.vendor:
             normed = scratch.normed[: rows * stack.hidden].view(rows, -1)
@@ -253,7 +253,7 @@ def _talk(
             scratch.parts, scratch.counters, out, split, how.pdl,
         )  # fmt: skip
 
-    _layers(stack, x, scratch, how, attention)
+    run_layers(stack, x, scratch, how, attention)
     hidden = scratch.wide[:rows]
     rms_norm(x, stack.norm, hidden, stack.eps, how.pdl)
     vocabulary = talker.embedding.shape[0]
