@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -15,12 +15,12 @@ import numpy as np
 
 from engine.hibari import HibariEngine
 from engine.qwen3.clones import Clones
-from engine.qwen3.messages import Audio, Beat, Cancel, Event, Failed, Learnt, More, Ready, Refused, Speak
+from engine.qwen3.messages import Audio, Beat, Cancel, Event, Failed, Learnt, More, Prime, Ready, Refused, Speak
 from engine.qwen3.process import WORKER
-from engine.qwen3.settings import QwenSettings
+from engine.qwen3.settings import LANGUAGES, QwenSettings
 from engine.qwen3.supervisor import HANG_TIMEOUT_S, REBUILD_DELAYS_S, Supervisor
 from engine.qwen3.trim import SAMPLE_RATE_HZ
-from engine.qwen3.voices import HOUSE, LANGUAGES, NAMED, Catalogue, kind_of, recorded_voices
+from engine.qwen3.voices import HOUSE, NAMED, Catalogue, kind_of, recorded_voices
 from engine.qwen3.words import whole_words
 from engine.speech import (
     CannotClone,
@@ -34,6 +34,7 @@ from engine.speech import (
     Voice,
     VoiceReference,
 )
+from engine.voice_store import VoiceStore
 
 # Sentences that may wait for a place in the batch, for each place that it has: of calls, and as many of others.
 WAITING_PER_PLACE = 4
@@ -89,7 +90,11 @@ class Qwen3Engine(Engine):
         self._numbers = count()
         self._users = {True: 0, False: 0}
         """Sentences that are being made or wait: whether somebody listens live → how many."""
+        self._quiet = asyncio.Event()
+        """Nobody waits for anything."""
+        self._quiet.set()
         self._refused = 0
+        self._priming: asyncio.Task[None] | None = None
         self._instructable = False
         self._facts: Mapping[str, Any] = {}
         self._worker_warnings: tuple[str, ...] = ()
@@ -107,6 +112,8 @@ class Qwen3Engine(Engine):
     async def close(self) -> None:
         await self._supervisor.close()
         self._on_lost(SpeechError("the engine was closed"))
+        if self._priming is not None:
+            await asyncio.gather(self._priming, return_exceptions=True)
 
     def stream(self, sentence: str, style: Style) -> AsyncGenerator[Pcm, None]:
         return self._stream(sentence.strip(), None, style)
@@ -221,7 +228,7 @@ class Qwen3Engine(Engine):
         try:
             await self._supervisor.loaded()
             async with self._clones.held(reference):
-                pass
+                self._make_ready(reference.digest)
         finally:
             self._end(live=False)
 
@@ -272,16 +279,46 @@ class Qwen3Engine(Engine):
 
     def _begin(self, live: bool) -> None:
         self._users[live] += 1
+        self._quiet.clear()
         self._supervisor.work(busy=True)
 
     def _end(self, live: bool) -> None:
         self._users[live] -= 1
-        self._supervisor.work(busy=any(self._users.values()))
+        busy = any(self._users.values())
+        if not busy:
+            self._quiet.set()
+        self._supervisor.work(busy)
 
     @property
     def _places(self) -> int:
         """Sentences that are made at once: as many as the GPU was found to keep up with, where it was measured."""
         return int(self._facts.get("capacity", self._settings.max_batch))
+
+    # What is made ready
+
+    async def _prime(self) -> None:
+        """Teaches the process the voices that it has to be taught, and has it make all of them ready."""
+        if not self._settings.prime_languages:
+            return
+        if self._catalogue.kind != "base":
+            for voice in self._catalogue.voices():
+                style = Style(voice=voice.id)
+                self._make_ready(self._voice(style)[0], self._instructions(style))
+            return
+        store = VoiceStore(self._settings.voices_dir, self._settings.voices_max)
+        await asyncio.to_thread(store.load)
+        references = [*self._catalogue.references.values(), *(voice.reference for voice in store.voices())]
+        for reference in references[: self._settings.voice_cache_max]:
+            await self._quiet.wait()
+            with suppress(SpeechError):  # whoever asks for that voice will be told
+                async with self._clones.held(reference):
+                    self._make_ready(reference.digest)
+
+    def _make_ready(self, voice: str, instructions: str = "") -> None:
+        # In a language that could not be told, too.
+        if codes := self._settings.prime_languages:
+            for language in (*(LANGUAGES[code] for code in codes.split(",")), None):
+                self._supervisor.send(Prime(voice, language, instructions))
 
     # What the process says
 
@@ -304,11 +341,14 @@ class Qwen3Engine(Engine):
                 if kind != self._catalogue.kind:
                     self._catalogue = Catalogue(kind, self._catalogue.references)
                 self._instructable, self._facts, self._worker_warnings = instructable, facts, warnings
+                self._priming = asyncio.create_task(self._prime())
             case Beat(facts, warnings):
                 self._facts, self._worker_warnings = facts, warnings
 
     def _on_lost(self, error: SpeechError) -> None:
         self._facts = {}
+        if self._priming is not None:
+            self._priming.cancel()
         for stream in self._streams.values():
             stream.events.put_nowait(error)
         self._clones.on_lost(error)

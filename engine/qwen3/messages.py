@@ -54,6 +54,18 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class Prime:
+    """Keep ready what the first sentence of a voice in a language would wait for, once there is nothing else to do.
+
+    The fields are those of Speak.
+    """
+
+    voice: str
+    language: str | None = None
+    instructions: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Learn:
     """Take the voice of a recording. Answered by Learnt."""
 
@@ -70,7 +82,7 @@ class Forget:
     key: str
 
 
-Command = Speak | More | Cancel | Learn | Forget
+Command = Speak | More | Cancel | Prime | Learn | Forget
 
 
 @dataclass(frozen=True, slots=True)

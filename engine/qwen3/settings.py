@@ -8,6 +8,19 @@ from pydantic import ConfigDict, Field, field_validator
 
 from engine.settings import SpeechSettings
 
+LANGUAGES = {
+    "en": "english",
+    "zh": "chinese",
+    "de": "german",
+    "it": "italian",
+    "pt": "portuguese",
+    "es": "spanish",
+    "ja": "japanese",
+    "ko": "korean",
+    "fr": "french",
+    "ru": "russian",
+}
+"""What every voice speaks: ISO 639-1 → the name that the checkpoints have for it."""
 DEFAULT_MODEL_ID = "Qwen/Qwen3-TTS-12Hz-0.6B-Base"
 
 
@@ -32,6 +45,10 @@ class QwenSettings(SpeechSettings):
         0.0, ge=0, description="seconds without a request until the model is unloaded; 0: never"
     )
 
+    prime_languages: str = Field(
+        "en", description="languages, as en,de, in which every voice is made ready at the start; empty for none"
+    )
+
     quantize: Literal["none", "int8", "fp8"] = Field("none", description="of the language models' matrices")
     int8_backend: Literal["weight_only", "bitsandbytes"] = Field(
         "weight_only", description="weight_only goes with CUDA graphs; bitsandbytes (LLM.int8) does not"
@@ -42,6 +59,14 @@ class QwenSettings(SpeechSettings):
 
     max_batch: int = Field(16, ge=1, description="calls spoken to at once; each takes its share of GPU memory")
     max_positions: int = Field(768, ge=64, description="prompt and frames of one sentence; 12.5 frames a second")
+
+    @field_validator("prime_languages")
+    @classmethod
+    def _spoken(cls, value: str) -> str:
+        codes = [code.strip().lower() for code in value.split(",") if code.strip()]
+        if unknown := [code for code in codes if code not in LANGUAGES]:
+            raise ValueError(f"{', '.join(unknown)} is not spoken; {', '.join(LANGUAGES)} are")
+        return ",".join(codes)
 
     @field_validator("quantize", mode="before")
     @classmethod

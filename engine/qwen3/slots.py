@@ -71,6 +71,11 @@ class PrefixCache:
     def nbytes(self) -> int:
         return sum(entry.nbytes for entry in self._entries.values())
 
+    @property
+    def spare_bytes(self) -> int:
+        """What more can be kept before something is thrown out."""
+        return self._max_bytes - self.nbytes
+
 
 def kv_length(positions: int, max_positions: int) -> int:
     """The static length for a batch whose furthest row has so many positions."""

@@ -8,25 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.qwen3.settings import QwenSettings
+from engine.qwen3.settings import LANGUAGES, QwenSettings
 from engine.recording import InvalidRecording, read_recording
 from engine.speech import UnknownVoice, Voice, VoiceReference
 
 log = logging.getLogger(__name__)
-
-LANGUAGES = {
-    "en": "english",
-    "zh": "chinese",
-    "de": "german",
-    "it": "italian",
-    "pt": "portuguese",
-    "es": "spanish",
-    "ja": "japanese",
-    "ko": "korean",
-    "fr": "french",
-    "ru": "russian",
-}
-"""What every voice speaks: ISO 639-1 → the name that the checkpoints have for it."""
 
 
 @dataclass(frozen=True, slots=True)

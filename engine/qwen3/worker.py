@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from bisect import insort
+from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -40,6 +41,7 @@ from engine.qwen3.messages import (
     Log,
     More,
     NotReady,
+    Prime,
     Ready,
     Refused,
     Speak,
@@ -58,8 +60,12 @@ log = logging.getLogger(__name__)
 BEAT_S = 1.0
 # While sentences wait for a voice or for their text, and none for the GPU.
 WAITING_POLL_S = 0.002
+# Nothing has come for so long: the next voice is made ready, which holds up whoever comes meanwhile by one prefill.
+QUIET_S = 0.05
 # Libraries that tell of their defaults, and of a program (sox) that is not used here, at every start.
 CHATTY = ("qwen_tts", "sox", "transformers")
+PRIMING = -2
+"""The number of what speaks to nobody."""
 FAULT_STATUS = 70
 """Exit status after a fault that only a new process gets over."""
 
@@ -105,6 +111,7 @@ class Worker:
         self._speaking: dict[int, _Speaking] = {}
         self._orders = count()
         self._voices: dict[str, Speaker] = {}
+        self._priming: deque[Prime] = deque()
         self._learning: set[str] = set()
         self._learnt: queue.SimpleQueue[tuple[str, Speaker | SpeechError]] = queue.SimpleQueue()
         # Taking a voice keeps the GPU busy for longer than a frame: it goes beside the frames, not between them.
@@ -121,7 +128,9 @@ class Worker:
             return 0.0
         if any(self._can_begin(each) for each in self._waiting):
             return 0.0
-        return WAITING_POLL_S if self._speaking or self._waiting or self._learning else BEAT_S
+        if self._speaking or self._waiting or self._learning:
+            return WAITING_POLL_S
+        return QUIET_S if self._priming else BEAT_S
 
     def handle(self, command: Command) -> None:
         """Takes in one command; what it causes happens in `turn`."""
@@ -136,6 +145,8 @@ class Worker:
                 if speaking is not None:
                     self._assembly.runner.remove(speaking.utterance)
                 self._waiting = [each for each in self._waiting if each.speak.number != number]
+            case Prime():
+                self._priming.append(command)
             case Learn(key):
                 self._learning.add(key)
                 self._cloning.submit(self._learn, command)
@@ -150,6 +161,7 @@ class Worker:
                 self._collect_voices(events)
                 self._extend(events)
                 self._admit(events)
+                self._prime()
                 for made in self._assembly.runner.step():
                     speaking = self._speaking.get(made.utterance.number)
                     if speaking is None:
@@ -239,6 +251,24 @@ class Worker:
             if self._can_begin(waiting):
                 self._waiting.remove(waiting)
                 events.append(Refused(waiting.speak.number))
+
+    def _prime(self) -> None:
+        """Keeps one more prefix, if there is nothing else to do."""
+        if not self._priming or self._speaking or self._waiting or self._learning:
+            return
+        prime = self._priming.popleft()
+        prefixes = self._assembly.slots.prefixes
+        spare_bytes = prefixes.spare_bytes
+        speak = Speak(PRIMING, "A", prime.voice, prime.language, prime.instructions)
+        try:
+            utterance = self._utterance(_Waiting(0, 0.0, 0, speak))
+        except SpeechError:  # forgotten meanwhile
+            return
+        # Its place is left before a frame is made: what stays is the prefix.
+        if not self._assembly.slots.check(utterance.prompt) and self._assembly.runner.admit(utterance):
+            self._assembly.runner.remove(utterance)
+        if spare_bytes - prefixes.spare_bytes > prefixes.spare_bytes:
+            self._priming.clear()  # another one would throw the first out
 
     def _can_begin(self, waiting: _Waiting) -> bool:
         speak = waiting.speak

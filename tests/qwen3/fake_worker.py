@@ -26,6 +26,7 @@ from engine.qwen3.messages import (
     Log,
     More,
     NotReady,
+    Prime,
     Ready,
     Refused,
     Speak,
@@ -91,7 +92,7 @@ def main() -> None:
                 seen.append(command)
                 end = [Audio(number, b"", "spoken")] if whole else []
                 send(*(Audio(number, PIECE) for _ in text.split()), *end)
-            case Cancel():
+            case Cancel() | Prime():
                 seen.append(command)
             case Learn(key, pcm):
                 if len(pcm) < 100:

@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 
 from engine.qwen3.engine import Qwen3Engine
-from engine.qwen3.messages import Cancel, More, Speak
+from engine.qwen3.messages import Cancel, More, Prime, Speak
 from engine.qwen3.settings import QwenSettings
+from engine.qwen3.voices import NAMED
+from engine.recording import read_recording
 from engine.speech import (
     CannotClone,
     EngineBusy,
@@ -26,6 +28,7 @@ from engine.speech import (
     UnspeakableText,
     VoiceReference,
 )
+from engine.voice_store import VoiceStore
 from tests.qwen3.test_voices import write_wav
 
 FAKE = str(Path(__file__).with_name("fake_worker.py"))
@@ -41,7 +44,8 @@ async def make(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
 
     async def start(*modes: str, start: bool = True, hang_timeout_s: float = 30.0, **settings: Any) -> Qwen3Engine:
         kind = next((mode for mode in modes if mode in ("base", "voice_design")), "CustomVoice")
-        options = {"model_id": f"some/{kind}", "device": "cpu", "max_batch": 2, "voices_dir": voices, **settings}
+        options = {"model_id": f"some/{kind}", "device": "cpu", "max_batch": 2, "voices_dir": voices}
+        options |= {"prime_languages": "", **settings}
         engine = Qwen3Engine(
             QwenSettings(**options),
             hang_timeout_s=hang_timeout_s,
@@ -362,6 +366,46 @@ async def test_a_voice_is_taken_again_by_the_next_process(make: Any) -> None:
         await say(engine, "crash", reference=reference)
     await until(engine, lambda status: status["state"] == "ready")
     assert await say(engine, "hello", reference=reference) == 1920
+
+
+async def test_voices_are_made_ready_at_the_start(make: Any) -> None:
+    engine = await make(prime_languages="en, DE")
+    primed = await seen(engine, 27)
+    assert len(primed) == 27
+    assert primed[:4] == [
+        Prime("speaker:ryan", "english"),
+        Prime("speaker:ryan", "german"),
+        Prime("speaker:ryan", None),
+        Prime("speaker:aiden", "english"),
+    ]
+    designed = await seen(await make("voice_design", prime_languages="en"), 18)
+    assert designed[0] == Prime("designed", "english", NAMED["ryan"].description)
+
+
+async def test_recorded_and_stored_voices_are_taken_and_made_ready_at_the_start(make: Any, tmp_path: Path) -> None:
+    voices = tmp_path / "recorded"
+    VoiceStore(voices, 10).save("grandma", "de", a_reference(level=7))
+    engine = await make("base", prime_languages="en")
+    ryan = read_recording((voices / "ryan.wav").read_bytes(), min_s=0, max_s=60).digest
+    stored = a_reference(level=7).digest
+    expected = [Prime(digest, language) for digest in (ryan, stored) for language in ("english", None)]
+    assert await seen(engine, 4) == expected
+    assert engine.status()["known"] == sorted([ryan, stored])
+    await engine.prepare_clone(a_reference(level=3))
+    assert (await seen(engine, 6))[4:] == [Prime(a_reference(level=3).digest, code) for code in ("english", None)]
+
+
+async def test_a_voice_that_cannot_be_taken_does_not_keep_the_others(make: Any, tmp_path: Path) -> None:
+    VoiceStore(tmp_path / "recorded", 10).save("click", None, a_reference(seconds=0.001))
+    VoiceStore(tmp_path / "recorded", 10).save("grandma", None, a_reference(level=7))
+    engine = await make("base", prime_languages="en")
+    assert (await seen(engine, 4))[3].voice == a_reference(level=7).digest
+
+
+def test_languages_to_make_ready_are_checked() -> None:
+    assert QwenSettings(prime_languages=" en,DE ").prime_languages == "en,de"
+    with pytest.raises(ValueError, match="sv is not spoken"):
+        QwenSettings(prime_languages="en,sv")
 
 
 async def test_only_base_models_clone(make: Any) -> None:

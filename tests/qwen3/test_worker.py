@@ -13,9 +13,23 @@ import pytest
 
 from engine.qwen3.assemble import Assembly, assemble
 from engine.qwen3.frame import decode_frame
-from engine.qwen3.messages import Audio, Beat, Cancel, Event, Failed, Forget, Learn, Learnt, More, Ready, Refused, Speak
+from engine.qwen3.messages import (
+    Audio,
+    Beat,
+    Cancel,
+    Event,
+    Failed,
+    Forget,
+    Learn,
+    Learnt,
+    More,
+    Prime,
+    Ready,
+    Refused,
+    Speak,
+)
 from engine.qwen3.settings import QwenSettings
-from engine.qwen3.worker import FAULT_STATUS, Worker
+from engine.qwen3.worker import FAULT_STATUS, QUIET_S, Worker
 from tests.qwen3.test_frame import a_recording
 
 
@@ -60,13 +74,18 @@ class Process:
             self.worker.turn()
         raise AssertionError("it does not end")
 
+    def run_until(self, holds: Callable[[], bool]) -> None:
+        for _ in range(400):
+            if holds():
+                return
+            self.worker.turn()
+        raise AssertionError("it does not come to that")
+
     def until_starved(self, number: int) -> None:
         """Until a sentence can go on only with more text."""
-        for _ in range(100):
-            self.worker.turn()
-            if number in self.worker._speaking and self.worker._speaking[number].utterance.starved:
-                return
-        raise AssertionError("it does not wait")
+        self.worker.turn()
+        speaking = self.worker._speaking
+        self.run_until(lambda: number in speaking and speaking[number].utterance.starved)
 
     def taught(self, learn: Learn) -> Learnt:
         """Gives it a voice and waits for the thread that takes it."""
@@ -165,6 +184,41 @@ def test_who_gets_no_place_in_time_is_refused(assembled: Any) -> None:
         worker.handle(More(number, "", whole=True))
     process.run()
     assert set(process.ends()) == {0, 1, 5}
+
+
+def test_voices_are_made_ready_when_there_is_nothing_else_to_do(process: Process) -> None:
+    worker, kept = process.worker, process.worker._assembly.slots.prefixes._entries
+    wanted = [("serena", "english"), ("serena", None), ("nobody", None), ("eric", "german")]
+    for voice, language in wanted:
+        worker.handle(Prime(f"speaker:{voice}", language))
+    worker.handle(a_sentence(0))
+    process.run_until(lambda: 0 in process.ends())
+    before = len(kept)
+    assert not any("serena" in key[0] for key in kept), "a sentence comes first"
+    assert worker.patience_s == QUIET_S, "and whoever comes now does"
+    grown = []
+    for _ in wanted:
+        worker.turn()
+        grown.append(len(kept) - before)
+    assert grown == [1, 2, 2, 3], "one at a time"
+    assert worker.patience_s == 1.0
+    worker.handle(a_sentence(1, voice="speaker:serena"))
+    process.run()
+    assert len(kept) == before + 3, "nothing was left to be worked out"
+    assert worker._assembly.runner.active == 0
+
+
+def test_no_more_voices_are_made_ready_than_can_be_kept(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker, prefixes = process.worker, process.worker._assembly.slots.prefixes
+    process.worker.handle(Prime("speaker:vivian", "german"))
+    process.run()
+    one = prefixes._entries[next(reversed(prefixes._entries))].nbytes
+    monkeypatch.setattr(prefixes, "_max_bytes", prefixes.nbytes + 5 * one // 2)
+    before = len(prefixes._entries)
+    for language in ("english", "french", "italian", "spanish"):
+        worker.handle(Prime("speaker:vivian", language))
+    process.run()
+    assert len(prefixes._entries) == before + 2
 
 
 def test_a_cancelled_sentence_stops_at_once(process: Process) -> None:
@@ -292,8 +346,7 @@ def test_a_late_text_pauses_its_own_sentence_only(process: Process) -> None:
     assert process.pcm(0).size > 0, "what has been made is not kept back"
     made = process.pcm(0).size
     worker.handle(a_sentence(1, **GREEDY))
-    while 1 not in process.ends():
-        worker.turn()
+    process.run_until(lambda: 1 in process.ends())
     assert process.pcm(0).size == made
     assert 0 < worker.patience_s < 0.01, "it neither spins nor sleeps until the next beat"
     worker.handle(Cancel(0))
@@ -324,8 +377,7 @@ def test_in_context_a_text_in_pieces_waits_for_enough_of_it(assembled: Any) -> N
     process.run()
     worker.handle(a_sentence(1, text[:6], voice="a", whole=False, **GREEDY))
     worker.handle(a_sentence(2, voice="designed"))
-    while 2 not in process.ends():
-        worker.turn()
+    process.run_until(lambda: 2 in process.ends())
     assert not worker._speaking, "others are not held up"
     assert 0 < worker.patience_s < 0.01
     worker.handle(More(1, text[6:30]))
