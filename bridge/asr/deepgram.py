@@ -21,6 +21,7 @@ class Deepgram(Protocol):
 
     def __init__(self, options: Options, offset_ms: int = 0) -> None:
         super().__init__(options, offset_ms)
+        self._is_flux = options.model.startswith("flux")
         self._finished: list[str] = []
         """Pieces of the utterance that will not change any more."""
         self._started_ms = 0
@@ -39,17 +40,17 @@ class Deepgram(Protocol):
             "utterance_end_ms": "1000",
             "punctuate": "true",
         }
-        if self.options.model.startswith("flux"):
+        if self._is_flux:
             query = {"encoding": "linear16", "sample_rate": str(self.sample_rate_hz)}
         if self.options.model:
             query["model"] = self.options.model
-        if self.options.language and not self.options.model.startswith("flux"):
+        if self.options.language and not self._is_flux:
             query["language"] = self.options.language
         return query
 
     def url(self, base: str) -> str:
         url = super().url(base)
-        return url.replace("/v1/listen", "/v2/listen") if self.options.model.startswith("flux") else url
+        return url.replace("/v1/listen", "/v2/listen") if self._is_flux else url
 
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"Token {self.options.api_key}"} if self.options.api_key else {}
@@ -58,6 +59,8 @@ class Deepgram(Protocol):
         return [pcm]
 
     def flush(self) -> list[Message]:
+        if self._is_flux:
+            return []  # it ends turns itself, and knows no such message
         return [json.dumps({"type": "Finalize"})]
 
     def closing(self) -> list[Message]:

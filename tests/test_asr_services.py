@@ -1,0 +1,211 @@
+"""A whole call through each recogniser's protocol: every service of `asr_services`, the application, and a caller."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import pytest
+from aiohttp import WSCloseCode
+
+from bridge.app import App
+from bridge.audiosocket import Kind
+from bridge.config import Settings
+from engine.audio import resample
+from engine.speech import Pcm
+from tests.asr_services import SERVICES, AsrService, DeepgramService, Qwen3AsrService, VllmService
+from tests.fakes import Asterisk, FakeEngine
+from tests.llm_server import Answer, LlmServer
+from tests.voices import caller_says, silence
+
+SPEED = 8
+"""Frames that the caller sends a tick: audio does not have to come in real time."""
+SAID = ["What are your opening hours?", "Tell me about Sunday first.", "And where can I buy a ticket?"]
+ANSWER = "A long answer. It goes on and on, far beyond what anybody wants to listen to."
+OPENING: dict[type[AsrService], list[Any]] = {
+    Qwen3AsrService: [{"action": "config", "language": "auto"}],
+    VllmService: [{"type": "session.update", "model": "voxtral"}, {"type": "input_audio_buffer.commit"}],
+    DeepgramService: [],
+}
+CLOSING: dict[str, Any] = {
+    "qwen3-asr": {"action": "flush"},
+    "vllm-realtime": {"type": "input_audio_buffer.commit", "final": True},
+    "deepgram": {"type": "CloseStream"},
+    "vosk": {"eof": 1},
+}
+
+
+class Line:
+    """The caller's end of a call, read all the time."""
+
+    def __init__(self, peer: Asterisk) -> None:
+        self.peer = peer
+        self.voiced: list[bool] = []
+        """Of each frame that came."""
+        self._changed = asyncio.Event()
+        self._reader = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        while (message := await self.peer.receive()) is not None:
+            if message.kind == Kind.SLIN8:
+                self.voiced.append(any(message.payload))
+            self._changed.set()
+
+    async def until(self, condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+        """Wait until `condition`, looked at with every frame, is true."""
+        async with asyncio.timeout(timeout_s):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def ticks(self, count: int) -> None:
+        wanted = len(self.voiced) + count
+        await self.until(lambda: len(self.voiced) >= wanted)
+
+    async def hears(self, count: int) -> None:
+        """Wait for so many more frames that have sound."""
+        wanted = sum(self.voiced) + count
+        await self.until(lambda: sum(self.voiced) >= wanted)
+
+    async def say(self, pcm: Pcm) -> None:
+        """Send it, and as much silence after it as ends a sentence."""
+        track = np.concatenate((pcm, silence(800)))
+        track = np.concatenate((track, np.zeros(-len(track) % 160, np.int16)))
+        for index, frame in enumerate(track.reshape(-1, 160)):
+            self.peer.send(Kind.SLIN8, frame.tobytes())
+            if index % SPEED == 0:
+                await self.ticks(1)
+
+    async def hang_up(self) -> None:
+        await self.peer.close()
+        self._reader.cancel()
+        await asyncio.gather(self._reader, return_exceptions=True)
+
+
+@asynccontextmanager
+async def answering(service: AsrService, model: LlmServer) -> AsyncIterator[App]:
+    settings = Settings(
+        audiosocket_port=0, http_port=0, drain_timeout=0, apology="", greeting="Hi.", asr_url=service.url,
+        asr_protocol=service.name, llm_base_url=model.url, llm_model="m", filler="", _env_file=None,
+        **service.settings,
+    )  # fmt: skip
+    app = App(settings, FakeEngine())
+    await app.start()
+    try:
+        yield app
+    finally:
+        await app.stop()
+
+
+def arrived(audio: bytes, said: Pcm, rate_hz: int) -> float:
+    """How well what the caller said is found in what the service got: 1 is sample for sample, but for the filters."""
+    got, wanted = np.frombuffer(audio, "<i2").astype(float), resample(said, 8_000, rate_hz).astype(float)
+    size = len(got) + len(wanted)
+    lags = np.fft.irfft(np.fft.rfft(got, size) * np.conj(np.fft.rfft(wanted, size)), size)[: len(got)]
+    at = int(np.argmax(lags))
+    part = got[at : at + len(wanted)]
+    wanted = wanted[: len(part)]
+    return float(part @ wanted / np.sqrt((part @ part) * (wanted @ wanted) + 1e-9))
+
+
+@pytest.mark.parametrize("kind", SERVICES, ids=lambda kind: kind.__name__)
+async def test_a_whole_call(kind: type[AsrService]) -> None:
+    asked = asyncio.Event()
+
+    def respond(messages: list[dict[str, Any]]) -> Answer:
+        asked.set()
+        return Answer(ANSWER)
+
+    async def question(said: str) -> list[dict[str, Any]]:
+        """The next request to the model, which is to be about this."""
+        async with asyncio.timeout(10):
+            while not model.requests or said.lower().rstrip("?.") not in last(model)["content"].lower():
+                asked.clear()
+                await asked.wait()
+        messages: list[dict[str, Any]] = model.requests[-1]["messages"]
+        return messages
+
+    async with kind(SAID) as service, LlmServer(respond=respond) as model, answering(service, model) as app:
+        peer = await Asterisk.connect(app.audiosocket_port, uuid4())
+        line = Line(peer)
+        peer.send_audio()
+
+        # The service is told what it wants to know, and gets audio though the caller sends none.
+        silent_bytes = service.rate_hz * 2 * 4 // 10
+        await service.until(lambda: bool(service.connections) and len(service.connections[0].audio) >= silent_bytes)
+        first = service.connections[0]
+        assert not any(first.audio)
+        opening = next((messages for base, messages in OPENING.items() if issubclass(kind, base)), None)
+        if opening is not None:
+            assert first.texts == opening
+
+        # A question is answered; what was said has arrived.
+        spoken = [caller_says(said) for said in SAID]
+        await line.say(spoken[0])
+        await question(SAID[0])
+        assert arrived(first.audio, spoken[0], service.rate_hz) > 0.99
+
+        # Words while the agent speaks end its turn, and the model is told what was heard of it.
+        await line.hears(30)
+        await line.say(spoken[1])
+        messages = await question(SAID[1])
+        heard = [message["content"] for message in messages if message["role"] == "assistant"][-1]
+        assert ANSWER.startswith(heard)
+        assert 0 < len(heard) < len(ANSWER) / 2
+
+        # The service is killed while the caller speaks, and comes back: the question is heard whole.
+        await line.hears(30)
+        before = len(first.audio)
+        talking = asyncio.create_task(line.say(spoken[2]))
+        await service.until(lambda: np.abs(np.frombuffer(first.audio[before:], "<i2")[-16_000:]).sum() > 4_000_000)
+        first.abort()
+        await talking
+        await question(SAID[2])
+        assert len(service.connections) == 2
+        second = service.connections[1]
+        assert arrived(second.audio, spoken[2], service.rate_hz) > 0.99
+        assert second.texts[: len(opening or [])] == (opening or [])
+
+        # It is told when the call is over.
+        await line.hang_up()
+        async with asyncio.timeout(10):
+            await second.over.wait()
+        assert second.texts[-1] == CLOSING[service.name]
+        assert second.socket.close_code == WSCloseCode.OK
+        users = [message["content"] for message in model.requests[-1]["messages"] if message["role"] == "user"]
+        assert [said.lower().rstrip("?.") for said in users] == [said.lower().rstrip("?.") for said in SAID]
+
+
+def last(model: LlmServer) -> dict[str, Any]:
+    message: dict[str, Any] = model.requests[-1]["messages"][-1]
+    return message
+
+
+async def test_deepgram_stays_while_the_caller_sends_nothing() -> None:
+    """It hangs up on who sends neither audio nor KeepAlive; what it gets is silence, on the wall clock."""
+    async with DeepgramService([]) as service, LlmServer() as model, answering(service, model) as app:
+        service.patience_s = 0.4
+        peer = await Asterisk.connect(app.audiosocket_port, uuid4())
+        await service.until(
+            lambda: bool(service.connections) and len(service.connections[0].audio) >= 16_000 * 2 * 3 // 2
+        )
+        assert len(service.connections) == 1
+        await peer.close()
+
+
+async def test_deepgram_refuses_who_has_no_key_and_the_caller_is_told() -> None:
+    async with DeepgramService([]) as service, LlmServer() as model:
+        service.settings = {**service.settings, "asr_api_key": "another", "asr_timeout_ms": "500"}
+        async with answering(service, model) as app:
+            peer = await Asterisk.connect(app.audiosocket_port, uuid4())
+            peer.send_audio()
+            assert (await peer.drain())[-1].kind == Kind.HANGUP
+            conversation = app.conversations.find(peer.id)
+            assert conversation is not None
+            assert conversation.failed == "asr"
+            await peer.close()
+        assert not service.connections
