@@ -76,6 +76,11 @@ class PrefixCache:
         """What more can be kept before something is thrown out."""
         return self._max_bytes - self.nbytes
 
+    @property
+    def largest_bytes(self) -> int:
+        """Of the largest one that is kept."""
+        return max((entry.nbytes for entry in self._entries.values()), default=0)
+
 
 def kv_length(positions: int, max_positions: int) -> int:
     """The static length for a batch whose furthest row has so many positions."""

@@ -53,14 +53,14 @@ from engine.qwen3.prompt import Speaker
 from engine.qwen3.runner import End, Utterance
 from engine.qwen3.slots import Sampling
 from engine.qwen3.speakers import cloned_speaker, designed_speaker, named_speaker
-from engine.speech import SpeechError
+from engine.speech import Priority, SpeechError
 
 log = logging.getLogger(__name__)
 
 BEAT_S = 1.0
 # While sentences wait for a voice or for their text, and none for the GPU.
 WAITING_POLL_S = 0.002
-# Nothing has come for so long: the next voice is made ready, which holds up whoever comes meanwhile by one prefill.
+# Nothing has come for so long: the next voice is made ready, which holds up whoever comes meanwhile by one step.
 QUIET_S = 0.05
 # Libraries that tell of their defaults, and of a program (sox) that is not used here, at every start.
 CHATTY = ("qwen_tts", "sox", "transformers")
@@ -112,6 +112,8 @@ class Worker:
         self._orders = count()
         self._voices: dict[str, Speaker] = {}
         self._priming: deque[Prime] = deque()
+        self._primed: Utterance | None = None
+        """In the batch, until its prefix is kept."""
         self._learning: set[str] = set()
         self._learnt: queue.SimpleQueue[tuple[str, Speaker | SpeechError]] = queue.SimpleQueue()
         # Taking a voice keeps the GPU busy for longer than a frame: it goes beside the frames, not between them.
@@ -125,6 +127,8 @@ class Worker:
     def patience_s(self) -> float:
         """How long to wait for a command before the next `turn`."""
         if any(not each.utterance.starved or each.grown for each in self._speaking.values()):
+            return 0.0
+        if self._primed is not None:
             return 0.0
         if any(self._can_begin(each) for each in self._waiting):
             return 0.0
@@ -165,6 +169,8 @@ class Worker:
                 for made in self._assembly.runner.step():
                     speaking = self._speaking.get(made.utterance.number)
                     if speaking is None:
+                        if made.utterance is self._primed and made.end is not None:
+                            self._primed = None
                         continue
                     number, cut_short = made.utterance.number, made.end not in (None, End.SPOKEN)
                     pieces = list(speaking.output.push(made.pcm))
@@ -253,22 +259,29 @@ class Worker:
                 events.append(Refused(waiting.speak.number))
 
     def _prime(self) -> None:
-        """Keeps one more prefix, if there is nothing else to do."""
-        if not self._priming or self._speaking or self._waiting or self._learning:
-            return
+        """Puts one more prompt into the batch, if there is nothing else to do; takes it out once its prefix is kept."""
+        if self._primed is None and not (self._speaking or self._waiting or self._learning):
+            self._primed = self._next_to_prime()
+        if self._primed is not None and self._assembly.slots.prefixes.get(self._primed.prompt.key) is not None:
+            self._assembly.runner.remove(self._primed)
+            self._primed = None
+
+    def _next_to_prime(self) -> Utterance | None:
+        if not self._priming:
+            return None
         prime = self._priming.popleft()
-        prefixes = self._assembly.slots.prefixes
-        spare_bytes = prefixes.spare_bytes
-        speak = Speak(PRIMING, "A", prime.voice, prime.language, prime.instructions)
+        speak = Speak(PRIMING, "A", prime.voice, prime.language, prime.instructions, priority=Priority.BULK)
         try:
             utterance = self._utterance(_Waiting(0, 0.0, 0, speak))
         except SpeechError:  # forgotten meanwhile
-            return
-        # Its place is left before a frame is made: what stays is the prefix.
-        if not self._assembly.slots.check(utterance.prompt) and self._assembly.runner.admit(utterance):
-            self._assembly.runner.remove(utterance)
-        if spare_bytes - prefixes.spare_bytes > prefixes.spare_bytes:
-            self._priming.clear()  # another one would throw the first out
+            return None
+        assembly = self._assembly
+        if assembly.slots.prefixes.spare_bytes < assembly.slots.prefixes.largest_bytes:
+            self._priming.clear()  # another one might throw the first out
+            return None
+        if assembly.slots.check(utterance.prompt) or not assembly.runner.admit(utterance):
+            return None
+        return utterance
 
     def _can_begin(self, waiting: _Waiting) -> bool:
         speak = waiting.speak

@@ -6,10 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from engine.qwen3.assemble import Assembly, assemble
 from engine.qwen3.frame import decode_frame
@@ -30,6 +33,7 @@ from engine.qwen3.messages import (
 )
 from engine.qwen3.settings import QwenSettings
 from engine.qwen3.worker import FAULT_STATUS, QUIET_S, Worker
+from tests.qwen3.kernel_support import CUDA, WHY_NOT
 from tests.qwen3.test_frame import a_recording
 
 
@@ -202,10 +206,10 @@ def test_voices_are_made_ready_when_there_is_nothing_else_to_do(process: Process
         grown.append(len(kept) - before)
     assert grown == [1, 2, 2, 3], "one at a time"
     assert worker.patience_s == 1.0
+    assert worker._assembly.runner.active == 0
     worker.handle(a_sentence(1, voice="speaker:serena"))
     process.run()
     assert len(kept) == before + 3, "nothing was left to be worked out"
-    assert worker._assembly.runner.active == 0
 
 
 def test_no_more_voices_are_made_ready_than_can_be_kept(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -335,6 +339,47 @@ def test_a_text_in_pieces_has_the_codes_of_the_whole_one(process: Process, monke
     assert np.array_equal(process.pcm(1), process.pcm(0))
     # Decoded in other chunks, a sample may be rounded differently.
     assert np.abs(process.pcm(2).astype(int) - process.pcm(0)).max() <= 1
+
+
+@pytest.fixture
+def graphed(assembled: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Process:
+    """The runner of the graphs, plain PyTorch in the place of its GPU."""
+    if WHY_NOT or CUDA:
+        pytest.skip(WHY_NOT or "plain PyTorch in the place of the GPU")
+    from engine.qwen3.choices import Choices
+    from engine.qwen3.fast_slots import FastSlots
+    from engine.qwen3.graph_runner import GraphRunner
+    from tests.qwen3.plain_gpu import pretend
+
+    streams = pretend(monkeypatch)
+    assembly = assembled("custom_voice")
+    model, codec = assembly.checkpoint.model, assembly.checkpoint.codec
+    with torch.inference_mode():
+        slots = FastSlots(model, codec, 2, 128, 128, 2**20, streams, torch.float32)
+        clock = count(0.0, 0.01).__next__  # or it would wait for what it has made to be played
+        choices = Choices("test", tmp_path)
+        runner = GraphRunner(slots, choices, graphs=False, pin=False, clock=clock, rest=lambda _: None)
+    return Process(replace(assembly, slots=slots, runner=runner))
+
+
+def test_a_text_in_pieces_with_the_graphs_runner(process: Process, graphed: Process) -> None:
+    process.worker.handle(a_sentence(0, "".join(PARTS), **GREEDY))
+    process.run()
+    worker = graphed.worker
+    worker.handle(Prime("speaker:ryan", "english"))
+    worker.turn()
+    graphed.run()
+    assert len(worker._assembly.slots.prefixes._entries) == 1
+    assert worker._assembly.runner.active == 0
+    worker.handle(a_sentence(0, PARTS[0], whole=False, **GREEDY))
+    for part in PARTS[1:]:
+        graphed.until_starved(0)
+        worker.handle(More(0, part))
+    graphed.until_starved(0)
+    worker.handle(More(0, "", whole=True))
+    graphed.run(2000)
+    assert graphed.ends() == process.ends()
+    assert np.abs(graphed.pcm(0).astype(int) - process.pcm(0)).max() <= 2
 
 
 def test_a_late_text_pauses_its_own_sentence_only(process: Process) -> None:
