@@ -179,7 +179,7 @@ def frames(size: str, quantize: str, largest: int) -> None:
     made = FrameGraphs(
         model, state, Capture(torch.cuda.Stream(), True), Choices("x", Path(tempfile.mkdtemp())), largest
     )
-    made.choose()
+    made.build()
     per_frame, bandwidth = bytes_a_frame(model), copy_bandwidth_tb_s()
     print(f"\n{size} {quantize}: {per_frame / 1e9:.2f} GB of weights a frame; copy {bandwidth:.2f} TB/s")
     print("batch   ms a frame   x realtime each   in total   weights read at   made by")
@@ -214,6 +214,7 @@ def sound() -> None:
     fast = FastCodec(wide, 512, 256, dtype=torch.float16)
     history = torch.randint(0, 2048, (513, 32, 16), device=DEVICE)
     made = graphs.SoundGraphs(fast, history, Capture(torch.cuda.Stream(), True), 512)
+    made.build()
     print("calls x frames   ms   us a call and frame")
     for (rows, count), seconds in sorted(made.seconds.items()):
         print(f"{rows:5d} x {count:d} {seconds * 1e3:12.3f} {seconds / rows / count * 1e6:12.1f}")
@@ -342,7 +343,7 @@ def ablation(size: str) -> None:
         made = FrameGraphs(
             model, state, capture := Capture(torch.cuda.Stream(), graph), Choices("x", Path(tempfile.mkdtemp())), 64
         )
-        made.choose()
+        made.build()
         graphs.pdl.supported = allowed  # type: ignore[assignment]
         decode = capture("sound", lambda: fast.decode(at64, codes4, pcm))
         state.position.fill_(200)
@@ -350,7 +351,7 @@ def ablation(size: str) -> None:
     for quantize in ("int8", "fp8"):
         other = build_model(size, quantize)
         made = FrameGraphs(other, state, Capture(torch.cuda.Stream(), True), Choices("x", Path(tempfile.mkdtemp())), 64)
-        made.choose()
+        made.build()
         state.position.fill_(200)
         print(
             line.format(f"… with {quantize} weights", timed(made._replays[1]), timed(made._replays[64]), float("nan"))

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,8 @@ from torch import Tensor
 from engine.qwen3.choices import Choices
 from engine.qwen3.ends import EndGuard, frame_budget
 from engine.qwen3.fast_slots import FastSlots
-from engine.qwen3.graphs import SOUND_FRAMES, Capture, FrameGraphs, SoundGraphs, bucket_of, compile_sound
+from engine.qwen3.graphs import SOUND_FRAMES, Capture, FrameGraphs, SoundGraphs, bucket_of
+from engine.qwen3.kernels import ahead
 from engine.qwen3.memory import PinnedPool
 from engine.qwen3.prefill import PrefillGraphs, Preparation, hear, read_prompt
 from engine.qwen3.runner import End, Made, Utterance
@@ -88,18 +89,21 @@ class GraphRunner:
         self._slots, self._streams, self._clock, self._rest = slots, slots.streams, clock, rest
         self._captures = (Capture(self._streams.frames, graphs), Capture(self._streams.sound, graphs))
         largest = slots.state.slots
-        # Compiling is what a cold start is made of: the codec's kernels beside the frames'.
-        compiling = ThreadPoolExecutor(1, "compile")
-        compiled = compiling.submit(self._compile_sound)
-        try:
-            self.frames = FrameGraphs(slots.model, slots.state, self._captures[0], choices, largest)
-            compiled.result()
-        finally:
-            compiling.shutdown()
-        torch.cuda.synchronize()
-        self.frames.choose()
+        self.frames = FrameGraphs(slots.model, slots.state, self._captures[0], choices, largest)
         self.prefill = PrefillGraphs(slots.model, slots.state, self.frames.scratch, self._captures[0])
         self.sound = SoundGraphs(slots.fast_codec, self.frames.history, self._captures[1], slots.state.scratch)
+        self.start_s: dict[str, float] = {}
+        """What the start took, by its parts."""
+        parts: dict[str, FrameGraphs | PrefillGraphs | SoundGraphs] = {
+            "frames": self.frames, "prompts": self.prefill, "sound": self.sound
+        }  # fmt: skip
+        with self._timed("compiling"), ahead.compiling():
+            for part in parts.values():
+                part.launch()
+        torch.cuda.synchronize()
+        for name, part in parts.items():
+            with self._timed(name):
+                part.build()
         choices.save()
         most = SOUND_FRAMES[-1]
         rows = self.sound.rows(most)
@@ -121,16 +125,18 @@ class GraphRunner:
         ]
         torch.cuda.synchronize()
 
-    def _compile_sound(self) -> None:
-        with torch.cuda.stream(self._streams.sound):
-            compile_sound(self._slots.fast_codec, self._slots.state.scratch)
-        self._streams.sound.synchronize()
+    @contextmanager
+    def _timed(self, part: str) -> Iterator[None]:
+        begin_s = time.perf_counter()
+        yield
+        self.start_s[part] = round(time.perf_counter() - begin_s, 2)
 
     @property
     def facts(self) -> dict[str, Any]:
         """What `/health` tells of it."""
         return {
             "graphs": self.graphs,
+            "start_s": self.start_s,
             "capacity": self.scheduler.capacity,
             "load": round(self.scheduler.load, 3),
             "frame_ms": {size: round(seconds * 1e3, 2) for size, seconds in self.frames.seconds.items()},

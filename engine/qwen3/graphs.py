@@ -10,6 +10,7 @@ import logging
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -135,14 +136,21 @@ class FrameGraphs:
         self.seconds: dict[int, float] = {}
         """What a frame of each bucket takes, measured 16 s into a sentence."""
         self.variants: dict[int, Variant] = {}
-        self._captured: dict[int, list[tuple[Variant, Replay]]] = {}
-        for size in reversed(self.sizes):  # the largest first: the smaller ones fit in its memory
-            self._build(size)
 
-    def choose(self) -> None:
-        """Measures what was captured and keeps the fastest of each bucket. The GPU must have nothing else to do."""
+    def launch(self) -> None:
+        """Launches once all that may be captured; within `ahead.compiling` that compiles it."""
         for size in self.sizes:
-            timed = [(self._measure(size, replay), replay, variant) for variant, replay in self._captured.pop(size)]
+            for _, work in self._possible(size):
+                work()
+
+    def build(self) -> None:
+        """Captures, measures, and keeps the fastest of each bucket. The GPU must have nothing else to do."""
+        captured = {
+            size: [(variant, self._capture(f"frame of {size}", work)) for variant, work in self._possible(size)]
+            for size in reversed(self.sizes)  # the largest first: the smaller ones fit in its memory
+        }
+        for size in self.sizes:
+            timed = [(self._measure(size, replay), replay, variant) for variant, replay in captured.pop(size)]
             self.seconds[size], self._replays[size], self.variants[size] = min(timed, key=lambda entry: entry[0])
             self._choices.put(f"frame of {size}", {"variant": asdict(self.variants[size])})
         self._state.position.zero_()
@@ -161,20 +169,18 @@ class FrameGraphs:
         self._replays[size]()
         return self.codes[:size]
 
-    def _build(self, size: int) -> None:
-        case = f"frame of {size}"
-        known = self._choices.get(case)
+    def _possible(self, size: int) -> list[tuple[Variant, Callable[[], None]]]:
+        """What is to be measured for a bucket: what measured fastest before, where that is known."""
         possible = candidates(size, is_plain(self._model))
+        known = self._choices.get(f"frame of {size}")
         if known is not None:
             possible = tuple(v for v in possible if asdict(v) == known["variant"]) or possible
         slots, codes = self._slots[:size], self.codes[:size]
-        for variant in possible:
-            how = How(variant, self._pdl)
 
-            def work(how: How = how) -> None:
-                decode_frame(self._model, self._state, slots, codes, self.scratch, self.history, how)
+        def work(how: How) -> None:
+            decode_frame(self._model, self._state, slots, codes, self.scratch, self.history, how)
 
-            self._captured.setdefault(size, []).append((variant, self._capture(case, work)))
+        return [(variant, partial(work, How(variant, self._pdl))) for variant in possible]
 
     def _measure(self, size: int, replay: Replay) -> float:
         state = self._state
@@ -202,24 +208,13 @@ def sound_sizes(codec: FastCodec, frames: int) -> tuple[int, ...]:
     return tuple(sorted({min(rows, most) for rows in SOUND_ROWS} | {most}))
 
 
-def compile_sound(codec: FastCodec, scratch: int) -> None:
-    """Has every kernel of the codec compiled that a graph will need; may run in a thread of its own."""
-    with torch.inference_mode():
-        for frames in SOUND_FRAMES:
-            for rows in sound_sizes(codec, frames):
-                slots = torch.full((rows,), scratch, dtype=torch.int64, device=codec.device)
-                codes = torch.zeros(rows, frames, CODE_GROUPS, dtype=torch.int64, device=codec.device)
-                codec.decode(slots, codes, torch.empty(rows, frames * codec.samples_per_frame, device=codec.device))
-
-
 class SoundGraphs:
     """One graph for each number of calls and of frames of `FastCodec.decode`, fed from the frames' history."""
 
     def __init__(self, codec: FastCodec, history: Tensor, capture: Capture, scratch: int) -> None:
-        self.codec, self._history, self._scratch = codec, history, scratch
+        self.codec, self._history, self._capture, self._scratch = codec, history, capture, scratch
         device = history.device
-        self.frames = SOUND_FRAMES
-        self._sizes: dict[int, tuple[int, ...]] = {}
+        self._sizes = {frames: sound_sizes(codec, frames) for frames in SOUND_FRAMES}
         most = max(codec.rows_for(frames) for frames in SOUND_FRAMES)
         self._slots = torch.full((most,), scratch, dtype=torch.int64, device=device)
         self._first = torch.zeros(most, dtype=torch.int64, device=device)
@@ -229,12 +224,22 @@ class SoundGraphs:
         self._uploads = Uploads(most)
         self._replays: dict[tuple[int, int], Replay] = {}
         self.seconds: dict[tuple[int, int], float] = {}
+
+    def launch(self) -> None:
+        """As FrameGraphs has it."""
+        for frames, sizes in self._sizes.items():
+            for rows in sizes:
+                self._work(rows, frames)()
+
+    def build(self) -> None:
+        """Captures, and measures."""
         for frames in reversed(SOUND_FRAMES):
-            self._sizes[frames] = sound_sizes(codec, frames)
             for rows in reversed(self._sizes[frames]):
-                self._build(capture, rows, frames)
-        codec.position.zero_()
-        codec.state.zero_()
+                replay = self._capture(f"the sound of {frames} frames of {rows}", self._work(rows, frames))
+                self._replays[rows, frames] = replay
+                self.seconds[rows, frames] = measure(replay)
+        self.codec.position.zero_()
+        self.codec.state.zero_()
 
     @property
     def samples(self) -> int:
@@ -262,7 +267,7 @@ class SoundGraphs:
         self._history[slot, first : first + len(codes)].copy_(codes)
         self.run([slot], [first], len(codes))
 
-    def _build(self, capture: Capture, rows: int, frames: int) -> None:
+    def _work(self, rows: int, frames: int) -> Callable[[], None]:
         slots, first = self._slots[:rows], self._first[:rows]
         codes = self._codes[: rows * frames * CODE_GROUPS].view(rows, frames, CODE_GROUPS)
         pcm = self._pcm[: rows * frames * self.codec.samples_per_frame].view(rows, -1)
@@ -271,6 +276,4 @@ class SoundGraphs:
             sample.recall(self._history, slots, first, codes)
             self.codec.decode(slots, codes, pcm)
 
-        replay = capture(f"the sound of {frames} frames of {rows}", work)
-        self._replays[rows, frames] = replay
-        self.seconds[rows, frames] = measure(replay)
+        return work

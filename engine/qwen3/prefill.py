@@ -7,6 +7,7 @@ and as many frames that the codec has to have heard: no step does more of them t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -37,16 +38,23 @@ class PrefillGraphs:
         self._embeds = torch.zeros(PREFILL_POSITIONS[-1], state.x.shape[1], dtype=state.x.dtype, device=device)
         self._place = torch.tensor([state.scratch, 0], device=device)
         self._uploads = Uploads(2)
-        self._replays: dict[tuple[int, int], Replay] = {}
+        self._capture, self._replays = capture, dict[tuple[int, int], Replay]()
+        self._how = {
+            size: How(candidates(size, is_plain(model))[0], pdl.supported(device.index)) for size in PREFILL_POSITIONS
+        }
+        self._model, self._state, self._scratch = model, state, scratch
+
+    def launch(self) -> None:
+        """As FrameGraphs has it."""
+        for size in PREFILL_POSITIONS:
+            self._work(size, self._most)
+
+    def build(self) -> None:
+        """Captures."""
         for size in reversed(PREFILL_POSITIONS):
-            how = How(candidates(size, is_plain(model))[0], pdl.supported(device.index))
             for length in reversed(self._lengths):
-
-                def work(size: int = size, length: int = length, how: How = how) -> None:
-                    slot, start = self._place[:1], self._place[1:]
-                    prefill(model, state, slot, start, self._embeds[:size], length, scratch, how)
-
-                self._replays[size, length] = capture(f"{size} positions of a prompt", work)
+                work = partial(self._work, size, length)
+                self._replays[size, length] = self._capture(f"{size} positions of a prompt", work)
 
     def run(self, slot: int, start: int, embeds: Tensor) -> None:
         """Positions `start`… of a slot, on the current stream. embeds [N, hidden], N at most PREFILL_POSITIONS[-1]."""
@@ -55,6 +63,10 @@ class PrefillGraphs:
         self._uploads.send([slot, start], self._place)
         self._embeds[: len(embeds)].copy_(embeds)
         self._replays[size, length]()
+
+    def _work(self, size: int, length: int) -> None:
+        slot, start, how = self._place[:1], self._place[1:], self._how[size]
+        prefill(self._model, self._state, slot, start, self._embeds[:size], length, self._scratch, how)
 
 
 @dataclass(eq=False, slots=True)

@@ -10,6 +10,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from engine.qwen3.kernels.ahead import launch
 from engine.qwen3.kernels.pdl import follow, options
 
 BLOCK = 64  # positions read at a time
@@ -196,7 +197,7 @@ def attend(
     heads = out.shape[1] // head_dim
     group = heads // kv_heads
     dot = batch >= DOT_ROWS and head_dim >= 16
-    _attend[(kv_heads, batch, split)](
+    launch(_attend, (kv_heads, batch, split))(
         qkv, q_norm, k_norm, cos, sin, eps, position, slot, kv, parts, counters, out,
         kv.stride(1), kv.stride(2), kv.stride(0),
         HEADS=heads, KV=kv_heads, G=group, GP=max(16, group) if dot else group, D=head_dim,
@@ -226,7 +227,7 @@ def attend_few(
     batch = out.shape[0] // (2 if pair else 1)
     kv_heads, head_dim = kv.shape[2], kv.shape[4]
     heads = out.shape[1] // head_dim
-    _attend_few[(kv_heads, batch)](
+    launch(_attend_few, (kv_heads, batch))(
         qkv, q_norm, k_norm, cos, sin, eps, at, kv, out, batch, kv.stride(1), kv.stride(2), kv.stride(0),
         HEADS=heads, KV=kv_heads, G=heads // kv_heads, D=head_dim, BLOCK=16, PAIR=pair, PDL=pdl,
         num_warps=warps, **options(pdl),

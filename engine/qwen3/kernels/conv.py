@@ -13,6 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from engine.qwen3.kernels.ahead import launch
 from engine.qwen3.kernels.pdl import INTERPRETED
 
 NONE, GELU = 0, 1
@@ -262,7 +263,7 @@ def convolve(
     assert first is not None
     unused = first.data
     grid = (triton.cdiv(rows, block_m), triton.cdiv(outputs, block_n))
-    _conv[grid](
+    launch(_conv, grid)(
         inp.data, packed.weight, unused if packed.bias is None else packed.bias,
         unused if residual is None else residual.data, unused if out is None else out.data,
         unused if snaked is None else snaked.data, unused if alpha is None else alpha,
@@ -280,7 +281,7 @@ def depthwise_norm(
 ) -> None:
     """Depthwise convolution (weight [taps, C]) and layer norm; out [calls * steps, C]."""
     taps, channels = weight.shape
-    _depthwise[(calls * steps,)](
+    launch(_depthwise, (calls * steps,))(
         inp.data, weight, bias, norm, norm_bias, out, steps, inp.stride,
         C=channels, CP=triton.next_power_of_2(channels), TAPS=taps, num_warps=4,
     )  # fmt: skip
@@ -289,7 +290,7 @@ def depthwise_norm(
 def last_convolution(packed: Packed, inp: Rows, calls: int, steps: int, out: Tensor) -> None:
     """To one channel, clamped: out [calls, steps], float within -1 and 1 or int16."""
     channels = packed.channels_in
-    _last[(triton.cdiv(calls * steps, 32),)](
+    launch(_last, (triton.cdiv(calls * steps, 32),))(
         inp.data, packed.weight, packed.bias, out, calls * steps, steps, inp.stride,
         C=channels, CP=triton.next_power_of_2(channels), TAPS=packed.taps, BM=32,
         INT16=not out.dtype.is_floating_point, num_warps=4,
@@ -299,7 +300,7 @@ def last_convolution(packed: Packed, inp: Rows, calls: int, steps: int, out: Ten
 def embed(table: Tensor, codes: Tensor, out: Rows) -> None:
     """Sums one row of each of the tables [groups, size, D] for codes [B, T, groups] int64."""
     batch, frames, groups = codes.shape
-    _embed[(batch * frames,)](
+    launch(_embed, (batch * frames,))(
         table, codes, out.data, frames, out.stride, CODES=groups, SIZE=table.shape[1], D=table.shape[2],
         DP=triton.next_power_of_2(table.shape[2]), num_warps=4,
     )  # fmt: skip
@@ -311,7 +312,7 @@ def attend_window(
     """T new frames of B calls over one layer's ring kv [2, slots, heads, ring, D]; qkv [B, T, 3 * heads * D]."""
     batch, frames, _ = qkv.shape
     heads, ring, head_dim = kv.shape[2:]
-    _window[(heads, batch)](
+    launch(_window, (heads, batch))(
         qkv, cos, sin, slot, position, kv, out, frames, kv.stride(1), kv.stride(2), kv.stride(0), ring, window,
         HEADS=heads, D=head_dim, TP=16, RP=triton.next_power_of_2(ring), num_warps=4,
     )  # fmt: skip
@@ -319,11 +320,11 @@ def attend_window(
 
 def remember(state: Tensor, arena: Tensor, slot: Tensor, table: Tensor, block: int, save: bool) -> None:
     """Contexts of the slots [slots, size] into their places in the arena, or, with `save`, the new ones back."""
-    _remember[(table.shape[0], slot.shape[0])](
+    launch(_remember, (table.shape[0], slot.shape[0]))(
         state, arena, slot, table, state.stride(0), BLOCK=block, SAVE=save, num_warps=4
     )
 
 
 def advance(position: Tensor, slot: Tensor, frames: int) -> None:
     """position[slot] += frames, but for the last slot, which is nobody's."""
-    _advance[(slot.shape[0],)](position, slot, frames, position.shape[0] - 1, num_warps=1)
+    launch(_advance, (slot.shape[0],))(position, slot, frames, position.shape[0] - 1, num_warps=1)

@@ -14,6 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from engine.qwen3.kernels.ahead import launch
 from engine.qwen3.kernels.pdl import follow, options
 
 PREFETCH = tl.constexpr("prefetch.global.L2 [$1]; mov.u32 $0, 0;")
@@ -199,7 +200,7 @@ def linear(
     if tiling.block_m == 0:
         programs = triton.cdiv(outputs, tiling.block_n)
         padded = triton.next_power_of_2(inputs)
-        _rows[(programs,)](
+        launch(_rows, (programs,))(
             *operands, eps, outputs, K=inputs, KP=padded, B=batch, BP=triton.next_power_of_2(batch), BN=tiling.block_n,
             **flags,
         )  # fmt: skip
@@ -207,7 +208,7 @@ def linear(
         grid = (triton.cdiv(outputs, tiling.block_n), triton.cdiv(batch, tiling.block_m))
         line = 128 // weight.element_size()  # elements of one cache line
         block_k = min(tiling.block_k, inputs & -inputs)  # a power of two that divides the inputs
-        _tiles[grid](
+        launch(_tiles, grid)(
             *operands, eps, batch, outputs, K=inputs, BM=tiling.block_m, BN=tiling.block_n, BK=block_k,
             LINES=triton.next_power_of_2(triton.cdiv(inputs, line)), LINE=line, num_stages=tiling.stages, **flags,
         )  # fmt: skip
@@ -246,7 +247,7 @@ def _dense(weight, scale, out, N, K, BN: tl.constexpr, BK: tl.constexpr):  # typ
 def dense(weight: Tensor, scale: Tensor, out: Tensor) -> None:
     """out [N, K] = weight * scale [N]: an 8-bit matrix as the vendor's products take it, once for a large batch."""
     outputs, inputs = weight.shape
-    _dense[(triton.cdiv(outputs, 8), triton.cdiv(inputs, 512))](
+    launch(_dense, (triton.cdiv(outputs, 8), triton.cdiv(inputs, 512)))(
         weight, scale, out, outputs, inputs, BN=8, BK=512, num_warps=4
     )
 
@@ -254,13 +255,17 @@ def dense(weight: Tensor, scale: Tensor, out: Tensor) -> None:
 def rms_norm(x: Tensor, norm: Tensor, out: Tensor, eps: float, pdl: bool = False) -> None:
     """out [B, H] = norm of x [B, H]: for large batches, whose products are the vendor's."""
     rows, hidden = x.shape
-    _rms[(rows,)](x, norm, out, eps, H=hidden, HP=triton.next_power_of_2(hidden), PDL=pdl, num_warps=4, **options(pdl))
+    launch(_rms, (rows,))(
+        x, norm, out, eps, H=hidden, HP=triton.next_power_of_2(hidden), PDL=pdl, num_warps=4, **options(pdl)
+    )
 
 
 def silu_mul(gate_up: Tensor, out: Tensor, pdl: bool = False) -> None:
     """out [B, I] = silu(gate) * up, from gate_up [B, 2I]."""
     rows, inner = out.shape
-    _silu_mul[(rows, triton.cdiv(inner, 1024))](gate_up, out, inner, BLOCK=1024, PDL=pdl, num_warps=4, **options(pdl))
+    launch(_silu_mul, (rows, triton.cdiv(inner, 1024)))(
+        gate_up, out, inner, BLOCK=1024, PDL=pdl, num_warps=4, **options(pdl)
+    )
 
 
 __all__ = ["MAX_ROWS", "Tiling", "default_tiling", "linear", "rms_norm", "silu_mul"]

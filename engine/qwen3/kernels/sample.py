@@ -11,6 +11,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from engine.qwen3.kernels.ahead import launch
 from engine.qwen3.kernels.pdl import follow, options
 
 _bytes = torch.uint8
@@ -167,7 +168,7 @@ def _gather(x, slot, out, H: tl.constexpr, HP: tl.constexpr):  # type: ignore[no
 def gather(x: Tensor, slot: Tensor, out: Tensor) -> None:
     """out[i] = x[slot[i]]. The first kernel of a frame: an ordinary launch, so that nothing overlaps the last frame."""
     hidden = x.shape[1]
-    _gather[(out.shape[0],)](x, slot, out, H=hidden, HP=triton.next_power_of_2(hidden), num_warps=4)
+    launch(_gather, (out.shape[0],))(x, slot, out, H=hidden, HP=triton.next_power_of_2(hidden), num_warps=4)
 
 
 @triton.jit(do_not_specialize=["T"])
@@ -182,7 +183,7 @@ def _recall(history, slot, first, out, frames, T, CODES: tl.constexpr):  # type:
 def recall(history: Tensor, slot: Tensor, first: Tensor, out: Tensor) -> None:
     """out [B, T, 16] = each slot's codes of T frames from frame number `first` [B] int64 on."""
     rows, steps, codes = out.shape
-    _recall[(rows * steps,)](history, slot, first, out, history.shape[1], steps, CODES=codes, num_warps=1)
+    launch(_recall, (rows * steps,))(history, slot, first, out, history.shape[1], steps, CODES=codes, num_warps=1)
 
 
 def draw_first(
@@ -207,7 +208,7 @@ def draw_first(
     """Code 0 of B rows. logits [B, V]; codes [B, 16]; x_next [B, H] and total [B, H] float32 get its embedding."""
     rows, vocabulary = logits.shape
     hidden = embedding.shape[1]
-    _first[(rows,)](
+    launch(_first, (rows,))(
         logits, allowed.view(_bytes), slot, seed, frame, temperature, top_k, top_p, penalty, seen.view(_bytes), codes,
         embedding, x_next, total, eos, min_frames,
         V=vocabulary, VP=triton.next_power_of_2(vocabulary), H=hidden, HP=triton.next_power_of_2(hidden),
@@ -243,7 +244,7 @@ def draw_next(
     """
     rows, vocabulary = logits.shape
     hidden = embedding.shape[1]
-    _next[(rows,)](
+    launch(_next, (rows,))(
         logits, slot, seed, frame, temperature, top_k, top_p, codes, number, embedding, x_next, total,
         first_vocabulary, x, position, text, text_length, pad, text.shape[1], last_position,
         history, history.shape[1],

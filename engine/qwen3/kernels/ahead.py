@@ -1,0 +1,72 @@
+"""Compiling kernels ahead of their first launch, many at once: a cold start is made of little else.
+
+Within `compiling` what would be launched is only compiled, in threads: Triton's passes and the assembler, most of the
+work, run without Python's lock.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
+from typing import Any
+
+import torch
+
+from engine.qwen3.kernels.pdl import INTERPRETED
+
+THREADS = 16
+"""At most; more would wait for Python's lock."""
+
+_seen: ContextVar[set[Hashable] | None] = ContextVar("compiled ahead", default=None)
+
+
+def launch(kernel: Any, grid: tuple[int, ...]) -> Callable[..., None]:
+    """`launch(kernel, grid)(*args, **options)`: what `kernel[grid](…)` is, but that it may only be compiled."""
+    seen = _seen.get()
+    if seen is None:
+        run: Callable[..., None] = kernel[grid]
+        return run
+
+    def compile_only(*args: Any, **options: Any) -> None:
+        # A frame launches the same kernel hundreds of times.
+        case = (id(kernel), *map(_kind, args), *sorted(options.items()))
+        if case not in seen and not INTERPRETED:
+            seen.add(case)
+            kernel.warmup(*args, grid=grid, **options)
+
+    return compile_only
+
+
+@contextmanager
+def compiling() -> Iterator[set[Hashable]]:
+    """What is launched within is compiled instead, and all of it is there at the end. Yields the cases met."""
+    seen: set[Hashable] = set()
+    before = _seen.set(seen)
+    try:
+        with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1), "compile") as pool, _asynchronously(pool):
+            yield seen
+    finally:
+        _seen.reset(before)
+
+
+def _asynchronously(pool: ThreadPoolExecutor) -> Any:
+    """Triton's way of compiling in an executor; the versions that lack it compile one after the other."""
+    if INTERPRETED:
+        return nullcontext()
+    try:
+        from triton.runtime._async_compile import AsyncCompileMode
+    except ImportError:
+        return nullcontext()
+    return AsyncCompileMode(pool)
+
+
+def _kind(argument: Any) -> Hashable:
+    """All that Triton may distinguish of an argument, or more."""
+    if isinstance(argument, torch.Tensor):
+        return argument.dtype, argument.data_ptr() % 16 == 0
+    if isinstance(argument, int):
+        return argument == 1, argument % 16 == 0, -(2**31) <= argument < 2**31
+    return type(argument).__name__
