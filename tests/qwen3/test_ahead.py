@@ -1,4 +1,4 @@
-"""Compiling ahead: nothing runs meanwhile, the same case is met once, and a kernel that does not compile is an error."""
+"""Compiling ahead: nothing runs meanwhile, a case is met once, and a kernel that does not compile is an error."""
 
 from __future__ import annotations
 

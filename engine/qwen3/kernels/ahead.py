@@ -33,8 +33,10 @@ def launch(kernel: Any, grid: tuple[int, ...]) -> Callable[..., None]:
     def compile_only(*args: Any, **options: Any) -> None:
         # A frame launches the same kernel hundreds of times.
         case = (id(kernel), *map(_kind, args), *sorted(options.items()))
-        if case not in seen and not INTERPRETED:
-            seen.add(case)
+        if case in seen:
+            return
+        seen.add(case)
+        if not INTERPRETED:
             kernel.warmup(*args, grid=grid, **options)
 
     return compile_only
