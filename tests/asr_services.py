@@ -1,7 +1,8 @@
 """Speech recognition services as ASR_PROTOCOL meets them: real WebSocket servers that speak each one's wire format.
 
 What they hear is scripted: the nth stretch of sound is the nth text, told word by word as its sound comes in. What they
-are strict about is what the real ones are: paths, keys, parameters, order, and how long they wait for audio.
+are strict about is what the real ones are: paths, keys, parameters, order, and how long they wait for audio. And they
+can be told to misbehave.
 """
 
 from __future__ import annotations
@@ -22,6 +23,16 @@ LOUD = 400
 ONSET_MS = 60
 WORD_MS = 200
 """Sound that makes a word."""
+SLOW_S = 1.5
+RUBBISH: dict[str, str | bytes] = {
+    "half json": '{"type": "input_audio_buffer.speech_st',
+    "binary": bytes(range(256)),
+    "unknown": '{"type": "weather.changed", "text": 5}',
+    "nonsense": '{"type": "input_audio_buffer.speech_started", "audio_start_ms": "soon"}',
+    "deep": "[" * 100_000,
+    "huge": "x" * (1 << 20),
+}
+"""What one may get instead of an event."""
 KEY = "k"
 
 
@@ -35,7 +46,40 @@ class Connection:
     """Text messages, decoded."""
     audio: bytearray = field(default_factory=bytearray)
     """16-bit little-endian mono, as it arrived."""
+    fault: str = ""
+    """`hang`: says nothing more. `slow`: everything late. One of RUBBISH: that instead of all it has to say.
+    `noise`: that and rubbish."""
     over: asyncio.Event = field(default_factory=asyncio.Event)
+    _late: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def tell(self, event: dict[str, Any]) -> None:
+        """Say this, as far as it is up to it."""
+        match self.fault:
+            case "hang":
+                return
+            case "slow":
+                task = asyncio.create_task(self._tell_late(event))
+                self._late.add(task)
+                task.add_done_callback(self._late.discard)
+                return
+            case "noise":
+                for name in ("half json", "binary", "unknown", "nonsense", "deep"):
+                    await self._send(RUBBISH[name])
+            case name if name in RUBBISH:
+                await self._send(RUBBISH[name])
+                return
+        await self.socket.send_json(event)
+
+    async def _tell_late(self, event: dict[str, Any]) -> None:
+        await asyncio.sleep(SLOW_S)
+        with suppress(ConnectionError):
+            await self.socket.send_json(event)
+
+    async def _send(self, message: str | bytes) -> None:
+        if isinstance(message, str):
+            await self.socket.send_str(message)
+        else:
+            await self.socket.send_bytes(message)
 
     def abort(self) -> None:
         """As the kernel does for a process that is killed: no closing handshake."""
@@ -61,6 +105,7 @@ class AsrService:
         self.connections: list[Connection] = []
         self.changed = asyncio.Event()
         """Set by whatever comes in."""
+        self.refuses = False
         self._texts = list(texts)
         self._runner: web.AppRunner | None = None
 
@@ -85,6 +130,8 @@ class AsrService:
                 await self.changed.wait()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
+        if self.refuses:
+            raise web.HTTPServiceUnavailable
         self.admit(request)
         socket = web.WebSocketResponse()
         await socket.prepare(request)
@@ -134,8 +181,8 @@ class AsrService:
         return self._texts[0].split() if self._texts else []
 
     def told(self) -> None:
-        """Its final transcript is out."""
-        del self._texts[:1]
+        """Its final transcript is out. After the last text comes the first."""
+        self._texts.append(self._texts.pop(0))
 
 
 class Hearing:
@@ -146,6 +193,7 @@ class Hearing:
         self.started_ms: int | None = None
         self.stopped_ms = 0
         """Where the last sound ended."""
+        self.utterances = 0
         self._service = service
         self._rest = b""
         self._loud_ms = 0
@@ -180,7 +228,50 @@ class Hearing:
         if text:
             self._service.told()
         self.started_ms, self._loud_ms = None, 0
+        self.utterances += 1
         return text
+
+
+class OpenAiService(AsrService):
+    """`/v1/realtime` of OpenAI in transcription mode, its own detector on."""
+
+    name, path = "openai-realtime", "/v1/realtime"
+    rate_hz = 24_000
+    end_ms = 300
+
+    def admit(self, request: web.Request) -> None:
+        if dict(request.query) != {"intent": "transcription"}:
+            raise web.HTTPBadRequest(text=str(dict(request.query)))
+
+    async def opened(self, connection: Connection) -> None:
+        await connection.tell({"type": "session.created", "event_id": "event_1", "session": {}})
+
+    async def text(self, connection: Connection, hearing: Hearing, text: str) -> bool:
+        match json.loads(text):
+            case {"type": "session.update", "session": {"type": "transcription", "audio": {"input": told}}}:
+                assert told["format"] == {"type": "audio/pcm", "rate": self.rate_hz}
+                assert told["turn_detection"]["type"] == "server_vad"
+            case {"type": "input_audio_buffer.append", "audio": str(audio)}:
+                connection.texts.pop()
+                await self._audio(connection, hearing, base64.b64decode(audio, validate=True))
+            case event:
+                raise AssertionError(f"unknown event: {event}")
+        return False
+
+    async def audio(self, connection: Connection, hearing: Hearing, pcm: bytes) -> None:
+        before = hearing.words
+        began, ended = hearing.push(pcm)
+        buffer, item = "input_audio_buffer", {"item_id": f"item_{id(connection)}_{hearing.utterances}"}
+        transcription = "conversation.item.input_audio_transcription"
+        if began:
+            await connection.tell({"type": f"{buffer}.speech_started", "audio_start_ms": hearing.started_ms, **item})
+        if ended:
+            await connection.tell({"type": f"{buffer}.speech_stopped", "audio_end_ms": hearing.stopped_ms, **item})
+            await connection.tell({"type": f"{buffer}.committed", "previous_item_id": None, **item})
+            text = hearing.final()
+            await connection.tell({"type": f"{transcription}.completed", "transcript": text, **item})
+        elif hearing.words != before:
+            await connection.tell({"type": f"{transcription}.delta", "delta": hearing.words[len(before) :], **item})
 
 
 class Qwen3AsrService(AsrService):
@@ -195,12 +286,12 @@ class Qwen3AsrService(AsrService):
 
     async def opened(self, connection: Connection) -> None:
         told = {"status": "connected", "sample_rate": 16_000, "format": "pcm_s16le", "buffer_size": self.window_bytes}
-        await connection.socket.send_json(told)
+        await connection.tell(told)
 
     async def text(self, connection: Connection, hearing: Hearing, text: str) -> bool:
         match json.loads(text):
             case {"action": "config", "language": str(language)}:
-                await connection.socket.send_json({"status": "configured", "language": language})
+                await connection.tell({"status": "configured", "language": language})
             case {"action": "flush"}:
                 await _qwen3(connection, hearing.final(), final=True)
             case command:
@@ -225,7 +316,7 @@ class Qwen3AsrOwnDetector(Qwen3AsrService):
 
 
 async def _qwen3(connection: Connection, text: str, *, final: bool) -> None:
-    await connection.socket.send_json({"text": text, "is_partial": not final, "is_final": final})
+    await connection.tell({"text": text, "is_partial": not final, "is_final": final})
 
 
 class VllmService(AsrService):
@@ -239,7 +330,7 @@ class VllmService(AsrService):
         queue: asyncio.Queue[bytes | None] = asyncio.Queue()
         generation: asyncio.Task[None] | None = None
         validated = False
-        await socket.send_json({"type": "session.created", "id": "sess-1", "created": 0})
+        await connection.tell({"type": "session.created", "id": "sess-1", "created": 0})
         try:
             async for message in socket:
                 event = json.loads(message.data)
@@ -274,12 +365,12 @@ class VllmService(AsrService):
         while (pcm := await queue.get()) is not None:
             hearing.push(pcm)
             words = hearing.words
-            await connection.socket.send_json({"type": "transcription.delta", "delta": words[len(told) :]})
+            await connection.tell({"type": "transcription.delta", "delta": words[len(told) :]})
             told = words
         text = hearing.final()
-        await connection.socket.send_json({"type": "transcription.delta", "delta": text[len(told) :]})
+        await connection.tell({"type": "transcription.delta", "delta": text[len(told) :]})
         usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
-        await connection.socket.send_json({"type": "transcription.done", "text": text, "usage": usage})
+        await connection.tell({"type": "transcription.done", "text": text, "usage": usage})
         while not queue.empty():
             queue.get_nowait()
 
@@ -327,7 +418,7 @@ class DeepgramService(AsrService):
                 await self._results(connection, hearing, hearing.final(), final=True, from_finalize=True)
                 return False
             case {"type": "CloseStream"}:
-                await connection.socket.send_json({"type": "Metadata", "request_id": "r", "duration": 0.0})
+                await connection.tell({"type": "Metadata", "request_id": "r", "duration": 0.0})
                 return True
         raise AssertionError(f"unknown message: {text}")
 
@@ -337,7 +428,7 @@ class DeepgramService(AsrService):
         if began:
             assert hearing.started_ms is not None
             started = {"type": "SpeechStarted", "channel": [0], "timestamp": hearing.started_ms / 1000}
-            await connection.socket.send_json(started)
+            await connection.tell(started)
         if ended:
             await self._results(connection, hearing, hearing.final(), final=True, speech_final=True)
         elif hearing.words != before:
@@ -350,7 +441,7 @@ class DeepgramService(AsrService):
         results = {"type": "Results", "channel_index": [0, 1], "start": start_ms / 1000,
                    "duration": (hearing.at_ms - start_ms) / 1000, "is_final": final, "speech_final": False,
                    "channel": {"alternatives": [{"transcript": text, "confidence": 0.9, "words": []}]}}  # fmt: skip
-        await connection.socket.send_json(results | flags)
+        await connection.tell(results | flags)
 
 
 class FluxService(DeepgramService):
@@ -370,7 +461,7 @@ class FluxService(DeepgramService):
 
     async def opened(self, connection: Connection) -> None:
         self._turn_start_ms = 0
-        await connection.socket.send_json({"type": "Connected", "request_id": "r", "sequence_id": 0})
+        await connection.tell({"type": "Connected", "request_id": "r", "sequence_id": 0})
 
     async def audio(self, connection: Connection, hearing: Hearing, pcm: bytes) -> None:
         before = hearing.words
@@ -386,7 +477,7 @@ class FluxService(DeepgramService):
                 "audio_window_start": self._turn_start_ms / 1000, "audio_window_end": hearing.at_ms / 1000,
                 "transcript": text, "words": [{"word": word, "confidence": 0.9} for word in text.split()],
                 "end_of_turn_confidence": 0.5}  # fmt: skip
-        await connection.socket.send_json(told)
+        await connection.tell(told)
 
 
 class VoskService(AsrService):
@@ -397,7 +488,7 @@ class VoskService(AsrService):
 
     async def text(self, connection: Connection, hearing: Hearing, text: str) -> bool:
         if text == '{"eof" : 1}':
-            await connection.socket.send_json({"result": [], "text": hearing.final()})
+            await connection.tell({"result": [], "text": hearing.final()})
             return True
         assert "config" in text
         assert json.loads(text)["config"]["sample_rate"] == self.rate_hz
@@ -406,12 +497,13 @@ class VoskService(AsrService):
     async def audio(self, connection: Connection, hearing: Hearing, pcm: bytes) -> None:
         _, ended = hearing.push(pcm)
         if ended:
-            await connection.socket.send_json({"result": [], "text": hearing.final().lower().rstrip(".?")})
+            await connection.tell({"result": [], "text": hearing.final().lower().rstrip(".?")})
         else:
-            await connection.socket.send_json({"partial": hearing.words.lower().rstrip(".?")})
+            await connection.tell({"partial": hearing.words.lower().rstrip(".?")})
 
 
 SERVICES: list[type[AsrService]] = [
+    OpenAiService,
     Qwen3AsrService,
     Qwen3AsrOwnDetector,
     VllmService,

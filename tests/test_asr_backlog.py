@@ -42,10 +42,10 @@ def test_a_transcript_answers_what_was_said_before_its_end() -> None:
     backlog.speech_ended()
     put(backlog, range(5, 8))  # the next sentence has begun
     take_all(backlog)
+    backlog.answered()
     backlog.speech_ended()
     put(backlog, range(8, 9))
     take_all(backlog)
-    backlog.answered()
     assert backlog.rewind(), "the second sentence is over and unanswered"
     assert backlog.position_ms == 100
     assert take_all(backlog) == [5, 6, 7, 8]

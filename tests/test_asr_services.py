@@ -17,7 +17,8 @@ from bridge.audiosocket import Kind
 from bridge.config import Settings
 from engine.audio import resample
 from engine.speech import Pcm
-from tests.asr_services import SERVICES, AsrService, DeepgramService, Qwen3AsrService, VllmService
+from tests.asr_services import SERVICES, AsrService, Connection, DeepgramService, Qwen3AsrService, VllmService
+from tests.asterisk.signals import correlation
 from tests.fakes import Asterisk, FakeEngine
 from tests.llm_server import Answer, LlmServer
 from tests.voices import caller_says, silence
@@ -101,15 +102,9 @@ async def answering(service: AsrService, model: LlmServer) -> AsyncIterator[App]
         await app.stop()
 
 
-def arrived(audio: bytes, said: Pcm, rate_hz: int) -> float:
-    """How well what the caller said is found in what the service got: 1 is sample for sample, but for the filters."""
-    got, wanted = np.frombuffer(audio, "<i2").astype(float), resample(said, 8_000, rate_hz).astype(float)
-    size = len(got) + len(wanted)
-    lags = np.fft.irfft(np.fft.rfft(got, size) * np.conj(np.fft.rfft(wanted, size)), size)[: len(got)]
-    at = int(np.argmax(lags))
-    part = got[at : at + len(wanted)]
-    wanted = wanted[: len(part)]
-    return float(part @ wanted / np.sqrt((part @ part) * (wanted @ wanted) + 1e-9))
+def arrived(connection: Connection, said: Pcm, rate_hz: int) -> float:
+    """How well what the caller said is found in what the service got: 1 is the same."""
+    return correlation(resample(said, 8_000, rate_hz), np.frombuffer(connection.audio, np.int16))
 
 
 @pytest.mark.parametrize("kind", SERVICES, ids=lambda kind: kind.__name__)
@@ -147,7 +142,7 @@ async def test_a_whole_call(kind: type[AsrService]) -> None:
         spoken = [caller_says(said) for said in SAID]
         await line.say(spoken[0])
         await question(SAID[0])
-        assert arrived(first.audio, spoken[0], service.rate_hz) > 0.99
+        assert arrived(first, spoken[0], service.rate_hz) > 0.99
 
         # Words while the agent speaks end its turn, and the model is told what was heard of it.
         await line.hears(30)
@@ -167,14 +162,15 @@ async def test_a_whole_call(kind: type[AsrService]) -> None:
         await question(SAID[2])
         assert len(service.connections) == 2
         second = service.connections[1]
-        assert arrived(second.audio, spoken[2], service.rate_hz) > 0.99
+        assert arrived(second, spoken[2], service.rate_hz) > 0.99
         assert second.texts[: len(opening or [])] == (opening or [])
 
         # It is told when the call is over.
         await line.hang_up()
         async with asyncio.timeout(10):
             await second.over.wait()
-        assert second.texts[-1] == CLOSING[service.name]
+        if service.name in CLOSING:
+            assert second.texts[-1] == CLOSING[service.name]
         assert second.socket.close_code == WSCloseCode.OK
         users = [message["content"] for message in model.requests[-1]["messages"] if message["role"] == "user"]
         assert [said.lower().rstrip("?.") for said in users] == [said.lower().rstrip("?.") for said in SAID]

@@ -23,8 +23,8 @@ class Backlog:
         self._chunk_ms = chunk_ms
         self._waiting: deque[bytes] = deque()
         self._sent: deque[bytes] = deque()
-        self._ends: deque[int] = deque()
-        """How many of the pieces sent belong to each stretch of speech that is over and has no transcript yet."""
+        self._over = 0
+        """How many of the pieces sent are of speech that is over, whose transcript is to come."""
 
     def put(self, chunk: bytes) -> None:
         """The newest piece."""
@@ -44,26 +44,26 @@ class Backlog:
 
     def speech_ended(self) -> None:
         """The caller has stopped: the next transcript is of what was sent up to here."""
-        self._ends.append(len(self._sent))
+        self._over = len(self._sent)
 
     def answered(self) -> None:
         """A final transcript has come."""
-        self._forget(self._ends.popleft() if self._ends else len(self._sent))
+        self._forget(self._over or len(self._sent))
 
     def rewind(self) -> bool:
         """The connection is lost: what it has not answered goes out again. Whether speech that was over is in it."""
-        ended = bool(self._ends)
+        ended = self._over > 0
         self.position_ms -= len(self._sent) * self._chunk_ms
         self._waiting.extendleft(reversed(self._sent))
         self._sent.clear()
-        self._ends.clear()
+        self._over = 0
         self._drop_late()
         return ended
 
     def _forget(self, chunks: int) -> None:
         for _ in range(min(chunks, len(self._sent))):
             self._sent.popleft()
-        self._ends = deque(end - chunks for end in self._ends if end > chunks)
+        self._over = max(self._over - chunks, 0)
 
     def _drop_late(self) -> None:
         while len(self._waiting) * self._chunk_ms > WAITING_MS:

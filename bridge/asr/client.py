@@ -152,9 +152,10 @@ class AsrClient:
                         await _send(socket, message)
                 if self._flush:
                     self._flush = False
-                    if not self.speech_events:
+                    asked = protocol.flush()
+                    if asked and not self.speech_events:
                         self.backlog.speech_ended()
-                    for message in protocol.flush():
+                    for message in asked:
                         await _send(socket, message)
         except (aiohttp.ClientError, OSError):
             await socket.close()  # the receiver sees it and ends the connection
