@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator
 
-from bridge.destinations import Destinations
+from bridge.destinations import Destinations, is_destination
 from bridge.script import load_script
 from bridge.tools import load_tools
 from bridge.turn_rules import Rules
@@ -57,7 +57,9 @@ class ConversationSettings(BaseModel):
     script: Path | None = Field(None, description="YAML dialogue, used without LLM_BASE_URL")
 
     transfer_allow: str = Field("", description="sales=ext-queues,400,1; from-internal,2??,1")
-    fallback_destination: str = Field("", description="where failed calls go; empty: the dialplan's own fallback")
+    fallback_destination: str = Field(
+        "", description="where failed calls go, on TRANSFER_ALLOW or not; empty: the dialplan's own fallback"
+    )
     require_registration: bool = False
     registration_ttl: float = Field(60.0, gt=0, description="seconds until an unused registration expires")
     record_dir: Path | None = Field(None, description="stereo WAV and JSON transcript of every call; empty for none")
@@ -97,11 +99,8 @@ class ConversationSettings(BaseModel):
     @field_validator("fallback_destination")
     @classmethod
     def _is_destination(cls, value: str) -> str:
-        if value:
-            try:
-                Destinations(f"fallback={value}")
-            except ValueError:
-                raise ValueError("must be context,extension,priority") from None
+        if value and not is_destination(value):
+            raise ValueError("must be context,extension,priority")
         return value
 
     @field_validator("script")

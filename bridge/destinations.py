@@ -9,6 +9,7 @@ from typing import Final
 
 _DESTINATION: Final = re.compile(r"[\w.*#+-]+,[\w.*#+-]+,[\w-]+")
 """`context,extension,priority`: nothing else may reach a `Goto` in the dialplan."""
+_WILDCARDS: Final = frozenset("*?[")
 _PATTERN: Final = re.compile(r"[\w.*#+?\[\]!-]+,[\w.*#+?\[\]!-]+,[\w*?-]+")
 
 
@@ -28,7 +29,7 @@ class Destinations:
             if not _PATTERN.fullmatch(destination):
                 raise ValueError(f"{entry!r} is not context,extension,priority (or name=context,extension,priority)")
             if name:
-                if not _DESTINATION.fullmatch(destination) or set(destination) & set("*?["):
+                if not is_destination(destination) or _WILDCARDS & set(destination):
                     raise ValueError(f"{entry!r}: a named destination is one, not a pattern")
                 self.names[name.strip().casefold()] = destination
             self._patterns.append(destination)
@@ -39,11 +40,16 @@ class Destinations:
     def resolve(self, wanted: str) -> str:
         """The destination that a name or a destination stands for. Raises NotAllowed."""
         destination = self.names.get(wanted.strip().casefold(), wanted.strip())
-        if not _DESTINATION.fullmatch(destination):
+        if not is_destination(destination):
             raise NotAllowed(f"{wanted!r} is no destination; known names are {_names(self.names)}")
         if not any(fnmatchcase(destination, pattern) for pattern in self._patterns):
             raise NotAllowed(f"{wanted!r} is not allowed by TRANSFER_ALLOW")
         return destination
+
+
+def is_destination(text: str) -> bool:
+    """Whether it is one `context,extension,priority`, and can be nothing else to a dialplan."""
+    return _DESTINATION.fullmatch(text) is not None
 
 
 def _names(names: Mapping[str, str]) -> str:

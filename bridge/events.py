@@ -6,10 +6,12 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 SEEN_KEPT: Final = 256
 """Ids remembered, so that an event delivered twice is acted on once."""
+MAX_TEXT_CHARS: Final = 10_000
+"""Some ten minutes of speech without a pause; of what never ends no more is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,37 +48,44 @@ class Transcript:
 Heard = SpeechStarted | SpeechStopped | Partial | Transcript
 
 
-AudioMs = Annotated[int, Field(ge=0, le=10**9)]
+def _integral(value: Any) -> Any:
+    """In JSON 5.0 is an integer."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+AudioMs = Annotated[int, Field(ge=0, le=10**9), BeforeValidator(_integral)]
 """A time in the caller's audio. No call is as long as the most it takes."""
+Id = Annotated[str, Field(max_length=200)]
+Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS)]
 
 
 class _Event(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
-    event_id: str | None = None
-    item_id: str = ""
+    event_id: Id | None = None
+    item_id: Id = ""
 
 
 class SpeechStartedEvent(_Event):
     type: Literal["input_audio_buffer.speech_started"]
-    audio_start_ms: AudioMs | None = Field(default=None, description="Milliseconds of caller audio since the answer.")
+    audio_start_ms: AudioMs | None = Field(default=None, description="how much of the caller's audio was before it")
 
 
 class SpeechStoppedEvent(_Event):
     type: Literal["input_audio_buffer.speech_stopped"]
-    audio_end_ms: AudioMs | None = Field(default=None)
+    audio_end_ms: AudioMs | None = None
 
 
 class TranscriptDeltaEvent(_Event):
     type: Literal["conversation.item.input_audio_transcription.delta"]
-    delta: str = Field(description="The newest words; they are joined by item_id.")
-    audio_start_ms: AudioMs | None = Field(default=None)
+    delta: Text = Field(description="the newest words; they are joined by item_id")
+    audio_start_ms: AudioMs | None = None
 
 
 class TranscriptCompletedEvent(_Event):
     type: Literal["conversation.item.input_audio_transcription.completed"]
-    transcript: str
-    audio_start_ms: AudioMs | None = Field(default=None)
+    transcript: Text
+    audio_start_ms: AudioMs | None = None
 
 
 InboundEvent = Annotated[
@@ -127,7 +136,7 @@ class EventReader:
             case SpeechStoppedEvent():
                 return SpeechStopped(self._ms(event.audio_end_ms))
             case TranscriptDeltaEvent():
-                text = self._texts.get(event.item_id, "") + event.delta
+                text = (self._texts.get(event.item_id, "") + event.delta)[:MAX_TEXT_CHARS]
                 self._texts[event.item_id] = text
                 while len(self._texts) > SEEN_KEPT:
                     self._texts.popitem(last=False)

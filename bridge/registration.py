@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +12,11 @@ from uuid import UUID
 MAX_WAITING: Final = 10_000
 """Registrations kept; a dialplan that registers and never connects must not fill the memory."""
 MAX_VARIABLES: Final = 64
+NAME: Final = "[A-Za-z_][A-Za-z0-9_-]{0,63}"
+"""What a variable may be called: it stands as `{name}` in prompts."""
 MAX_VALUE_CHARS: Final = 1_000
+MAX_CHARS: Final = 8_000
+"""Of all names and values of a call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,11 @@ class Registrations:
         """Announce a call, or announce it again with other variables. Raises ValueError for too much."""
         if len(variables) > MAX_VARIABLES:
             raise ValueError(f"more than {MAX_VARIABLES} variables")
+        if sum(len(name) + len(value) for name, value in variables.items()) > MAX_CHARS:
+            raise ValueError(f"variables of more than {MAX_CHARS} characters")
         for name, value in variables.items():
+            if not re.fullmatch(NAME, name):
+                raise ValueError(f"{name[:80]!r} is no name of a variable: {NAME} is")
             if len(value) > MAX_VALUE_CHARS:
                 raise ValueError(f"{name} is longer than {MAX_VALUE_CHARS} characters")
         self._expire()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from bridge.asr import embedded
@@ -15,6 +18,7 @@ from bridge.conversation_settings import ConversationSettings
 from bridge.conversations import Conversations
 from engine.speech import Style
 from tests.fakes import FakeEngine
+from tests.whole_app import whole_app
 
 
 def conversations(**settings: object) -> Conversations:
@@ -81,7 +85,10 @@ async def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
         ({"llm_base_url": "http://x/v1"}, "must name the model"),
         ({"backchannels": "en,xx"}, "must be languages out of en, de"),
         ({"transfer_allow": "400"}, "must be an allow-list"),
-        ({"fallback_destination": "400"}, "context,extension,priority"),
+        *(
+            ({"fallback_destination": value}, "context,extension,priority")
+            for value in ("400", "x=a,400,1", "a,400,1; b,400,1", "a,4??,1", "a,400,1\n", "a,${X},1")
+        ),
         ({"script": Path("/nowhere.yaml")}, "must be a dialogue: .*No such file"),
         ({"llm_tools": Path("/nowhere.yaml")}, "must be a tool file: .*No such file"),
     ],
@@ -89,3 +96,29 @@ async def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_wrong_setting_says_what_is_allowed(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ConversationSettings.model_validate(settings)
+
+
+async def test_another_system_is_told_of_start_and_end_and_prometheus_of_the_turn() -> None:
+    told: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+
+    async def receive(request: web.Request) -> web.Response:
+        told.put_nowait(await request.json())
+        return web.Response()
+
+    hook = web.Application()
+    hook.router.add_post("/", receive)
+    runner = web.AppRunner(hook)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with whole_app(greeting="Hi.", webhook_url=f"http://127.0.0.1:{runner.addresses[0][1]}/") as bench:
+        peer = await bench.call(account="77")
+        await peer.hear(voiced=True)
+        await peer.close()
+        started, ended = await told.get(), await told.get()
+        assert (started["type"], started["variables"]["account"]) == ("call.started", "77")
+        assert (ended["type"], ended["reason"]) == ("call.ended", "caller hung up")
+        assert ended["call_id"] == str(peer.id)
+        async with bench.http.get("/metrics") as response:
+            metrics = await response.text()
+        assert 'talkspurt_turn_stage_seconds_count{stage="first_frame"} 1.0' in metrics
+    await runner.cleanup()

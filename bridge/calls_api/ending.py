@@ -58,6 +58,7 @@ OPERATIONS: Final = [
             "`next` that comes when the call is ending already is too late, and refused."
         ),
         body=HangUpRequest,
+        body_required=False,
         errors=(400, 404, 409, 413, 415),
     ),
     Operation(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Final
 
 from aiohttp import web
-from pydantic import Field, RootModel
+from pydantic import Discriminator, Field, RootModel, Tag
 
 from bridge.calls_api.lookup import live_conversation, read_body
 from bridge.calls_api.speech import Interrupted
@@ -17,7 +17,13 @@ from engine.api.operations import Operation
 MAX_LIST: Final = 100
 
 
-class EventsRequest(RootModel[InboundEvent | Annotated[list[InboundEvent], Field(max_length=MAX_LIST)]]):
+_Events = Annotated[
+    Annotated[InboundEvent, Tag("event")] | Annotated[list[InboundEvent], Field(max_length=MAX_LIST), Tag("events")],
+    Discriminator(lambda given: "events" if isinstance(given, list) else "event"),
+]
+
+
+class EventsRequest(RootModel[_Events]):
     """One event or a list of them, as OpenAI's Realtime API names them."""
 
     def tell(self, conversation: Conversation) -> Interruption:

@@ -2,45 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from urllib.parse import parse_qsl
 from uuid import UUID
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from bridge.calls_api.lookup import CALLS, CONVERSATIONS, bounded, read_body
+from bridge.registration import MAX_VALUE_CHARS, MAX_VARIABLES, NAME
 from engine.api.bodies import in_time
 from engine.api.errors import ApiError, from_validation_error, queue_full
 from engine.api.operations import Operation
 
 
+def _text(value: Any) -> Any:
+    """Numbers in JSON are as good as texts."""
+    return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
+
+Text = Annotated[
+    str,
+    BeforeValidator(_text),
+    WithJsonSchema({"anyOf": [{"type": "string", "maxLength": MAX_VALUE_CHARS}, {"type": "number"}]}),
+]
+
+
 class RegisterRequest(BaseModel):
     """A call about to connect. Whatever else is given is a variable of the call."""
 
-    model_config = ConfigDict(extra="allow", populate_by_name=True)
+    model_config = ConfigDict(
+        extra="allow",
+        populate_by_name=True,
+        json_schema_extra={"propertyNames": {"pattern": f"^{NAME}$"}, "maxProperties": MAX_VARIABLES - 2},
+    )
+    __pydantic_extra__: dict[str, Text]
 
     id: UUID = Field(description="the UUID that AudioSocket() will be given")
-    caller: str = Field("", alias="from", description="the caller's number")
-    called: str = Field("", alias="to", description="the number that was called")
-    name: str = Field("", description="the caller's name")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _texts(cls, data: Any) -> Any:
-        """Numbers in JSON are as good as texts."""
-        if not isinstance(data, dict):
-            return data
-        plain = (int, float)
-        return {k: str(v) if isinstance(v, plain) and not isinstance(v, bool) else v for k, v in data.items()}
+    caller: Text = Field("", alias="from", description="the caller's number")
+    called: Text = Field("", alias="to", description="the number that was called")
+    name: Text = Field("", description="the caller's name")
 
     def variables(self) -> dict[str, str]:
-        """All of it but the id. Raises ValueError for what is no text."""
-        given = {"from": self.caller, "to": self.called, "name": self.name, **(self.model_extra or {})}
-        for name, value in given.items():
-            if not isinstance(value, str):
-                raise ValueError(f"{name} must be text")
-        return given
+        """All of it but the id."""
+        return {"from": self.caller, "to": self.called, "name": self.name, **self.__pydantic_extra__}
 
 
 class Registered(BaseModel):

@@ -133,7 +133,7 @@ def _describe(operation: Operation, schemas: dict[str, Json]) -> Json:
             for name in names
         ]
     if operation.body is not None:
-        described["requestBody"] = {"required": True, "content": _body(operation, schemas)}
+        described["requestBody"] = {"required": operation.body_required, "content": _body(operation, schemas)}
     answers: Json = {
         str(status): {"description": meaning, "content": _content(medias)}
         for status, (meaning, medias) in operation.answers.items()

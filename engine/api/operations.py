@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from dataclasses import dataclass
+from typing import Final, Literal
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -26,13 +26,13 @@ class Operation:
     """By status: what it means, and what comes with it."""
     details: str = ""
     body: type[BaseModel] | None = None
+    body_required: bool = True
     form: Literal["json", "multipart"] = "json"
     """How the body travels; a multipart one has a `file` beside the model's fields."""
     errors: tuple[int, ...] = ()
     """Statuses that come with an ErrorBody."""
     curl: str = ""
     """An example: what follows `curl http://localhost:8000<path>`."""
-    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 OPERATIONS: Final = web.AppKey("operations", list[Operation])

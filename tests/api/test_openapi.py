@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,11 +9,11 @@ import pytest
 from engine.api import openapi
 from engine.api.requests import SpeechRequest
 from engine.speech import Voice
+from tests.documented import schemathesis
 from tests.speech_server import speech_server
 from tests.tone_engine import ToneEngine
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
-ROOT = CONFIG.parents[2]
 
 
 @pytest.fixture
@@ -25,21 +22,8 @@ async def server(tmp_path):
         yield running
 
 
-async def schemathesis(url, *arguments):
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run", f"{url}/openapi.json"),
-        *("--no-color", "--url", url, *arguments),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        cwd=ROOT,
-    )
-    output, _ = await process.communicate()
-    return process.returncode, output.decode(errors="replace")
-
-
 async def test_schemathesis_finds_nothing(server):
-    code, output = await schemathesis(server.url)
+    code, output = await schemathesis(server.url, CONFIG)
     assert code == 0, output[-6_000:]
     assert "14 selected / 14 total" in output
     assert server.service.engine.open_streams == 0
@@ -48,7 +32,7 @@ async def test_schemathesis_finds_nothing(server):
 async def test_schemathesis_finds_nothing_behind_a_key(tmp_path):
     async with speech_server(ToneEngine(), tmp_path, api_key="secret", max_input_chars=300) as server:
         key = "Authorization: Bearer secret"
-        code, output = await schemathesis(server.url, "--header", key, "--phases", "coverage")
+        code, output = await schemathesis(server.url, CONFIG, "--header", key, "--phases", "coverage")
     assert code == 0, output[-6_000:]
 
 
