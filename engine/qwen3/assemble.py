@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from engine.qwen3.checkpoint import Checkpoint, load, too_large
+from engine.qwen3.checkpoint import Checkpoint, fast_codec_dtype, load, plain_codec_dtype, too_large
 from engine.qwen3.compile import CompiledLayer, compile_mode
 from engine.qwen3.quantize import quantize
 from engine.qwen3.runner import EagerRunner, Runner, Utterance
@@ -61,6 +61,7 @@ def _assemble(settings: QwenSettings) -> Assembly:
         "gpu_name": torch.cuda.get_device_name(checkpoint.device) if checkpoint.device.type == "cuda" else None,
         "device": settings.device,
         "dtype": settings.dtype,
+        "codec_dtype": _name((fast_codec_dtype if fast else plain_codec_dtype)(settings)),
         "quantize": quantized,
         "runner": type(runner).__name__,
         "compiled": "hand-written kernels" if fast else "no",
@@ -141,6 +142,7 @@ def _fast_runner(checkpoint: Checkpoint, settings: QwenSettings, warnings: list[
                 positions,
                 KEPT_PREFIX_BYTES,
                 Streams.make(checkpoint.device),
+                fast_codec_dtype(settings),
             )
             runner = GraphRunner(slots, Choices(_measured_for(checkpoint, settings)), graphs=settings.cuda_graphs)
         except torch.OutOfMemoryError:
@@ -154,6 +156,10 @@ def _fast_runner(checkpoint: Checkpoint, settings: QwenSettings, warnings: list[
             return slots, runner
     warnings.append(f"no CUDA graphs: {why_not}; frames are made by plain PyTorch, several times slower")
     return None
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _why_not_fast(checkpoint: Checkpoint, settings: QwenSettings) -> str | None:

@@ -120,14 +120,15 @@ def _load(
         raise SpeechError(f"MODEL_ID={settings.model_id} cannot be loaded: {first_line}") from error
     model = upstream.model
     decoder = model.speech_tokenizer.model.decoder
-    if settings.codec_dtype != settings.dtype:
+    codec_dtype = plain_codec_dtype(settings)
+    if codec_dtype != dtype:
         # Loaded once more in its own precision: upstream has just rounded it to the language models'.
         folder = model.speech_tokenizer.model.config._name_or_path or model.speech_tokenizer.model.name_or_path
-        codec = Qwen3TTSTokenizer.from_pretrained(folder, device_map="cpu", dtype=getattr(torch, settings.codec_dtype))
+        codec = Qwen3TTSTokenizer.from_pretrained(folder, device_map="cpu", dtype=codec_dtype)
         decoder = codec.model.decoder
     with torch.inference_mode():
         ids = Ids.of(model.config)
-        codec_weights = take_codec(decoder, device, getattr(torch, settings.codec_dtype))
+        codec_weights = take_codec(decoder, device, codec_dtype)
         talker = take_talker(model.talker, max_positions, device)
         predictor = take_predictor(model.talker.code_predictor, device)
         text = TextEmbedder.of(model.talker, device, settings.text_embedding)
@@ -142,6 +143,18 @@ def _load(
     model.speech_tokenizer.device = device
     gc.collect()
     return Checkpoint(kind, size, ids, frame_model, codec_weights, prompts, tokenizer, sampling, upstream, tuple(notes))
+
+
+def plain_codec_dtype(settings: QwenSettings) -> torch.dtype:
+    """CODEC_DTYPE of the plain decoder, and of the weights that the kernels' is made from."""
+    dtype: torch.dtype = getattr(torch, "float32" if settings.codec_dtype == "auto" else settings.codec_dtype)
+    return dtype
+
+
+def fast_codec_dtype(settings: QwenSettings) -> torch.dtype:
+    """CODEC_DTYPE of the kernels' decoder, which is within 1 % of float32 in float16."""
+    dtype: torch.dtype = getattr(torch, "float16" if settings.codec_dtype == "auto" else settings.codec_dtype)
+    return dtype
 
 
 def _sampling(config: dict[str, Any]) -> Sampling:

@@ -32,7 +32,9 @@ class QwenSettings(SpeechSettings):
     model_id: str = Field(DEFAULT_MODEL_ID, description="a model on the Hugging Face Hub, or a local folder")
     device: str = Field("cuda", pattern=r"^(cpu|cuda(:\d+)?)$")
     dtype: Literal["bfloat16", "float16", "float32"] = Field("bfloat16", description="of the language models")
-    codec_dtype: Literal["bfloat16", "float16", "float32"] = Field("float32", description="of the codec's decoder")
+    codec_dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
+        "auto", description="of the codec's decoder; auto: float16 in the kernels, else float32"
+    )
     attention: Literal["flash_attention_2", "sdpa"] = Field(
         "sdpa", description="of upstream's modules, which only cloning uses; decoding has its own"
     )

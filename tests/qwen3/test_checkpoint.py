@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from engine.qwen3.assemble import assemble
-from engine.qwen3.checkpoint import load
+from engine.qwen3.assemble import _fast_runner, assemble
+from engine.qwen3.checkpoint import Checkpoint, load
 from engine.qwen3.settings import QwenSettings
 from engine.qwen3.speakers import named_speaker
 from engine.qwen3.text import TextEmbedder
@@ -120,6 +120,35 @@ def test_weights_in_bfloat16_and_the_codec_s_own_in_float32(checkpoint_folder: A
     assert model.model.talker.embedding.dtype == torch.bfloat16
     assert model.codec.norm.dtype == torch.float32
     assert torch.equal(model.codec.codebooks, exact.codec.codebooks), "not rounded on its way"
+
+
+def test_the_codec_s_precision(checkpoint_folder: Any) -> None:
+    folder = checkpoint_folder("custom_voice")
+    assert load(settings_of(folder, codec_dtype="bfloat16")).codec.norm.dtype == torch.bfloat16
+    assert assemble(settings_of(folder, codec_dtype="bfloat16")).facts["codec_dtype"] == "bfloat16"
+    assert assemble(settings_of(folder)).facts["codec_dtype"] == "float32"
+
+
+@pytest.mark.parametrize(("wanted", "given"), [("auto", "float16"), ("float32", "float32"), ("bfloat16", "bfloat16")])
+def test_the_codec_s_precision_reaches_the_kernels(
+    checkpoint: Any, monkeypatch: pytest.MonkeyPatch, wanted: str, given: str
+) -> None:
+    pytest.importorskip("triton")
+    dtypes: list[torch.dtype] = []
+
+    class Places:
+        def __init__(self, *arguments: Any) -> None:
+            dtypes.append(arguments[-1])
+            raise RuntimeError("there is no GPU here")
+
+    monkeypatch.setattr("engine.qwen3.fast_slots.FastSlots", Places)
+    monkeypatch.setattr("engine.qwen3.memory.Streams.make", lambda device: None)
+    monkeypatch.setattr(Checkpoint, "device", property(lambda self: torch.device("cuda")))
+    warnings: list[str] = []
+    settings = settings_of("any", dtype="bfloat16", codec_dtype=wanted)
+    assert _fast_runner(checkpoint("custom_voice"), settings, warnings) is None
+    assert dtypes == [getattr(torch, given)]
+    assert "there is no GPU here" in warnings[0]
 
 
 def test_cloning_keeps_its_encoders_and_the_rest_is_given_back(checkpoint: Any) -> None:
