@@ -187,7 +187,7 @@ class Engine(ABC):
         """The engine's part of /health: at least `engine`, `model_id`, `model_loaded`, `queue_depth`, `warnings`.
 
         Where they apply /health shows in its own places `cuda`, `gpu_name`, `gpu_allocated_mb`, `gpu_reserved_mb`,
-        `voice_cache_size`, `voice_cache_max` and `voice_cache_hits`.
+        `voice_cache_size`, `voice_cache_max` and `voice_cache_hits`; /metrics has what engine.api.engine_metrics lists.
         """
 
     async def prepare_clone(self, reference: VoiceReference) -> None:

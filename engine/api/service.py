@@ -10,6 +10,7 @@ from typing import Final
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from engine.api.engine_metrics import EngineCollector
 from engine.api.errors import ApiError, empty_input
 from engine.api.metrics import SpeechMetrics
 from engine.api.requests import SpeechRequest
@@ -35,6 +36,7 @@ class SpeechService:
         self.engine = engine
         self.settings = settings
         self.metrics = SpeechMetrics(registry)
+        registry.register(EngineCollector(engine))
         self.cache = AudioCache(settings.audio_cache_max, settings.audio_cache_max_bytes)
         self.voices = VoiceStore(settings.voices_dir, settings.voices_max)
         self.voices_lock = asyncio.Lock()

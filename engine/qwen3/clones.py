@@ -30,6 +30,8 @@ class Clones:
         self._clones: OrderedDict[str, _Clone] = OrderedDict()
         self.hits = 0
         """Times that a voice was already there."""
+        self.misses = 0
+        """Times that it had to be taken."""
 
     def __len__(self) -> int:
         return len(self._clones)
@@ -43,6 +45,7 @@ class Clones:
         clone = self._clones.get(reference.digest)
         if clone is None:
             clone = self._clones[reference.digest] = _Clone(asyncio.get_running_loop().create_future())
+            self.misses += 1
             rate_hz = reference.sample_rate_hz
             self._send(Learn(reference.digest, reference.pcm.tobytes(), rate_hz, reference.text))
         else:

@@ -217,6 +217,7 @@ class Qwen3Engine(Engine):
             "voice_cache_size": len(self._clones),
             "voice_cache_max": self._settings.voice_cache_max,
             "voice_cache_hits": self._clones.hits,
+            "voice_cache_misses": self._clones.misses,
             **self._facts,
             "warnings": [warning for warning in warnings if warning],
         }

@@ -99,6 +99,22 @@ async def test_metrics_count_what_was_said(server, engine):
     assert samples[("talkspurt_speech_requests_total", *failed)] == 1
 
 
+async def test_metrics_tell_what_the_engine_counts(server, engine):
+    engine.status = lambda: {
+        **ToneEngine.status(engine),
+        "voice_cache_hits": 7,
+        "voice_cache_misses": 2,
+        "refused": 3,
+        "capacity": 512,
+    }
+    lines = (await server.get("/metrics")).body.decode().splitlines()
+    assert "talkspurt_voice_cache_hits_total 7.0" in lines
+    assert "talkspurt_voice_cache_misses_total 2.0" in lines
+    assert "talkspurt_engine_refused_total 3.0" in lines
+    assert "talkspurt_engine_capacity 512.0" in lines
+    assert not any("talkspurt_engine_faults" in line for line in lines), "it does not tell of these"
+
+
 async def test_the_page_needs_nothing_from_elsewhere(server):
     answer = await server.get("/docs")
     page = answer.body.decode()

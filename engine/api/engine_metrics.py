@@ -1,0 +1,46 @@
+"""What Prometheus is told of the engine itself: counts and levels of its `status`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from engine.speech import Engine
+
+COUNTERS: Final = {
+    "voice_cache_hits": ("talkspurt_voice_cache_hits", "Cloned voices that the engine had ready when they were needed"),
+    "voice_cache_misses": ("talkspurt_voice_cache_misses", "Cloned voices that had to be taken from their recording"),
+    "refused": ("talkspurt_engine_refused", "Sentences refused for want of a place"),
+    "faults": ("talkspurt_engine_faults", "Processes of the engine that were lost while they worked"),
+    "idle_unloads": ("talkspurt_engine_idle_unloads", "Times that the model was unloaded because nobody spoke"),
+    "sentences_by_spare": ("talkspurt_sentences_by_spare", "Sentences that the embedded voice spoke for the engine"),
+}
+GAUGES: Final = {
+    "voice_cache_size": ("talkspurt_voice_cache_size", "Cloned voices that the engine has ready"),
+    "gpu_allocated_mb": ("talkspurt_gpu_allocated_megabytes", "GPU memory in use by the engine"),
+    "capacity": ("talkspurt_engine_capacity", "Sentences at once that the engine was found to keep up with"),
+}
+
+
+class EngineCollector(Collector):
+    """Reads them when it is asked; what an engine does not tell of is left out."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def describe(self) -> list[Metric]:
+        """Nothing: it depends on the engine, which may not be started yet."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        status = self._engine.status()
+        for key, (name, told) in COUNTERS.items():
+            if key in status:
+                yield CounterMetricFamily(name, told, status[key])
+        for key, (name, told) in GAUGES.items():
+            if key in status:
+                yield GaugeMetricFamily(name, told, status[key])
