@@ -10,14 +10,15 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
-import numpy as np
 import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from bridge.apology import Apology
 from bridge.call import Call, Wire
 from bridge.calls import Calls
 from bridge.calls_api import add_call_routes
@@ -26,9 +27,9 @@ from bridge.conversations import Conversations
 from bridge.metrics import Metrics
 from bridge.server import AudioSocketServer
 from engine.api import HEALTH, add_speech_routes
-from engine.pipeline import speak
+from engine.fallback import FallbackEngine
 from engine.registry import create_engine
-from engine.speech import Engine, Pcm, SpeechError, Style, UnknownVoice
+from engine.speech import Engine, Priority, SpeechError, Style, UnknownVoice, UnspeakableText
 
 log = structlog.get_logger(__name__)
 
@@ -73,7 +74,8 @@ class App:
         self.audiosocket_port = 0
         self.http_port = 0
         self._style = Style(voice=settings.voice)
-        self._apology: Pcm | None = None
+        self._apology = Apology()
+        self._late_apology: asyncio.Task[None] | None = None
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
@@ -90,9 +92,7 @@ class App:
             self.engine.resolve_voice(self.settings.voice)
         except UnknownVoice as error:
             raise SpeechError(f"VOICE={error.voice!r}: must be one of {', '.join(error.known)}") from None
-        # Whatever loads with the first text does so here, not while the first caller waits.
-        made = await self._make(self.settings.apology or WARM_UP)
-        self._apology = made if self.settings.apology else None
+        await self._say_first_words()
         await self.conversations.start()
         self._runner = web.AppRunner(self._web_app(), access_log=None, handle_signals=False, handler_cancellation=True)
         await self._runner.setup()
@@ -132,11 +132,16 @@ class App:
                 # aiohttp waits so long for the answers to be sent, and so long again once it has given them up.
                 await self._runner.server.shutdown(max(timeout_s / 2, HTTP_CLOSE_S))
             await self._runner.cleanup()
+        if self._late_apology is not None:
+            self._late_apology.cancel()
+            await asyncio.gather(self._late_apology, return_exceptions=True)
         await self.conversations.close()
         await self.engine.close()
 
     def _create_call(self, call_id: UUID, wire: Wire) -> Call:
         variables = self.conversations.claim(call_id)
+        if self.settings.apology and not self._apology and self._late_apology is None:
+            self._late_apology = asyncio.get_running_loop().create_task(self._make_late_apology())
         call = Call(
             call_id, wire, self.engine, self._style, apology=self._apology, normalize=self.settings.text_normalize
         )
@@ -161,10 +166,33 @@ class App:
         app[HEALTH].append(lambda: {"calls": len(self.calls), "max_calls": self.settings.max_calls})
         return app
 
-    async def _make(self, text: str) -> Pcm | None:
-        normalize = self.settings.text_normalize
-        chunks = [chunk.pcm async for chunk in speak(self.engine, text, self._style, normalize=normalize)]
-        return np.concatenate(chunks) if chunks else None
+    async def _say_first_words(self) -> None:
+        """Make the apology. Whatever loads with the first text does so here, not while the first caller waits.
+
+        A model that is to be loaded with the first request is not loaded by this: the embedded voice speaks instead.
+        """
+        engine, style = self.engine, self._style
+        loaded = engine.status()["model_loaded"]
+        if not loaded:
+            if not isinstance(engine, FallbackEngine):
+                return
+            style, engine = engine.for_spare(style), engine.spare
+        made = self._apology if self.settings.apology else Apology()
+        text, normalize = self.settings.apology or WARM_UP, self.settings.text_normalize
+        try:
+            await made.make(engine, text, style, normalize=normalize)
+        except UnspeakableText:
+            if loaded:
+                raise
+            # The embedded voice has not this language: with the first call.
+
+    async def _make_late_apology(self) -> None:
+        """With the first call, which loads the model anyway."""
+        style = replace(self._style, priority=Priority.BULK)
+        try:
+            await self._apology.make(self.engine, self.settings.apology, style, normalize=self.settings.text_normalize)
+        except SpeechError as error:
+            log.error("there is no apology", error=str(error))
 
 
 async def serve(settings: Settings) -> None:

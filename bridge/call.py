@@ -14,11 +14,12 @@ from uuid import UUID
 
 import structlog
 
+from bridge.apology import Apology
 from bridge.audiosocket import KIND_OF_RATE, RATE_HZ, encode
 from bridge.playout import Interruption, Playout, Utterance
-from engine.audio import Resampler, resample
+from engine.audio import Resampler
 from engine.pipeline import speak
-from engine.speech import Engine, Pcm, SpeechError, Style, UnspeakableText
+from engine.speech import Engine, SpeechError, Style, UnspeakableText
 
 log = structlog.get_logger(__name__)
 
@@ -67,7 +68,7 @@ class Call:
         style: Style,
         *,
         normalize: bool = True,
-        apology: Pcm | None = None,
+        apology: Apology | None = None,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.id = call_id
@@ -164,11 +165,10 @@ class Call:
     def apologise(self) -> None:
         """Say that something went wrong, from audio made before the first call; then let the dialplan go on."""
         self.interrupt()
-        if self.state is State.ACTIVE and self._apology is not None:
+        if self.state is State.ACTIVE and self._apology:
             utterance = self.playout.begin(interruptible=False)
             utterance.open(self.playout.rate_hz)
-            pcm = resample(self._apology, self._engine.sample_rate_hz, self.playout.rate_hz)
-            utterance.write(pcm.tobytes())
+            utterance.write(self._apology.at(self.playout.rate_hz))
             utterance.end()
         self.hang_up()
 

@@ -35,7 +35,8 @@ class FallbackEngine(Engine):
     def __init__(self, main: Engine, spare: Engine, *, optional: bool = False) -> None:
         assert main.sample_rate_hz == spare.sample_rate_hz, "a call's audio cannot change its rate"
         self._main = main
-        self._spare = spare
+        self.spare = spare
+        """Always ready: it is started with this engine, and needs nothing loaded."""
         self._optional = optional
         self._broken = ""
         """Why `main` did not start."""
@@ -59,22 +60,22 @@ class FallbackEngine(Engine):
 
     @property
     def _active(self) -> Engine:
-        return self._spare if self._broken else self._main
+        return self.spare if self._broken else self._main
 
     async def start(self) -> None:
         """Raises SpeechError when `spare` does not start, or `main` does not and is not optional."""
-        await self._spare.start()
+        await self.spare.start()
         try:
             await self._main.start()
         except SpeechError as error:
             if not self._optional:
                 raise
-            self._broken = f"{self._main.name} did not start, {self._spare.name} speaks instead: {error}"
+            self._broken = f"{self._main.name} did not start, {self.spare.name} speaks instead: {error}"
             log.warning("%s", self._broken)
 
     async def close(self) -> None:
         await self._main.close()
-        await self._spare.close()
+        await self.spare.close()
 
     async def stream(self, sentence: str, style: Style) -> AsyncGenerator[Pcm, None]:
         if not self._broken:
@@ -91,8 +92,8 @@ class FallbackEngine(Engine):
                 if heard or style.priority is not Priority.CALL:
                     raise
                 self._stood_in += 1
-                log.warning("%s failed, %s speaks instead: %s", self._main.name, self._spare.name, error)
-        async with aclosing(self._spare.stream(sentence, self._for_spare(style))) as chunks:
+                log.warning("%s failed, %s speaks instead: %s", self._main.name, self.spare.name, error)
+        async with aclosing(self.spare.stream(sentence, self.for_spare(style))) as chunks:
             async for pcm in chunks:
                 yield pcm
 
@@ -109,7 +110,7 @@ class FallbackEngine(Engine):
         status = dict(self._active.status())
         if self._broken:
             status["warnings"] = [self._broken, *status["warnings"]]
-        return status | {"spare_engine": self._spare.name, "sentences_by_spare": self._stood_in}
+        return status | {"spare_engine": self.spare.name, "sentences_by_spare": self._stood_in}
 
     async def prepare_clone(self, reference: VoiceReference) -> None:
         await self._active.prepare_clone(reference)
@@ -117,11 +118,12 @@ class FallbackEngine(Engine):
     def clear_voices(self) -> int:
         return self._active.clear_voices()
 
-    def _for_spare(self, style: Style) -> Style:
+    def for_spare(self, style: Style) -> Style:
+        """The nearest that `spare` has to this style."""
         if self._broken:
             return style
         try:
-            voice = self._spare.resolve_voice(style.voice)
+            voice = self.spare.resolve_voice(style.voice)
         except UnknownVoice:
             voice = ""
         return replace(style, voice=voice, reference=None)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from bridge import call as call_module
+from bridge.apology import Apology
 from bridge.audiosocket import Kind
 from bridge.call import AHEAD_MS, Call, State
 from engine import language, normalize, pipeline
@@ -187,7 +188,7 @@ async def test_a_busy_engine_is_asked_again_and_nothing_is_lost_or_said_twice(ri
 
 async def test_an_engine_that_stays_busy_is_apologised_for(monkeypatch):
     monkeypatch.setattr(call_module, "BUSY_WAIT_S", 0)
-    rig = Rig(apology=np.full(24_000, LEVEL, np.int16))
+    rig = Rig(apology=Apology(np.full(24_000, LEVEL, np.int16), 24_000))
     rig.engine.busy = 1
     rig.call.say("Hello.")
     await rig.settle()
@@ -197,7 +198,7 @@ async def test_an_engine_that_stays_busy_is_apologised_for(monkeypatch):
 
 
 async def test_a_broken_engine_is_apologised_for_and_the_call_given_back():
-    rig = Rig(apology=np.full(24_000, LEVEL, np.int16))
+    rig = Rig(apology=Apology(np.full(24_000, LEVEL, np.int16), 24_000))
     rig.engine.broken = True
     rig.call.say("This will not be said.")
     await rig.settle()

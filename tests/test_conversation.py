@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
+from bridge.apology import Apology
 from bridge.brain import Brain, BrainError, Fallback, HangUp, Piece, Speech, Transfer
 from bridge.call import Call, State
 from bridge.conversation import Conversation
@@ -17,7 +18,7 @@ from bridge.conversation_settings import ConversationSettings
 from bridge.destinations import Destinations, NotAllowed
 from bridge.events import Partial, SpeechStarted, SpeechStopped, Transcript
 from bridge.trace import ConversationMetrics
-from engine.speech import Pcm, Style
+from engine.speech import Style
 from engine.text import SentenceSplitter
 from tests.fakes import FakeEngine
 
@@ -67,7 +68,7 @@ class PuppetBrain(Brain):
 class Rig:
     """A call in conversation, and a clock that moves only when told to."""
 
-    def __init__(self, greeting: str = "", apology: Pcm | None = None, **settings: object) -> None:
+    def __init__(self, greeting: str = "", apology: Apology | None = None, **settings: object) -> None:
         self.now_s = 100.0
         self.frames: list[bytes] = []
         self.hung_up = False
@@ -136,7 +137,7 @@ async def rigs() -> AsyncIterator[list[Rig]]:
         assert not rig.call._tasks
 
 
-async def conversation(rigs: list[Rig], greeting: str = "", apology: Pcm | None = None, **settings: object) -> Rig:
+async def conversation(rigs: list[Rig], greeting: str = "", apology: Apology | None = None, **settings: object) -> Rig:
     rig = Rig(greeting, apology, **settings)
     rigs.append(rig)
     rig.talk.start()
@@ -418,7 +419,7 @@ async def test_an_answer_that_comes_all_at_once_is_split_piece_by_piece(
 
 
 async def test_a_brain_that_fails_apologises_and_goes_to_the_fallback(rigs: list[Rig]) -> None:
-    apology = np.full(24_000, 5000, np.int16)
+    apology = Apology(np.full(24_000, 5000, np.int16), 24_000)
     rig = await conversation(rigs, apology=apology, fallback_destination="from-internal,100,1")
     await rig.say("hello", BrainError("no model"))
     assert await rig.tick_ms(2000) >= 49
