@@ -1,0 +1,153 @@
+"""All of `talkspurt serve`, with the Qwen3-TTS model in a thread of the serving process, or with audio already made.
+
+    python -m benchmarks.tts_clock_server thread|made     settings from the environment, as `serve` has them
+
+For `benchmarks.tts_clock`. The thread runs the very loop of the model's process; what goes over pipes there goes over
+queues here, unpickled. SIGUSR1 shortens the interpreter's switch interval.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from typing import TextIO
+
+import numpy as np
+
+from benchmarks.ours_server import ClipEngine
+from benchmarks.servers import CLIP_LEVEL, CLIP_S
+from bridge.app import App
+from bridge.config import load_settings
+from bridge.logs import set_up_logs
+from engine.qwen3 import supervisor
+from engine.qwen3.messages import Command, Event, NotReady
+from engine.qwen3.settings import QwenSettings
+from engine.qwen3.trim import SAMPLE_RATE_HZ
+from engine.registry import create_engine
+from engine.speech import SpeechError
+
+SHORT_SWITCH_S = 0.0005
+"""A tenth of Python's own: how long a thread keeps the interpreter's lock while another waits for it."""
+
+
+class MadeEngine(ClipEngine):
+    """Noise at the model's rate, so that it is resampled for each call as the model's sound is."""
+
+    sample_rate_hz = SAMPLE_RATE_HZ
+
+    def __init__(self) -> None:
+        noise = np.random.default_rng(0).normal(0, CLIP_LEVEL, CLIP_S * SAMPLE_RATE_HZ)
+        super().__init__(noise.astype(np.int16))
+
+
+class ModelThread:
+    """Stands where `engine.qwen3.process.ModelProcess` stands, without a process. Nobody watches whether it hangs."""
+
+    silent_s = 0.0
+
+    def __init__(
+        self,
+        settings: QwenSettings,
+        on_event: Callable[[ModelThread, Event], None],
+        on_exit: Callable[[ModelThread, int], None],
+    ) -> None:
+        self.ready = asyncio.Event()
+        self.gone = False
+        self.pid = os.getpid()
+        self._loop = asyncio.get_running_loop()
+        self._on_event, self._on_exit = on_event, on_exit
+        self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, args=(settings,), name="model", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    async def start(
+        cls,
+        settings: QwenSettings,
+        on_event: Callable[[ModelThread, Event], None],
+        on_exit: Callable[[ModelThread, int], None],
+        command: tuple[str, ...],
+    ) -> ModelThread:
+        return cls(settings, on_event, on_exit)
+
+    def touch(self) -> None: ...
+
+    def kill(self) -> None:
+        self._commands.put(None)
+
+    def send(self, command: Command) -> None:
+        self._commands.put(command)
+
+    async def close(self) -> None:
+        self._commands.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self, settings: QwenSettings) -> None:
+        try:
+            self._work(settings)
+        finally:
+            self._loop.call_soon_threadsafe(self._ended)
+
+    def _work(self, settings: QwenSettings) -> None:
+        """What `engine.qwen3.worker.serve` does."""
+        from engine.qwen3.assemble import assemble  # torch: only where the model is
+        from engine.qwen3.worker import Worker
+
+        try:
+            worker = Worker(assemble(settings), self._send)
+        except SpeechError as error:
+            self._send([NotReady(str(error))])
+            return
+        try:
+            while True:
+                try:
+                    patience_s = worker.patience_s
+                    command = self._commands.get(timeout=patience_s) if patience_s else self._commands.get_nowait()
+                    if command is None:
+                        return
+                    worker.handle(command)
+                except queue.Empty:
+                    worker.turn()
+        finally:
+            worker.close()
+
+    def _send(self, events: Iterable[Event]) -> None:
+        if batch := tuple(events):
+            self._loop.call_soon_threadsafe(self._hear, batch)
+
+    def _hear(self, events: tuple[Event, ...]) -> None:
+        for event in events:
+            self._on_event(self, event)
+
+    def _ended(self) -> None:
+        self.gone = True
+        self._on_exit(self, 0)
+
+
+async def serve(way: str, told: TextIO) -> None:
+    """Tell where it listens, then serve until killed."""
+    settings = load_settings()
+    if way == "thread":
+        supervisor.ModelProcess = ModelThread  # type: ignore[assignment, attr-defined]
+    engine = create_engine(settings) if way == "thread" else MadeEngine()
+    app = App(settings, engine)
+    await app.start()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, sys.setswitchinterval, SHORT_SWITCH_S)
+    where = {"host": "127.0.0.1", "port": app.audiosocket_port, "http_url": f"http://127.0.0.1:{app.http_port}"}
+    told.write(json.dumps(where) + "\n")
+    told.flush()
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    set_up_logs("text", "warning")
+    # What libraries print as they are loaded must not get before the line that is waited for.
+    out = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    asyncio.run(serve(sys.argv[1], out))
