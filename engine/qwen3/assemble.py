@@ -62,6 +62,7 @@ def _assemble(settings: QwenSettings) -> Assembly:
         "device": settings.device,
         "dtype": settings.dtype,
         "codec_dtype": _name((fast_codec_dtype if fast else plain_codec_dtype)(settings)),
+        "attention": "hand-written kernels" if fast else "flash_attention_2" if model.talker.stack.attend else "sdpa",
         "quantize": quantized,
         "runner": type(runner).__name__,
         "compiled": "hand-written kernels" if fast else "no",

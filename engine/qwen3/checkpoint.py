@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import importlib.util
 import logging
 import warnings
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 
 import torch
 
+from engine.qwen3 import flash
 from engine.qwen3.codec import CodecWeights, take_codec
 from engine.qwen3.frame import FrameModel
 from engine.qwen3.prompt import Ids, PromptBuilder
@@ -82,15 +82,9 @@ def _check(settings: QwenSettings, device: torch.device) -> None:
 
 def _attention(settings: QwenSettings, device: torch.device, notes: list[str]) -> str:
     """ATTENTION, or sdpa with a warning where FlashAttention cannot be had."""
-    if settings.attention != "flash_attention_2":
+    if settings.attention != "flash_attention_2" or (reason := flash.why_not(settings, device)) is None:
         return settings.attention
-    if device.type != "cuda" or settings.dtype == "float32":
-        why = "it needs a CUDA device and 16-bit weights"
-    elif importlib.util.find_spec("flash_attn") is None:
-        why = "flash-attn is not installed"
-    else:
-        return settings.attention
-    notes.append(f"ATTENTION=flash_attention_2: {why}; using sdpa")
+    notes.append(f"ATTENTION=flash_attention_2: {reason}; using sdpa")
     log.warning(notes[-1])
     return "sdpa"
 
@@ -131,6 +125,8 @@ def _load(
         codec_weights = take_codec(decoder, device, codec_dtype)
         talker = take_talker(model.talker, max_positions, device)
         predictor = take_predictor(model.talker.code_predictor, device)
+        if attention == "flash_attention_2":
+            talker, predictor = flash.with_flash(talker, predictor)
         text = TextEmbedder.of(model.talker, device, settings.text_embedding)
         tokenizer = TextTokenizer(upstream.processor)
         prompts = PromptBuilder(ids, text, talker.embedding, predictor.embeddings, tokenizer.role)

@@ -102,7 +102,7 @@ def run_layer(
     q, k, v = torch.split(qkv, [heads, kv_heads, kv_heads], dim=2)
     q = rotate(rms_norm(q, layer.q_norm, stack.eps), *rope)
     k = rotate(rms_norm(k, layer.k_norm, stack.eps), *rope)
-    x = x + layer.o(attend(q, k, v, cache, positions, slots, mask, kv_length))
+    x = x + layer.o((stack.attend or attend)(q, k, v, cache, positions, slots, mask, kv_length))
     gate, up = layer.gate_up(rms_norm(x, layer.post_norm, stack.eps)).chunk(2, dim=-1)
     return x + layer.down(F.silu(gate) * up)
 

@@ -36,7 +36,7 @@ class QwenSettings(SpeechSettings):
         "auto", description="of the codec's decoder; auto: float16 in the kernels, else float32"
     )
     attention: Literal["flash_attention_2", "sdpa"] = Field(
-        "sdpa", description="of upstream's modules, which only cloning uses; decoding has its own"
+        "sdpa", description="of the plain layers and of upstream's modules; the kernels have their own"
     )
     tf32: bool = Field(True, description="float32 products on tensor cores, with 10 bits of mantissa")
     text_embedding: Literal["host", "gpu"] = Field(

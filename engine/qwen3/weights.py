@@ -10,6 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+Attend = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor, int], Tensor]
+"""What engine.qwen3.layers.attend does."""
+
 
 class Linear(Protocol):
     """A matrix that can be applied, in whatever format its numbers are kept. quantize.py has others than `Dense`."""
@@ -63,6 +66,7 @@ class StackWeights:
     eps: float
     cos: Tensor  # [positions, head_dim] float32, the second half of each row repeats the first
     sin: Tensor  # [positions, head_dim] float32
+    attend: Attend | None = None  # instead of layers.attend
 
     @property
     def hidden(self) -> int:

@@ -100,14 +100,6 @@ def test_too_little_memory_for_the_callers_is_the_same(checkpoint_folder: Any, m
     assert "MAX_BATCH=64 does not fit" in one_line(error)
 
 
-def test_flash_attention_falls_back_and_says_so(checkpoint_folder: Any, caplog: pytest.LogCaptureFixture) -> None:
-    model = load(settings_of(checkpoint_folder("custom_voice"), attention="flash_attention_2"))
-    (warning,) = model.warnings
-    assert warning.startswith("ATTENTION=flash_attention_2:")
-    assert warning.endswith("using sdpa")
-    assert warning in caplog.text
-
-
 @pytest.mark.parametrize("tf32", [True, False])
 def test_tf32(checkpoint_folder: Any, tf32: bool) -> None:
     load(settings_of(checkpoint_folder("custom_voice"), tf32=tf32))

@@ -316,7 +316,7 @@ async def test_unloaded_when_idle_and_loaded_again(make: Any) -> None:
     await until(engine, lambda status: status["state"] == "unloaded")
     # The process is gone, and with it all that it held.
     await until(engine, lambda status: not _alive(first))
-    assert await say(engine, "here again") == 3840
+    assert await asyncio.gather(say(engine, "here again"), say(engine, "so am I")) == [3840, 5760], "both waited for it"
     status = await until(engine, lambda status: "pid" in status or status["state"] == "unloaded")
     assert status.get("pid") != first
     assert status["faults"] == 0

@@ -132,6 +132,7 @@ def test_says_what_it_is(process: Process) -> None:
     assert ready.kind == "custom_voice"
     assert ready.facts["runner"]
     assert ready.facts["quantize"] == "none"
+    assert ready.facts["attention"] == "sdpa"
     process.worker.turn()
     beats = [event for event in process.said if isinstance(event, Beat)]
     assert beats[0].facts["active"] == 0
