@@ -130,11 +130,6 @@ class ConversationSettings(BaseModel):
             raise ValueError("must name the model that LLM_BASE_URL serves")
         return value
 
-    @property
-    def listens(self) -> bool:
-        """Callers are heard."""
-        return bool(self.asr_url) or self.asr_protocol == "embedded"
-
     def rules(self) -> Rules:
         """For the turns of a call."""
         phrases = [phrase for language in _list(self.backchannels) for phrase in BACKCHANNELS[language]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
@@ -35,8 +35,6 @@ class LlmOptions:
     """To the first token, and between tokens."""
     temperature: float | None = None
     max_tokens: int | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    """More members of the request body."""
 
 
 @dataclass(slots=True)
@@ -176,6 +174,4 @@ class LlmBrain(Brain):
             request["temperature"] = options.temperature
         if options.max_tokens is not None:
             request["max_tokens"] = options.max_tokens
-        if options.extra:
-            request["extra_body"] = dict(options.extra)
         return {**request, "tools": self._toolbox.specifications()}

@@ -46,19 +46,19 @@ def add_parser(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make the file; one line on standard error and a status other than 0 when that cannot be."""
+    """Make the file. One line on standard error and status 2 where it was asked for wrongly, 1 where it fails."""
     try:
         settings = load_settings()
     except WrongSetting as error:
-        return _fail(str(error))
+        return _refuse(str(error))
     name = SUFFIXES.get(args.output.suffix.lower())
     if name is None:
-        return _fail(f"{args.output}: the name must end in {', '.join(SUFFIXES)}")
+        return _refuse(f"{args.output}: the name must end in {', '.join(SUFFIXES)}")
     form = FORMATS[name]
     if args.rate is not None and args.rate not in form.rates_hz:
-        return _fail(f"--rate {args.rate}: {name} can have {', '.join(map(str, form.rates_hz))}")
+        return _refuse(f"--rate {args.rate}: {name} can have {', '.join(map(str, form.rates_hz))}")
     if not 0.25 <= args.speed <= 4.0:
-        return _fail(f"--speed {args.speed}: must be 0.25 to 4.0")
+        return _refuse(f"--speed {args.speed}: must be 0.25 to 4.0")
     text = sys.stdin.read() if args.text == "-" else args.text
     engine = create_engine(settings)
     style = Style(voice=args.voice if args.voice is not None else settings.voice, speed=args.speed)
@@ -87,6 +87,11 @@ async def _speak(engine: Engine, text: str, style: Style, *, normalize: bool) ->
     finally:
         await engine.close()
     return np.concatenate(chunks) if chunks else np.empty(0, np.int16)
+
+
+def _refuse(reason: str) -> int:
+    print(reason, file=sys.stderr)
+    return 2
 
 
 def _fail(reason: str) -> int:

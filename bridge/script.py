@@ -7,11 +7,11 @@ from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from typing import Final, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bridge.brain import Brain, Fallback, HangUp, Piece, Speech, Transfer, fill
 from bridge.words import words
+from bridge.yaml_file import read_yaml
 
 FALLBACK: Final = "fallback"
 """`transfer: fallback`: to whoever answers when the agent cannot."""
@@ -94,16 +94,7 @@ class Script(BaseModel):
 
 def load_script(path: Path) -> Script:
     """Read a dialogue. Raises ValueError with what is wrong and where."""
-    try:
-        return Script.model_validate(yaml.safe_load(path.read_text()))
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: {error}") from None
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{path}: {where}: {first['msg']}".replace(": : ", ": ")) from None
+    return read_yaml(path, Script)
 
 
 class ScriptBrain(Brain):

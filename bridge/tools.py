@@ -13,12 +13,12 @@ from typing import Any, Final, Literal
 from urllib.parse import quote
 
 import aiohttp
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from yarl import URL
 
 from bridge.brain import HangUp, Transfer, fill
 from bridge.destinations import Destinations, NotAllowed
+from bridge.yaml_file import read_yaml
 
 MAX_RESULT_CHARS: Final = 4_000
 """What of a tool's answer the model is shown."""
@@ -47,15 +47,7 @@ class _ToolFile(BaseModel):
 
 def load_tools(path: Path) -> list[HttpTool]:
     """The tools of a YAML file. `${NAME}` in headers and URLs is the environment's. Raises ValueError."""
-    try:
-        tools = _ToolFile.model_validate(yaml.safe_load(path.read_text()) or {}).tools
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: {error}") from None
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise ValueError(f"{path}: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
+    tools = read_yaml(path, _ToolFile).tools
     names = [tool.name for tool in tools]
     for name in names:
         if name in ("transfer", "hangup") or names.count(name) > 1:

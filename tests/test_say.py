@@ -92,20 +92,20 @@ def test_voice_from_the_settings_unless_given(engine: Engine, tmp_path: Path, mo
 
 
 @pytest.mark.parametrize(
-    ("arguments", "reason"),
+    ("arguments", "status", "reason"),
     [
-        (["hi", "-o", "x.xyz"], "must end in"),
-        (["hi", "-o", "x.opus", "--rate", "44100"], "opus can have"),
-        (["hi", "-o", "x.wav", "--speed", "9"], "0.25 to 4.0"),
-        (["hi", "-o", "x.wav", "--voice", "bob"], "unknown voice 'bob'; known are"),
-        ([" ", "-o", "x.wav"], "nothing to say"),
-        (["hi", "-o", "no/such/folder/x.wav"], "No such file"),
+        (["hi", "-o", "x.xyz"], 2, "must end in"),
+        (["hi", "-o", "x.opus", "--rate", "44100"], 2, "opus can have"),
+        (["hi", "-o", "x.wav", "--speed", "9"], 2, "0.25 to 4.0"),
+        (["hi", "-o", "x.wav", "--voice", "bob"], 1, "unknown voice 'bob'; known are"),
+        ([" ", "-o", "x.wav"], 1, "nothing to say"),
+        (["hi", "-o", "no/such/folder/x.wav"], 1, "No such file"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(
-    engine: Engine, capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str
+    engine: Engine, capsys: pytest.CaptureFixture[str], arguments: list[str], status: int, reason: str
 ) -> None:
-    assert main(["say", *arguments]) == 1
+    assert main(["say", *arguments]) == status
     error = capsys.readouterr().err
     assert reason in error
     assert error.count("\n") == 1
@@ -117,3 +117,13 @@ def test_the_engine_is_closed_when_it_fails(engine: Engine, capsys: pytest.Captu
     engine.broken = True
     assert main(["say", "hi", "-o", "x.wav"]) == 1
     assert engine.closed == 1
+
+
+def test_a_wrong_setting_is_the_same_status_as_with_every_command(
+    engine: Engine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PORT", "x")
+    for command in (["say", "hi", "-o", "x.wav"], ["serve", "--check"]):
+        assert main(command) == 2
+        assert capsys.readouterr().err.startswith("HTTP_PORT='x': must be")
+    assert engine.started == 0

@@ -120,7 +120,7 @@ def test_what_the_documentation_shows_is_valid(tmp_path: Path) -> None:
         ("steps: {start: {answers: [{match: [x], goto: start, hangup: true}]}}", "only one of"),
         ("steps: {start: {sya: x}}", "steps.start.sya"),
         ("steps: [", "while parsing"),
-        ("", "valid dictionary"),
+        ("", "steps: Field required"),
     ],
 )
 def test_a_wrong_script_says_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:

@@ -1,0 +1,26 @@
+"""An administrator's YAML file as its model, or one line that says what is wrong and where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_yaml(path: Path, model: type[Model]) -> Model:
+    """An empty file is an empty mapping. Raises ValueError."""
+    try:
+        return model.model_validate(yaml.safe_load(path.read_text("utf-8")) or {})
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: {error}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = "".join(f"{part}." for part in first["loc"]).rstrip(".")
+        reason = first["msg"].removeprefix("Value error, ")
+        raise ValueError(f"{path}: {where}: {reason}" if where else f"{path}: {reason}") from None
