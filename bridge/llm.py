@@ -139,7 +139,10 @@ class LlmBrain(Brain):
             yield Speech(self._options.no_input_prompt)
 
     def heard(self, text: str, *, interrupted: bool) -> None:
-        """What tools did stays told, for it has happened; a transfer or an ending that was cut off has not."""
+        """A tool that has answered stays told, heard of or not: what it did has happened, and must not be done twice.
+
+        A tool at work when the turn was cut, those to come, a transfer or an ending have not: they are dropped.
+        """
         used, self._used = self._used, []
         kept = [use for use in used if not (interrupted and use.result.action is not None)]
         self.history.heard(text, [message for use in kept for message in use.messages(spoken=False)])

@@ -121,6 +121,41 @@ async def test_transfer_and_hangup_come_last_and_are_forgotten_when_cut(call: To
         assert [message["role"] for message in server.requests[1]["messages"]] == ["user", "assistant", "user"]
 
 
+async def test_a_cut_turn_keeps_the_tools_that_have_answered_and_drops_the_one_at_work_and_those_to_come() -> None:
+    """What a tool has done has happened, heard of or not: a model that forgot it would book the table twice."""
+    asked: list[str] = []
+    at_work, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def handle(request: web.Request) -> web.Response:
+        asked.append(request.query["tool"])
+        if asked[-1] == "pay":
+            at_work.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.set()
+        return web.Response(text="booked")
+
+    async with serving(handle) as url:
+        tools = [HttpTool(name=name, description="d", url=f"{url}?tool={name}") for name in ("book", "pay", "mail")]
+        answer = Answer("I book it. ", [ToolCall("book", {"day": "Monday"}), ToolCall("pay"), ToolCall("mail")])
+        async with LlmServer(answer, "Yes.") as server, brain(server, *tools) as ai:
+            async with aclosing(ai.answer("a table")) as pieces:
+                turn = asyncio.create_task(collect(pieces))
+                await at_work.wait()
+                turn.cancel()
+                await asyncio.gather(turn, return_exceptions=True)
+            await cancelled.wait()
+            ai.heard("", interrupted=True)
+            await collect(ai.answer("no wait"))
+            _, booked, result, said = server.requests[1]["messages"]
+            assert [call["function"]["name"] for call in booked["tool_calls"]] == ["book"]
+            assert booked["content"] is None, "nothing was heard, so nothing was said"
+            assert result["content"] == "booked"
+            assert said == {"role": "user", "content": "no wait"}
+            assert asked == ["book", "pay"]
+
+
 @pytest.mark.parametrize(
     ("call", "told"),
     [
