@@ -1,0 +1,67 @@
+"""What `benchmarks.tts_gpu` measures: models of the true sizes with weights drawn at random, and runners of them."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import torch
+
+from engine.qwen3.choices import Choices
+from engine.qwen3.fast_slots import FastSlots
+from engine.qwen3.frame import FrameModel
+from engine.qwen3.graph_runner import GraphRunner
+from engine.qwen3.graphs import measure
+from engine.qwen3.memory import Streams
+from engine.qwen3.quantize import convert, to_fp8, to_int8
+from engine.qwen3.random_codec import random_codec
+from engine.qwen3.random_weights import PREDICTOR_SIZE, TALKER_SIZES, random_weights
+
+DEVICE = torch.device("cuda")
+EOS = 2150
+PREFIX_BYTES = 2**28
+
+
+def build_model(size: str, quantize: str) -> FrameModel:
+    talker, predictor = random_weights(TALKER_SIZES[size], PREDICTOR_SIZE, DEVICE, torch.bfloat16)
+    model = FrameModel.build(talker, predictor, torch.randn(talker.stack.hidden, device=DEVICE).bfloat16() * 0.1, EOS)
+    model.allowed[EOS] = False  # each sentence is as long as the benchmark wants it
+    convert_to = {"none": None, "int8": to_int8, "fp8": to_fp8}[quantize]
+    return model if convert_to is None else convert(model, convert_to)
+
+
+def no_choices() -> Choices:
+    """Nothing known yet, nothing kept."""
+    return Choices("benchmark", Path(tempfile.mkdtemp()))
+
+
+def build_runner(
+    size: str,
+    quantize: str,
+    slots: int,
+    positions: int = 192,
+    text: int = 64,
+    *,
+    separate: bool = True,
+    graphs: bool = True,
+    pin: bool = True,
+) -> tuple[GraphRunner, FrameModel]:
+    """`separate`: streams of their own."""
+    model = build_model(size, quantize)
+    codec = random_codec(DEVICE, torch.float32)
+    fast = FastSlots(model, codec, slots, positions, text, PREFIX_BYTES, Streams.make(DEVICE, separate))
+    return GraphRunner(fast, no_choices(), graphs=graphs, pin=pin), model
+
+
+def bytes_a_frame(model: FrameModel) -> int:
+    """Weights that one frame reads at batch 1: the talker once, the predictor's layers 15 times, its heads once."""
+    talker = sum(m.nbytes for y in model.talker.stack.layers for m in (y.qkv, y.o, y.gate_up, y.down))
+    predictor = sum(m.nbytes for y in model.predictor.stack.layers for m in (y.qkv, y.o, y.gate_up, y.down))
+    heads = model.talker.head.nbytes + sum(head.nbytes for head in model.predictor.heads)
+    return talker + 15 * predictor + heads
+
+
+def copy_bandwidth_tb_s() -> float:
+    source = torch.randint(0, 127, (2**31,), dtype=torch.int8, device=DEVICE)
+    target = torch.empty_like(source)
+    return 2 * source.nbytes / measure(lambda: target.copy_(source)) / 1e12  # type: ignore[arg-type, return-value]
