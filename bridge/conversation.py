@@ -15,6 +15,7 @@ import structlog
 
 from bridge.brain import Brain, BrainError, Fallback, HangUp, Piece, Transfer
 from bridge.call import Call, State
+from bridge.call_recording import CallRecording
 from bridge.conversation_settings import ConversationSettings
 from bridge.destinations import Destinations, NotAllowed
 from bridge.digits import Digits
@@ -22,7 +23,6 @@ from bridge.events import EventReader, Heard, InboundEvent, Partial, SpeechStart
 from bridge.journal import Journal
 from bridge.listening import Listening, LocalEar, Recogniser
 from bridge.playout import Interruption, Utterance
-from bridge.recording import Recording
 from bridge.reply import Filler
 from bridge.silence import SilenceMeter
 from bridge.speaking import NOTHING, Speaking
@@ -50,7 +50,7 @@ class Conversation:
         *,
         destinations: Destinations | None = None,
         variables: Mapping[str, str] | None = None,
-        recording: Recording | None = None,
+        recording: CallRecording | None = None,
         splitter: Callable[[], SentenceSplitter] = SentenceSplitter,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:

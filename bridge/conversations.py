@@ -18,12 +18,12 @@ from bridge.asr.protocol import Options
 from bridge.asr.protocols import PROTOCOLS
 from bridge.brain import Brain, fill
 from bridge.call import Call
+from bridge.call_recording import CallRecording
 from bridge.calls import ENDED_KEPT, Refused
 from bridge.conversation import Conversation
 from bridge.conversation_settings import ConversationSettings
 from bridge.destinations import Destinations
 from bridge.listening import LocalEar, Recogniser
-from bridge.recording import Recording
 from bridge.registration import Registrations
 from bridge.script import DEFAULT_SCRIPT, ScriptBrain, load_script
 from bridge.tools import Toolbox, load_tools
@@ -164,10 +164,10 @@ class Conversations:
         toolbox = Toolbox(self._http, self._tools, self._destinations, variables)
         return LlmBrain(self._llm, options, toolbox, variables)
 
-    def _recording(self, call: Call) -> Recording | None:
+    def _recording(self, call: Call) -> CallRecording | None:
         if self._settings.record_dir is None or self._writer is None:
             return None
-        return Recording(self._settings.record_dir, str(call.id), self._writer)
+        return CallRecording(self._settings.record_dir, str(call.id), self._writer)
 
     def _listeners(self, conversation: Conversation) -> tuple[Recogniser | None, LocalEar | None]:
         settings, call = self._settings, conversation.call

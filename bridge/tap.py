@@ -6,15 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 from bridge.call import Call
+from bridge.call_recording import CallRecording
 from bridge.inbound import Inbound
 from bridge.listening import Listening
-from bridge.recording import Recording
 
 
 class Tap:
     """Of one call, from its answer to its end."""
 
-    def __init__(self, call: Call, recording: Recording, now_s: Callable[[], float]) -> None:
+    def __init__(self, call: Call, recording: CallRecording, now_s: Callable[[], float]) -> None:
         self._call = call
         self._recording = recording
         self._now_s = now_s

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bridge.recording import Recording
+from bridge.call_recording import CallRecording
 from engine.audio import resample
 
 
@@ -19,7 +19,7 @@ def frame(value: int, samples: int = 160) -> bytes:
 
 def test_stereo_in_step_and_the_shorter_side_made_up(tmp_path: Path) -> None:
     writer = ThreadPoolExecutor(1)
-    recording = Recording(tmp_path / "calls", "c1", writer)
+    recording = CallRecording(tmp_path / "calls", "c1", writer)
     for index in range(250):
         recording.agent(frame(index), 8_000)
         if index < 200:
@@ -36,7 +36,7 @@ def test_stereo_in_step_and_the_shorter_side_made_up(tmp_path: Path) -> None:
 
 def test_a_side_at_another_rate_is_brought_to_the_first_ones(tmp_path: Path) -> None:
     writer = ThreadPoolExecutor(1)
-    recording = Recording(tmp_path, "c2", writer)
+    recording = CallRecording(tmp_path, "c2", writer)
     recording.caller(frame(5), 8_000)
     recording.agent(frame(7, 320), 16_000)
     recording.close({})
@@ -47,7 +47,7 @@ def test_a_side_at_another_rate_is_brought_to_the_first_ones(tmp_path: Path) -> 
 
 def test_a_side_at_another_rate_has_no_seams(tmp_path: Path) -> None:
     writer = ThreadPoolExecutor(1)
-    recording = Recording(tmp_path, "c4", writer)
+    recording = CallRecording(tmp_path, "c4", writer)
     tone = np.round(8_000 * np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)).astype(np.int16)
     recording.caller(frame(0), 8_000)
     for start in range(0, 16_000, 320):
@@ -63,7 +63,7 @@ def test_a_full_disk_loses_the_recording_and_nothing_else(tmp_path: Path) -> Non
     writer = ThreadPoolExecutor(1)
     blocked = tmp_path / "file"
     blocked.write_text("")
-    recording = Recording(blocked, "c3", writer)
+    recording = CallRecording(blocked, "c3", writer)
     for _ in range(200):
         recording.agent(frame(1), 8_000)
         recording.caller(frame(1), 8_000)

@@ -19,8 +19,8 @@ WRITE_S: Final = 2
 """Audio gathered before it is written."""
 
 
-class Recording:
-    """One call's recording. Both sides are fed from the answer on; the shorter is made up with silence at the end."""
+class CallRecording:
+    """Both sides are fed from the answer on; the shorter is made up with silence at the end."""
 
     def __init__(self, folder: Path, call_id: str, writer: ThreadPoolExecutor) -> None:
         self.wav_path = folder / f"{call_id}.wav"
