@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import aiohttp
 
@@ -32,7 +32,11 @@ class Bench:
         if variables:
             status, _ = await self.post("/v1/calls", {"id": str(call_id), **variables})
             assert status == 201
-        peer = await Asterisk.connect(self.app.audiosocket_port, call_id)
+        return await self.call_named(str(call_id))
+
+    async def call_named(self, call_id: str) -> Asterisk:
+        """An answered call."""
+        peer = await Asterisk.connect(self.app.audiosocket_port, UUID(call_id))
         peer.send_audio()
         while self.app.calls.find(peer.id) is None:
             await peer.receive()
