@@ -124,6 +124,11 @@ class Call:
             self._speaker = self.spawn(self._speak_lines())
         return utterance
 
+    @property
+    def queued(self) -> int:
+        """Texts that wait to be spoken, behind the one that is."""
+        return len(self._lines)
+
     def pause(self) -> bool:
         """Fall silent within a tick, keeping the place; synthesis goes on. False if nothing was playing."""
         return self.playout.pause(self._now_s())

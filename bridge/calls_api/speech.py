@@ -13,11 +13,13 @@ from bridge.calls_api.lookup import ONE_CALL, conversation_of, live_conversation
 from bridge.conversation import Conversation
 from bridge.growing_text import GrowingText
 from bridge.playout import Interruption
-from engine.api.errors import ApiError
+from engine.api.errors import ApiError, queue_full
 from engine.api.operations import Operation
 
 MAX_TEXT_CHARS: Final = 20_000
 """Said with one request: some twenty minutes of speech."""
+MAX_QUEUED: Final = 100
+"""Texts that may wait in one call: a client that goes on regardless must not fill the memory."""
 PIECE_TIMEOUT_S: Final = 30.0
 """A client that writes nothing more for so long is gone or hangs; what it has written has been said by then."""
 CHARSETS: Final = frozenset({"utf-8", "us-ascii", "ascii"})
@@ -67,6 +69,8 @@ class Interrupted(BaseModel):
 
 async def say(request: web.Request) -> web.Response:
     conversation = live_conversation(request)
+    if conversation.call.queued >= MAX_QUEUED:
+        raise queue_full(f"{MAX_QUEUED} texts wait to be spoken in this call")
     if request.content_type == "text/plain":
         return await _say_as_it_comes(request, conversation)
     body = await read_body(request, SayRequest)
@@ -135,7 +139,7 @@ OPERATIONS: Final = [
             f"parameters then. Where no piece comes for {PIECE_TIMEOUT_S:g} seconds the text ends, with a 408; when it "
             "is interrupted, with a 409."
         ),
-        errors=(400, 404, 408, 409, 413, 415),
+        errors=(400, 404, 408, 409, 413, 415, 503),
     ),
     Operation(
         "POST",

@@ -71,6 +71,16 @@ async def test_interrupt_says_what_was_heard_and_is_idempotent(bench: Bench, pee
         assert not any((await peer.receive()).payload)
 
 
+async def test_a_client_that_does_not_wait_is_stopped_at_a_hundred(bench: Bench, peer: Asterisk, path: str) -> None:
+    bench.engine.gate.clear()
+    statuses = [(await bench.post(f"{path}/say", {"text": "Once more."}))[0] for _ in range(110)]
+    taken = statuses.count(202)
+    assert taken in (100, 101), "with the one that is being spoken"
+    assert statuses[taken:] == [503] * (110 - taken)
+    await bench.post(f"{path}/interrupt")
+    assert (await bench.post(f"{path}/say", {"text": "Once more."}))[0] == 202
+
+
 @pytest.mark.parametrize(
     ("body", "param"),
     [
