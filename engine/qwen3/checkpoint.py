@@ -97,21 +97,12 @@ def _load(
     except (ImportError, OSError) as error:
         raise SpeechError(f"ENGINE=qwen3 needs the qwen-tts package: pip install 'talkspurt[gpu]' ({error})") from error
     dtype = getattr(torch, settings.dtype)
-    # To host memory first: the device then never holds a weight twice while they are packed.
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            upstream = Qwen3TTSModel.from_pretrained(
-                str(Path(settings.model_id).expanduser()) if Path(settings.model_id).exists() else settings.model_id,
-                device_map="cpu",
-                dtype=dtype,
-                attn_implementation=attention,
-            )
+        upstream = _load_upstream(Qwen3TTSModel, settings, dtype, attention, notes)
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # whatever five libraries raise over files that are not what they should be
-        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise SpeechError(f"MODEL_ID={settings.model_id} cannot be loaded: {first_line}") from error
+        raise SpeechError(f"MODEL_ID={settings.model_id} cannot be loaded: {_line(error)}") from error
     model = upstream.model
     decoder = model.speech_tokenizer.model.decoder
     codec_dtype = plain_codec_dtype(settings)
@@ -139,6 +130,29 @@ def _load(
     model.speech_tokenizer.device = device
     gc.collect()
     return Checkpoint(kind, size, ids, frame_model, codec_weights, prompts, tokenizer, sampling, upstream, tuple(notes))
+
+
+def _load_upstream(package: Any, settings: QwenSettings, dtype: torch.dtype, attention: str, notes: list[str]) -> Any:
+    """Upstream's model, in host memory: the device then never holds a weight twice while they are packed."""
+    folder = Path(settings.model_id).expanduser()
+    where = str(folder) if folder.is_dir() else settings.model_id
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return package.from_pretrained(where, device_map="cpu", dtype=dtype, attn_implementation=attention)
+        except (ImportError, ValueError) as error:  # transformers' check of what it needs for an attention
+            if attention == "sdpa":
+                raise
+            notes.append(
+                f"ATTENTION={attention}: not for upstream's modules, with which voices are taken: {_line(error)}"
+            )
+            log.warning(notes[-1])
+            return package.from_pretrained(where, device_map="cpu", dtype=dtype, attn_implementation="sdpa")
+
+
+def _line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def plain_codec_dtype(settings: QwenSettings) -> torch.dtype:

@@ -23,7 +23,8 @@ def why_not(settings: QwenSettings, device: torch.device) -> str | None:
         return "flash-attn is not installed"
     except (ImportError, OSError, AttributeError) as error:  # built for another torch, or too old
         return f"flash-attn cannot be used ({str(error).splitlines()[0]})"
-    return None
+    major, minor = torch.cuda.get_device_capability(device)
+    return None if major >= 8 else f"this GPU is sm_{major}{minor}; it needs sm_80 or newer"
 
 
 def with_flash(talker: TalkerWeights, predictor: PredictorWeights) -> tuple[TalkerWeights, PredictorWeights]:

@@ -117,6 +117,9 @@ def test_prompts_frames_and_codes_go_through_it(checkpoint: Any, package: Packag
 
 def test_why_it_cannot_be_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, package: Package) -> None:
     settings, cuda = QwenSettings(dtype="bfloat16"), torch.device("cuda")
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda device: (7, 5))
+    assert flash.why_not(settings, cuda) == "this GPU is sm_75; it needs sm_80 or newer"
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda device: (8, 0))
     assert flash.why_not(settings, cuda) is None
     assert flash.why_not(settings, torch.device("cpu")) == "it needs a CUDA device and 16-bit weights"
     assert flash.why_not(QwenSettings(dtype="float32"), cuda) == "it needs a CUDA device and 16-bit weights"
@@ -138,3 +141,14 @@ def test_falling_back_is_said(checkpoint_folder: Any, caplog: pytest.LogCaptureF
     assert warning == "ATTENTION=flash_attention_2: it needs a CUDA device and 16-bit weights; using sdpa"
     assert warning in caplog.text
     assert model.model.talker.stack.attend is None
+
+
+def test_loading_with_it(checkpoint_folder: Any, monkeypatch: pytest.MonkeyPatch, package: Package) -> None:
+    """Our layers take it; upstream's modules ask transformers, which finds no real package here."""
+    monkeypatch.setattr(flash, "why_not", lambda settings, device: None)
+    folder = str(checkpoint_folder("custom_voice"))
+    model = load(QwenSettings(model_id=folder, device="cpu", dtype="float32", attention="flash_attention_2"))
+    assert model.model.talker.stack.attend is not None
+    assert model.model.predictor.stack.attend is not None
+    (warning,) = model.warnings
+    assert warning.startswith("ATTENTION=flash_attention_2: not for upstream's modules")
