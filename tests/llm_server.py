@@ -29,8 +29,13 @@ class Answer:
     token_s: float = 0.0
     hang: bool = False
     """Say nothing more, without ending."""
+    dies: bool = False
+    """Break the connection instead of ending."""
+    rest: str = ""
+    """Said once `LlmServer.go_on` is set."""
     status: int = 200
     rubbish: bytes = b""
+    """Instead of the end, or of everything where there is no text."""
 
 
 class LlmServer:
@@ -41,6 +46,7 @@ class LlmServer:
         self.respond = respond
         self.requests: list[dict[str, Any]] = []
         self.asked = asyncio.Event()
+        self.go_on = asyncio.Event()
         self.left = asyncio.Event()
         """A client went away before its answer's end."""
         self.url = ""
@@ -71,20 +77,18 @@ class LlmServer:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         try:
-            await self._stream(response, answer)
+            await self._stream(request, response, answer)
         except (asyncio.CancelledError, ConnectionError):
             self.left.set()
             raise
         return response
 
-    async def _stream(self, response: web.StreamResponse, answer: Answer) -> None:
-        if answer.rubbish:
-            await response.write(answer.rubbish)
-            return
+    async def _stream(self, request: web.Request, response: web.StreamResponse, answer: Answer) -> None:
         await asyncio.sleep(answer.first_token_s)
-        for token in re.findall(r"\S+\s*", answer.text):
-            await _send(response, {"content": token})
-            await asyncio.sleep(answer.token_s)
+        await _say(response, answer.text, answer.token_s)
+        if answer.rest:
+            await self.go_on.wait()
+            await _say(response, answer.rest, answer.token_s)
         for index, tool in enumerate(answer.tools):
             arguments = json.dumps(tool.arguments)
             call = {"index": index, "id": f"call_{len(self.requests)}_{index}", "type": "function"}
@@ -93,7 +97,20 @@ class LlmServer:
                 await _send(response, {"tool_calls": [{"index": index, "function": {"arguments": part}}]})
         if answer.hang:
             await asyncio.Event().wait()
+        if answer.dies:
+            assert request.transport is not None
+            request.transport.abort()
+            return
+        if answer.rubbish:
+            await response.write(answer.rubbish)
+            return
         await response.write(b"data: [DONE]\n\n")
+
+
+async def _say(response: web.StreamResponse, text: str, token_s: float) -> None:
+    for token in re.findall(r"\S+\s*", text):
+        await _send(response, {"content": token})
+        await asyncio.sleep(token_s)
 
 
 async def _send(response: web.StreamResponse, delta: dict[str, Any]) -> None:
