@@ -21,7 +21,7 @@ from benchmarks.gpu.ablation import ablation
 from benchmarks.gpu.calls import calls, cancel, icl
 from benchmarks.gpu.frames import frames, sound
 from benchmarks.gpu.overlap import profile
-from benchmarks.gpu.start import memory, start, start_once
+from benchmarks.gpu.start import memory, memory_once, start, start_once
 from engine.qwen3.random_weights import TALKER_SIZES
 
 
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8.0, help="of each row of `calls` and of `icl`")
     parser.add_argument("--trace", type=Path, help="where `profile` writes its Chrome trace")
     args = parser.parse_args()
-    if args.parts != ["start-once"]:
+    if not args.parts[0].endswith("-once"):
         print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}")
     parts: dict[str, Callable[[], None]] = {
         "frames": lambda: frames(args.size, args.quantize, args.largest),
@@ -60,6 +60,7 @@ def main() -> None:
         "cancel": lambda: cancel(args.size),
         "icl": lambda: icl(args.size, args.seconds),
         "memory": lambda: memory(args.size),
+        "memory-once": lambda: memory_once(args.size),
         "profile": lambda: profile(args.size, args.trace),
         "ablation": lambda: ablation(args.size),
         "start": lambda: start(args.size, args.slots),

@@ -52,6 +52,18 @@ def start_once(size: str, slots: int) -> None:
 
 
 def memory(size: str) -> None:
+    """In processes of their own: what PyTorch keeps reserved depends on all that went before, and on its settings."""
+    for name, setting in (
+        ("by default", {}),
+        ("expandable segments", {"PYTORCH_ALLOC_CONF": "expandable_segments:True"}),
+    ):
+        environment = {**os.environ, **setting}
+        command = [sys.executable, "-m", "benchmarks.tts_gpu", "memory-once", "--size", size]
+        out = subprocess.run(command, env=environment, capture_output=True, text=True)
+        print(f"memory, {name}: {out.stdout.strip() or out.stderr[-400:]}")
+
+
+def memory_once(size: str) -> None:
     """What 16 calls take with int8 weights, sentences of up to 60 s, beside the framework's own few hundred MB."""
     runner, model = build_runner(size, "int8", 16, 768, 768)
     gc.collect()
@@ -71,7 +83,7 @@ def memory(size: str) -> None:
     tensors, reserved = torch.cuda.memory_allocated(), torch.cuda.memory_reserved()
     print(
         f"{size} int8, 16 calls of 768 positions: {tensors / 1e9:.2f} GB ({tensors / 2**30:.2f} GiB) in tensors, "
-        f"{reserved / 1e9:.2f} GB ({reserved / 2**30:.2f} GiB) reserved"
+        f"{reserved / 1e9:.2f} GB ({reserved / 2**30:.2f} GiB) reserved; goal 3 GB"
     )
     for name, size_bytes in parts.items():
         print(f"  {name:24s} {size_bytes / 2**20:8.0f} MiB")

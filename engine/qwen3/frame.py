@@ -76,6 +76,7 @@ def decode_frame(model: FrameModel, state: DecodeState, slots: Tensor, kv_length
     last = state.text.shape[1] - 1
     text = torch.where((frame < state.text_length[slots])[:, None], state.text[slots, frame.clamp(max=last)], model.pad)
     state.x[slots] = (embedded + total + text).to(state.x.dtype)
-    # Clamped for the scratch slot alone, which would walk out of the cache.
     state.position[slots] = (position + 1).clamp(max=state.talker_kv.max_positions - 1)
+    # Nobody's slot stays at its first position: its rows would read all up to there.
+    state.position[state.scratch].zero_()
     state.frame[slots] = frame + 1

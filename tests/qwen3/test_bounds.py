@@ -64,7 +64,7 @@ def test_a_frame_of_full_slots_and_of_the_one_that_pads(variant: Variant) -> Non
     model = a_model()
     state = DecodeState.allocate(model.talker, model.predictor, SLOTS, POSITIONS, TEXT)
     state.x.normal_()
-    # The last slot has padded batches for a day; one is at its last position, one past its text, one has just begun.
+    # The last slot has padded batches for long; one is at its last position, one past its text, one has just begun.
     state.position.copy_(torch.tensor([0, POSITIONS - 1, 30, 0, POSITIONS - 1]))
     state.frame.copy_(torch.tensor([0, POSITIONS - 11, 1, 0, 2**33 + 5]))
     state.text_length.copy_(torch.tensor([TEXT, TEXT, 0, 0, TEXT]))
@@ -73,7 +73,8 @@ def test_a_frame_of_full_slots_and_of_the_one_that_pads(variant: Variant) -> Non
     history = torch.zeros(SLOTS + 1, HISTORY, 16, dtype=torch.int64)
     with within_arguments():
         decode_frame(model, state, slots, codes, Scratch.allocate(model, len(slots)), history, How(variant, False))
-    assert state.position.max() <= POSITIONS - 1
+    assert state.position[1] == POSITIONS - 1
+    assert state.position[SLOTS] == 0, "each of its rows would read all up to its position"
     assert (codes[0] >= 0).all()
 
 

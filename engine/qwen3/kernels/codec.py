@@ -18,8 +18,10 @@ from engine.qwen3.kernels.linear import rms_norm, silu_mul
 
 Plain = Callable[[int, int, int], tuple[Rows, Tensor]]
 """(which of three, rows a call, width) → a buffer without a context, as a product takes it and as a matrix."""
-FULL_ROWS = 64
-"""So many calls fill the GPU with chunks of any length: they always fit in the buffers."""
+FRAMES_AT_ONCE = 4
+"""Frames of each call that the buffers are made for; of longer chunks fewer calls go at once. They take 4.3 MB a call
+and frame: with few calls, and thus perhaps little memory, half of it, or `FEWEST` frames in all."""
+FEW_ROWS, FEWEST = 32, 32
 COPY_BLOCK = 1024
 """Elements that one program of `remember` copies."""
 
@@ -213,13 +215,13 @@ class FastCodec:
 
     def layout(self, frames: int) -> _Layout:
         if frames not in self._layouts:
-            # Fewer calls at a time in longer chunks: the buffers are as large as a batch of the shortest chunks needs.
             self._layouts[frames] = _Layout(self, self.rows_for(frames), frames)
         return self._layouts[frames]
 
     def rows_for(self, frames: int) -> int:
         """Calls that fit in the buffers in chunks of so many frames."""
-        return max(min(self.max_rows, FULL_ROWS), min(self.max_rows, 4 * self.max_rows // frames))
+        each = FRAMES_AT_ONCE if self.max_rows > FEW_ROWS else FRAMES_AT_ONCE // 2
+        return max(1, min(self.max_rows, max(FEWEST, each * self.max_rows) // frames))
 
     @property
     def nbytes(self) -> int:

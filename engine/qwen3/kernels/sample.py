@@ -120,7 +120,7 @@ def _first(  # type: ignore[no-untyped-def]
 def _next(  # type: ignore[no-untyped-def]
     logits, slot, seed, frame, temperature, top_k, top_p, codes, number, embedding, x_next, total,
     first_vocabulary,
-    x, position, text, text_length, pad, text_room, last_position, history, history_frames,
+    x, position, text, text_length, pad, text_room, last_position, scratch, history, history_frames,
     V: tl.constexpr, H: tl.constexpr, HP: tl.constexpr, CODES: tl.constexpr, LAST: tl.constexpr,
     SPAN: tl.constexpr, ROUNDS: tl.constexpr, PDL: tl.constexpr,
 ):  # fmt: skip
@@ -147,7 +147,8 @@ def _next(  # type: ignore[no-untyped-def]
     e_sum = tl.load(total + b * H + d, mask=d < H, other=0.0) + e.to(tl.float32)
     if LAST:
         tl.store(x + s * H + d, e_sum + spoken, mask=d < H)
-        tl.store(position + s, tl.minimum(place + 1, last_position))
+        # The slot that pads batches stays at its first position: each of its rows would read all up to there.
+        tl.store(position + s, tl.where(s == scratch, 0, tl.minimum(place + 1, last_position)))
         tl.store(frame + s, made + 1)
         i = tl.arange(0, CODES)
         whole = tl.where(i == number, code.to(tl.int64), tl.load(codes + b * CODES + i, mask=i != number, other=0))
@@ -246,7 +247,7 @@ def draw_next(
     hidden = embedding.shape[1]
     launch(_next, (rows,))(
         logits, slot, seed, frame, temperature, top_k, top_p, codes, number, embedding, x_next, total,
-        first_vocabulary, x, position, text, text_length, pad, text.shape[1], last_position,
+        first_vocabulary, x, position, text, text_length, pad, text.shape[1], last_position, position.shape[0] - 1,
         history, history.shape[1],
         V=vocabulary, H=hidden, HP=triton.next_power_of_2(hidden), CODES=codes.shape[1],
         LAST=number == codes.shape[1] - 1, SPAN=SPAN, ROUNDS=ROUNDS, PDL=pdl, num_warps=8, **options(pdl),
