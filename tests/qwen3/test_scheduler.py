@@ -283,6 +283,18 @@ def test_a_sentence_that_waits_for_text_gets_no_frames() -> None:
     assert scheduler.frames(0.0) == [job]
 
 
+def test_a_sentence_that_waits_for_text_says_what_it_has() -> None:
+    scheduler = Scheduler(FAST, 4)
+    scheduler.add(job := Job(Priority.CALL, 0.0, made=20, sounded=17, chunks=5, begun_s=0.0))
+    assert scheduler.sounds(0.0) == [], "more than a second of sound is there, and eight frames go together"
+    job.blocked = True
+    said = 0
+    while chunks := scheduler.sounds(0.0):
+        scheduler.sounded(chunks[0].jobs, chunks[0].frames)
+        said += chunks[0].frames
+    assert said == 3
+
+
 def test_without_admission_the_same_load_does_stutter() -> None:
     """That the simulation can tell: twice the capacity, all taken."""
     gpu = Gpu(SLOW, asked := [Caller(0.01 * i, 60) for i in range(2 * SLOW.capacity())])
