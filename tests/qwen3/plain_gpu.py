@@ -6,17 +6,33 @@ What is left is all that the runner itself does: who is in which slot and which 
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from engine.qwen3 import fast_slots, graphs, talker
 from engine.qwen3 import prefill as prefills
+from engine.qwen3.choices import Choices
 from engine.qwen3.codec import CodecState, CodecWeights, decode
+from engine.qwen3.fast_slots import FastSlots
 from engine.qwen3.frame import decode_frame
+from engine.qwen3.graph_runner import GraphRunner
 from engine.qwen3.memory import Streams
+from engine.qwen3.prompt import Prompt
+from engine.qwen3.random_codec import CodecSize, random_codec
+from engine.qwen3.runner import EagerRunner, End, Utterance
+from engine.qwen3.slots import Sampling, Slots
+from tests.qwen3.test_kernels import tiny_model
+
+CODEC = CodecSize(
+    codebook=32, latent=32, hidden=32, intermediate=32, heads=1, head_dim=32, layers=1, decoder=32, rates=(2,),
+    upsample=(2,), window=5, codes=64,
+)  # fmt: skip
+POSITIONS, TEXT, KEPT_BYTES = 96, 16, 10**8
 
 
 class _Queue:
@@ -90,3 +106,44 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> Streams:
     monkeypatch.setattr(prefills, "prefill", _prefill)
     monkeypatch.setattr(fast_slots, "FastCodec", PlainCodec)
     return Streams(*(torch.cuda.Stream() for _ in range(3)))
+
+
+def fast(monkeypatch: pytest.MonkeyPatch, folder: Path, slots: int = 4) -> GraphRunner:
+    streams = pretend(monkeypatch)
+    codec = random_codec("cpu", torch.float32, CODEC)
+    places = FastSlots(tiny_model(64, False), codec, slots, POSITIONS, TEXT, KEPT_BYTES, streams, torch.float32)
+    return GraphRunner(places, Choices("test", folder), graphs=False, pin=False, rest=lambda _: None)
+
+
+def plain(slots: int = 4) -> EagerRunner:
+    codec = random_codec("cpu", torch.float32, CODEC)
+    return EagerRunner(Slots(tiny_model(64, False), codec, slots, POSITIONS, TEXT, KEPT_BYTES))
+
+
+def utterance(number: int, voice: int = 0, reference: int = 0) -> Utterance:
+    """reference: frames of the recording; in context its words, then ours, run beside them."""
+    generator = torch.Generator().manual_seed(voice)
+    constant = torch.randn(9 + reference // 3, 64, generator=generator)
+    codes = torch.randint(0, 64, (reference, 16), generator=generator) if reference else None
+    generator.manual_seed(100 + number)
+    rest = torch.randn(1 + reference - reference // 3, 64, generator=generator)
+    text = torch.randn(5, 64, generator=generator)
+    prompt = Prompt(torch.cat((constant, rest)), len(constant), (voice, reference), text, codes)
+    return Utterance(number, prompt, Sampling(seed=number * 77), 1)
+
+
+def play(runner: Any, joins: dict[int, list[Utterance]], budgets: dict[int, int]) -> tuple[Any, Any]:
+    sound: dict[int, list[Any]] = {}
+    ends: dict[int, End] = {}
+    turn = 0
+    while runner.active or any(at >= turn for at in joins):
+        for each in joins.get(turn, []):
+            assert runner.admit(each)
+            each.budget = budgets[each.number]
+        for made in runner.step():
+            sound.setdefault(made.utterance.number, []).append(made.pcm)
+            if made.end is not None:
+                assert made.utterance.number not in ends
+                ends[made.utterance.number] = made.end
+        turn += 1
+    return {number: np.concatenate(parts) for number, parts in sound.items()}, ends

@@ -1,0 +1,124 @@
+"""The fast runner on a CPU: slots, prompts in pieces, text that grows, ends; its sound is the plain runner's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.qwen3.kernel_support import CUDA, WHY_NOT
+
+if WHY_NOT or CUDA:
+    pytest.skip(WHY_NOT or "plain PyTorch in the place of the GPU", allow_module_level=True)
+
+from engine.qwen3.fast_slots import FastSlots
+from engine.qwen3.random_codec import random_codec
+from engine.qwen3.runner import End
+from tests.qwen3.plain_gpu import CODEC, KEPT_BYTES, TEXT, fast, plain, play, pretend, utterance
+from tests.qwen3.test_kernels import tiny_model
+
+
+@pytest.fixture(autouse=True)
+def _no_grad() -> Iterator[None]:
+    with torch.inference_mode():
+        yield
+
+
+def test_cloned_voices_sound_as_from_the_plain_runner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Long and short recordings, new and kept, side by side and in slots that others had."""
+    results = []
+    for runner in (plain(3), fast(monkeypatch, tmp_path, 3)):
+        joins = {
+            0: [utterance(0), utterance(1, 1, reference=33)],
+            3: [utterance(2, 2, reference=71)],
+            40: [utterance(3, 1, reference=33), utterance(4), utterance(5, 2, reference=71)],
+        }
+        results.append(play(runner, joins, {0: 13, 1: 20, 2: 7, 3: 20, 4: 5, 5: 9}))
+    (expected, ends), (sound, fast_ends) = results
+    assert fast_ends == ends
+    for number, pcm in expected.items():
+        assert sound[number].shape == pcm.shape
+        assert np.abs(sound[number] - pcm).max() < 1e-5
+
+
+def test_a_clone_that_leaves_before_it_is_ready_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    runner = fast(monkeypatch, tmp_path, 1)
+    gone = utterance(0, 1, reference=71)
+    assert runner.admit(gone)
+    runner.step()
+    runner.remove(gone)
+    assert runner.active == 0
+    heard, _ = play(runner, {0: [utterance(1, 1, reference=71)]}, {1: 9})
+    expected, _ = play(plain(1), {0: [utterance(1, 1, reference=71)]}, {1: 9})
+    assert np.abs(heard[1] - expected[1]).max() < 1e-5
+
+
+def test_text_that_comes_while_the_prompt_is_worked_off_begins_nothing_early(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    runner = fast(monkeypatch, tmp_path, 1)
+    growing = utterance(0, 1, reference=71)
+    growing.final = False
+    assert runner.admit(growing)
+    runner.step()
+    runner.extend(growing, torch.randn(2, 64), final=True)
+    assert growing.frames == 0
+    runner.step()
+    assert growing.frames == 0
+    while growing.frames == 0:
+        runner.step()
+    assert growing.text_length == 7
+
+
+def test_text_that_comes_in_pieces_gives_the_sound_of_the_whole(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Piece by piece, each only when the one before it is used up; what was made by then is heard at once."""
+    whole = utterance(0)
+    expected, _ = play(plain(1), {0: [whole]}, {0: 12})
+    runner = fast(monkeypatch, tmp_path, 1)
+    growing = utterance(0)
+    text = growing.prompt.text
+    growing.prompt = replace(growing.prompt, text=text[:1])
+    growing.final = False
+    assert runner.admit(growing)
+    heard = []
+    for end in (3, 5):
+        begin = growing.text_length
+        for _ in range(12):
+            heard += [made.pcm for made in runner.step()]
+        assert growing.starved
+        assert sum(map(len, heard)) == growing.frames * runner.sound.codec.samples_per_frame
+        runner.extend(growing, text[begin:end], final=end == 5)
+    growing.budget = 12
+    while runner.active:
+        heard += [made.pcm for made in runner.step()]
+    assert np.abs(np.concatenate(heard) - expected[0]).max() < 1e-5
+
+
+def test_a_removed_call_frees_its_place_and_is_heard_no_more(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    runner = fast(monkeypatch, tmp_path, 1)
+    first, second = utterance(0), utterance(1)
+    assert runner.admit(first)
+    assert not runner.admit(second)
+    for _ in range(3):
+        runner.step()
+    runner.remove(first)
+    runner.remove(first)
+    assert runner.active == 0
+    heard, ends = play(runner, {0: [second]}, {1: 9})
+    expected, _ = play(plain(1), {0: [utterance(1)]}, {1: 9})
+    assert set(heard) == {1}
+    assert ends == {1: End.BUDGET}
+    assert np.abs(heard[1] - expected[1]).max() < 1e-5
+
+
+def test_positions_that_the_tables_do_not_hold_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    streams, model = pretend(monkeypatch), tiny_model(64, False)
+    codec = random_codec("cpu", torch.float32, CODEC)
+    with pytest.raises(ValueError, match="MAX_POSITIONS=97 is more than the model's tables hold, 96"):
+        FastSlots(model, codec, 1, 97, TEXT, KEPT_BYTES, streams)
