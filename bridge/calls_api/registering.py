@@ -76,13 +76,12 @@ async def _read(request: web.Request) -> RegisterRequest:
         return await read_body(request, RegisterRequest)
     async with in_time():
         data = await bounded(request).read()
+    # A caller's name in another encoding must not cost the call.
+    fields = parse_qsl(data.decode(errors="replace"), keep_blank_values=True)
     try:
-        fields = parse_qsl(data.decode(), keep_blank_values=True)
         return RegisterRequest.model_validate({name: value for name, value in fields if name})
     except ValidationError as error:
         raise from_validation_error(error) from None
-    except ValueError as error:
-        raise ApiError(400, "INVALID_REQUEST", f"the form cannot be read: {error}") from None
 
 
 OPERATIONS: Final = [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
@@ -35,9 +37,19 @@ async def test_a_form_as_a_dialplan_posts_it(bench: Bench) -> None:
     call_id = uuid4()
     form = f"id={call_id}&from=%2B49%2030&name=J%C3%BCrgen+M%C3%BCller&empty=&=nameless"
     assert (await bench.post("/v1/calls", data=form, headers=FORM))[0] == 201
-    registration = bench.app.conversations.registrations.claim(call_id)
+    registration = bench.app.conversations.registrations.claim(call_id)  # as its connection would
     assert registration is not None
     assert registration.variables == {"from": "+49 30", "to": "", "name": "Jürgen Müller", "empty": ""}
+
+
+@pytest.mark.parametrize("name", [b"J%FCrgen", b"J\xfcrgen"])
+async def test_a_name_in_another_encoding_does_not_cost_the_call(bench: Bench, name: bytes) -> None:
+    call_id = uuid4()
+    form = f"id={call_id}&name=".encode() + name
+    assert (await bench.post("/v1/calls", data=form, headers=FORM))[0] == 201
+    registration = bench.app.conversations.registrations.claim(call_id)
+    assert registration is not None
+    assert registration.variables["name"] == "J\ufffdrgen"
 
 
 async def test_announced_again_it_is_known_by_what_was_said_last(bench: Bench) -> None:
@@ -92,10 +104,8 @@ async def test_a_body_that_does_not_arrive_is_given_up(
         assert (await response.json())["error"]["type"] == "invalid_request_error"
 
 
-async def _half() -> Any:
+async def _half() -> AsyncIterator[bytes]:
     yield b"id="
-    import asyncio
-
     await asyncio.Event().wait()
 
 
@@ -109,6 +119,8 @@ async def test_who_is_full_or_going_says_so_before_the_call_connects() -> None:
         assert "MAX_CALLS=1" in answer["message"]
         await bench.ended(peer)
         assert (await bench.post("/v1/calls", body))[0] == 201
+        status, answer = await bench.post("/v1/calls", {"id": str(peer.id)})
+        assert (status, answer["error"]["code"]) == (409, "conflict"), "an ended call cannot come again"
         bench.app.calls.hang_up_all()
         async with bench.http.post("/v1/calls", json=body) as response:
             assert response.status == 503

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from bridge.calls_api import speech
-from bridge.playout import FADE_MS
 from engine.text import SentenceSplitter
 from tests.fakes import Asterisk
 from tests.whole_app import Bench
@@ -61,9 +60,7 @@ async def test_interrupt_says_what_was_heard_and_is_idempotent(bench: Bench, pee
     voiced = 15
     while any((message := await peer.receive()).payload):
         voiced += 1
-    fade = any(message.payload[: 2 * FADE_MS * 8])
-    assert voiced * 20 - 20 <= answer["audio_end_ms"] <= voiced * 20
-    assert not fade
+    assert voiced * 20 - 20 <= answer["audio_end_ms"] <= voiced * 20, "the last one may be the fade"
     letters = answer["audio_end_ms"] // 100
     assert abs(len(answer["text"]) - letters) <= 6, "to the word"
     assert text.startswith(answer["text"])
