@@ -58,7 +58,7 @@ async def test_interrupt_says_what_was_heard_and_is_idempotent(bench: Bench, pee
     assert await bench.post(f"{path}/interrupt") == (200, {"interrupted": False})
     # However long the answer took: what was heard is what was told, and after it there is silence.
     voiced = 15
-    while any((message := await peer.receive()).payload):
+    while any((await peer.receive()).payload):
         voiced += 1
     assert voiced * 20 - 20 <= answer["audio_end_ms"] <= voiced * 20, "the last one may be the fade"
     letters = answer["audio_end_ms"] // 100
