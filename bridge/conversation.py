@@ -16,6 +16,7 @@ import structlog
 from bridge.brain import Brain, BrainError, Fallback, HangUp, Piece, Transfer
 from bridge.call import Call, State
 from bridge.call_recording import CallRecording
+from bridge.caller_speech import CallerSpeech
 from bridge.conversation_settings import ConversationSettings
 from bridge.destinations import Destinations, NotAllowed
 from bridge.digits import Digits
@@ -73,8 +74,7 @@ class Conversation:
         self._reader = EventReader()
         self._digits = Digits(brain.digit_gap_ms, self._pressed)
         self._silence = SilenceMeter(call, self._silent_after, now_s)
-        self._speech_start_ms = 0
-        self._speech_end_s: float | None = None
+        self._caller = CallerSpeech(self.journal, now_s)
         self._speaking = Speaking(call, brain, self, self.journal, metrics, splitter, now_s)
         self.listening = Listening(
             call, settings.asr_timeout_ms, self.heard, lambda problem: self.fail("asr", problem), now_s
@@ -143,16 +143,16 @@ class Conversation:
         now_s = self._now_s()
         match event:
             case SpeechStarted(start_ms):
-                self._speech_start_ms = self.audio_ms if start_ms is None else start_ms
+                self._caller.started(start_ms)
                 return self._do(self._turns.speech_started(now_s, start_ms))
             case SpeechStopped(end_ms):
-                self._speech_end_s = now_s if end_ms is None else min(self._start_s + end_ms / 1000, now_s)
+                self._caller.stopped(end_ms)
                 return self._do(self._turns.speech_stopped(now_s))
             case Partial(text, start_ms):
                 return self._do(self._turns.partial(now_s, text, start_ms))
             case Transcript(text, start_ms):
                 if text:
-                    self._heard_user(text)
+                    self._caller.said(text)
                 return self._do(self._turns.transcript(now_s, text, start_ms))
 
     def fail(self, service: str, problem: str) -> None:
@@ -196,19 +196,11 @@ class Conversation:
                     interruption = self._speaking.cut(reason.value)
                     self._metrics.interruptions.labels("committed").inc()
                 case Answer(text):
-                    self._answer(text)
+                    self._begin(self._brain.answer(text), self._caller.trace())
                 case Prompt():
                     self._begin(self._brain.silence(), Trace())
         self._arm()
         return interruption
-
-    def _answer(self, said: str) -> None:
-        trace = Trace()
-        if self._speech_end_s is not None:
-            trace.mark(Mark.SPEECH_END, self._speech_end_s)
-            self._speech_end_s = None
-        trace.mark(Mark.TRANSCRIPT, self._now_s())
-        self._begin(self._brain.answer(said), trace)
 
     def _begin(self, pieces: AsyncGenerator[Piece], trace: Trace) -> None:
         if self.call.state is State.ACTIVE:
@@ -284,12 +276,7 @@ class Conversation:
         self.interrupt_to_silence_ms.append(silence_ms)
         self._metrics.silence.observe(elapsed_s)
 
-    # What is kept -------------------------------------------------------------------------------------------------
-
-    def _heard_user(self, text: str) -> None:
-        end_s = self._speech_end_s
-        end_ms = self.audio_ms if end_s is None else round((end_s - self._start_s) * 1000)
-        self.journal.user(text, self._speech_start_ms, end_ms)
+    # Its end ------------------------------------------------------------------------------------------------------
 
     def _ended(self, reason: str) -> None:
         if self._timer is not None:
