@@ -1,4 +1,7 @@
-"""Five hundred conversations, ended at every moment and in every way: what is left is what was there before."""
+"""Five hundred conversations, ended at every moment and in every way, their services failing at random.
+
+What is left is what was there before.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,8 @@ import asyncio
 import gc
 import os
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 from uuid import uuid4
 
@@ -18,6 +21,7 @@ from bridge.app import App
 from bridge.audiosocket import Kind
 from bridge.config import Settings
 from bridge.conversation import Conversation
+from engine.speech import Pcm, SpeechError, Style
 from tests.fakes import Asterisk, FakeEngine
 from tests.llm_server import Answer, LlmServer
 
@@ -26,15 +30,42 @@ AT_ONCE = 50
 COMPLETED = "conversation.item.input_audio_transcription.completed"
 
 
-@asynccontextmanager
-async def silent_recogniser() -> AsyncIterator[str]:
-    """Takes audio and says nothing: events come by POST."""
+class FragileEngine(FakeEngine):
+    """Breaks down in the middle of a sentence now and then."""
 
-    async def serve(request: web.Request) -> web.WebSocketResponse:
+    def __init__(self, chance: random.Random) -> None:
+        super().__init__()
+        self.chance = chance
+        self.breaks = False
+
+    async def stream(self, sentence: str, style: Style) -> AsyncGenerator[Pcm, None]:
+        async with aclosing(super().stream(sentence, style)) as chunks:
+            async for pcm in chunks:
+                yield pcm
+                if self.breaks and self.chance.random() < 0.05:
+                    raise SpeechError("the fake engine broke down")
+
+
+@asynccontextmanager
+async def faulty_recogniser(chance: random.Random) -> AsyncIterator[str]:
+    """Takes audio and says nothing (events come by POST), or hangs up, dies, talks rubbish, or refuses."""
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        fault = chance.choice(["", "", "refuse", "close", "abort", "rubbish", "huge"])
+        if fault == "refuse":
+            raise web.HTTPServiceUnavailable
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         async for _ in socket:
-            pass
+            match fault:
+                case "close":
+                    await socket.close()
+                case "abort":
+                    assert request.transport is not None
+                    request.transport.abort()
+                case "rubbish" | "huge":
+                    with suppress(ConnectionError):
+                        await socket.send_str("}{" if fault == "rubbish" else "x" * (1 << 20))
         return socket
 
     app = web.Application()
@@ -50,6 +81,8 @@ def respond(messages: list[dict[str, Any]]) -> Answer:
     kinds = [
         Answer("One two three. Four five."),
         Answer("One", hang=True),
+        Answer("One", dies=True),
+        Answer(rubbish=b"data: }{\n\n"),
         Answer(status=500),
         Answer(token_s=0.01, text="a b c"),
     ]
@@ -65,21 +98,22 @@ async def one_call(app: App, http: aiohttp.ClientSession, chance: random.Random)
     while app.calls.find(call_id) is None:
         await peer.receive()
     path = f"/v1/calls/{call_id}"
-    for _ in range(chance.randrange(4)):
-        match chance.randrange(5):
-            case 0:
-                await http.post(f"{path}/events", json={"type": "input_audio_buffer.speech_started"})
-            case 1:
-                await http.post(f"{path}/events", json={"type": COMPLETED, "transcript": "hello"})
-            case 2:
-                await http.post(f"{path}/say", json={"text": "One two three."})
-            case 3:
-                peer.send(Kind.DTMF, b"1")
-            case 4:
-                await http.post(f"{path}/interrupt")
-        for _ in range(chance.randrange(10)):
-            if await peer.receive() is None:
-                break
+    with suppress(BrokenPipeError):  # a key pressed after a service's failure has ended the call
+        for _ in range(chance.randrange(4)):
+            match chance.randrange(5):
+                case 0:
+                    await http.post(f"{path}/events", json={"type": "input_audio_buffer.speech_started"})
+                case 1:
+                    await http.post(f"{path}/events", json={"type": COMPLETED, "transcript": "hello"})
+                case 2:
+                    await http.post(f"{path}/say", json={"text": "One two three."})
+                case 3:
+                    peer.send(Kind.DTMF, b"1")
+                case 4:
+                    await http.post(f"{path}/interrupt")
+            for _ in range(chance.randrange(10)):
+                if await peer.receive() is None:
+                    break
     match chance.randrange(3):
         case 0:
             peer.reset()
@@ -107,14 +141,16 @@ async def settled(app: App) -> None:
 async def test_nothing_is_left_of_five_hundred_calls() -> None:
     random.seed(5)
     chance = random.Random(5)
-    engine = FakeEngine()
-    async with silent_recogniser() as asr_url, LlmServer(respond=respond) as model:
+    engine = FragileEngine(chance)
+    async with faulty_recogniser(chance) as asr_url, LlmServer(respond=respond) as model:
         settings = Settings(
             audiosocket_port=0, http_port=0, drain_timeout=0, apology="", greeting="Hi.", asr_url=asr_url,
-            llm_base_url=model.url, llm_model="m", filler_after_ms=50, llm_timeout_ms=500, _env_file=None,
+            llm_base_url=model.url, llm_model="m", filler_after_ms=50, llm_timeout_ms=500, asr_timeout_ms=500,
+            _env_file=None,
         )  # fmt: skip
         app = App(settings, engine)
         await app.start()
+        engine.breaks = True
         connector = aiohttp.TCPConnector(force_close=True)
         async with aiohttp.ClientSession(f"http://127.0.0.1:{app.http_port}", connector=connector) as http:
             await one_call(app, http, chance)  # what is opened once and kept
