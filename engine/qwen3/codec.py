@@ -230,9 +230,9 @@ class CodecState:
 
     def reset(self, slot: int) -> None:
         """Silence before the first frame. Old keys are left: positions tell that they are not this call's."""
-        self.position[slot] = 0
+        self.position[slot].zero_()
         for tail in self.tails:
-            tail[slot] = 0
+            tail[slot].zero_()
 
     def read(self, slot: int) -> CodecState:
         """A copy of one slot, as a state of one slot."""
