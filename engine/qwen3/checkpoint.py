@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import gc
+import json
 import logging
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +25,15 @@ from engine.qwen3.weights import take_predictor, take_talker
 from engine.speech import SpeechError
 
 log = logging.getLogger(__name__)
+
+MODEL_IDS = (
+    "Qwen/Qwen3-TTS-12Hz-0.6B-Base",
+    "Qwen/Qwen3-TTS-12Hz-0.6B-CustomVoice",
+    "Qwen/Qwen3-TTS-12Hz-1.7B-Base",
+    "Qwen/Qwen3-TTS-12Hz-1.7B-CustomVoice",
+    "Qwen/Qwen3-TTS-12Hz-1.7B-VoiceDesign",
+)
+"""Those that are published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +84,8 @@ def _check(settings: QwenSettings, device: torch.device) -> None:
     folder = Path(settings.model_id).expanduser()
     if folder.is_dir():
         missing = [name for name in ("config.json", "speech_tokenizer/config.json") if not (folder / name).is_file()]
+        tokenizer = (folder / "tokenizer.json").is_file()
+        missing += [name for name in ("vocab.json", "merges.txt") if not tokenizer and not (folder / name).is_file()]
         missing += [] if any(folder.glob("*.safetensors")) else ["model.safetensors"]
         missing += [] if any(folder.glob("speech_tokenizer/*.safetensors")) else ["speech_tokenizer/model.safetensors"]
         if missing:
@@ -97,20 +111,27 @@ def _load(
     except (ImportError, OSError) as error:
         raise SpeechError(f"ENGINE=qwen3 needs the qwen-tts package: pip install 'talkspurt[gpu]' ({error})") from error
     dtype = getattr(torch, settings.dtype)
+    codec_dtype = plain_codec_dtype(settings)
     try:
-        upstream = _load_upstream(Qwen3TTSModel, settings, dtype, attention, notes)
-    except torch.OutOfMemoryError:
+        _check_kind(settings)
+        with _Drawn() as drawn:
+            upstream = _load_upstream(Qwen3TTSModel, settings, dtype, attention, notes)
+            model = upstream.model
+            decoder = model.speech_tokenizer.model.decoder
+            if codec_dtype != dtype:
+                # Loaded once more in its own precision: upstream has just rounded it to the language models'.
+                folder = model.speech_tokenizer.model.config._name_or_path or model.speech_tokenizer.model.name_or_path
+                codec = Qwen3TTSTokenizer.from_pretrained(folder, device_map="cpu", dtype=codec_dtype)
+                decoder = codec.model.decoder
+    except (torch.OutOfMemoryError, SpeechError):
         raise
     except Exception as error:  # whatever five libraries raise over files that are not what they should be
-        raise SpeechError(f"MODEL_ID={settings.model_id} cannot be loaded: {_line(error)}") from error
-    model = upstream.model
-    decoder = model.speech_tokenizer.model.decoder
-    codec_dtype = plain_codec_dtype(settings)
-    if codec_dtype != dtype:
-        # Loaded once more in its own precision: upstream has just rounded it to the language models'.
-        folder = model.speech_tokenizer.model.config._name_or_path or model.speech_tokenizer.model.name_or_path
-        codec = Qwen3TTSTokenizer.from_pretrained(folder, device_map="cpu", dtype=codec_dtype)
-        decoder = codec.model.decoder
+        reason = f"MODEL_ID={settings.model_id} cannot be loaded: {_line(error)}"
+        raise SpeechError(f"{reason}{_did_you_mean(settings.model_id)}") from error
+    if drawn.spoken_with:
+        first, *others = drawn.spoken_with
+        more = f" and {len(others)} more" if others else ""
+        raise SpeechError(f"MODEL_ID={settings.model_id} is not whole: its files lack {first}{more}")
     with torch.inference_mode():
         ids = Ids.of(model.config)
         codec_weights = take_codec(decoder, device, codec_dtype)
@@ -130,6 +151,46 @@ def _load(
     model.speech_tokenizer.device = device
     gc.collect()
     return Checkpoint(kind, size, ids, frame_model, codec_weights, prompts, tokenizer, sampling, upstream, tuple(notes))
+
+
+def _check_kind(settings: QwenSettings) -> None:
+    """Before it is loaded: upstream would take anything for a model of its own, and draw what the files lack."""
+    from transformers.utils.hub import cached_file
+
+    folder = Path(settings.model_id).expanduser()
+    config = folder / "config.json" if folder.is_dir() else Path(str(cached_file(settings.model_id, "config.json")))
+    kind = json.loads(config.read_text("utf-8")).get("model_type")
+    if kind != "qwen3_tts":
+        raise SpeechError(f"MODEL_ID={settings.model_id} is not Qwen3-TTS: its config.json says model_type {kind!r}")
+
+
+def _did_you_mean(model_id: str) -> str:
+    close = difflib.get_close_matches(model_id, MODEL_IDS, 1, cutoff=0.8)
+    return f"; did you mean {close[0]}?" if close and close[0] != model_id else ""
+
+
+class _Drawn(logging.Handler):
+    """Listens within to what transformers says it has drawn at random, because the files have no such weights."""
+
+    _SAID = re.compile(r"were not initialized from the model checkpoint .*? newly initialized: \[(.*?)\]", re.DOTALL)
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.spoken_with: list[str] = []
+        """Of them, those that speech needs: there is no voice without them, but noise."""
+
+    def __enter__(self) -> _Drawn:
+        logging.getLogger("transformers.modeling_utils").addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger("transformers.modeling_utils").removeHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if said := self._SAID.search(record.getMessage()):
+            names = [name.strip(" '\"") for name in said[1].split(",")]
+            weights = [name for name in names if name.endswith(".weight")]
+            self.spoken_with += [name for name in weights if name.startswith(("talker.", "decoder."))]
 
 
 def _load_upstream(package: Any, settings: QwenSettings, dtype: torch.dtype, attention: str, notes: list[str]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Literal
 
@@ -156,7 +157,7 @@ class Supervisor:
         if process is not self._process:
             return
         self._process = None
-        error = self._error or SpeechError(f"the model's process ended unexpectedly (exit status {status})")
+        error = self._error or SpeechError(f"the model's process ended unexpectedly ({_why(status)})")
         self._error = error
         log.error("%s", error)
         before = self.state
@@ -196,3 +197,9 @@ class Supervisor:
         self.state = state
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+
+def _why(status: int) -> str:
+    if status == -signal.SIGKILL:
+        return "killed, as the system does when memory runs out"
+    return f"signal {-status}" if status < 0 else f"exit status {status}"

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from engine.qwen3.assemble import _fast_runner, assemble
 from engine.qwen3.checkpoint import Checkpoint, load
@@ -28,7 +29,9 @@ def one_line(error: pytest.ExceptionInfo[SpeechError]) -> str:
     return text
 
 
-@pytest.mark.parametrize("missing", ["config.json", "model.safetensors", "speech_tokenizer/model.safetensors"])
+@pytest.mark.parametrize(
+    "missing", ["config.json", "merges.txt", "model.safetensors", "speech_tokenizer/model.safetensors"]
+)
 def test_missing_files_are_named(checkpoint_folder: Any, tmp_path: Path, missing: str) -> None:
     folder = tmp_path / "model"
     shutil.copytree(checkpoint_folder("custom_voice"), folder)
@@ -50,6 +53,9 @@ def test_a_model_that_cannot_be_fetched(monkeypatch: pytest.MonkeyPatch, tmp_pat
     with pytest.raises(SpeechError) as error:
         load(settings_of("Nobody/no-such-model"))
     assert one_line(error).startswith("MODEL_ID=Nobody/no-such-model cannot be loaded")
+    with pytest.raises(SpeechError) as error:
+        load(settings_of("Qwen/Qwen3-TTS-0.6B-Base"))
+    assert one_line(error).endswith("; did you mean Qwen/Qwen3-TTS-12Hz-0.6B-Base?")
 
 
 def test_weights_that_are_none(checkpoint_folder: Any, tmp_path: Path) -> None:
@@ -61,13 +67,43 @@ def test_weights_that_are_none(checkpoint_folder: Any, tmp_path: Path) -> None:
     assert "cannot be loaded" in one_line(error)
 
 
-def test_a_folder_of_another_model(checkpoint_folder: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["llama", "bert", None])
+def test_a_folder_of_another_model(checkpoint_folder: Any, tmp_path: Path, kind: str | None) -> None:
+    """Upstream would draw a model of its own size for it at random."""
     folder = tmp_path / "model"
     shutil.copytree(checkpoint_folder("custom_voice"), folder)
-    (folder / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    (folder / "config.json").write_text(json.dumps({"model_type": kind}))
+    with pytest.raises(SpeechError) as error:
+        load(settings_of(folder))
+    assert f"is not Qwen3-TTS: its config.json says model_type {kind!r}" in one_line(error)
+
+
+def test_a_configuration_that_is_none(checkpoint_folder: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(checkpoint_folder("custom_voice"), folder)
+    (folder / "config.json").write_text("{")
     with pytest.raises(SpeechError) as error:
         load(settings_of(folder))
     assert "cannot be loaded" in one_line(error)
+
+
+@pytest.mark.parametrize(
+    ("file", "lost"),
+    [
+        ("model.safetensors", "talker.model.layers.0.self_attn.q_proj.weight"),
+        ("speech_tokenizer/model.safetensors", "decoder.pre_conv.conv.weight"),
+    ],
+)
+def test_a_checkpoint_that_is_not_whole(checkpoint_folder: Any, tmp_path: Path, file: str, lost: str) -> None:
+    """Upstream draws what is missing at random, and speaks noise."""
+    folder = tmp_path / "model"
+    shutil.copytree(checkpoint_folder("custom_voice"), folder)
+    weights = load_file(folder / file)
+    del weights[lost]
+    save_file(weights, folder / file, metadata={"format": "pt"})
+    with pytest.raises(SpeechError) as error:
+        load(settings_of(folder))
+    assert f"is not whole: its files lack {lost}" in one_line(error)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
