@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch._dynamo.utils import counters
 
 from engine.qwen3.compile import CompiledLayer, compile_mode
+from engine.qwen3.layers import KvCache, run_layer, run_stack
 from engine.qwen3.settings import QwenSettings
 from tests.qwen3.test_quantize import frames_of
 
@@ -36,6 +40,31 @@ def test_every_layer_runs_through_few_graphs_and_gives_the_same_codes(checkpoint
     before = layer.graphs
     frames_of(compiled, ours)
     assert layer.graphs == before, "nothing is compiled again"
+
+
+@pytest.mark.skipif("TEST_INDUCTOR" not in os.environ, reason="20 to 40 s a mode of compiling C++: TEST_INDUCTOR=1")
+@pytest.mark.parametrize("mode", ["default", "reduce-overhead", "max-autotune"])
+def test_inductor_compiles_a_layer_in_each_mode(
+    checkpoint: Any, mode: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """By its own counters: one graph, and with max-autotune products of which it measured several kinds."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    stack = checkpoint("custom_voice").model.talker.stack
+    one = replace(stack, layers=stack.layers[:1])
+    x = torch.randn(2, 1, stack.hidden, generator=torch.Generator().manual_seed(1))
+
+    def run(layer: Callable[..., torch.Tensor]) -> list[torch.Tensor]:
+        cache = KvCache.allocate(one, 2, 64)
+        at = torch.tensor([0, 1])
+        return [run_stack(one, x, torch.full((2, 1), position), cache, at, 64, layer) for position in range(3)]
+
+    layer = CompiledLayer(compile_mode(QwenSettings(torch_compile_mode=mode)))
+    measured_before = counters["inductor"]["select_algorithm_autotune"]
+    compiled = run(layer)
+    torch.testing.assert_close(compiled, run(run_layer))
+    assert layer.error is None
+    assert layer.graphs == 1
+    assert (counters["inductor"]["select_algorithm_autotune"] > measured_before) is (mode == "max-autotune")
 
 
 def test_a_failing_compiler_is_told_of_and_speech_goes_on(checkpoint: Any) -> None:
