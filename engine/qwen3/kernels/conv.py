@@ -270,7 +270,7 @@ def convolve(
         unused if inverse_beta is None else inverse_beta, rows, steps, outputs,
         packed.dilation * depth,
         inp.stride, residual.stride if residual else 0, out.stride if out else 0, snaked.stride if snaked else 0,
-        CIN=depth, TAPS=packed.taps, CHANNELS=packed.channels,
+        CIN=depth, TAPS=packed.taps, CHANNELS=packed.channels if snaked else 1,
         ACT=act, BIAS=packed.bias is not None, RES=residual is not None, OUT=out is not None, SNAKE=snaked is not None,
         BM=block_m, BN=block_n, BK=block_k, num_warps=warps, num_stages=stages,
     )  # fmt: skip
