@@ -45,6 +45,9 @@ def assemble(settings: QwenSettings) -> Assembly:
 
 def _assemble(settings: QwenSettings) -> Assembly:
     checkpoint = load(settings)
+    if checkpoint.device.type == "cuda":
+        # What is left for the CPU is small; more threads would spin on the cores that the calls' clock needs.
+        torch.set_num_threads(1)
     warnings = list(checkpoint.warnings)
     model, quantized, why_not = quantize(checkpoint.model, settings)
     warnings += why_not

@@ -14,6 +14,9 @@ from engine.qwen3.messages import LENGTH, Command, Event, pack, unpack
 from engine.qwen3.settings import QwenSettings
 
 CLOSE_TIMEOUT_S = 5.0
+EVENTS_A_TURN = 4
+"""Of those that lie ready, then the loop's others are served: the calls' clock above all. A step of a full batch sends
+hundreds of pieces of sound, and each costs its listener some tenths of a millisecond, resampling and all."""
 WORKER = ("-P", "-m", "engine.qwen3.worker")
 """What Python is started with."""
 
@@ -98,10 +101,14 @@ class ModelProcess:
         self, on_event: Callable[[ModelProcess, Event], None], on_exit: Callable[[ModelProcess, int], None]
     ) -> None:
         assert self._process.stdout is not None
+        heard = 0
         with contextlib.suppress(asyncio.IncompleteReadError):
             while True:
                 (length,) = LENGTH.unpack(await self._process.stdout.readexactly(LENGTH.size))
                 event = unpack(await self._process.stdout.readexactly(length))
                 self.touch()
                 on_event(self, event)
+                heard += 1
+                if heard % EVENTS_A_TURN == 0:
+                    await asyncio.sleep(0)
         on_exit(self, await self._process.wait())

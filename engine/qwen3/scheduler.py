@@ -20,8 +20,9 @@ MAX_LEAD_S = 4.0
 """Sound made this far ahead of its playback is enough: what a caller cuts short is thrown away."""
 PATIENCE_S = 1.0
 """A sentence that nobody listens to live goes without a frame for this long at most while there is room at all."""
-MARGIN_S = 0.02
-"""Kept between a chunk and the moment it is needed: its way to the wire, and the next wire frame's tick."""
+MARGIN_S = 0.04
+"""Kept between a chunk and the moment it is needed: 10 ms of sound are held back for a fade and 5 in the resampler, a
+wire frame of 20 ms has to be whole, and the way to it takes a little."""
 HEADROOM = 1.3
 """Rows a second that a small batch must keep up with, over what everybody plays."""
 MAX_WAITING = 16

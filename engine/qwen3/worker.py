@@ -7,6 +7,7 @@ within a process can clear, costs no call its line, and that Python's lock is ne
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import queue
@@ -48,6 +49,7 @@ from engine.qwen3.messages import (
     pack,
     read,
 )
+from engine.qwen3.outbox import Outbox
 from engine.qwen3.output import Output
 from engine.qwen3.prompt import Speaker
 from engine.qwen3.runner import End, Utterance
@@ -393,14 +395,14 @@ def _line(error: Exception) -> str:
 
 def serve(commands: BinaryIO, events: BinaryIO) -> None:
     """Works until `commands` ends. The first message is the settings."""
-    lock = threading.Lock()
+    with Outbox(events) as outbox:
+        _serve(commands, outbox)
 
+
+def _serve(commands: BinaryIO, outbox: Outbox) -> None:
     def send(batch: Iterable[Event]) -> None:
-        data = b"".join(map(pack, batch))
-        if data:
-            with lock:
-                events.write(data)
-                events.flush()
+        if data := b"".join(map(pack, batch)):
+            outbox.put(data)
 
     logging.basicConfig(level=logging.INFO, handlers=[_LogSender(send)], format="%(message)s", force=True)
     settings = read(commands)
@@ -422,6 +424,8 @@ def serve(commands: BinaryIO, events: BinaryIO) -> None:
         log.exception("the model could not be made ready")
         send([NotReady(f"the model could not be made ready: {_line(error)}")])
         return
+    gc.collect()
+    gc.freeze()  # the model stays; a collection that walked it all would hold up a frame by a tenth of a second
     threading.Thread(target=receive, name="commands", daemon=True).start()
     try:
         while True:
