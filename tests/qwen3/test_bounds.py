@@ -13,6 +13,7 @@ if WHY_NOT or CUDA:
     pytest.skip(WHY_NOT or "looks at every address: Triton's interpreter alone can", allow_module_level=True)
 
 from engine.qwen3.frame import FrameModel
+from engine.qwen3.frame import decode_frame as plain_frame
 from engine.qwen3.kernels import linear, sample
 from engine.qwen3.kernels.codec import FastCodec
 from engine.qwen3.kernels.frame import ROWS_SMALL, TILES, VENDOR, How, Scratch, Variant, decode_frame
@@ -59,23 +60,36 @@ def test_the_guard_sees_an_address_that_is_nobody_s() -> None:
             linear.rms_norm(x, norm, torch.empty(1, 32), 1e-6)
 
 
-@pytest.mark.parametrize("variant", [ROWS_SMALL, TILES, VENDOR], ids=["rows", "tiles", "vendor"])
-def test_a_frame_of_full_slots_and_of_the_one_that_pads(variant: Variant) -> None:
-    model = a_model()
+def a_full_state(model: FrameModel) -> DecodeState:
+    """One slot is at its last position, one has all its text behind it, one has just begun."""
+    torch.manual_seed(1)
     state = DecodeState.allocate(model.talker, model.predictor, SLOTS, POSITIONS, TEXT)
     state.x.normal_()
-    # The last slot has padded batches for long; one is at its last position, one past its text, one has just begun.
+    state.talker_kv.kv.normal_()
+    state.text.normal_()
     state.position.copy_(torch.tensor([0, POSITIONS - 1, 30, 0, POSITIONS - 1]))
-    state.frame.copy_(torch.tensor([0, POSITIONS - 11, 1, 0, 2**33 + 5]))
+    state.frame.copy_(torch.tensor([0, POSITIONS - 11, 1, 0, 2**33 + 5]))  # the last has padded batches for years
     state.text_length.copy_(torch.tensor([TEXT, TEXT, 0, 0, TEXT]))
-    slots = torch.tensor([3, 1, 4, 4] if variant is TILES else [1, 4, 4])
-    codes = torch.full((len(slots), 16), -1)
+    return state
+
+
+@pytest.mark.parametrize("variant", [ROWS_SMALL, TILES, VENDOR], ids=["rows", "tiles", "vendor"])
+def test_a_frame_of_full_slots_and_of_the_one_that_pads(variant: Variant) -> None:
+    """And the codes are plain PyTorch's."""
+    model = a_model()
+    calls = [3, 1] if variant is TILES else [1]
+    slots = torch.tensor([*calls, SLOTS, SLOTS])
+    state, codes = a_full_state(model), torch.full((len(slots), 16), -1)
     history = torch.zeros(SLOTS + 1, HISTORY, 16, dtype=torch.int64)
     with within_arguments():
         decode_frame(model, state, slots, codes, Scratch.allocate(model, len(slots)), history, How(variant, False))
     assert state.position[1] == POSITIONS - 1
     assert state.position[SLOTS] == 0, "each of its rows would read all up to its position"
-    assert (codes[0] >= 0).all()
+    plain, expected = a_full_state(model), torch.full((len(calls), 16), -1)
+    plain_frame(model, plain, torch.tensor(calls), POSITIONS, expected)
+    assert torch.equal(codes[: len(calls)], expected)
+    assert (state.x[calls] - plain.x[calls]).abs().max() < 1e-4
+    assert torch.equal(state.seen[calls], plain.seen[calls])
 
 
 def test_a_call_whose_numbers_are_none_draws_a_code_there_is() -> None:
