@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -12,16 +11,15 @@ import numpy as np
 import pytest
 from aiohttp import WSCloseCode
 
-from bridge.app import App
 from bridge.audiosocket import Kind
-from bridge.config import Settings
 from engine.audio import resample
 from engine.speech import Pcm
 from tests.asr_services import SERVICES, AsrService, Connection, DeepgramService, Qwen3AsrService, VllmService
 from tests.asterisk.signals import correlation
-from tests.fakes import Asterisk, FakeEngine
+from tests.fakes import Asterisk
 from tests.llm_server import Answer, LlmServer
 from tests.voices import caller_says, silence
+from tests.whole_app import whole_app
 
 SPEED = 8
 """Frames that the caller sends a tick: audio does not have to come in real time."""
@@ -87,19 +85,12 @@ class Line:
         await asyncio.gather(self._reader, return_exceptions=True)
 
 
-@asynccontextmanager
-async def answering(service: AsrService, model: LlmServer) -> AsyncIterator[App]:
-    settings = Settings(
-        audiosocket_port=0, http_port=0, drain_timeout=0, apology="", greeting="Hi.", asr_url=service.url,
-        asr_protocol=service.name, llm_base_url=model.url, llm_model="m", filler="", _env_file=None,
-        **service.settings,
-    )  # fmt: skip
-    app = App(settings, FakeEngine())
-    await app.start()
-    try:
-        yield app
-    finally:
-        await app.stop()
+def settings_for(service: AsrService, model: LlmServer) -> dict[str, Any]:
+    """What the application is told."""
+    return {
+        "asr_url": service.url, "asr_protocol": service.name, **service.settings,
+        "greeting": "Hi.", "llm_base_url": model.url, "llm_model": "m", "filler": "",
+    }  # fmt: skip
 
 
 def arrived(connection: Connection, said: Pcm, rate_hz: int) -> float:
@@ -124,8 +115,12 @@ async def test_a_whole_call(kind: type[AsrService]) -> None:
         messages: list[dict[str, Any]] = model.requests[-1]["messages"]
         return messages
 
-    async with kind(SAID) as service, LlmServer(respond=respond) as model, answering(service, model) as app:
-        peer = await Asterisk.connect(app.audiosocket_port, uuid4())
+    async with (
+        kind(SAID) as service,
+        LlmServer(respond=respond) as model,
+        whole_app(**settings_for(service, model)) as bench,
+    ):
+        peer = await Asterisk.connect(bench.app.audiosocket_port, uuid4())
         line = Line(peer)
         peer.send_audio()
 
@@ -176,16 +171,11 @@ async def test_a_whole_call(kind: type[AsrService]) -> None:
         assert [said.lower().rstrip("?.") for said in users] == [said.lower().rstrip("?.") for said in SAID]
 
 
-def last(model: LlmServer) -> dict[str, Any]:
-    message: dict[str, Any] = model.requests[-1]["messages"][-1]
-    return message
-
-
 async def test_deepgram_stays_while_the_caller_sends_nothing() -> None:
     """It hangs up on who sends neither audio nor KeepAlive; what it gets is silence, on the wall clock."""
-    async with DeepgramService([]) as service, LlmServer() as model, answering(service, model) as app:
+    async with DeepgramService([]) as service, LlmServer() as model, whole_app(**settings_for(service, model)) as bench:
         service.patience_s = 0.4
-        peer = await Asterisk.connect(app.audiosocket_port, uuid4())
+        peer = await Asterisk.connect(bench.app.audiosocket_port, uuid4())
         await service.until(
             lambda: bool(service.connections) and len(service.connections[0].audio) >= 16_000 * 2 * 3 // 2
         )
@@ -193,15 +183,36 @@ async def test_deepgram_stays_while_the_caller_sends_nothing() -> None:
         await peer.close()
 
 
-async def test_deepgram_refuses_who_has_no_key_and_the_caller_is_told() -> None:
-    async with DeepgramService([]) as service, LlmServer() as model:
-        service.settings = {**service.settings, "asr_api_key": "another", "asr_timeout_ms": "500"}
-        async with answering(service, model) as app:
-            peer = await Asterisk.connect(app.audiosocket_port, uuid4())
-            peer.send_audio()
-            assert (await peer.drain())[-1].kind == Kind.HANGUP
-            conversation = app.conversations.find(peer.id)
-            assert conversation is not None
-            assert conversation.failed == "asr"
-            await peer.close()
-        assert not service.connections
+class Drops(Qwen3AsrService):
+    """Takes every connection, greets, and drops it."""
+
+    async def serve(self, connection: Connection) -> None:
+        await self.opened(connection)
+        connection.abort()
+
+
+class AnotherKey(DeepgramService):
+    """Refuses the one that it gets."""
+
+    settings = DeepgramService.settings | {"asr_api_key": "another"}
+
+
+@pytest.mark.parametrize("kind", [Drops, AnotherKey])
+async def test_a_service_that_never_gets_going(kind: type[AsrService]) -> None:
+    async with (
+        kind([]) as service,
+        LlmServer() as model,
+        whole_app(**settings_for(service, model), asr_timeout_ms=600) as bench,
+    ):
+        peer = await Asterisk.connect(bench.app.audiosocket_port, uuid4())
+        peer.send_audio()
+        assert (await peer.drain())[-1].kind == Kind.HANGUP
+        conversation = bench.app.conversations.find(peer.id)
+        assert conversation is not None
+        assert conversation.failed == "asr"
+        await peer.close()
+
+
+def last(model: LlmServer) -> dict[str, Any]:
+    message: dict[str, Any] = model.requests[-1]["messages"][-1]
+    return message
