@@ -3,8 +3,8 @@
     python -m benchmarks.tts_engine [--size 0.6B] [--quantize none int8 fp8]
 
 The checkpoint is made here, in the true size and the real format, with random weights: speed and memory do not depend
-on their values, and its sentences end at random after a second or two. "first sound" is from `stream` being asked to
-the first PCM in the asking process.
+on their values. "First sound" is from `stream` being asked to the first PCM in the asking process; each sentence is
+then listened to for 3 s of sound and cut short, since the engine makes no more than 4 s ahead of who hears it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from engine.qwen3.settings import QwenSettings
 from engine.speech import SpeechError, Style
 from tests.qwen3.checkpoints import build_checkpoint
 
+HEARD_S = 3.0
 SENTENCE = "I have moved your appointment to Tuesday at half past nine."
 
 
@@ -39,12 +40,14 @@ def used_mib() -> int:
 
 
 async def listen(engine: Qwen3Engine, seed: int) -> tuple[float, float, float]:
-    """Seconds until the first sound, until the last, and how long it lasts."""
+    """Seconds until the first sound, until HEARD_S of it or its end, and how much that is."""
     begin, first, samples = time.perf_counter(), 0.0, 0
     async with aclosing(engine.stream(SENTENCE, Style(language="en", seed=seed))) as stream:
         async for pcm in stream:
             first = first or time.perf_counter() - begin
             samples += len(pcm)
+            if samples >= HEARD_S * engine.sample_rate_hz:
+                break
     return first, time.perf_counter() - begin, samples / engine.sample_rate_hz
 
 
@@ -77,7 +80,7 @@ async def run(folder: Path, quantize: str, device: str, callers: int) -> None:
     rows = [("start, kernels not yet compiled", f"{time.perf_counter() - begin:.1f} s")]
     alone = [await listen(engine, seed) for seed in range(20)]
     begin = time.perf_counter()
-    together = await asyncio.gather(*(listen(engine, seed) for seed in range(2 * callers)))
+    together = await asyncio.gather(*(listen(engine, seed) for seed in range(callers)))
     wall_s = time.perf_counter() - begin
     status = engine.status()
     rows += [
@@ -85,7 +88,7 @@ async def run(folder: Path, quantize: str, device: str, callers: int) -> None:
         ("GPU memory with the model", f"{used_mib() - before} MiB"),
         ("first sound, alone", spread([first for first, _, _ in alone])),
         ("speed, alone", f"{sum(s for *_, s in alone) / sum(all_s for _, all_s, _ in alone):.1f} x realtime"),
-        (f"first sound, {2 * callers} at once for {callers} places", spread([first for first, _, _ in together])),
+        (f"first sound, {callers} at once for as many places", spread([first for first, _, _ in together])),
         ("speed, together", f"{sum(s for *_, s in together) / wall_s:.0f} x realtime in total"),
         ("warnings", "; ".join(status["warnings"]) or "none"),
     ]
