@@ -113,7 +113,7 @@ async def test_a_model_that_is_not_there(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text('{"tts_model_type": "custom_voice"}')
     engine = Qwen3Engine(QwenSettings(model_id=str(tmp_path / "model"), device="cpu", dtype="float32"))
-    with pytest.raises(SpeechError, match=r"the folder lacks speech_tokenizer/config\.json, model\.safetensors"):
+    with pytest.raises(SpeechError, match=r"the folder lacks speech_tokenizer/config\.json, vocab\.json"):
         await engine.start()
     assert engine.status()["model_loaded"] is False
     await engine.close()
