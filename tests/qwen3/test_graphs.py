@@ -44,13 +44,14 @@ def fast(folder: Path, slots: int = 4, **how: Any) -> GraphRunner:
     return GraphRunner(places, Choices("test", folder), **how)
 
 
-def utterance(number: int, reference: bool = False) -> Utterance:
+def utterance(number: int, reference: int = 0) -> Utterance:
+    """reference: frames of the recording that the voice is cloned from, in context."""
     generator = torch.Generator("cuda").manual_seed(number)
-    shape = (10, 64)
-    embeds = torch.randn(shape, generator=generator, device="cuda")
+    embeds = torch.randn(10 + reference, 64, generator=generator, device="cuda")
     text = torch.randn(5, 64, generator=generator, device="cuda")
-    codes = torch.randint(0, 64, (11, 16), generator=generator, device="cuda") if reference else None
-    return Utterance(number, Prompt(embeds, 9, number, text, codes), Sampling(seed=number * 77), 1)
+    codes = torch.randint(0, 64, (reference, 16), generator=generator, device="cuda") if reference else None
+    prompt = Prompt(embeds, 9 + reference // 3, (number, reference), text, codes)
+    return Utterance(number, prompt, Sampling(seed=number * 77), 1)
 
 
 def play(
@@ -79,8 +80,15 @@ def test_the_same_sound_as_the_plain_runner(tmp_path: Path) -> None:
     plain = EagerRunner(Slots(tiny_model(64, False), random_codec("cuda", torch.float32, CODEC), 4, 96, 16, 10**8))
     results = []
     for each in (plain, runner):
-        joins = {0: [utterance(0), utterance(1, reference=True)], 3: [utterance(2)], 20: [utterance(3, reference=True)]}
-        results.append(play(each, joins, {0: 13, 1: 40, 2: 7, 3: 20}))
+        joins = {
+            0: [utterance(0), utterance(1, reference=11)],
+            3: [utterance(2)],
+            20: [utterance(3, reference=71)],
+            60: [utterance(1, reference=11), utterance(3, reference=71)],  # from what was kept of them
+        }
+        for again in joins[60]:
+            again.number += 10
+        results.append(play(each, joins, {0: 13, 1: 40, 2: 7, 3: 9, 11: 6, 13: 5}))
     (sound, ends), (fast_sound, fast_ends) = results
     assert ends == fast_ends
     for number, pcm in sound.items():
