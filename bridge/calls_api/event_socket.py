@@ -12,9 +12,11 @@ from bridge.calls_api.events import EventsRequest
 from bridge.calls_api.lookup import MAX_BODY_BYTES, live_conversation
 from bridge.conversation import Conversation
 from bridge.events import out
-from engine.api.errors import ApiError, from_validation_error
+from engine.api.errors import ApiError, from_validation_error, queue_full
 from engine.api.operations import Operation
 
+MAX_OBSERVERS: Final = 32
+"""Of one call: every event is sent to each of them."""
 MAX_BEHIND: Final = 1_000
 """Events that an observer may be behind; a slower one is dropped."""
 HEARTBEAT_S: Final = 20.0
@@ -27,6 +29,8 @@ async def serve_events(request: web.Request) -> web.StreamResponse:
     socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=MAX_BODY_BYTES, compress=False)
     if not socket.can_prepare(request).ok:
         raise ApiError(426, "INVALID_REQUEST", "this is a WebSocket", headers={"Upgrade": "websocket"})
+    if len(conversation.journal.observers) >= MAX_OBSERVERS:
+        raise queue_full(f"{MAX_OBSERVERS} observe this call already")
     observer = _Observer(conversation)  # now: what happens while the peer is answered must not be missed
     sockets = request.app[SOCKETS]
     try:
@@ -114,6 +118,6 @@ OPERATIONS: Final = [
             "`response.paused`, `response.resumed`, `response.interrupted`, `response.done`, `transcript.user`, "
             "`transcript.agent`, `dtmf`, `call.ended`, and `error` for what could not be read."
         ),
-        errors=(404, 409, 426),
+        errors=(404, 409, 426, 503),
     )
 ]

@@ -75,6 +75,23 @@ async def test_an_observer_that_falls_behind_is_dropped(
     assert (await bench.get(path))["state"] == "active"
 
 
+async def test_a_call_has_so_many_observers_at_most(
+    bench: Bench, peer: Asterisk, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_socket, "MAX_OBSERVERS", 3)  # the web-hooks' is one
+    async with bench.http.ws_connect(f"{path}/events") as first, bench.http.ws_connect(f"{path}/events"):
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await bench.http.ws_connect(f"{path}/events")
+        assert refused.value.status == 503
+        await first.close()
+        await first.receive()
+        conversation = bench.app.conversations.find(peer.id)
+        while len(conversation.journal.observers) > 2:
+            await peer.receive()
+        async with bench.http.ws_connect(f"{path}/events") as third:
+            assert (await third.receive_json())["type"] == "call.started"
+
+
 async def test_a_plain_request_is_told_what_it_is(bench: Bench, peer: Asterisk, path: str) -> None:
     async with bench.http.get(f"{path}/events") as response:
         assert (response.status, response.headers["Upgrade"]) == (426, "websocket")
