@@ -1,4 +1,4 @@
-"""The fast runner on a CPU: its streams are one, its graphs are launches, its kernels plain PyTorch.
+"""The fast runner, also without a GPU: its streams are one then, its graphs are launches, its kernels plain PyTorch.
 
 What is left is all that the runner itself does: who is in which slot and which buffer, in what order.
 """
@@ -26,12 +26,12 @@ from engine.qwen3.prompt import Prompt
 from engine.qwen3.random_codec import CodecSize, random_codec
 from engine.qwen3.runner import EagerRunner, End, Utterance
 from engine.qwen3.slots import Sampling, Slots
+from tests.qwen3.kernel_support import CUDA, DEVICE
 from tests.qwen3.test_kernels import tiny_model
 
 CODEC = CodecSize(
-    codebook=32, latent=32, hidden=32, intermediate=32, heads=1, head_dim=32, layers=1, decoder=32, rates=(2,),
-    upsample=(2,), window=5, codes=64,
-)  # fmt: skip
+    codebook=64, latent=64, hidden=64, intermediate=96, heads=2, head_dim=32, layers=1, decoder=64, rates=(2,)
+)
 POSITIONS, TEXT, KEPT_BYTES = 96, 16, 10**8
 
 
@@ -109,14 +109,15 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> Streams:
 
 
 def fast(monkeypatch: pytest.MonkeyPatch, folder: Path, slots: int = 4) -> GraphRunner:
-    streams = pretend(monkeypatch)
-    codec = random_codec("cpu", torch.float32, CODEC)
+    """The real one where there is a GPU."""
+    streams = Streams.make(DEVICE) if CUDA else pretend(monkeypatch)
+    codec = random_codec(DEVICE, torch.float32, CODEC)
     places = FastSlots(tiny_model(64, False), codec, slots, POSITIONS, TEXT, KEPT_BYTES, streams, torch.float32)
-    return GraphRunner(places, Choices("test", folder), graphs=False, pin=False, rest=lambda _: None)
+    return GraphRunner(places, Choices("test", folder), graphs=CUDA, pin=CUDA, rest=lambda _: None)
 
 
 def plain(slots: int = 4) -> EagerRunner:
-    codec = random_codec("cpu", torch.float32, CODEC)
+    codec = random_codec(DEVICE, torch.float32, CODEC)
     return EagerRunner(Slots(tiny_model(64, False), codec, slots, POSITIONS, TEXT, KEPT_BYTES))
 
 
@@ -124,11 +125,11 @@ def utterance(number: int, voice: int = 0, reference: int = 0) -> Utterance:
     """reference: frames of the recording; in context its words, then ours, run beside them."""
     generator = torch.Generator().manual_seed(voice)
     constant = torch.randn(9 + reference // 3, 64, generator=generator)
-    codes = torch.randint(0, 64, (reference, 16), generator=generator) if reference else None
+    codes = torch.randint(0, 64, (reference, 16), generator=generator).to(DEVICE) if reference else None
     generator.manual_seed(100 + number)
     rest = torch.randn(1 + reference - reference // 3, 64, generator=generator)
-    text = torch.randn(5, 64, generator=generator)
-    prompt = Prompt(torch.cat((constant, rest)), len(constant), (voice, reference), text, codes)
+    text = torch.randn(5, 64, generator=generator).to(DEVICE)
+    prompt = Prompt(torch.cat((constant, rest)).to(DEVICE), len(constant), (voice, reference), text, codes)
     return Utterance(number, prompt, Sampling(seed=number * 77), 1)
 
 
