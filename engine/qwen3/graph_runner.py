@@ -24,7 +24,7 @@ from engine.qwen3.fast_slots import FastSlots
 from engine.qwen3.graphs import SOUND_FRAMES, Capture, FrameGraphs, SoundGraphs, bucket_of
 from engine.qwen3.kernels import ahead
 from engine.qwen3.memory import PinnedPool
-from engine.qwen3.prefill import PrefillGraphs, Preparation, hear, read_prompt
+from engine.qwen3.prefill import PREPARED_OF, PrefillGraphs, Preparation, hear, read_prompt
 from engine.qwen3.runner import End, Made, Utterance
 from engine.qwen3.scheduler import Chunks, Costs, Job, Scheduler
 from engine.qwen3.state import CODE_GROUPS
@@ -204,10 +204,13 @@ class GraphRunner:
         return self._collect(finished)
 
     def _prepare(self) -> bool:
-        """One step's share of the prompt of who comes first among those that are not ready; false if all are."""
-        if not self._preparing:
-            return False
-        call = min(self._preparing, key=lambda each: (each.priority, each.arrived_s))
+        """One step's share of the prompts of those that are not ready; false if all are."""
+        ranked = sorted(self._preparing, key=lambda each: (each.priority, each.arrived_s))
+        for call in ranked[: 1 + len(ranked) // PREPARED_OF]:
+            self._prepare_one(call)
+        return bool(ranked)
+
+    def _prepare_one(self, call: _Call) -> None:
         preparation, streams = call.preparation, self._streams
         if not preparation.begun:
             self._slots.begin(preparation)
@@ -221,7 +224,6 @@ class GraphRunner:
                 self._slots.keep(preparation)
             self._preparing.remove(call)
             call.blocked = call.utterance.starved
-        return True
 
     def _await_copy(self) -> None:
         """The sound that was made last has left the buffer that the next goes to."""

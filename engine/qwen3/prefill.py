@@ -24,6 +24,8 @@ PREFILL_POSITIONS = (16, 64)
 """A prompt's positions that go together: a named voice's nine, and what one step does of a longer prompt."""
 KV_LENGTHS = (256,)
 """Positions that attention looks at, where that is enough; else all there are."""
+PREPARED_OF = 4
+"""One more prompt a step has its share for each so many that wait: a queue of them must not grow for ever."""
 HEARD_A_STEP = 4
 """Pieces of a recording that the codec hears in one step, each of eight frames at most."""
 

@@ -82,3 +82,18 @@ def test_a_long_recording_holds_up_nobody(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert read == [64, 16]
     assert max(read) <= PREFILL_POSITIONS[-1]
     assert 3 <= steps <= 5
+
+
+def test_the_more_prompts_wait_the_more_a_step_takes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    runner = fast(monkeypatch, tmp_path, 9)
+    clones = [utterance(number, number, reference=30) for number in range(9)]
+    for each in clones:
+        assert runner.admit(each)
+        each.budget = 3
+    ready = []
+    for _ in range(5):
+        runner.step()
+        ready.append(9 - len(runner._preparing))
+    # 1 + 9 // 4 in the first step, 1 + 6 // 4 in the second …; each prompt of 40 positions is one piece, and its 30
+    # frames are four pieces and one more of two.
+    assert ready == [0, 3, 3, 5, 5]
