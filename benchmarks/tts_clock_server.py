@@ -95,7 +95,7 @@ class ModelThread:
             self._loop.call_soon_threadsafe(self._ended)
 
     def _work(self, settings: QwenSettings) -> None:
-        """What `engine.qwen3.worker.serve` does."""
+        """What `engine.qwen3.serve` does."""
         from engine.qwen3.assemble import assemble  # torch: only where the model is
         from engine.qwen3.worker import Worker
 

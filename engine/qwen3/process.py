@@ -17,12 +17,12 @@ CLOSE_TIMEOUT_S = 5.0
 EVENTS_A_TURN = 4
 """Of those that lie ready, then the loop's others are served: the calls' clock above all. A step of a full batch sends
 hundreds of pieces of sound, and each costs its listener some tenths of a millisecond, resampling and all."""
-WORKER = ("-P", "-m", "engine.qwen3.worker")
+WORKER = ("-P", "-m", "engine.qwen3.serve")
 """What Python is started with."""
 
 
 class ModelProcess:
-    """One `engine.qwen3.worker`. `on_event` and, at its end, `on_exit` are called on the event loop."""
+    """One `engine.qwen3.serve`. `on_event` and, at its end, `on_exit` are called on the event loop."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process

@@ -1,20 +1,10 @@
-"""The process in which Qwen3-TTS runs: commands on standard input, events on standard output, one thread for the model.
-
-It is a process of its own so that ending it frees every byte of GPU memory, that a fault of the GPU, which nothing
-within a process can clear, costs no call its line, and that Python's lock is never held while a call's frame is due.
-"""
+"""The sentences of the model's process: who waits, who is in the batch, what is said; and the voices that it knows."""
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import logging
-import os
 import queue
 import secrets
-import signal
-import sys
-import threading
 import time
 from bisect import insort
 from collections import deque
@@ -22,12 +12,12 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
 
-from engine.qwen3.assemble import Assembly, assemble, memory
+from engine.qwen3.assemble import Assembly, memory
 from engine.qwen3.ends import EndGuard
 from engine.qwen3.messages import (
     Audio,
@@ -39,17 +29,12 @@ from engine.qwen3.messages import (
     Forget,
     Learn,
     Learnt,
-    Log,
     More,
-    NotReady,
     Prime,
     Ready,
     Refused,
     Speak,
-    pack,
-    read,
 )
-from engine.qwen3.outbox import Outbox
 from engine.qwen3.output import Output
 from engine.qwen3.prompt import Speaker
 from engine.qwen3.runner import End, Utterance
@@ -64,8 +49,6 @@ BEAT_S = 1.0
 WAITING_POLL_S = 0.002
 # Nothing has come for so long: the next voice is made ready, which holds up whoever comes meanwhile by one step.
 QUIET_S = 0.05
-# Libraries that tell of their defaults, and of a program (sox) that is not used here, at every start.
-CHATTY = ("qwen_tts", "sox", "transformers")
 PRIMING = -2
 """The number of what speaks to nobody."""
 FAULT_STATUS = 70
@@ -360,7 +343,7 @@ class Worker:
 
     def _fault(self, error: Exception) -> NoReturn:
         """Ends every sentence and then the process: after a fault of the GPU nothing within it can be relied on."""
-        message = f"the model failed: {_line(error)}"
+        message = f"the model failed: {first_line(error)}"
         log.error("%s", message, exc_info=error)
         self._send([Failed(number, message) for number in [*self._speaking, *(w.speak.number for w in self._waiting)]])
         raise SystemExit(FAULT_STATUS) from error
@@ -375,78 +358,7 @@ class Worker:
         }
 
 
-class _LogSender(logging.Handler):
-    """Sends records to the process that started this one, which knows how they are to be written."""
-
-    def __init__(self, send: Send) -> None:
-        super().__init__()
-        self._send_events = send
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno < logging.ERROR and record.name.split(".")[0] in CHATTY:
-            return
-        self._send_events([Log(record.levelno, record.name, self.format(record))])
-
-
-def _line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says, without what libraries put below it."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
-
-
-def serve(commands: BinaryIO, events: BinaryIO) -> None:
-    """Works until `commands` ends. The first message is the settings."""
-    with Outbox(events) as outbox:
-        _serve(commands, outbox)
-
-
-def _serve(commands: BinaryIO, outbox: Outbox) -> None:
-    def send(batch: Iterable[Event]) -> None:
-        if data := b"".join(map(pack, batch)):
-            outbox.put(data)
-
-    logging.basicConfig(level=logging.INFO, handlers=[_LogSender(send)], format="%(message)s", force=True)
-    settings = read(commands)
-    if settings is None:
-        return
-    arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()
-
-    def receive() -> None:
-        while (command := read(commands)) is not None:
-            arrived.put(command)
-        arrived.put(None)
-
-    try:
-        worker = Worker(assemble(settings), send)
-    except SpeechError as error:
-        send([NotReady(str(error))])
-        return
-    except Exception as error:
-        log.exception("the model could not be made ready")
-        send([NotReady(f"the model could not be made ready: {_line(error)}")])
-        return
-    gc.collect()
-    gc.freeze()  # the model stays; a collection that walked it all would hold up a frame by a tenth of a second
-    threading.Thread(target=receive, name="commands", daemon=True).start()
-    try:
-        while True:
-            try:
-                # Whatever has arrived is taken in before the next frame: a cancelled call costs not one more.
-                command = arrived.get(timeout=worker.patience_s) if worker.patience_s else arrived.get_nowait()
-                if command is None:
-                    return
-                worker.handle(command)
-            except queue.Empty:
-                worker.turn()
-    finally:
-        worker.close()
-
-
-if __name__ == "__main__":
-    if os.getpriority(os.PRIO_PROCESS, 0) < 0:  # inherited from the process with the calls' clock, which comes first
-        os.setpriority(os.PRIO_PROCESS, 0, 0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one ends it by closing its input
-    # What libraries print must not get between the events.
-    out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    with contextlib.suppress(BrokenPipeError):
-        serve(sys.stdin.buffer, out)
