@@ -131,7 +131,7 @@ class Held:
 
 
 async def test_a_full_batch(checkpoint_folder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who speaks goes on; calls go before others; where no place comes free they take their fallback, HTTP a 503."""
+    """Who speaks goes on; calls go before others; where no place comes free they take their fallback; HTTP a 503."""
     monkeypatch.setenv("PYTHONPATH", ":".join(path for path in sys.path if path.endswith(("stand_ins", "site"))))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     settings = QwenSettings(
@@ -141,15 +141,15 @@ async def test_a_full_batch(checkpoint_folder: Any, tmp_path: Path, monkeypatch:
         voices_dir=tmp_path,
         max_batch=1,
         max_positions=128,
-        request_timeout=2,
     )
     spare = FakeEngine()
+    steady = Style(language="en", temperature=0.0)  # by chance it would end now and then before its text does
     qwen = Qwen3Engine(settings)
     engine = FallbackEngine(qwen, spare)
     await engine.start()
     try:
         held = Held()
-        async with aclosing(qwen.stream_growing(held, Style(language="en"))) as speaking:
+        async with aclosing(qwen.stream_growing(held, steady)) as speaking:
             await anext(speaking)
             assert [pcm.size async for pcm in engine.stream("Hello.", Style())] == [LETTER_SAMPLES] * 6
             assert engine.status()["sentences_by_spare"] == 1
@@ -176,8 +176,11 @@ async def test_a_full_batch(checkpoint_folder: Any, tmp_path: Path, monkeypatch:
         held = Held()
         app = web.Application()
         add_speech_routes(app, engine, settings, CollectorRegistry())
-        async with TestClient(TestServer(app)) as client, aclosing(qwen.stream_growing(held, Style())) as speaking:
+        async with TestClient(TestServer(app)) as client, aclosing(qwen.stream_growing(held, steady)) as speaking:
             await anext(speaking)
+            others = [asyncio.create_task(say("other", priority=Priority.HTTP)) for _ in range(5)]
+            while qwen.status()["queue_depth"] < 6:  # noqa: ASYNC110 (two turns of the loop at most)
+                await asyncio.sleep(0)
             body = {"input": "Hello.", "response_format": "pcm", "language": "en"}
             async with client.post("/v1/audio/speech", json=body) as answer:
                 assert answer.status == 503
@@ -185,5 +188,8 @@ async def test_a_full_batch(checkpoint_folder: Any, tmp_path: Path, monkeypatch:
                 assert (await answer.json())["code"] == "QUEUE_FULL"
             async with client.get("/health") as answer:
                 assert (await answer.json())["engine_status"]["refused"] == 2
+            for other in others:
+                other.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
     finally:
         await engine.close()
