@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine.fallback import FallbackEngine
-from engine.speech import Priority, SpeechError, Style
+from engine.speech import EngineBusy, Priority, SpeechError, Style
 from tests.fakes import FakeEngine
 
 
@@ -70,6 +70,30 @@ async def test_an_http_request_gets_the_error():
     engine = await started(Main(fails_at=0))
     with pytest.raises(SpeechError, match="GPU fault"):
         await hear(engine, Style(priority=Priority.HTTP))
+
+
+async def test_a_main_that_is_full_leaves_a_call_to_the_spare_and_tells_http():
+    main = Main()
+    engine = await started(main)
+    main.busy = 2
+    assert await hear(engine, Style()) == "spare"
+    with pytest.raises(EngineBusy):
+        await hear(engine, Style(priority=Priority.HTTP))
+    assert await hear(engine, Style()) == "main"
+
+
+async def test_a_growing_text_is_spoken_by_sentence_each_by_who_can():
+    async def typed():
+        for piece in ("One sen", "tence. Another", " one."):
+            yield piece
+
+    main = Main()
+    engine = await started(main)
+    main.busy = 1
+    pcm = [pcm async for pcm in engine.stream_growing(typed(), Style())]
+    assert not engine.speaks_growing
+    assert (pcm[0] > 0).all(), "the spare"
+    assert (pcm[-1] < 0).all(), "main again"
 
 
 async def test_no_sentence_is_begun_twice():
