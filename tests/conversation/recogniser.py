@@ -1,7 +1,4 @@
-"""A speech recognition service as a conversation meets it: OpenAI's Realtime protocol over a WebSocket, Whisper behind.
-
-It can be told to misbehave: hang (take audio, say nothing), send rubbish, close, refuse.
-"""
+"""A speech recognition service as a conversation meets it: OpenAI's Realtime protocol over a WebSocket, Whisper behind."""
 
 from __future__ import annotations
 
@@ -20,13 +17,11 @@ _TRANSCRIPTION = "conversation.item.input_audio_transcription"
 
 
 class RecognitionService:
-    """`url` while it runs; `misbehaviour` may be set at any time."""
+    """`url` while it runs."""
 
     def __init__(self) -> None:
         self.url = ""
-        self.sockets: set[web.WebSocketResponse] = set()
-        self.misbehaviour = ""
-        """Empty, or `hang`, `rubbish`, `refuse`."""
+        self._sockets: set[web.WebSocketResponse] = set()
         self._recognizer = Recognizer()
         self._runner: web.AppRunner | None = None
 
@@ -41,21 +36,15 @@ class RecognitionService:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.close_all()
+        await asyncio.gather(*(socket.close() for socket in tuple(self._sockets)))
         assert self._runner is not None
         await self._runner.cleanup()
         await self._recognizer.close()
 
-    async def close_all(self) -> None:
-        """Close every connection."""
-        await asyncio.gather(*(socket.close() for socket in tuple(self.sockets)))
-
     async def _serve(self, request: web.Request) -> web.WebSocketResponse:
-        if self.misbehaviour == "refuse":
-            raise web.HTTPServiceUnavailable
         socket = web.WebSocketResponse()
         await socket.prepare(request)
-        self.sockets.add(socket)
+        self._sockets.add(socket)
         out: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         session = _Session(out)
         asr = EmbeddedAsr(self._recognizer, session.heard)
@@ -69,7 +58,7 @@ class RecognitionService:
                 elif event["type"] == "input_audio_buffer.append":
                     asr.push(base64.b64decode(event["audio"]), rate_hz)
         finally:
-            self.sockets.discard(socket)
+            self._sockets.discard(socket)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -77,11 +66,7 @@ class RecognitionService:
 
     async def _send(self, socket: web.WebSocketResponse, out: asyncio.Queue[dict[str, Any]]) -> None:
         while True:
-            event = await out.get()
-            if self.misbehaviour == "rubbish":
-                await socket.send_str("}{")
-            elif self.misbehaviour != "hang":
-                await socket.send_json(event)
+            await socket.send_json(await out.get())
 
 
 class _Session:
