@@ -1,4 +1,4 @@
-"""A speech recognition service as a conversation meets it: OpenAI's Realtime protocol over a WebSocket, Whisper behind."""
+"""A recognition service as a conversation meets it: OpenAI's Realtime protocol over a WebSocket, Whisper behind."""
 
 from __future__ import annotations
 
