@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +47,20 @@ class PinnedPool:
                 reason = str(error).strip().splitlines()[0]
                 self.warning = f"page-locked memory: {reason}; using ordinary memory, copies from the GPU are slower"
         return torch.empty(self._elements, dtype=self._dtype)
+
+
+def upload(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on the device, in the current stream's order; the host goes on at once.
+
+    Out of ordinary memory a copy would wait until the GPU has done what it was told before. The page-locked memory in
+    between comes from torch's own pool, which knows when it can be used again.
+    """
+    if tensor.device == device:
+        return tensor
+    if device.type == "cuda" and not tensor.is_cuda:
+        with contextlib.suppress(RuntimeError):  # cannot be locked: PinnedPool tells of that
+            tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ CLOSE_TIMEOUT_S = 5.0
 EVENTS_A_TURN = 4
 """Of those that lie ready, then the loop's others are served: the calls' clock above all. A step of a full batch sends
 hundreds of pieces of sound, and each costs its listener some tenths of a millisecond, resampling and all."""
+ALLOCATOR = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
+"""Takes 2.84 GB of the GPU where the default takes 3.06 (0.6B in int8, 16 calls: `benchmarks.tts_gpu memory`)."""
 WORKER = ("-P", "-m", "engine.qwen3.serve")
 """What Python is started with."""
 
@@ -40,7 +42,8 @@ class ModelProcess:
         command: tuple[str, ...] = WORKER,
     ) -> ModelProcess:
         root = str(Path(__file__).parents[2])
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))}
+        environment = ALLOCATOR | os.environ
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *command,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -80,6 +81,21 @@ class Prompt:
     reference_codes: Tensor | None  # [frames, 16]: what the codec has to have heard before the first frame
 
 
+KEPT_CONSTANTS = 256
+"""Beginnings of prompts that are kept: 20 KB each, some hundred more with a recording in them."""
+
+_Key = tuple[str, str | None, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Constant:
+    """What a prompt begins with, whatever the text."""
+
+    opening: Tensor  # [positions, hidden]: manner, role, language and voice
+    codec: Tensor | None  # [1 + frames, hidden]: the recording's codes, in context
+    told: Tensor | None  # [N, hidden]: the recording's words
+
+
 class PromptBuilder:
     """Builds prompts as upstream's `generate(non_streaming_mode=False)` does."""
 
@@ -92,6 +108,8 @@ class PromptBuilder:
         bos, eos, pad = text([ids.tts_bos, ids.tts_eos, ids.tts_pad])
         self._tts_bos, self.tts_eos, self.tts_pad = bos, eos, pad
         self._role = text(list(role))
+        self._bos = codec[ids.bos]
+        self._constants: OrderedDict[_Key, _Constant] = OrderedDict()
 
     def embed(self, text_ids: Sequence[int]) -> Tensor:
         """More text for an utterance that has begun, [N, hidden]."""
@@ -126,39 +144,46 @@ class PromptBuilder:
             think = [self.ids.nothink, self.ids.think_bos, self.ids.think_eos]
         else:
             think = [self.ids.think, self.ids.think_bos, self.ids.languages[language], self.ids.think_eos]
-        codec = self._codec[torch.tensor(think, device=self._codec.device)]
-        if speaker.embedding is not None:
-            codec = torch.cat((codec, speaker.embedding[None]))
-        codec = torch.cat((codec, self._codec[[self.ids.pad]]))
-        beside = torch.cat((self.tts_pad.expand(len(codec) - 1, -1), self._tts_bos[None]))
-        parts = [self._role, codec + beside]
-        if instruct_ids:
-            parts.insert(0, self._text(instruct_ids))
-        bos = self._codec[self.ids.bos]
+        key = (speaker.key, language, tuple(instruct_ids))
+        constant = self._constant(key, think, speaker)
         text = self._text(text_ids)
         end = self.tts_eos[None] if final else text[:0]
-        key = (speaker.key, language, tuple(instruct_ids))
-        if speaker.reference is None:
-            parts.append(text[:1] + bos)
-            embeds = torch.cat(parts)
+        if constant.codec is None or constant.told is None or speaker.reference is None:
+            embeds = torch.cat((constant.opening, text[:1] + self._bos))
             return Prompt(embeds, len(embeds) - 1, key, torch.cat((text[1:], end)), None)
-        return self._in_context(parts, text, end, bos, speaker.reference, key)
-
-    def _in_context(
-        self, parts: list[Tensor], text: Tensor, end: Tensor, bos: Tensor, reference: ReferenceSpeech, key: Hashable
-    ) -> Prompt:
-        """The recording goes before the text: its words and then ours run beside its codes, a token a frame."""
-        codes = reference.codes
-        spoken = self._codec[codes[:, 0]].float()
-        for group in range(1, codes.shape[1]):
-            spoken += self._sub_codec[group - 1][codes[:, group]].float()
-        codec = torch.cat((bos[None], spoken.to(bos.dtype)))
-        told = self._text(reference.text_ids)
+        # The recording goes before the text: its words and then ours run beside its codes, a token a frame.
+        codec, told = constant.codec, constant.told
         whole = torch.cat((told, text, end))
         beside, rest = whole[: len(codec)], whole[len(codec) :]
         if len(beside) < len(codec):
             beside = torch.cat((beside, self.tts_pad.expand(len(codec) - len(beside), -1)))
-        before = sum(len(part) for part in parts)
-        embeds = torch.cat([*parts, beside + codec])
-        constant = before + min(len(told), len(codec) - 1)
-        return Prompt(embeds, constant, key, rest, codes)
+        embeds = torch.cat((constant.opening, beside + codec))
+        first = len(constant.opening) + min(len(told), len(codec) - 1)
+        return Prompt(embeds, first, key, rest, speaker.reference.codes)
+
+    def _constant(self, key: _Key, think: Sequence[int], speaker: Speaker) -> _Constant:
+        """What all texts of a voice in a language and a manner begin with: put together once, and kept."""
+        if key in self._constants:
+            self._constants.move_to_end(key)
+            return self._constants[key]
+        instruct_ids = key[2]
+        codec = self._codec[torch.tensor(think, device=self._codec.device)]
+        if speaker.embedding is not None:
+            codec = torch.cat((codec, speaker.embedding[None]))
+        codec = torch.cat((codec, self._codec[self.ids.pad][None]))
+        beside = torch.cat((self.tts_pad.expand(len(codec) - 1, -1), self._tts_bos[None]))
+        instruct = [self._text(instruct_ids)] if instruct_ids else []
+        opening = torch.cat((*instruct, self._role, codec + beside))
+        if speaker.reference is None:
+            made = _Constant(opening, None, None)
+        else:
+            codes = speaker.reference.codes
+            spoken = self._codec[codes[:, 0]].float()
+            for group in range(1, codes.shape[1]):
+                spoken += self._sub_codec[group - 1][codes[:, group]].float()
+            spoken_from_bos = torch.cat((self._bos[None], spoken.to(self._bos.dtype)))
+            made = _Constant(opening, spoken_from_bos, self._text(speaker.reference.text_ids))
+        self._constants[key] = made
+        if len(self._constants) > KEPT_CONSTANTS:
+            self._constants.popitem(last=False)
+        return made

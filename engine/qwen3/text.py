@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from engine.qwen3.memory import upload
 from engine.qwen3.weights import Dense
 
 _PROJECTED_AT_ONCE = 8192  # rows: keeps what a whole table's projection needs beside it to some tens of megabytes
@@ -42,7 +43,8 @@ class TextEmbedder:
         return TextEmbedder(torch.cat(pieces), None, None, device)
 
     def __call__(self, ids: Sequence[int]) -> Tensor:
-        rows = self._table[torch.tensor(ids, dtype=torch.int64, device=self._table.device)].to(self._device)
+        at = upload(torch.tensor(ids, dtype=torch.int64), self._table.device)
+        rows = upload(self._table[at], self._device)
         if self._first is None or self._second is None:
             return rows
         return _project(rows, self._first, self._second)

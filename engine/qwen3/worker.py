@@ -49,6 +49,8 @@ BEAT_S = 1.0
 WAITING_POLL_S = 0.002
 # Nothing has come for so long: the next voice is made ready, which holds up whoever comes meanwhile by one step.
 QUIET_S = 0.05
+ADMITTING_S = 0.004
+"""Putting sentences into the batch may hold up its next frame so long; those that are left come after it."""
 PRIMING = -2
 """The number of what speaks to nobody."""
 FAULT_STATUS = 70
@@ -216,6 +218,7 @@ class Worker:
                 speaking.given = len(ids)
 
     def _admit(self, events: list[Event]) -> None:
+        begun_s = self._clock()
         # Whose voice is being taken, or whose text is too short yet, holds up nobody behind it.
         while (waiting := next((each for each in self._waiting if self._can_begin(each)), None)) is not None:
             speak = waiting.speak
@@ -233,6 +236,8 @@ class Worker:
                 given = len(self._ids(waiting))
                 self._speaking[speak.number] = _Speaking(waiting.utterance, Output(speak.speed), speak, given)
             self._waiting.remove(waiting)
+            if self._clock() - begun_s > ADMITTING_S:
+                return
 
     def _refuse(self, events: list[Event]) -> None:
         """There is no place now: those that can wait no longer are told."""

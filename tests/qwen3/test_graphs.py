@@ -15,7 +15,7 @@ from tests.qwen3.kernel_support import CUDA, NEEDS_GPU, WHY_NOT
 if WHY_NOT or not CUDA:
     pytest.skip(WHY_NOT or NEEDS_GPU, allow_module_level=True)
 
-from engine.qwen3 import graphs
+from engine.qwen3 import graphs, memory
 from engine.qwen3.runner import End
 from tests.qwen3.plain_gpu import fast, play, utterance
 
@@ -74,3 +74,18 @@ def test_the_second_start_measures_nothing_again(tmp_path: Path, monkeypatch: py
     second = fast(monkeypatch, tmp_path)
     assert [name for name in tried if name.startswith("frame")] == [f"frame of {size}" for size in (4, 2, 1)]
     assert second.frames.variants == first.frames.variants
+
+
+def test_a_call_is_put_into_the_batch_and_spoken_to_without_waiting_for_the_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits in there is an error; the results are waited for by event, one step later."""
+    runner = fast(monkeypatch, tmp_path)
+    play(runner, {0: [utterance(0)]}, {0: 13})  # the prefix is kept, torch's pools have been filled
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        _, ends = play(runner, {0: [utterance(1)], 3: [utterance(2)]}, {1: 9, 2: 7})
+        memory.upload(torch.arange(100), torch.device("cuda"))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert set(ends) == {1, 2}

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from engine.qwen3 import worker as worker_module
 from engine.qwen3.assemble import Assembly, assemble
 from engine.qwen3.frame import decode_frame
 from engine.qwen3.messages import (
@@ -160,6 +161,24 @@ def test_among_equals_who_needs_it_first_goes_first(process: Process) -> None:
         process.worker.handle(a_sentence(number, needed_in_s=needed_in_s))
     process.worker.turn()
     assert set(process.worker._speaking) == {1, 3}
+
+
+def test_many_that_come_at_once_do_not_hold_up_those_that_speak(
+    assembled: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frame is made between them, and in the end all have spoken."""
+    monkeypatch.setattr(worker_module, "ADMITTING_S", 0.0)
+    process = Process(assembled("custom_voice"), count(0.0, 0.001).__next__)
+    frames: list[int] = []
+    step = process.worker._assembly.runner.step
+    monkeypatch.setattr(
+        process.worker._assembly.runner, "step", lambda: (frames.append(len(process.worker._speaking)), step())[1]
+    )
+    for number in (0, 1):
+        process.worker.handle(a_sentence(number))
+    process.run()
+    assert frames[:2] == [1, 2]
+    assert set(process.ends()) == {0, 1}
 
 
 def test_who_gets_no_place_in_time_is_refused(assembled: Any) -> None:
