@@ -165,6 +165,7 @@ class GraphRunner:
         self._calls[utterance.slot] = call
         if self._slots.is_kept(prompt):
             self._slots.begin(preparation)
+            call.blocked = utterance.starved
         else:
             call.blocked = True
             self._preparing.append(call)

@@ -104,6 +104,33 @@ def test_text_that_comes_in_pieces_gives_the_sound_of_the_whole(
     assert np.abs(np.concatenate(heard) - expected[0]).max() < CLOSE
 
 
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_call_whose_prompt_holds_all_its_text_waits_for_more(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kept: bool
+) -> None:
+    """A first frame without its text would leave that out, in a voice known before as in a new one."""
+    whole, runner = plain(1), fast(monkeypatch, tmp_path, 1)
+    for each in (whole, runner):
+        each._slots.model.allowed[each._slots.model.eos] = False
+    expected, _ = play(whole, {0: [utterance(0)]}, {0: 9})
+    if kept:
+        play(runner, {0: [utterance(1)]}, {1: 3})
+    growing = utterance(0)
+    text = growing.prompt.text
+    growing.prompt = replace(growing.prompt, text=text[:0])
+    growing.final = False
+    assert runner.admit(growing)
+    for _ in range(4):
+        assert runner.step() == []
+    assert growing.frames == 0
+    runner.extend(growing, text, final=True)
+    growing.budget = 9
+    heard = []
+    while runner.active:
+        heard += [made.pcm for made in runner.step()]
+    assert np.abs(np.concatenate(heard) - expected[0]).max() < CLOSE
+
+
 def test_a_removed_call_frees_its_place_and_is_heard_no_more(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     runner = fast(monkeypatch, tmp_path, 1)
     first, second = utterance(0), utterance(1)
