@@ -93,7 +93,8 @@ def _serve(commands: BinaryIO, outbox: Outbox) -> None:
 if __name__ == "__main__":
     if os.getpriority(os.PRIO_PROCESS, 0) < 0:  # inherited from the process with the calls' clock, which comes first
         os.setpriority(os.PRIO_PROCESS, 0, 0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one ends it by closing its input
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group; the process that owns this one decides
+        signal.signal(number, signal.SIG_IGN)
     # What libraries print must not get between the events.
     out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

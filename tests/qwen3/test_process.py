@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -62,6 +64,7 @@ async def test_speaks(checkpoint_folder: Any, tmp_path: Path, monkeypatch: pytes
     try:
         first, *others = await asyncio.gather(*(pcm_of(engine, "Hello.", language="en", seed=5) for _ in range(3)))
         assert first.size > 2400
+        os.kill(engine.status()["pid"], signal.SIGTERM)  # as `systemctl stop` does, to every process of the service
         assert np.abs(first).max() > 1000
         for other in others:
             # Sums run in another order in another batch, which may round a sample differently.
@@ -100,6 +103,7 @@ async def test_speaks(checkpoint_folder: Any, tmp_path: Path, monkeypatch: pytes
 
         status = engine.status()
         assert status["model_loaded"] is True
+        assert status["faults"] == 0
         assert status["model_type"] == "base"
         assert status["voice_cache_size"] == 2
         assert (status.get("gpu_allocated_mb", 0) > 0) is status["cuda"] is (device == "cuda")
