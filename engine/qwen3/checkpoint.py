@@ -66,6 +66,8 @@ def load(settings: QwenSettings, max_positions: int | None = None) -> Checkpoint
     device = torch.device(settings.device)
     notes: list[str] = []
     _check(settings, device)
+    if device.index is not None:
+        torch.cuda.set_device(device)  # for what names no device: the current stream, events, kernels' launches
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = settings.tf32
     attention = _attention(settings, device, notes)
     try:

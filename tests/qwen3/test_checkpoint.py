@@ -113,6 +113,23 @@ def test_no_cuda(checkpoint_folder: Any) -> None:
     assert "DEVICE=cuda: no CUDA device can be used here" in one_line(error)
 
 
+def test_another_gpu_is_the_current_one_for_what_names_none(
+    checkpoint_folder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen: list[torch.device] = []
+
+    def begun(*args: Any) -> None:
+        assert chosen == [torch.device("cuda:1")]
+        raise SpeechError("far enough")
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.set_device", chosen.append)
+    monkeypatch.setattr("engine.qwen3.checkpoint._load", begun)
+    with pytest.raises(SpeechError, match="far enough"):
+        load(settings_of(checkpoint_folder("custom_voice"), device="cuda:1"))
+
+
 def test_too_little_memory_says_what_would_help(checkpoint_folder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*args: Any, **how: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nAnd much more.")
