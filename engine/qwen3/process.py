@@ -42,7 +42,8 @@ class ModelProcess:
         command: tuple[str, ...] = WORKER,
     ) -> ModelProcess:
         root = str(Path(__file__).parents[2])
-        environment = ALLOCATOR | os.environ
+        # With both names set PyTorch would take this one, whatever an administrator says under the other.
+        environment = dict(os.environ) if "PYTORCH_ALLOC_CONF" in os.environ else ALLOCATOR | os.environ
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
         process = await asyncio.create_subprocess_exec(
             sys.executable,

@@ -139,7 +139,7 @@ class Supervisor:
             case NotReady(message):
                 self._error = SpeechError(message)
                 return
-        if process is not self._process:
+        if process is not self._process or self.state == "closed":
             return
         if isinstance(event, Ready):
             self._attempts = 0
@@ -157,6 +157,8 @@ class Supervisor:
         if process is not self._process:
             return
         self._process = None
+        if self.state == "closed":
+            return
         error = self._error or SpeechError(f"the model's process ended unexpectedly ({_why(status)})")
         self._error = error
         log.error("%s", error)
@@ -166,6 +168,7 @@ class Supervisor:
         else:
             self.faults += before == "ready"
             self._set("rebuilding")
+            self.work(self._busy)  # what is being replaced is not unloaded
             self._spawn(self._rebuild())
         self._on_lost(error)
 

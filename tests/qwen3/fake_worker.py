@@ -52,7 +52,9 @@ def main() -> None:
     if "broken" in modes:
         return send(NotReady("MODEL_ID=nowhere: there is no such folder"))
     kind = next((mode for mode in modes if mode in ("base", "custom_voice", "voice_design")), "custom_voice")
-    facts = {"device": "fake", "pid": os.getpid()} | ({"capacity": 1} if "narrow" in modes else {})
+    allocator = {name: value for name, value in os.environ.items() if name.endswith("ALLOC_CONF")}
+    facts = {"device": "fake", "pid": os.getpid(), "allocator": allocator}
+    facts |= {"capacity": 1} if "narrow" in modes else {}
     send(Log(20, "model", "loaded"), Ready(kind, True, facts, ("a warning",)))
     commands: queue.SimpleQueue[Any] = queue.SimpleQueue()
 

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from engine.qwen3.engine import Qwen3Engine
-from engine.qwen3.messages import Cancel, More, Prime, Speak
+from engine.qwen3.messages import Cancel, More, Prime, Ready, Speak
 from engine.qwen3.settings import QwenSettings
+from engine.qwen3.supervisor import Supervisor
 from engine.qwen3.voices import NAMED
 from engine.recording import read_recording
 from engine.speech import (
@@ -324,6 +325,65 @@ async def test_unloaded_when_idle_and_loaded_again(make: Any) -> None:
     assert status.get("pid") != first
     assert status["faults"] == 0
     assert status["idle_unloads"] >= 1
+
+
+async def test_what_is_being_replaced_is_not_unloaded() -> None:
+    """Nor loaded a second time then, beside the one that is on its way."""
+    counts: list[int] = []
+    back = asyncio.Event()
+
+    def hear(event: Any) -> None:
+        if isinstance(event, Ready):
+            counts.append(supervisor.unloads)
+            if len(counts) == 1:
+                assert supervisor.pid is not None
+                os.kill(supervisor.pid, signal.SIGKILL)
+            else:
+                back.set()
+
+    settings = QwenSettings(model_id="some/CustomVoice", device="cpu", idle_timeout=0.3)
+    supervisor = Supervisor(settings, hear, lambda _: None, rebuild_delays_s=(0.5,), command=("-P", FAKE))
+    try:
+        await supervisor.loaded()
+        async with asyncio.timeout(20):
+            await back.wait()
+    finally:
+        await supervisor.close()
+    assert counts == [0, 0]
+
+
+async def test_a_process_lost_while_the_engine_closes_is_not_replaced(make: Any) -> None:
+    engine = await make()
+    supervisor = engine._supervisor
+    process = supervisor._process
+    closing = asyncio.create_task(engine.close())
+    await asyncio.sleep(0)
+    assert supervisor.state == "closed"
+    supervisor._left(process, -signal.SIGTERM)
+    await closing
+    assert supervisor.state == "closed"
+    assert not supervisor._tasks
+    process.kill()
+    await process.close()
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}),
+        ({"PYTORCH_ALLOC_CONF": "a"}, {"PYTORCH_ALLOC_CONF": "a"}),
+        ({"PYTORCH_CUDA_ALLOC_CONF": "b"}, {"PYTORCH_CUDA_ALLOC_CONF": "b"}),
+    ],
+)
+async def test_an_administrator_s_allocator_goes_before_ours(
+    make: Any, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], expected: dict[str, str]
+) -> None:
+    for name in ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    engine = await make()
+    assert (await until(engine, lambda status: "allocator" in status))["allocator"] == expected
 
 
 async def test_not_unloaded_while_somebody_listens(make: Any) -> None:
