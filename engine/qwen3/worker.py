@@ -288,6 +288,8 @@ class Worker:
 
     def _utterance(self, waiting: _Waiting) -> Utterance:
         checkpoint, speak, ids = self._assembly.checkpoint, waiting.speak, self._ids(waiting)
+        if speak.language is not None and speak.language not in checkpoint.ids.languages:
+            raise SpeechError(f"this model does not speak {speak.language}")
         instruct = checkpoint.tokenizer.instruction(speak.instructions) if speak.instructions else ()
         speaker = self._speaker(speak.voice)
         prompt = checkpoint.prompts.build(ids, speaker, speak.language, instruct, final=speak.whole)

@@ -275,11 +275,14 @@ def test_what_cannot_be_spoken_fails_alone(process: Process) -> None:
     process.worker.handle(a_sentence(0, voice="speaker:nobody"))
     process.worker.handle(a_sentence(1, text="word " * 400))
     process.worker.handle(a_sentence(2, voice="a voice never learnt"))
-    process.worker.handle(a_sentence(3))
+    process.worker.handle(Speak(3, "Hello.", "speaker:ryan", "welsh"))
+    process.worker.handle(Prime("speaker:ryan", "welsh"))
+    process.worker.handle(a_sentence(4))
     process.run()
-    assert set(process.failures()) == {0, 1, 2}
+    assert set(process.failures()) == {0, 1, 2, 3}
     assert "MAX_POSITIONS" in process.failures()[1]
-    assert set(process.ends()) == {3}
+    assert "does not speak welsh" in process.failures()[3]
+    assert set(process.ends()) == {4}
 
 
 def test_a_learnt_voice_speaks_and_a_forgotten_one_does_not(assembled: Any) -> None:
