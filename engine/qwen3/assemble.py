@@ -31,7 +31,7 @@ class Assembly:
     runner: Runner
     warnings: list[str]
     facts: dict[str, Any]
-    """What `/health` tells of it."""
+    """What `/health` tells of it, beside the runner's own."""
 
 
 def assemble(settings: QwenSettings) -> Assembly:
@@ -74,7 +74,6 @@ def _assemble(settings: QwenSettings) -> Assembly:
         "runner": type(runner).__name__,
         "compiled": "hand-written kernels" if fast else "no",
         "max_batch": settings.max_batch,
-        **getattr(runner, "facts", {}),
     }
     assembly = Assembly(checkpoint, slots, runner, warnings, facts)
     warm_up(assembly)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -89,6 +89,10 @@ class Runner(Protocol):
     def active(self) -> int:
         """Utterances in the batch."""
 
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What `/health` tells of it."""
+
 
 class EagerRunner:
     """First come, first served, one host sync a frame: for the CPU, and where graphs cannot be captured."""
@@ -101,6 +105,10 @@ class EagerRunner:
     @property
     def active(self) -> int:
         return len(self._batch)
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        return {}
 
     def admit(self, utterance: Utterance) -> bool:
         if not self._slots.free:

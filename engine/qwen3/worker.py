@@ -358,6 +358,7 @@ class Worker:
     def _facts(self) -> dict[str, Any]:
         return {
             **self._assembly.facts,
+            **self._assembly.runner.facts,
             "active": self._assembly.runner.active,
             "waiting": len(self._waiting),
             "ends": dict(self._ends),

@@ -405,6 +405,17 @@ def test_a_text_in_pieces_with_the_graphs_runner(process: Process, graphed: Proc
     assert np.abs(graphed.pcm(0).astype(int) - process.pcm(0)).max() <= 2
 
 
+def test_the_load_is_told_as_it_is(graphed: Process) -> None:
+    worker = graphed.worker
+    loads = [worker._facts()["load"]]
+    worker.handle(a_sentence(0, **GREEDY))
+    worker.turn()
+    loads.append(worker._facts()["load"])
+    worker.handle(Cancel(0))
+    loads.append(worker._facts()["load"])
+    assert loads[0] == loads[2] == 0 < loads[1]
+
+
 def test_a_late_text_pauses_its_own_sentence_only(process: Process) -> None:
     worker = process.worker
     worker.handle(a_sentence(0, "One two", whole=False, **GREEDY))
@@ -461,7 +472,7 @@ def test_a_fault_ends_every_sentence_and_the_process(assembled: Any) -> None:
     """Then the engine starts another: nothing of a process is relied on after its GPU has failed."""
 
     class Broken:
-        active = 0
+        active, facts = 0, dict[str, Any]()
 
         def admit(self, utterance: Any) -> bool:
             return utterance.number < 2
