@@ -281,6 +281,8 @@ class Playout:
         pcm = utterance.take(frame_samples)
         if first:
             self._on_started(utterance)
+            if utterance.done:  # who was told has cut it: not even this frame is heard
+                return self._silent_frame(utterance.rate_hz)
         if utterance.ended and not utterance.available_samples:
             self._finish(utterance)
         return pcm.ljust(frame_samples * _SAMPLE_BYTES, b"\0")

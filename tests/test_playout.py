@@ -290,6 +290,16 @@ def test_each_utterance_is_heard_at_its_own_rate(playout, caller):
     assert caller.hear(2) == ramp(320) + ramp(160)
 
 
+def test_who_is_told_of_the_start_may_cut():
+    playout = Playout(lambda utterance: playout.cut(0.02))
+    caller = Caller(playout)
+    first = spoken(playout, ramp(FRAME * 2))
+    assert caller.hear(2) == SILENCE * 2
+    assert first.interrupted
+    assert first.heard_text() == ""
+    assert playout.idle
+
+
 def test_tells_when_an_utterance_starts_and_is_done():
     told = []
     playout = Playout(lambda u: told.append(("started", u.id)), lambda u: told.append(("done", u.id)))
