@@ -160,6 +160,10 @@ class Turns:
             case Agent.IDLE:
                 if heard or (self._kept and not self.caller_speaking):
                     return self._answer(heard)
+                if self._awaiting and not self.caller_speaking:
+                    self._awaiting = False
+                    self._final_s = math.inf
+                    return [Prompt()]  # a sound ended the reply, and there were no words in it
                 if not self.caller_speaking:
                     self._final_s = math.inf
                     self._arm_prompt(now_s)

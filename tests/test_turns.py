@@ -173,6 +173,15 @@ def test_a_cough_that_committed_prompts_the_caller() -> None:
     assert turns.deadline_s() == math.inf
 
 
+def test_a_cough_that_committed_and_is_known_to_be_none_prompts_the_caller_at_once() -> None:
+    turns = speaking(Rules(min_interrupt_words=0))
+    turns.speech_started(11.0)
+    turns.speech_stopped(11.2)
+    assert turns.transcript(11.5, "") == [Prompt()]
+    assert turns.transcript(11.6, "") == []
+    assert turns.deadline_s() == math.inf
+
+
 def test_an_empty_transcript_after_words_committed_answers_the_words() -> None:
     turns = speaking()
     turns.speech_started(11.0)
