@@ -129,16 +129,10 @@ class ScriptBrain(Brain):
         for piece in self._retry(self._step.otherwise):
             yield piece
 
-    async def pressed(self, digits: str) -> AsyncGenerator[Piece]:
-        self._digits += digits
-        answers = [a for a in (*self._step.answers, *self._script.anywhere) if a.dtmf]
-        for answer in answers:
-            if answer.dtmf == self._digits:
-                for piece in self._take(answer):
-                    yield piece
-                return
-        if not any(answer.dtmf.startswith(self._digits) for answer in answers):
-            self._digits = ""
+    def pressed(self, digits: str) -> AsyncGenerator[Piece]:
+        pieces = self._press(digits)  # now: the next key may cut the turn before its first step
+        self._before = (self._step, self._tries, "")  # a key stays pressed, whatever is heard of the answer
+        return _each(pieces)
 
     async def silence(self) -> AsyncGenerator[Piece]:
         for piece in self._retry(self._step.silence):
@@ -150,6 +144,16 @@ class ScriptBrain(Brain):
         if interrupted and not text:
             self._step, self._tries, self._unanswered = self._before
         self._before = (self._step, self._tries, self._unanswered)
+
+    def _press(self, digits: str) -> list[Piece]:
+        self._digits += digits
+        answers = [a for a in (*self._step.answers, *self._script.anywhere) if a.dtmf]
+        for answer in answers:
+            if answer.dtmf == self._digits:
+                return self._take(answer)
+        if not any(answer.dtmf.startswith(self._digits) for answer in answers):
+            self._digits = ""
+        return []
 
     def _take(self, line: Line) -> list[Piece]:
         self._tries = 0
@@ -180,6 +184,11 @@ class ScriptBrain(Brain):
         chosen = self._random.choice(text) if isinstance(text, list) and text else text
         filled = fill(chosen, self._variables).strip() if isinstance(chosen, str) else ""
         return [Speech(filled, interruptible)] if filled else []
+
+
+async def _each(pieces: list[Piece]) -> AsyncGenerator[Piece]:
+    for piece in pieces:
+        yield piece
 
 
 def _among(phrase: list[str], said: list[str]) -> bool:

@@ -70,6 +70,14 @@ async def test_keys() -> None:
     assert await collect(brain.pressed("1")) == [Speech("Sales."), Speech("What?", interruptible=False)]
 
 
+async def test_keys_in_a_row_need_not_wait_for_what_they_lead_to() -> None:
+    brain = ScriptBrain(SCRIPT)
+    cut_before_its_first_step = brain.pressed("1")
+    brain.heard("", interrupted=True)
+    await cut_before_its_first_step.aclose()
+    assert await collect(brain.answer("anything")) == [Transfer("ext-queues,400,1")], "of the step that 1 leads to"
+
+
 async def test_a_turn_of_which_nothing_was_heard_is_taken_back_and_its_words_are_kept() -> None:
     brain = ScriptBrain(SCRIPT)
     await collect(brain.answer("I want to buy"))
