@@ -69,6 +69,8 @@ class Conversation:
         self._now_s = now_s
         self._start_s = now_s()
         self._next: str | None = None
+        self._sent_on = False
+        """`_next` was told from outside: the brain has no say in it any more."""
         self._turns = Turns(settings.rules())
         self._timer: asyncio.TimerHandle | None = None
         self._reader = EventReader()
@@ -124,7 +126,7 @@ class Conversation:
             destination = self._destinations.resolve(destination)
         if self.call.state is not State.ACTIVE:
             return False
-        self._next = destination or None
+        self._next, self._sent_on = destination or None, True
         if goodbye:
             self._speaking.cut("interrupt")
             self.say(goodbye, interruptible=False)
@@ -219,7 +221,7 @@ class Conversation:
     def finished(self, action: Transfer | HangUp | Fallback | None) -> None:
         """All of it has been heard."""
         actions = self._turns.finished(self._now_s())
-        if action is not None:
+        if action is not None and not self._sent_on:
             self._follow(action)
         elif self.call.state is State.ACTIVE:
             self._do(actions)

@@ -150,6 +150,7 @@ class Speaking:
         if reply is not self._reply:
             return
         self._reply = None
+        self._call.resume()  # one that was held, and had nothing to say, must not hold the next
         text = reply.heard_text()
         self._brain.heard(text, interrupted=False)
         if text:
@@ -187,7 +188,9 @@ class Speaking:
             return
         if self._call.state is State.ENDED:
             self.cut("hung up")
+        elif utterance not in self._reply.utterances:
+            return  # one that came too late to a call that is ending: what is being said is heard to its end
         elif utterance.interrupted:  # by somebody who did not ask us
             self._floor.was_cut()
-        elif utterance in self._reply.utterances:
+        else:
             self._reply.utterance_done()

@@ -212,6 +212,18 @@ async def test_a_sound_while_thinking_holds_the_answer_back(rigs: list[Rig]) -> 
     assert rig.brain.heard_texts == [("", True), ("A table.", False)]
 
 
+async def test_a_turn_that_was_held_and_has_nothing_to_say_does_not_hold_the_next(rigs: list[Rig]) -> None:
+    rig = await conversation(rigs)
+    await rig.say("hello")
+    rig.talk.heard(SpeechStarted())
+    rig.brain.put(END)
+    await rig.settle()
+    rig.talk.heard(SpeechStopped())
+    rig.talk.say("Hello.")
+    await rig.settle()
+    assert await rig.tick_ms(1000) == 30
+
+
 async def test_a_sound_while_thinking_that_was_nothing_lets_it_go(rigs: list[Rig]) -> None:
     rig = await conversation(rigs)
     await rig.say("hello", "Yes.", END)
@@ -325,6 +337,28 @@ async def test_a_goodbye_that_is_being_drained_is_not_interrupted(rigs: list[Rig
     assert rig.talk.next_destination == "ext-queues,400,1"
     with pytest.raises(NotAllowed):
         rig.talk.hang_up("", "macro-evil,s,1")
+
+
+async def test_an_answer_that_comes_too_late_does_not_cut_the_goodbye(rigs: list[Rig]) -> None:
+    rig = await conversation(rigs)
+    await rig.say("hello")
+    rig.talk.say("Goodbye now.")
+    await rig.settle()
+    voiced = await rig.tick_ms(200)
+    rig.talk.hang_up()
+    rig.brain.put("Too late.", END)
+    assert voiced + await rig.tick_ms(2000) == 60
+    assert rig.hung_up
+
+
+async def test_where_a_call_goes_is_not_for_the_brain_once_it_was_told_from_outside(rigs: list[Rig]) -> None:
+    rig = await conversation(rigs)
+    await rig.say("bye", "Goodbye then.", HangUp(), END)
+    await rig.tick_ms(400)
+    rig.talk.hang_up("", "sales")
+    await rig.tick_ms(2000)
+    assert rig.hung_up
+    assert rig.talk.next_destination == "ext-queues,400,1"
 
 
 async def test_an_announcement_is_part_of_the_conversation(rigs: list[Rig]) -> None:
