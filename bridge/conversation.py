@@ -268,6 +268,9 @@ class Conversation:
             self._digits.press(digit)
 
     def _pressed(self, digits: str) -> None:
+        if self.call.state is not State.ACTIVE:
+            return
+        self._do(self._turns.digit(self._now_s()))  # what has begun since the first of them is over before they count
         trace = Trace()
         trace.mark(Mark.TRANSCRIPT, self._now_s())
         self._begin(self._brain.pressed(digits), trace)

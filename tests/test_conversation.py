@@ -275,6 +275,25 @@ async def test_keys_cut_what_may_not_be_interrupted(rigs: list[Rig]) -> None:
     assert await rig.tick_ms(100) <= 1
 
 
+async def test_a_turn_begun_between_a_key_and_its_end_is_over_before_the_key_counts(rigs: list[Rig]) -> None:
+    rig = await conversation(rigs)
+    known: list[list[tuple[str, bool]]] = []
+
+    def pressed(digits: str) -> AsyncGenerator[Piece]:
+        known.append(list(rig.brain.heard_texts))
+        return rig.brain.answer(f"keys {digits}")
+
+    rig.brain.pressed = pressed  # type: ignore[method-assign]
+    rig.talk._digits._gap_ms = 1_500  # as with a language model
+    rig.talk._digit("1")
+    await rig.say("one", "One two three.", END)
+    await rig.tick_ms(500)
+    rig.talk._digits._done()
+    await rig.settle()
+    assert known == [[("One", True)]], "the brain knows what was heard before it is told the key"
+    assert rig.brain.said == ["one", "keys 1"]
+
+
 async def test_what_is_said_over_the_uninterruptible_is_answered_after_it(rigs: list[Rig]) -> None:
     rig = await conversation(rigs)
     await rig.say("hello", Speech("One two three.", interruptible=False), END)
