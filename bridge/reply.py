@@ -90,6 +90,10 @@ class Reply:
         except BrainError as error:
             self._on_failed(self, error)
             return
+        except Exception as error:  # whatever it is, the caller must not be left in silence
+            log.exception("the brain broke down", call=str(self._call.id))
+            self._on_failed(self, BrainError(f"{type(error).__name__}: {error}"))
+            return
         finally:
             self._end_text()
             self._thinking = False

@@ -31,7 +31,7 @@ class PuppetBrain(Brain):
 
     def __init__(self, greeting: str = "") -> None:
         self.greeting = greeting
-        self.pieces: asyncio.Queue[Piece | BrainError | None] = asyncio.Queue()
+        self.pieces: asyncio.Queue[Piece | Exception | None] = asyncio.Queue()
         self.said: list[str] = []
         self.heard_texts: list[tuple[str, bool]] = []
         self.open = 0
@@ -45,7 +45,7 @@ class PuppetBrain(Brain):
         self.open += 1
         try:
             while (piece := await self.pieces.get()) is not END:
-                if isinstance(piece, BrainError):
+                if isinstance(piece, Exception):
                     raise piece
                 yield piece
         finally:
@@ -60,7 +60,7 @@ class PuppetBrain(Brain):
     def heard(self, text: str, *, interrupted: bool) -> None:
         self.heard_texts.append((text, interrupted))
 
-    def put(self, *pieces: Piece | BrainError | None) -> None:
+    def put(self, *pieces: Piece | Exception | None) -> None:
         for piece in pieces:
             self.pieces.put_nowait(piece)
 
@@ -114,7 +114,7 @@ class Rig:
     async def tick_ms(self, ms: int) -> int:
         return await self.tick(ms // 20)
 
-    async def say(self, said: str, *pieces: Piece | None) -> None:
+    async def say(self, said: str, *pieces: Piece | Exception | None) -> None:
         """The caller says something, and the brain answers."""
         self.brain.put(*pieces)
         self.talk.heard(Transcript(said))
@@ -471,10 +471,11 @@ async def test_an_answer_that_comes_all_at_once_is_split_piece_by_piece(
     assert rig.engine.spoken[0][0] == text.strip()[: len(rig.engine.spoken[0][0])]
 
 
-async def test_a_brain_that_fails_apologises_and_goes_to_the_fallback(rigs: list[Rig]) -> None:
+@pytest.mark.parametrize("error", [BrainError("no model"), ValueError("a fault of ours")])
+async def test_a_brain_that_fails_apologises_and_goes_to_the_fallback(rigs: list[Rig], error: Exception) -> None:
     apology = Apology(np.full(24_000, 5000, np.int16), 24_000)
     rig = await conversation(rigs, apology=apology, fallback_destination="from-internal,100,1")
-    await rig.say("hello", BrainError("no model"))
+    await rig.say("hello", error)
     assert await rig.tick_ms(2000) >= 49
     assert rig.hung_up
     assert rig.talk.failed == "llm"
