@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -61,13 +62,22 @@ class _Used:
     result: ToolResult
 
     def messages(self, *, spoken: bool = True) -> list[Message]:
-        function = {"name": self.call.name, "arguments": self.call.arguments or "{}"}
+        function = {"name": self.call.name, "arguments": _sendable(self.call.arguments)}
         asked = {"id": self.call.id, "type": "function", "function": function}
         content = self.spoken if spoken and self.spoken else None
         return [
             {"role": "assistant", "content": content, "tool_calls": [asked]},
             {"role": "tool", "tool_call_id": self.call.id, "content": self.result.content},
         ]
+
+
+def _sendable(arguments: str) -> str:
+    """Servers parse what the model wrote when they are told it again, and refuse the request where it is no JSON."""
+    try:
+        json.loads(arguments)
+    except (ValueError, RecursionError):
+        return "{}"
+    return arguments
 
 
 class LlmBrain(Brain):

@@ -90,7 +90,7 @@ class Toolbox:
         """Run one tool. A failure is told to the model, never raised."""
         try:
             given = json.loads(arguments or "{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             return ToolResult("error: the arguments are not JSON")
         if not isinstance(given, dict):
             return ToolResult("error: the arguments are not an object")
@@ -123,7 +123,7 @@ class Toolbox:
                 text = (await response.content.read(MAX_RESULT_CHARS * 4)).decode(errors="replace")[:MAX_RESULT_CHARS]
         except TimeoutError:
             return f"error: no answer within {tool.timeout_ms} ms"
-        except aiohttp.ClientError as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: what cannot stand in a URL or header
             return f"error: {type(error).__name__}"
         return text if response.ok else f"error: HTTP {response.status}: {text}"
 

@@ -16,7 +16,8 @@ from aiohttp import web
 @dataclass
 class ToolCall:
     name: str
-    arguments: dict[str, Any] = field(default_factory=dict)
+    arguments: dict[str, Any] | str = field(default_factory=dict)
+    """A text is sent as it stands."""
 
 
 @dataclass
@@ -90,7 +91,7 @@ class LlmServer:
             await self.go_on.wait()
             await _say(response, answer.rest, answer.token_s)
         for index, tool in enumerate(answer.tools):
-            arguments = json.dumps(tool.arguments)
+            arguments = tool.arguments if isinstance(tool.arguments, str) else json.dumps(tool.arguments)
             call = {"index": index, "id": f"call_{len(self.requests)}_{index}", "type": "function"}
             await _send(response, {"tool_calls": [{**call, "function": {"name": tool.name, "arguments": ""}}]})
             for part in (arguments[:5], arguments[5:]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
@@ -165,6 +166,8 @@ async def test_a_cut_turn_keeps_the_tools_that_have_answered_and_drops_the_one_a
         (ToolCall("slow"), "no answer within 50 ms"),
         (ToolCall("broken"), "HTTP 500"),
         (ToolCall("gone"), "error: Client"),
+        (ToolCall("wrong"), "error: ValueError"),
+        (ToolCall("slow", '{"day": Mon'), "not JSON"),
     ],
 )
 async def test_a_tool_that_fails_is_told_to_the_model(call: ToolCall, told: str) -> None:
@@ -178,10 +181,13 @@ async def test_a_tool_that_fails_is_told_to_the_model(call: ToolCall, told: str)
             HttpTool(name="slow", description="d", url=f"{url}?slow=1", timeout_ms=50),
             HttpTool(name="broken", description="d", url=url),
             HttpTool(name="gone", description="d", url="http://127.0.0.1:9/"),
+            HttpTool(name="wrong", description="d", url=url, headers={"X-Key": "two\nlines"}),
         ]
         async with LlmServer(Answer(tools=[call]), "Sorry.") as server, brain(server, *tools) as ai:
             assert text_of(await collect(ai.answer("do it"))) == "Sorry."
-            assert told in server.requests[1]["messages"][-1]["content"]
+            *_, asked, answered = server.requests[1]["messages"]
+            assert told in answered["content"]
+            json.loads(asked["tool_calls"][0]["function"]["arguments"])  # as servers do before all else
 
 
 @pytest.mark.parametrize(
