@@ -29,7 +29,8 @@ def read(protocol: Protocol, message: Any) -> list[Heard] | None:
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 @pytest.mark.parametrize(
-    "message", ["", "{", "[1]", b"\xff\x00", "null", '{"foo": 1}', '{"type": 5}', "[" * 100_000, "9" * 5_000]
+    "message",
+    ["", "{", "[1]", b"\xff\x00", "null", '{"foo": 1}', '{"type": 5}', '{"type": []}', "[" * 100_000, "9" * 5_000],
 )
 def test_rubbish_is_refused(name: str, message: str | bytes) -> None:
     with pytest.raises(BadEvent):

@@ -46,12 +46,12 @@ class OpenAiRealtime(Protocol):
     def read(self, message: Message) -> Read | None:
         event = decode(message)
         kind = event.get("type")
+        if not isinstance(kind, str):
+            raise BadEvent("type: text expected")
         if kind in INBOUND_TYPES:
             heard = self._reader.read(parse(event))
             return ([heard] if heard is not None else []), []
         if kind in ("error", _FAILED):
             error = event.get("error")
             raise ServiceError(str(error.get("message", error)) if isinstance(error, dict) else str(error))
-        if not isinstance(kind, str):
-            raise BadEvent("type: text expected")
         return None  # session.created, input_audio_buffer.committed and the like
