@@ -182,6 +182,16 @@ def test_deepgram_nova_where_noise_hides_the_end() -> None:
     assert read(protocol, {**results("", final=True), "from_finalize": True}) == []
 
 
+def test_deepgram_nova_where_a_sound_had_no_words() -> None:
+    protocol = Deepgram(Options())
+    finalized = {**results("", final=True), "from_finalize": True}
+    read(protocol, {"type": "SpeechStarted", "timestamp": 1.2})
+    assert read(protocol, finalized) == [SpeechStopped(1500), Transcript("")]
+    assert read(protocol, finalized) == []
+    read(protocol, {"type": "SpeechStarted", "timestamp": 1.8})
+    assert read(protocol, finalized) == [], "of the sound before"
+
+
 def test_deepgram_flux() -> None:
     protocol = Deepgram(Options(model="flux-general-en"))
     assert urlsplit(protocol.url("wss://api.deepgram.example")).path == "/v2/listen"

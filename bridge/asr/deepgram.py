@@ -97,10 +97,12 @@ class Deepgram(Protocol):
             return [Partial(" ".join([*self._finished, text]))] if text else []
         if text:
             self._finished.append(text)
-        finalized = event.get("from_finalize") and self._finished
-        if event.get("speech_final") or finalized:
-            start_ms, duration_ms = self._ms(event.get("start")), _ms(event.get("duration"))
-            return self._end(None if start_ms is None or duration_ms is None else start_ms + duration_ms)
+        start_ms, duration_ms = self._ms(event.get("start")), _ms(event.get("duration"))
+        end_ms = None if start_ms is None or duration_ms is None else start_ms + duration_ms
+        # Nothing else tells the end of a sound in which there were no words.
+        was_noise = self._open and (end_ms is None or end_ms >= self._started_ms)
+        if event.get("speech_final") or (event.get("from_finalize") and (self._finished or was_noise)):
+            return self._end(end_ms)
         return [Partial(" ".join(self._finished))] if text else []
 
     def _end(self, audio_end_ms: int | None) -> list[Heard]:
