@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
+from unittest.mock import AsyncMock
 
 import numpy as np
 import pytest
@@ -61,6 +62,11 @@ async def test_a_sentence_is_heard_and_so_is_the_next_after_the_worker_died(reco
     transcript = heard[-1]
     assert isinstance(transcript, Transcript)
     assert words(transcript.text) == words(text)
+
+    transcribe = recognizer.transcribe
+    recognizer.transcribe = AsyncMock(side_effect=RuntimeError("a fault of the model"))  # type: ignore[method-assign]
+    assert (await listen(recognizer, text, partial=False))[-1] == Transcript("")
+    recognizer.transcribe = transcribe  # type: ignore[method-assign]
 
     assert recognizer._pool is not None
     (worker,) = recognizer._pool._processes

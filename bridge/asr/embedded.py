@@ -148,6 +148,8 @@ class EmbeddedAsr:
                 except BrokenExecutor:
                     self._log.error("the recogniser's process dies again and again")
                     self.down_since_s = self.down_since_s or self._now_s()
+                except Exception:  # of this audio: the next is recognised again
+                    self._log.exception("a stretch of speech could not be recognised")
                 job.done = True
                 if job.final:
                     self._hear(Transcript(job.text))
