@@ -107,7 +107,12 @@ class Connection(asyncio.Protocol):
                 self._end_reason = "lost: stopped reading"
                 self._transport.abort()
         elif self._call is not None:
-            self._call.tick(now_s)
+            try:
+                self._call.tick(now_s)
+            except Exception:  # better no call than one in which nothing is heard any more
+                log.exception("a call's tick failed; it goes back to its dialplan", call=self._name())
+                self.hang_up()
+                self._end_reason = "failed"
         else:
             self._transport.write(_SILENCE)
 

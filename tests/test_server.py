@@ -282,6 +282,22 @@ async def test_one_write_a_frame_and_a_dead_host_is_noticed(bridge):
     transport.sock.close()
 
 
+async def test_a_call_whose_tick_fails_goes_back_to_its_dialplan(bridge):
+    healthy = await Asterisk.connect(bridge.port)
+    peer = await Asterisk.connect(bridge.port)
+    await peer.hear(voiced=True)
+
+    def fail(pcm, rate_hz):
+        raise RuntimeError("a fault of ours")
+
+    bridge.calls.active()[-1].frame_listeners.append(fail)
+    assert (await peer.drain())[-1].kind == Kind.HANGUP
+    await peer.close()
+    assert await bridge.call_ended() == "failed"
+    await healthy.hear(voiced=True)
+    await healthy.close()
+
+
 async def test_five_hundred_calls_leave_nothing_behind(bridge):
     bridge.calls._max_calls = 500
     await (await Asterisk.connect(bridge.port)).close()
