@@ -56,6 +56,10 @@ class SpeechGate:
         self._run_ms = 0
         """Of windows in a row that speak for a change."""
 
+    def skip(self) -> None:
+        """A window that nobody judges."""
+        self._at_ms += WINDOW_MS
+
     def push(
         self, probability: float, level_dbfs: float = 0.0, *, agent_speaks: bool = False
     ) -> SpeechStarted | SpeechStopped | None:
@@ -105,6 +109,8 @@ class Ear:
             self._resampler = Resampler(rate_hz, RATE_HZ)
         self._samples = np.concatenate((self._samples, self._resampler.push(np.frombuffer(pcm, np.int16))))
         while len(self._samples) >= WINDOW_SAMPLES:
+            if len(self.windows) == MAX_WINDOWS_WAITING:
+                self._gate.skip()
             self.windows.append(self._samples[:WINDOW_SAMPLES].astype(np.float32) / np.float32(32768))
             self._samples = self._samples[WINDOW_SAMPLES:]
         if self.windows:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 
 from bridge.events import SpeechStarted, SpeechStopped
-from bridge.vad import WINDOW_MS, Detector, GateRules, SpeechGate
+from bridge.vad import MAX_WINDOWS_WAITING, RATE_HZ, WINDOW_MS, WINDOW_SAMPLES, Detector, Ear, GateRules, SpeechGate
 from engine.speech import Pcm
 from tests.voices import caller_says, silence
 
@@ -36,6 +38,14 @@ def test_quiet_sound_is_an_echo_while_the_agent_speaks() -> None:
     gate = SpeechGate(GateRules(start_ms=WINDOW_MS, min_level_dbfs=-40))
     assert gate.push(0.9, -50, agent_speaks=True) is None
     assert isinstance(gate.push(0.9, -30, agent_speaks=True), SpeechStarted)
+
+
+def test_what_was_not_judged_took_its_time_all_the_same() -> None:
+    heard: list[VoiceEvent] = []
+    ear = Ear(Mock(), heard.append, lambda: False, GateRules(start_ms=WINDOW_MS))
+    ear.push(bytes((MAX_WINDOWS_WAITING + 10) * WINDOW_SAMPLES * 2), RATE_HZ)
+    ear.judge(ear.windows.popleft(), 0.9)
+    assert heard == [SpeechStarted(10 * WINDOW_MS)]
 
 
 async def hear(*tracks: Pcm) -> list[list[VoiceEvent]]:
