@@ -1,24 +1,22 @@
-"""The sentences of the model's process: who waits, who is in the batch, what is said; and the voices that it knows."""
+"""The sentences of the model's process: who waits, who is in the batch, what is said."""
 
 from __future__ import annotations
 
 import logging
-import queue
 import secrets
 import time
 from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, NoReturn
 
-import numpy as np
 import torch
 
 from engine.qwen3.assemble import Assembly, memory
 from engine.qwen3.ends import EndGuard
+from engine.qwen3.known_voices import KnownVoices
 from engine.qwen3.messages import (
     Audio,
     Beat,
@@ -28,7 +26,6 @@ from engine.qwen3.messages import (
     Failed,
     Forget,
     Learn,
-    Learnt,
     More,
     Prime,
     Ready,
@@ -36,10 +33,8 @@ from engine.qwen3.messages import (
     Speak,
 )
 from engine.qwen3.output import Output
-from engine.qwen3.prompt import Speaker
 from engine.qwen3.runner import End, Utterance
 from engine.qwen3.slots import Sampling
-from engine.qwen3.speakers import cloned_speaker, designed_speaker, named_speaker
 from engine.speech import Priority, SpeechError
 
 log = logging.getLogger(__name__)
@@ -97,14 +92,10 @@ class Worker:
         """In the order in which they are to be taken."""
         self._speaking: dict[int, _Speaking] = {}
         self._orders = count()
-        self._voices: dict[str, Speaker] = {}
+        self._voices = KnownVoices(assembly.checkpoint)
         self._priming: deque[Prime] = deque()
         self._primed: Utterance | None = None
         """In the batch, until its prefix is kept."""
-        self._learning: set[str] = set()
-        self._learnt: queue.SimpleQueue[tuple[str, Speaker | SpeechError]] = queue.SimpleQueue()
-        # Taking a voice keeps the GPU busy for longer than a frame: it goes beside the frames, not between them.
-        self._cloning = ThreadPoolExecutor(1, "clone")
         self._ends: dict[str, int] = {end.value: 0 for end in End}
         self._beat_at = 0.0
         checkpoint = self._assembly.checkpoint
@@ -119,7 +110,7 @@ class Worker:
             return 0.0
         if any(self._can_begin(each) for each in self._waiting):
             return 0.0
-        if self._speaking or self._waiting or self._learning:
+        if self._speaking or self._waiting or self._voices.busy:
             return WAITING_POLL_S
         return QUIET_S if self._priming else BEAT_S
 
@@ -138,18 +129,17 @@ class Worker:
                 self._waiting = [each for each in self._waiting if each.speak.number != number]
             case Prime():
                 self._priming.append(command)
-            case Learn(key):
-                self._learning.add(key)
-                self._cloning.submit(self._learn, command)
+            case Learn():
+                self._voices.learn(command)
             case Forget(key):
-                self._voices.pop(key, None)
+                self._voices.forget(key)
 
     def turn(self) -> None:
         """Admits who waits, makes one frame, hands out what is due. Raises SystemExit after a fault of the model."""
         events: list[Event] = []
         try:
             with torch.inference_mode():
-                self._collect_voices(events)
+                events += self._voices.arrived()
                 self._extend(events)
                 self._admit(events)
                 self._prime()
@@ -184,7 +174,7 @@ class Worker:
 
     def close(self) -> None:
         """Waits for the thread that takes voices."""
-        self._cloning.shutdown(wait=True, cancel_futures=True)
+        self._voices.close()
 
     def _more(self, number: int, text: str, whole: bool) -> None:
         if number in self._speaking:
@@ -250,7 +240,7 @@ class Worker:
 
     def _prime(self) -> None:
         """Puts one more prompt into the batch, if there is nothing else to do; takes it out once its prefix is kept."""
-        if self._primed is None and not (self._speaking or self._waiting or self._learning):
+        if self._primed is None and not (self._speaking or self._waiting or self._voices.busy):
             self._primed = self._next_to_prime()
         if self._primed is not None and self._assembly.slots.prefixes.get(self._primed.prompt.key) is not None:
             self._assembly.runner.remove(self._primed)
@@ -275,11 +265,10 @@ class Worker:
 
     def _can_begin(self, waiting: _Waiting) -> bool:
         speak = waiting.speak
-        if speak.voice in self._learning:
+        if self._voices.is_coming(speak.voice):
             return False
-        if speak.whole or speak.voice not in self._voices:
-            return True
-        return self._assembly.checkpoint.prompts.enough(self._ids(waiting), self._voices[speak.voice])
+        taught = self._voices.taught(speak.voice)
+        return speak.whole or taught is None or self._assembly.checkpoint.prompts.enough(self._ids(waiting), taught)
 
     def _ids(self, waiting: _Waiting) -> list[int]:
         if waiting.ids is None:
@@ -291,7 +280,7 @@ class Worker:
         if speak.language is not None and speak.language not in checkpoint.ids.languages:
             raise SpeechError(f"this model does not speak {speak.language}")
         instruct = checkpoint.tokenizer.instruction(speak.instructions) if speak.instructions else ()
-        speaker = self._speaker(speak.voice)
+        speaker = self._voices.speaker(speak.voice)
         prompt = checkpoint.prompts.build(ids, speaker, speak.language, instruct, final=speak.whole)
         utterance = Utterance(speak.number, prompt, self._sampling(speak), len(ids), priority=speak.priority)
         if not speak.whole:
@@ -301,18 +290,6 @@ class Worker:
             # From the first frame on, though only a whole text can be over.
             utterance.guard = EndGuard(None)
         return utterance
-
-    def _speaker(self, voice: str) -> Speaker:
-        if voice == "designed":
-            return designed_speaker()
-        name = voice.removeprefix("speaker:")
-        if name != voice:
-            if name not in self._assembly.checkpoint.ids.speakers:
-                raise SpeechError(f"this model has no speaker {name!r}")
-            return named_speaker(self._assembly.checkpoint, name)
-        if voice not in self._voices:
-            raise SpeechError("the recording of this voice could not be used")
-        return self._voices[voice]
 
     def _sampling(self, speak: Speak) -> Sampling:
         base = self._assembly.checkpoint.sampling
@@ -325,28 +302,6 @@ class Worker:
             sub_top_p=base.sub_top_p if top_p is None else top_p,
             seed=secrets.randbits(63) if speak.seed is None else speak.seed,
         )
-
-    def _learn(self, learn: Learn) -> None:
-        pcm = np.frombuffer(learn.pcm, np.int16)
-        try:
-            speaker = cloned_speaker(self._assembly.checkpoint, learn.key, pcm, learn.sample_rate_hz, learn.text)
-        except SpeechError as error:
-            self._learnt.put((learn.key, error))
-        except Exception as error:
-            log.exception("a voice could not be taken")
-            self._learnt.put((learn.key, SpeechError(f"the recording cannot be used: {type(error).__name__}")))
-        else:
-            self._learnt.put((learn.key, speaker))
-
-    def _collect_voices(self, events: list[Event]) -> None:
-        while not self._learnt.empty():
-            key, speaker = self._learnt.get()
-            self._learning.discard(key)
-            if isinstance(speaker, SpeechError):
-                events.append(Learnt(key, str(speaker)))
-            else:
-                self._voices[key] = speaker
-                events.append(Learnt(key))
 
     def _fault(self, error: Exception) -> NoReturn:
         """Ends every sentence and then the process: after a fault of the GPU nothing within it can be relied on."""

@@ -303,7 +303,7 @@ def test_sentences_wait_for_their_voice_and_hold_up_nobody(assembled: Any) -> No
     worker = process.worker
     pcm = a_recording(1.0).tobytes()
     release = threading.Event()
-    worker._cloning.submit(release.wait)  # the thread has something else to do first
+    worker._voices._thread.submit(release.wait)  # the thread has something else to do first
     worker.handle(Learn("a", pcm, 24000))
     worker.handle(a_sentence(0, voice="a"))
     worker.handle(a_sentence(1, voice="designed"))
@@ -311,7 +311,7 @@ def test_sentences_wait_for_their_voice_and_hold_up_nobody(assembled: Any) -> No
         worker.turn()
     assert set(worker._speaking) == {1}
     release.set()
-    worker._cloning.shutdown(wait=True)
+    worker._voices._thread.shutdown(wait=True)
     process.run()
     assert set(process.ends()) == {0, 1}
 
