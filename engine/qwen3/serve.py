@@ -95,8 +95,10 @@ if __name__ == "__main__":
         os.setpriority(os.PRIO_PROCESS, 0, 0)
     for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group; the process that owns this one decides
         signal.signal(number, signal.SIG_IGN)
+    # Python closes its own standard input at the end, and aborts where a thread still reads it.
+    commands = os.fdopen(os.dup(sys.stdin.fileno()), "rb")
     # What libraries print must not get between the events.
     out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     with contextlib.suppress(BrokenPipeError):
-        serve(sys.stdin.buffer, out)
+        serve(commands, out)
