@@ -99,6 +99,8 @@ class Turns:
             return []
         if not self.caller_speaking:
             self._words = ""
+        if self.agent is Agent.IDLE:  # their answer is over, and what comes now is of this sound
+            self._overdue.clear()
         self.caller_speaking = True
         self._prompt_s = math.inf
         if self._awaiting:

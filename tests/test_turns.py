@@ -74,6 +74,15 @@ def test_a_transcript_that_comes_late_does_not_interrupt_its_own_answer() -> Non
     assert turns.transcript(7.0, "Two pizzas, please.") == [Commit(Reason.WORDS), Answer("Two pizzas, please.")]
 
 
+def test_the_same_words_said_again_after_their_answer_are_answered_again() -> None:
+    turns = overdue()
+    turns.playing(5.5)
+    turns.finished(8.0)
+    turns.speech_started(9.0, 8_900)
+    turns.speech_stopped(9.5)
+    assert turns.transcript(9.8, "Two pizzas.") == [Answer("Two pizzas.")]
+
+
 def test_a_late_transcript_that_says_something_else_restarts_the_thinking() -> None:
     assert overdue().transcript(5.1, "Two pizzas.") == []
     assert overdue().transcript(5.1, "Two peas") == [Commit(Reason.RESTART), Answer("Two peas")]
