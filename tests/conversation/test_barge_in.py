@@ -71,7 +71,7 @@ async def test_in_every_state(asterisk: Asterisk, tmp_path: Path) -> None:
 
                 # while thinking: what it was thinking of is never heard
                 await caller.words("this is the first sentence")
-                cut = await caller.until("response.started")
+                await caller.until("response.started")
 
                 # in the first sentence
                 await caller.packets(30)
@@ -113,8 +113,8 @@ async def test_in_every_state(asterisk: Asterisk, tmp_path: Path) -> None:
     assert transcript[2]["text"] in (sentences[0], " ".join(sentences[:2])), "cut between two sentences"
     heard = [message["content"] for message in asked if message["role"] == "assistant" and message["content"]]
     assert heard == [entry["text"] for entry in transcript][: len(heard)], "the model is told what was heard"
+    assert len(heard) > 3
     assert not any("tool_calls" in message for message in asked), "a tool call that was cut is not told"
-    assert cut["type"] == "response.started"
 
 
 async def silenced_until_next(caller: Caller) -> None:
