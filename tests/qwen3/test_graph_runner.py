@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ if WHY_NOT:
 
 from engine.qwen3.fast_slots import FastSlots
 from engine.qwen3.random_codec import random_codec
-from engine.qwen3.runner import End
+from engine.qwen3.runner import End, Utterance
 from tests.qwen3.plain_gpu import CODEC, KEPT_BYTES, TEXT, fast, plain, play, pretend, utterance
 from tests.qwen3.test_kernels import tiny_model
 
@@ -146,6 +148,51 @@ def test_a_removed_call_frees_its_place_and_is_heard_no_more(monkeypatch: pytest
     assert set(heard) == {1}
     assert ends == {1: End.BUDGET}
     assert np.abs(heard[1] - expected[1]).max() < CLOSE
+
+
+@pytest.mark.skipif(CUDA, reason="its tolerance has been tried without a GPU only")
+@pytest.mark.parametrize("seed", [0, 3])
+def test_whatever_comes_and_goes_beside_it_each_sounds_as_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, seed: int
+) -> None:
+    """In three places: new voices, kept ones and clones, texts in pieces, of which the first may be none, some cut short."""
+    random = Random(seed)
+    alone, runner = plain(1), fast(monkeypatch, tmp_path, 3)
+    for each in (alone, runner):
+        each._slots.model.allowed[each._slots.model.eos] = False
+    kinds = [(random.randint(0, 2), random.choice((0, 0, 33)), random.randint(6, 20)) for _ in range(8)]
+    expected = [
+        play(alone, {0: [utterance(number, voice, frames)]}, {number: budget})[0][number]
+        for number, (voice, frames, budget) in enumerate(kinds)
+    ]
+    heard = [np.zeros(0, np.float32) for _ in kinds]
+    coming, live, cut_short = deque(range(len(kinds))), dict[int, tuple[Utterance, torch.Tensor]](), set[int]()
+    while coming or live:
+        if coming and random.random() < 0.3:
+            call = utterance(coming[0], *kinds[coming[0]][:2])
+            text, given = call.prompt.text, random.randint(0, 5)
+            call.prompt, call.final = replace(call.prompt, text=text[:given]), given == len(text)
+            if runner.admit(call):
+                live[coming.popleft()] = call, text
+        for number, (call, text) in list(live.items()):
+            if not call.final and random.random() < 0.15:
+                end = random.randint(call.text_length + 1, len(text))
+                runner.extend(call, text[call.text_length : end], final=end == len(text))
+            elif random.random() < 0.002:
+                runner.remove(call)
+                cut_short.add(number)
+                del live[number]
+            call.budget = kinds[number][2]
+        for made in runner.step():
+            number = made.utterance.number
+            assert number in live, "it has left"
+            heard[number] = np.concatenate((heard[number], made.pcm))
+            if made.end is not None:
+                del live[number]
+    for number, (sound, whole) in enumerate(zip(heard, expected, strict=True)):
+        assert len(sound) <= len(whole) if number in cut_short else len(sound) == len(whole)
+        assert np.abs(sound - whole[: len(sound)]).max(initial=0) < CLOSE
+    assert runner.active == 0
 
 
 def test_positions_that_the_tables_do_not_hold_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
