@@ -200,6 +200,18 @@ async def test_a_cough_goes_on_from_the_very_sample(rigs: list[Rig]) -> None:
     assert "response.resumed" in rig.kinds()
 
 
+async def test_what_was_paused_can_go_on_from_a_little_before(rigs: list[Rig]) -> None:
+    rig = await conversation(rigs, resume_rewind_ms=200)
+    await rig.say("hello", "One two three.", END)
+    voiced = await rig.tick_ms(600)
+    rig.talk.heard(SpeechStarted())
+    rig.talk.heard(SpeechStopped())
+    voiced += await rig.tick_ms(400)
+    rig.talk.heard(Transcript(""))
+    assert voiced + await rig.tick_ms(2000) == 14 * 5 + 200 // 20, "all of it, and 200 ms of it again"
+    assert rig.brain.heard_texts == [("One two three.", False)]
+
+
 async def test_a_sound_while_thinking_holds_the_answer_back(rigs: list[Rig]) -> None:
     rig = await conversation(rigs)
     await rig.say("I would like")
