@@ -155,7 +155,7 @@ def test_a_removed_call_frees_its_place_and_is_heard_no_more(monkeypatch: pytest
 def test_whatever_comes_and_goes_beside_it_each_sounds_as_alone(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, seed: int
 ) -> None:
-    """In three places: new voices, kept ones and clones, texts in pieces, of which the first may be none, some cut short."""
+    """New and kept voices, clones, texts in pieces, of which the first may be none; some cut short."""
     random = Random(seed)
     alone, runner = plain(1), fast(monkeypatch, tmp_path, 3)
     for each in (alone, runner):
