@@ -51,7 +51,7 @@ class ConversationSettings(BaseModel):
     system_prompt: str = (
         "You are on the telephone. Answer in one or two short spoken sentences, without lists, markup or emoji."
     )
-    llm_timeout_ms: int = Field(8_000, ge=100, description="to the first token, and between tokens")
+    llm_timeout_ms: int = Field(8_000, ge=100, description="to the first words or tool; from those to the next")
     filler: str = Field("One moment, please.", description="said while the answer is slow; empty for none")
     filler_after_ms: int = Field(2_000, ge=0, description="0: never")
     script: Path | None = Field(None, description="YAML dialogue, used without LLM_BASE_URL")

@@ -33,7 +33,7 @@ class LlmOptions:
     greeting: str = ""
     no_input_prompt: str = ""
     timeout_ms: int = 8_000
-    """To the first token, and between tokens."""
+    """To the first words or tool, and from those to the next; reasoning is neither."""
     temperature: float | None = None
     max_tokens: int | None = None
 
@@ -159,19 +159,24 @@ class LlmBrain(Brain):
 
     async def _deltas(self, messages: list[Message]) -> AsyncGenerator[Any]:
         """The pieces of one answer. Raises BrainError for whatever goes wrong with the service."""
-        timeout_s = self._options.timeout_ms / 1000
+        clock, timeout_s = asyncio.get_running_loop().time, self._options.timeout_ms / 1000
+        until_s = clock() + timeout_s
         stream: Any = None
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout_at(until_s):
                 stream = await self._client.chat.completions.create(**self._request(messages))
             chunks = aiter(stream)
             while True:
-                async with asyncio.timeout(timeout_s):
+                async with asyncio.timeout_at(until_s):
                     chunk = await anext(chunks, None)
                 if chunk is None:
                     return
-                if chunk.choices and chunk.choices[0].delta is not None:
-                    yield chunk.choices[0].delta
+                delta = chunk.choices[0].delta if chunk.choices else None
+                if delta is None:
+                    continue
+                yield delta
+                if delta.tool_calls or (delta.content and not delta.content.isspace()):
+                    until_s = clock() + timeout_s
         except TimeoutError:
             raise BrainError(f"the language model said nothing for {self._options.timeout_ms} ms") from None
         except Exception as error:  # the client raises its own errors, its transport's and those of decoding rubbish

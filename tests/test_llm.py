@@ -6,18 +6,27 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import aiohttp
 import pytest
 from aiohttp import web
 from openai import AsyncOpenAI
+from openai.types.chat import ChatCompletionChunk
 
 from bridge.brain import BrainError, Fallback, HangUp, Piece, Speech, Transfer
 from bridge.destinations import Destinations
 from bridge.llm import LlmBrain, LlmOptions
 from bridge.tools import HttpTool, Toolbox
 from tests.llm_server import Answer, LlmServer, ToolCall
+from tests.loop_clock import LoopClock
+
+
+@pytest.fixture
+async def loop_clock() -> AsyncIterator[LoopClock]:
+    with LoopClock() as clock:
+        yield clock
 
 
 @asynccontextmanager
@@ -205,6 +214,67 @@ async def test_a_model_that_fails_raises_one_error(answer: Answer, message: str)
     async with LlmServer(answer) as server, brain(server, timeout_ms=100) as ai:
         with pytest.raises(BrainError, match=message):
             await collect(ai.answer("hello"))
+
+
+class Thinker:
+    """A client whose model sends one delta over and over, each `pace_s` of the loop's clock after the last."""
+
+    def __init__(self, clock: LoopClock, delta: dict[str, Any], pace_s: float, count: int, last: str = "") -> None:
+        self.chat = SimpleNamespace(completions=SimpleNamespace(create=self._create))
+        self.closed = False
+        self._clock, self._pace_s = clock, pace_s
+        self._deltas = [delta] * count + [{"content": last}]
+
+    async def _create(self, **request: Any) -> Thinker:
+        return self
+
+    async def close(self) -> None:
+        self.closed = True
+
+    async def __aiter__(self) -> AsyncIterator[ChatCompletionChunk]:
+        for delta in self._deltas:
+            self._clock.advance(self._pace_s)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # a timer that is due now has its say
+            choice = {"index": 0, "delta": delta, "finish_reason": None}
+            chunk = {"id": "1", "object": "chat.completion.chunk", "created": 0, "model": "m", "choices": [choice]}
+            yield ChatCompletionChunk.model_validate(chunk)
+
+
+@asynccontextmanager
+async def thinking(client: Thinker) -> AsyncIterator[LlmBrain]:
+    async with aiohttp.ClientSession() as http:
+        toolbox = Toolbox(http, [], Destinations(""), {})
+        yield LlmBrain(cast("AsyncOpenAI", client), LlmOptions(model="m", timeout_ms=8_000), toolbox)
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {"reasoning_content": "The caller wants"},
+        {"reasoning": "The caller wants"},
+        {"role": "assistant", "content": ""},
+        {},
+        {"content": "\n"},
+    ],
+)
+async def test_a_model_that_only_thinks_meets_the_limit(loop_clock: LoopClock, delta: dict[str, Any]) -> None:
+    client = Thinker(loop_clock, delta, pace_s=1.0, count=100, last="At last.")
+    async with thinking(client) as ai:
+        begun_s = loop_clock.now_s()
+        with pytest.raises(BrainError, match="said nothing for 8000 ms"):
+            await collect(ai.answer("hello"))
+        assert 8.0 <= loop_clock.now_s() - begun_s < 9.5
+        assert client.closed
+
+
+async def test_a_model_that_thinks_within_the_limit_or_speaks_slowly_is_let_speak(loop_clock: LoopClock) -> None:
+    thinks = Thinker(loop_clock, {"reasoning_content": "Hm"}, pace_s=1.0, count=6, last="At last.")
+    async with thinking(thinks) as ai:
+        assert text_of(await collect(ai.answer("hello"))) == "At last."
+    speaks = Thinker(loop_clock, {"content": "Well, "}, pace_s=6.0, count=5, last="yes.")
+    async with thinking(speaks) as ai:
+        assert text_of(await collect(ai.answer("hello"))) == "Well, " * 5 + "yes."
 
 
 async def test_a_model_that_is_not_there_raises_the_same() -> None:
