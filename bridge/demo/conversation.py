@@ -24,8 +24,8 @@ from engine.speech import Pcm
 SCRIPT: Final = Path(__file__).parents[1] / "scripts" / "pizza.yaml"
 
 ORDER: Final = "A pepperoni pizza, please."
-NOISE: Final = "Uh huh."
-"""A listener's noise: it pauses the agent, who goes on."""
+NOISE: Final = "Uh huh, okay."
+"""What a listener says while listening: it pauses the agent, who goes on."""
 BARGE_IN: Final = "The large one, please."
 DELIVERY: Final = "Please bring it to me."
 GOODBYE: Final = "No, that is all."
@@ -61,6 +61,8 @@ class Talk:
 
     caller: Caller
     turns: list[Turn] = field(default_factory=list)
+    noise_ms: tuple[int, int] | None = None
+    """From when to when the agent paused for the caller's noise, in ms of the call; None where it did not notice it."""
     state: dict[str, Any] = field(default_factory=dict)
     """The call as the server's API shows it."""
 
@@ -133,11 +135,13 @@ class Customer:
     async def _let_pass(self) -> None:
         """Until the agent, silenced by a noise, goes on; it may also not have noticed the noise at all."""
         try:
-            event = await self._until("response.resumed", "response.interrupted", timeout_s=NOISE_TIMEOUT_S)
+            paused = await self._until("response.paused", timeout_s=NOISE_TIMEOUT_S)
         except TimeoutError:
             return
+        event = await self._until("response.resumed", "response.interrupted")
         if event["type"] == "response.interrupted":
             raise WentWrong(f"the recogniser took {NOISE!r} for words")
+        self.talk.noise_ms = paused["at_ms"], event["at_ms"]
 
     async def _until(self, *kinds: str, timeout_s: float = EVENT_TIMEOUT_S) -> dict[str, Any]:
         async with asyncio.timeout(timeout_s):
@@ -189,6 +193,11 @@ def show(talk: Talk) -> str:
         + ("  — interrupted" if entry["interrupted"] else "")
         for entry in entries
     ]
+    if talk.noise_ms is not None:
+        paused_ms, resumed_ms = talk.noise_ms
+        outcome = f"the agent paused, and went on {resumed_ms - paused_ms} ms later"
+        before = sum(entry["start_ms"] < paused_ms for entry in entries)
+        lines.insert(before, f"{paused_ms / 1000:6.1f} s  caller  {NOISE}  — {outcome}")
     rows: list[tuple[str, ...]] = [
         ("the caller's last sound → the agent's first, ms", "heard", "transcript", "sentence", "audio", "frame")
     ]
