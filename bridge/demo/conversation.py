@@ -195,9 +195,9 @@ def show(talk: Talk) -> str:
     ]
     if talk.noise_ms is not None:
         paused_ms, resumed_ms = talk.noise_ms
-        outcome = f"the agent paused, and went on {resumed_ms - paused_ms} ms later"
+        outcome = f"— paused at “{NOISE}”, and went on {resumed_ms - paused_ms} ms later"
         before = sum(entry["start_ms"] < paused_ms for entry in entries)
-        lines.insert(before, f"{paused_ms / 1000:6.1f} s  caller  {NOISE}  — {outcome}")
+        lines.insert(before, f"{paused_ms / 1000:6.1f} s  agent   {outcome}")
     rows: list[tuple[str, ...]] = [
         ("the caller's last sound → the agent's first, ms", "heard", "transcript", "sentence", "audio", "frame")
     ]

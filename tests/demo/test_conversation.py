@@ -34,4 +34,4 @@ async def test_the_order_is_taken(tmp_path: Path) -> None:
     assert "— interrupted" in shown
     assert "first sound → the agent silent" in shown
     assert talk.noise_ms is not None, "the caller's noise is to pause the agent"
-    assert f"{demo.NOISE}  — the agent paused, and went on" in shown
+    assert f"— paused at “{demo.NOISE}”, and went on" in shown
