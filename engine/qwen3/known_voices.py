@@ -60,14 +60,17 @@ class KnownVoices:
         self._thread.submit(self._learn, command)
 
     def forget(self, key: str) -> None:
-        """Lets go of a voice that was taken from a recording."""
+        """Lets go of a voice that was taken from a recording, or is being."""
         self._taught.pop(key, None)
+        self._coming.discard(key)
 
     def arrived(self) -> list[Learnt]:
         """What came of the recordings that have been worked on since; those voices are known from now on."""
         told = []
         while not self._arrived.empty():
             key, speaker = self._arrived.get()
+            if key not in self._coming:
+                continue  # forgotten meanwhile
             self._coming.discard(key)
             if isinstance(speaker, SpeechError):
                 told.append(Learnt(key, str(speaker)))

@@ -298,6 +298,16 @@ def test_a_learnt_voice_speaks_and_a_forgotten_one_does_not(assembled: Any) -> N
     assert set(process.failures()) == {1}
 
 
+def test_a_voice_forgotten_before_it_was_learnt_is_not_kept(assembled: Any) -> None:
+    process = Process(assembled("base"))
+    process.worker.handle(Learn("a", a_recording(1.5).tobytes(), 24000))
+    process.worker.handle(Forget("a"))
+    process.worker.close()  # its thread is done
+    process.worker.handle(a_sentence(0, voice="a"))
+    process.run()
+    assert set(process.failures()) == {0}
+
+
 def test_sentences_wait_for_their_voice_and_hold_up_nobody(assembled: Any) -> None:
     process = Process(assembled("base"))
     worker = process.worker
