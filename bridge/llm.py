@@ -116,13 +116,14 @@ class LlmBrain(Brain):
             messages = [*self.history.messages(), *(message for use in used for message in use.messages())]
             async with aclosing(self._deltas(messages)) as deltas:
                 async for delta in deltas:
-                    if delta.content:
-                        spoken += delta.content
-                        yield delta.content
+                    words = (delta.content or "") if spoken else (delta.content or "").lstrip()
+                    if words:
+                        spoken += words
+                        yield words
                     for part in delta.tool_calls or ():
                         calls.setdefault(part.index, _ToolCall()).add(part)
             if not calls:
-                if not spoken and not used:
+                if not spoken and not any(use.spoken for use in used):
                     raise BrainError("the language model answered nothing")
                 return
             if spoken:

@@ -54,6 +54,8 @@ class Reply:
         self.action: Transfer | HangUp | Fallback | None = None
         """To be done when all of it has been heard."""
         self.utterances: list[Utterance] = []
+        self.has_words = False
+        """The brain has given it something to say."""
         self.started = False
         """Its first frame has left."""
         self.started_ms = 0
@@ -65,6 +67,7 @@ class Reply:
         self._filler = filler or Filler()
         self._now_s = now_s
         self._text: GrowingText | None = None
+        self._fillers: list[Utterance] = []
         self._thinking = pieces is not None
         self._task = None if pieces is None else call.spawn(self._run(pieces))
 
@@ -82,6 +85,11 @@ class Reply:
     def heard_text(self) -> str:
         """What the caller heard of it."""
         return " ".join(text for utterance in self.utterances if (text := utterance.heard_text().strip()))
+
+    def is_unspeakable(self) -> bool:
+        """Of one that is over: it had something to say, and the caller heard none of it. A filler is no answer."""
+        answers = [utterance for utterance in self.utterances if utterance not in self._fillers]
+        return self.has_words and not any(utterance.heard_text().strip() for utterance in answers)
 
     async def _run(self, pieces: AsyncGenerator[Piece]) -> None:
         try:
@@ -110,6 +118,7 @@ class Reply:
                     if not upcoming.done() and self._call.playout.current is None:
                         fillers -= 1
                         self._say(Speech(self._filler.text))
+                        self._fillers = self.utterances[-1:]
                 piece = await upcoming
             finally:
                 if not upcoming.done():
@@ -119,8 +128,10 @@ class Reply:
                 case None:
                     return
                 case str():
+                    self.has_words = True
                     self._write(piece)
                 case Speech():
+                    self.has_words = True
                     self._end_text()
                     self.trace.mark(Mark.FIRST_TOKEN, self._now_s())
                     self.trace.mark(Mark.FIRST_SENTENCE, self._now_s())

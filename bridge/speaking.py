@@ -156,7 +156,10 @@ class Speaking:
         if text:
             self._keep(reply, text, interrupted=False)
             self._journal.tell("response.done", text=text)
-        self._floor.finished(reply.action)
+        if reply.action is None and reply.is_unspeakable():
+            self._floor.brain_failed(BrainError("the engine has no sounds for any of the answer"))
+        else:
+            self._floor.finished(reply.action)
 
     def _reply_failed(self, reply: Reply, error: BrainError) -> None:
         if reply is self._reply:

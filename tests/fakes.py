@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import numpy as np
 
 from bridge.audiosocket import Decoder, Kind, Message, encode
-from engine.speech import Engine, EngineBusy, SpeechError, UnknownVoice, Voice
+from engine.speech import Engine, EngineBusy, SpeechError, UnknownVoice, UnspeakableText, Voice
 
 LEVEL = 8_000
 """Every sample of the fake engine's speech."""
@@ -27,6 +27,8 @@ class FakeEngine(Engine):
         self.gate = asyncio.Event()
         self.gate.set()
         self.broken = False
+        self.unspeakable = ()
+        """Sentences it has no sounds for."""
         self.busy = 0
         """So many sentences are refused for want of room."""
         self.spoken = []
@@ -43,6 +45,8 @@ class FakeEngine(Engine):
         if self.busy:
             self.busy -= 1
             raise EngineBusy("the fake engine is busy")
+        if sentence in self.unspeakable:
+            raise UnspeakableText(sentence)
         self.streams += 1
         try:
             self.spoken.append((sentence, style.voice))

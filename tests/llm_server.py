@@ -32,6 +32,8 @@ class Answer:
     """Say nothing more, without ending."""
     dies: bool = False
     """Break the connection instead of ending."""
+    blank: str = ""
+    """Sent before the text, letter by letter."""
     rest: str = ""
     """Said once `LlmServer.go_on` is set."""
     status: int = 200
@@ -86,6 +88,8 @@ class LlmServer:
 
     async def _stream(self, request: web.Request, response: web.StreamResponse, answer: Answer) -> None:
         await asyncio.sleep(answer.first_token_s)
+        for letter in answer.blank:
+            await _send(response, {"content": letter})
         await _say(response, answer.text, answer.token_s)
         if answer.rest:
             await self.go_on.wait()

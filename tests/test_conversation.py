@@ -494,6 +494,53 @@ async def test_a_brain_that_fails_apologises_and_goes_to_the_fallback(rigs: list
     assert rig.talk.next_destination == "from-internal,100,1"
 
 
+@pytest.mark.parametrize(
+    "pieces", [("👍",), ("...", "\n", "👍"), (Speech("👍"),), ("   ",), (Speech("👍"), Speech("..."))]
+)
+async def test_an_answer_that_cannot_be_spoken_apologises_too(rigs: list[Rig], pieces: tuple[Piece, ...]) -> None:
+    apology = Apology(np.full(24_000, 5000, np.int16), 24_000)
+    rig = await conversation(rigs, apology=apology, fallback_destination="from-internal,100,1")
+    rig.engine.unspeakable = ("👍", "...", "...\n👍")
+    await rig.say("hello", *pieces, END)
+    assert await rig.tick_ms(2000) >= 49
+    assert rig.hung_up
+    assert rig.talk.failed == "llm"
+    assert rig.talk.next_destination == "from-internal,100,1"
+    assert rig.brain.heard_texts == [("", False)]
+
+
+async def test_a_filler_before_an_answer_that_cannot_be_spoken_is_no_answer(rigs: list[Rig]) -> None:
+    rig = await conversation(rigs, filler="Um.", filler_after_ms=1)
+    rig.engine.unspeakable = ("👍",)
+    await rig.say("hello")
+    while not rig.engine.spoken:
+        await rig.settle()
+    rig.brain.put("👍", END)
+    await rig.tick_ms(1000)
+    assert rig.hung_up
+    assert rig.talk.failed == "llm"
+
+
+@pytest.mark.parametrize("pieces", [(), (Speech("👍"), Speech("Yes."))])
+async def test_a_turn_with_nothing_to_say_or_some_of_it_spoken_is_no_fault(
+    rigs: list[Rig], pieces: tuple[Piece, ...]
+) -> None:
+    rig = await conversation(rigs)
+    rig.engine.unspeakable = ("👍",)
+    await rig.say("hello", *pieces, END)
+    assert await rig.tick_ms(1000) == (20 if pieces else 0)
+    assert rig.call.state is State.ACTIVE
+
+
+async def test_what_follows_an_answer_that_cannot_be_spoken_is_done(rigs: list[Rig]) -> None:
+    rig = await conversation(rigs)
+    rig.engine.unspeakable = ("👍",)
+    await rig.say("sales", "👍", Transfer("Sales"), END)
+    await rig.tick_ms(200)
+    assert (rig.hung_up, rig.talk.failed) == (True, "")
+    assert rig.talk.next_destination == "ext-queues,400,1"
+
+
 async def test_silence_of_both_prompts(rigs: list[Rig]) -> None:
     rig = await conversation(rigs, no_input_timeout_ms=3000)
     await rig.tick_ms(4000)

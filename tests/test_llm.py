@@ -104,6 +104,21 @@ async def test_an_http_tool_is_called_and_its_result_answered() -> None:
             assert messages[3]["content"] == "Let me look. Until nine."
 
 
+async def test_a_tool_after_which_nothing_is_said_is_an_answer_only_where_something_was_said_before() -> None:
+    async def handle(request: web.Request) -> web.Response:
+        return web.Response(text="booked")
+
+    async with serving(handle) as url:
+        tool, call = HttpTool(name="book", description="d", url=url), ToolCall("book")
+        async with LlmServer(Answer("I book it.", [call]), "") as server, brain(server, tool) as ai:
+            assert text_of(await collect(ai.answer("a table"))) == "I book it."
+        async with LlmServer(Answer(tools=[call]), "") as server, brain(server, tool) as ai:
+            with pytest.raises(BrainError, match="answered nothing"):
+                await collect(ai.answer("a table"))
+            ai.heard("", interrupted=True)
+            assert [message["role"] for message in ai.history.messages()] == ["user", "assistant", "tool"]
+
+
 @asynccontextmanager
 async def serving(handler: Any) -> AsyncIterator[str]:
     app = web.Application()
@@ -208,6 +223,7 @@ async def test_a_tool_that_fails_is_told_to_the_model(call: ToolCall, told: str)
         (Answer(rubbish=b"data: {]\n\n"), "failed"),
         (Answer(rubbish=b"<html>"), "answered nothing"),
         (Answer(""), "answered nothing"),
+        (Answer(blank=" \n\n"), "answered nothing"),
     ],
 )
 async def test_a_model_that_fails_raises_one_error(answer: Answer, message: str) -> None:
