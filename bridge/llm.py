@@ -46,10 +46,30 @@ class _ToolCall:
 
     def add(self, part: Any) -> None:
         """The next piece of it."""
-        self.id = part.id or self.id
+        self.id = self.id or part.id or ""
         if part.function is not None:
             self.name += part.function.name or ""
             self.arguments += part.function.arguments or ""
+
+
+class _ToolCalls:
+    """The calls of one answer, put together from their pieces, in the order in which they began."""
+
+    def __init__(self) -> None:
+        self.all: list[_ToolCall] = []
+        self._open: dict[int, _ToolCall] = {}
+
+    def add(self, part: Any) -> None:
+        """The next piece of one. Some servers send all calls under one index: another id and a name begin another.
+
+        An id alone does not: others give every piece a new one, and the name with the first only.
+        """
+        call = self._open.get(part.index)
+        names = part.function is not None and part.function.name
+        if call is None or (names and part.id and call.id and part.id != call.id):
+            call = self._open[part.index] = _ToolCall()
+            self.all.append(call)
+        call.add(part)
 
 
 @dataclass(slots=True)
@@ -111,7 +131,7 @@ class LlmBrain(Brain):
         used: list[_Used] = []
         self._used = used
         for _ in range(MAX_TOOL_ROUNDS):
-            calls: dict[int, _ToolCall] = {}
+            calls = _ToolCalls()
             spoken = ""
             messages = [*self.history.messages(), *(message for use in used for message in use.messages())]
             async with aclosing(self._deltas(messages)) as deltas:
@@ -121,14 +141,14 @@ class LlmBrain(Brain):
                         spoken += words
                         yield words
                     for part in delta.tool_calls or ():
-                        calls.setdefault(part.index, _ToolCall()).add(part)
-            if not calls:
+                        calls.add(part)
+            if not calls.all:
                 if not spoken and not any(use.spoken for use in used):
                     raise BrainError("the language model answered nothing")
                 return
             if spoken:
                 yield "\n"  # what comes after the tools is another sentence
-            for call in calls.values():
+            for call in calls.all:
                 result = await self._toolbox.call(call.name, call.arguments)
                 log.info("tool called", tool=call.name, result=result.content[:200])
                 used.append(_Used(call, spoken, result))

@@ -34,6 +34,8 @@ class Answer:
     """Break the connection instead of ending."""
     blank: str = ""
     """Sent before the text, letter by letter."""
+    deltas: list[dict[str, Any]] = field(default_factory=list)
+    """Sent after the text, as they stand."""
     rest: str = ""
     """Said once `LlmServer.go_on` is set."""
     status: int = 200
@@ -94,6 +96,8 @@ class LlmServer:
         if answer.rest:
             await self.go_on.wait()
             await _say(response, answer.rest, answer.token_s)
+        for delta in answer.deltas:
+            await _send(response, delta)
         for index, tool in enumerate(answer.tools):
             arguments = tool.arguments if isinstance(tool.arguments, str) else json.dumps(tool.arguments)
             call = {"index": index, "id": f"call_{len(self.requests)}_{index}", "type": "function"}

@@ -232,6 +232,36 @@ async def test_a_model_that_fails_raises_one_error(answer: Answer, message: str)
             await collect(ai.answer("hello"))
 
 
+def piece(call_id: str | None, name: str | None, arguments: str, index: int = 0) -> dict[str, Any]:
+    return {"tool_calls": [{"index": index, "id": call_id, "function": {"name": name, "arguments": arguments}}]}
+
+
+@pytest.mark.parametrize(
+    "deltas",
+    [
+        [piece("a", "book", '{"n"'), piece(None, None, ": 1}"), piece("b", "mail", '{"n"'), piece("b", None, ": 2}")],
+        [piece("a", "book", '{"n": 1}'), piece("b", "mail", '{"n": 2}')],
+        [piece("a", "book", '{"n"'), piece("b", "mail", '{"n"', 1), piece("a", "", ": 1}"), piece("b", "", ": 2}", 1)],
+        [piece("a", "book", '{"n"'), piece("x", None, ": 1}"), piece("b", "mail", '{"n"'), piece("y", None, ": 2}")],
+    ],
+    ids=["one index", "one index, whole", "two indices", "a new id for each piece"],
+)
+async def test_calls_of_several_tools_are_told_apart(deltas: list[dict[str, Any]]) -> None:
+    asked: list[tuple[str, Any]] = []
+
+    async def handle(request: web.Request) -> web.Response:
+        asked.append((request.query["tool"], await request.json()))
+        return web.Response(text="done")
+
+    async with serving(handle) as url:
+        tools = [HttpTool(name=name, description="d", url=f"{url}?tool={name}") for name in ("book", "mail")]
+        async with LlmServer(Answer(deltas=deltas), "Both.") as server, brain(server, *tools) as ai:
+            assert text_of(await collect(ai.answer("do it"))) == "Both."
+            told = [message.get("tool_call_id") for message in server.requests[1]["messages"]]
+    assert asked == [("book", {"n": 1}), ("mail", {"n": 2})]
+    assert told == [None, None, "a", None, "b"]
+
+
 class Thinker:
     """A client whose model sends one delta over and over, each `pace_s` of the loop's clock after the last."""
 
