@@ -15,6 +15,9 @@ from bridge.words import BACKCHANNELS, Backchannels
 
 AsrProtocol = Literal["openai-realtime", "qwen3-asr", "vllm-realtime", "deepgram", "vosk", "embedded"]
 
+NEED_LOCAL_VAD: Final = ("qwen3-asr", "vllm-realtime")
+"""Services that give a final transcript only when they are told that the caller has stopped."""
+
 FINAL_TIMEOUT_MS: Final = 3_000
 """A service that gives words but no final transcript by then has lost it."""
 EMBEDDED_FINAL_TIMEOUT_MS: Final = 15_000
@@ -70,6 +73,14 @@ class ConversationSettings(BaseModel):
     def _is_web_socket(cls, value: str) -> str:
         if value and not value.startswith(("ws://", "wss://")):
             raise ValueError("must start with ws:// or wss://")
+        return value
+
+    @field_validator("local_vad")
+    @classmethod
+    def _is_heard_somewhere(cls, value: bool, info: ValidationInfo) -> bool:
+        protocol = info.data.get("asr_protocol")
+        if not value and info.data.get("asr_url") and protocol in NEED_LOCAL_VAD:
+            raise ValueError(f"must be true with ASR_PROTOCOL={protocol}: nothing else tells it when the caller stops")
         return value
 
     @field_validator("llm_base_url", "webhook_url")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from bridge.asr.protocol import Options
+from bridge.asr.protocols import PROTOCOLS
 from bridge.config import WrongSetting, load_settings, settings_table
 
 
@@ -48,6 +50,24 @@ def test_a_wrong_setting_is_one_line_with_name_value_and_what_is_allowed(monkeyp
     assert line.startswith(f"{name}={value!r}: must be ")
     assert allowed in line
     assert "\n" not in line
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_service_that_must_be_told_when_the_caller_stops_needs_the_local_detector(monkeypatch, protocol):
+    """Without it the answer would wait for a final transcript that never comes."""
+    monkeypatch.setenv("ASR_URL", "ws://127.0.0.1:9")
+    monkeypatch.setenv("ASR_PROTOCOL", protocol)
+    monkeypatch.setenv("LOCAL_VAD", "false")
+    service = PROTOCOLS[protocol](Options())
+    if service.speech_events or not service.flush():
+        assert not load_settings().local_vad
+        return
+    with pytest.raises(WrongSetting) as raised:
+        load_settings()
+    assert str(raised.value).startswith(f"LOCAL_VAD='false': must be true with ASR_PROTOCOL={protocol}: ")
+    assert "\n" not in str(raised.value)
+    monkeypatch.setenv("ASR_URL", "")
+    assert not load_settings().local_vad, "no recogniser, nothing to be told"
 
 
 @pytest.mark.parametrize(
