@@ -17,6 +17,7 @@ from engine.hibari import engine as engine_module
 from engine.hibari.messages import Job
 from engine.hibari.process import Request, WorkerProcess
 from engine.speech import EngineBusy, Pcm, Priority, SpeechError, Style, UnknownVoice, UnspeakableText
+from tests.loop_clock import LoopClock
 
 QWEN_VOICES = ["vivian", "serena", "uncle_fu", "dylan", "eric", "ryan", "aiden", "ono_anna", "sohee"]
 OPENAI_VOICES = ["alloy", "ash", "ballad", "coral", "echo", "fable", "nova", "onyx", "sage", "shimmer", "verse"]
@@ -172,6 +173,22 @@ async def test_a_hanging_worker_is_replaced(hibari: HibariEngine, monkeypatch: p
     assert await speech(hibari, HELLO)
 
 
+@in_module
+async def test_a_hanging_worker_costs_its_caller_three_seconds_at_most(hibari: HibariEngine) -> None:
+    os.kill(worker_of(hibari).pid, signal.SIGSTOP)
+    with LoopClock() as clock:
+        request = asyncio.create_task(speech(hibari, HELLO))
+        await until(lambda: hibari._unfinished and not hibari._waiting)
+        begun_s = clock.now_s()
+        while not request.done():
+            clock.advance(0.5)
+            await settle()
+        with pytest.raises(SpeechError, match="said nothing for 3 s"):
+            await request
+        assert clock.now_s() - begun_s < 4.0
+    assert await speech(hibari, HELLO)
+
+
 async def test_close_ends_the_process_and_what_is_in_it() -> None:
     engine = HibariEngine()
     await engine.start()
@@ -293,6 +310,22 @@ async def test_a_request_given_up_while_waiting_is_never_made(fake: type[FakeWor
         worker.go.release()
     await tasks[2]
     assert worker.texts() == ["one", "three"]
+    await engine.close()
+
+
+async def test_a_sentence_waits_for_its_turn_as_long_as_it_takes(fake: type[FakeWorker]) -> None:
+    engine = HibariEngine()
+    await engine.start()
+    (worker,) = fake.started
+    with LoopClock() as clock:
+        tasks = [asyncio.create_task(speech(engine, text)) for text in ("one", "two")]
+        await settle()
+        clock.advance(60.0)
+        await settle()
+        assert not any(task.done() for task in tasks)
+        for _ in tasks:
+            worker.go.release()
+        assert all(await asyncio.gather(*tasks))
     await engine.close()
 
 

@@ -16,8 +16,9 @@ from engine.speech import Pcm, SpeechError, UnspeakableText
 
 # Loading takes half a second on an idle core; a machine that needs this long cannot speak in time either.
 START_TIMEOUT_S = 60.0
-# The longest sentence takes 0.15 s; a worker that says nothing for this long hangs.
-JOB_TIMEOUT_S = 20.0
+# From when it takes a sentence up, and from one message to the next; not while the sentence waits for its turn. The
+# longest takes 0.15 s: a worker that says nothing for this long hangs, and a caller waits in silence meanwhile.
+JOB_TIMEOUT_S = 3.0
 
 
 @dataclass(eq=False, slots=True)
