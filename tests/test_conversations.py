@@ -122,3 +122,25 @@ async def test_another_system_is_told_of_start_and_end_and_prometheus_of_the_tur
             metrics = await response.text()
         assert 'talkspurt_turn_stage_seconds_count{stage="first_frame"} 1.0' in metrics
     await runner.cleanup()
+
+
+async def test_prometheus_is_told_how_soon_the_agent_was_silent() -> None:
+    count = "talkspurt_interrupt_to_silence_seconds_count"
+    async with whole_app(greeting="A long greeting, of which not all is heard.") as bench:
+
+        async def metrics() -> list[str]:
+            async with bench.http.get("/metrics") as response:
+                return (await response.text()).splitlines()
+
+        peer = await bench.call()
+        await peer.hear(voiced=True)
+        assert f"{count} 0.0" in await metrics()
+        status, _ = await bench.post(f"/v1/calls/{peer.id}/interrupt")
+        assert status == 200
+        await peer.hear(voiced=False)
+        lines = await metrics()
+        assert f"{count} 1.0" in lines
+        (total,) = (float(line.split()[1]) for line in lines if line.startswith(count.replace("count", "sum")))
+        (measured_ms,) = (await bench.get(f"/v1/calls/{peer.id}"))["conversation"]["interrupt_to_silence_ms"]
+        assert total * 1000 == pytest.approx(measured_ms, abs=0.1)
+        await peer.close()
