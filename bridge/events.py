@@ -130,6 +130,8 @@ class EventReader:
         """What the event means; None where it was read before."""
         if event.event_id and self._known(event.event_id):
             return None
+        if event.item_id and f"completed {event.item_id}" in self._seen:
+            return None  # of speech that is over: late, or again
         match event:
             case SpeechStartedEvent():
                 return SpeechStarted(self._ms(event.audio_start_ms))
@@ -143,8 +145,8 @@ class EventReader:
                 return Partial(text.strip(), self._ms(event.audio_start_ms))
             case TranscriptCompletedEvent():
                 self._texts.pop(event.item_id, None)
-                if event.item_id and self._known(f"completed {event.item_id}"):
-                    return None
+                if event.item_id:
+                    self._known(f"completed {event.item_id}")
                 return Transcript(event.transcript.strip(), self._ms(event.audio_start_ms))
 
     def _known(self, key: str) -> bool:

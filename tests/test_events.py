@@ -41,6 +41,18 @@ def test_an_event_delivered_twice_is_read_once() -> None:
     assert read(reader, type="input_audio_buffer.speech_started", event_id="e1") is None
 
 
+def test_what_comes_of_an_item_after_its_end_is_not_read() -> None:
+    """A start would hold the agent, and words would cut it, for what was answered long ago."""
+    reader = EventReader()
+    read(reader, type="input_audio_buffer.speech_started", item_id="a")
+    read(reader, type=COMPLETED, item_id="a", transcript="yes")
+    for kind in ("started", "stopped"):
+        assert read(reader, type=f"input_audio_buffer.speech_{kind}", item_id="a") is None
+    assert read(reader, type=DELTA, item_id="a", delta="yes") is None
+    assert read(reader, type="input_audio_buffer.speech_started", item_id="b") == SpeechStarted()
+    assert read(reader, type="input_audio_buffer.speech_started") == SpeechStarted()
+
+
 @pytest.mark.parametrize(
     ("message", "part"),
     [
