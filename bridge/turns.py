@@ -44,6 +44,10 @@ class Turns:
         self._guard = Guard()
         self._words = ""
         """Of the speech of now, as far as told."""
+        self._onset_s = math.inf
+        """When the sound of now began."""
+        self._words_after_s = 0.0
+        """The longest so far from a sound's beginning to words in it; 0 while the service has told none so early."""
         self._unmatched_stops = 0
         self._awaiting = False
         """A reply was dropped before all the words were known that dropped it."""
@@ -99,13 +103,14 @@ class Turns:
             return []
         if not self.caller_speaking:
             self._words = ""
+            self._onset_s = now_s
         if self.agent is Agent.IDLE:  # their answer is over, and what comes now is of this sound
             self._overdue.clear()
         self.caller_speaking = True
         self._prompt_s = math.inf
         if self._awaiting:
             self._final_s = now_s + SPEECH_LIMIT_S
-        return self._onset(now_s)
+        return self._onset(now_s, SPEECH_LIMIT_S if audio_start_ms is not None else self._patience_s())
 
     def speech_stopped(self, now_s: float) -> list[Action]:
         """The sound is over."""
@@ -127,6 +132,8 @@ class Turns:
         """Words so far."""
         if not text or self._stale(audio_start_ms):
             return []
+        if self.caller_speaking and not self._words:
+            self._words_after_s = max(self._words_after_s, now_s - self._onset_s)
         self._words = text
         self._prompt_s = math.inf
         if self.agent is Agent.IDLE:
@@ -223,7 +230,17 @@ class Turns:
 
     # Inside -------------------------------------------------------------------------------------------------------
 
-    def _onset(self, now_s: float) -> list[Action]:
+    def _patience_s(self) -> float:
+        """How long a sound may hold the agent that may be an old one, told again: nothing says when it was.
+
+        Where words are known to come while the caller speaks, one without them is none.
+        """
+        if self._words or not self._words_after_s:
+            return SPEECH_LIMIT_S
+        patience_s = max(2 * self._words_after_s, self.rules.false_interruption_timeout_ms / 1000)
+        return min(patience_s, SPEECH_LIMIT_S)
+
+    def _onset(self, now_s: float, limit_s: float = SPEECH_LIMIT_S) -> list[Action]:
         if self.agent is Agent.IDLE or not self._interruptible:
             return []
         if self.agent is Agent.SPEAKING and self._guard.holds(now_s) and not self.paused:
@@ -231,7 +248,7 @@ class Turns:
             return []
         if self.agent is Agent.SPEAKING and self.rules.min_interrupt_words == 0:
             return self._commit(now_s, Reason.SPEECH)
-        self._resume_s = now_s + SPEECH_LIMIT_S
+        self._resume_s = now_s + limit_s
         if self.paused:
             return []
         self.paused = True

@@ -151,6 +151,40 @@ def test_sound_that_never_ends_resumes_at_the_limit() -> None:
     assert not turns.caller_speaking
 
 
+def answered(words_after_s: float = 0.4) -> Turns:
+    """The agent answers a caller whose words came so long after their sound; 0 only when they had stopped."""
+    turns = Turns(Rules())
+    turns.speech_started(1.0)
+    if words_after_s:
+        turns.partial(1.0 + words_after_s, "two")
+    turns.speech_stopped(9.0)
+    assert turns.transcript(9.2, "two pizzas") == [Answer("two pizzas")]
+    turns.began(9.3)
+    turns.playing(10.0)
+    return turns
+
+
+@pytest.mark.parametrize(("words_after_s", "held_s"), [(0.4, 1.0), (0.8, 1.6), (6.0, SPEECH_LIMIT_S)])
+def test_an_old_sound_told_again_holds_the_agent_no_longer_than_words_would_take(
+    words_after_s: float, held_s: float
+) -> None:
+    turns = answered(words_after_s)
+    assert turns.speech_started(11.0) == [Pause()]
+    assert turns.deadline_s() == pytest.approx(11.0 + held_s)
+    assert turns.expire(turns.deadline_s()) == [Resume()]
+    assert turns.partial(25.0, "stop") == [Commit(Reason.WORDS)]
+
+
+def test_a_sound_holds_the_agent_while_there_may_be_words_in_it() -> None:
+    limit_s = 11.0 + SPEECH_LIMIT_S
+    untold = answered(words_after_s=0)
+    untold.speech_started(11.0)
+    assert untold.deadline_s() == limit_s, "a service that gives words only when the caller has stopped"
+    placed = answered()
+    placed.speech_started(11.0, 10_900)
+    assert placed.deadline_s() == limit_s, "it is known to be of now"
+
+
 def test_words_after_a_resume_still_commit() -> None:
     turns = speaking(Rules(false_interruption_timeout_ms=500))
     turns.speech_started(11.0)
