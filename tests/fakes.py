@@ -126,9 +126,11 @@ class Asterisk:
         await asyncio.gather(self.writer.wait_closed(), return_exceptions=True)
 
     def reset(self) -> None:
-        """Close with a TCP reset."""
+        """Close with a TCP reset; nothing where the server has closed already."""
         import socket
 
+        if self.writer.transport.is_closing():
+            return
         sock = self.writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()

@@ -350,6 +350,8 @@ async def test_a_reset_is_found():
 async def test_the_end_inside_a_message_is_found():
     async def script(peer):
         await peer.send(SILENCE, SILENCE[:100])
+        peer.writer.write_eof()
+        await peer.read_to_the_end()  # what is closed with something unread is reset
 
     caller = await call(script)
     assert caller.close is Close.MID_MESSAGE
