@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 import threading
 
+import pytest
+
 from engine.qwen3.outbox import Outbox
 
 LARGE = 8 * 2**20  # more than any pipe holds
@@ -29,7 +31,9 @@ def test_a_full_pipe_does_not_hold_up_the_sender_and_all_arrives_in_order() -> N
     assert whole[0] == b"".join(parts)
 
 
-def test_a_reader_that_is_gone_ends_the_sending_and_nothing_else() -> None:
+def test_a_reader_that_is_gone_ends_the_sending_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    raised: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", raised.append)
     reading, writing = os.pipe()
     os.close(reading)
     stream = os.fdopen(writing, "wb", buffering=0)
@@ -37,3 +41,4 @@ def test_a_reader_that_is_gone_ends_the_sending_and_nothing_else() -> None:
         outbox.put(b"nobody hears this")
         outbox.put(b"nor this")
     stream.close()
+    assert raised == []
