@@ -125,7 +125,7 @@ class FrameGraphs:
     def __init__(self, model: FrameModel, state: DecodeState, capture: Capture, choices: Choices, largest: int) -> None:
         self.sizes = buckets(largest)
         device = state.x.device
-        self._model, self._state, self._capture, self._choices = model, state, capture, choices
+        self.model, self._state, self._capture, self._choices = model, state, capture, choices
         self._slots = torch.full((largest,), state.scratch, dtype=torch.int64, device=device)
         self.codes = torch.zeros(largest, CODE_GROUPS, dtype=torch.int64, device=device)
         self.history = torch.zeros(state.slots + 1, HISTORY_FRAMES, CODE_GROUPS, dtype=torch.int64, device=device)
@@ -171,14 +171,14 @@ class FrameGraphs:
 
     def _possible(self, size: int) -> list[tuple[Variant, Callable[[], None]]]:
         """What is to be measured for a bucket: what measured fastest before, where that is known."""
-        possible = candidates(size, is_plain(self._model))
+        possible = candidates(size, is_plain(self.model))
         known = self._choices.get(f"frame of {size}")
         if known is not None:
             possible = tuple(v for v in possible if asdict(v) == known["variant"]) or possible
         slots, codes = self._slots[:size], self.codes[:size]
 
         def work(how: How) -> None:
-            decode_frame(self._model, self._state, slots, codes, self.scratch, self.history, how)
+            decode_frame(self.model, self._state, slots, codes, self.scratch, self.history, how)
 
         return [(variant, partial(work, How(variant, self._pdl))) for variant in possible]
 

@@ -16,7 +16,7 @@ from engine.qwen3.frame import FrameModel
 from engine.qwen3.frame import decode_frame as plain_frame
 from engine.qwen3.kernels import linear, sample
 from engine.qwen3.kernels.codec import FastCodec
-from engine.qwen3.kernels.frame import ROWS_SMALL, TILES, VENDOR, How, Scratch, Variant, decode_frame
+from engine.qwen3.kernels.frame import ROWS, SLICES, VENDOR, How, Scratch, Variant, decode_frame
 from engine.qwen3.random_codec import CodecSize, random_codec
 from engine.qwen3.random_weights import StackSize, _Source
 from engine.qwen3.state import DecodeState
@@ -73,11 +73,11 @@ def a_full_state(model: FrameModel) -> DecodeState:
     return state
 
 
-@pytest.mark.parametrize("variant", [ROWS_SMALL, TILES, VENDOR], ids=["rows", "tiles", "vendor"])
+@pytest.mark.parametrize("variant", [ROWS, SLICES, VENDOR], ids=["rows", "slices", "vendor"])
 def test_a_frame_of_full_slots_and_of_the_one_that_pads(variant: Variant) -> None:
     """And the codes are plain PyTorch's."""
     model = a_model()
-    calls = [3, 1] if variant is TILES else [1]
+    calls = [3, 1] if variant is SLICES else [1]
     slots = torch.tensor([*calls, SLOTS, SLOTS])
     state, codes = a_full_state(model), torch.full((len(slots), 16), -1)
     history = torch.zeros(SLOTS + 1, HISTORY, 16, dtype=torch.int64)

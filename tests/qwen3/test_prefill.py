@@ -16,7 +16,7 @@ if WHY_NOT or CUDA:
 
 from engine.qwen3 import prefill as prefills
 from engine.qwen3 import talker
-from engine.qwen3.kernels.frame import TILES, VENDOR, How, Scratch, Variant
+from engine.qwen3.kernels.frame import SLICES, VENDOR, How, Scratch, Variant
 from engine.qwen3.kernels.prefill import prefill
 from engine.qwen3.layers import KvCache
 from engine.qwen3.prefill import HEARD_A_STEP, PREFILL_POSITIONS
@@ -33,7 +33,7 @@ def _no_grad() -> Iterator[None]:
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize("variant", [VENDOR, TILES], ids=["vendor", "tiles"])
+@pytest.mark.parametrize("variant", [VENDOR, SLICES], ids=["vendor", "slices"])
 def test_a_prompt_in_padded_pieces_leaves_what_one_pass_leaves(variant: Variant) -> None:
     model = tiny_model(64, False)
     embeds, slot = torch.randn(21, 64), 1

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from engine.qwen3.frame import MIN_FRAMES, FrameModel
 from engine.qwen3.kernels import sample
-from engine.qwen3.kernels.attention import attend, attend_few
-from engine.qwen3.kernels.linear import Tiling, dense, linear, rms_norm, rows_tiling, silu_mul, tiles_tiling
+from engine.qwen3.kernels.attention import DOT_ROWS, attend, attend_few
+from engine.qwen3.kernels.linear import Tiling, dense, linear, rms_norm, rows_tiling, silu_mul, slices_tiling
 from engine.qwen3.layers import KvCache
 from engine.qwen3.state import CODE_GROUPS, DecodeState
 from engine.qwen3.weights import Linear, StackWeights
@@ -23,37 +23,46 @@ from engine.qwen3.weights import Linear, StackWeights
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """How a frame's matrix products are made: by `_rows` with so many bytes a program, by `_tiles`, by the vendor."""
+    """How a frame's matrix products are made: by `_rows`, `size` weights a program; by `_slices`, `size` of their rows
+    a program; by the vendor."""
 
-    kind: Literal["rows", "tiles", "vendor"]
-    tile_bytes: int = 0
+    kind: Literal["rows", "slices", "vendor"]
+    size: int = 0
     warps: int = 1
+    block_k: int = 0
+    stages: int = 1
 
-    def tiling(self, rows: int, inputs: int, gate: bool, itemsize: int) -> Tiling:
+    def tiling(self, rows: int, inputs: int, outputs: int, gate: bool) -> Tiling:
         if self.kind == "rows":
-            return rows_tiling(inputs, gate, self.tile_bytes, self.warps, itemsize)
-        return tiles_tiling(rows, gate)
+            return rows_tiling(inputs, gate, self.size, self.warps)
+        return slices_tiling(rows, outputs, gate, self.size, self.block_k, self.warps, self.stages)
 
 
-ROWS_SMALL, ROWS_LARGE = Variant("rows", 8192, 1), Variant("rows", 16384, 2)
-TILES, VENDOR = Variant("tiles"), Variant("vendor")
+VENDOR = Variant("vendor")
+ROWS, ROWS_2, ROWS_LARGE = Variant("rows", 4096, 1), Variant("rows", 4096, 2), Variant("rows", 8192, 2)
+SLICES, SLICES_LONG = Variant("slices", 16, 4, 64, 4), Variant("slices", 16, 4, 128, 3)
+SLICES_FEW, SLICES_WIDE = Variant("slices", 16, 2, 128, 3), Variant("slices", 32, 4, 64, 2)
 
 
 def candidates(rows: int, plain: bool) -> tuple[Variant, ...]:
     """What is worth measuring for a batch, the likeliest winner first. `plain`: weights in the activations' format."""
     if rows == 1:
-        return (ROWS_SMALL,)
+        return (ROWS,) if plain else (ROWS_2, ROWS_LARGE)
+    if rows == 2:
+        return (ROWS, ROWS_LARGE) if plain else (ROWS_LARGE, ROWS_2)
     if rows <= 4:
-        return (ROWS_SMALL, VENDOR if plain else TILES)
-    if plain:
+        return (ROWS, VENDOR) if plain else (SLICES, ROWS_LARGE)
+    if plain or rows > 64:
         return (VENDOR,)
+    if rows <= 16:
+        return (SLICES_LONG, SLICES_FEW)
     # The vendor's products want the matrices widened first: more bytes, but matrix units at full speed.
-    return (TILES, VENDOR) if rows >= 16 else (TILES,)
+    return (VENDOR, SLICES_FEW if rows <= 32 else SLICES_WIDE)
 
 
 def split_for(rows: int) -> int:
     """Programs that share one row's positions: enough to occupy the GPU, few enough to be worth putting together."""
-    return 8 if rows <= 2 else 4 if rows <= 8 else 2 if rows <= 16 else 1
+    return 8 if rows <= 2 else 4 if rows < DOT_ROWS else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +93,6 @@ class Scratch:
 
         heads = (talker.heads + 2 * talker.kv_heads) * talker.head_dim
         sub_heads = (predictor.heads + 2 * predictor.kv_heads) * predictor.head_dim
-        vocabularies = model.talker.embedding.shape[0], model.predictor.embeddings.shape[1]
         inner, sub_inner = _inner(talker), _inner(predictor)
         inner_size = max(rows * inner, 2 * rows * sub_inner)
         return Scratch(
@@ -92,17 +100,17 @@ class Scratch:
             wide=room(2 * rows, talker.hidden),
             narrow=room(2 * rows, predictor.hidden),
             normed=room(max(rows * talker.hidden, 2 * rows * predictor.hidden)),
-            qkv=room(rows * max(heads, 2 * sub_heads, *vocabularies)),
+            qkv=room(rows * max(heads, 2 * sub_heads)),
             attended=room(max(rows * talker.heads * talker.head_dim, 2 * rows * predictor.heads * predictor.head_dim)),
             gate_up=room(2 * inner_size),
             inner=room(inner_size),
             logits=room(rows * model.talker.embedding.shape[0], of=torch.float32),
             total=room(rows, talker.hidden, of=torch.float32),
             parts=room(
-                max(r * split_for(r) for r in range(1, min(rows, 32) + 1)) * talker.heads * (talker.head_dim + 2),
+                max(r * split_for(r) for r in range(1, min(rows, DOT_ROWS) + 1)) * talker.heads * (talker.head_dim + 2),
                 of=torch.float32,
             ),
-            counters=torch.zeros(rows * talker.kv_heads, dtype=torch.int32, device=device),
+            counters=torch.zeros(min(rows, DOT_ROWS) * talker.heads, dtype=torch.int32, device=device),
             widened=room(0 if is_plain(model) else _largest(talker, predictor)),
         )
 
@@ -137,6 +145,15 @@ def _turned(matrix: Linear, scratch: Scratch) -> Tensor:
     return weight.t()
 
 
+def _vendor_logits(x: Tensor, head: Linear, out: Tensor) -> None:
+    """In float32: rounded to 16 bits many of them would tie, and top-k takes all that tie."""
+    weight: Tensor = head.weight  # type: ignore[attr-defined]
+    if x.dtype == out.dtype:
+        torch.mm(x, weight.t(), out=out)
+    else:
+        torch.mm(x, weight.t(), out_dtype=out.dtype, out=out)
+
+
 def _inner(stack: StackWeights) -> int:
     weight: Tensor = stack.layers[0].gate_up.weight  # type: ignore[attr-defined]
     return weight.shape[0] // 2
@@ -149,7 +166,7 @@ def _operands(matrix: Linear) -> dict[str, Any]:
 
 def _apply(x: Tensor, matrix: Linear, out: Tensor, how: How, **around: Any) -> None:
     weight: Tensor = matrix.weight  # type: ignore[attr-defined]
-    tiling = how.variant.tiling(x.shape[0], x.shape[1], around.get("gate", False), weight.element_size())
+    tiling = how.variant.tiling(x.shape[0], x.shape[1], out.shape[1], around.get("gate", False))
     linear(x, weight, out, pdl=how.pdl, tiling=tiling, **_operands(matrix), **around)
 
 
@@ -179,6 +196,16 @@ def run_layers(stack: StackWeights, x: Tensor, scratch: Scratch, how: How, atten
             _apply(attended, layer.o, x, how, add=True)
             _apply(x, layer.gate_up, inner, how, norm=layer.post_norm, eps=stack.eps, gate=True)
             _apply(inner, layer.down, x, how, add=True)
+
+
+def _project(x: Tensor, matrix: Linear, out: Tensor, scratch: Scratch, how: How) -> None:
+    bias: Tensor | None = getattr(matrix, "bias", None)
+    if not how.vendor:
+        _apply(x, matrix, out, how)
+    elif bias is None:
+        torch.mm(x, _turned(matrix, scratch), out=out)
+    else:
+        torch.addmm(bias, x, _turned(matrix, scratch), out=out)
 
 
 def is_plain(model: FrameModel) -> bool:
@@ -218,19 +245,17 @@ def decode_frame(
         narrow = wide
         if predictor.projection is not None:
             narrow = scratch.narrow[: wide.shape[0]]
-            _apply(wide, predictor.projection, narrow, how)
+            _project(wide, predictor.projection, narrow, scratch, how)
         run_layers(stack, narrow, scratch, how, _few(stack, cache, number, pair, how.pdl))
         last = narrow[rows:] if pair else narrow
         if how.vendor:
             normed = scratch.normed[: rows * stack.hidden].view(rows, -1)
             rms_norm(last, stack.norm, normed, stack.eps, how.pdl)
-            half = scratch.qkv[: rows * sub_vocabulary].view(rows, -1)
-            torch.mm(normed, head.weight.t(), out=half)  # type: ignore[attr-defined]
+            _vendor_logits(normed, head, logits)
         else:
-            half = logits
             _apply(last, head, logits, how, norm=stack.norm, eps=stack.eps)
         sample.draw_next(
-            half, slots, state.seed, state.frame, state.sub_temperature, state.sub_top_k, state.sub_top_p, codes,
+            logits, slots, state.seed, state.frame, state.sub_temperature, state.sub_top_k, state.sub_top_p, codes,
             number, predictor.embeddings[number - 1], scratch.wide[rows : 2 * rows], scratch.total, vocabulary,
             state.x, state.position, state.text, state.text_length, model.pad, state.talker_kv.max_positions - 1,
             history, how.pdl,
@@ -257,11 +282,10 @@ def _talk(
     hidden = scratch.wide[:rows]
     rms_norm(x, stack.norm, hidden, stack.eps, how.pdl)
     vocabulary = talker.embedding.shape[0]
+    logits = scratch.logits[: rows * vocabulary].view(rows, -1)
     if how.vendor:
-        logits = scratch.qkv[: rows * vocabulary].view(rows, -1)
-        torch.mm(hidden, talker.head.weight.t(), out=logits)  # type: ignore[attr-defined]
+        _vendor_logits(hidden, talker.head, logits)
     else:
-        logits = scratch.logits[: rows * vocabulary].view(rows, -1)
         _apply(hidden, talker.head, logits, how)
     sample.draw_first(
         logits, model.allowed, slots, state.seed, state.frame, state.temperature, state.top_k, state.top_p,
@@ -271,10 +295,12 @@ def _talk(
 
 
 def _few(stack: StackWeights, cache: KvCache, at: int, pair: bool, pdl: bool) -> Any:
+    early = len(stack.layers) > 1  # else the last call before this one wrote it
+
     def attention(number: int, layer: Any, qkv: Tensor, out: Tensor) -> None:
         attend_few(
             qkv, layer.q_norm, layer.k_norm, stack.cos, stack.sin, stack.eps, at, cache.kv[number], out, pair, pdl,
-            warps=4 if out.shape[0] <= 16 else 1,
+            early,
         )  # fmt: skip
 
     return attention

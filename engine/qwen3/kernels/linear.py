@@ -2,7 +2,8 @@
 
 `out = matrix(norm(x))`, `out = silu(gate(norm(x))) * up(norm(x))` and `out += matrix(x)`, over weights in bfloat16,
 int8 or float8 with one scale a row. Two kernels: `_rows` for up to 8 rows multiplies in ordinary registers, a block of
-weight rows a program, fetched whole before the program waits for its input; `_tiles` uses the matrix units.
+weight rows a program, fetched whole before the program waits for its input; `_slices` uses the matrix units, each warp
+of a program on a slice of every input: alone a program's 8 or 16 weight rows would wait for memory at each step.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from engine.qwen3.kernels.ahead import launch
 from engine.qwen3.kernels.pdl import follow, options
 
 PREFETCH = tl.constexpr("prefetch.global.L2 [$1]; mov.u32 $0, 0;")
-MAX_ROWS = 8  # beyond it the matrix units win
+WARP_ELEMENTS = 4096
+"""Weights, widened to float32, that a warp's registers hold beside all else."""
+FEW_OUTPUTS = 1024
+"""Up to so many, programs of 16 weight rows would leave half of a large GPU idle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,19 +100,18 @@ def _rows(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _tiles(  # type: ignore[no-untyped-def]
+def _slices(  # type: ignore[no-untyped-def]
     x, norm, weight, scale, bias, out, eps, M, N,
-    K: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
+    K: tl.constexpr, S: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
     NORM: tl.constexpr, GATE: tl.constexpr, ADD: tl.constexpr, SCALED: tl.constexpr, BIAS: tl.constexpr,
     PDL: tl.constexpr, LINES: tl.constexpr, LINE: tl.constexpr,
 ):  # fmt: skip
     m = tl.program_id(1) * BM + tl.arange(0, BM)
     r = tl.program_id(0) * BN + tl.arange(0, BN)
-    c = tl.arange(0, BK)
-    rows = (m < M)[:, None]
-    columns = (r < N)[None, :]
-    wp = weight + r[None, :] * K + c[:, None]
-    xp = x + m[:, None] * K + c[None, :]
+    c = tl.arange(0, S)[:, None] * BK + tl.arange(0, BK)[None, :]  # each warp's share of a step
+    rows = (m < M)[None, :, None]
+    xp = x + m[None, :, None] * K + c[:, None, :]
+    wp = weight + tl.minimum(r, N - 1)[None, None, :] * K + c[:, :, None]
     if PDL:  # what this program will read of the weights, on its way to the L2 while the kernel before it ends
         lines = tl.minimum(tl.arange(0, LINES), K // LINE - 1) * LINE
         p = (weight + tl.minimum(r, N - 1)[:, None] * K + lines[None, :]).to(tl.int64)
@@ -117,57 +120,57 @@ def _tiles(  # type: ignore[no-untyped-def]
             p += N * K * (128 // LINE)
             tl.inline_asm_elementwise(PREFETCH, "=r,l", [p], dtype=tl.int32, is_pure=False, pack=1)
     follow(PDL, True)
-    acc = tl.zeros((BM, BN), tl.float32)
+    acc = tl.zeros((S, BM, BN), tl.float32)
     if GATE:
-        acc2 = tl.zeros((BM, BN), tl.float32)
+        acc2 = tl.zeros((S, BM, BN), tl.float32)
     if NORM:
-        squares = tl.zeros((BM,), tl.float32)
-    for k in range(0, K, BK):
+        squares = tl.zeros((S, BM), tl.float32)
+    for k in range(0, K, S * BK):
         v = tl.load(xp + k, mask=rows, other=0.0)
         if NORM:
             wide = v.to(tl.float32)
-            squares += tl.sum(wide * wide, 1)
-            v = (wide * tl.load(norm + k + c).to(tl.float32)[None, :]).to(v.dtype)
-        w = tl.load(wp + k, mask=columns, other=0.0).to(v.dtype)
+            squares += tl.sum(wide * wide, 2)
+            v = (wide * tl.load(norm + k + c).to(tl.float32)[:, None, :]).to(v.dtype)
+        w = tl.load(wp + k).to(v.dtype)
         acc = tl.dot(v, w, acc, input_precision="ieee")
         if GATE:
-            u = tl.load(wp + k + N * K, mask=columns, other=0.0).to(v.dtype)
+            u = tl.load(wp + k + N * K).to(v.dtype)
             acc2 = tl.dot(v, u, acc2, input_precision="ieee")
-    if NORM:
-        inverse = tl.rsqrt(squares / K + eps)[:, None]
-        acc = acc * inverse
-        if GATE:
-            acc2 = acc2 * inverse
-    if SCALED:
-        acc = acc * tl.load(scale + r, mask=r < N, other=0.0).to(tl.float32)[None, :]
-        if GATE:
-            acc2 = acc2 * tl.load(scale + N + r, mask=r < N, other=0.0).to(tl.float32)[None, :]
-    if BIAS:
-        acc += tl.load(bias + r, mask=r < N, other=0.0).to(tl.float32)[None, :]
+    y = tl.sum(acc, 0)
     if GATE:
-        acc = acc / (1 + tl.exp(-acc)) * acc2
+        z = tl.sum(acc2, 0)
+    if NORM:
+        inverse = tl.rsqrt(tl.sum(squares, 0) / K + eps)[:, None]
+        y = y * inverse
+        if GATE:
+            z = z * inverse
+    if SCALED:
+        y = y * tl.load(scale + r, mask=r < N, other=0.0).to(tl.float32)[None, :]
+        if GATE:
+            z = z * tl.load(scale + N + r, mask=r < N, other=0.0).to(tl.float32)[None, :]
+    if BIAS:
+        y += tl.load(bias + r, mask=r < N, other=0.0).to(tl.float32)[None, :]
+    if GATE:
+        y = y / (1 + tl.exp(-y)) * z
     place = out + m[:, None] * N + r[None, :]
+    inside = (m < M)[:, None] & (r < N)[None, :]
     if ADD:
-        acc += tl.load(place, mask=rows & columns, other=0.0).to(tl.float32)
-    tl.store(place, acc, mask=rows & columns)
+        y += tl.load(place, mask=inside, other=0.0).to(tl.float32)
+    tl.store(place, y, mask=inside)
 
 
-def rows_tiling(inputs: int, gate: bool, tile_bytes: int, warps: int, itemsize: int) -> Tiling:
-    """For `_rows`: as many weight rows a program as fill `tile_bytes`."""
-    block_n = max(1, min(32, tile_bytes // (triton.next_power_of_2(inputs) * itemsize)))
+def rows_tiling(inputs: int, gate: bool, elements: int, warps: int) -> Tiling:
+    """For `_rows`: as many weight rows a program as have so many elements, one at least."""
+    padded = triton.next_power_of_2(inputs)
+    block_n = max(1, min(32, elements // padded))
+    warps = max(warps, block_n * padded // WARP_ELEMENTS)
     return Tiling(0, max(1, block_n // 2) if gate else block_n, warps=warps)
 
 
-def tiles_tiling(rows: int, gate: bool) -> Tiling:
-    """For `_tiles`."""
-    if rows > 64:
-        return Tiling(128, 64 if gate else 128, 64, 8, 3)
-    return Tiling(min(64, max(16, triton.next_power_of_2(rows))), 16, 128, 4, 4)
-
-
-def default_tiling(rows: int, inputs: int, gate: bool, itemsize: int) -> Tiling:
-    """What measured best on an H200 for the shapes of the two models; docs/performance.md has the figures."""
-    return rows_tiling(inputs, gate, 8192, 1, itemsize) if rows <= MAX_ROWS else tiles_tiling(rows, gate)
+def slices_tiling(rows: int, outputs: int, gate: bool, block_n: int, block_k: int, warps: int, stages: int) -> Tiling:
+    """For `_slices`: half as many weight rows a program where there are few, or two matrices."""
+    block_m = min(64, max(16, triton.next_power_of_2(rows)))
+    return Tiling(block_m, block_n // 2 if gate or outputs <= FEW_OUTPUTS else block_n, block_k, warps, stages)
 
 
 def linear(
@@ -182,7 +185,7 @@ def linear(
     gate: bool = False,
     add: bool = False,
     pdl: bool = False,
-    tiling: Tiling | None = None,
+    tiling: Tiling,
 ) -> None:
     """One product. x [B, K] contiguous; weight [N, K], or [2N, K] with `gate` (gate rows first); out [B, N].
 
@@ -191,7 +194,6 @@ def linear(
     """
     batch, inputs = x.shape
     outputs = out.shape[1]
-    tiling = tiling or default_tiling(batch, inputs, gate, weight.element_size())
     flags: dict[str, Any] = {
         "NORM": norm is not None, "GATE": gate, "ADD": add, "SCALED": scale is not None, "BIAS": bias is not None,
         "PDL": pdl, "num_warps": tiling.warps, **options(pdl),
@@ -207,9 +209,11 @@ def linear(
     else:
         grid = (triton.cdiv(outputs, tiling.block_n), triton.cdiv(batch, tiling.block_m))
         line = 128 // weight.element_size()  # elements of one cache line
-        block_k = min(tiling.block_k, inputs & -inputs)  # a power of two that divides the inputs
-        launch(_tiles, grid)(
-            *operands, eps, batch, outputs, K=inputs, BM=tiling.block_m, BN=tiling.block_n, BK=block_k,
+        # Powers of two that divide the inputs.
+        slices = min(tiling.warps, inputs & -inputs)
+        block_k = min(tiling.block_k, (inputs & -inputs) // slices)
+        launch(_slices, grid)(
+            *operands, eps, batch, outputs, K=inputs, S=slices, BM=tiling.block_m, BN=tiling.block_n, BK=block_k,
             LINES=triton.next_power_of_2(triton.cdiv(inputs, line)), LINE=line, num_stages=tiling.stages, **flags,
         )  # fmt: skip
 
@@ -266,6 +270,3 @@ def silu_mul(gate_up: Tensor, out: Tensor, pdl: bool = False) -> None:
     launch(_silu_mul, (rows, triton.cdiv(inner, 1024)))(
         gate_up, out, inner, BLOCK=1024, PDL=pdl, num_warps=4, **options(pdl)
     )
-
-
-__all__ = ["MAX_ROWS", "Tiling", "default_tiling", "linear", "rms_norm", "silu_mul"]
