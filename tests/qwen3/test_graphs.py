@@ -82,9 +82,10 @@ def test_a_call_is_put_into_the_batch_and_spoken_to_without_waiting_for_the_gpu(
     """What waits in there is an error; the results are waited for by event, one step later."""
     runner = fast(monkeypatch, tmp_path)
     play(runner, {0: [utterance(0)]}, {0: 13})  # the prefix is kept, torch's pools have been filled
+    later = {0: [utterance(1)], 3: [utterance(2)]}
     torch.cuda.set_sync_debug_mode("error")
     try:
-        _, ends = play(runner, {0: [utterance(1)], 3: [utterance(2)]}, {1: 9, 2: 7})
+        _, ends = play(runner, later, {1: 9, 2: 7})
         memory.upload(torch.arange(100), torch.device("cuda"))
     finally:
         torch.cuda.set_sync_debug_mode("default")
