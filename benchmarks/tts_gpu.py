@@ -1,6 +1,6 @@
 """What the Qwen3-TTS engine takes on this GPU: ms a frame, first sound, calls, start-up, memory; peers beside it.
 
-    python -m benchmarks.tts_gpu frames sound calls cancel icl memory profile ablation start peers [--size 0.6B]
+    python -m benchmarks.tts_gpu frames kernels sound calls cancel icl memory profile ablation start peers [--size 0.6B]
 
 Weights are drawn at random in the true sizes: speed does not depend on their values. What is not measured: real text
 and voices (no checkpoint is needed), the pipes between processes, and the telephone side.
@@ -20,6 +20,7 @@ import torch
 from benchmarks.gpu.ablation import ablation
 from benchmarks.gpu.calls import calls, cancel, icl
 from benchmarks.gpu.frames import frames, sound
+from benchmarks.gpu.kernels import kernels
 from benchmarks.gpu.overlap import profile
 from benchmarks.gpu.start import memory, memory_once, start, start_once
 from engine.qwen3.random_weights import TALKER_SIZES
@@ -55,6 +56,7 @@ def main() -> None:
         print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}")
     parts: dict[str, Callable[[], None]] = {
         "frames": lambda: frames(args.size, args.quantize, args.largest),
+        "kernels": lambda: kernels(args.size, args.quantize),
         "sound": sound,
         "calls": lambda: calls(args.size, args.quantize, args.calls, args.slots, args.seconds),
         "cancel": lambda: cancel(args.size),

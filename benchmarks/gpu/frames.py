@@ -6,7 +6,7 @@ import torch
 
 from benchmarks.gpu.models import DEVICE, build_model, bytes_a_frame, copy_bandwidth_tb_s, no_choices
 from engine.qwen3 import codec as eager_codec
-from engine.qwen3.graphs import Capture, FrameGraphs, SoundGraphs
+from engine.qwen3.graphs import MEASURED_POSITIONS, Capture, FrameGraphs, SoundGraphs
 from engine.qwen3.kernels import ahead
 from engine.qwen3.kernels.codec import FastCodec
 from engine.qwen3.random_codec import random_codec
@@ -16,7 +16,8 @@ RTX_4060_TB_S = 0.272
 POSITIONS, TEXT = 320, 64
 
 
-def frames(size: str, quantize: str, largest: int) -> None:
+def build_frames(size: str, quantize: str, largest: int) -> FrameGraphs:
+    """Graphs of frames on random weights, measured; their calls are 16 s into a sentence."""
     model = build_model(size, quantize)
     state = DecodeState.allocate(model.talker, model.predictor, largest, POSITIONS, TEXT)
     for layer in state.talker_kv.kv:
@@ -27,7 +28,13 @@ def frames(size: str, quantize: str, largest: int) -> None:
     with ahead.compiling():
         made.launch()
     made.build()
-    per_frame, bandwidth = bytes_a_frame(model), copy_bandwidth_tb_s()
+    state.position.fill_(MEASURED_POSITIONS)
+    return made
+
+
+def frames(size: str, quantize: str, largest: int) -> None:
+    made = build_frames(size, quantize, largest)
+    per_frame, bandwidth = bytes_a_frame(made.model), copy_bandwidth_tb_s()
     print(f"\n{size} {quantize}: {per_frame / 1e9:.2f} GB of weights a frame; copy {bandwidth:.2f} TB/s")
     print("batch   ms a frame   x realtime each   in total   weights read at   over the floor   made by")
     for rows in made.sizes:
@@ -35,7 +42,7 @@ def frames(size: str, quantize: str, largest: int) -> None:
         floor_ms = per_frame / bandwidth / 1e9
         print(
             f"{rows:5d} {ms:12.3f} {80 / ms:17.1f} {rows * 80 / ms:10.0f}"
-            f" {per_frame / ms / 1e9:12.2f} TB/s {ms / floor_ms:16.2f}   {variant.kind} {variant.tile_bytes or ''}"
+            f" {per_frame / ms / 1e9:12.2f} TB/s {ms / floor_ms:16.2f}   {variant.kind} {variant.size or ''}"
         )
     share = per_frame / made.seconds[1] / 1e12 / bandwidth
     estimate = per_frame / (RTX_4060_TB_S * 1e12 * min(0.85, max(share, 0.7))) * 1e3

@@ -82,6 +82,14 @@ def report(events: list[dict[str, Any]], steps: int) -> str:
     return "\n".join(lines)
 
 
+def gpu_events(profiler: torch.profiler.profile, trace: Path | None = None) -> list[dict[str, Any]]:
+    """What the GPU did, as events of a Chrome trace, times in microseconds; the whole of it into `trace`."""
+    path = trace or Path(tempfile.mkdtemp()) / "trace.json"
+    profiler.export_chrome_trace(str(path))
+    events = json.loads(path.read_text())["traceEvents"]
+    return [event for event in events if event.get("cat") in ("kernel", "gpu_memcpy", "gpu_memset")]
+
+
 def profile(size: str, trace: Path | None) -> None:
     runner, model = build_runner(size, "none", CALLS)
     load = Load(runner, model.talker.stack.hidden)
@@ -96,13 +104,7 @@ def profile(size: str, trace: Path | None) -> None:
             for _ in load.step():
                 load.say(a_sentence(load))
         torch.cuda.synchronize()
-    path = trace or Path(tempfile.mkdtemp()) / "trace.json"
-    profiler.export_chrome_trace(str(path))
-    events = [
-        event
-        for event in json.loads(path.read_text())["traceEvents"]
-        if event.get("cat") in ("kernel", "gpu_memcpy", "gpu_memset")
-    ]
+    events = gpu_events(profiler, trace)
     print(f"\n{size}, {CALLS} calls, {STEPS} steps{f'; trace in {trace}' if trace else ''}")
     print(report(events, STEPS) if events else "the profiler saw no kernel: CUPTI cannot be used here")
     drain(load)
