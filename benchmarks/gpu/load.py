@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -120,6 +121,8 @@ def run_calls(runner: GraphRunner, hidden: int, calls: int, seconds: float) -> t
     """Calls come at random within two seconds, then each goes on to its next sentence (2 to 6 s) as one ends."""
     load = Load(runner, hidden)
     arrivals = sorted(load.generator.uniform(0, JOINING_S, calls).tolist())
+    gc.collect()
+    gc.freeze()  # as the engine's process does: a collection that walked the model would hold up a frame
     begin = time.perf_counter()
     refused = 0
     while (now := time.perf_counter() - begin) < seconds:
@@ -127,6 +130,7 @@ def run_calls(runner: GraphRunner, hidden: int, calls: int, seconds: float) -> t
             refused += load.say(a_sentence(load), begin + arrivals.pop(0)) is None
         for _ in load.step():
             refused += load.say(a_sentence(load)) is None
+    gc.unfreeze()
     return load, refused
 
 
