@@ -72,8 +72,9 @@ def attend(
     batch, steps, heads, dim = q.shape
     kv_heads = k.shape[2]
     rows = torch.arange(batch, device=q.device) if slots is None else slots
-    cache[0][rows[:, None], :, positions] = k
-    cache[1][rows[:, None], :, positions] = v
+    # One write into the cache itself: written into parts of it, torch.compile would copy the whole of it for each.
+    which = torch.arange(2, device=q.device)[:, None, None]
+    cache[which, rows[:, None], :, positions] = torch.stack((k, v))
     seen = cache[:, :batch, :, :kv_length] if slots is None else cache[:, :, :, :kv_length].index_select(1, slots)
     # The query heads that share a key head become rows of one product: [B, kv_heads, group * T, D].
     grouped = q.view(batch, steps, kv_heads, heads // kv_heads, dim).permute(0, 2, 3, 1, 4)
