@@ -48,7 +48,7 @@ class Checkpoint:
     prompts: PromptBuilder
     tokenizer: TextTokenizer
     sampling: Sampling  # the checkpoint's own settings
-    upstream: Any  # `Qwen3TTSModel` without talker and codec decoder; its encoders take voices from recordings
+    upstream: Any  # Base: `Qwen3TTSModel` without talker and codec decoder; its encoders take voices from recordings
     warnings: tuple[str, ...]
 
     @property
@@ -148,9 +148,13 @@ def _load(
     kind, size, sampling = model.tts_model_type, model.tts_model_size, _sampling(model.generate_config)
     # What is left upstream are the encoders that cloning needs; the rest is given back.
     del model.talker, model.speech_tokenizer.model.decoder, decoder
-    model.to(device)
-    model.speech_tokenizer.model.to(device)
-    model.speech_tokenizer.device = device
+    if kind == "base":
+        model.to(device)
+        model.speech_tokenizer.model.to(device)
+        model.speech_tokenizer.device = device
+    else:
+        upstream = None
+    del model
     gc.collect()
     return Checkpoint(kind, size, ids, frame_model, codec_weights, prompts, tokenizer, sampling, upstream, tuple(notes))
 

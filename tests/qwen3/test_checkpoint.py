@@ -197,6 +197,7 @@ def test_the_codec_s_precision_reaches_the_kernels(
 
 
 def test_cloning_keeps_its_encoders_and_the_rest_is_given_back(checkpoint: Any) -> None:
+    assert checkpoint("custom_voice").upstream is None, "it clones nobody"
     model = checkpoint("base").upstream.model
     assert not hasattr(model, "talker")
     assert model.speaker_encoder is not None
