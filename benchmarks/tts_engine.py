@@ -86,6 +86,11 @@ async def run(folder: Path, quantize: str, device: str, callers: int) -> None:
     rows += [
         ("runner, quantization", f"{status['runner']}, {status['quantize']}"),
         ("GPU memory with the model", f"{used_mib() - before} MiB"),
+        *(
+            (f"… of it {name} by PyTorch", f"{status[f'gpu_{name}_mb']} MiB")
+            for name in ("allocated", "reserved")
+            if f"gpu_{name}_mb" in status
+        ),
         ("first sound, alone", spread([first for first, _, _ in alone])),
         ("speed, alone", f"{sum(s for *_, s in alone) / sum(all_s for _, all_s, _ in alone):.1f} x realtime"),
         (f"first sound, {callers} at once for as many places", spread([first for first, _, _ in together])),

@@ -10,6 +10,7 @@ import torch
 
 from engine.qwen3.checkpoint import Checkpoint, fast_codec_dtype, load, plain_codec_dtype, too_large
 from engine.qwen3.compile import CompiledLayer, compile_mode
+from engine.qwen3.memory import fill_pool
 from engine.qwen3.quantize import quantize
 from engine.qwen3.runner import EagerRunner, Runner, Utterance
 from engine.qwen3.settings import QwenSettings
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 
 KEPT_PREFIX_BYTES = 128 * 2**20
 """For the keys and values of prompts: voices times languages in use."""
+CROWD, CROWD_TOKENS = 64, 16
+"""Sentences that may come in one moment without memory being asked for while calls speak, and how long they are."""
 
 
 @dataclass(slots=True)
@@ -104,6 +107,10 @@ def warm_up(assembly: Assembly) -> None:
         for utterance in admitted:
             assembly.runner.remove(utterance)
     if checkpoint.device.type == "cuda":
+        torch.cuda.synchronize(checkpoint.device)
+        torch.cuda.empty_cache()  # what loading and trying out took
+        fill_pool()
+        _ = [checkpoint.prompts.build(ids[:1] * CROWD_TOKENS, speaker) for _ in range(CROWD)]
         torch.cuda.synchronize(checkpoint.device)
 
 

@@ -29,8 +29,9 @@ from engine.qwen3.runner import End, Made, Utterance
 from engine.qwen3.scheduler import Chunks, Costs, Job, Scheduler
 from engine.qwen3.state import CODE_GROUPS
 
-SOUND_BUFFERS = 8
-"""Page-locked buffers, each for the largest batch of sound; a step rarely fills more than two."""
+SOUND_BUFFERS = 16
+"""Page-locked buffers, each for the largest batch of sound. Two steps' sound is on its way at once, in chunks of four
+sizes, with many calls in two batches of a size; one more would have to be asked for while calls speak."""
 
 REST_S = 0.001
 

@@ -49,6 +49,19 @@ class PinnedPool:
         return torch.empty(self._elements, dtype=self._dtype)
 
 
+TEXT_BYTES = (2**15, 2**16, 2**17)
+"""Embeddings of a sentence of 8, 16 and 32 tokens, on their way to the GPU."""
+TEXTS = 64
+"""Of each that may be on their way at once before torch's pool has to grow."""
+
+
+def fill_pool() -> None:
+    """Has torch's pool of page-locked memory hold what many sentences at once take: CUDA gives out more of it only when
+    the GPU has nothing to do, and that would be waited for while calls speak."""
+    with contextlib.suppress(RuntimeError):  # cannot be locked: PinnedPool tells of that
+        _ = [torch.empty(size, dtype=torch.uint8, pin_memory=True) for size in TEXT_BYTES for _ in range(TEXTS)]
+
+
 def upload(tensor: Tensor, device: torch.device) -> Tensor:
     """The tensor on the device, in the current stream's order; the host goes on at once.
 
