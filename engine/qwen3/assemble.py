@@ -55,6 +55,8 @@ def _assemble(settings: QwenSettings) -> Assembly:
     model, quantized, why_not = quantize(checkpoint.model, settings)
     warnings += why_not
     checkpoint = replace(checkpoint, model=model)
+    if quantized != "none" and checkpoint.device.type == "cuda":
+        torch.cuda.empty_cache()  # the wide matrices', before what stays takes small parts of it
     fast, layer = _fast_runner(checkpoint, settings, warnings), None
     if fast is None and settings.torch_compile:
         layer = CompiledLayer(compile_mode(settings))

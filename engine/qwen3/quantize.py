@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FP8_MAX = 448.0  # the largest float8_e4m3fn
+ROWS = 128  # of a matrix, taken in together
 # LLM.int8's own: activations above it go through a 16-bit product of their own.
 OUTLIER_THRESHOLD = 6.0
 
@@ -79,18 +80,25 @@ class BitsAndBytesLinear:
 
 def to_int8(linear: Linear) -> Linear:
     """Symmetric, each row by its largest weight."""
-    assert isinstance(linear, Dense)
-    wide = linear.weight.float()
-    scale = wide.abs().amax(dim=1).clamp(min=1e-12) / 127
-    return ScaledLinear((wide / scale[:, None]).round().to(torch.int8), scale, linear.bias)
+    return _scaled(linear, torch.int8, 127)
 
 
 def to_fp8(linear: Linear) -> Linear:
     """float8_e4m3fn: 3 bits of mantissa, each row scaled so that its largest weight is the largest number."""
+    return _scaled(linear, torch.float8_e4m3fn, FP8_MAX)
+
+
+def _scaled(linear: Linear, dtype: torch.dtype, largest: float) -> Linear:
     assert isinstance(linear, Dense)
-    wide = linear.weight.float()
-    scale = wide.abs().amax(dim=1).clamp(min=1e-12) / FP8_MAX
-    return ScaledLinear((wide / scale[:, None]).to(torch.float8_e4m3fn), scale, linear.bias)
+    weight = torch.empty(linear.weight.shape, dtype=dtype, device=linear.weight.device)
+    scale = torch.empty(len(weight), dtype=torch.float32, device=weight.device)
+    # A few rows at a time: in float32 whole matrices would leave holes of their size between those that stay.
+    parts = (torch.split(of, ROWS) for of in (linear.weight, weight, scale))
+    for rows, narrow, factor in zip(*parts, strict=True):
+        factor.copy_(rows.float().abs().amax(dim=1).clamp(min=1e-12) / largest)
+        wide = rows.float() / factor[:, None]
+        narrow.copy_(wide.round() if dtype == torch.int8 else wide)
+    return ScaledLinear(weight, scale, linear.bias)
 
 
 def to_bitsandbytes(linear: Linear) -> Linear:
