@@ -14,6 +14,8 @@ import asyncio
 import logging
 import os
 import signal
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -28,6 +30,12 @@ from engine.speech import SpeechError, Style
 from tests.qwen3.checkpoints import build_checkpoint
 
 HEARD_S = 3.0
+CONTEXT = """
+import torch
+torch.ones(1, device="cuda")
+free, total = torch.cuda.mem_get_info()
+print((total - free - torch.cuda.memory_reserved()) // 2**20)
+"""
 SENTENCE = "I have moved your appointment to Tuesday at half past nine."
 
 
@@ -37,6 +45,15 @@ def used_mib() -> int:
         return 0
     free, total = torch.cuda.mem_get_info()
     return (total - free) // 2**20
+
+
+def context_mib() -> int:
+    """GPU memory of a process that has one number there."""
+    if not torch.cuda.is_available():
+        return 0
+    before = used_mib()
+    done = subprocess.run([sys.executable, "-c", CONTEXT], capture_output=True, text=True, check=True)
+    return int(done.stdout) - before
 
 
 async def listen(engine: Qwen3Engine, seed: int) -> tuple[float, float, float]:
@@ -86,6 +103,7 @@ async def run(folder: Path, quantize: str, device: str, callers: int) -> None:
     rows += [
         ("runner, quantization", f"{status['runner']}, {status['quantize']}"),
         ("GPU memory with the model", f"{used_mib() - before} MiB"),
+        ("… of it a bare CUDA context", f"{context_mib()} MiB"),
         *(
             (f"… of it {name} by PyTorch", f"{status[f'gpu_{name}_mb']} MiB")
             for name in ("allocated", "reserved")
