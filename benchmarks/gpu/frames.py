@@ -39,10 +39,11 @@ def frames(size: str, quantize: str, largest: int) -> None:
     print("batch   ms a frame   x realtime each   in total   weights read at   over the floor   made by")
     for rows in made.sizes:
         ms, variant = made.seconds[rows] * 1e3, made.variants[rows]
+        by = f"{variant.kind} {variant.size}, {variant.block_k} x {variant.warps}" if variant.size else variant.kind
         floor_ms = per_frame / bandwidth / 1e9
         print(
             f"{rows:5d} {ms:12.3f} {80 / ms:17.1f} {rows * 80 / ms:10.0f}"
-            f" {per_frame / ms / 1e9:12.2f} TB/s {ms / floor_ms:16.2f}   {variant.kind} {variant.size or ''}"
+            f" {per_frame / ms / 1e9:12.2f} TB/s {ms / floor_ms:16.2f}   {by}"
         )
     share = per_frame / made.seconds[1] / 1e12 / bandwidth
     estimate = per_frame / (RTX_4060_TB_S * 1e12 * min(0.85, max(share, 0.7))) * 1e3

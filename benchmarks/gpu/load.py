@@ -125,12 +125,14 @@ def run_calls(runner: GraphRunner, hidden: int, calls: int, seconds: float) -> t
     gc.freeze()  # as the engine's process does: a collection that walked the model would hold up a frame
     begin = time.perf_counter()
     refused = 0
-    while (now := time.perf_counter() - begin) < seconds:
-        while arrivals and arrivals[0] <= now:
-            refused += load.say(a_sentence(load), begin + arrivals.pop(0)) is None
-        for _ in load.step():
-            refused += load.say(a_sentence(load)) is None
-    gc.unfreeze()
+    try:
+        while (now := time.perf_counter() - begin) < seconds:
+            while arrivals and arrivals[0] <= now:
+                refused += load.say(a_sentence(load), begin + arrivals.pop(0)) is None
+            for _ in load.step():
+                refused += load.say(a_sentence(load)) is None
+    finally:
+        gc.unfreeze()
     return load, refused
 
 

@@ -94,6 +94,8 @@ def _assemble(settings: QwenSettings) -> Assembly:
 def warm_up(assembly: Assembly) -> None:
     """A few short utterances, so that the first caller does not wait for what is set up once."""
     checkpoint = assembly.checkpoint
+    if checkpoint.device.type == "cuda":
+        torch.cuda.empty_cache()  # what loading and trying out took
     speakers = sorted(checkpoint.ids.speakers)
     speaker = named_speaker(checkpoint, speakers[0]) if speakers else designed_speaker()
     ids = checkpoint.tokenizer.text("Hello.")
@@ -110,7 +112,6 @@ def warm_up(assembly: Assembly) -> None:
             assembly.runner.remove(utterance)
     if checkpoint.device.type == "cuda":
         torch.cuda.synchronize(checkpoint.device)
-        torch.cuda.empty_cache()  # what loading and trying out took
         fill_pool()
         _ = [checkpoint.prompts.build(ids[:1] * CROWD_TOKENS, speaker) for _ in range(CROWD)]
         torch.cuda.synchronize(checkpoint.device)

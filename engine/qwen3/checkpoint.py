@@ -48,7 +48,7 @@ class Checkpoint:
     prompts: PromptBuilder
     tokenizer: TextTokenizer
     sampling: Sampling  # the checkpoint's own settings
-    upstream: Any  # Base: `Qwen3TTSModel` without talker and codec decoder; its encoders take voices from recordings
+    upstream: Any  # Base: `Qwen3TTSModel` without talker and codec decoder; its encoders take voices; else None
     warnings: tuple[str, ...]
 
     @property

@@ -29,7 +29,7 @@ from engine.qwen3.random_codec import CodecSize, random_codec
 from engine.qwen3.random_weights import PREDICTOR_SIZE, TALKER_SIZES, random_weights
 from engine.qwen3.state import DecodeState
 
-ROWS = (1, 4, 16, 64)
+ROWS = (1, 2, 4, 8, 16, 32, 64)
 FORMATS = {"none": None, "int8": to_int8, "fp8": to_fp8}
 TOOLS = Path(triton.__file__).parent / "backends/nvidia/bin"
 

@@ -158,6 +158,7 @@ def test_attention_over_what_is_filled(rows: int, split: int) -> None:
     before = kv.clone()
     for _ in range(2):  # the counters are ready for the next time
         kv.copy_(before)
+        out.fill_(float("nan"))
         attention.attend(qkv, *norms, cos, sin, EPS, position, at, kv, parts, counters, out, split, PDL)
     for row, slot in enumerate(at.tolist()):
         here = int(position[slot])
@@ -169,15 +170,16 @@ def test_attention_over_what_is_filled(rows: int, split: int) -> None:
         assert error(kv[1, slot, :, here], v) < TOLERANCE
 
 
+@pytest.mark.parametrize("early", [False, True])
 @pytest.mark.parametrize("at", [2, 9, 15])
-def test_attention_of_the_predictor(at: int) -> None:
+def test_attention_of_the_predictor(at: int, early: bool) -> None:
     heads, kv_heads, dim, rows = (16, 8, 128, 7) if CUDA else (4, 2, 16, 2)
     cos, sin = rope_tables(16, dim, 1e6, DEVICE)
     kv = draw(2, rows, kv_heads, 16, dim)
     kv[:, :, :, at:] = float("nan")
     qkv, norms = draw(rows, (heads + 2 * kv_heads) * dim), (draw(dim), draw(dim))
     out = poisoned(rows, heads * dim)
-    attention.attend_few(qkv, *norms, cos, sin, EPS, at, kv, out, pdl=PDL)
+    attention.attend_few(qkv, *norms, cos, sin, EPS, at, kv, out, pdl=PDL, early=early)
     for row in range(rows):
         reference, *_ = attended(
             qkv[row].view(-1, dim), norms, at, kv[0, row, :, :at], kv[1, row, :, :at], (cos, sin), heads

@@ -231,7 +231,7 @@ def attend(
 ) -> None:
     """One new position for each of B rows, each at a place of its own.
 
-    qkv [B, (heads + 2 kv_heads) * D]; position [slots] int32: where each slot's new position goes; slot [B] int32; kv
+    qkv [B, (heads + 2 kv_heads) * D]; position [slots] int64: where each slot's new position goes; slot [B] int64; kv
     [2, slots, kv_heads, max_positions, D], one layer's cache, which no kernel of this frame has written; out
     [B, heads * D]. With fewer rows than DOT_ROWS, `split` programs share a row's positions; for them `parts` float32
     with room for B * heads * split * (D + 2) and `counters` int32 [B * heads], zero between calls, are scratch.

@@ -3,7 +3,7 @@
 `out = matrix(norm(x))`, `out = silu(gate(norm(x))) * up(norm(x))` and `out += matrix(x)`, over weights in bfloat16,
 int8 or float8 with one scale a row. Two kernels: `_rows` for up to 8 rows multiplies in ordinary registers, a block of
 weight rows a program, fetched whole before the program waits for its input; `_slices` uses the matrix units, each warp
-of a program on a slice of every input: alone a program's 8 or 16 weight rows would wait for memory at each step.
+of a program on a slice of every input: alone a program's few weight rows would wait for memory at each step.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ PREFETCH = tl.constexpr("prefetch.global.L2 [$1]; mov.u32 $0, 0;")
 WARP_ELEMENTS = 4096
 """Weights, widened to float32, that a warp's registers hold beside all else."""
 FEW_OUTPUTS = 1024
-"""Up to so many, programs of 16 weight rows would leave half of a large GPU idle."""
+"""Up to so many, programs of as many weight rows as elsewhere would leave half of a large GPU idle."""
+SMALLEST_K = 16
+"""Of a product on the matrix units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ def _slices(  # type: ignore[no-untyped-def]
     xp = x + m[None, :, None] * K + c[:, None, :]
     wp = weight + tl.minimum(r, N - 1)[None, None, :] * K + c[:, :, None]
     if PDL:  # what this program will read of the weights, on its way to the L2 while the kernel before it ends
-        lines = tl.minimum(tl.arange(0, LINES), K // LINE - 1) * LINE
+        lines = tl.minimum(tl.arange(0, LINES), tl.cdiv(K, LINE) - 1) * LINE
         p = (weight + tl.minimum(r, N - 1)[:, None] * K + lines[None, :]).to(tl.int64)
         tl.inline_asm_elementwise(PREFETCH, "=r,l", [p], dtype=tl.int32, is_pure=False, pack=1)
         if GATE:
@@ -210,7 +212,7 @@ def linear(
         grid = (triton.cdiv(outputs, tiling.block_n), triton.cdiv(batch, tiling.block_m))
         line = 128 // weight.element_size()  # elements of one cache line
         # Powers of two that divide the inputs.
-        slices = min(tiling.warps, inputs & -inputs)
+        slices = max(1, min(tiling.warps, (inputs & -inputs) // SMALLEST_K))
         block_k = min(tiling.block_k, (inputs & -inputs) // slices)
         launch(_slices, grid)(
             *operands, eps, batch, outputs, K=inputs, S=slices, BM=tiling.block_m, BN=tiling.block_n, BK=block_k,

@@ -1,6 +1,7 @@
 """Programmatic dependent launch: a kernel starts while the one before it still runs, and fetches its weights meanwhile.
 
-Every kernel here keeps one order: read what never changes (weights), `follow()`, read what kernels before it made.
+Every kernel here keeps one order: read what no kernel that may still run writes (weights; caches and counters of frames
+that have ended), `follow()`, read what kernels before it made.
 `follow` returns when every kernel before it has ended, because each of those has waited in the same way. Compute
 capability 9.0 and newer; elsewhere the launches are ordinary and `follow` compiles to nothing.
 """

@@ -18,7 +18,7 @@ _bytes = torch.uint8
 SPAN = 64.0
 """Scores further than this below the best are never drawn (e^-64 against float32's noise of 2^-24)."""
 ROUNDS = 24
-"""Parts of six, until float32 has no finer ones."""
+"""At most; distinct scores take two to five."""
 MOST_CODES = 4095
 """What a count has room for."""
 
@@ -72,10 +72,14 @@ def _cut_top_k(x, best, k, SPAN: tl.constexpr, ROUNDS: tl.constexpr):  # type: i
     turns = tl.where(exact, ROUNDS, 0)
     while turns < ROUNDS:
         part = (high - low) * (1 / 6)
-        low, high, exact = _narrowed(
+        next_low, next_high, exact = _narrowed(
             x, k, low, high, low + part, low + 2 * part, low + 3 * part, low + 4 * part, low + 5 * part
         )
-        turns = tl.where(exact | (part <= 0), ROUNDS, turns + 1)
+        # Where the k-th ties with the next there is no such cut, and float32 has no closer one.
+        stuck = (next_low == low) & (next_high == high)
+        turns = tl.where(exact | stuck, ROUNDS, turns + 1)
+        low = next_low
+        high = next_high
     return low
 
 
