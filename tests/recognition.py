@@ -70,8 +70,10 @@ def normalise(text: str) -> str:
     """The text as `word_error_rate` compares it.
 
     Whisper's own normaliser (case, punctuation, contractions, numbers), and what it leaves of the ways to write a
-    number: a run of digits is one word however it was grouped, and "the 3rd" and "the 3" are the same.
+    number: a run of digits is one word however it was grouped, "the 3rd" and "the 3" are the same, and so are "9-5" and
+    "nine to five".
     """
+    text = re.sub(r"(?<![\d-])(\d{1,2})[-–](\d{1,2})(?![\d-])", r"\1 to \2", text)
     text = _normaliser()(text)
     text = re.sub(r"\bone\b", "1", text)  # the normaliser's word for a lone 1
     text = re.sub(r"(?<=\d)(st|nd|rd|th)\b", "", text)

@@ -15,6 +15,8 @@ from tests.recognition import word_error_rate
         ("It is 128 dollars and 50 cents.", "It's $128.50."),
         ("one hundred and twenty-eight people", "128 people"),
         ("Press 1 for sales.", "press one for sales"),
+        ("The tower is open from ten to four.", "The tower is open from 10-4."),
+        ("It is 4 7 2 9 1 5.", "It is 47-29-15."),
     ],
 )
 def test_ways_of_writing_are_the_same(said: str, heard: str) -> None:
