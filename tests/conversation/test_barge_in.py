@@ -113,7 +113,7 @@ async def test_in_every_state(asterisk: Asterisk, tmp_path: Path) -> None:
     assert transcript[2]["text"] in (sentences[0], " ".join(sentences[:2])), "cut between two sentences"
     heard = [message["content"] for message in asked if message["role"] == "assistant" and message["content"]]
     assert heard == [entry["text"] for entry in transcript][: len(heard)], "the model is told what was heard"
-    assert len(heard) > 3
+    assert len(heard) >= 3, "of the short answers after them nothing may have been heard"
     assert not any("tool_calls" in message for message in asked), "a tool call that was cut is not told"
 
 
