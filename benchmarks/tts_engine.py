@@ -91,7 +91,7 @@ async def run(folder: Path, quantize: str, device: str, callers: int) -> None:
         idle_timeout=1.0,
     )
     engine = Qwen3Engine(settings)
-    before = used_mib()
+    context, before = context_mib(), used_mib()
     begin = time.perf_counter()
     await engine.start()
     rows = [("start, kernels not yet compiled", f"{time.perf_counter() - begin:.1f} s")]
@@ -103,7 +103,7 @@ async def run(folder: Path, quantize: str, device: str, callers: int) -> None:
     rows += [
         ("runner, quantization", f"{status['runner']}, {status['quantize']}"),
         ("GPU memory with the model", f"{used_mib() - before} MiB"),
-        ("… of it a bare CUDA context", f"{context_mib()} MiB"),
+        ("… of it a bare CUDA context", f"{context} MiB"),
         *(
             (f"… of it {name} by PyTorch", f"{status[f'gpu_{name}_mb']} MiB")
             for name in ("allocated", "reserved")

@@ -46,7 +46,7 @@ def a_model() -> FrameModel:
     )
     heads = tuple(source.dense(64, 32) for _ in range(15))
     predictor = PredictorWeights(
-        source.stack(StackSize(1, 32, 32, 2, 1, 16), 16), source.normal(15, 64, 32, std=1), heads, None
+        source.stack(StackSize(2, 32, 32, 2, 1, 16), 16), source.normal(15, 64, 32, std=1), heads, None
     )
     return FrameModel.build(talker, predictor, source.normal(32, std=1), 70)
 

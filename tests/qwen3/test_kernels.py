@@ -27,6 +27,7 @@ from engine.qwen3.kernels.frame import (
     How,
     Scratch,
     Variant,
+    _project,
     is_plain,
 )
 from engine.qwen3.kernels.frame import decode_frame as fast_frame
@@ -35,7 +36,7 @@ from engine.qwen3.quantize import convert, to_fp8, to_int8
 from engine.qwen3.random_weights import StackSize, _Source
 from engine.qwen3.sampling import SamplingRows, choose, gumbel_noise, penalize
 from engine.qwen3.state import DecodeState
-from engine.qwen3.weights import PredictorWeights, TalkerWeights, rope_tables
+from engine.qwen3.weights import Dense, PredictorWeights, TalkerWeights, rope_tables
 
 EPS = 1e-6
 PDL = pdl.supported()
@@ -94,8 +95,6 @@ def test_a_product_and_what_is_fused_with_it(seed: int, tiling: Tiling, around: 
 @pytest.mark.parametrize("tiling", [Tiling(0, 4, warps=1), Tiling(16, 16, 64, 4, 3), Tiling(64, 32, 32, 4, 2)])
 @pytest.mark.parametrize("gate", [False, True])
 def test_weights_of_eight_bits(to: Any, tiling: Tiling, gate: bool) -> None:
-    from engine.qwen3.weights import Dense
-
     rows, inputs, outputs = (5 if tiling.block_m == 0 else 37), 192, 48
     x = draw(rows, inputs)
     packed = to(Dense(draw(outputs * (2 if gate else 1), inputs, std=inputs**-0.5)))
@@ -108,10 +107,18 @@ def test_weights_of_eight_bits(to: Any, tiling: Tiling, gate: bool) -> None:
     assert error(out, wide) < TOLERANCE
 
 
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("variant", [ROWS, SLICES, VENDOR], ids=["rows", "slices", "vendor"])
+def test_the_projection_to_the_predictor_s_width(variant: Variant, biased: bool) -> None:
+    x, out = draw(3, 128), poisoned(3, 64)
+    matrix = Dense(draw(64, 128, std=128**-0.5), draw(64) if biased else None)
+    _project(x, matrix, out, How(variant, PDL))
+    wide = x.double() @ matrix.weight.double().t()
+    assert error(out, wide if matrix.bias is None else wide + matrix.bias.double()) < TOLERANCE
+
+
 @pytest.mark.parametrize("to", [to_int8, pytest.param(to_fp8, marks=gpu)])
 def test_an_eight_bit_matrix_widened(to: Any) -> None:
-    from engine.qwen3.weights import Dense
-
     packed = to(Dense(draw(21, 700)))
     out = poisoned(21, 700)
     linear.dense(packed.weight, packed.scale, out)

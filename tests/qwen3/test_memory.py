@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from engine.qwen3 import memory
 from engine.qwen3.choices import Choices
 from engine.qwen3.memory import PinnedPool
 
@@ -39,6 +40,27 @@ def test_where_memory_cannot_be_locked_it_is_ordinary_and_says_so(monkeypatch: p
     assert pool.warning == (
         "page-locked memory: cudaHostAlloc: out of memory; using ordinary memory, copies from the GPU are slower"
     )
+
+
+def test_what_a_crowd_of_sentences_needs_is_asked_for_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One after the other would be the same block of the pool again and again."""
+    plain, here, most = torch.empty, [0], [0]
+
+    class Block:
+        def __init__(self) -> None:
+            here[0] += 1
+            most[0] = max(most[0], here[0])
+
+        def __del__(self) -> None:
+            here[0] -= 1
+
+    def lend(*shape: object, pin_memory: bool = False, **how: object) -> object:
+        return Block() if pin_memory else plain(*shape, **how)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(torch, "empty", lend)
+    memory.fill_pool()
+    assert most[0] == len(memory.TEXT_BYTES) * memory.TEXTS
+    assert here[0] == 0, "it is the pool's afterwards"
 
 
 def test_choices_outlive_the_process_and_belong_to_their_key(tmp_path: Path) -> None:

@@ -198,14 +198,16 @@ def run_layers(stack: StackWeights, x: Tensor, scratch: Scratch, how: How, atten
             _apply(inner, layer.down, x, how, add=True)
 
 
-def _project(x: Tensor, matrix: Linear, out: Tensor, scratch: Scratch, how: How) -> None:
+def _project(x: Tensor, matrix: Linear, out: Tensor, how: How) -> None:
+    """Talker's width to predictor's: the one matrix with a bias, and never in 8 bits."""
+    weight: Tensor = matrix.weight  # type: ignore[attr-defined]
     bias: Tensor | None = getattr(matrix, "bias", None)
     if not how.vendor:
         _apply(x, matrix, out, how)
     elif bias is None:
-        torch.mm(x, _turned(matrix, scratch), out=out)
+        torch.mm(x, weight.t(), out=out)
     else:
-        torch.addmm(bias, x, _turned(matrix, scratch), out=out)
+        torch.addmm(bias, x, weight.t(), out=out)
 
 
 def is_plain(model: FrameModel) -> bool:
@@ -245,7 +247,7 @@ def decode_frame(
         narrow = wide
         if predictor.projection is not None:
             narrow = scratch.narrow[: wide.shape[0]]
-            _project(wide, predictor.projection, narrow, scratch, how)
+            _project(wide, predictor.projection, narrow, how)
         run_layers(stack, narrow, scratch, how, _few(stack, cache, number, pair, how.pdl))
         last = narrow[rows:] if pair else narrow
         if how.vendor:
