@@ -1,0 +1,141 @@
+"""Where the seconds of the Qwen3-TTS process's start and its GPU memory go, from its first instruction on.
+
+    python -m benchmarks.tts_start [--size 0.6B] [--quantize none int8] [--callers 16]
+
+Each row is a part of the start: its seconds, and what the GPU's memory is after it: all of it by the driver's count,
+and PyTorch's share. The checkpoint has the true size and format and random weights. "Cold" has no compiled kernels and
+no measured choices; the checkpoint has just been written, so it comes from the page cache and not from a disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from engine.qwen3.process import ALLOCATOR
+
+BEGUN = "BENCHMARK_BEGUN_S"
+"""time.monotonic when the process was asked for."""
+SHOWN_S = 0.02
+
+
+class Parts:
+    """A row for each part, as it ends. Parts are told innermost first; what is left of the outer one comes after."""
+
+    def __init__(self) -> None:
+        self._at = float(os.environ[BEGUN])
+
+    def end(self, name: str) -> None:
+        """All since the last part's end was `name`."""
+        import torch
+
+        counts = ["–"] * 3
+        if torch.cuda.is_available() and torch.cuda.is_initialized():
+            torch.cuda.synchronize()
+            free, total = torch.cuda.mem_get_info()
+            used = (total - free, torch.cuda.memory_reserved(), torch.cuda.memory_allocated())
+            counts = [f"{each / 2**20:,.0f}" for each in used]
+        now = time.monotonic()
+        if now - self._at < SHOWN_S:
+            return  # counted with the next
+        print(f"| {name} | {now - self._at:.2f} | {' | '.join(counts)} |", flush=True)
+        self._at = now
+
+    def watch(self, owner: Any, name: str, told: str, before: str | None = None) -> None:
+        """`owner.name` is a part called `told`, and what comes before it one called `before`."""
+        inner: Callable[..., Any] = getattr(owner, name)
+
+        def outer(*args: Any, **kwargs: Any) -> Any:
+            if before is not None:
+                self.end(before)
+            try:
+                return inner(*args, **kwargs)
+            finally:
+                self.end(told)
+
+        setattr(owner, name, outer)
+
+
+def once(folder: str, quantize: str, device: str, callers: int) -> None:
+    """In the process that is measured."""
+    parts = Parts()
+    from engine.qwen3 import assemble, checkpoint, serve  # noqa: F401 (what the engine's process imports)
+
+    parts.end("Python, torch and ours")
+    import qwen_tts
+    import torch
+
+    parts.end("upstream and transformers")
+    from engine.qwen3.settings import QwenSettings
+
+    if device == "cuda":
+        torch.ones(1, device="cuda")
+        parts.end("CUDA's context")
+        from engine.qwen3 import graph_runner
+        from engine.qwen3.fast_slots import FastSlots
+
+        parts.watch(FastSlots, "__init__", "state of the calls")
+        for name, told in (("launch", "compiling"), ("build", "graphs")):
+            for owner in (graph_runner.FrameGraphs, graph_runner.PrefillGraphs, graph_runner.SoundGraphs):
+                parts.watch(owner, name, f"{told}: {owner.__name__}")
+    # The codec is read within upstream's model, and once more in its own precision.
+    parts.watch(qwen_tts.Qwen3TTSTokenizer, "from_pretrained", "codec, into host memory", "model, into host memory")
+    parts.watch(checkpoint, "_load_upstream", "the rest of upstream's loading")
+    parts.watch(assemble, "load", "packed and on the device")
+    parts.watch(assemble, "quantize", "quantized")
+    parts.watch(assemble, "warm_up", "first sentences", "the rest of the runner")
+    settings = QwenSettings(
+        model_id=folder, device=device, dtype="bfloat16" if device == "cuda" else "float32",
+        quantize=quantize, max_batch=callers,  # type: ignore[arg-type]
+    )  # fmt: skip
+    assembly = assemble.assemble(settings)
+    parts.end("the rest")
+    whole = time.monotonic() - float(os.environ[BEGUN])
+    print(f"| **all** | **{whole:.2f}** | | | {assembly.facts['runner']}, {'; '.join(assembly.warnings)} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", default="0.6B", choices=["tiny", "0.6B", "1.7B"])
+    parser.add_argument("--quantize", nargs="+", default=["none", "int8"])
+    parser.add_argument("--callers", type=int, default=16)
+    parser.add_argument("--kind", default="custom_voice", choices=["custom_voice", "base", "voice_design"])
+    parser.add_argument("--once", nargs=3, metavar=("FOLDER", "QUANTIZE", "DEVICE"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.once:
+        once(*arguments.once, arguments.callers)
+        return
+    import torch
+
+    from tests.qwen3.checkpoints import build_checkpoint
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    print(f"{torch.cuda.get_device_name() if device == 'cuda' else 'CPU'}, torch {torch.__version__}, {arguments.size}")
+    with tempfile.TemporaryDirectory() as folder:
+        begin = time.monotonic()
+        checkpoint, caches = Path(folder) / "checkpoint", Path(folder) / "caches"
+        build_checkpoint(checkpoint, arguments.kind, arguments.size, dtype=torch.bfloat16)
+        print(f"checkpoint made in {time.monotonic() - begin:.1f} s", flush=True)
+        for quantize in arguments.quantize:
+            for state in ("cold", "warm"):
+                print(f"\n| QUANTIZE={quantize}, {state} | s | GPU, MiB | reserved | allocated |")
+                print("| --- | ---: | ---: | ---: | ---: |", flush=True)
+                environment = ALLOCATOR | os.environ | {
+                    "TRITON_CACHE_DIR": str(caches / quantize / "triton"), "XDG_CACHE_HOME": str(caches / quantize)
+                }  # fmt: skip
+                command = [sys.executable, "-m", "benchmarks.tts_start", "--callers", str(arguments.callers), "--once"]
+                subprocess.run(
+                    [*command, str(checkpoint), quantize, device],
+                    env=environment | {BEGUN: str(time.monotonic())}, check=True,
+                )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
