@@ -11,7 +11,6 @@ import torch
 from engine.qwen3.checkpoint import Checkpoint, fast_codec_dtype, load, plain_codec_dtype, too_large
 from engine.qwen3.compile import CompiledLayer, compile_mode
 from engine.qwen3.memory import fill_pool
-from engine.qwen3.quantize import quantize
 from engine.qwen3.runner import EagerRunner, Runner, Utterance
 from engine.qwen3.settings import QwenSettings
 from engine.qwen3.slots import Slots
@@ -38,7 +37,7 @@ class Assembly:
 
 
 def assemble(settings: QwenSettings) -> Assembly:
-    """Loads, quantizes and warms up. Raises SpeechError with one clear line."""
+    """Loads and warms up. Raises SpeechError with one clear line."""
     try:
         with torch.inference_mode():
             return _assemble(settings)
@@ -52,20 +51,16 @@ def _assemble(settings: QwenSettings) -> Assembly:
         # What is left for the CPU is small; more threads would spin on the cores that the calls' clock needs.
         torch.set_num_threads(1)
     warnings = list(checkpoint.warnings)
-    model, quantized, why_not = quantize(checkpoint.model, settings)
-    warnings += why_not
-    checkpoint = replace(checkpoint, model=model)
-    if quantized != "none" and checkpoint.device.type == "cuda":
-        torch.cuda.empty_cache()  # the wide matrices', before what stays takes small parts of it
     fast, layer = _fast_runner(checkpoint, settings, warnings), None
     if fast is None and settings.torch_compile:
         layer = CompiledLayer(compile_mode(settings))
-        checkpoint = replace(checkpoint, model=replace(model, layer_of=layer))
+        checkpoint = replace(checkpoint, model=replace(checkpoint.model, layer_of=layer))
     slots, runner = fast or _plain_runner(checkpoint, settings)
     if fast is not None:
         # The kernels have packed it in 16 bits; in float32 it takes 458 MB more.
         checkpoint = replace(checkpoint, codec=None)  # type: ignore[arg-type]
         torch.cuda.empty_cache()
+    attention = "flash_attention_2" if checkpoint.model.talker.stack.attend else "sdpa"
     facts = {
         "model_type": checkpoint.kind,
         "model_size": checkpoint.size,
@@ -74,8 +69,8 @@ def _assemble(settings: QwenSettings) -> Assembly:
         "device": settings.device,
         "dtype": settings.dtype,
         "codec_dtype": _name((fast_codec_dtype if fast else plain_codec_dtype)(settings)),
-        "attention": "hand-written kernels" if fast else "flash_attention_2" if model.talker.stack.attend else "sdpa",
-        "quantize": quantized,
+        "attention": "hand-written kernels" if fast else attention,
+        "quantize": checkpoint.quantized,
         "runner": type(runner).__name__,
         "compiled": "hand-written kernels" if fast else "no",
         "max_batch": settings.max_batch,

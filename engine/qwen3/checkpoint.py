@@ -18,6 +18,7 @@ from engine.qwen3 import flash
 from engine.qwen3.codec import CodecWeights, take_codec
 from engine.qwen3.frame import FrameModel
 from engine.qwen3.prompt import Ids, PromptBuilder
+from engine.qwen3.quantize import conversion
 from engine.qwen3.settings import QwenSettings
 from engine.qwen3.slots import Sampling
 from engine.qwen3.text import TextEmbedder, TextTokenizer
@@ -44,6 +45,7 @@ class Checkpoint:
     size: str  # "0b6" or "1b7"
     ids: Ids
     model: FrameModel
+    quantized: str  # what its layers' matrices are: "none", "int8", "int8 (bitsandbytes)" or "fp8"
     codec: CodecWeights
     prompts: PromptBuilder
     tokenizer: TextTokenizer
@@ -137,8 +139,10 @@ def _load(
     with torch.inference_mode():
         ids = Ids.of(model.config)
         codec_weights = take_codec(decoder, device, codec_dtype)
-        talker = take_talker(model.talker, max_positions, device)
-        predictor = take_predictor(model.talker.code_predictor, device)
+        convert, quantized, why_not = conversion(settings, device)
+        notes += why_not
+        talker = take_talker(model.talker, max_positions, device, convert)
+        predictor = take_predictor(model.talker.code_predictor, device, convert)
         if attention == "flash_attention_2":
             talker, predictor = flash.with_flash(talker, predictor)
         text = TextEmbedder.of(model.talker, device, settings.text_embedding)
@@ -156,7 +160,9 @@ def _load(
         upstream = None
     del model
     gc.collect()
-    return Checkpoint(kind, size, ids, frame_model, codec_weights, prompts, tokenizer, sampling, upstream, tuple(notes))
+    return Checkpoint(
+        kind, size, ids, frame_model, quantized, codec_weights, prompts, tokenizer, sampling, upstream, tuple(notes)
+    )
 
 
 def _check_kind(settings: QwenSettings) -> None:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine.qwen3.frame import FrameModel
-from engine.qwen3.weights import Dense, Linear, map_linears
+from engine.qwen3.weights import Convert, Dense, Linear, map_linears
 
 if TYPE_CHECKING:
     from engine.qwen3.settings import QwenSettings
@@ -106,29 +106,28 @@ def to_bitsandbytes(linear: Linear) -> Linear:
     return BitsAndBytesLinear(linear)
 
 
-def convert(model: FrameModel, how: Any) -> FrameModel:
+def convert(model: FrameModel, how: Convert) -> FrameModel:
     """The model with every layer's matrices replaced by `how(matrix)`."""
     talker = replace(model.talker, stack=map_linears(model.talker.stack, how))
     predictor = replace(model.predictor, stack=map_linears(model.predictor.stack, how))
     return replace(model, talker=talker, predictor=predictor)
 
 
-def quantize(model: FrameModel, settings: QwenSettings) -> tuple[FrameModel, str, list[str]]:
-    """The model as QUANTIZE wants it, what it is now, and why not if it is something else."""
-    device = model.pad.device
+def conversion(settings: QwenSettings, device: torch.device) -> tuple[Convert | None, str, list[str]]:
+    """What makes of a matrix what QUANTIZE wants (None: nothing), its name, and why it is not another."""
     if settings.quantize == "none":
-        return model, "none", []
+        return None, "none", []
     if settings.quantize == "fp8":
         why_not = _no_fp8(device)
         if why_not:
-            return model, "none", [f"QUANTIZE=fp8: {why_not}; not quantized"]
-        return convert(model, to_fp8), "fp8", []
+            return None, "none", [f"QUANTIZE=fp8: {why_not}; not quantized"]
+        return to_fp8, "fp8", []
     if settings.int8_backend == "bitsandbytes":
-        why_not = _no_bitsandbytes(model, settings)
+        why_not = _no_bitsandbytes(settings, device)
         if not why_not:
-            return convert(model, to_bitsandbytes), "int8 (bitsandbytes)", []
-        return convert(model, to_int8), "int8", [f"INT8_BACKEND=bitsandbytes: {why_not}; using weight_only"]
-    return convert(model, to_int8), "int8", []
+            return to_bitsandbytes, "int8 (bitsandbytes)", []
+        return to_int8, "int8", [f"INT8_BACKEND=bitsandbytes: {why_not}; using weight_only"]
+    return to_int8, "int8", []
 
 
 def _no_fp8(device: torch.device) -> str | None:
@@ -138,12 +137,13 @@ def _no_fp8(device: torch.device) -> str | None:
     return None if (major, minor) >= (8, 9) else f"this GPU is sm_{major}{minor}; float8 needs sm_89 or newer"
 
 
-def _no_bitsandbytes(model: FrameModel, settings: QwenSettings) -> str | None:
-    if settings.cuda_graphs and model.pad.device.type == "cuda":
+def _no_bitsandbytes(settings: QwenSettings, device: torch.device) -> str | None:
+    if settings.cuda_graphs and device.type == "cuda":
         return "it waits for the host, which CUDA graphs cannot (CUDA_GRAPHS=false allows it)"
+    dtype = getattr(torch, settings.dtype)
     try:
-        trial = BitsAndBytesLinear(Dense(torch.eye(64, device=model.pad.device, dtype=model.pad.dtype)))
-        trial(torch.ones(1, 64, device=model.pad.device, dtype=model.pad.dtype))
+        trial = BitsAndBytesLinear(Dense(torch.eye(64, device=device, dtype=dtype)))
+        trial(torch.ones(1, 64, device=device, dtype=dtype))
     except (ImportError, OSError, RuntimeError, AttributeError, NotImplementedError) as error:
         reason = str(error).strip().splitlines()
         return reason[0] if reason else type(error).__name__

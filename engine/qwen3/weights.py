@@ -25,6 +25,10 @@ class Linear(Protocol):
         """Bytes read by one application to one row."""
 
 
+Convert = Callable[[Linear], Linear]
+"""Makes of a matrix one in another format."""
+
+
 @dataclass(frozen=True, slots=True)
 class Dense:
     """A matrix in floating point. weight [out, in], bias [out] or None."""
@@ -116,20 +120,27 @@ def _pack(device: torch.device | str | None, *linears: Any) -> Dense:
     return Dense(weight, torch.cat([_taken(linear.bias, device) for linear in linears]) if biased else None)
 
 
-def _stack(model: Any, config: Any, positions: int, device: torch.device | str | None) -> StackWeights:
+def _stack(
+    model: Any, config: Any, positions: int, device: torch.device | str | None, convert: Convert | None
+) -> StackWeights:
+    def matrix(*linears: Any) -> Linear:
+        packed = _pack(device, *linears)
+        # One after the other: the device never holds more than one in the checkpoint's format beside what stays.
+        return packed if convert is None else convert(packed)
+
     layers = []
     for layer in model.layers:
         attention, mlp = layer.self_attn, layer.mlp
         layers.append(
             LayerWeights(
                 input_norm=_taken(layer.input_layernorm.weight, device),
-                qkv=_pack(device, attention.q_proj, attention.k_proj, attention.v_proj),
+                qkv=matrix(attention.q_proj, attention.k_proj, attention.v_proj),
                 q_norm=_taken(attention.q_norm.weight, device),
                 k_norm=_taken(attention.k_norm.weight, device),
-                o=_pack(device, attention.o_proj),
+                o=matrix(attention.o_proj),
                 post_norm=_taken(layer.post_attention_layernorm.weight, device),
-                gate_up=_pack(device, mlp.gate_proj, mlp.up_proj),
-                down=_pack(device, mlp.down_proj),
+                gate_up=matrix(mlp.gate_proj, mlp.up_proj),
+                down=matrix(mlp.down_proj),
             )
         )
     norm = _taken(model.norm.weight, device)
@@ -146,27 +157,34 @@ def _stack(model: Any, config: Any, positions: int, device: torch.device | str |
     )
 
 
-def take_talker(talker: Any, max_positions: int, device: torch.device | str | None = None) -> TalkerWeights:
-    """Upstream's `Qwen3TTSTalkerForConditionalGeneration` as plain tensors; None leaves them on its device."""
+def take_talker(
+    talker: Any, max_positions: int, device: torch.device | str | None = None, convert: Convert | None = None
+) -> TalkerWeights:
+    """Upstream's `Qwen3TTSTalkerForConditionalGeneration` as plain tensors; None leaves them on its device.
+
+    `convert` makes of each of the layers' matrices what it is to be kept as.
+    """
     return TalkerWeights(
-        stack=_stack(talker.model, talker.config, max_positions, device),
+        stack=_stack(talker.model, talker.config, max_positions, device, convert),
         embedding=_taken(talker.model.codec_embedding.weight, device),
         head=_pack(device, talker.codec_head),
     )
 
 
-def take_predictor(predictor: Any, device: torch.device | str | None = None) -> PredictorWeights:
-    """Upstream's `Qwen3TTSTalkerCodePredictorModelForConditionalGeneration` as plain tensors."""
+def take_predictor(
+    predictor: Any, device: torch.device | str | None = None, convert: Convert | None = None
+) -> PredictorWeights:
+    """Upstream's `Qwen3TTSTalkerCodePredictorModelForConditionalGeneration`, as `take_talker` has it."""
     projection = predictor.small_to_mtp_projection
     return PredictorWeights(
-        stack=_stack(predictor.model, predictor.config, predictor.config.num_code_groups, device),
+        stack=_stack(predictor.model, predictor.config, predictor.config.num_code_groups, device, convert),
         embeddings=torch.stack([_taken(table.weight, device) for table in predictor.model.codec_embedding]),
         heads=tuple(_pack(device, head) for head in predictor.lm_head),
         projection=_pack(device, projection) if hasattr(projection, "weight") else None,
     )
 
 
-def map_linears(stack: StackWeights, convert: Callable[[Linear], Linear]) -> StackWeights:
+def map_linears(stack: StackWeights, convert: Convert) -> StackWeights:
     """The stack with each of its layers' four matrices replaced by what `convert` makes of it."""
     layers = tuple(
         replace(

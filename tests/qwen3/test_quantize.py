@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import weakref
 from typing import Any
 
 import pytest
@@ -12,12 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from engine.qwen3.checkpoint import Checkpoint, load
 from engine.qwen3.frame import FrameModel, decode_frame
-from engine.qwen3.quantize import ScaledLinear, convert, quantize, to_bitsandbytes, to_fp8, to_int8
+from engine.qwen3.quantize import ScaledLinear, convert, to_bitsandbytes, to_fp8, to_int8
 from engine.qwen3.settings import QwenSettings
 from engine.qwen3.slots import Sampling, Slots
 from engine.qwen3.speakers import named_speaker
-from engine.qwen3.weights import Dense
+from engine.qwen3.weights import Dense, Linear, take_talker
 
 pytestmark = pytest.mark.usefixtures("no_grad")
 
@@ -95,28 +97,43 @@ def test_the_whole_model_runs_and_is_smaller(checkpoint: Any, how: Any) -> None:
         assert after.input_norm is before.input_norm
 
 
-def a_model(checkpoint: Any) -> FrameModel:
-    model: FrameModel = checkpoint("custom_voice").model
-    return model
+def loaded(folder: Any, **values: Any) -> Checkpoint:
+    return load(QwenSettings(model_id=str(folder("custom_voice")), device="cpu", dtype="float32", **values))
 
 
-def test_settings_choose(checkpoint: Any) -> None:
-    model = a_model(checkpoint)
-    same, name, warnings = quantize(model, QwenSettings(device="cpu", quantize="none"))
-    assert same is model
-    assert (name, warnings) == ("none", [])
+def test_settings_choose(checkpoint: Any, checkpoint_folder: Any) -> None:
+    plain = checkpoint("custom_voice")
+    assert isinstance(plain.model.talker.stack.layers[0].o, Dense)
+    assert (plain.quantized, plain.warnings) == ("none", ())
     assert QwenSettings(quantize="").quantize == "none"  # type: ignore[arg-type]
-    quantized, name, warnings = quantize(model, QwenSettings(device="cpu", quantize="int8"))
-    assert isinstance(quantized.talker.stack.layers[0].o, ScaledLinear)
-    assert isinstance(quantized.predictor.stack.layers[0].down, ScaledLinear)
-    assert (name, warnings) == ("int8", [])
+    quantized = loaded(checkpoint_folder, quantize="int8")
+    assert (quantized.quantized, quantized.warnings) == ("int8", ())
+    assert isinstance(quantized.model.predictor.stack.layers[0].down, ScaledLinear)
+    for before, after in zip(plain.model.talker.stack.layers, quantized.model.talker.stack.layers, strict=True):
+        assert isinstance(after.gate_up, ScaledLinear)
+        expected = to_int8(before.gate_up)
+        assert torch.equal(after.gate_up.weight, expected.weight), "the same as converted afterwards"
 
 
-def test_fp8_without_a_gpu_falls_back_and_says_so(checkpoint: Any) -> None:
-    model = a_model(checkpoint)
-    same, name, (warning,) = quantize(model, QwenSettings(device="cpu", quantize="fp8"))
-    assert same is model
-    assert name == "none"
+def test_no_more_than_one_matrix_is_there_twice(upstream: Any) -> None:
+    """All of them at once would take 1 GB of the GPU more while it loads, and leave holes of it behind."""
+    wide: list[weakref.ref[Tensor]] = []
+
+    def counting(linear: Linear) -> Linear:
+        assert isinstance(linear, Dense)
+        assert not [each for each in wide if each() is not None]
+        wide.append(weakref.ref(linear.weight))
+        return to_int8(linear)
+
+    weights = take_talker(upstream("custom_voice").tts.model.talker, 64, "cpu", counting)
+    assert len(wide) == 4 * len(weights.stack.layers)
+
+
+def test_fp8_without_a_gpu_falls_back_and_says_so(checkpoint_folder: Any) -> None:
+    same = loaded(checkpoint_folder, quantize="fp8")
+    assert isinstance(same.model.talker.stack.layers[0].o, Dense)
+    assert same.quantized == "none"
+    (warning,) = same.warnings
     assert warning.startswith("QUANTIZE=fp8: ")
 
 
@@ -129,18 +146,17 @@ def test_fp8_on_an_older_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @needs_bitsandbytes
-def test_bitsandbytes_on_this_model(checkpoint: Any) -> None:
-    chosen = QwenSettings(device="cpu", quantize="int8", int8_backend="bitsandbytes")
-    quantized, name, warnings = quantize(a_model(checkpoint), chosen)
-    assert (name, warnings) == ("int8 (bitsandbytes)", [])
-    assert not isinstance(quantized.talker.stack.layers[0].o, ScaledLinear)
+def test_bitsandbytes_on_this_model(checkpoint_folder: Any) -> None:
+    quantized = loaded(checkpoint_folder, quantize="int8", int8_backend="bitsandbytes")
+    assert (quantized.quantized, quantized.warnings) == ("int8 (bitsandbytes)", ())
+    assert not isinstance(quantized.model.talker.stack.layers[0].o, ScaledLinear)
 
 
-def test_without_bitsandbytes_int8_is_ours(checkpoint: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_bitsandbytes_int8_is_ours(checkpoint_folder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
-    chosen = QwenSettings(device="cpu", quantize="int8", int8_backend="bitsandbytes")
-    quantized, name, (warning,) = quantize(a_model(checkpoint), chosen)
-    assert name == "int8"
-    assert isinstance(quantized.talker.stack.layers[0].o, ScaledLinear)
+    quantized = loaded(checkpoint_folder, quantize="int8", int8_backend="bitsandbytes")
+    assert quantized.quantized == "int8"
+    assert isinstance(quantized.model.talker.stack.layers[0].o, ScaledLinear)
+    (warning,) = quantized.warnings
     assert warning.startswith("INT8_BACKEND=bitsandbytes: ")
     assert warning.endswith("using weight_only")
