@@ -77,11 +77,11 @@ async def measure(way: str, together: int) -> Handover:
         late_ms.append((time.monotonic_ns() - int(samples[:4].view(np.int64)[0])) / 1e6)
 
     process = await ModelProcess.start(
-        QwenSettings.model_construct(),
         on_event,
         lambda process, status: over.set(),
         ("-P", "-m", "benchmarks.tts_clock_handover", way, str(together), ring.name),
     )
+    process.load(QwenSettings.model_construct())
     try:
         await over.wait()
     finally:

@@ -52,10 +52,7 @@ class ModelThread:
     silent_s = 0.0
 
     def __init__(
-        self,
-        settings: QwenSettings,
-        on_event: Callable[[ModelThread, Event], None],
-        on_exit: Callable[[ModelThread, int], None],
+        self, on_event: Callable[[ModelThread, Event], None], on_exit: Callable[[ModelThread, int], None]
     ) -> None:
         self.ready = asyncio.Event()
         self.gone = False
@@ -63,18 +60,20 @@ class ModelThread:
         self._loop = asyncio.get_running_loop()
         self._on_event, self._on_exit = on_event, on_exit
         self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, args=(settings,), name="model", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
 
     @classmethod
     async def start(
         cls,
-        settings: QwenSettings,
         on_event: Callable[[ModelThread, Event], None],
         on_exit: Callable[[ModelThread, int], None],
         command: tuple[str, ...],
     ) -> ModelThread:
-        return cls(settings, on_event, on_exit)
+        return cls(on_event, on_exit)
+
+    def load(self, settings: QwenSettings) -> None:
+        self._thread = threading.Thread(target=self._run, args=(settings,), name="model", daemon=True)
+        self._thread.start()
 
     def touch(self) -> None: ...
 
@@ -86,7 +85,8 @@ class ModelThread:
 
     async def close(self) -> None:
         self._commands.put(None)
-        await asyncio.to_thread(self._thread.join)
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join)
 
     def _run(self, settings: QwenSettings) -> None:
         try:

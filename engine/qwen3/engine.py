@@ -108,6 +108,8 @@ class Qwen3Engine(Engine):
         await self._find_voices()
         if self._settings.preload_model:
             await self._supervisor.loaded()
+        else:
+            await self._supervisor.stand_by()
 
     async def close(self) -> None:
         await self._supervisor.close()

@@ -36,11 +36,11 @@ class ModelProcess:
     @classmethod
     async def start(
         cls,
-        settings: QwenSettings,
         on_event: Callable[[ModelProcess, Event], None],
         on_exit: Callable[[ModelProcess, int], None],
         command: tuple[str, ...] = WORKER,
     ) -> ModelProcess:
+        """One that has loaded nothing yet and holds nothing of the GPU; it imports, and waits for `load`."""
         root = str(Path(__file__).parents[2])
         # With both names set PyTorch would take this one, whatever an administrator says under the other.
         environment = dict(os.environ) if "PYTORCH_ALLOC_CONF" in os.environ else ALLOCATOR | os.environ
@@ -53,7 +53,6 @@ class ModelProcess:
             env=environment,
         )
         self = cls(process)
-        self._write(settings)
         self._listening = asyncio.create_task(self._listen(on_event, on_exit))
         return self
 
@@ -73,6 +72,11 @@ class ModelProcess:
     def touch(self) -> None:
         """Counts its silence from now: before, there was nothing to say."""
         self._heard_at = asyncio.get_running_loop().time()
+
+    def load(self, settings: QwenSettings) -> None:
+        """The first that it is told, and once."""
+        self.touch()
+        self._write(settings)
 
     def send(self, command: Command) -> None:
         """Never blocks; a process that is gone is told by `on_exit`."""

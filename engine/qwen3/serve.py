@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import logging
 import os
 import queue
@@ -16,6 +17,8 @@ import sys
 import threading
 from collections.abc import Iterable
 from typing import Any, BinaryIO
+
+import torch
 
 from engine.qwen3.assemble import assemble
 from engine.qwen3.messages import Event, Log, NotReady, pack, read
@@ -27,6 +30,9 @@ log = logging.getLogger(__name__)
 
 # Libraries that tell of their defaults, and of a program (sox) that is not used here, at every start.
 CHATTY = ("qwen_tts", "sox", "transformers")
+
+# Most of the seconds that a start takes; done while nobody has asked for a model yet, if there is such a time.
+IMPORTED = ("qwen_tts", *(("engine.qwen3.graph_runner",) if torch.version.cuda else ()))
 
 
 class _LogSender(logging.Handler):
@@ -54,6 +60,9 @@ def _serve(commands: BinaryIO, outbox: Outbox) -> None:
             outbox.put(data)
 
     logging.basicConfig(level=logging.INFO, handlers=[_LogSender(send)], format="%(message)s", force=True)
+    for name in IMPORTED:
+        with contextlib.suppress(ImportError, OSError):  # whoever needs it says so
+            importlib.import_module(name)
     settings = read(commands)
     if settings is None:
         return

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any, Literal
 
 from engine.qwen3.messages import Beat, Command, Event, Log, NotReady, Ready
@@ -45,6 +46,8 @@ class Supervisor:
         self._rebuild_delays_s = rebuild_delays_s
         self._command = command
         self._process: ModelProcess | None = None
+        self._standby: ModelProcess | None = None
+        """Without a model, and while there is none: what it has imported is most of what a load takes."""
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing: asyncio.Task[None] | None = None
@@ -79,6 +82,12 @@ class Supervisor:
                 raise self._error or SpeechError("the engine was closed")
             await self._changed.wait()
 
+    async def stand_by(self) -> None:
+        """Gets a process ready to load the model when it is wanted. It holds host memory, nothing of the GPU's."""
+        if self.state == "unloaded" and self._standby is None:
+            with suppress(OSError):  # whoever wants the model will be told
+                self._standby = await ModelProcess.start(self._hear, self._left, self._command)
+
     def send(self, command: Command) -> None:
         """To the process; to nobody where there is none, for then `on_lost` has been called."""
         if self._process is not None and self.state == "ready":
@@ -96,7 +105,7 @@ class Supervisor:
             self._idle = asyncio.get_running_loop().call_later(self._settings.idle_timeout, self._unload)
 
     async def close(self) -> None:
-        """Ends the process and waits for it. Idempotent."""
+        """Ends the processes and waits for them. Idempotent."""
         self._set("closed")
         self.work(busy=False)
         if self._closing is not None:
@@ -105,18 +114,25 @@ class Supervisor:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._end()
+        standby, self._standby = self._standby, None
+        if standby is not None:
+            standby.kill()  # it may be importing for seconds yet, and has nothing to lose
+            await standby.close()
 
     async def _load(self) -> None:
         if self._closing is not None:
             await self._closing
         self._error = None if self.state == "loading" else self._error
-        try:
-            process = await ModelProcess.start(self._settings, self._hear, self._left, self._command)
-        except OSError as error:
-            self._error = SpeechError(f"the model's process cannot be started: {error}")
-            self._set("unloaded")
-            return
+        process, self._standby = self._standby, None
+        if process is None or process.gone:
+            try:
+                process = await ModelProcess.start(self._hear, self._left, self._command)
+            except OSError as error:
+                self._error = SpeechError(f"the model's process cannot be started: {error}")
+                self._set("unloaded")
+                return
         self._process = process
+        process.load(self._settings)
         try:
             async with asyncio.timeout(LOAD_TIMEOUT_S):
                 await process.ready.wait()
@@ -183,7 +199,11 @@ class Supervisor:
         self.unloads += 1
         self._set("unloaded")
         self._on_lost(SpeechError("the model was unloaded"))
-        self._closing = self._spawn(self._end())
+        self._closing = self._spawn(self._make_room())
+
+    async def _make_room(self) -> None:
+        await self._end()
+        await self.stand_by()
 
     async def _end(self) -> None:
         process, self._process = self._process, None

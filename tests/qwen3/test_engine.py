@@ -327,6 +327,44 @@ async def test_unloaded_when_idle_and_loaded_again(make: Any) -> None:
     assert status["idle_unloads"] >= 1
 
 
+async def test_the_next_process_is_there_before_the_model_is_wanted_again(make: Any) -> None:
+    """What it imports takes longer than loading."""
+    engine = await make(idle_timeout=0.05)
+    await until(engine, lambda status: status["state"] == "unloaded")
+    await engine._supervisor._closing
+    standby = engine._supervisor._standby
+    assert engine.status()["pid"] is None
+    assert _alive(standby.pid)
+    async with aclosing(engine.stream("pause", Style())) as stream:
+        await anext(stream)
+        assert engine.status()["pid"] == standby.pid
+        assert engine._supervisor._standby is None, "one at a time while there is a model"
+
+
+async def test_nor_has_the_first_sentence_to_wait_for_imports(make: Any) -> None:
+    engine = await make(preload_model=False)
+    standby = engine._supervisor._standby
+    async with aclosing(engine.stream("pause", Style())) as stream:
+        await anext(stream)
+        assert engine.status()["pid"] == standby.pid
+
+
+async def test_a_process_that_was_lost_while_it_stood_by_is_not_missed(make: Any) -> None:
+    engine = await make(preload_model=False)
+    standby = engine._supervisor._standby
+    os.kill(standby.pid, signal.SIGKILL)
+    await standby._listening
+    assert await say(engine, "here") == 1920
+    assert engine.status()["faults"] == 0
+
+
+async def test_what_stands_by_goes_with_the_engine(make: Any) -> None:
+    engine = await make(preload_model=False)
+    standby = engine._supervisor._standby
+    await engine.close()
+    assert standby.gone
+
+
 async def test_what_is_being_replaced_is_not_unloaded() -> None:
     """Nor loaded a second time then, beside the one that is on its way."""
     counts: list[int] = []
