@@ -88,8 +88,7 @@ def once(folder: str, quantize: str, device: str, callers: int) -> None:
     # The codec is read within upstream's model, and once more in its own precision.
     parts.watch(qwen_tts.Qwen3TTSTokenizer, "from_pretrained", "codec, into host memory", "model, into host memory")
     parts.watch(checkpoint, "_load_upstream", "the rest of upstream's loading")
-    parts.watch(assemble, "load", "packed and on the device")
-    parts.watch(assemble, "quantize", "quantized")
+    parts.watch(assemble, "load", "packed, converted, on the device")
     parts.watch(assemble, "warm_up", "first sentences", "the rest of the runner")
     settings = QwenSettings(
         model_id=folder, device=device, dtype="bfloat16" if device == "cuda" else "float32",

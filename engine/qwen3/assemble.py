@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from engine.qwen3.checkpoint import Checkpoint, fast_codec_dtype, load, plain_codec_dtype, too_large
+from engine.qwen3.codec import moved
 from engine.qwen3.compile import CompiledLayer, compile_mode
 from engine.qwen3.memory import fill_pool
 from engine.qwen3.runner import EagerRunner, Runner, Utterance
@@ -47,9 +48,6 @@ def assemble(settings: QwenSettings) -> Assembly:
 
 def _assemble(settings: QwenSettings) -> Assembly:
     checkpoint = load(settings)
-    if checkpoint.device.type == "cuda":
-        # What is left for the CPU is small; more threads would spin on the cores that the calls' clock needs.
-        torch.set_num_threads(1)
     warnings = list(checkpoint.warnings)
     fast, layer = _fast_runner(checkpoint, settings, warnings), None
     if fast is None and settings.torch_compile:
@@ -57,9 +55,11 @@ def _assemble(settings: QwenSettings) -> Assembly:
         checkpoint = replace(checkpoint, model=replace(checkpoint.model, layer_of=layer))
     slots, runner = fast or _plain_runner(checkpoint, settings)
     if fast is not None:
-        # The kernels have packed it in 16 bits; in float32 it takes 458 MB more.
+        # The kernels have packed it, and in float32 it takes 458 MB.
         checkpoint = replace(checkpoint, codec=None)  # type: ignore[arg-type]
-        torch.cuda.empty_cache()
+    if checkpoint.device.type == "cuda":
+        # What is left for the CPU is small; more threads would spin on the cores that the calls' clock needs.
+        torch.set_num_threads(1)
     attention = "flash_attention_2" if checkpoint.model.talker.stack.attend else "sdpa"
     facts = {
         "model_type": checkpoint.kind,
@@ -128,7 +128,8 @@ def memory(device: torch.device) -> dict[str, Any]:
 
 def _plain_runner(checkpoint: Checkpoint, settings: QwenSettings) -> tuple[Slots, Runner]:
     positions = settings.max_positions
-    slots = Slots(checkpoint.model, checkpoint.codec, settings.max_batch, positions, positions, KEPT_PREFIX_BYTES)
+    codec = moved(checkpoint.codec, checkpoint.device)
+    slots = Slots(checkpoint.model, codec, settings.max_batch, positions, positions, KEPT_PREFIX_BYTES)
     return slots, EagerRunner(slots)
 
 

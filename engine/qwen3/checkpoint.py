@@ -46,7 +46,7 @@ class Checkpoint:
     ids: Ids
     model: FrameModel
     quantized: str  # what its layers' matrices are: "none", "int8", "int8 (bitsandbytes)" or "fp8"
-    codec: CodecWeights
+    codec: CodecWeights  # in host memory: what a GPU is to hold of it is smaller where it is packed
     prompts: PromptBuilder
     tokenizer: TextTokenizer
     sampling: Sampling  # the checkpoint's own settings
@@ -138,7 +138,7 @@ def _load(
         raise SpeechError(f"MODEL_ID={settings.model_id} is not whole: its files lack {first}{more}")
     with torch.inference_mode():
         ids = Ids.of(model.config)
-        codec_weights = take_codec(decoder, device, codec_dtype)
+        codec_weights = take_codec(decoder, "cpu", codec_dtype)
         convert, quantized, why_not = conversion(settings, device)
         notes += why_not
         talker = take_talker(model.talker, max_positions, device, convert)

@@ -40,7 +40,7 @@ class FastSlots(Slots):
         self.model = model
         self.streams = streams
         self.state = DecodeState.allocate(model.talker, model.predictor, slots, max_positions, max_text)
-        self.fast_codec = FastCodec(codec, slots, min(slots, SOUND_BATCH), dtype=sound_dtype)
+        self.fast_codec = FastCodec(codec, slots, min(slots, SOUND_BATCH), dtype=sound_dtype, device=model.pad.device)
         self.prefixes = PrefixCache(prefix_bytes)
         self._free = list(range(slots - 1, -1, -1))
         torch.cuda.synchronize()

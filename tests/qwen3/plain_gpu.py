@@ -57,7 +57,7 @@ class _Queue:
 class PlainCodec:
     """`FastCodec` over engine.qwen3.codec."""
 
-    def __init__(self, weights: CodecWeights, slots: int, max_rows: int, dtype: Any = None) -> None:
+    def __init__(self, weights: CodecWeights, slots: int, max_rows: int, dtype: Any = None, device: Any = None) -> None:
         self._weights, self._kept = weights, CodecState.allocate(weights, slots)
         self.position, self.state = self._kept.position, self._kept.kv
         self.device, self.max_rows, self.samples_per_frame = "cpu", max_rows, weights.samples_per_frame

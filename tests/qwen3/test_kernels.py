@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import random
 from typing import Any
@@ -383,6 +384,31 @@ def test_sound_is_that_of_the_plain_codec_however_the_frames_are_cut(dtype: torc
         pcm = poisoned(len(slots), codes.shape[1] * weights.samples_per_frame, dtype=torch.float32)
         fast.decode(slots, codes, pcm)
         assert error(pcm, decode(weights, state, slots, codes).double()) < tolerance
+
+
+def test_the_codec_is_packed_where_its_weights_are_and_kept_where_it_is_wanted() -> None:
+    """On a GPU the weights as they were loaded would take 458 MB beside what is packed of them."""
+    from engine.qwen3.kernels.codec import FastCodec
+    from engine.qwen3.random_codec import CodecSize, random_codec
+
+    size = CodecSize(codebook=64, latent=64, hidden=64, intermediate=96, heads=2, head_dim=32, layers=2, decoder=128,
+                     rates=(3, 2), window=9)  # fmt: skip
+    fast = FastCodec(random_codec("cpu", torch.float32, size), 2, 2, dtype=torch.float16, device="meta")
+    found: list[torch.Tensor] = []
+
+    def walk(value: Any) -> None:
+        if isinstance(value, torch.Tensor):
+            found.append(value)
+        elif isinstance(value, tuple | list):
+            for each in value:
+                walk(each)
+        elif dataclasses.is_dataclass(value):
+            for each in dataclasses.fields(value):
+                walk(getattr(value, each.name))
+
+    walk(tuple(vars(fast).values()))
+    assert len(found) > 60
+    assert {each.device.type for each in found} == {"meta"}
 
 
 def test_sound_too_loud_for_float16_is_clipped() -> None:

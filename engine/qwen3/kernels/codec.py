@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.qwen3.codec import MAX_CHUNK_FRAMES, CodecWeights, Conv, Snake, UpConv
+from engine.qwen3.codec import MAX_CHUNK_FRAMES, CodecWeights, Conv, Snake, UpConv, moved
 from engine.qwen3.kernels import conv
 from engine.qwen3.kernels.conv import GELU, Packed, Rows
 from engine.qwen3.kernels.linear import rms_norm, silu_mul
@@ -139,26 +139,32 @@ class FastCodec:
 
     def __init__(
         self, weights: CodecWeights, slots: int, max_rows: int, max_frames: int = MAX_CHUNK_FRAMES,
-        dtype: torch.dtype = torch.bfloat16,
+        dtype: torch.dtype = torch.bfloat16, device: torch.device | str | None = None,
     ) -> None:  # fmt: skip
-        # The weights given are not kept: in float32 they are twice what is packed of them.
+        """On `device`, or where the weights are. They are packed where they are and not kept: in float32 they would
+        take twice the room of what is packed of them."""
         self.dtype, self.eps, self.window = dtype, weights.eps, weights.window
-        self.heads, self.head_dim, self.cos, self.sin = weights.heads, weights.head_dim, weights.cos, weights.sin
-        self.device = weights.norm.device
+        self.heads, self.head_dim = weights.heads, weights.head_dim
+        self.device = weights.norm.device if device is None else torch.device(device)
+        self.cos, self.sin, self.norm = moved((weights.cos, weights.sin, weights.norm), self.device)
         self.max_rows, self.max_frames = max_rows, max_frames
         wide = weights.codebooks.float()
         projected = [book @ weights.project[min(i, 1)].float().t() for i, book in enumerate(wide)]
-        self.table = torch.stack(projected).to(dtype)
-        self.pre = pack(weights.pre_conv, dtype)
-        self.input, self.output = pack(weights.input, dtype), pack(weights.output, dtype)
-        self.norm = weights.norm
-        self.layers = tuple(
+        self.table = torch.stack(projected).to(self.device, dtype)
+        self.pre, self.widen, self.last, self.input, self.output = moved(
+            tuple(
+                pack(each, dtype)
+                for each in (weights.pre_conv, weights.widen, weights.last, weights.input, weights.output)
+            ), self.device,
+        )  # fmt: skip
+        layers = tuple(
             _Layer(
                 y.input_norm, pack((y.qkv, None), dtype), pack((y.o, None), dtype), y.post_norm,
                 pack((y.gate_up, None), dtype), pack((y.down, None), dtype),
             )
             for y in weights.layers
         )  # fmt: skip
+        self.layers = moved(layers, self.device)
         self.latent = weights.output[0].shape[0]
         rate, nexts = 1, []
         for up, block in weights.upsample:
@@ -170,8 +176,7 @@ class FastCodec:
                     pack(block.wide, dtype), pack(block.narrow, dtype),
                 )
             )  # fmt: skip
-        self.nexts = tuple(nexts)
-        self.widen = pack(weights.widen, dtype)
+        self.nexts = moved(tuple(nexts), self.device)
         self.base_rate = rate
         blocks, rates = [], []
         for act, up, units in weights.blocks:
@@ -184,8 +189,8 @@ class FastCodec:
                 for u in units
             )  # fmt: skip
             blocks.append(_Block(_snake(act), pack(up, dtype), up.stride, packed))
-        self.blocks, self.block_rates = tuple(blocks), tuple(rates)
-        self.last_snake, self.last = _snake(weights.last_snake), pack(weights.last, dtype)
+        self.blocks, self.block_rates = moved(tuple(blocks), self.device), tuple(rates)
+        self.last_snake = moved(_snake(weights.last_snake), self.device)
         self.samples_per_frame = rate
         self.contexts = self._contexts()
         size = slots + 1
