@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from engine.qwen3.process import ALLOCATOR
+from engine.qwen3.process import worker_environment
 
 BEGUN = "BENCHMARK_BEGUN_S"
 """time.monotonic when the process was asked for."""
@@ -126,7 +126,7 @@ def main() -> None:
             for state in ("cold", "warm"):
                 print(f"\n| QUANTIZE={quantize}, {state} | s | GPU, MiB | reserved | allocated |")
                 print("| --- | ---: | ---: | ---: | ---: |", flush=True)
-                environment = ALLOCATOR | os.environ | {
+                environment = worker_environment() | {
                     "TRITON_CACHE_DIR": str(caches / quantize / "triton"), "XDG_CACHE_HOME": str(caches / quantize)
                 }  # fmt: skip
                 command = [sys.executable, "-m", "benchmarks.tts_start", "--callers", str(arguments.callers), "--once"]

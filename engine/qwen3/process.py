@@ -19,8 +19,19 @@ EVENTS_A_TURN = 4
 hundreds of pieces of sound, and each costs its listener some tenths of a millisecond, resampling and all."""
 ALLOCATOR = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
 """Takes 2.84 GB of the GPU where the default takes 3.06 (0.6B in int8, 16 calls: `benchmarks.tts_gpu memory`)."""
+FRAMEWORKS = {"USE_TF": "0", "USE_FLAX": "0"}
+"""transformers imports TensorFlow and JAX wherever they are installed: seconds of a start, for nothing."""
 WORKER = ("-P", "-m", "engine.qwen3.serve")
 """What Python is started with."""
+
+
+def worker_environment() -> dict[str, str]:
+    """This process's environment and what the model's needs beside; what an administrator says goes before ours."""
+    root = str(Path(__file__).parents[2])
+    # With both names set PyTorch would take this one, whatever an administrator says under the other.
+    allocator = {} if "PYTORCH_ALLOC_CONF" in os.environ else ALLOCATOR
+    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    return FRAMEWORKS | allocator | os.environ | {"PYTHONPATH": path}
 
 
 class ModelProcess:
@@ -41,16 +52,12 @@ class ModelProcess:
         command: tuple[str, ...] = WORKER,
     ) -> ModelProcess:
         """One that has loaded nothing yet and holds nothing of the GPU; it imports, and waits for `load`."""
-        root = str(Path(__file__).parents[2])
-        # With both names set PyTorch would take this one, whatever an administrator says under the other.
-        environment = dict(os.environ) if "PYTORCH_ALLOC_CONF" in os.environ else ALLOCATOR | os.environ
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env=environment,
+            env=worker_environment(),
         )
         self = cls(process)
         self._listening = asyncio.create_task(self._listen(on_event, on_exit))
