@@ -117,7 +117,7 @@ class ModelThread:
         finally:
             worker.close()
 
-    def _send(self, events: Iterable[Event], due_s: float = 0.0) -> None:
+    def _send(self, events: Iterable[Event]) -> None:
         if batch := tuple(events):
             self._loop.call_soon_threadsafe(self._hear, batch)
 

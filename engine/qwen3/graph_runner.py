@@ -297,7 +297,7 @@ class GraphRunner:
         # Those that ended with nothing left to decode.
         for call in step.calls:
             if not call.gone and call.frames is not None and call.spoken >= call.frames:
-                made.append(Made(call.utterance, np.zeros(0, np.float32), call.end, call.due_s(call.spoken)))
+                made.append(Made(call.utterance, np.zeros(0, np.float32), call.end))
                 self.remove(call.utterance)
         return made
 
@@ -318,8 +318,7 @@ class GraphRunner:
             if call.frames is None and self._runs_on(call, first, levels[row, :frames].tolist()):
                 call.end, call.frames = End.GUARD, call.spoken
             ended = call.frames is not None and call.spoken >= call.frames
-            end, due_s = call.end if ended else None, call.due_s(first)
-            made.append(Made(call.utterance, pcm[row, :frames].flatten(), end, due_s))
+            made.append(Made(call.utterance, pcm[row, :frames].flatten(), call.end if ended else None))
             if ended:
                 self.remove(call.utterance)
 

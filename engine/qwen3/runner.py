@@ -16,7 +16,6 @@ from torch import Tensor
 from engine.qwen3 import codec
 from engine.qwen3.ends import EndGuard, frame_budget
 from engine.qwen3.frame import decode_frame
-from engine.qwen3.outbox import AT_ONCE
 from engine.qwen3.prompt import Prompt
 from engine.qwen3.slots import Sampling, Slots, kv_length
 from engine.qwen3.state import CODE_GROUPS
@@ -69,8 +68,6 @@ class Made:
     utterance: Utterance
     pcm: NDArray[np.float32]
     end: End | None = None
-    due_s: float = AT_ONCE
-    """By the runner's clock: when its listener needs it."""
 
 
 class Runner(Protocol):

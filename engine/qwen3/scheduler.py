@@ -20,8 +20,6 @@ MAX_LEAD_S = 4.0
 """Sound made this far ahead of its playback is enough: what a caller cuts short is thrown away."""
 PATIENCE_S = 1.0
 """A sentence that nobody listens to live goes without a frame for this long at most while there is room at all."""
-BEGINNING_S = 0.15
-"""Sound that is needed within it goes before what begins a sentence, on a way that is too narrow for both."""
 MARGIN_S = 0.04
 """Kept between a chunk and the moment it is needed: 10 ms of sound are held back for a fade and 5 in the resampler, a
 wire frame of 20 ms has to be whole, and the way to it takes a little."""
@@ -100,15 +98,6 @@ class Job:
     def runs_out_s(self, frames: int) -> float:
         """When so many frames of sound will have been played; for a call that has heard nothing yet, long ago."""
         return self.arrived_s - PATIENCE_S if self.begun_s is None else self.begun_s + frames * FRAME_S
-
-    def due_s(self, frames: int) -> float:
-        """When the sound behind so many frames has to be where it is heard; who does not listen live can wait.
-
-        Of what is about to be heard and what is only to begin, the first comes first: a gap is worse than a delay.
-        """
-        begun_s = self.arrived_s if self.begun_s is None else self.begun_s
-        bulk_s = 0.0 if self.priority <= Priority.CALL else PATIENCE_S
-        return begun_s + max(BEGINNING_S, frames * FRAME_S) + bulk_s
 
     @property
     def waiting(self) -> int:

@@ -22,7 +22,7 @@ import torch
 
 from engine.qwen3.assemble import assemble
 from engine.qwen3.messages import Event, Log, NotReady, pack, read
-from engine.qwen3.outbox import AT_ONCE, Outbox
+from engine.qwen3.outbox import Outbox
 from engine.qwen3.worker import Send, Worker, first_line
 from engine.speech import SpeechError
 
@@ -55,9 +55,9 @@ def serve(commands: BinaryIO, events: BinaryIO) -> None:
 
 
 def _serve(commands: BinaryIO, outbox: Outbox) -> None:
-    def send(events: Iterable[Event], due_s: float = AT_ONCE) -> None:
-        if data := b"".join(map(pack, events)):
-            outbox.put(data, due_s)
+    def send(batch: Iterable[Event]) -> None:
+        if data := b"".join(map(pack, batch)):
+            outbox.put(data)
 
     logging.basicConfig(level=logging.INFO, handlers=[_LogSender(send)], format="%(message)s", force=True)
     for name in IMPORTED:

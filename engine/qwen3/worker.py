@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 import torch
 
@@ -32,11 +32,9 @@ from engine.qwen3.messages import (
     Refused,
     Speak,
 )
-from engine.qwen3.outbox import AT_ONCE
-from engine.qwen3.output import PIECE_SAMPLES, Output
+from engine.qwen3.output import Output
 from engine.qwen3.runner import End, Utterance
 from engine.qwen3.slots import Sampling
-from engine.qwen3.trim import SAMPLE_RATE_HZ
 from engine.speech import Priority, SpeechError
 
 log = logging.getLogger(__name__)
@@ -48,16 +46,12 @@ WAITING_POLL_S = 0.002
 QUIET_S = 0.05
 ADMITTING_S = 0.004
 """Putting sentences into the batch may hold up its next frame so long; those that are left come after it."""
-PIECE_S = PIECE_SAMPLES / SAMPLE_RATE_HZ
 PRIMING = -2
 """The number of what speaks to nobody."""
 FAULT_STATUS = 70
 """Exit status after a fault that only a new process gets over."""
 
-
-class Send(Protocol):
-    def __call__(self, events: Iterable[Event], due_s: float = AT_ONCE) -> None:
-        """Takes events, those of one sentence in order; due_s: when they are needed, by the runner's clock."""
+Send = Callable[[Iterable[Event]], None]
 
 
 @dataclass(order=True, slots=True)
@@ -85,8 +79,6 @@ class _Speaking:
     """Tokens of the text that the runner has."""
     grown: bool = False
     """The text has become longer than that, or whole."""
-    due_s: float = AT_ONCE
-    """Of the sound that was sent last: what is sent after it must not get before it."""
 
 
 class Worker:
@@ -159,15 +151,14 @@ class Worker:
                         continue
                     number, cut_short = made.utterance.number, made.end not in (None, End.SPOKEN)
                     pieces = list(speaking.output.push(made.pcm))
-                    if made.end is not None:
-                        pieces += speaking.output.flush(cut_short)
-                    for index, piece in enumerate(pieces):
-                        speaking.due_s = max(speaking.due_s, made.due_s + index * PIECE_S)
-                        self._send([Audio(number, piece.tobytes())], speaking.due_s)
-                    if made.end is not None:
-                        self._send([Audio(number, b"", made.end.value)], speaking.due_s)
-                        self._ends[made.end.value] += 1
-                        del self._speaking[number]
+                    if made.end is None:
+                        events += [Audio(number, piece.tobytes()) for piece in pieces]
+                        continue
+                    pieces += speaking.output.flush(cut_short)
+                    events += [Audio(number, piece.tobytes()) for piece in pieces]
+                    events.append(Audio(number, b"", made.end.value))
+                    self._ends[made.end.value] += 1
+                    del self._speaking[number]
         except Exception as error:
             self._send(events)
             self._fault(error)

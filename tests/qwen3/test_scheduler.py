@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import random
 from dataclasses import dataclass, field
 
@@ -22,7 +21,6 @@ from engine.qwen3.scheduler import (
 from engine.speech import Priority
 
 ROUNDING_S = 1e-9
-PIECE_FRAMES = 2
 # An H200's, rounded.
 FAST = Costs(((1, 0.002), (8, 0.0042), (64, 0.0048), (256, 0.007), (512, 0.0102), (1024, 0.0169)), 20e-6)
 # A small GPU's: 14 calls are all it can do.
@@ -43,8 +41,6 @@ class Caller:
     late_s: float = 0.0
     longest_wait_s: float = 0.0
     got: list[int] = field(default_factory=list)
-    pieces: list[tuple[float, float, int]] = field(default_factory=list)
-    """160 ms of sound each: when it was made, when it is due, from which frame on."""
 
 
 class Gpu:
@@ -112,8 +108,6 @@ class Gpu:
             caller.late_s = max(caller.late_s, self.now_s - job.runs_out_s(start))
         caller.got += range(start, start + frames)
         self.scheduler.delivered(job, self.now_s)
-        for frame in range(start, start + frames, PIECE_FRAMES):
-            caller.pieces.append((self.now_s, job.due_s(frame), frame))
         if job.finished and not job.waiting:
             self._leave(job)
 
@@ -299,64 +293,6 @@ def test_a_sentence_that_waits_for_text_says_what_it_has() -> None:
         scheduler.sounded(chunks[0].jobs, chunks[0].frames)
         said += chunks[0].frames
     assert said == 3
-
-
-def read(asked: list[Caller], by_due: bool) -> tuple[float, float]:
-    """What is heard behind a reader that is slower than the GPU: the longest gap, and 95 % of the first sounds.
-
-    It takes 0.3 ms for each 160 ms of sound, 1.5 ms for each call that comes, and what is on the way to it keeps its
-    order: a serving process and its pipe. Either in the order in which sound was made, or in that in which it is due.
-    """
-    on_the_way, piece_s, call_s = 16, 0.0003, 0.0015
-    made = sorted(
-        (at_s, due_s if by_due else at_s, frame, number)
-        for number, caller in enumerate(asked)
-        for at_s, due_s, frame in caller.pieces
-    )
-    arrivals = sorted(caller.at_s for caller in asked)
-    ranked: list[tuple[float, int, int]] = []
-    pipe: list[tuple[float, int, int]] = []
-    now_s = gap_s = 0.0
-    plays_s: dict[int, float] = {}
-    while made or ranked or pipe:
-        if not ranked and not pipe:
-            now_s = max(now_s, made[0][0])
-        while made and made[0][0] <= now_s:
-            heapq.heappush(ranked, made.pop(0)[1:])
-        while ranked and len(pipe) < on_the_way:
-            pipe.append(heapq.heappop(ranked))
-        while arrivals and arrivals[0] <= now_s:
-            now_s += call_s
-            arrivals.pop(0)
-        _, frame, number = pipe.pop(0)
-        now_s += piece_s
-        begun_s = plays_s.setdefault(number, now_s)
-        late_s = max(0.0, now_s - begun_s - frame * FRAME_S)
-        plays_s[number] += late_s  # all that follows is heard later by as much
-        gap_s = max(gap_s, late_s)
-    first = sorted(plays_s[number] - caller.at_s for number, caller in enumerate(asked))
-    return gap_s, first[len(first) * 95 // 100]
-
-
-def test_sound_in_the_order_in_which_it_is_due_reaches_all_in_time_where_its_way_is_narrow() -> None:
-    asked = [Caller(at_s=0.6 * (i * 0.6180339887 % 1), frames=54) for i in range(250)]
-    Gpu(FAST, asked).run()
-    gap_s, first_s = read(asked, by_due=True)
-    assert gap_s == 0
-    assert first_s < 0.15
-    gap_s, first_s = read(asked, by_due=False)
-    assert gap_s > 0, "what one hears next stands behind what others hear later"
-    assert first_s > 0.3
-
-
-def test_what_is_due_of_one_sentence_keeps_its_order() -> None:
-    for priority in (Priority.CALL, Priority.HTTP):
-        job = Job(priority, arrived_s=1.0)
-        unheard_s = job.due_s(0)
-        job.begun_s = 1.5
-        due_s = [unheard_s, *(job.due_s(frames) for frames in range(40))]
-        assert due_s == sorted(due_s)
-        assert due_s[-1] - 1.5 >= 39 * FRAME_S
 
 
 def test_without_admission_the_same_load_does_stutter() -> None:

@@ -32,7 +32,6 @@ from engine.qwen3.messages import (
     Refused,
     Speak,
 )
-from engine.qwen3.outbox import AT_ONCE
 from engine.qwen3.settings import QwenSettings
 from engine.qwen3.worker import FAULT_STATUS, QUIET_S, Worker
 from tests.qwen3.kernel_support import CUDA, WHY_NOT
@@ -67,14 +66,10 @@ class Process:
 
     def __init__(self, assembly: Assembly, clock: Callable[[], float] = time.monotonic) -> None:
         self.said: list[Event] = []
-        self.due: list[tuple[int, float]] = []
-        """Of each piece of sound: whose it is, and when it is due."""
         self.worker = Worker(assembly, self._hear, clock)
 
-    def _hear(self, events: Iterable[Event], due_s: float = AT_ONCE) -> None:
-        events = list(events)
+    def _hear(self, events: Iterable[Event]) -> None:
         self.said += events
-        self.due += [(event.number, due_s) for event in events if isinstance(event, Audio)]
 
     def run(self, turns: int = 400) -> None:
         """Until there is nothing more to do."""
@@ -274,23 +269,6 @@ def test_the_parts_of_a_request_reach_the_model(process: Process) -> None:
     process.run()
     assert np.array_equal(process.pcm(2), process.pcm(3)), "temperature 0 leaves nothing to chance"
     assert not np.array_equal(process.pcm(0), process.pcm(2))
-
-
-def test_each_piece_of_sound_tells_when_it_is_due(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Slowly spoken there is more sound of a frame than the runner counts with; its order is kept all the same."""
-    runner = process.worker._assembly.runner
-    step, made = runner.step, count()
-    monkeypatch.setattr(
-        runner, "step", lambda: [replace(each, due_s=10.0 + 0.08 * next(made)) for each in step()], raising=True
-    )
-    process.worker.handle(a_sentence(0, "One two three four.", speed=0.25, temperature=0.0))
-    process.run()
-    due_s = [due_s for _, due_s in process.due]
-    assert len(due_s) > next(made) > 2, "a piece has no more than 180 ms"
-    assert due_s == sorted(due_s)
-    assert 10.0 <= due_s[0] < 10.5, "silence before it is left out"
-    assert due_s[-1] > due_s[0] + 0.16
-    assert process.ends(), "the end last"
 
 
 def test_what_cannot_be_spoken_fails_alone(process: Process) -> None:
