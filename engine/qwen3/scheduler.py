@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,6 +33,9 @@ SOUND_S = 0.012
 BUSY_LOAD = 0.3
 """Share of real time: from here on a call's first chunk is two frames. At 0.4 (1,000 calls on an H200) steps take so
 long that 5 % of the sentences had their third chunk late after a first one of one frame."""
+RUSH_S, RUSH_SENTENCES = 0.5, 40
+"""So many sentences that begin within that time are a rush, in which it is two frames too: who resamples and plays them
+lags behind by more than a first chunk of one lasts, and the GPU is not what they wait for."""
 FULL_LOAD = 0.85
 """Of the time that frames sound for, what making them may take; the rest is for new calls and for jitter."""
 BULK_LOAD = 0.7
@@ -123,6 +127,8 @@ class Scheduler:
         self.capacity = min(slots, costs.capacity())
         """Calls that are taken; one more would make the others stutter."""
         self._turnaround_s = costs.frame(1)
+        self._begun: deque[float] = deque()
+        """When the latest sentences came."""
         self._bulk_capacity = max(1, min(self.capacity, costs.capacity(BULK_LOAD)))
 
     def __len__(self) -> int:
@@ -140,6 +146,7 @@ class Scheduler:
     def add(self, job: Job) -> None:
         job.last_s = job.arrived_s
         self._jobs.append(job)
+        self._begun.append(job.arrived_s)
 
     def remove(self, job: Job) -> None:
         """Its place is free at once: nothing of it is planned any more."""
@@ -182,8 +189,10 @@ class Scheduler:
         """What to decode to sound now, most urgent first. Call it after `made`."""
         soon_s = self._turnaround_s + 2 * self._costs.frame(len(self._jobs)) + MARGIN_S
         # A step that takes most of a frame's time cannot be relied on to bring the second chunk before a first chunk of
-        # one frame is over.
-        first = 0 if self.load < BUSY_LOAD else 1
+        # one frame is over; nor can whoever takes in the sound of a rush.
+        while self._begun and self._begun[0] < now_s - RUSH_S:
+            self._begun.popleft()
+        first = 0 if self.load < BUSY_LOAD and len(self._begun) < RUSH_SENTENCES else 1
         due: list[tuple[bool, tuple[int, float], int, Job]] = []
         for job in self._jobs:
             if not job.waiting:

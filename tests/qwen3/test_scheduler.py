@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.qwen3 import scheduler as scheduler_module
 from engine.qwen3.scheduler import (
     CHUNK_RAMP,
     FRAME_S,
     MAX_LEAD_S,
     MAX_WAITING,
     PATIENCE_S,
+    RUSH_S,
+    RUSH_SENTENCES,
+    Chunks,
     Costs,
     Job,
     Scheduler,
@@ -21,6 +27,7 @@ from engine.qwen3.scheduler import (
 from engine.speech import Priority
 
 ROUNDING_S = 1e-9
+PIECE_FRAMES = 2
 # An H200's, rounded.
 FAST = Costs(((1, 0.002), (8, 0.0042), (64, 0.0048), (256, 0.007), (512, 0.0102), (1024, 0.0169)), 20e-6)
 # A small GPU's: 14 calls are all it can do.
@@ -41,6 +48,8 @@ class Caller:
     late_s: float = 0.0
     longest_wait_s: float = 0.0
     got: list[int] = field(default_factory=list)
+    pieces: list[tuple[float, int]] = field(default_factory=list)
+    """160 ms of sound each: when it was made, from which frame on."""
 
 
 class Gpu:
@@ -107,6 +116,7 @@ class Gpu:
         else:
             caller.late_s = max(caller.late_s, self.now_s - job.runs_out_s(start))
         caller.got += range(start, start + frames)
+        caller.pieces += [(self.now_s, frame) for frame in range(start, start + frames, PIECE_FRAMES)]
         self.scheduler.delivered(job, self.now_s)
         if job.finished and not job.waiting:
             self._leave(job)
@@ -293,6 +303,54 @@ def test_a_sentence_that_waits_for_text_says_what_it_has() -> None:
         scheduler.sounded(chunks[0].jobs, chunks[0].frames)
         said += chunks[0].frames
     assert said == 3
+
+
+def longest_gap_s(asked: list[Caller]) -> float:
+    """What is heard behind a process that takes 0.4 ms for each piece of sound and 2 ms for each call that comes."""
+    made = sorted((at_s, frame, number) for number, caller in enumerate(asked) for at_s, frame in caller.pieces)
+    arrivals = deque(sorted(caller.at_s for caller in asked))
+    now_s = gap_s = 0.0
+    plays_s: dict[int, float] = {}
+    for at_s, frame, number in made:
+        now_s = max(now_s, at_s)
+        while arrivals and arrivals[0] <= now_s:
+            arrivals.popleft()
+            now_s += 0.002
+        now_s += 0.0004
+        late_s = max(0.0, now_s - plays_s.setdefault(number, now_s) - frame * FRAME_S)
+        plays_s[number] += late_s  # all that follows is heard later by as much
+        gap_s = max(gap_s, late_s)
+    return gap_s
+
+
+def test_a_rush_leaves_no_gap_where_the_sound_is_taken_in_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = [Caller(at_s=i * 0.6180339887 % 1, frames=54) for i in range(250)]
+    Gpu(FAST, asked).run()
+    assert longest_gap_s(asked) == 0
+    monkeypatch.setattr(scheduler_module, "RUSH_SENTENCES", 10**9)
+    asked = [Caller(at_s=caller.at_s, frames=54) for caller in asked]
+    Gpu(FAST, asked).run()
+    assert longest_gap_s(asked) > 0.02
+
+
+def test_after_a_rush_a_first_sound_is_one_frame_again() -> None:
+    for later_s, frames in ((0.0, 2), (RUSH_S + 0.1, 1)):
+        scheduler = Scheduler(FAST, 1024)
+        rush = [Job(Priority.CALL, i * RUSH_S / RUSH_SENTENCES) for i in range(RUSH_SENTENCES)]
+        for job in rush:
+            scheduler.add(job)
+        for job in rush[:-1]:
+            scheduler.remove(job)
+        job = rush[-1]
+        if later_s:
+            scheduler.remove(job)
+            job = Job(Priority.CALL, RUSH_S + later_s)
+            scheduler.add(job)
+        chunks: list[Chunks] = []
+        while not chunks:
+            scheduler.made([job], job.arrived_s)
+            chunks = scheduler.sounds(job.arrived_s)
+        assert [chunk.frames for chunk in chunks] == [frames]
 
 
 def test_without_admission_the_same_load_does_stutter() -> None:
