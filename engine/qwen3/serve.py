@@ -99,7 +99,8 @@ def _serve(commands: BinaryIO, outbox: Outbox) -> None:
         worker.close()
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """The process, on its standard input and output."""
     if os.getpriority(os.PRIO_PROCESS, 0) < 0:  # inherited from the process with the calls' clock, which comes first
         os.setpriority(os.PRIO_PROCESS, 0, 0)
     for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group; the process that owns this one decides
@@ -111,3 +112,7 @@ if __name__ == "__main__":
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     with contextlib.suppress(BrokenPipeError):
         serve(commands, out)
+
+
+if __name__ == "__main__":
+    main()
