@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import io
+import os
 import wave
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +23,12 @@ SOUND = sound_of(TEXT, Style())
 # What a codec may add at the ends, in seconds: MP3's and AAC's padding is a few of their frames.
 PADDING_S = {"mp3": 0.25, "aac": 0.3}
 LIKENESS = {"mp3": 0.97, "aac": 0.97, "opus": 0.9, "ogg": 0.9, "mulaw": 0.995, "alaw": 0.995}
+
+
+def held_by_this_process():
+    """Threads, open files and bytes."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return len(os.listdir("/proc/self/task")), len(os.listdir("/proc/self/fd")), pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def encode(name, pcm, rate_hz, chunk=2_400):
@@ -93,9 +102,20 @@ def test_a_wav_header_is_44_bytes():
 
 @pytest.mark.parametrize("name", ["mp3", "opus", "flac", "aac"])
 def test_an_encoder_that_is_dropped_leaves_nothing_behind(name):
-    """As when the client goes away half-way."""
-    for _ in range(50):
-        create_encoder(FORMATS[name], 24_000).encode(SOUND[:2_400])
+    """As when the client goes away half-way: no thread of its codec, no file, no megabyte a time."""
+
+    def begin(times):
+        for _ in range(times):
+            create_encoder(FORMATS[name], 24_000).encode(SOUND[:2_400])
+        gc.collect()
+
+    begin(200)  # what is loaded once, and what the allocator keeps
+    threads, files, held = held_by_this_process()
+    begin(200)
+    more_threads, more_files, more = held_by_this_process()
+    assert more_threads <= threads
+    assert more_files <= files
+    assert more - held < 200 * 50_000
 
 
 def test_a_format_carries_the_rate_asked_for_or_the_next_above():
