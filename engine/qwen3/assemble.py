@@ -54,10 +54,9 @@ def _assemble(settings: QwenSettings) -> Assembly:
         layer = CompiledLayer(compile_mode(settings))
         checkpoint = replace(checkpoint, model=replace(checkpoint.model, layer_of=layer))
     slots, runner = fast or _plain_runner(checkpoint, settings)
-    if fast is not None:
-        # The kernels have packed it, and in float32 it takes 458 MB.
-        checkpoint = replace(checkpoint, codec=None)  # type: ignore[arg-type]
     if checkpoint.device.type == "cuda":
+        # The device has its own, and in float32 this takes 458 MB.
+        checkpoint = replace(checkpoint, codec=None)  # type: ignore[arg-type]
         # What is left for the CPU is small; more threads would spin on the cores that the calls' clock needs.
         torch.set_num_threads(1)
     attention = "flash_attention_2" if checkpoint.model.talker.stack.attend else "sdpa"

@@ -34,8 +34,8 @@ BUSY_LOAD = 0.3
 """Share of real time: from here on a call's first chunk is two frames. At 0.4 (1,000 calls on an H200) steps take so
 long that 5 % of the sentences had their third chunk late after a first one of one frame."""
 RUSH_S, RUSH_SENTENCES = 0.5, 40
-"""So many sentences that begin within that time are a rush, in which it is two frames too: who resamples and plays them
-lags behind by more than a first chunk of one lasts, and the GPU is not what they wait for."""
+"""So many of calls' sentences that begin within that time are a rush, in which it is two frames too: who resamples and
+plays them lags behind by more than a first chunk of one lasts, and the GPU is not what they wait for."""
 FULL_LOAD = 0.85
 """Of the time that frames sound for, what making them may take; the rest is for new calls and for jitter."""
 BULK_LOAD = 0.7
@@ -128,7 +128,7 @@ class Scheduler:
         """Calls that are taken; one more would make the others stutter."""
         self._turnaround_s = costs.frame(1)
         self._begun: deque[float] = deque()
-        """When the latest sentences came."""
+        """When calls' latest sentences came."""
         self._bulk_capacity = max(1, min(self.capacity, costs.capacity(BULK_LOAD)))
 
     def __len__(self) -> int:
@@ -146,7 +146,8 @@ class Scheduler:
     def add(self, job: Job) -> None:
         job.last_s = job.arrived_s
         self._jobs.append(job)
-        self._begun.append(job.arrived_s)
+        if job.priority <= Priority.CALL:
+            self._begun.append(job.arrived_s)
 
     def remove(self, job: Job) -> None:
         """Its place is free at once: nothing of it is planned any more."""

@@ -61,7 +61,7 @@ def _serve(commands: BinaryIO, outbox: Outbox) -> None:
 
     logging.basicConfig(level=logging.INFO, handlers=[_LogSender(send)], format="%(message)s", force=True)
     for name in IMPORTED:
-        with contextlib.suppress(ImportError, OSError):  # whoever needs it says so
+        with contextlib.suppress(Exception):  # whatever a package raises: whoever needs it tries again, and says so
             importlib.import_module(name)
     settings = read(commands)
     if settings is None:

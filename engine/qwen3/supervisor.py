@@ -47,7 +47,7 @@ class Supervisor:
         self._command = command
         self._process: ModelProcess | None = None
         self._standby: ModelProcess | None = None
-        """Without a model, and while there is none: what it has imported is most of what a load takes."""
+        """After an unload, until the next load: what it has imported is most of what a load takes."""
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing: asyncio.Task[None] | None = None
@@ -84,9 +84,14 @@ class Supervisor:
 
     async def stand_by(self) -> None:
         """Gets a process ready to load the model when it is wanted. It holds host memory, nothing of the GPU's."""
-        if self.state == "unloaded" and self._standby is None:
-            with suppress(OSError):  # whoever wants the model will be told
-                self._standby = await ModelProcess.start(self._hear, self._left, self._command)
+        if self.state != "unloaded" or self._standby is not None:
+            return
+        with suppress(OSError):  # whoever wants the model will be told
+            process = await ModelProcess.start(self._hear, self._left, self._command)
+            if self.state != "unloaded":  # closed meanwhile, or wanted and begun without it
+                await _discard(process)
+            elif not process.gone:
+                self._standby = process
 
     def send(self, command: Command) -> None:
         """To the process; to nobody where there is none, for then `on_lost` has been called."""
@@ -116,15 +121,14 @@ class Supervisor:
         await self._end()
         standby, self._standby = self._standby, None
         if standby is not None:
-            standby.kill()  # it may be importing for seconds yet, and has nothing to lose
-            await standby.close()
+            await _discard(standby)
 
     async def _load(self) -> None:
         if self._closing is not None:
             await self._closing
         self._error = None if self.state == "loading" else self._error
         process, self._standby = self._standby, None
-        if process is None or process.gone:
+        if process is None:
             try:
                 process = await ModelProcess.start(self._hear, self._left, self._command)
             except OSError as error:
@@ -170,6 +174,9 @@ class Supervisor:
     def _left(self, process: ModelProcess, status: int) -> None:
         """The process is gone: it was told to go, it could not load, or it failed."""
         process.ready.set()
+        if process is self._standby:
+            self._standby = None
+            log.warning("the process that stood by for the model is gone (%s)", _why(status))
         if process is not self._process:
             return
         self._process = None
@@ -220,6 +227,11 @@ class Supervisor:
         self.state = state
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+
+async def _discard(process: ModelProcess) -> None:
+    process.kill()  # it may be importing for seconds yet, and has nothing to lose
+    await process.close()
 
 
 def _why(status: int) -> str:

@@ -115,9 +115,11 @@ def _taken(parameter: Any, device: torch.device | str | None) -> Tensor:
 
 def _pack(device: torch.device | str | None, *linears: Any) -> Dense:
     # A copy even of one: what upstream holds is to be freed as soon as it is let go.
-    weight = torch.cat([_taken(linear.weight, device) for linear in linears])
+    # Put together where it lies, so that the device gets it once.
+    weight = _taken(torch.cat([linear.weight.detach() for linear in linears]), device)
     biased = linears[0].bias is not None
-    return Dense(weight, torch.cat([_taken(linear.bias, device) for linear in linears]) if biased else None)
+    bias = _taken(torch.cat([linear.bias.detach() for linear in linears]), device) if biased else None
+    return Dense(weight, bias)
 
 
 def _stack(

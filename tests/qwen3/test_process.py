@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import signal
 import sys
@@ -21,7 +22,9 @@ from prometheus_client import CollectorRegistry
 from engine.api import add_speech_routes
 from engine.fallback import FallbackEngine
 from engine.pipeline import speak
+from engine.qwen3 import serve
 from engine.qwen3.engine import Qwen3Engine
+from engine.qwen3.messages import NotReady, pack, read
 from engine.qwen3.settings import QwenSettings
 from engine.speech import Priority, SpeechError, Style, VoiceReference
 from tests.fakes import LETTER_SAMPLES, FakeEngine
@@ -121,6 +124,22 @@ async def test_a_model_that_is_not_there(tmp_path: Path, monkeypatch: pytest.Mon
         await engine.start()
     assert engine.status()["model_loaded"] is False
     await engine.close()
+
+
+def test_a_package_that_fails_as_it_is_imported_does_not_end_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may not be needed; and who needs it has words for it."""
+    (tmp_path / "broken_package.py").write_text("raise RuntimeError('not on this machine')")
+    monkeypatch.syspath_prepend(tmp_path)  # type: ignore[no-untyped-call]
+    monkeypatch.setattr(serve, "IMPORTED", ("broken_package",))
+    monkeypatch.setattr("logging.basicConfig", lambda **_: None)
+    settings = QwenSettings(model_id=str(tmp_path / "nowhere"), device="cpu", dtype="float32")
+    events = io.BytesIO()
+    serve.serve(io.BytesIO(pack(settings)), events)
+    told = read(io.BytesIO(events.getvalue()))
+    assert isinstance(told, NotReady)
+    assert "there is no such folder" in told.message
 
 
 class Held:
