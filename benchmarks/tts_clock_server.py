@@ -1,9 +1,10 @@
-"""All of `talkspurt serve`, with the Qwen3-TTS model in a thread of the serving process, or with audio already made.
+"""All of `talkspurt serve`, with the Qwen3-TTS model in a thread of the serving process, with a stand-in for the GPU in
+the model's own process, or with audio already made.
 
-    python -m benchmarks.tts_clock_server thread|made     settings from the environment, as `serve` has them
+    python -m benchmarks.tts_clock_server thread|stand-in|made     settings from the environment, as `serve` has them
 
-For `benchmarks.tts_clock`. The thread runs the very loop of the model's process; what goes over pipes there goes over
-queues here, unpickled. SIGUSR1 shortens the interpreter's switch interval.
+For `benchmarks.tts_clock` and `benchmarks.tts_rush`. The thread runs the very loop of the model's process; what goes
+over pipes there goes over queues here, unpickled. SIGUSR1 shortens the interpreter's switch interval.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable
-from typing import TextIO
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -26,11 +28,12 @@ from bridge.app import App
 from bridge.config import load_settings
 from bridge.logs import set_up_logs
 from engine.qwen3 import supervisor
-from engine.qwen3.messages import Command, Event, NotReady
+from engine.qwen3.engine import Qwen3Engine
+from engine.qwen3.messages import Beat, Command, Event, NotReady
 from engine.qwen3.settings import QwenSettings
 from engine.qwen3.trim import SAMPLE_RATE_HZ
 from engine.registry import create_engine
-from engine.speech import SpeechError
+from engine.speech import Engine, SpeechError
 
 SHORT_SWITCH_S = 0.0005
 """A tenth of Python's own: how long a thread keeps the interpreter's lock while another waits for it."""
@@ -44,6 +47,20 @@ class MadeEngine(ClipEngine):
     def __init__(self) -> None:
         noise = np.random.default_rng(0).normal(0, CLIP_LEVEL, CLIP_S * SAMPLE_RATE_HZ)
         super().__init__(noise.astype(np.int16))
+
+
+class StandInEngine(Qwen3Engine):
+    """Told by the beats of `benchmarks.tts_rush_worker` how long they were on their way: `lag_ms` in its status."""
+
+    lag_s = 0.0
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, Beat):
+            self.lag_s = max(self.lag_s, time.monotonic() - event.facts["told_s"])
+        super()._on_event(event)
+
+    def status(self) -> Mapping[str, Any]:
+        return {**super().status(), "lag_ms": self.lag_s * 1e3}
 
 
 class ModelThread:
@@ -135,9 +152,17 @@ async def serve(way: str, told: TextIO) -> None:
     settings = load_settings()
     if way == "thread":
         supervisor.ModelProcess = ModelThread  # type: ignore[assignment, attr-defined]
-    engine = create_engine(settings) if way == "thread" else MadeEngine()
+    match way:
+        case "thread":
+            engine: Engine = create_engine(settings)
+        case "stand-in":
+            engine = StandInEngine(settings, command=("-m", "benchmarks.tts_rush_worker"))
+        case _:
+            engine = MadeEngine()
     app = App(settings, engine)
     await app.start()
+    if isinstance(engine, StandInEngine):
+        engine.lag_s = 0.0  # the start's does not count
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, sys.setswitchinterval, SHORT_SWITCH_S)
     where = {"host": "127.0.0.1", "port": app.audiosocket_port, "http_url": f"http://127.0.0.1:{app.http_port}"}
     told.write(json.dumps(where) + "\n")

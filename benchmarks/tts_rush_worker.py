@@ -66,7 +66,7 @@ class StandIn:
         return True
 
     def extend(self, utterance: Utterance, text: Tensor, final: bool) -> None:
-        raise NotImplementedError("calls speak whole sentences")
+        utterance.final = final  # there is sound without it
 
     def remove(self, utterance: Utterance) -> None:
         call = self._calls.get(utterance.slot)

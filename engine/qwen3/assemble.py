@@ -9,13 +9,13 @@ from typing import Any
 import torch
 
 from engine.qwen3.checkpoint import Checkpoint, fast_codec_dtype, load, plain_codec_dtype, too_large
-from engine.qwen3.codec import moved
 from engine.qwen3.compile import CompiledLayer, compile_mode
 from engine.qwen3.memory import fill_pool
 from engine.qwen3.runner import EagerRunner, Runner, Utterance
 from engine.qwen3.settings import QwenSettings
 from engine.qwen3.slots import Slots
 from engine.qwen3.speakers import designed_speaker, named_speaker
+from engine.qwen3.weights import moved
 
 log = logging.getLogger(__name__)
 

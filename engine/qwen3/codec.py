@@ -7,8 +7,8 @@ convolution, and the keys and values of the transformer's window. Batched, stati
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, TypeVar, cast
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +19,6 @@ from engine.qwen3.weights import rope_tables
 
 MAX_CHUNK_FRAMES = 8
 """Frames decoded at once at most; longer chunks go in pieces."""
-W = TypeVar("W")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,18 +127,6 @@ class CodecWeights:
         for _, up, units in self.blocks:
             out += [up, *(unit.first for unit in units)]
         return [*out, self.last]
-
-
-def moved(weights: W, device: torch.device | str) -> W:
-    """The same dataclass or tuple, and what is in it, with every tensor on the device."""
-    out: Any = weights
-    if isinstance(weights, Tensor):
-        out = weights.to(device)
-    elif isinstance(weights, tuple):
-        out = tuple(moved(each, device) for each in weights)
-    elif is_dataclass(weights):
-        out = replace(out, **{each.name: moved(getattr(weights, each.name), device) for each in fields(weights)})
-    return cast("W", out)
 
 
 def take_codec(decoder: Any, device: torch.device | str, dtype: torch.dtype) -> CodecWeights:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Protocol, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+W = TypeVar("W")
 Attend = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor, int], Tensor]
 """What engine.qwen3.layers.attend does."""
 
@@ -184,6 +185,18 @@ def take_predictor(
         heads=tuple(_pack(device, head) for head in predictor.lm_head),
         projection=_pack(device, projection) if hasattr(projection, "weight") else None,
     )
+
+
+def moved(weights: W, device: torch.device | str) -> W:
+    """The same dataclass or tuple, and what is in it, with every tensor on the device."""
+    out: Any = weights
+    if isinstance(weights, Tensor):
+        out = weights.to(device)
+    elif isinstance(weights, tuple):
+        out = tuple(moved(each, device) for each in weights)
+    elif is_dataclass(weights):
+        out = replace(out, **{each.name: moved(getattr(weights, each.name), device) for each in fields(weights)})
+    return cast("W", out)
 
 
 def map_linears(stack: StackWeights, convert: Convert) -> StackWeights:

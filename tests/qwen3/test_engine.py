@@ -15,6 +15,7 @@ import pytest
 
 from engine.qwen3.engine import Qwen3Engine
 from engine.qwen3.messages import Cancel, More, Prime, Ready, Speak
+from engine.qwen3.process import ModelProcess
 from engine.qwen3.settings import QwenSettings
 from engine.qwen3.supervisor import Supervisor
 from engine.qwen3.voices import NAMED
@@ -363,6 +364,27 @@ async def test_what_stands_by_goes_with_the_engine(make: Any) -> None:
     standby = engine._supervisor._standby
     await engine.close()
     assert standby.gone
+
+
+async def test_nor_is_what_was_begun_while_it_closed_left_behind(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    processes: list[ModelProcess] = []
+    start = ModelProcess.start
+
+    async def slowly(*how: Any) -> ModelProcess:
+        processes.append(await start(*how))
+        begun.set()
+        await go_on.wait()
+        return processes[0]
+
+    monkeypatch.setattr(ModelProcess, "start", slowly)
+    engine = await make(start=False, preload_model=False)
+    starting = asyncio.create_task(engine.start())
+    await begun.wait()
+    await engine.close()
+    go_on.set()
+    await starting
+    assert processes[0].gone
 
 
 async def test_what_is_being_replaced_is_not_unloaded() -> None:

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.qwen3.codec import MAX_CHUNK_FRAMES, CodecWeights, Conv, Snake, UpConv, moved
+from engine.qwen3.codec import MAX_CHUNK_FRAMES, CodecWeights, Conv, Snake, UpConv
 from engine.qwen3.kernels import conv
 from engine.qwen3.kernels.conv import GELU, Packed, Rows
 from engine.qwen3.kernels.linear import rms_norm, silu_mul
+from engine.qwen3.weights import moved
 
 Plain = Callable[[int, int, int], tuple[Rows, Tensor]]
 """(which of three, rows a call, width) → a buffer without a context, as a product takes it and as a matrix."""
