@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.qwen3 import predictor, talker
@@ -17,6 +19,8 @@ from engine.qwen3.sampling import SamplingRows, choose, gumbel_noise, penalize
 from engine.qwen3.state import DecodeState
 from engine.qwen3.weights import PredictorWeights, TalkerWeights
 
+CONTROL_CODES = 1024
+"""The last codes of the talker's vocabulary; of them only end of speech is ever drawn."""
 MIN_FRAMES = 2
 """Frames before end of speech may be drawn, as upstream's min_new_tokens."""
 
@@ -34,11 +38,18 @@ class FrameModel:
 
     @staticmethod
     def build(talker: TalkerWeights, predictor: PredictorWeights, pad: Tensor, eos: int) -> FrameModel:
-        """The last 1,024 codes of the talker's vocabulary are control codes; only end of speech is ever drawn."""
         vocabulary = talker.embedding.shape[0]
-        allowed = torch.arange(vocabulary, device=pad.device) < vocabulary - 1024
+        allowed = torch.arange(vocabulary, device=pad.device) < vocabulary - CONTROL_CODES
         allowed[eos] = True
         return FrameModel(talker, predictor, pad, allowed, eos)
+
+    def valid(self, codes: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tells of each frame, [B, 16] in host memory, whether all its codes are ones that may be drawn."""
+        first, others = codes[:, 0], codes[:, 1:]
+        sounding = (first >= 0) & (first < self.talker.embedding.shape[0] - CONTROL_CODES)
+        in_table = (others >= 0) & (others < self.predictor.embeddings.shape[1])
+        valid: NDArray[np.bool_] = (sounding | (first == self.eos)) & in_table.all(1)
+        return valid
 
 
 def decode_frame(model: FrameModel, state: DecodeState, slots: Tensor, kv_length: int, codes: Tensor) -> None:

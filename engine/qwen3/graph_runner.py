@@ -279,17 +279,23 @@ class GraphRunner:
         return made
 
     def _collect(self, step: _Step) -> list[Made]:
+        made: list[Made] = []
         if step.codes is not None and step.arrived is not None:
             step.arrived.synchronize()
-            rows = step.codes.numpy().reshape(-1, CODE_GROUPS)
-            for call, first in zip(step.calls, rows[: len(step.calls), 0].tolist(), strict=True):
+            rows = step.codes.numpy().reshape(-1, CODE_GROUPS)[: len(step.calls)]
+            valid = self._slots.model.valid(rows)
+            for call, first, sounds in zip(step.calls, rows[:, 0].tolist(), valid.tolist(), strict=True):
                 call.firsts.append(first)
-                if first == self._slots.model.eos and (call.frames is None or call.frames >= len(call.firsts)):
+                if call.gone:
+                    continue
+                if not sounds and (call.frames is None or call.frames >= len(call.firsts)):
+                    made.append(Made(call.utterance, np.zeros(0, np.float32), End.INVALID_CODE))
+                    self.remove(call.utterance)
+                elif first == self._slots.model.eos and (call.frames is None or call.frames >= len(call.firsts)):
                     call.end, call.frames, call.finished = End.SPOKEN, len(call.firsts) - 1, True
                     # What was made after it is not sound.
                     call.made = max(call.sounded, min(call.made, call.frames))
             self._codes.give(step.codes)
-        made: list[Made] = []
         for sound in step.sounds:
             sound.arrived.synchronize()
             self._hand_out(sound, made)

@@ -30,6 +30,8 @@ class End(Enum):
     SPOKEN = "spoken"
     BUDGET = "budget"
     GUARD = "guard"
+    INVALID_CODE = "invalid_code"
+    """A code was drawn that may not be: nothing that follows it would be speech."""
 
 
 @dataclass(eq=False, slots=True)
@@ -139,10 +141,14 @@ class EagerRunner:
         decode_frame(self._slots.model, self._slots.state, at, length, codes)
         ended: dict[Utterance, End] = {}
         due: list[Utterance] = []
-        for utterance, frame in zip(ready, codes.tolist(), strict=True):
+        drawn = codes.cpu().numpy()
+        for utterance, frame, valid in zip(ready, drawn.tolist(), self._slots.model.valid(drawn), strict=True):
             utterance.position += 1
             utterance.frames += 1
-            if frame[0] == self._slots.model.eos:
+            if not valid:
+                ended[utterance] = End.INVALID_CODE
+                utterance.waiting.clear()
+            elif frame[0] == self._slots.model.eos:
                 ended[utterance] = End.SPOKEN
             else:
                 utterance.waiting.append(frame)

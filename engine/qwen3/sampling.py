@@ -47,6 +47,15 @@ def philox(seeds: Tensor, c0: Tensor, c1: Tensor) -> Tensor:
     return torch.stack((c0, c1, c2, c3), dim=-1)
 
 
+def uniform(words: Tensor) -> Tensor:
+    """Returns float32 numbers within (0, 1), never either end, for words of 32 bits kept in int64, shape for shape.
+
+    Of each word the upper 23 bits are used: with half a step added, every number is exact in float32. With 24 bits the
+    largest would be rounded up to 1, whose Gumbel noise is infinite.
+    """
+    return ((words >> 9).float() + 0.5) * 2.0**-23
+
+
 def gumbel_noise(seeds: Tensor, frames: Tensor, draws: int) -> Tensor:
     """Gumbel noise for one frame, [B, draws] float32. seeds and frames [B] int64.
 
@@ -54,8 +63,7 @@ def gumbel_noise(seeds: Tensor, frames: Tensor, draws: int) -> Tensor:
     """
     counters = torch.arange((draws + 3) // 4, device=seeds.device)
     words = philox(seeds[:, None], counters[None], frames[:, None]).flatten(1)[:, :draws]
-    uniform = ((words >> 8).float() + 0.5) * 2.0**-24  # within (0, 1), never either end
-    return -torch.log(-torch.log(uniform))
+    return -torch.log(-torch.log(uniform(words)))
 
 
 def penalize(logits: Tensor, seen: Tensor, penalty: Tensor) -> Tensor:

@@ -150,6 +150,12 @@ class Worker:
                             self._primed = None
                         continue
                     number, cut_short = made.utterance.number, made.end not in (None, End.SPOKEN)
+                    if made.end is End.INVALID_CODE:
+                        log.error("the model drew a code that may not be drawn: its sentence is given up")
+                        events.append(Failed(number, "the model drew a code that is not speech"))
+                        self._ends[made.end.value] += 1
+                        del self._speaking[number]
+                        continue
                     pieces = list(speaking.output.push(made.pcm))
                     if made.end is None:
                         events += [Audio(number, piece.tobytes()) for piece in pieces]

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from engine.qwen3 import fast_slots, graphs, talker
 from engine.qwen3 import prefill as prefills
+from engine.qwen3 import runner as runners
 from engine.qwen3.choices import Choices
 from engine.qwen3.codec import CodecState, CodecWeights, decode
 from engine.qwen3.fast_slots import FastSlots
@@ -148,3 +149,17 @@ def play(runner: Any, joins: dict[int, list[Utterance]], budgets: dict[int, int]
                 ends[made.utterance.number] = made.end
         turn += 1
     return {number: np.concatenate(parts) for number, parts in sound.items()}, ends
+
+
+def spoil(monkeypatch: pytest.MonkeyPatch, runner: Any, slot: int, frame: int, at: int, code: int) -> None:
+    """Has the model draw `code` as code number `at` of that frame of the call in `slot`. No GPU for the fast runner."""
+    module, name = (graphs, "decode_frame") if isinstance(runner, GraphRunner) else (runners, "decode_frame")
+    decode = getattr(module, name)
+
+    def spoilt(model: Any, state: Any, slots: Tensor, *how: Any) -> None:
+        made = state.frame[slots].clone()
+        decode(model, state, slots, *how)
+        codes = next(each for each in how if isinstance(each, Tensor))
+        codes[(slots == slot) & (made == frame), at] = code
+
+    monkeypatch.setattr(module, name, spoilt)

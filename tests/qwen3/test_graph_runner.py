@@ -20,7 +20,7 @@ if WHY_NOT:
 from engine.qwen3.fast_slots import FastSlots
 from engine.qwen3.random_codec import random_codec
 from engine.qwen3.runner import End, Utterance
-from tests.qwen3.plain_gpu import CODEC, KEPT_BYTES, TEXT, fast, plain, play, pretend, utterance
+from tests.qwen3.plain_gpu import CODEC, KEPT_BYTES, TEXT, fast, plain, play, pretend, spoil, utterance
 from tests.qwen3.test_kernels import tiny_model
 
 CLOSE = 1e-4 if CUDA else 1e-5
@@ -200,3 +200,22 @@ def test_positions_that_the_tables_do_not_hold_are_refused(monkeypatch: pytest.M
     codec = random_codec(DEVICE, torch.float32, CODEC)
     with pytest.raises(ValueError, match="MAX_POSITIONS=97 is more than the model's tables hold, 96"):
         FastSlots(model, codec, 1, 97, TEXT, KEPT_BYTES, streams)
+
+
+@pytest.mark.skipif(CUDA, reason="a captured frame cannot be made to draw what it may not")
+@pytest.mark.parametrize("made_by", ["plain", "fast"])
+@pytest.mark.parametrize(("at", "code"), [(0, 64), (0, 1087), (0, -1), (3, 64)])
+def test_a_code_that_may_not_be_drawn_ends_its_own_sentence_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, made_by: str, at: int, code: int
+) -> None:
+    """Nothing of that frame is heard, its neighbour sounds as alone, and its place is free again."""
+    runner = plain(2) if made_by == "plain" else fast(monkeypatch, tmp_path, 2)
+    expected, _ = play(plain(1), {0: [utterance(1)]}, {1: 12})
+    sick, well = utterance(0), utterance(1)
+    spoil(monkeypatch, runner, 0, 5, at, code)  # the first to come has the first slot
+    heard, ends = play(runner, {0: [sick, well]}, {0: 12, 1: 12})
+    assert ends == {0: End.INVALID_CODE, 1: End.BUDGET}
+    assert len(heard[0]) <= 5 * len(heard[1]) // 12
+    assert np.abs(heard[1] - expected[1]).max() < CLOSE
+    assert runner.admit(utterance(2))
+    assert runner.admit(utterance(3))

@@ -15,6 +15,9 @@ from tests.qwen3.kernel_support import CUDA, DEVICE, DTYPE, NEEDS_GPU, TOLERANCE
 if WHY_NOT:
     pytest.skip(WHY_NOT, allow_module_level=True)
 
+import triton
+import triton.language as tl
+
 from engine.qwen3.frame import FrameModel, decode_frame
 from engine.qwen3.kernels import attention, conv, linear, pdl, sample
 from engine.qwen3.kernels.conv import Rows
@@ -33,9 +36,10 @@ from engine.qwen3.kernels.frame import (
 )
 from engine.qwen3.kernels.frame import decode_frame as fast_frame
 from engine.qwen3.kernels.linear import Tiling
+from engine.qwen3.kernels.sample import _noise
 from engine.qwen3.quantize import convert, to_fp8, to_int8
 from engine.qwen3.random_weights import StackSize, _Source
-from engine.qwen3.sampling import SamplingRows, choose, gumbel_noise, penalize
+from engine.qwen3.sampling import SamplingRows, choose, gumbel_noise, penalize, uniform
 from engine.qwen3.state import DecodeState
 from engine.qwen3.weights import Dense, PredictorWeights, TalkerWeights, rope_tables
 
@@ -208,6 +212,35 @@ def test_attention_of_the_predictors_first_two_positions() -> None:
         second, *_ = attended(qkv[rows + row].view(-1, dim), norms, 1, k[:, None], v[:, None], (cos, sin), heads)
         assert error(out[row], first.flatten()) < TOLERANCE
         assert error(out[rows + row], second.flatten()) < TOLERANCE
+
+
+@triton.jit
+def _noise_of(words, out, N: tl.constexpr):  # type: ignore[no-untyped-def]
+    i = tl.arange(0, N)
+    tl.store(out + i, _noise(tl.load(words + i).to(tl.uint32, bitcast=True)))
+
+
+def test_noise_is_finite_for_the_smallest_word_and_the_largest() -> None:
+    words = torch.tensor([0, 1, 0x1FF, 0x200, 0x7FFFFFFF, -0x80000000, -0x200, -1], dtype=torch.int32, device=DEVICE)
+    out = poisoned(len(words), dtype=torch.float32)
+    _noise_of[(1,)](words, out, N=len(words))
+    expected = -torch.log(-torch.log(uniform(words.long() & 0xFFFFFFFF)))
+    torch.testing.assert_close(out, expected, atol=0, rtol=1e-5)
+
+
+def test_a_forbidden_code_is_not_drawn_where_the_largest_number_falls_on_it() -> None:
+    """Draw 2656 of this seed is the largest there is: it was infinite, and a control code won."""
+    vocabulary, hidden = 3072, 32
+    whole = torch.zeros(1, dtype=torch.int64, device=DEVICE)
+    one = torch.ones(1, device=DEVICE)
+    codes = torch.full((1, 16), -1, device=DEVICE)
+    seen = torch.zeros(1, vocabulary, dtype=torch.bool, device=DEVICE)
+    sample.draw_first(
+        torch.zeros(1, vocabulary, device=DEVICE), torch.arange(vocabulary, device=DEVICE) < 2048, whole,
+        whole + 33309, whole, 0.9 * one, whole + 50, one, one, seen, codes, draw(vocabulary, hidden),
+        poisoned(1, hidden), poisoned(1, hidden, dtype=torch.float32), 2150, 2, pdl=PDL,
+    )  # fmt: skip
+    assert 0 <= int(codes[0, 0]) < 2048
 
 
 @pytest.mark.parametrize(("rows", "vocabulary"), [(9, 3072), (33, 1088)] if CUDA else [(4, 68)])

@@ -13,7 +13,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from engine.qwen3.sampling import SamplingRows, choose, gumbel_noise, penalize, philox, scores
+from engine.qwen3.sampling import SamplingRows, choose, gumbel_noise, penalize, philox, scores, uniform
 
 VOCABULARY = 3072
 SETTINGS = [(0.9, 50, 1.0), (0.9, 0, 1.0), (1.3, 50, 0.8), (0.6, 0, 0.95), (1.0, 1, 1.0), (0.7, 20, 0.05)]
@@ -89,3 +89,28 @@ def test_noise_is_gumbel(seed: int) -> None:
     noise = gumbel_noise(torch.tensor([seed]), torch.tensor([3]), 200_000)[0].double()
     assert noise.mean() == pytest.approx(0.5772, abs=0.02)
     assert noise.var() == pytest.approx(torch.pi**2 / 6, abs=0.05)
+
+
+def test_no_word_gives_infinite_noise() -> None:
+    """Every word there is: the lower nine bits of each are not looked at, so 2^23 words stand for all."""
+    assert uniform(torch.tensor([0, 0xFFFFFFFF])).tolist() == [2.0**-24, 1 - 2.0**-24]
+    for lower in (0, 0x1FF):
+        for words in torch.arange(0, 2**32, 2**9).split(2**20):
+            numbers = uniform(words | lower)
+            assert ((numbers > 0) & (numbers < 1)).all()
+            assert (-torch.log(-torch.log(numbers))).isfinite().all()
+
+
+def test_noise_of_2_to_the_26_draws_is_finite() -> None:
+    """One drawn number in 2^24 was infinite, which is one frame in 500."""
+    for frame in range(64):
+        assert gumbel_noise(torch.tensor([7]), torch.tensor([frame]), 2**20).isfinite().all()
+
+
+def test_a_forbidden_code_is_not_drawn_where_the_largest_number_falls_on_it() -> None:
+    """Draw 2656 of this seed is the largest there is: it was infinite, and a control code won."""
+    logits = torch.zeros(1, VOCABULARY)
+    logits[:, 2048:] = float("-inf")
+    noise = gumbel_noise(torch.tensor([33309]), torch.tensor([0]), VOCABULARY)
+    assert noise.argmax() == 2656
+    assert choose(logits, rows((0.9, 50, 1.0)), noise) < 2048

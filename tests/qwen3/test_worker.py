@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from engine.qwen3 import runner as runner_module
 from engine.qwen3 import worker as worker_module
 from engine.qwen3.assemble import Assembly, assemble
 from engine.qwen3.frame import decode_frame
@@ -499,3 +500,32 @@ def test_a_fault_ends_every_sentence_and_the_process(assembled: Any) -> None:
     assert ended.value.code == FAULT_STATUS
     message = "the model failed: CUDA error: an illegal memory access was encountered"
     assert process.failures() == {0: message, 1: message, 2: message}
+
+
+def test_a_code_that_may_not_be_drawn_fails_its_own_sentence_and_is_counted(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once it took the process, and every sentence in it, with it."""
+    decode, speaking = runner_module.decode_frame, process.worker._speaking
+
+    def spoilt(model: Any, state: Any, slots: torch.Tensor, kv_length: int, codes: torch.Tensor) -> None:
+        made = state.frame[slots].clone()
+        decode(model, state, slots, kv_length, codes)
+        if 1 in speaking:
+            codes[(slots == speaking[1].utterance.slot) & (made == 2), 0] = 2656
+
+    monkeypatch.setattr(runner_module, "decode_frame", spoilt)
+    process.worker.handle(a_sentence(1))
+    process.worker.handle(a_sentence(2))
+    process.run()
+    assert process.failures() == {1: "the model drew a code that is not speech"}
+    assert process.ends()[2] in ("spoken", "budget")
+    assert len(process.pcm(2)) > 0
+    process.worker._beat_at = 0.0
+    process.worker.beat()
+    beat = [event for event in process.said if isinstance(event, Beat)][-1]
+    assert beat.facts["ends"]["invalid_code"] == 1
+    process.said.clear()
+    process.worker.handle(a_sentence(3))
+    process.run()
+    assert process.ends().keys() == {3}

@@ -24,14 +24,19 @@ MOST_CODES = 4095
 
 
 @triton.jit
+def _noise(words):  # type: ignore[no-untyped-def]
+    """Gumbel noise of words of 32 bits: of `sampling.uniform`, which says why 23 of them are used."""
+    uniform = ((words >> 9).to(tl.float32) + 0.5) * (2.0**-23)
+    return -tl.log(-tl.log(uniform))
+
+
+@triton.jit
 def _gumbel(seed, frame, start, V: tl.constexpr):  # type: ignore[no-untyped-def]
     """V draws from number `start` on; V and start are multiples of 4."""
     counter = (start // 4 + tl.arange(0, V // 4)).to(tl.uint32)
     zero = counter * 0
     w0, w1, w2, w3 = tl.philox(seed, counter, zero + frame.to(tl.uint32), zero, zero)
-    words = tl.interleave(tl.interleave(w0, w2), tl.interleave(w1, w3))
-    uniform = ((words >> 8).to(tl.float32) + 0.5) * (2.0**-24)
-    return -tl.log(-tl.log(uniform))
+    return _noise(tl.interleave(tl.interleave(w0, w2), tl.interleave(w1, w3)))
 
 
 @triton.jit
