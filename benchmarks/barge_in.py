@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.servers import CLIP_TEXT, serving
-from bridge.audiosocket import FRAME_MS
 from bridge.dial.caller import Caller
 from bridge.dial.client import CallsClient
 from bridge.dial.lateness import Spread
+from bridge.line.audiosocket import FRAME_MS
 
 WATCHED_S = 0.2
 """For how long it is listened to after the request. Nothing voiced may come in the end of it."""

@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.pacing import SETTLE_S, Round
 from benchmarks.pacing import measure as measure_pacing
 from benchmarks.servers import Running
-from bridge.demo.server_process import Server, running_server
+from bridge.demo.server_process import ServerProcess, running_server
 from bridge.dial.caller import Caller
 from bridge.dial.client import CallsClient
 from bridge.dial.command import Plan
@@ -80,7 +80,7 @@ async def pacing_while_made(calls: int, seconds: float) -> tuple[Round, int]:
         return await measure_pacing(Running(server.pid, server.port), plan), await _underruns(server)
 
 
-async def _underruns(server: Server) -> int:
+async def _underruns(server: ServerProcess) -> int:
     async with aiohttp.ClientSession() as session, session.get(f"{server.http_url}/metrics") as response:
         found = re.search(r"^talkspurt_underrun_frames_total (\S+)", await response.text(), re.M)
     assert found is not None

@@ -23,7 +23,7 @@ from engine.hibari import HibariEngine
 from engine.normalize import normalize
 from engine.pipeline import speak
 from engine.speech import Pcm, Style
-from tests.recognition import recognise, word_error_rate
+from tests.support.recognition import recognise, word_error_rate
 
 TELEPHONE_HZ = 8000
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from engine.qwen3.scheduler import FRAME_S, Costs, Job, Scheduler
+from engine.qwen3.batch.scheduler import FRAME_S, Costs, Job, Scheduler
 from engine.speech import Priority
 
 H200 = Costs(

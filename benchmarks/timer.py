@@ -10,10 +10,10 @@ import numpy as np
 import uvloop
 
 from benchmarks.machine import facts
-from bridge.clock import TICK_S
 from bridge.dial.lateness import Spread
 from bridge.dial.table import aligned, markdown, spread_cells
-from bridge.timer import Timer
+from bridge.line.clock import TICK_S
+from bridge.line.timer import Timer
 
 TICKS = 500
 

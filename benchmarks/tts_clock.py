@@ -35,7 +35,7 @@ from benchmarks import first_audio, pacing, tts_clock_handover
 from benchmarks.machine import Usage, facts
 from benchmarks.servers import CLIP_TEXT, Running
 from bridge.demo import server_process
-from bridge.demo.server_process import Server, bare_environment, running_server
+from bridge.demo.server_process import ServerProcess, bare_environment, running_server
 from bridge.dial.command import Plan
 from bridge.dial.table import markdown
 
@@ -59,7 +59,7 @@ WAYS = {
 BUILD = """
 import sys, torch
 from pathlib import Path
-from tests.qwen3.checkpoints import build_checkpoint
+from tests.support.qwen3.checkpoints import build_checkpoint
 build_checkpoint(Path(sys.argv[1]), "custom_voice", sys.argv[2], device=sys.argv[3], dtype=torch.bfloat16)
 """
 
@@ -110,7 +110,7 @@ async def build(folder: Path, size: str, device: str) -> None:
 
 
 @asynccontextmanager
-async def own_server(way: str, settings: dict[str, str]) -> AsyncIterator[Server]:
+async def own_server(way: str, settings: dict[str, str]) -> AsyncIterator[ServerProcess]:
     """Run `benchmarks.tts_clock_server` until the end of the block."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "benchmarks.tts_clock_server", way),
@@ -122,7 +122,7 @@ async def own_server(way: str, settings: dict[str, str]) -> AsyncIterator[Server
         line = await asyncio.wait_for(process.stdout.readline(), START_TIMEOUT_S)
         if not line:
             raise RuntimeError("benchmarks.tts_clock_server did not start")
-        yield Server(process.pid, **json.loads(line))
+        yield ServerProcess(process.pid, **json.loads(line))
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
@@ -175,13 +175,13 @@ async def watch_gpu(shares: list[float]) -> None:
         await process.wait()
 
 
-async def health(server: Server) -> dict[str, Any]:
+async def health(server: ServerProcess) -> dict[str, Any]:
     async with aiohttp.ClientSession() as session, session.get(f"{server.http_url}/health") as response:
         told: dict[str, Any] = await response.json()
         return told
 
 
-async def measure(server: Server, way: str, calls: int, seconds: float, clients: int) -> Round:
+async def measure(server: ServerProcess, way: str, calls: int, seconds: float, clients: int) -> Round:
     """One load."""
     plan = Plan(
         host=server.host,

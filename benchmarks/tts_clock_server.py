@@ -27,11 +27,10 @@ from benchmarks.servers import CLIP_LEVEL, CLIP_S
 from bridge.app import App
 from bridge.config import load_settings
 from bridge.logs import set_up_logs
-from engine.qwen3 import supervisor
-from engine.qwen3.engine import Qwen3Engine
+from engine.qwen3.host import supervisor
+from engine.qwen3.host.engine import Qwen3Engine
 from engine.qwen3.messages import Beat, Command, Event, NotReady
-from engine.qwen3.settings import QwenSettings
-from engine.qwen3.trim import SAMPLE_RATE_HZ
+from engine.qwen3.settings import SAMPLE_RATE_HZ, QwenSettings
 from engine.registry import create_engine
 from engine.speech import Engine, SpeechError
 
@@ -64,7 +63,7 @@ class StandInEngine(Qwen3Engine):
 
 
 class ModelThread:
-    """Stands where `engine.qwen3.process.ModelProcess` stands, without a process. Nobody watches whether it hangs."""
+    """Takes the place of `ModelProcess`, without a process. Nobody watches whether it hangs."""
 
     silent_s = 0.0
 
@@ -112,12 +111,12 @@ class ModelThread:
             self._loop.call_soon_threadsafe(self._ended)
 
     def _work(self, settings: QwenSettings) -> None:
-        """What `engine.qwen3.serve` does."""
-        from engine.qwen3.assemble import assemble  # torch: only where the model is
-        from engine.qwen3.worker import Worker
+        """What `engine.qwen3.worker.main` does."""
+        from engine.qwen3.worker.build import build  # torch: only where the model is
+        from engine.qwen3.worker.worker import Worker
 
         try:
-            worker = Worker(assemble(settings), self._send)
+            worker = Worker(build(settings), self._send)
         except SpeechError as error:
             self._send([NotReady(str(error))])
             return

@@ -24,10 +24,10 @@ from pathlib import Path
 
 import torch
 
-from engine.qwen3.engine import Qwen3Engine
+from engine.qwen3.host.engine import Qwen3Engine
 from engine.qwen3.settings import QwenSettings
 from engine.speech import SpeechError, Style
-from tests.qwen3.checkpoints import build_checkpoint
+from tests.support.qwen3.checkpoints import build_checkpoint
 
 HEARD_S = 3.0
 UNLOADED_S = 20.0

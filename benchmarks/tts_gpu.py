@@ -23,7 +23,7 @@ from benchmarks.gpu.frames import frames, sound
 from benchmarks.gpu.kernels import kernels
 from benchmarks.gpu.overlap import profile
 from benchmarks.gpu.start import memory, memory_once, start, start_once
-from engine.qwen3.random_weights import TALKER_SIZES
+from tests.support.qwen3.random_weights import TALKER_SIZES
 
 
 def peers(size: str) -> None:

@@ -18,7 +18,7 @@ from faster_qwen3_tts.talker_graph import TalkerGraph
 from qwen_tts.core.models.configuration_qwen3_tts import Qwen3TTSTalkerConfig
 from qwen_tts.core.models.modeling_qwen3_tts import Qwen3TTSTalkerForConditionalGeneration
 
-from engine.qwen3.random_weights import PREDICTOR_SIZE, TALKER_SIZES, StackSize
+from tests.support.qwen3.random_weights import PREDICTOR_SIZE, TALKER_SIZES, StackSize
 
 DEVICE = "cuda"
 PROMPT_POSITIONS = 40

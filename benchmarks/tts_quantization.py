@@ -24,12 +24,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.qwen3 import predictor, talker
-from engine.qwen3.frame import FrameModel, decode_frame
-from engine.qwen3.layers import KvCache
-from engine.qwen3.quantize import convert, to_bitsandbytes, to_fp8, to_int8
-from engine.qwen3.random_weights import PREDICTOR_SIZE, TALKER_SIZES, StackSize, random_weights
-from engine.qwen3.state import CODE_GROUPS, DecodeState
+from engine.qwen3.model import predictor, talker
+from engine.qwen3.model.frame import FrameModel, decode_frame
+from engine.qwen3.model.layers import KvCache
+from engine.qwen3.model.quantize import convert, to_bitsandbytes, to_fp8, to_int8
+from engine.qwen3.model.state import CODE_GROUPS, DecodeState
+from tests.support.qwen3.random_weights import PREDICTOR_SIZE, TALKER_SIZES, StackSize, random_weights
 
 EOS = 2150
 BATCHES = (1, 8, 32)
@@ -172,12 +172,12 @@ def plain_ms(model: FrameModel, batch: int, capture: bool) -> float:
 
 def graphs_ms(model: FrameModel) -> dict[int, float]:
     """What the engine runs."""
-    from engine.qwen3.choices import Choices
-    from engine.qwen3.graphs import Capture, FrameGraphs
+    from engine.qwen3.cuda.graphs import Capture, FrameGraphs
+    from engine.qwen3.cuda.tuning import Tuning
 
     state = DecodeState.allocate(model.talker, model.predictor, max(BATCHES), 512, 1)
     capture = Capture(torch.cuda.Stream(), enabled=True)
-    frames = FrameGraphs(model, state, capture, Choices("benchmark", Path(tempfile.mkdtemp())), max(BATCHES))
+    frames = FrameGraphs(model, state, capture, Tuning("benchmark", Path(tempfile.mkdtemp())), max(BATCHES))
     return {batch: frames.seconds[batch] * 1e3 for batch in BATCHES}
 
 

@@ -13,12 +13,14 @@ import torch
 from torch import Tensor
 
 from benchmarks.scheduler_sim import H200
-from engine.qwen3 import assemble, serve, worker
-from engine.qwen3.checkpoint import Checkpoint
-from engine.qwen3.runner import End, Made, Runner, Utterance
-from engine.qwen3.scheduler import Chunks, Job, Scheduler
+from engine.qwen3.batch.runner import End, Made, Runner, Utterance
+from engine.qwen3.batch.scheduler import Chunks, Job, Scheduler
+from engine.qwen3.batch.slots import Slots
+from engine.qwen3.model.checkpoint import Checkpoint
 from engine.qwen3.settings import QwenSettings
-from engine.qwen3.slots import Slots
+from engine.qwen3.worker import build as assemble
+from engine.qwen3.worker import main as serve
+from engine.qwen3.worker import worker
 
 FRAMES = 54
 """Of each sentence, 4.3 s: more than is made ahead."""

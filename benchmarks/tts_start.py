@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from engine.qwen3.process import worker_environment
+from engine.qwen3.host.process import worker_environment
 
 BEGUN = "BENCHMARK_BEGUN_S"
 """time.monotonic when the process was asked for."""
@@ -66,7 +66,9 @@ class Parts:
 def once(folder: str, quantize: str, device: str, callers: int) -> None:
     """In the process that is measured."""
     parts = Parts()
-    from engine.qwen3 import assemble, checkpoint, serve  # noqa: F401 (what the engine's process imports)
+    from engine.qwen3.model import checkpoint
+    from engine.qwen3.worker import build as assemble
+    from engine.qwen3.worker import main as serve  # noqa: F401 (what the engine's process imports)
 
     parts.end("Python, torch and ours")
     import qwen_tts
@@ -78,8 +80,8 @@ def once(folder: str, quantize: str, device: str, callers: int) -> None:
     if device == "cuda":
         torch.ones(1, device="cuda")
         parts.end("CUDA's context")
-        from engine.qwen3 import graph_runner
-        from engine.qwen3.fast_slots import FastSlots
+        from engine.qwen3.cuda import graph_runner
+        from engine.qwen3.cuda.fast_slots import FastSlots
 
         parts.watch(FastSlots, "__init__", "state of the calls")
         for name, told in (("launch", "compiling"), ("build", "graphs")):
@@ -94,7 +96,7 @@ def once(folder: str, quantize: str, device: str, callers: int) -> None:
         model_id=folder, device=device, dtype="bfloat16" if device == "cuda" else "float32",
         quantize=quantize, max_batch=callers,  # type: ignore[arg-type]
     )  # fmt: skip
-    assembly = assemble.assemble(settings)
+    assembly = assemble.build(settings)
     parts.end("the rest")
     whole = time.monotonic() - float(os.environ[BEGUN])
     print(f"| **all** | **{whole:.2f}** | | | {assembly.facts['runner']}, {'; '.join(assembly.warnings)} |")
@@ -113,7 +115,7 @@ def main() -> None:
         return
     import torch
 
-    from tests.qwen3.checkpoints import build_checkpoint
+    from tests.support.qwen3.checkpoints import build_checkpoint
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     print(f"{torch.cuda.get_device_name() if device == 'cuda' else 'CPU'}, torch {torch.__version__}, {arguments.size}")

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bridge import dialplan, say
+from bridge.commands import dialplan, say
 from bridge.demo import command as demo
 from bridge.dial import command as dial
 

@@ -18,14 +18,14 @@ import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from bridge.apology import Apology
-from bridge.call import Call, Wire
-from bridge.calls import Calls
 from bridge.calls_api import add_call_routes
 from bridge.config import Settings
-from bridge.conversations import Conversations
+from bridge.conversation.conversations import Conversations
+from bridge.line.apology import Apology
+from bridge.line.call import Call, Wire
+from bridge.line.calls import Calls
+from bridge.line.server import AudioSocketServer
 from bridge.metrics import Metrics
-from bridge.server import AudioSocketServer
 from engine.api import HEALTH, add_speech_routes
 from engine.fallback import FallbackEngine
 from engine.registry import create_engine

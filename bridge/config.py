@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from bridge.conversation_settings import ConversationSettings
+from bridge.conversation.settings import ConversationSettings
 from engine.registry import EngineSettings
 
 

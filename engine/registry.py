@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from engine.fallback import FallbackEngine
 from engine.hibari import HibariEngine
-from engine.qwen3.engine import Qwen3Engine
+from engine.qwen3.host.engine import Qwen3Engine
 from engine.qwen3.settings import QwenSettings
 from engine.remote import RemoteEngine
 from engine.speech import Engine

@@ -11,13 +11,14 @@ import torch
 
 from benchmarks.gpu.load import Load, drain, percentile, run_calls
 from benchmarks.gpu.models import DEVICE, build_model, build_runner, bytes_a_frame, no_choices
-from engine.qwen3 import graphs, talker
-from engine.qwen3.frame import FrameModel, decode_frame
-from engine.qwen3.graphs import Capture, FrameGraphs, measure
+from engine.qwen3.batch.scheduler import FRAME_S
+from engine.qwen3.cuda import graphs
+from engine.qwen3.cuda.graphs import Capture, FrameGraphs, measure
 from engine.qwen3.kernels import ahead
-from engine.qwen3.layers import run_layer
-from engine.qwen3.scheduler import FRAME_S
-from engine.qwen3.state import DecodeState
+from engine.qwen3.model import talker
+from engine.qwen3.model.frame import FrameModel, decode_frame
+from engine.qwen3.model.layers import run_layer
+from engine.qwen3.model.state import DecodeState
 
 CALLS = 64
 POSITIONS, FILLED, LOOKED_AT = 320, 200, 256
@@ -83,7 +84,7 @@ class Frames:
 
 
 def compiling(frames: Frames) -> None:
-    from engine.qwen3.compile import CompiledLayer
+    from engine.qwen3.model.compile import CompiledLayer
 
     what = "28 talker layers of plain PyTorch under a CUDA graph, ms, 1 / 64 calls"
     off = two(frames.talker_ms(1, run_layer), frames.talker_ms(CALLS, run_layer))

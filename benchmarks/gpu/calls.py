@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.gpu.load import Load, a_sentence, drain, percentile, run_calls
 from benchmarks.gpu.models import DEVICE, build_runner
-from engine.qwen3.prompt import Prompt
+from engine.qwen3.model.prompt import Prompt
 
 ALONE = 100
 CANCELS = 50

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 
 from benchmarks.gpu.models import DEVICE, build_model, bytes_a_frame, copy_bandwidth_tb_s, no_choices
-from engine.qwen3 import codec as eager_codec
-from engine.qwen3.graphs import MEASURED_POSITIONS, Capture, FrameGraphs, SoundGraphs
+from engine.qwen3.cuda.graphs import MEASURED_POSITIONS, Capture, FrameGraphs, SoundGraphs
 from engine.qwen3.kernels import ahead
 from engine.qwen3.kernels.codec import FastCodec
-from engine.qwen3.random_codec import random_codec
-from engine.qwen3.state import DecodeState
+from engine.qwen3.model import codec as eager_codec
+from engine.qwen3.model.state import DecodeState
+from tests.support.qwen3.random_codec import random_codec
 
 RTX_4060_TB_S = 0.272
 POSITIONS, TEXT = 320, 64

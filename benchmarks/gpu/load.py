@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from benchmarks.gpu.models import DEVICE
-from engine.qwen3.graph_runner import GraphRunner
-from engine.qwen3.prompt import Prompt
-from engine.qwen3.runner import Utterance
-from engine.qwen3.scheduler import FRAME_S
-from engine.qwen3.slots import Sampling
+from engine.qwen3.batch.runner import Utterance
+from engine.qwen3.batch.scheduler import FRAME_S
+from engine.qwen3.cuda.graph_runner import GraphRunner
+from engine.qwen3.model.prompt import Prompt
+from engine.qwen3.model.sampling import Sampling
 
 VOICES = 18  # nine voices in two languages
 PROMPT_POSITIONS = 10

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import torch
 
-from engine.qwen3.choices import Choices
-from engine.qwen3.fast_slots import FastSlots
-from engine.qwen3.frame import FrameModel
-from engine.qwen3.graph_runner import GraphRunner
-from engine.qwen3.graphs import measure
-from engine.qwen3.memory import Streams
-from engine.qwen3.quantize import convert, to_fp8, to_int8
-from engine.qwen3.random_codec import random_codec
-from engine.qwen3.random_weights import PREDICTOR_SIZE, TALKER_SIZES, random_weights
+from engine.qwen3.cuda.fast_slots import FastSlots
+from engine.qwen3.cuda.graph_runner import GraphRunner
+from engine.qwen3.cuda.graphs import measure
+from engine.qwen3.cuda.pinned import Streams
+from engine.qwen3.cuda.tuning import Tuning
+from engine.qwen3.model.frame import FrameModel
+from engine.qwen3.model.quantize import convert, to_fp8, to_int8
+from tests.support.qwen3.random_codec import random_codec
+from tests.support.qwen3.random_weights import PREDICTOR_SIZE, TALKER_SIZES, random_weights
 
 DEVICE = torch.device("cuda")
 EOS = 2150
@@ -30,9 +30,9 @@ def build_model(size: str, quantize: str) -> FrameModel:
     return model if convert_to is None else convert(model, convert_to)
 
 
-def no_choices() -> Choices:
+def no_choices() -> Tuning:
     """Nothing known yet, nothing kept."""
-    return Choices("benchmark", Path(tempfile.mkdtemp()))
+    return Tuning("benchmark", Path(tempfile.mkdtemp()))
 
 
 def build_runner(

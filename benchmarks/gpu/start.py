@@ -14,11 +14,11 @@ import torch
 
 from benchmarks.gpu.load import Load
 from benchmarks.gpu.models import DEVICE, PREFIX_BYTES, build_model, build_runner
-from engine.qwen3.choices import Choices
-from engine.qwen3.fast_slots import FastSlots
-from engine.qwen3.graph_runner import GraphRunner
-from engine.qwen3.memory import Streams
-from engine.qwen3.random_codec import random_codec
+from engine.qwen3.cuda.fast_slots import FastSlots
+from engine.qwen3.cuda.graph_runner import GraphRunner
+from engine.qwen3.cuda.pinned import Streams
+from engine.qwen3.cuda.tuning import Tuning
+from tests.support.qwen3.random_codec import random_codec
 
 
 def start(size: str, slots: int) -> None:
@@ -39,7 +39,7 @@ def start_once(size: str, slots: int) -> None:
     begin = time.perf_counter()
     fast = FastSlots(model, weights, slots, 192, 64, PREFIX_BYTES, Streams.make(DEVICE))
     allocated = time.perf_counter() - begin
-    runner = GraphRunner(fast, Choices("start"))
+    runner = GraphRunner(fast, Tuning("start"))
     ready = time.perf_counter() - begin
     load = Load(runner, model.talker.stack.hidden)
     load.say(4)

@@ -6,11 +6,11 @@ from typing import Final
 
 from aiohttp import web
 
-from bridge.calls import Calls
 from bridge.calls_api import ending, event_socket, events, registering, speech, state
 from bridge.calls_api.lookup import CALLS, CONVERSATIONS
-from bridge.conversations import Conversations
-from engine.api.operations import add_operations
+from bridge.conversation.conversations import Conversations
+from bridge.line.calls import Calls
+from engine.web.operations import add_operations
 
 CONCEPTS: Final = (registering, state, speech, ending, events, event_socket)
 

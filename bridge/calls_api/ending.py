@@ -7,13 +7,13 @@ from typing import Final
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
+from bridge.brains.destinations import NotAllowed
 from bridge.calls_api.lookup import conversation_of, not_now, read_body
 from bridge.calls_api.speech import MAX_TEXT_CHARS
 from bridge.calls_api.state import CallState, describe
-from bridge.conversation import HANG_UP
-from bridge.destinations import NotAllowed
-from engine.api.errors import ApiError
-from engine.api.operations import Operation
+from bridge.conversation.conversation import HANG_UP
+from engine.web.errors import ApiError
+from engine.web.operations import Operation
 
 
 class HangUpRequest(BaseModel):

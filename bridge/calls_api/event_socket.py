@@ -10,10 +10,10 @@ from pydantic import ValidationError
 
 from bridge.calls_api.events import EventsRequest
 from bridge.calls_api.lookup import MAX_BODY_BYTES, live_conversation
-from bridge.conversation import Conversation
-from bridge.events import out
-from engine.api.errors import ApiError, from_validation_error, queue_full
-from engine.api.operations import Operation
+from bridge.conversation.conversation import Conversation
+from bridge.hearing.events import out
+from engine.web.errors import ApiError, from_validation_error, queue_full
+from engine.web.operations import Operation
 
 MAX_OBSERVERS: Final = 32
 """Of one call: every event is sent to each of them."""

@@ -9,10 +9,10 @@ from pydantic import Discriminator, Field, RootModel, Tag
 
 from bridge.calls_api.lookup import live_conversation, read_body
 from bridge.calls_api.speech import Interrupted
-from bridge.conversation import Conversation
-from bridge.events import InboundEvent
-from bridge.playout import Interruption
-from engine.api.operations import Operation
+from bridge.conversation.conversation import Conversation
+from bridge.hearing.events import InboundEvent
+from bridge.line.playout import Interruption
+from engine.web.operations import Operation
 
 MAX_LIST: Final = 100
 

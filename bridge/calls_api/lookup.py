@@ -8,12 +8,12 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import BaseModel
 
-from bridge.call import Call, State
-from bridge.calls import Calls
-from bridge.conversation import Conversation
-from bridge.conversations import Conversations
-from engine.api.bodies import read_json
-from engine.api.errors import ApiError
+from bridge.conversation.conversation import Conversation
+from bridge.conversation.conversations import Conversations
+from bridge.line.call import Call, State
+from bridge.line.calls import Calls
+from engine.web.bodies import read_json
+from engine.web.errors import ApiError
 
 CALLS: Final = web.AppKey("calls", Calls)
 CONVERSATIONS: Final = web.AppKey("conversations", Conversations)

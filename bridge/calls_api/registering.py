@@ -10,10 +10,10 @@ from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from bridge.calls_api.lookup import CALLS, CONVERSATIONS, bounded, read_body
-from bridge.registration import MAX_VALUE_CHARS, MAX_VARIABLES, NAME
-from engine.api.bodies import in_time
-from engine.api.errors import ApiError, from_validation_error, queue_full
-from engine.api.operations import Operation
+from bridge.conversation.registration import MAX_VALUE_CHARS, MAX_VARIABLES, NAME
+from engine.web.bodies import in_time
+from engine.web.errors import ApiError, from_validation_error, queue_full
+from engine.web.operations import Operation
 
 
 def _text(value: Any) -> Any:

@@ -10,11 +10,11 @@ from aiohttp import web
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from bridge.calls_api.lookup import ONE_CALL, conversation_of, live_conversation, read_body
-from bridge.conversation import Conversation
-from bridge.growing_text import GrowingText
-from bridge.playout import Interruption
-from engine.api.errors import ApiError, queue_full
-from engine.api.operations import Operation
+from bridge.conversation.conversation import Conversation
+from bridge.line.playout import Interruption
+from engine.growing_text import GrowingText
+from engine.web.errors import ApiError, queue_full
+from engine.web.operations import Operation
 
 MAX_TEXT_CHARS: Final = 20_000
 """Said with one request: some twenty minutes of speech."""

@@ -7,9 +7,9 @@ from typing import Any, Final, Literal
 from aiohttp import web
 from pydantic import BaseModel, Field
 
-from bridge.call import Call, State
 from bridge.calls_api.lookup import CALLS, ONE_CALL, conversation_of
-from engine.api.operations import Operation
+from bridge.line.call import Call, State
+from engine.web.operations import Operation
 
 
 class CallState(BaseModel):

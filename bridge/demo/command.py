@@ -14,14 +14,14 @@ from typing import Final
 
 import numpy as np
 
-from bridge.audiosocket import FRAME_MS
-from bridge.demo.server_process import CannotServe, Server, running_server
+from bridge.demo.server_process import CannotServe, ServerProcess, running_server
 from bridge.dial.caller import Caller, CannotCall
 from bridge.dial.client import CallsClient, Rejected
 from bridge.dial.conformance import end_s, faults
 from bridge.dial.lateness import Spread, expected_frames, lateness_ms
 from bridge.dial.table import aligned
 from bridge.dial.wav import both_sides, write_wav
+from bridge.line.audiosocket import FRAME_MS
 from engine.audio import resample
 from engine.hibari import HibariEngine
 from engine.pipeline import speak
@@ -94,7 +94,7 @@ class BargeIn:
 
 
 @dataclass(slots=True)
-class Conversation:
+class DemoCall:
     """A call that has ended, and who said what when."""
 
     caller: Caller
@@ -111,14 +111,14 @@ class Conversation:
 class Demo:
     """Plays the caller, and what would be the speech recogniser and the application behind it."""
 
-    def __init__(self, server: Server, client: CallsClient, lines: dict[str, Pcm]) -> None:
+    def __init__(self, server: ServerProcess, client: CallsClient, lines: dict[str, Pcm]) -> None:
         self._server = server
         self._client = client
         self._lines = lines
         self._caller = Caller(rate_hz=RATE_HZ, keep_audio=True)
-        self._conversation = Conversation(self._caller)
+        self._conversation = DemoCall(self._caller)
 
-    async def talk(self) -> Conversation:
+    async def talk(self) -> DemoCall:
         """The whole call. Raises CannotCall, Rejected, EOFError."""
         caller = self._caller
         await caller.connect(self._server.host, self._server.port)
@@ -217,7 +217,7 @@ async def _spoken(engine: Engine, text: str, speed: float = 1.0) -> Pcm:
     return np.concatenate([chunk.pcm async for chunk in speak(engine, text, Style(speed=speed))])
 
 
-async def hold_call(dial: asyncio.Barrier) -> Conversation:
+async def hold_call(dial: asyncio.Barrier) -> DemoCall:
     """Start a server on the embedded voice, and hold the call once `dial` lets it. Raises what can go wrong."""
     lines = await _lines()
     async with (
@@ -229,7 +229,7 @@ async def hold_call(dial: asyncio.Barrier) -> Conversation:
         return await Demo(server, client, lines).talk()
 
 
-def figures(conversation: Conversation) -> str:
+def figures(conversation: DemoCall) -> str:
     """The call's figures as a table."""
     caller, barge_in, lateness = conversation.caller, conversation.barge_in, conversation.lateness()
     assert barge_in is not None
@@ -319,7 +319,7 @@ async def _hold_calls(output: Path, *, spoken: bool) -> int:
     return status
 
 
-def _leave(call: Conversation, output: Path) -> int:
+def _leave(call: DemoCall, output: Path) -> int:
     """The call's files and figures. Returns 1 where the server did not conform."""
     from bridge.demo.timeline import draw
 

@@ -12,16 +12,16 @@ from typing import Any, Final
 
 import aiohttp
 
-from bridge.audiosocket import FRAME_MS
 from bridge.demo.command import RATE_HZ, caller_lines
-from bridge.demo.server_process import Server, running_server
+from bridge.demo.server_process import ServerProcess, running_server
 from bridge.dial.caller import Caller
 from bridge.dial.table import aligned
 from bridge.dial.wav import both_sides, write_wav
+from bridge.line.audiosocket import FRAME_MS
 from engine.hibari import HibariEngine
 from engine.speech import Pcm
 
-SCRIPT: Final = Path(__file__).parents[1] / "scripts" / "pizza.yaml"
+SCRIPT: Final = Path(__file__).parents[1] / "brains" / "scripts" / "pizza.yaml"
 
 ORDER: Final = "A pepperoni pizza, please."
 NOISE: Final = "Uh huh, okay."
@@ -70,7 +70,7 @@ class Talk:
 class Customer:
     """Plays the caller; everything else is real."""
 
-    def __init__(self, server: Server, http: aiohttp.ClientSession, lines: dict[str, Pcm]) -> None:
+    def __init__(self, server: ServerProcess, http: aiohttp.ClientSession, lines: dict[str, Pcm]) -> None:
         self._server = server
         self._http = http
         self._lines = lines

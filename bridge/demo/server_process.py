@@ -28,7 +28,7 @@ class CannotServe(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class ServerProcess:
     """A running server."""
 
     pid: int
@@ -38,7 +38,7 @@ class Server:
 
 
 @asynccontextmanager
-async def running_server(**settings: str) -> AsyncIterator[Server]:
+async def running_server(**settings: str) -> AsyncIterator[ServerProcess]:
     """Start a server with just these settings, and end it with SIGTERM. Raises CannotServe.
 
     Nothing of the surroundings changes it: neither settings in this process's environment nor a `.env` file.
@@ -59,7 +59,7 @@ async def running_server(**settings: str) -> AsyncIterator[Server]:
             ready = await _ready(process.stderr, lines)
             reading = asyncio.create_task(_drain(process.stderr, lines))
             host, _, port = ready["audiosocket"].rpartition(":")
-            yield Server(process.pid, host, int(port), ready["http"])
+            yield ServerProcess(process.pid, host, int(port), ready["http"])
         finally:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGTERM)

@@ -11,18 +11,18 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bridge.audiosocket import FRAME_MS
 from bridge.dial.conformance import end_s
 from bridge.dial.lateness import expected_frames, lateness_ms
 from bridge.dial.reception import VOICED_DBFS
 from bridge.dial.wav import both_sides
+from bridge.line.audiosocket import FRAME_MS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from bridge.demo.command import BargeIn, Conversation, Spurt
+    from bridge.demo.command import BargeIn, DemoCall, Spurt
 
 INK: Final = "#1f2933"
 FAINT: Final = "#9aa5b1"
@@ -38,7 +38,7 @@ CAPTION_CHARACTERS_PER_S: Final = 9.0
 ZOOM_MS: Final = (-70, 90)
 
 
-def draw(conversation: Conversation, path: Path) -> None:
+def draw(conversation: DemoCall, path: Path) -> None:
     """Write the timeline of a call with a barge-in as PNG."""
     barge_in = conversation.barge_in
     assert barge_in is not None
@@ -75,7 +75,7 @@ def draw(conversation: Conversation, path: Path) -> None:
         figure.savefig(path, dpi=DOTS_PER_INCH)
 
 
-def _draw_sides(conversation: Conversation, barge_in: BargeIn, caller: Axes, agent: Axes) -> None:
+def _draw_sides(conversation: DemoCall, barge_in: BargeIn, caller: Axes, agent: Axes) -> None:
     rate_hz, start_s = conversation.caller.received.rate_hz, conversation.caller.first_sent_s
     sides = both_sides(conversation.caller) / 32768
     _draw_sound(caller, sides[:, 0], rate_hz, CALLER, "caller", conversation.caller_spurts, start_s)
@@ -126,7 +126,7 @@ def _draw_sound(
     return loudest
 
 
-def _draw_lateness(conversation: Conversation, axes: Axes) -> None:
+def _draw_lateness(conversation: DemoCall, axes: Axes) -> None:
     received = conversation.caller.received
     late_ms, spread = lateness_ms(received.arrivals_s, received.positions_s), conversation.lateness()
     assert spread is not None
@@ -142,7 +142,7 @@ def _draw_lateness(conversation: Conversation, axes: Axes) -> None:
     )
 
 
-def _draw_barge_in(conversation: Conversation, barge_in: BargeIn, axes: Axes) -> None:
+def _draw_barge_in(conversation: DemoCall, barge_in: BargeIn, axes: Axes) -> None:
     """The frames around the interrupt, each from where it came in."""
     received = conversation.caller.received
     begin_ms, end_ms = ZOOM_MS
@@ -172,7 +172,7 @@ def _draw_barge_in(conversation: Conversation, barge_in: BargeIn, axes: Axes) ->
     axes.set_title("The barge-in, frame by frame")
 
 
-def _draw_words(conversation: Conversation, barge_in: BargeIn, axes: Axes) -> None:
+def _draw_words(conversation: DemoCall, barge_in: BargeIn, axes: Axes) -> None:
     """What was heard of the text that was cut, and what was not."""
     axes.axis("off")
     axes.set_title("What the server says was heard of it, for the history")

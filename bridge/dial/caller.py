@@ -14,9 +14,9 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID, uuid4
 
-from bridge.audiosocket import FRAME_MS, Kind, encode
 from bridge.dial.handset import Handset
 from bridge.dial.reception import Reception
+from bridge.line.audiosocket import FRAME_MS, Kind, encode
 
 TICK_S: Final = FRAME_MS / 1000
 CONNECT_TIMEOUT_S: Final = 2.0

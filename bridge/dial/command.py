@@ -18,11 +18,11 @@ from uuid import UUID
 
 import uvloop
 
-from bridge.audiosocket import KIND_OF_RATE
 from bridge.dial.caller import Caller, CannotCall
 from bridge.dial.client import CallsClient, Rejected
 from bridge.dial.report import Placed, Report
 from bridge.dial.wav import both_sides, heard, read_wav, write_wav
+from bridge.line.audiosocket import KIND_OF_RATE
 
 SPACING_S: Final = 0.002
 """Between one call's start, or end, and the next one's: 500 calls arrive within a second, as from a busy Asterisk."""

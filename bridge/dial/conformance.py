@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from bridge.audiosocket import FRAME_MS, KIND_OF_RATE, RATE_HZ, Kind
 from bridge.dial.caller import Caller, Close
 from bridge.dial.lateness import expected_frames, longest_burst, spacing_ms
+from bridge.line.audiosocket import FRAME_MS, KIND_OF_RATE, RATE_HZ, Kind
 
 FIRST_FRAME_MS: Final = 500
 """A channel without a frame when it is first read stops reading its caller (asterisk#2089); 2 s of silence drops it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from bridge.audiosocket import FRAME_MS, KIND_OF_RATE, Kind, encode
+from bridge.line.audiosocket import FRAME_MS, KIND_OF_RATE, Kind, encode
 
 DIGIT_TICKS: Final = 5
 """A digit is pressed for 100 ms, in which Asterisk sends no audio; as long is the pause to the next, with audio."""

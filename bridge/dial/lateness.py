@@ -22,7 +22,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.audiosocket import FRAME_MS
+from bridge.line.audiosocket import FRAME_MS
 
 BURST_SPACING_MS: Final = 5.0
 """Frames closer together than this came in one burst. Asterisk passes each on at once; it paces nothing."""

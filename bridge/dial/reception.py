@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.audiosocket import RATE_HZ, Decoder, Kind
+from bridge.line.audiosocket import RATE_HZ, Decoder, Kind
 
 VOICED_DBFS: Final = -50.0
 """A frame is voiced when its peak is above this: no line noise or rounding is, and the softest syllable is."""

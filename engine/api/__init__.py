@@ -5,17 +5,17 @@ from __future__ import annotations
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-import engine.api.openapi as openapi
 import engine.api.socket as socket
 import engine.api.speech as speech
 import engine.api.status as status
 import engine.api.voices as voices
-from engine.api.guard import add_guards
-from engine.api.operations import Operation, add_operations
+import engine.web.openapi as openapi
 from engine.api.service import SPEECH, SpeechService
 from engine.api.status import HEALTH
 from engine.settings import SpeechSettings
 from engine.speech import Engine
+from engine.web.access import add_guards
+from engine.web.operations import Operation, add_operations
 
 
 def add_speech_routes(

@@ -12,12 +12,12 @@ from urllib.parse import quote
 import structlog
 from aiohttp import web
 
-from engine.api.errors import ApiError, from_speech_error, unforeseen
 from engine.api.framing import Bare, Framing
-from engine.api.guard import request_id
 from engine.api.service import SPEECH, SpeechService
-from engine.api.synthesis import Job, Speech
+from engine.api.synthesis import SpeechJob, SpeechStream
 from engine.speech import SpeechError
+from engine.web.access import request_id
+from engine.web.errors import ApiError, from_speech_error, unforeseen
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +49,7 @@ class Pace:
 class Account:
     """What became of one job, for the log and the metrics. Every one that is opened is closed."""
 
-    def __init__(self, service: SpeechService, endpoint: str, job: Job) -> None:
+    def __init__(self, service: SpeechService, endpoint: str, job: SpeechJob) -> None:
         self.outcome = "gone"
         """`ok` once all of it was sent; an error's code; `slow`, or `gone` where the client did not stay."""
         self.sent_s = 0.0
@@ -61,7 +61,7 @@ class Account:
         self._started_s = time.perf_counter()
         self._first_s: float | None = None
 
-    def first_audio(self, speech: Speech) -> None:
+    def first_audio(self, speech: SpeechStream) -> None:
         """The first audio is there."""
         self._first_s = time.perf_counter() - self._started_s
         if speech.clip is None:
@@ -90,7 +90,7 @@ class Account:
         )
 
 
-async def deliver(request: web.Request, job: Job, framing: Framing, *, whole: bool = False) -> web.StreamResponse:
+async def deliver(request: web.Request, job: SpeechJob, framing: Framing, *, whole: bool = False) -> web.StreamResponse:
     """Answer with a job's audio: as it is made, or `whole`. Raises ApiError or SpeechError as long as nothing is sent.
 
     Returning, or being cancelled because the client left, ends the synthesis.
@@ -129,7 +129,7 @@ def as_api_error(error: Exception) -> ApiError:
 
 
 async def _send(
-    request: web.Request, response: web.StreamResponse, speech: Speech, framing: Framing, account: Account
+    request: web.Request, response: web.StreamResponse, speech: SpeechStream, framing: Framing, account: Account
 ) -> str:
     """Send everything; what came of it."""
     pace = Pace(request.app[SPEECH].settings.slow_reader_timeout)
@@ -175,7 +175,7 @@ def drop(request: web.Request) -> None:
         transport.abort()
 
 
-def _headers(speech: Speech, framing: Framing, cached: bool) -> dict[str, str]:
+def _headers(speech: SpeechStream, framing: Framing, cached: bool) -> dict[str, str]:
     job = speech.job
     headers = {
         "Content-Type": framing.media_type,

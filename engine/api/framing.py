@@ -7,8 +7,8 @@ import json
 import math
 from typing import Final, Protocol
 
-from engine.api.errors import ApiError
-from engine.api.synthesis import Job, Speech
+from engine.api.synthesis import SpeechJob, SpeechStream
+from engine.web.errors import ApiError
 
 OUTPUT_TOKENS_PER_S: Final = 12.5
 """Codec frames in a second of the speech model; OpenAI's `usage` counts such."""
@@ -19,7 +19,7 @@ class Framing(Protocol):
 
     media_type: str
 
-    def head(self, speech: Speech) -> bytes: ...
+    def head(self, speech: SpeechStream) -> bytes: ...
     def block(self, data: bytes) -> bytes: ...
     def tail(self, duration_s: float) -> bytes: ...
     def fault(self, error: ApiError) -> bytes: ...
@@ -31,7 +31,7 @@ class Bare:
     def __init__(self, media_type: str) -> None:
         self.media_type = media_type
 
-    def head(self, speech: Speech) -> bytes:
+    def head(self, speech: SpeechStream) -> bytes:
         return b""
 
     def block(self, data: bytes) -> bytes:
@@ -49,10 +49,10 @@ class OpenAiEvents:
 
     media_type = "text/event-stream"
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: SpeechJob) -> None:
         self._characters = len(job.text) if isinstance(job.text, str) else 0
 
-    def head(self, speech: Speech) -> bytes:
+    def head(self, speech: SpeechStream) -> bytes:
         return b""
 
     def block(self, data: bytes) -> bytes:
@@ -76,7 +76,7 @@ class DataEvents:
 
     media_type = "text/event-stream"
 
-    def head(self, speech: Speech) -> bytes:
+    def head(self, speech: SpeechStream) -> bytes:
         job = speech.job
         return _event(
             json.dumps(

@@ -11,15 +11,15 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from engine.api.engine_metrics import EngineCollector
-from engine.api.errors import ApiError, empty_input
 from engine.api.metrics import SpeechMetrics
 from engine.api.requests import SpeechRequest
-from engine.api.synthesis import Job, Synthesizer
+from engine.api.synthesis import SpeechJob, Synthesizer
 from engine.cache import AudioCache
 from engine.encode import FORMATS, FormatName
 from engine.settings import SpeechSettings
 from engine.speech import CannotClone, Engine, Priority, Style, UnknownVoice, VoiceReference
 from engine.voice_store import VoiceStore
+from engine.web.errors import ApiError, empty_input
 
 # What OpenAI's clients and those of the earlier server call their voices; every engine has one for each.
 OPENAI_VOICES: Final = (
@@ -50,7 +50,7 @@ class SpeechService:
         *,
         text: str | AsyncIterable[str] | None = None,
         reference: VoiceReference | None = None,
-    ) -> Job:
+    ) -> SpeechJob:
         """The job that a request asks for, in `form` where the endpoint decides that. Raises ApiError.
 
         `text` stands for the request's own where it is still being written; `reference` for its voice.
@@ -71,7 +71,7 @@ class SpeechService:
             reference=reference,
             priority=Priority.HTTP,
         )
-        return Job(text, style, chosen, chosen.rate_hz(self.engine.sample_rate_hz, request.sample_rate))
+        return SpeechJob(text, style, chosen, chosen.rate_hz(self.engine.sample_rate_hz, request.sample_rate))
 
     def aliases(self) -> dict[str, str]:
         """What each of OpenAI's and Qwen3-TTS's names means on this engine."""

@@ -9,14 +9,14 @@ from typing import Any, Final
 
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
-from engine.api.bodies import parse_json
 from engine.api.delivery import Account, Pace, SlowReader, as_api_error, drop
-from engine.api.errors import ApiError, empty_input
-from engine.api.guard import request_id
 from engine.api.requests import SocketMessage, SpeechRequest
 from engine.api.service import SPEECH
-from engine.api.synthesis import Job
+from engine.api.synthesis import SpeechJob
 from engine.speech import SpeechError
+from engine.web.access import request_id
+from engine.web.bodies import parse_json
+from engine.web.errors import ApiError, empty_input
 
 PATH: Final = "/v1/audio/speech/ws"
 MAX_MESSAGE_BYTES: Final = 1024 * 1024
@@ -79,7 +79,7 @@ class _Text:
 class _Turn:
     """One request and what has become of it."""
 
-    def __init__(self, job: Job, text: _Text | None) -> None:
+    def __init__(self, job: SpeechJob, text: _Text | None) -> None:
         self.job = job
         self.text = text
         self.dropped = False
@@ -160,7 +160,7 @@ class _Connection:
         if turn is not None and turn.text is not None:
             turn.text.end()
 
-    def _append(self, job: Job, text: _Text | None = None) -> _Turn:
+    def _append(self, job: SpeechJob, text: _Text | None = None) -> _Turn:
         if len(self._turns) >= MAX_TURNS:
             raise ApiError(503, "QUEUE_FULL", f"{MAX_TURNS} requests on this connection are not answered yet")
         turn = _Turn(job, text)

@@ -8,15 +8,15 @@ from typing import Final
 
 from aiohttp import web
 
-from engine.api.bodies import read_form, read_json
 from engine.api.delivery import deliver
-from engine.api.errors import ApiError
 from engine.api.framing import Bare, DataEvents, Framing, OpenAiEvents
-from engine.api.operations import Operation
 from engine.api.requests import CloneRequest, SpeechRequest
 from engine.api.service import SPEECH, SpeechService
 from engine.recording import InvalidRecording, read_recording
 from engine.speech import CannotClone, EngineBusy, SpeechError, VoiceReference
+from engine.web.bodies import read_form, read_json
+from engine.web.errors import ApiError
+from engine.web.operations import Operation
 
 
 async def create_speech(request: web.Request) -> web.StreamResponse:

@@ -10,10 +10,10 @@ from aiohttp import web
 from prometheus_client import exposition
 from pydantic import BaseModel, ConfigDict, Field
 
-from engine.api.errors import ApiError
-from engine.api.operations import Operation
 from engine.api.service import SPEECH, SpeechService
 from engine.encode import FORMATS, SAMPLE_RATES_HZ
+from engine.web.errors import ApiError
+from engine.web.operations import Operation
 
 OPENAI_MODELS: Final = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
 """What OpenAI's clients ask for. All of them mean the one model that is there."""

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, TypeVar
 
-from engine.api.errors import ApiError, queue_full
 from engine.api.metrics import SpeechMetrics
 from engine.audio import Resampler
 from engine.cache import AudioCache, CacheKey, Clip
@@ -21,6 +20,7 @@ from engine.encode import Encoder, Format, create_encoder, state_length
 from engine.pipeline import speak
 from engine.settings import SpeechSettings
 from engine.speech import Chunk, Engine, Pcm, Priority, Style
+from engine.web.errors import ApiError, queue_full
 
 # The encoders let go of the interpreter, so two of them leave the event loop its share of two cores.
 THREADS: Final = 2
@@ -32,7 +32,7 @@ Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class SpeechJob:
     """What is to be said, how, and what it is to become."""
 
     text: str | AsyncIterable[str]
@@ -51,10 +51,10 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Speech:
+class SpeechStream:
     """A job under way, its first audio made."""
 
-    job: Job
+    job: SpeechJob
     blocks: AsyncIterator[Block]
     clip: Clip | None = None
     """The whole of it, where it came out of the cache."""
@@ -77,7 +77,7 @@ class Synthesizer:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     @asynccontextmanager
-    async def speak(self, job: Job) -> AsyncGenerator[Speech, None]:
+    async def speak(self, job: SpeechJob) -> AsyncGenerator[SpeechStream, None]:
         """Begin a job and wait for its first audio; leaving ends it, made or not.
 
         Raises ApiError or SpeechError before any audio, and out of `blocks` after.
@@ -86,7 +86,7 @@ class Synthesizer:
         clip = self.cache.get(key) if key is not None else None
         if clip is not None:
             self.metrics.cache_hits.inc()
-            yield Speech(job, _cut(clip), clip)
+            yield SpeechStream(job, _cut(clip), clip)
             return
         limit = self._settings.max_queue_depth
         if limit and self.depth >= limit:
@@ -99,12 +99,12 @@ class Synthesizer:
                 first = await anext(blocks, None)
                 if first is None:
                     raise ApiError(400, "NO_SENTENCES", "there is nothing to say in this input", param="input")
-                yield Speech(job, _chain(first, blocks))
+                yield SpeechStream(job, _chain(first, blocks))
         finally:
             self.depth -= 1
             self.metrics.queue_depth.set(self.depth)
 
-    async def whole(self, speech: Speech) -> Speech:
+    async def whole(self, speech: SpeechStream) -> SpeechStream:
         """The same with all of its audio made."""
         if speech.clip is not None:
             return speech
@@ -114,9 +114,9 @@ class Synthesizer:
             data += block.data
             duration_s += block.duration_s
         clip = _clip(speech.job, data, duration_s)
-        return Speech(speech.job, _cut(clip), clip)
+        return SpeechStream(speech.job, _cut(clip), clip)
 
-    async def _make(self, job: Job, key: CacheKey | None) -> AsyncGenerator[Block, None]:
+    async def _make(self, job: SpeechJob, key: CacheKey | None) -> AsyncGenerator[Block, None]:
         rate_hz = job.sample_rate_hz
         encoder = await self._encode(job.format, lambda: create_encoder(job.format, rate_hz))
         resampler = Resampler(self.engine.sample_rate_hz, rate_hz)
@@ -162,7 +162,7 @@ class Synthesizer:
         """Sentences that a spare engine has spoken for this one: audio with one of them is not what is asked for."""
         return int(self.engine.status().get("sentences_by_spare", 0))
 
-    def _key(self, job: Job) -> CacheKey | None:
+    def _key(self, job: SpeechJob) -> CacheKey | None:
         """Under what the finished audio is kept; None where it is not to be."""
         if not isinstance(job.text, str) or not self.cache.fits(0):
             return None
@@ -190,7 +190,7 @@ def _encode(encoder: Encoder, pcm: Pcm, last: bool) -> bytes:
     return encoder.encode(pcm) + encoder.finish() if last else encoder.encode(pcm)
 
 
-def _clip(job: Job, data: bytearray, duration_s: float) -> Clip:
+def _clip(job: SpeechJob, data: bytearray, duration_s: float) -> Clip:
     samples = round(duration_s * job.sample_rate_hz)
     return Clip(state_length(job.format, job.sample_rate_hz, bytes(data), samples), duration_s)
 

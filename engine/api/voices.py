@@ -9,14 +9,14 @@ from typing import Final, Literal
 from aiohttp import web
 from pydantic import BaseModel, Field
 
-from engine.api.bodies import read_form
-from engine.api.errors import ApiError
-from engine.api.operations import Operation
 from engine.api.requests import VoiceUpload
 from engine.api.service import SPEECH, SpeechService
 from engine.api.speech import prepare_reference
 from engine.speech import CannotClone, UnknownVoice, VoiceReference
 from engine.voice_store import NAME, StoredVoice, VoiceStoreError
+from engine.web.bodies import read_form
+from engine.web.errors import ApiError
+from engine.web.operations import Operation
 
 
 class VoiceEntry(BaseModel):

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from itertools import count
 from typing import Any
 
-from engine.hibari.messages import Job
+from engine.hibari.messages import Speak
 from engine.hibari.process import Request, WorkerProcess, unspeakable
 from engine.hibari.voices import DEFAULT, VARIANTS
 from engine.speech import Engine, EngineBusy, Pcm, SpeechError, Style, UnknownVoice, UnspeakableText, Voice
@@ -69,7 +69,7 @@ class HibariEngine(Engine):
             raise SpeechError("hibari is not running")
         if len(self._waiting) >= self._max_queue_depth:
             raise EngineBusy(f"{len(self._waiting)} sentences are waiting for hibari")
-        job = Job(sentence, voice, style.speed, style.seed or 0, word_starts=style.on_word_starts is not None)
+        job = Speak(sentence, voice, style.speed, style.seed or 0, word_starts=style.on_word_starts is not None)
         request = Request(job)
         needed_at_s = style.needed_at_s if style.needed_at_s is not None else asyncio.get_running_loop().time()
         self._unfinished.add(request)

@@ -17,7 +17,7 @@ from engine.hibari.voices import DEFAULT
 HEADER = struct.Struct("<BI")  # kind, length of the payload in bytes
 
 
-class Kind(IntEnum):
+class AnswerKind(IntEnum):
     """What a message from a worker is."""
 
     READY = 0
@@ -29,7 +29,7 @@ class Kind(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class Speak:
     """One sentence to speak."""
 
     text: str
@@ -44,6 +44,6 @@ class Job:
         return json.dumps(asdict(self)).encode() + b"\n"
 
     @classmethod
-    def read(cls, line: bytes) -> Job:
+    def read(cls, line: bytes) -> Speak:
         """What `line` made."""
         return cls(**json.loads(line))

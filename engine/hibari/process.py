@@ -11,7 +11,7 @@ from typing import Self
 
 import numpy as np
 
-from engine.hibari.messages import HEADER, Job, Kind
+from engine.hibari.messages import HEADER, AnswerKind, Speak
 from engine.speech import Pcm, SpeechError, UnspeakableText
 
 # Loading takes half a second on an idle core; a machine that needs this long cannot speak in time either.
@@ -25,7 +25,7 @@ JOB_TIMEOUT_S = 3.0
 class Request:
     """One sentence on its way through a worker."""
 
-    job: Job
+    job: Speak
     answers: asyncio.Queue[Pcm | list[int] | SpeechError | None] = field(default_factory=asyncio.Queue)
     """PCM, and before it where its words begin; then None at the end, or the error that ended it."""
 
@@ -66,7 +66,7 @@ class WorkerProcess:
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 kind, payload = await worker._receive()
-            if kind != Kind.READY:
+            if kind != AnswerKind.READY:
                 raise SpeechError(payload.decode())
         except TimeoutError:
             await worker.close()
@@ -84,13 +84,13 @@ class WorkerProcess:
                 async with asyncio.timeout(JOB_TIMEOUT_S):
                     kind, payload = await self._receive()
                 match kind:
-                    case Kind.PCM:
+                    case AnswerKind.PCM:
                         request.answers.put_nowait(np.frombuffer(payload, np.int16))
-                    case Kind.WORD_STARTS:
+                    case AnswerKind.WORD_STARTS:
                         request.answers.put_nowait(np.frombuffer(payload, np.int32).tolist())
-                    case Kind.END:
+                    case AnswerKind.END:
                         return request.answers.put_nowait(None)
-                    case Kind.UNSPEAKABLE:
+                    case AnswerKind.UNSPEAKABLE:
                         return request.answers.put_nowait(unspeakable(request.job.text))
                     case _:
                         return request.answers.put_nowait(SpeechError(payload.decode()))
@@ -108,10 +108,10 @@ class WorkerProcess:
         self._stdin.close()
         await self._process.wait()
 
-    async def _receive(self) -> tuple[Kind, bytes]:
+    async def _receive(self) -> tuple[AnswerKind, bytes]:
         try:
             kind, length = HEADER.unpack(await self._stdout.readexactly(HEADER.size))
-            return Kind(kind), await self._stdout.readexactly(length)
+            return AnswerKind(kind), await self._stdout.readexactly(length)
         except (asyncio.IncompleteReadError, OSError):
             raise await self.ended() from None
 

@@ -9,7 +9,7 @@ from hibari import Hibari
 from numpy.typing import NDArray
 
 from engine.audio import Resampler, soft_limit
-from engine.hibari.messages import Job
+from engine.hibari.messages import Speak
 from engine.hibari.vocoder import Vocoder
 from engine.hibari.voices import DEFAULT, VARIANTS, Variant
 from engine.hibari.word_starts import WordStarts, model_with_durations
@@ -36,7 +36,7 @@ class Synthesizer:
     def __init__(self) -> None:
         self._hibari = Hibari(model=model_with_durations(DEFAULT), threads=1)
 
-    def speak(self, job: Job, on_word_starts: Callable[[Sequence[int]], None] | None = None) -> Iterator[Pcm]:
+    def speak(self, job: Speak, on_word_starts: Callable[[Sequence[int]], None] | None = None) -> Iterator[Pcm]:
         """Chunks of 20 to 200 ms; none when there are no English sounds in the text. The same job, the same samples.
 
         `on_word_starts` is told the samples at which the text's words begin, as `Style.on_word_starts` is.
@@ -47,7 +47,7 @@ class Synthesizer:
         return chunked(pcm, Resampler(variant.formant_percent, 100))
 
     def _sound(
-        self, job: Job, variant: Variant, on_word_starts: Callable[[Sequence[int]], None] | None
+        self, job: Speak, variant: Variant, on_word_starts: Callable[[Sequence[int]], None] | None
     ) -> Iterator[NDArray[np.float32]]:
         """Sound to be played at `formant_percent` of 24 kHz."""
         text = " ".join(job.text.split())  # to hibari, each line is a sentence

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from engine.hibari.messages import HEADER, Job, Kind
+from engine.hibari.messages import HEADER, AnswerKind, Speak
 from engine.hibari.synthesis import Synthesizer
 
 # Below the calls' clock and the network: a late frame is heard, a sentence made some milliseconds later is not.
@@ -23,32 +23,32 @@ NICENESS = 10
 def serve(jobs: BinaryIO, answers: BinaryIO) -> None:
     """Work until `jobs` ends."""
 
-    def send(kind: Kind, payload: bytes = b"") -> None:
+    def send(kind: AnswerKind, payload: bytes = b"") -> None:
         answers.write(HEADER.pack(kind, len(payload)) + payload)
         answers.flush()
 
     def tell(word_starts: Sequence[int]) -> None:
-        send(Kind.WORD_STARTS, np.array(word_starts, np.int32).tobytes())
+        send(AnswerKind.WORD_STARTS, np.array(word_starts, np.int32).tobytes())
 
     try:
         synthesizer = Synthesizer()
-        for _ in synthesizer.speak(Job("Warm up.")):
+        for _ in synthesizer.speak(Speak("Warm up.")):
             pass
     except Exception as error:
-        return send(Kind.FAILED, f"hibari does not start: {error!r}".encode())
-    send(Kind.READY)
+        return send(AnswerKind.FAILED, f"hibari does not start: {error!r}".encode())
+    send(AnswerKind.READY)
     for line in jobs:
         try:
             spoken = False
-            job = Job.read(line)
+            job = Speak.read(line)
             for pcm in synthesizer.speak(job, tell if job.word_starts else None):
-                send(Kind.PCM, pcm.tobytes())
+                send(AnswerKind.PCM, pcm.tobytes())
                 spoken = True
-            send(Kind.END if spoken else Kind.UNSPEAKABLE)
+            send(AnswerKind.END if spoken else AnswerKind.UNSPEAKABLE)
         except BrokenPipeError:
             return None
         except Exception as error:
-            send(Kind.FAILED, f"hibari failed: {error!r}".encode())
+            send(AnswerKind.FAILED, f"hibari failed: {error!r}".encode())
     return None
 
 

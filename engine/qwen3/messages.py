@@ -18,7 +18,7 @@ class Speak:
 
     number: int
     text: str
-    """Where more of it is to come, up to the end of a word: see `engine.qwen3.words`."""
+    """Where more of it is to come, up to the end of a word: see `engine.qwen3.host.words`."""
     voice: str
     """A key that `Learn` gave, or "speaker:<name>", or "designed"."""
     language: str | None = None
@@ -127,7 +127,7 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Learnt:
+class Learned:
     """A voice can be used, or could not be taken."""
 
     key: str
@@ -151,7 +151,7 @@ class Log:
     message: str
 
 
-Event = Ready | NotReady | Audio | Failed | Refused | Learnt | Beat | Log
+Event = Ready | NotReady | Audio | Failed | Refused | Learned | Beat | Log
 
 
 def pack(message: Command | Event) -> bytes:

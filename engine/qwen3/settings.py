@@ -8,6 +8,8 @@ from pydantic import ConfigDict, Field, field_validator
 
 from engine.settings import SpeechSettings
 
+SAMPLE_RATE_HZ = 24_000
+"""Of all the sound that the model makes."""
 LANGUAGES = {
     "en": "english",
     "zh": "chinese",

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from bridge.audiosocket import Decoder, Message
+from bridge.line.audiosocket import Decoder, Message
 
 
 class Tap:

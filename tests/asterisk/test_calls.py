@@ -17,7 +17,7 @@ from tests.asterisk.sip import L16_WIDEBAND, PCMA, PCMU, Codec, SipCall, dial
 from tests.asterisk.talkspurt import CallsApi, Talkspurt, running
 from tests.asterisk.tap import Tap
 from tests.asterisk.waiting import eventually
-from tests.recognition import normalise, read_wav, recognise
+from tests.support.recognition import normalise, read_wav, recognise
 
 ANSWER_S = 15.0
 """For anything to begin or end, on a machine that is busy with other things too."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from bridge.dialplan import Options, Server, render
+from bridge.commands.dialplan import DialplanOptions, ServerAddress, render
 from tests.asterisk.ari import Ari
 from tests.asterisk.asterisk import Asterisk, free_port
 from tests.asterisk.sip import SipCall, dial
@@ -65,23 +65,23 @@ async def calls(server: Talkspurt) -> AsyncIterator[CallsApi]:
 
 
 @pytest.fixture(scope="module")
-def mortal() -> Server:
+def mortal() -> ServerAddress:
     """The ports of a server that a test starts and kills."""
-    return Server("127.0.0.1", free_port(), free_port())
+    return ServerAddress("127.0.0.1", free_port(), free_port())
 
 
 @pytest.fixture(scope="module", autouse=True)
-def dialplan(asterisk: Asterisk, server: Talkspurt, mortal: Server) -> None:
-    here = Server("127.0.0.1", int(server.url.rpartition(":")[2]), server.audiosocket_port)
-    nobody = Server("127.0.0.1", free_port(), free_port())
+def dialplan(asterisk: Asterisk, server: Talkspurt, mortal: ServerAddress) -> None:
+    here = ServerAddress("127.0.0.1", int(server.url.rpartition(":")[2]), server.audiosocket_port)
+    nobody = ServerAddress("127.0.0.1", free_port(), free_port())
     printed = [
-        render(Options([here], context="plain", api_key=API_KEY), ""),
-        render(Options([here], asterisk=(22, 10), wideband=True, context="wide", api_key=API_KEY), ""),
-        render(Options([nobody, here], asterisk=(22, 10), context="second", api_key=API_KEY), ""),
-        render(Options([nobody], context="down", api_key=API_KEY), ""),
-        render(Options([here], context="keyless"), ""),
-        render(Options([mortal], context="mortal"), ""),
-        render(Options([nobody], context="elsewhere", fallback="ext-queues,400,1", api_key=API_KEY), ""),
+        render(DialplanOptions([here], context="plain", api_key=API_KEY), ""),
+        render(DialplanOptions([here], asterisk=(22, 10), wideband=True, context="wide", api_key=API_KEY), ""),
+        render(DialplanOptions([nobody, here], asterisk=(22, 10), context="second", api_key=API_KEY), ""),
+        render(DialplanOptions([nobody], context="down", api_key=API_KEY), ""),
+        render(DialplanOptions([here], context="keyless"), ""),
+        render(DialplanOptions([mortal], context="mortal"), ""),
+        render(DialplanOptions([nobody], context="elsewhere", fallback="ext-queues,400,1", api_key=API_KEY), ""),
     ]
     (asterisk.folder / "etc/extensions_custom.conf").write_text(FREEPBX + "\n".join(printed))
     asterisk.cli("dialplan reload")
@@ -165,7 +165,7 @@ async def test_full_server_takes_no_more(asterisk: Asterisk, calls: CallsApi, ar
     await until_logged(asterisk, "MAX_CALLS=1 calls are in progress")
 
 
-async def test_server_killed_in_mid_call(asterisk: Asterisk, ari: Ari, mortal: Server, tmp_path: Path) -> None:
+async def test_server_killed_in_mid_call(asterisk: Asterisk, ari: Ari, mortal: ServerAddress, tmp_path: Path) -> None:
     so_far = len(ari.events)
     ports = {"HTTP_PORT": str(mortal.http_port), "AUDIOSOCKET_PORT": str(mortal.audiosocket_port)}
     with running(tmp_path, GREETING="Hello, this is the front desk.", **ports) as doomed:

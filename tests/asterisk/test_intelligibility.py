@@ -11,7 +11,7 @@ from engine.speech import Pcm
 from tests.asterisk.asterisk import Asterisk
 from tests.asterisk.sip import dial
 from tests.asterisk.talkspurt import CallsApi, Talkspurt
-from tests.recognition import normalise, recognise, word_error_rate
+from tests.support.recognition import normalise, recognise, word_error_rate
 
 SENTENCES = [
     "Good morning, you have reached the front desk of Hamilton Dental.",

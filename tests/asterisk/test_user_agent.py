@@ -16,7 +16,7 @@ from tests.asterisk.asterisk import Asterisk
 from tests.asterisk.conftest import GREETING
 from tests.asterisk.talkspurt import CallsApi, Talkspurt
 from tests.asterisk.waiting import eventually
-from tests.recognition import normalise, read_wav, recognise
+from tests.support.recognition import normalise, read_wav, recognise
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -1,6 +1,6 @@
-"""The codec decoder in hand-written kernels: engine.qwen3.codec's weights and arithmetic, channels last, in 16 bits.
+"""The codec decoder in hand-written kernels: the weights and arithmetic of `model.codec`, channels last, in 16 bits.
 
-`FastCodec.decode` is engine.qwen3.codec.decode; what a slot's convolutions remember is one row of one tensor.
+`FastCodec.decode` is engine.qwen3.model.codec.decode; what a slot's convolutions remember is one row of one tensor.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.qwen3.codec import MAX_CHUNK_FRAMES, CodecWeights, Conv, Snake, UpConv
 from engine.qwen3.kernels import conv
 from engine.qwen3.kernels.conv import GELU, Packed, Rows
 from engine.qwen3.kernels.linear import rms_norm, silu_mul
-from engine.qwen3.weights import moved
+from engine.qwen3.model.codec import MAX_CHUNK_FRAMES, CodecWeights, Conv, Snake, UpConv
+from engine.qwen3.model.weights import moved
 
 Plain = Callable[[int, int, int], tuple[Rows, Tensor]]
 """(which of three, rows a call, width) → a buffer without a context, as a product takes it and as a matrix."""

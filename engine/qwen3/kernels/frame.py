@@ -1,4 +1,4 @@
-"""`decode_frame` of engine.qwen3.frame in hand-written kernels: the same arguments, the same codes for the same seeds.
+"""`decode_frame` of `model.frame` in hand-written kernels: the same arguments, the same codes for the same seeds.
 
 About 560 launches for batch 1, in place of a few thousand; none allocates and none waits for the host, so a CUDA graph
 takes them as they are.
@@ -12,13 +12,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from engine.qwen3.frame import MIN_FRAMES, FrameModel
 from engine.qwen3.kernels import sample
 from engine.qwen3.kernels.attention import DOT_ROWS, attend, attend_few
 from engine.qwen3.kernels.linear import Tiling, dense, linear, rms_norm, rows_tiling, silu_mul, slices_tiling
-from engine.qwen3.layers import KvCache
-from engine.qwen3.state import CODE_GROUPS, DecodeState
-from engine.qwen3.weights import Linear, StackWeights
+from engine.qwen3.model.frame import MIN_FRAMES, FrameModel
+from engine.qwen3.model.layers import KvCache
+from engine.qwen3.model.state import CODE_GROUPS, DecodeState
+from engine.qwen3.model.weights import Linear, StackWeights
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +226,7 @@ def decode_frame(
     how: How,
     parts: str = "tp",
 ) -> None:
-    """The next frame of B slots. slots [B] int64; codes [B, 16] int64, written. As engine.qwen3.frame has it.
+    """The next frame of B slots. slots [B] int64; codes [B, 16] int64, written. As engine.qwen3.model.frame has it.
 
     history [slots, frames, 16] int64 gets the codes too, frame f at f modulo frames. `parts`: "t" the talker alone, "p"
     the predictor alone, for measuring.

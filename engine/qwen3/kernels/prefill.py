@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.qwen3.frame import FrameModel
 from engine.qwen3.kernels.frame import How, Scratch, run_layers
-from engine.qwen3.layers import attend, rms_norm, rotate
-from engine.qwen3.state import DecodeState
+from engine.qwen3.model.frame import FrameModel
+from engine.qwen3.model.layers import attend, rms_norm, rotate
+from engine.qwen3.model.state import DecodeState
 
 
 def prefill(

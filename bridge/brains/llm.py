@@ -1,0 +1,216 @@
+"""A brain behind any OpenAI-compatible chat API: streamed, with tools, and a history of what was heard."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from openai import AsyncOpenAI
+
+from bridge.brains.brain import Brain, BrainError, Fallback, Piece, Say, fill
+from bridge.brains.history import History, Message
+from bridge.brains.tools import Toolbox, ToolResult
+
+log = structlog.get_logger(__name__)
+
+MAX_TOOL_ROUNDS: Final = 8
+"""Rounds of tools in one turn; a model that wants more is going in circles."""
+MAX_SILENCES: Final = 2
+"""Prompts in a row that nobody answers, after which the caller goes to the fallback."""
+
+
+@dataclass(frozen=True, slots=True)
+class LlmOptions:
+    """How the model is asked."""
+
+    model: str
+    system_prompt: str = ""
+    greeting: str = ""
+    no_input_prompt: str = ""
+    timeout_ms: int = 8_000
+    """To the first words or tool, and from those to the next; reasoning is neither."""
+    temperature: float | None = None
+    max_tokens: int | None = None
+
+
+@dataclass(slots=True)
+class _ToolCall:
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+    def add(self, part: Any) -> None:
+        """The next piece of it."""
+        self.id = self.id or part.id or ""
+        if part.function is not None:
+            self.name += part.function.name or ""
+            self.arguments += part.function.arguments or ""
+
+
+class _ToolCalls:
+    """The calls of one answer, put together from their pieces, in the order in which they began."""
+
+    def __init__(self) -> None:
+        self.all: list[_ToolCall] = []
+        self._open: dict[int, _ToolCall] = {}
+
+    def add(self, part: Any) -> None:
+        """The next piece of one. Some servers send all calls under one index: another id and a name begin another.
+
+        An id alone does not: others give every piece a new one, and the name with the first only.
+        """
+        call = self._open.get(part.index)
+        names = part.function is not None and part.function.name
+        if call is None or (names and part.id and call.id and part.id != call.id):
+            call = self._open[part.index] = _ToolCall()
+            self.all.append(call)
+        call.add(part)
+
+
+@dataclass(slots=True)
+class _Used:
+    """A tool that has answered."""
+
+    call: _ToolCall
+    spoken: str
+    """What the model said before it, in the same answer."""
+    result: ToolResult
+
+    def messages(self, *, spoken: bool = True) -> list[Message]:
+        function = {"name": self.call.name, "arguments": _sendable(self.call.arguments)}
+        asked = {"id": self.call.id, "type": "function", "function": function}
+        content = self.spoken if spoken and self.spoken else None
+        return [
+            {"role": "assistant", "content": content, "tool_calls": [asked]},
+            {"role": "tool", "tool_call_id": self.call.id, "content": self.result.content},
+        ]
+
+
+def _sendable(arguments: str) -> str:
+    """Servers parse what the model wrote when they are told it again, and refuse the request where it is no JSON."""
+    try:
+        json.loads(arguments)
+    except (ValueError, RecursionError):
+        return "{}"
+    return arguments
+
+
+class LlmBrain(Brain):
+    """One call's conversation with the model."""
+
+    digit_gap_ms = 1_500
+
+    def __init__(
+        self, client: AsyncOpenAI, options: LlmOptions, toolbox: Toolbox, variables: Mapping[str, str] | None = None
+    ) -> None:
+        self._client = client
+        self._options = options
+        self._toolbox = toolbox
+        self._variables = dict(variables or {})
+        self.history = History(fill(options.system_prompt, self._variables))
+        self._used: list[_Used] = []
+        """Tools of this turn that have answered. A new list each turn: a cancelled one's last breath must not reach
+        the next."""
+        self._silences = 0
+
+    async def greet(self) -> AsyncGenerator[Piece]:
+        if self._options.greeting:
+            yield Say(fill(self._options.greeting, self._variables))
+
+    def answer(self, said: str) -> AsyncGenerator[Piece]:
+        self._silences = 0
+        self.history.said(said)  # now: the turn may be cut before its first step
+        return self._answer()
+
+    async def _answer(self) -> AsyncGenerator[Piece]:
+        used: list[_Used] = []
+        self._used = used
+        for _ in range(MAX_TOOL_ROUNDS):
+            calls = _ToolCalls()
+            spoken = ""
+            messages = [*self.history.messages(), *(message for use in used for message in use.messages())]
+            async with aclosing(self._deltas(messages)) as deltas:
+                async for delta in deltas:
+                    words = (delta.content or "") if spoken else (delta.content or "").lstrip()
+                    if words:
+                        spoken += words
+                        yield words
+                    for part in delta.tool_calls or ():
+                        calls.add(part)
+            if not calls.all:
+                if not spoken and not any(use.spoken for use in used):
+                    raise BrainError("the language model answered nothing")
+                return
+            if spoken:
+                yield "\n"  # what comes after the tools is another sentence
+            for call in calls.all:
+                result = await self._toolbox.call(call.name, call.arguments)
+                log.info("tool called", tool=call.name, result=result.content[:200])
+                used.append(_Used(call, spoken, result))
+                spoken = ""
+            for use in used:
+                if use.result.action is not None:
+                    yield use.result.action
+                    return  # nothing the model could add would be heard
+        raise BrainError(f"the language model wanted more than {MAX_TOOL_ROUNDS} rounds of tools")
+
+    def pressed(self, digits: str) -> AsyncGenerator[Piece]:
+        return self.answer(f"[pressed the keys {' '.join(digits)}]")
+
+    async def silence(self) -> AsyncGenerator[Piece]:
+        self._silences += 1
+        if self._silences > MAX_SILENCES:
+            yield Fallback()
+        elif self._options.no_input_prompt:
+            yield Say(self._options.no_input_prompt)
+
+    def heard(self, text: str, *, interrupted: bool) -> None:
+        """A tool that has answered stays told, heard of or not: what it did has happened, and must not be done twice.
+
+        A tool at work when the turn was cut, those to come, a transfer or an ending have not: they are dropped.
+        """
+        used, self._used = self._used, []
+        kept = [use for use in used if not (interrupted and use.result.action is not None)]
+        self.history.heard(text, [message for use in kept for message in use.messages(spoken=False)])
+
+    async def _deltas(self, messages: list[Message]) -> AsyncGenerator[Any]:
+        """The pieces of one answer. Raises BrainError for whatever goes wrong with the service."""
+        clock, timeout_s = asyncio.get_running_loop().time, self._options.timeout_ms / 1000
+        until_s = clock() + timeout_s
+        stream: Any = None
+        try:
+            async with asyncio.timeout_at(until_s):
+                stream = await self._client.chat.completions.create(**self._request(messages))
+            chunks = aiter(stream)
+            while True:
+                async with asyncio.timeout_at(until_s):
+                    chunk = await anext(chunks, None)
+                if chunk is None:
+                    return
+                delta = chunk.choices[0].delta if chunk.choices else None
+                if delta is None:
+                    continue
+                yield delta
+                if delta.tool_calls or (delta.content and not delta.content.isspace()):
+                    until_s = clock() + timeout_s
+        except TimeoutError:
+            raise BrainError(f"the language model said nothing for {self._options.timeout_ms} ms") from None
+        except Exception as error:  # the client raises its own errors, its transport's and those of decoding rubbish
+            raise BrainError(f"the language model failed: {type(error).__name__}: {error}") from error
+        finally:
+            if stream is not None:
+                await stream.close()
+
+    def _request(self, messages: list[Message]) -> dict[str, Any]:
+        options = self._options
+        request: dict[str, Any] = {"model": options.model, "messages": messages, "stream": True}
+        if options.temperature is not None:
+            request["temperature"] = options.temperature
+        if options.max_tokens is not None:
+            request["max_tokens"] = options.max_tokens
+        return {**request, "tools": self._toolbox.specifications()}

@@ -1,0 +1,195 @@
+"""A scripted brain: a small dialogue from YAML, by words or keys, that needs no language model."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncGenerator, Mapping
+from pathlib import Path
+from typing import Final, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from bridge.brains.brain import Brain, Fallback, HangUp, Piece, Say, Transfer, fill
+from bridge.brains.yaml_file import read_yaml
+from bridge.turns.words import words
+
+FALLBACK: Final = "fallback"
+"""`transfer: fallback`: to whoever answers when the agent cannot."""
+DEFAULT_SCRIPT: Final = Path(__file__).parent / "scripts" / "default.yaml"
+
+
+class Line(BaseModel):
+    """Something to say and what to do after it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    say: str | list[str] = ""
+    """One of several is chosen at random."""
+    interruptible: bool = True
+    goto: str = ""
+    """The next step; empty to stay in this one."""
+    transfer: str = ""
+    hangup: bool = False
+
+    @model_validator(mode="after")
+    def _one_way_on(self) -> Self:
+        if (self.goto != "") + (self.transfer != "") + self.hangup > 1:
+            raise ValueError("only one of goto, transfer and hangup")
+        return self
+
+
+class ScriptAnswer(Line):
+    """What to do when the caller says one of these, or presses this."""
+
+    match: list[str] = []
+    """Words or phrases; one of them is to be among what was said. `*` is anything."""
+    dtmf: str = Field(default="", pattern=r"^[0-9A-D*#]*$")
+
+    @model_validator(mode="after")
+    def _can_be_given(self) -> Self:
+        if not self.match and not self.dtmf:
+            raise ValueError("match or dtmf is needed")
+        return self
+
+    def matches(self, said: list[str]) -> bool:
+        return any(phrase == "*" or _among(words(phrase), said) for phrase in self.match)
+
+
+class Step(BaseModel):
+    """A place in the dialogue: what is said on reaching it, and the answers it knows."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    say: str | list[str] = ""
+    interruptible: bool = True
+    answers: list[ScriptAnswer] = []
+    otherwise: Line | None = None
+    """When words fit no answer."""
+    silence: Line | None = None
+    """When nobody says anything."""
+    max_tries: int = Field(default=3, ge=1)
+    """Times in a row that `otherwise` or `silence` may be needed before the caller goes to the fallback."""
+
+
+class Script(BaseModel):
+    """A whole dialogue."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    start: str = "start"
+    steps: dict[str, Step]
+    anywhere: list[ScriptAnswer] = []
+    """Answers that every step knows, after its own."""
+
+    @model_validator(mode="after")
+    def _steps_exist(self) -> Self:
+        lines: list[Line] = [*self.anywhere]
+        for step in self.steps.values():
+            lines += [*step.answers, *(line for line in (step.otherwise, step.silence) if line is not None)]
+        for name in [self.start, *(line.goto for line in lines if line.goto)]:
+            if name not in self.steps:
+                raise ValueError(f"there is no step {name!r}; there are {', '.join(self.steps)}")
+        return self
+
+
+def load_script(path: Path) -> Script:
+    """Read a dialogue. Raises ValueError with what is wrong and where."""
+    return read_yaml(path, Script)
+
+
+class ScriptBrain(Brain):
+    """One call's way through the dialogue."""
+
+    def __init__(self, script: Script, variables: Mapping[str, str] | None = None, seed: int | None = None) -> None:
+        self._script = script
+        self._variables = dict(variables or {})
+        self._random = random.Random(seed)
+        self._step = script.steps[script.start]
+        self._digits = ""
+        self._tries = 0
+        self._before = (self._step, 0, "")
+        """Step, tries and unanswered words before this turn, to go back to when nothing of it is heard."""
+        self._unanswered = ""
+
+    async def greet(self) -> AsyncGenerator[Piece]:
+        for piece in self._enter(self._script.start):
+            yield piece
+
+    def answer(self, said: str) -> AsyncGenerator[Piece]:
+        said = f"{self._unanswered} {said}".strip()
+        self._before = (self._step, self._tries, said)
+        return self._answer(words(said))
+
+    async def _answer(self, heard: list[str]) -> AsyncGenerator[Piece]:
+        for answer in (*self._step.answers, *self._script.anywhere):
+            if answer.matches(heard):
+                for piece in self._take(answer):
+                    yield piece
+                return
+        for piece in self._retry(self._step.otherwise):
+            yield piece
+
+    def pressed(self, digits: str) -> AsyncGenerator[Piece]:
+        pieces = self._press(digits)  # now: the next key may cut the turn before its first step
+        self._before = (self._step, self._tries, "")  # a key stays pressed, whatever is heard of the answer
+        return _each(pieces)
+
+    async def silence(self) -> AsyncGenerator[Piece]:
+        for piece in self._retry(self._step.silence):
+            yield piece
+
+    def heard(self, text: str, *, interrupted: bool) -> None:
+        """A script goes on wherever it was cut; but a turn of which nothing was heard has not been."""
+        self._unanswered = ""
+        if interrupted and not text:
+            self._step, self._tries, self._unanswered = self._before
+        self._before = (self._step, self._tries, self._unanswered)
+
+    def _press(self, digits: str) -> list[Piece]:
+        self._digits += digits
+        answers = [a for a in (*self._step.answers, *self._script.anywhere) if a.dtmf]
+        for answer in answers:
+            if answer.dtmf == self._digits:
+                return self._take(answer)
+        if not any(answer.dtmf.startswith(self._digits) for answer in answers):
+            self._digits = ""
+        return []
+
+    def _take(self, line: Line) -> list[Piece]:
+        self._tries = 0
+        return self._follow(line)
+
+    def _retry(self, line: Line | None) -> list[Piece]:
+        if line is None:
+            return []
+        self._tries += 1
+        return [Fallback()] if self._tries > self._step.max_tries else self._follow(line)
+
+    def _follow(self, line: Line) -> list[Piece]:
+        self._digits = ""
+        pieces = self._say(line.say, line.interruptible)
+        if line.transfer:
+            return [*pieces, Fallback() if line.transfer == FALLBACK else Transfer(line.transfer)]
+        if line.hangup:
+            return [*pieces, HangUp()]
+        return [*pieces, *self._enter(line.goto)] if line.goto else pieces
+
+    def _enter(self, name: str) -> list[Piece]:
+        self._step = self._script.steps[name]
+        self._digits = ""
+        self._tries = 0
+        return self._say(self._step.say, self._step.interruptible)
+
+    def _say(self, text: str | list[str], interruptible: bool) -> list[Piece]:
+        chosen = self._random.choice(text) if isinstance(text, list) and text else text
+        filled = fill(chosen, self._variables).strip() if isinstance(chosen, str) else ""
+        return [Say(filled, interruptible)] if filled else []
+
+
+async def _each(pieces: list[Piece]) -> AsyncGenerator[Piece]:
+    for piece in pieces:
+        yield piece
+
+
+def _among(phrase: list[str], said: list[str]) -> bool:
+    return bool(phrase) and any(said[i : i + len(phrase)] == phrase for i in range(len(said) - len(phrase) + 1))

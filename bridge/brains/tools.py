@@ -1,0 +1,137 @@
+"""What a language model may do besides talking: transfer, hang up, and HTTP tools from a YAML file."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+from urllib.parse import quote
+
+import aiohttp
+from pydantic import BaseModel, ConfigDict, Field
+from yarl import URL
+
+from bridge.brains.brain import HangUp, Transfer, fill
+from bridge.brains.destinations import Destinations, NotAllowed
+from bridge.brains.yaml_file import read_yaml
+
+MAX_RESULT_CHARS: Final = 4_000
+"""What of a tool's answer the model is shown."""
+_ENVIRONMENT: Final = re.compile(r"\$\{(\w+)\}")
+
+
+class HttpTool(BaseModel):
+    """One tool of the YAML file: the model's arguments become a JSON body, or a query for GET."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(pattern=r"^[a-zA-Z][a-zA-Z0-9_]{0,63}$")
+    description: str = Field(min_length=1)
+    url: str = Field(pattern=r"^https?://")
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "POST"
+    headers: dict[str, str] = {}
+    parameters: dict[str, Any] = {"type": "object", "properties": {}}
+    timeout_ms: int = Field(default=5_000, ge=1, le=60_000)
+
+
+class _ToolFile(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    tools: list[HttpTool] = []
+
+
+def load_tools(path: Path) -> list[HttpTool]:
+    """The tools of a YAML file. `${NAME}` in headers and URLs is the environment's. Raises ValueError."""
+    tools = read_yaml(path, _ToolFile).tools
+    names = [tool.name for tool in tools]
+    for name in names:
+        if name in ("transfer", "hangup") or names.count(name) > 1:
+            raise ValueError(f"{path}: the tool name {name!r} is taken")
+    return tools
+
+
+@dataclass(slots=True)
+class ToolResult:
+    """What came of a tool call."""
+
+    content: str
+    """Told to the model."""
+    action: Transfer | HangUp | None = None
+    """To be done when the turn has been heard."""
+
+
+@dataclass(slots=True)
+class Toolbox:
+    """The tools of one call."""
+
+    http: aiohttp.ClientSession
+    tools: list[HttpTool]
+    destinations: Destinations
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    def specifications(self) -> list[dict[str, Any]]:
+        """The tools as OpenAI's API describes them."""
+        specifications = [_specification("hangup", "End the call, after what you have said has been heard.", {})]
+        if self.destinations:
+            destination: dict[str, Any] = {"type": "string", "description": "Where to send the caller."}
+            if self.destinations.names:
+                destination["enum"] = sorted(self.destinations.names)
+            parameters = {"type": "object", "properties": {"destination": destination}, "required": ["destination"]}
+            what = "Transfer the caller, after what you have said has been heard. Say that you do it."
+            specifications.append(_specification("transfer", what, parameters))
+        return specifications + [_specification(tool.name, tool.description, tool.parameters) for tool in self.tools]
+
+    async def call(self, name: str, arguments: str) -> ToolResult:
+        """Run one tool. A failure is told to the model, never raised."""
+        try:
+            given = json.loads(arguments or "{}")
+        except (ValueError, RecursionError):
+            return ToolResult("error: the arguments are not JSON")
+        if not isinstance(given, dict):
+            return ToolResult("error: the arguments are not an object")
+        if name == "hangup":
+            return ToolResult("The call ends when you have been heard.", HangUp())
+        if name == "transfer":
+            try:
+                destination = self.destinations.resolve(str(given.get("destination", "")))
+            except NotAllowed as error:
+                return ToolResult(f"error: {error}")
+            return ToolResult("The caller is transferred when you have been heard.", Transfer(destination))
+        for tool in self.tools:
+            if tool.name == name:
+                return ToolResult(await self._request(tool, given))
+        return ToolResult(f"error: there is no tool {name!r}")
+
+    async def _request(self, tool: HttpTool, arguments: dict[str, Any]) -> str:
+        quoted = {name: quote(value, safe="") for name, value in self.variables.items()}
+        url = fill(_environment(tool.url), quoted)
+        headers = {name: fill(_environment(value), self.variables) for name, value in tool.headers.items()}
+        query = {k: str(v) for k, v in arguments.items()} if tool.method == "GET" else None
+        body = None if tool.method == "GET" else arguments
+        try:
+            async with (
+                asyncio.timeout(tool.timeout_ms / 1000),
+                self.http.request(
+                    tool.method, URL(url, encoded=True), params=query, json=body, headers=headers
+                ) as response,
+            ):
+                text = (await response.content.read(MAX_RESULT_CHARS * 4)).decode(errors="replace")[:MAX_RESULT_CHARS]
+        except TimeoutError:
+            return f"error: no answer within {tool.timeout_ms} ms"
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: what cannot stand in a URL or header
+            return f"error: {type(error).__name__}"
+        return text if response.ok else f"error: HTTP {response.status}: {text}"
+
+
+def _specification(name: str, description: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    parameters = parameters or {"type": "object", "properties": {}}
+    return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
+
+
+def _environment(text: str) -> str:
+    return _ENVIRONMENT.sub(lambda match: os.environ.get(match.group(1), ""), text)

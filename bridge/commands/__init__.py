@@ -1,0 +1,1 @@
+"""The subcommands of `talkspurt` that need no package of their own."""

@@ -1,0 +1,42 @@
+"""When the caller spoke: for the transcript, and for the trace of the turn that answers. No I/O, injected clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bridge.conversation.journal import Journal
+from bridge.conversation.trace import Mark, Trace
+
+
+class CallerSpeech:
+    """The latest stretch of it. Milliseconds are since the answer."""
+
+    def __init__(self, journal: Journal, now_s: Callable[[], float]) -> None:
+        self._journal = journal
+        self._now_s = now_s
+        self._answered_s = now_s()
+        self._start_ms = 0
+        self._end_s: float | None = None
+
+    def started(self, start_ms: int | None) -> None:
+        """The caller has begun to speak; None: now."""
+        self._start_ms = self._journal.clock_ms() if start_ms is None else start_ms
+
+    def stopped(self, end_ms: int | None) -> None:
+        """The caller has fallen silent; None: now."""
+        now_s = self._now_s()
+        self._end_s = now_s if end_ms is None else min(self._answered_s + end_ms / 1000, now_s)
+
+    def said(self, text: str) -> None:
+        """These were the words."""
+        end_ms = self._journal.clock_ms() if self._end_s is None else round((self._end_s - self._answered_s) * 1000)
+        self._journal.user(text, self._start_ms, end_ms)
+
+    def trace(self) -> Trace:
+        """Of the turn that answers what was said."""
+        trace = Trace()
+        if self._end_s is not None:
+            trace.mark(Mark.SPEECH_END, self._end_s)
+            self._end_s = None
+        trace.mark(Mark.TRANSCRIPT, self._now_s())
+        return trace

@@ -1,0 +1,294 @@
+"""One call's conversation: what the caller says to the brain, what the brain says to the caller, and who may interrupt.
+
+Everything it starts is the call's own and ends with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping
+from typing import Any, Final
+
+import structlog
+
+from bridge.brains.brain import Brain, BrainError, Fallback, HangUp, Piece, Transfer
+from bridge.brains.destinations import Destinations, NotAllowed
+from bridge.conversation.caller_speech import CallerSpeech
+from bridge.conversation.digits import Digits
+from bridge.conversation.journal import Journal
+from bridge.conversation.recording import CallRecording
+from bridge.conversation.reply import Filler
+from bridge.conversation.settings import ConversationSettings
+from bridge.conversation.silence_meter import SilenceMeter
+from bridge.conversation.speaking import NOTHING, Speaking
+from bridge.conversation.tap import Tap
+from bridge.conversation.trace import ConversationMetrics, Mark, Trace
+from bridge.hearing.events import EventReader, Heard, InboundEvent, Partial, SpeechStarted, SpeechStopped, Transcript
+from bridge.hearing.listening import Listening, LocalEar, Recognizer
+from bridge.line.call import Call, State
+from bridge.line.playout import Interruption, Utterance
+from bridge.turns.actions import Action, Answer, Commit, Pause, PromptCaller, Resume
+from bridge.turns.turns import Turns
+from engine.text import SentenceSplitter
+
+log = structlog.get_logger(__name__)
+
+HANG_UP: Final = "hangup"
+"""What `next` tells the dialplan of a call that is to end."""
+
+
+class Conversation:
+    """Attached to a call when it is answered. All methods are for the event loop's thread."""
+
+    def __init__(
+        self,
+        call: Call,
+        brain: Brain,
+        settings: ConversationSettings,
+        metrics: ConversationMetrics,
+        *,
+        destinations: Destinations | None = None,
+        variables: Mapping[str, str] | None = None,
+        recording: CallRecording | None = None,
+        splitter: Callable[[], SentenceSplitter] = SentenceSplitter,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.call = call
+        self.variables = dict(variables or {})
+        self.journal = Journal(str(call.id), lambda: self.audio_ms)
+        self.failed = ""
+        """The service that failed, and sent the call to the fallback."""
+        self.interrupt_to_silence_ms: list[float] = []
+        self._brain = brain
+        self._settings = settings
+        self._metrics = metrics
+        self._destinations = destinations or Destinations()
+        self._tap = None if recording is None else Tap(call, recording, now_s)
+        self._now_s = now_s
+        self._start_s = now_s()
+        self._next: str | None = None
+        self._sent_on = False
+        """`_next` was told from outside: the brain has no say in it any more."""
+        self._turns = Turns(settings.rules())
+        self._timer: asyncio.TimerHandle | None = None
+        self._reader = EventReader()
+        self._digits = Digits(brain.digit_gap_ms, self._pressed)
+        self._silence = SilenceMeter(call, self._silent_after, now_s)
+        self._caller = CallerSpeech(self.journal, now_s)
+        self._speaking = Speaking(call, brain, self, self.journal, metrics, splitter, now_s)
+        self.listening = Listening(
+            call, settings.asr_timeout_ms, self.heard, lambda problem: self.fail("asr", problem), now_s
+        )
+
+    def start(self, recogniser: Recognizer | None = None, ear: LocalEar | None = None) -> None:
+        """Listen and greet."""
+        call = self.call
+        call.dtmf_listeners.append(self._digit)
+        self._speaking.start()
+        call.end_listeners.append(self._ended)
+        if self._tap is not None:
+            self._tap.start(self.listening)
+        self.listening.start(recogniser, ear)
+        self.journal.tell("call.started", **{"from": self.variables.get("from"), "to": self.variables.get("to")})
+        self._speaking.begin(self._brain.greet(), Trace(), Filler(), self._settings.greeting_protection_ms)
+
+    @property
+    def next_destination(self) -> str:
+        """Where the dialplan goes after the call: a destination, `hangup`, or empty for its own fallback."""
+        return self._settings.fallback_destination if self._next is None else self._next
+
+    @property
+    def audio_ms(self) -> int:
+        """Time since the answer."""
+        return round((self._now_s() - self._start_s) * 1000)
+
+    # From outside -------------------------------------------------------------------------------------------------
+
+    def say(self, text: str | AsyncIterable[str], *, voice: str | None = None, interruptible: bool = True) -> Utterance:
+        """Speak into the conversation, behind what is being said. Raises UnknownVoice."""
+        return self._speaking.say(text, voice=voice, interruptible=interruptible)
+
+    def interrupt(self) -> Interruption:
+        """Take the floor from the agent, whatever it is doing."""
+        self._silence.signal()
+        interruption = self._speaking.cut("interrupt")
+        self._do(self._turns.finished(self._now_s()))
+        return interruption
+
+    def hang_up(self, goodbye: str = "", destination: str = HANG_UP) -> bool:
+        """Say goodbye, if there is one, then give the call back, to go on at `destination`. Raises NotAllowed.
+
+        False where the call is ending already: nothing changes then.
+        """
+        if destination not in (HANG_UP, ""):
+            destination = self._destinations.resolve(destination)
+        if self.call.state is not State.ACTIVE:
+            return False
+        self._next, self._sent_on = destination or None, True
+        if goodbye:
+            self._speaking.cut("interrupt")
+            self.say(goodbye, interruptible=False)
+        self.call.hang_up()
+        return True
+
+    def event(self, event: InboundEvent) -> Interruption:
+        """An event of a recogniser elsewhere; returns what it did to the agent's speech."""
+        heard = self._reader.read(event)
+        return NOTHING if heard is None else self.heard(heard)
+
+    def heard(self, event: Heard) -> Interruption:
+        """The recogniser has heard something; returns what that did to the agent's speech."""
+        if self.call.state is not State.ACTIVE:
+            return NOTHING
+        now_s = self._now_s()
+        match event:
+            case SpeechStarted(start_ms):
+                self._caller.started(start_ms)
+                return self._do(self._turns.speech_started(now_s, start_ms))
+            case SpeechStopped(end_ms):
+                self._caller.stopped(end_ms)
+                return self._do(self._turns.speech_stopped(now_s))
+            case Partial(text, start_ms):
+                return self._do(self._turns.partial(now_s, text, start_ms))
+            case Transcript(text, start_ms):
+                if text:
+                    self._caller.said(text)
+                return self._do(self._turns.transcript(now_s, text, start_ms))
+
+    def fail(self, service: str, problem: str) -> None:
+        """A service that the conversation needs is gone: an apology, and the fallback."""
+        if self.call.state is not State.ACTIVE:
+            return
+        log.error("conversation failed", call=str(self.call.id), service=service, problem=problem)
+        self.failed = service
+        self._next = None
+        self._metrics.failures.labels(service).inc()
+        self._speaking.cut("failure")
+        self.call.apologise()
+
+    def describe(self) -> dict[str, Any]:
+        """The conversation's part of the call's JSON."""
+        return {
+            "variables": self.variables,
+            "agent": self._turns.agent.value,
+            "paused": self._turns.paused,
+            "next": self.next_destination,
+            "failed": self.failed or None,
+            "interrupt_to_silence_ms": self.interrupt_to_silence_ms,
+            "transcript": self.journal.transcript(),
+        }
+
+    # The turn -----------------------------------------------------------------------------------------------------
+
+    def _do(self, actions: list[Action]) -> Interruption:
+        """Do what the turn asks for; returns what became of the agent's speech."""
+        interruption = NOTHING
+        for action in actions:
+            match action:
+                case Pause():
+                    self._silence.signal()
+                    interruption = self._speaking.pause()
+                case Resume():
+                    self._speaking.resume(self._settings.resume_rewind_ms)
+                    self._metrics.interruptions.labels("resumed").inc()
+                case Commit(reason):
+                    self._silence.signal()
+                    interruption = self._speaking.cut(reason.value)
+                    self._metrics.interruptions.labels("committed").inc()
+                case Answer(text):
+                    self._begin(self._brain.answer(text), self._caller.trace())
+                case PromptCaller():
+                    self._begin(self._brain.silence(), Trace())
+        self._arm()
+        return interruption
+
+    def _begin(self, pieces: AsyncGenerator[Piece], trace: Trace) -> None:
+        if self.call.state is State.ACTIVE:
+            self._speaking.begin(pieces, trace, Filler(self._settings.filler, self._settings.filler_after_ms))
+
+    # bridge.conversation.speaking.Floor -------------------------------------------------------------------------------
+
+    def began(self, *, interruptible: bool = True) -> None:
+        """There is something to be said, or thought of first."""
+        self._do(self._turns.began(self._now_s(), audio_ms=self.audio_ms, interruptible=interruptible))
+
+    def playing(self, *, interruptible: bool, protect_ms: int) -> None:
+        """An utterance's first frame leaves."""
+        self._do(self._turns.playing(self._now_s(), interruptible=interruptible, protect_ms=protect_ms))
+
+    def finished(self, action: Transfer | HangUp | Fallback | None) -> None:
+        """All of it has been heard."""
+        actions = self._turns.finished(self._now_s())
+        if action is not None and not self._sent_on:
+            self._follow(action)
+        elif self.call.state is State.ACTIVE:
+            self._do(actions)
+
+    def brain_failed(self, error: BrainError) -> None:
+        """The brain has no answer."""
+        self.fail("llm", str(error))
+
+    def was_cut(self) -> None:
+        """Somebody has silenced the call itself."""
+        self.interrupt()
+
+    def _follow(self, action: Transfer | HangUp | Fallback) -> None:
+        self._next = None
+        match action:
+            case Transfer(destination):
+                try:
+                    self._next = self._destinations.resolve(destination)
+                except NotAllowed as error:
+                    log.error("transfer refused", call=str(self.call.id), error=str(error))
+            case HangUp():
+                self._next = HANG_UP
+        self.call.hang_up()
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        due_s = self._turns.deadline_s()
+        if due_s < math.inf and self.call.state is State.ACTIVE:
+            wait_s = max(due_s - self._now_s(), 0.0)
+            self._timer = asyncio.get_running_loop().call_later(wait_s, self._expire)
+
+    def _expire(self) -> None:
+        if self.call.state is State.ACTIVE:
+            self._do(self._turns.expire(self._now_s()))
+
+    # Keys ---------------------------------------------------------------------------------------------------------
+
+    def _digit(self, digit: str) -> None:
+        if self.call.state is State.ACTIVE:
+            self.journal.tell("dtmf", digit=digit)
+            self._do(self._turns.digit(self._now_s()))
+            self._digits.press(digit)
+
+    def _pressed(self, digits: str) -> None:
+        if self.call.state is not State.ACTIVE:
+            return
+        self._do(self._turns.digit(self._now_s()))  # what has begun since the first of them is over before they count
+        trace = Trace()
+        trace.mark(Mark.TRANSCRIPT, self._now_s())
+        self._begin(self._brain.pressed(digits), trace)
+
+    def _silent_after(self, elapsed_s: float) -> None:
+        silence_ms = round(elapsed_s * 1000, 1)
+        log.info("interrupted", call=str(self.call.id), silence_ms=silence_ms)
+        self.interrupt_to_silence_ms.append(silence_ms)
+        self._metrics.silence.observe(elapsed_s)
+
+    # Its end ------------------------------------------------------------------------------------------------------
+
+    def _ended(self, reason: str) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._digits.cancel()
+        self._speaking.cut("hung up")
+        self.listening.stop()
+        self.journal.tell("call.ended", reason=reason, next=self.next_destination)
+        if self._tap is not None:
+            self._tap.close({"id": str(self.call.id), "end_reason": reason, **self.describe()})

@@ -1,0 +1,56 @@
+"""What happened in a conversation: told to observers as it happens, and kept as a transcript."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bridge.hearing.events import out
+
+
+@dataclass(slots=True)
+class Entry:
+    """One side's turn, as the transcript keeps it."""
+
+    who: str
+    """`user` or `agent`."""
+    text: str
+    start_ms: int
+    """From the answer on."""
+    end_ms: int
+    interrupted: bool = False
+    trace: dict[str, int] | None = None
+
+
+class Journal:
+    """One call's."""
+
+    def __init__(self, call_id: str, clock_ms: Callable[[], int]) -> None:
+        self.observers: list[Callable[[dict[str, Any]], None]] = []
+        """Told of every event: see `bridge.hearing.events.out`."""
+        self.entries: list[Entry] = []
+        self.clock_ms = clock_ms
+        """The time since the answer."""
+        self._call_id = call_id
+
+    def tell(self, kind: str, **fields: Any) -> None:
+        """Something has happened."""
+        event = out(kind, self._call_id, at_ms=self.clock_ms(), **fields)
+        for observer in tuple(self.observers):
+            observer(event)
+
+    def user(self, text: str, start_ms: int, end_ms: int) -> None:
+        """The caller has said this."""
+        start_ms = min(start_ms, end_ms)
+        self.entries.append(Entry("user", text, start_ms, end_ms))
+        self.tell("transcript.user", text=text, start_ms=start_ms, end_ms=end_ms)
+
+    def agent(self, text: str, start_ms: int, *, interrupted: bool, trace: dict[str, int]) -> None:
+        """The caller has heard this."""
+        self.entries.append(Entry("agent", text, start_ms, self.clock_ms(), interrupted, trace or None))
+        self.tell("transcript.agent", text=text, interrupted=interrupted)
+
+    def transcript(self) -> list[dict[str, Any]]:
+        """All of it, for JSON."""
+        return [asdict(entry) for entry in self.entries]

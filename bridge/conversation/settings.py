@@ -1,0 +1,158 @@
+"""The settings of conversations: recogniser, turns, brain, registration, recording, web-hooks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator
+
+from bridge.brains.destinations import Destinations, is_destination
+from bridge.brains.script import load_script
+from bridge.brains.tools import load_tools
+from bridge.turns.rules import Rules
+from bridge.turns.words import BACKCHANNELS, Backchannels
+
+AsrProtocol = Literal["openai-realtime", "qwen3-asr", "vllm-realtime", "deepgram", "vosk", "embedded"]
+
+NEED_LOCAL_VAD: Final = ("qwen3-asr", "vllm-realtime")
+"""Services that give a final transcript only when they are told that the caller has stopped."""
+
+FINAL_TIMEOUT_MS: Final = 3_000
+"""A service that gives words but no final transcript by then has lost it."""
+EMBEDDED_FINAL_TIMEOUT_MS: Final = 15_000
+"""The embedded recogniser loses nothing, but is slow on a busy machine."""
+
+
+class ConversationSettings(BaseModel):
+    """What `talkspurt serve` is told about conversations; every field is a setting of the same name in capitals."""
+
+    asr_url: str = Field("", description="ws:// or wss:// address of the recogniser; empty for none")
+    asr_protocol: AsrProtocol = "openai-realtime"
+    asr_language: str = Field("", description="ISO 639-1; empty lets the recogniser decide")
+    asr_model: str = ""
+    asr_api_key: SecretStr = SecretStr("")
+    asr_sample_rate: int | None = Field(None, ge=8_000, le=48_000, description="empty for the protocol's own")
+    asr_timeout_ms: int = Field(5_000, ge=500, description="without a recogniser for this long, to the fallback")
+    local_vad: bool = Field(True, description="hear speech locally too: faster onsets, and a hung recogniser shows")
+
+    min_interrupt_words: int = Field(1, ge=0, description="words that end the agent's turn; 0: any speech does")
+    false_interruption_timeout_ms: int = Field(1_000, ge=0)
+    backchannels: str = Field("", description="languages whose listener's noises do not interrupt, as en,de")
+    greeting_protection_ms: int = Field(0, ge=0, description="of the greeting, not to be interrupted")
+    echo_guard_ms: int = Field(0, ge=0, description="after the agent begins, the caller's sound is its echo")
+    resume_rewind_ms: int = Field(0, ge=0, le=2_000, description="how far before the pause to go on")
+    no_input_timeout_ms: int = Field(0, ge=0, description="silence of both until the caller is prompted; 0: never")
+    no_input_prompt: str = "Are you still there?"
+
+    llm_base_url: str = Field("", description="OpenAI-compatible, up to /v1; empty for the script")
+    llm_model: str = Field("", validate_default=True, description="the model that LLM_BASE_URL serves")
+    llm_api_key: SecretStr = SecretStr("")
+    llm_temperature: float | None = Field(None, ge=0, le=2)
+    llm_max_tokens: int | None = Field(None, ge=1)
+    llm_tools: Path | None = Field(None, description="YAML file of HTTP tools")
+    system_prompt: str = (
+        "You are on the telephone. Answer in one or two short spoken sentences, without lists, markup or emoji."
+    )
+    llm_timeout_ms: int = Field(8_000, ge=100, description="to the first words or tool; from those to the next")
+    filler: str = Field("One moment, please.", description="said while the answer is slow; empty for none")
+    filler_after_ms: int = Field(2_000, ge=0, description="0: never")
+    script: Path | None = Field(None, description="YAML dialogue, used without LLM_BASE_URL")
+
+    transfer_allow: str = Field("", description="sales=ext-queues,400,1; from-internal,2??,1")
+    fallback_destination: str = Field(
+        "", description="where failed calls go, on TRANSFER_ALLOW or not; empty: the dialplan's own fallback"
+    )
+    require_registration: bool = False
+    registration_ttl: float = Field(60.0, gt=0, description="seconds until an unused registration expires")
+    record_dir: Path | None = Field(None, description="stereo WAV and JSON transcript of every call; empty for none")
+    webhook_url: str = Field("", description="told of every call's start and end")
+
+    @field_validator("asr_url")
+    @classmethod
+    def _is_web_socket(cls, value: str) -> str:
+        if value and not value.startswith(("ws://", "wss://")):
+            raise ValueError("must start with ws:// or wss://")
+        return value
+
+    @field_validator("local_vad")
+    @classmethod
+    def _is_heard_somewhere(cls, value: bool, info: ValidationInfo) -> bool:
+        protocol = info.data.get("asr_protocol")
+        if not value and info.data.get("asr_url") and protocol in NEED_LOCAL_VAD:
+            raise ValueError(f"must be true with ASR_PROTOCOL={protocol}: nothing else tells it when the caller stops")
+        return value
+
+    @field_validator("llm_base_url", "webhook_url")
+    @classmethod
+    def _is_http(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://")
+        return value
+
+    @field_validator("backchannels")
+    @classmethod
+    def _are_known(cls, value: str) -> str:
+        for language in _list(value):
+            if language not in BACKCHANNELS:
+                raise ValueError(f"must be languages out of {', '.join(BACKCHANNELS)}")
+        return value
+
+    @field_validator("transfer_allow")
+    @classmethod
+    def _is_allow_list(cls, value: str) -> str:
+        try:
+            Destinations(value)
+        except ValueError as error:
+            raise ValueError(f"must be an allow-list: {error}") from None
+        return value
+
+    @field_validator("fallback_destination")
+    @classmethod
+    def _is_destination(cls, value: str) -> str:
+        if value and not is_destination(value):
+            raise ValueError("must be context,extension,priority")
+        return value
+
+    @field_validator("script")
+    @classmethod
+    def _is_script(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            try:
+                load_script(value)
+            except ValueError as error:
+                raise ValueError(f"must be a dialogue: {error}") from None
+        return value
+
+    @field_validator("llm_tools")
+    @classmethod
+    def _are_tools(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            try:
+                load_tools(value)
+            except ValueError as error:
+                raise ValueError(f"must be a tool file: {error}") from None
+        return value
+
+    @field_validator("llm_model")
+    @classmethod
+    def _is_named(cls, value: str, info: ValidationInfo) -> str:
+        if info.data.get("llm_base_url") and not value:
+            raise ValueError("must name the model that LLM_BASE_URL serves")
+        return value
+
+    def rules(self) -> Rules:
+        """For the turns of a call."""
+        phrases = [phrase for language in _list(self.backchannels) for phrase in BACKCHANNELS[language]]
+        return Rules(
+            min_interrupt_words=self.min_interrupt_words,
+            false_interruption_timeout_ms=self.false_interruption_timeout_ms,
+            final_timeout_ms=EMBEDDED_FINAL_TIMEOUT_MS if self.asr_protocol == "embedded" else FINAL_TIMEOUT_MS,
+            echo_guard_ms=self.echo_guard_ms,
+            no_input_timeout_ms=self.no_input_timeout_ms,
+            backchannels=Backchannels(phrases),
+        )
+
+
+def _list(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]

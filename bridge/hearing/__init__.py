@@ -1,0 +1,1 @@
+"""What the caller says: audio in, events out."""

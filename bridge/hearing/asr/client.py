@@ -1,0 +1,208 @@
+"""Keeps one call's recogniser connected: audio from a bounded backlog out, events in, back-off between connections."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Callable
+from typing import Final
+
+import aiohttp
+import numpy as np
+import structlog
+
+from bridge.hearing.asr.backlog import Backlog
+from bridge.hearing.asr.protocol import AsrOptions, AsrProtocol, Message, ServiceError, SessionLost
+from bridge.hearing.events import BadEvent, Heard, Partial, SpeechStarted, SpeechStopped, Transcript
+from engine.audio import Resampler
+
+log = structlog.get_logger(__name__)
+
+CONNECT_TIMEOUT_S: Final = 2.0
+CLOSE_TIMEOUT_S: Final = 0.5
+"""A service that does not close its side by then is left to itself."""
+HEARTBEAT_S: Final = 5.0
+"""A service that answers no ping within half of this is hung, and is connected to anew."""
+BACKOFF_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
+STEADY_S: Final = 2.0
+"""A connection that ends sooner, without a sign of recognition, was none: the service counts as down since before."""
+MAX_MESSAGE_BYTES: Final = 1 << 18
+"""No transcript is as long; who sends more is closed on."""
+BAD_MESSAGES: Final = 20
+"""Messages in a row that cannot be read, or report an error, after which the connection is given up."""
+LOGGED_CHARS: Final = 200
+"""Of what a service says went wrong."""
+
+
+class AsrClient:
+    """One call's recogniser. `run` until cancelled; `push` the caller's audio, gaps filled, from the answer on."""
+
+    def __init__(
+        self,
+        protocol: type[AsrProtocol],
+        url: str,
+        options: AsrOptions,
+        http: aiohttp.ClientSession,
+        on_heard: Callable[[Heard], object],
+        *,
+        call_id: str = "",
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._make = protocol
+        self._url = url
+        self._options = options
+        self._http = http
+        self._on_heard = on_heard
+        self._now_s = now_s
+        self._log = log.bind(call=call_id)
+        self.rate_hz = options.sample_rate_hz or protocol.default_rate_hz
+        self.speech_events = protocol.speech_events
+        self.down_since_s: float | None = now_s()
+        """Not connected since; None while it is."""
+        self.heard_s = now_s()
+        """When it last showed that it listens: words, their absence, speech or its end."""
+        self._chunk_bytes = self.rate_hz * protocol.chunk_ms // 1000 * 2
+        self.backlog = Backlog(protocol.chunk_ms)
+        self._resampler: Resampler | None = None
+        self._partial_chunk = bytearray()
+        self._ready = asyncio.Event()
+        self._flush = False
+        self._protocol: AsrProtocol | None = None
+        self._speech = False
+        self._last_partial = ""
+
+    def push(self, pcm: bytes, rate_hz: int) -> None:
+        """The caller's audio, 16-bit little-endian mono."""
+        if self._resampler is None or self._resampler.from_hz != rate_hz:
+            self._resampler = Resampler(rate_hz, self.rate_hz)
+        self._partial_chunk += self._resampler.push(np.frombuffer(pcm, np.int16)).tobytes()
+        while len(self._partial_chunk) >= self._chunk_bytes:
+            self.backlog.put(bytes(self._partial_chunk[: self._chunk_bytes]))
+            del self._partial_chunk[: self._chunk_bytes]
+            self._ready.set()
+
+    def flush(self) -> None:
+        """The caller has stopped speaking, as far as can be heard here: ask for the final transcript."""
+        self._flush = True
+        self._ready.set()
+
+    async def run(self) -> None:
+        """Connect, and connect again, until cancelled."""
+        failures = 0
+        while True:
+            down_since_s, tried_s = self.down_since_s, self._now_s()
+            try:
+                connected_s = await self._connection()
+                failures = 0 if connected_s > BACKOFF_S[-1] else failures + 1
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                failures += 1
+                self._log.warning("recogniser cannot be reached", url=self._url, error=str(error) or repr(error))
+            now_s = self._now_s()
+            steady = now_s - tried_s >= STEADY_S or self.heard_s >= tried_s
+            self.down_since_s = now_s if steady and self.down_since_s is None else down_since_s
+            if self.backlog.rewind():
+                self._flush = True
+            self._ready.set()
+            if self._speech:  # nobody will tell us when it ends
+                self._speech = False
+                self._on_heard(SpeechStopped())
+            wait_s = BACKOFF_S[min(failures, len(BACKOFF_S)) - 1] if failures else 0.0
+            await asyncio.sleep(wait_s * random.uniform(0.75, 1.25))
+
+    async def _connection(self) -> float:
+        """One connection, from the opening to its end; returns how many seconds it lasted."""
+        protocol = self._make(self._options, self.backlog.position_ms)
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            socket = await self._http.ws_connect(
+                protocol.url(self._url),
+                headers=protocol.headers(),
+                heartbeat=HEARTBEAT_S,
+                max_msg_size=MAX_MESSAGE_BYTES,
+                timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT_S),
+            )
+        since_s = self._now_s()
+        self._protocol = protocol
+        async with socket:
+            sender = asyncio.create_task(self._send(socket, protocol))
+            try:
+                self.down_since_s = None
+                await self._receive(socket, protocol)
+            finally:
+                self._protocol = None
+                sender.cancel()
+                await asyncio.gather(sender, return_exceptions=True)
+                with contextlib.suppress(aiohttp.ClientError, OSError, RuntimeError):
+                    async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                        for message in protocol.closing():
+                            await _send(socket, message)
+        self._log.warning("recogniser closed the connection", url=self._url, code=socket.close_code)
+        return self._now_s() - since_s
+
+    async def _send(self, socket: aiohttp.ClientWebSocketResponse, protocol: AsrProtocol) -> None:
+        try:
+            for message in protocol.opening():
+                await _send(socket, message)
+            while True:
+                await self._ready.wait()
+                self._ready.clear()
+                while (chunk := self.backlog.take()) is not None:
+                    for message in protocol.audio(chunk):
+                        await _send(socket, message)
+                if self._flush:
+                    self._flush = False
+                    asked = protocol.flush()
+                    if asked and not self.speech_events:
+                        self.backlog.speech_ended()
+                    for message in asked:
+                        await _send(socket, message)
+        except (aiohttp.ClientError, OSError):
+            await socket.close()  # the receiver sees it and ends the connection
+
+    async def _receive(self, socket: aiohttp.ClientWebSocketResponse, protocol: AsrProtocol) -> None:
+        bad = 0
+        async for message in socket:
+            if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+                continue
+            try:
+                read = protocol.read(message.data)
+            except (BadEvent, ServiceError) as error:
+                bad += 1
+                if bad == 1:
+                    did = "reports an error" if isinstance(error, ServiceError) else "sent what we cannot read"
+                    self._log.warning(f"recogniser {did}", error=str(error)[:LOGGED_CHARS])
+                if bad >= BAD_MESSAGES or isinstance(error, SessionLost):
+                    return
+                continue
+            if read is None:
+                continue
+            self.heard_s, bad = self._now_s(), 0
+            events, replies = read
+            for event in events:
+                self._hear(event)
+            for reply in replies:
+                await _send(socket, reply)
+
+    def _hear(self, event: Heard) -> None:
+        if isinstance(event, SpeechStarted):
+            self._speech = True
+        elif isinstance(event, SpeechStopped):
+            self._speech = False
+            self.backlog.speech_ended()
+        elif isinstance(event, Transcript):
+            self.backlog.answered()
+        if isinstance(event, Partial):
+            if event.text == self._last_partial:
+                return
+            self._last_partial = event.text
+        else:
+            self._last_partial = ""
+        self._on_heard(event)
+
+
+async def _send(socket: aiohttp.ClientWebSocketResponse, message: Message) -> None:
+    if isinstance(message, str):
+        await socket.send_str(message)
+    else:
+        await socket.send_bytes(message)

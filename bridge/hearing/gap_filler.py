@@ -1,0 +1,58 @@
+"""Audio that comes in pieces as one unbroken stream: what does not come is silence on the wall clock. No I/O.
+
+A caller's side sends nothing in DTX and on hold; ours has sent nothing where the clock had to skip a tick.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from engine.audio import Resampler
+
+LATE_MS: Final = 100
+"""Audio is this late at most on a working line; later, nothing is being sent."""
+
+
+class GapFiller:
+    """Fills gaps. Everything returned is at one rate, the first that came (8 kHz until then)."""
+
+    def __init__(self, now_s: float) -> None:
+        self._start_s = now_s
+        self.rate_hz = 8_000
+        self._given_samples = 0
+        self._known = False
+        self._resampler: Resampler | None = None
+
+    @property
+    def position_ms(self) -> int:
+        """How much audio there has been, filled gaps included."""
+        return self._given_samples * 1000 // self.rate_hz
+
+    def push(self, pcm: bytes, rate_hz: int, now_s: float) -> bytes:
+        """Audio that has come, with the silence that belongs before it. 16-bit little-endian mono, whole samples."""
+        if not self._known:
+            self._known = True
+            self._given_samples = self._given_samples * rate_hz // self.rate_hz
+            self.rate_hz = rate_hz
+        if rate_hz != self.rate_hz:
+            if self._resampler is None or self._resampler.from_hz != rate_hz:
+                self._resampler = Resampler(rate_hz, self.rate_hz)
+            pcm = self._resampler.push(np.frombuffer(pcm, np.int16)).tobytes()
+        came_ms = len(pcm) // 2 * 1000 // self.rate_hz
+        silence = self._missing(now_s - came_ms / 1000)
+        self._given_samples += len(pcm) // 2
+        return silence + pcm
+
+    def fill(self, now_s: float) -> bytes:
+        """The silence that is due because nothing has come."""
+        return self._missing(now_s)
+
+    def _missing(self, until_s: float) -> bytes:
+        """The silence for what should have come by then and has not."""
+        missing = round((until_s - self._start_s) * self.rate_hz) - self._given_samples
+        if missing * 1000 <= LATE_MS * self.rate_hz:
+            return b""
+        self._given_samples += missing
+        return bytes(missing * 2)

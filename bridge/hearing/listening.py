@@ -1,0 +1,132 @@
+"""The caller's audio to whoever listens, the gaps in it filled, and a watch over the recogniser."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from bridge.hearing.events import Heard, SpeechStarted, SpeechStopped
+from bridge.hearing.gap_filler import GapFiller
+from bridge.line.call import Call
+
+BEAT_S: Final = 0.1
+"""How often gaps in the caller's audio are filled and the recogniser is looked at."""
+UNANSWERED_MS: Final = 1_000
+"""Speech heard locally of which the recogniser shows no sign: less may be a cough that it rightly ignores."""
+
+
+class Recognizer(Protocol):
+    """A recogniser, as the conversation uses it."""
+
+    speech_events: bool
+    """It tells when speech starts and stops."""
+    down_since_s: float | None
+    """Not to be had since; None while it is."""
+    heard_s: float
+    """When it last gave a sign of life."""
+
+    def push(self, pcm: bytes, rate_hz: int) -> None:
+        """The caller's audio, without gaps."""
+
+    def flush(self) -> None:
+        """The caller has stopped speaking, as far as the local detector can hear."""
+
+    async def run(self) -> None:
+        """Recognise until cancelled."""
+
+
+class LocalEar(Protocol):
+    """The local voice activity detector, as the conversation uses it."""
+
+    def push(self, pcm: bytes, rate_hz: int) -> None:
+        """The caller's audio, without gaps."""
+
+    def close(self) -> None:
+        """Tell nothing more."""
+
+
+class Listening:
+    """One call's ears. `heard_locally` is where the local detector tells what it hears."""
+
+    def __init__(
+        self,
+        call: Call,
+        timeout_ms: int,
+        on_heard: Callable[[Heard], object],
+        on_failed: Callable[[str], None],
+        now_s: Callable[[], float],
+    ) -> None:
+        self.audio_listeners: list[Callable[[bytes, int], None]] = []
+        """Called with the caller's audio, without gaps, and its rate in Hz."""
+        self._call = call
+        self._timeout_s = timeout_ms / 1000
+        self._on_heard = on_heard
+        self._on_failed = on_failed
+        self._now_s = now_s
+        self._inbound = GapFiller(now_s())
+        self._recogniser: Recognizer | None = None
+        self._ear: LocalEar | None = None
+        self._onset_s = 0.0
+        self._onset_ms = 0
+        self._unanswered_ms = 0
+        self._unanswered_since_s = math.inf
+        """When speech began of which the recogniser has shown no sign."""
+
+    def start(self, recogniser: Recognizer | None, ear: LocalEar | None) -> None:
+        """Listen until the call ends."""
+        self._recogniser, self._ear = recogniser, ear
+        for part in (recogniser, ear):
+            if part is not None:
+                self.audio_listeners.append(part.push)
+        if recogniser is not None:
+            self._call.spawn(recogniser.run())
+        if self.audio_listeners:
+            self._call.audio_listeners.append(self._audio)
+            self._call.spawn(self._beat())
+
+    def stop(self) -> None:
+        """The call is over."""
+        if self._ear is not None:
+            self._ear.close()
+
+    def heard_locally(self, event: SpeechStarted | SpeechStopped) -> None:
+        """The first sign of speech where the recogniser gives none, and its watchdog."""
+        recogniser = self._recogniser
+        if recogniser is None:
+            return
+        if isinstance(event, SpeechStarted):
+            self._onset_s, self._onset_ms = self._now_s(), event.audio_start_ms or 0
+        elif recogniser.heard_s < self._onset_s:
+            self._unanswered_ms += max((event.audio_end_ms or 0) - self._onset_ms, 0)
+            self._unanswered_since_s = min(self._unanswered_since_s, self._onset_s)
+        if not recogniser.speech_events:
+            self._on_heard(event)
+        if isinstance(event, SpeechStopped):
+            recogniser.flush()
+
+    def _audio(self, pcm: bytes, rate_hz: int) -> None:
+        self._feed(self._inbound.push(pcm, rate_hz, self._now_s()))
+
+    def _feed(self, pcm: bytes) -> None:
+        if pcm:
+            for listener in self.audio_listeners:
+                listener(pcm, self._inbound.rate_hz)
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT_S)
+            self._feed(self._inbound.fill(self._now_s()))
+            self._watch()
+
+    def _watch(self) -> None:
+        recogniser, now_s = self._recogniser, self._now_s()
+        if recogniser is None:
+            return
+        if recogniser.heard_s >= self._unanswered_since_s:
+            self._unanswered_ms, self._unanswered_since_s = 0, math.inf
+        if recogniser.down_since_s is not None and now_s - recogniser.down_since_s > self._timeout_s:
+            self._on_failed(f"not connected for {self._timeout_s:g} s")
+        elif self._unanswered_ms >= UNANSWERED_MS and now_s - self._unanswered_since_s > self._timeout_s:
+            self._on_failed(f"{self._unanswered_ms} ms of speech and no sign of life for {self._timeout_s:g} s")

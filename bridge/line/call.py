@@ -1,0 +1,267 @@
+"""One call: what it hears, who makes its speech, and how it ends. Everything it started ends with it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterable, Callable, Coroutine
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+import structlog
+
+from bridge.line.apology import Apology
+from bridge.line.audiosocket import KIND_OF_RATE, RATE_HZ, encode
+from bridge.line.playout import Interruption, Playout, Utterance
+from engine.audio import Resampler
+from engine.pipeline import speak
+from engine.speech import Engine, SpeechError, Style, UnspeakableText
+
+log = structlog.get_logger(__name__)
+
+AHEAD_MS: Final = 4_000
+"""Speech made ahead of the caller: rides out a busy engine, and is all that a barge-in throws away."""
+BUSY_WAIT_S: Final = 20.0
+"""How long a line waits for an engine with no place for it: a burst of calls is through by then; a caller is not kept
+in silence for longer."""
+RATE_WAIT_S: Final = 0.1
+"""Asterisk's first audio tells the caller's rate and comes at once; who sends none (DTX) is spoken to at 8 kHz."""
+
+
+class State(StrEnum):
+    """Where a call stands."""
+
+    ACTIVE = "active"
+    ENDING = "ending"
+    ENDED = "ended"
+
+
+class Wire(Protocol):
+    """What a call needs of its connection; who owns the clock is the one thing in which transports differ."""
+
+    def send(self, frame: bytes) -> None:
+        """Send one frame, header and payload, in one write."""
+
+    def hang_up(self) -> None:
+        """End the call in a way that lets the dialplan go on."""
+
+
+@dataclass(slots=True)
+class _Line:
+    utterance: Utterance
+    text: str | AsyncIterable[str]
+    style: Style
+
+
+class Call:
+    """A call in progress. All methods are for the event loop's thread and return at once."""
+
+    def __init__(
+        self,
+        call_id: UUID,
+        wire: Wire,
+        engine: Engine,
+        style: Style,
+        *,
+        normalize: bool = True,
+        apology: Apology | None = None,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.id = call_id
+        self.state = State.ACTIVE
+        self.dtmf = ""
+        """Digits pressed so far."""
+        self.started_at = time.time()
+        self.ended_at: float | None = None
+        self.end_reason = ""
+        self.style = style
+        self.playout = Playout(self._utterance_started, self._utterance_done)
+        self.rate_known = asyncio.Event()
+        """Set by the caller's first audio, or by `RATE_WAIT_S` without."""
+        self.audio_listeners: list[Callable[[bytes, int], None]] = []
+        """Called with each message of the caller's audio (16-bit little-endian mono, in whole samples) and its rate."""
+        self.dtmf_listeners: list[Callable[[str], None]] = []
+        self.frame_listeners: list[Callable[[bytes, int], None]] = []
+        """Called with each frame as it leaves (16-bit little-endian mono) and its rate in Hz."""
+        self.made_listeners: list[Callable[[Utterance], None]] = []
+        """Called when an utterance's first audio has been made."""
+        self.started_listeners: list[Callable[[Utterance], None]] = []
+        self.done_listeners: list[Callable[[Utterance], None]] = []
+        self.end_listeners: list[Callable[[str], None]] = []
+        """Called once with the reason, when everything of the call has been told to end."""
+        self._wire = wire
+        self._engine = engine
+        self._normalize = normalize
+        self._apology = apology
+        self._now_s = now_s
+        self._lines: deque[_Line] = deque()
+        self._speaker: asyncio.Task[None] | None = None
+        self._room = asyncio.Event()
+        self._waiting: Utterance | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._rate_timer = asyncio.get_running_loop().call_later(RATE_WAIT_S, self.rate_known.set)
+
+    # What it hears ----------------------------------------------------------------------------------------------
+
+    def say(self, text: str | AsyncIterable[str], *, voice: str | None = None, interruptible: bool = True) -> Utterance:
+        """Speak `text` after what was said before; pieces are spoken as their sentences complete.
+
+        Raises UnknownVoice. A call that is ending says nothing more: the utterance comes back cut.
+        """
+        style = self.style
+        if voice is not None:
+            style = replace(style, voice=self._engine.resolve_voice(voice))
+        utterance = self.playout.begin(interruptible=interruptible)
+        if self.state is not State.ACTIVE:
+            self.playout.drop(utterance)
+            return utterance
+        self._lines.append(_Line(utterance, text, style))
+        if self._speaker is None:
+            self._speaker = self.spawn(self._speak_lines())
+        return utterance
+
+    @property
+    def queued(self) -> int:
+        """Texts that wait to be spoken, behind the one that is."""
+        return len(self._lines)
+
+    def pause(self) -> bool:
+        """Fall silent within a tick, keeping the place; synthesis goes on. False if nothing was playing."""
+        return self.playout.pause(self._now_s())
+
+    def resume(self, rewind_ms: int = 0) -> None:
+        """Go on where `pause` stopped, or `rewind_ms` before."""
+        self.playout.resume(rewind_ms)
+
+    def interrupt(self) -> Interruption:
+        """Fall silent within a tick, drop what was to be said and cancel its synthesis."""
+        self._lines.clear()
+        if self._speaker is not None:
+            self._speaker.cancel()
+            self._speaker = None
+        return self.playout.cut(self._now_s())
+
+    # How it ends ------------------------------------------------------------------------------------------------
+
+    def hang_up(self) -> None:
+        """Say what is still to be said, then give the call back to the dialplan. Idempotent."""
+        if self.state is State.ACTIVE:
+            self.state = State.ENDING
+            self.resume()
+
+    def end(self, reason: str) -> None:
+        """The connection is gone: end everything of this call. Idempotent."""
+        if self.state is State.ENDED:
+            return
+        self.state = State.ENDED
+        self.ended_at = time.time()
+        self.end_reason = reason
+        self._rate_timer.cancel()
+        self.interrupt()
+        for task in self._tasks:
+            task.cancel()
+        for listener in self.end_listeners:
+            listener(reason)
+
+    def apologise(self) -> None:
+        """Say that something went wrong, from audio made before the first call; then let the dialplan go on."""
+        self.interrupt()
+        if self.state is State.ACTIVE and self._apology:
+            utterance = self.playout.begin(interruptible=False)
+            utterance.open(self.playout.rate_hz)
+            utterance.write(self._apology.at(self.playout.rate_hz))
+            utterance.end()
+        self.hang_up()
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a coroutine as this call's own: it is cancelled when the call ends."""
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+        return task
+
+    # What the connection and the clock tell it --------------------------------------------------------------------
+
+    def tick(self, now_s: float) -> None:
+        """Send the frame of this tick."""
+        rate_hz, pcm = self.playout.tick(now_s)
+        self._wire.send(encode(KIND_OF_RATE[rate_hz], pcm))
+        for listener in tuple(self.frame_listeners):
+            listener(pcm, rate_hz)
+        if self._waiting is not None and self._waiting.buffered_ms < AHEAD_MS:
+            self._room.set()
+        if self.state is State.ENDING and self._speaker is None and self.playout.idle:
+            self._wire.hang_up()
+
+    def audio_received(self, kind: int, pcm: bytes) -> None:
+        """The caller's audio, in whatever length it comes."""
+        rate_hz = RATE_HZ[kind]
+        if not self.rate_known.is_set() or rate_hz != self.playout.rate_hz:
+            self.playout.rate_hz = rate_hz
+            self.rate_known.set()
+        pcm = pcm[: len(pcm) // 2 * 2]
+        for listener in self.audio_listeners:
+            listener(pcm, rate_hz)
+
+    def dtmf_received(self, digit: str) -> None:
+        """A digit, at its end."""
+        self.dtmf += digit
+        for listener in self.dtmf_listeners:
+            listener(digit)
+
+    # Its own work -------------------------------------------------------------------------------------------------
+
+    async def _speak_lines(self) -> None:
+        await self.rate_known.wait()
+        while self._lines:
+            line = self._lines.popleft()
+            try:
+                await self._speak_line(line)
+            except UnspeakableText as error:
+                log.warning("not spoken", call=str(self.id), error=str(error))
+            except SpeechError as error:
+                log.error("speech failed", call=str(self.id), error=str(error))
+                self._speaker = None
+                self.apologise()
+                return
+            finally:
+                line.utterance.end()
+        self._speaker = None
+
+    async def _speak_line(self, line: _Line) -> None:
+        rate_hz = self.playout.rate_hz
+        line.utterance.open(rate_hz)
+        resampler = Resampler(self._engine.sample_rate_hz, rate_hz)
+        speech = speak(
+            self._engine, line.text, line.style, normalize=self._normalize, busy_wait_s=BUSY_WAIT_S, by_word=True
+        )
+        async with aclosing(speech) as chunks:
+            first = True
+            async for chunk in chunks:
+                line.utterance.write(resampler.push(chunk.pcm).tobytes(), chunk.text)
+                if first:
+                    first = False
+                    for listener in self.made_listeners:
+                        listener(line.utterance)
+                while line.utterance.buffered_ms >= AHEAD_MS:
+                    self._waiting = line.utterance
+                    self._room.clear()
+                    await self._room.wait()
+        line.utterance.write(resampler.flush().tobytes())
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a call's task failed", call=str(self.id), exc_info=error)
+
+    def _utterance_started(self, utterance: Utterance) -> None:
+        for listener in self.started_listeners:
+            listener(utterance)
+
+    def _utterance_done(self, utterance: Utterance) -> None:
+        for listener in self.done_listeners:
+            listener(utterance)

@@ -1,0 +1,243 @@
+"""The AudioSocket TCP server: admission, the wire of each call, graceful close."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import Callable
+from typing import Final, cast
+from uuid import UUID
+
+import structlog
+
+from bridge.line.audiosocket import RATE_HZ, Decoder, Kind, Message, encode
+from bridge.line.call import Call
+from bridge.line.calls import CallRefused, Calls
+from bridge.line.clock import Clock
+from bridge.line.timer import Timer
+
+log = structlog.get_logger(__name__)
+
+UUID_DEADLINE_S: Final = 1.0
+"""Asterisk sends the UUID as it connects; who has not by then is a port scan or a health check."""
+CLOSE_DEADLINE_S: Final = 1.0
+"""How long to read on for Asterisk's EOF after our hang-up: closing on unread audio resets, and drops the caller."""
+STALL_DEADLINE_S: Final = 5.0
+"""A peer that has not taken a byte for this long is gone or hung."""
+HALF_OPEN_MS: Final = 10_000
+"""Unacknowledged for this long, the other host is gone (we send every 20 ms, so a silent death shows)."""
+SEND_BUFFER_BYTES: Final = 16_384
+"""About a second of 8 kHz audio: what is queued in the kernel for a stalled peer is late for ever."""
+BACKLOG: Final = 1024
+
+_SILENCE: Final = encode(Kind.SLIN8, bytes(320))
+
+
+class Connection(asyncio.Protocol):
+    """One TCP connection: silence from accept, a call from its UUID on, and an end that keeps the caller."""
+
+    def __init__(self, server: AudioSocketServer) -> None:
+        self._server = server
+        self._decoder = Decoder()
+        self._call: Call | None = None
+        self._ignored: set[int] = set()
+        self._closing = False
+        self._end_reason = "caller hung up"
+        self._stalled_since_s: float | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+
+    # asyncio.Protocol -------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=0)
+        _set_socket_options(self._transport.get_extra_info("socket"))
+        self._deadline = asyncio.get_running_loop().call_later(UUID_DEADLINE_S, self._no_uuid)
+        self._server.joined(self, self._tick)
+
+    def data_received(self, data: bytes) -> None:
+        for message in self._decoder.feed(data):
+            if self._closing:
+                return  # reading on only so that Asterisk's audio does not turn our close into a reset
+            self._message(message)
+
+    def eof_received(self) -> bool:
+        return False  # close our side too
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._server.clock.leave(self._tick)
+        self._server.left(self)
+        if self._deadline is not None:
+            self._deadline.cancel()
+        if self._call is not None:
+            if error is not None and not isinstance(error, ConnectionError):  # a reset is a hang-up in a hurry
+                self._end_reason = f"lost: {error}"
+            self._call.end(self._end_reason)
+            self._server.calls.remove(self._call)
+
+    def pause_writing(self) -> None:
+        self._stalled_since_s = time.monotonic()
+
+    def resume_writing(self) -> None:
+        self._stalled_since_s = None
+
+    # bridge.line.call.Wire -------------------------------------------------------------------------------------------
+
+    def send(self, frame: bytes) -> None:
+        self._transport.write(frame)
+
+    def hang_up(self) -> None:
+        if self._closing:
+            return
+        self._closing = True
+        self._end_reason = "hung up"
+        self._server.clock.leave(self._tick)
+        self._transport.write(encode(Kind.HANGUP))
+        self._deadline = asyncio.get_running_loop().call_later(CLOSE_DEADLINE_S, self._transport.close)
+
+    # Its own ----------------------------------------------------------------------------------------------------
+
+    def _tick(self, now_s: float) -> None:
+        if self._stalled_since_s is not None:
+            # Nothing is queued for a peer that does not read: it would be late, and the position would lie.
+            if now_s - self._stalled_since_s > STALL_DEADLINE_S:
+                log.warning("peer stopped reading", call=self._name())
+                self._end_reason = "lost: stopped reading"
+                self._transport.abort()
+        elif self._call is not None:
+            try:
+                self._call.tick(now_s)
+            except Exception:  # better no call than one in which nothing is heard any more
+                log.exception("a call's tick failed; it goes back to its dialplan", call=self._name())
+                self.hang_up()
+                self._end_reason = "failed"
+        else:
+            self._transport.write(_SILENCE)
+
+    def _message(self, message: Message) -> None:
+        kind, payload = message
+        if self._call is None:
+            self._admit(message)
+        elif kind in RATE_HZ:
+            self._call.audio_received(kind, payload)
+        elif kind == Kind.DTMF and len(payload) == 1 and payload.isascii():
+            self._call.dtmf_received(payload.decode())
+        elif kind == Kind.HANGUP:
+            self._transport.close()
+        elif kind not in self._ignored:
+            self._ignored.add(kind)
+            log.warning("messages of this kind are ignored", call=self._name(), kind=f"0x{kind:02x}")
+
+    def _admit(self, message: Message) -> None:
+        assert self._deadline is not None
+        self._deadline.cancel()
+        if message.kind != Kind.UUID or len(message.payload) != 16:
+            log.warning(
+                "connection does not speak AudioSocket", kind=f"0x{message.kind:02x}", bytes=len(message.payload)
+            )
+            self._transport.close()
+            return
+        call_id = UUID(bytes=message.payload)
+        try:
+            self._call = self._server.calls.admit(call_id, self)
+        except CallRefused as refusal:
+            log.warning("call refused", call=str(call_id), reason=str(refusal))
+            self.hang_up()
+
+    def _no_uuid(self) -> None:
+        log.info("connection sent no UUID")
+        self._transport.close()
+
+    def _name(self) -> str:
+        return str(self._call.id) if self._call is not None else "none"
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._transport.abort()
+
+
+class AudioSocketServer:
+    """Listens, and drives the one clock of all its calls."""
+
+    def __init__(self, calls: Calls, on_lateness: Callable[[float], None] = lambda late_s: None) -> None:
+        self.calls = calls
+        self.clock = Clock(on_lateness)
+        self.connections: set[Connection] = set()
+        self._timer: Timer | None = None
+        self._server: asyncio.Server | None = None
+        self._gone = asyncio.Event()
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; returns the port, which was chosen by the system if `port` is 0. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: Connection(self), host, port, backlog=BACKLOG)
+        self._timer = Timer(loop, self._run_clock)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def drain(self, timeout_s: float) -> None:
+        """Take no new calls, and let those in progress finish what they are saying, for `timeout_s` at most."""
+        if self._server is None:
+            return
+        self._server.close()
+        self.calls.hang_up_all()
+        if not await self._all_gone(timeout_s):
+            log.warning("calls cut at the end of the drain time", calls=len(self.connections))
+            for connection in tuple(self.connections):
+                connection.hang_up()
+            await self._all_gone(CLOSE_DEADLINE_S)
+
+    async def close(self) -> None:
+        """End every connection that is left and stop listening."""
+        if self._server is None:
+            return
+        self._server.close()
+        for connection in tuple(self.connections):
+            connection.abort()
+        await self._server.wait_closed()
+        if self._timer is not None:
+            self._timer.close()
+
+    async def _all_gone(self, timeout_s: float) -> bool:
+        self._gone = asyncio.Event()
+        if not self.connections:
+            return True
+        try:
+            await asyncio.wait_for(self._gone.wait(), timeout_s)
+        except TimeoutError:
+            return False
+        return True
+
+    def joined(self, connection: Connection, tick: Callable[[float], None]) -> None:
+        """A connection was accepted: it is ticked from now on."""
+        self.connections.add(connection)
+        self.clock.join(tick, time.monotonic())
+        self._arm()
+
+    def left(self, connection: Connection) -> None:
+        """A connection is gone."""
+        self.connections.discard(connection)
+        if not self.connections:
+            self._gone.set()
+
+    def _run_clock(self) -> None:
+        self.clock.run(time.monotonic())
+        self._arm()
+
+    def _arm(self) -> None:
+        next_s = self.clock.next_s()
+        if self._timer is not None and next_s is not None:
+            self._timer.arm(next_s)
+
+
+def _set_socket_options(sock: socket.socket) -> None:
+    """Send at once, keep little for a stalled peer, notice a dead one. Best effort: the call works without."""
+    for level, name, value in (
+        (socket.SOL_SOCKET, "SO_SNDBUF", SEND_BUFFER_BYTES),
+        (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
+        (socket.IPPROTO_TCP, "TCP_NODELAY", 1),
+        (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", HALF_OPEN_MS),
+    ):
+        with contextlib.suppress(AttributeError, OSError):
+            sock.setsockopt(level, getattr(socket, name), value)

@@ -1,0 +1,1 @@
+"""Who is in the batch, what is due, when it is over."""

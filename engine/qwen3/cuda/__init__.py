@@ -1,0 +1,1 @@
+"""The batch by CUDA graphs and page-locked memory."""

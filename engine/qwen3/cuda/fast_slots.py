@@ -1,0 +1,88 @@
+"""The slots of the fast runner: the codec's state is the kernels', and a prompt goes in piece by piece."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from engine.qwen3.batch.slots import Prefix, PrefixCache, Slots
+from engine.qwen3.cuda.pinned import Streams
+from engine.qwen3.cuda.prefill import Preparation
+from engine.qwen3.kernels.codec import FastCodec
+from engine.qwen3.model.codec import MAX_CHUNK_FRAMES, CodecWeights
+from engine.qwen3.model.frame import FrameModel
+from engine.qwen3.model.prompt import Prompt
+from engine.qwen3.model.sampling import Sampling
+from engine.qwen3.model.state import DecodeState
+
+SOUND_BATCH = 256
+"""Calls whose sound is made at once at most: the GPU is full long before, and the buffers are large."""
+
+
+class FastSlots(Slots):
+    """Slots whose sound the kernels of `FastCodec` make; a call's prompt is worked off piece by piece."""
+
+    def __init__(
+        self,
+        model: FrameModel,
+        codec: CodecWeights,
+        slots: int,
+        max_positions: int,
+        max_text: int,
+        prefix_bytes: int,
+        streams: Streams,
+        sound_dtype: torch.dtype = torch.float16,
+    ) -> None:
+        ends = len(model.talker.stack.cos), len(codec.cos) - MAX_CHUNK_FRAMES
+        if max_positions > min(ends):
+            # The kernels look nothing up with care: a position behind the tables would read what is not there.
+            raise ValueError(f"MAX_POSITIONS={max_positions} is more than the model's tables hold, {min(ends)}")
+        self.model = model
+        self.streams = streams
+        self.state = DecodeState.allocate(model.talker, model.predictor, slots, max_positions, max_text)
+        self.fast_codec = FastCodec(codec, slots, min(slots, SOUND_BATCH), dtype=sound_dtype, device=model.pad.device)
+        self.prefixes = PrefixCache(prefix_bytes)
+        self._free = list(range(slots - 1, -1, -1))
+        torch.cuda.synchronize()
+
+    def place(self, prompt: Prompt, sampling: Sampling) -> Preparation:
+        """A free slot for a call; it is ready once its preparation is done."""
+        slot = self._free.pop()
+        with torch.cuda.stream(self.streams.frames):
+            self._settle(slot, prompt, sampling)
+        return Preparation(slot, prompt)
+
+    def is_kept(self, prompt: Prompt) -> bool:
+        """Nothing of it is left to be worked off."""
+        return prompt.constant == len(prompt.embeds) - 1 and self.prefixes.get(prompt.key) is not None
+
+    def begin(self, preparation: Preparation) -> None:
+        """Puts what is kept of the prompt into the slot."""
+        prompt, slot = preparation.prompt, preparation.slot
+        kept = self.prefixes.get(prompt.key)
+        preparation.begun, preparation.keep = True, kept is None
+        if kept is not None:
+            with torch.cuda.stream(self.streams.frames):
+                self.state.talker_kv.write(slot, kept.kv)
+            preparation.position = prompt.constant
+            preparation.heard += preparation.unheard
+        if preparation.unheard:
+            # What it is to hear is there, and the slot's last frame is made: both end in the frames' history.
+            self.streams.sound.wait_stream(self.streams.frames)
+        with torch.cuda.stream(self.streams.sound):
+            if kept is None or kept.codec is None:
+                self.fast_codec.reset(slot)
+            else:
+                self.fast_codec.write(slot, kept.codec)  # type: ignore[arg-type]
+
+    def keep(self, preparation: Preparation) -> None:
+        """Keeps what the prompt's constant part has left behind, for the next sentence in this voice."""
+        prompt, slot = preparation.prompt, preparation.slot
+        with torch.cuda.stream(self.streams.frames):
+            kv = self.state.talker_kv.read(slot, prompt.constant)
+        heard: Any = None
+        if prompt.reference_codes is not None:
+            with torch.cuda.stream(self.streams.sound):
+                heard = self.fast_codec.read(slot)
+        self.prefixes.put(prompt.key, Prefix(kv, heard))

@@ -1,0 +1,279 @@
+"""The frame of a whole batch, and a chunk of sound, as CUDA graphs: captured before the first call, then replayed.
+
+A graph stands for one batch size (its bucket); attention reads no further than each call has come, so lengths need no
+graphs of their own. What cannot be captured is launched kernel by kernel, and `warnings` says why.
+"""
+
+from __future__ import annotations
+
+import logging
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from engine.qwen3.cuda.pinned import PinnedPool
+from engine.qwen3.cuda.tuning import Tuning
+from engine.qwen3.kernels import pdl, sample
+from engine.qwen3.kernels.codec import FastCodec
+from engine.qwen3.kernels.frame import How, Scratch, Variant, candidates, decode_frame, is_plain
+from engine.qwen3.model.frame import FrameModel
+from engine.qwen3.model.state import CODE_GROUPS, DecodeState
+
+log = logging.getLogger(__name__)
+
+HISTORY_FRAMES = 32
+"""Frames whose codes stay on the device: the longest chunk, and what the frames may be ahead of the sound."""
+SOUND_FRAMES = (1, 2, 4, 8)
+SOUND_ROWS = (1, 4, 16, 64, 256)
+MEASURED_POSITIONS = 200
+"""Where measured frames stand: 16 s into a sentence."""
+REPLAYS = 5
+SCRATCH_ROWS = 64
+"""At least so many rows of scratch, however few the calls: a prompt's positions are rows too."""
+UPLOADS = 64
+"""Uploads that may be on their way at once: two steps' sound in batches of every size is half of it."""
+
+Replay = Callable[[], None]
+
+
+def buckets(largest: int) -> tuple[int, ...]:
+    """1, 2, 4, … up to `largest`, which is one itself."""
+    sizes = [1]
+    while sizes[-1] * 2 < largest:
+        sizes.append(sizes[-1] * 2)
+    return tuple(sizes) if largest == sizes[-1] else (*sizes, largest)
+
+
+def bucket_of(sizes: Sequence[int], rows: int) -> int:
+    return sizes[bisect_left(sizes, rows)]
+
+
+class Capture:
+    """Makes the graphs of one stream, which share one pool of memory: of theirs no two ever run at once."""
+
+    def __init__(self, stream: torch.cuda.Stream, enabled: bool) -> None:
+        self._stream = stream
+        self._pool = torch.cuda.graph_pool_handle() if enabled else None
+        self.enabled = enabled
+        self.graphs = 0
+        self._captured: list[Callable[[], None]] = []  # a graph knows addresses alone: what it works on must stay
+        self.warnings: list[str] = []
+
+    def __call__(self, name: str, work: Callable[[], None]) -> Replay:
+        """`work` as one graph; `work` itself where that cannot be. Leaves its launches done once."""
+        # What it works on has just been made, on another stream.
+        self._stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._stream):
+            work()  # compiles the kernels and sets the libraries up, which capture forbids
+        self._stream.synchronize()
+        if not self.enabled:
+            return work
+        graph = torch.cuda.CUDAGraph()
+        try:
+            # torch.cuda.graph() collects garbage and empties caches each time: seconds, over all graphs.
+            with torch.cuda.stream(self._stream):
+                graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
+                try:
+                    work()
+                finally:
+                    graph.capture_end()
+        except RuntimeError as error:
+            torch.cuda.synchronize()
+            reason = str(error).strip().splitlines()[0]
+            self.warnings.append(f"CUDA graph of {name}: {reason}; its kernels are launched one by one")
+            return work
+        self.graphs += 1
+        self._captured.append(work)
+        return graph.replay
+
+
+class Uploads:
+    """Small integers to the device without waiting: page-locked rows, taken in turn.
+
+    A row is written again only after the copy from it has run; with as many rows as there are, that has always been so.
+    """
+
+    def __init__(self, width: int) -> None:
+        self._pool = PinnedPool(UPLOADS * width, torch.int64, 1)
+        self._rows = self._pool.take().view(UPLOADS, width)
+        self._host = self._rows.numpy()
+        self._sent: list[torch.cuda.Event | None] = [None] * UPLOADS
+        self._next = 0
+        self.warning = self._pool.warning
+
+    def send(self, values: Sequence[int], to: Tensor) -> None:
+        """Into the first places of `to`, on the current stream."""
+        row, self._next = self._next, (self._next + 1) % UPLOADS
+        sent = self._sent[row]
+        if sent is None:
+            sent = self._sent[row] = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        else:
+            sent.synchronize()
+        self._host[row, : len(values)] = values
+        to[: len(values)].copy_(self._rows[row, : len(values)], non_blocking=True)
+        sent.record()
+
+
+class FrameGraphs:
+    """One graph a bucket of `decode_frame`."""
+
+    def __init__(self, model: FrameModel, state: DecodeState, capture: Capture, choices: Tuning, largest: int) -> None:
+        self.sizes = buckets(largest)
+        device = state.x.device
+        self.model, self._state, self._capture, self._choices = model, state, capture, choices
+        self._slots = torch.full((largest,), state.scratch, dtype=torch.int64, device=device)
+        self.codes = torch.zeros(largest, CODE_GROUPS, dtype=torch.int64, device=device)
+        self.history = torch.zeros(state.slots + 1, HISTORY_FRAMES, CODE_GROUPS, dtype=torch.int64, device=device)
+        self.scratch = Scratch.allocate(model, max(largest, SCRATCH_ROWS))
+        self._uploads = Uploads(largest)
+        self._pdl = pdl.supported(device.index)
+        self._replays: dict[int, Replay] = {}
+        self.seconds: dict[int, float] = {}
+        """What a frame of each bucket takes, measured 16 s into a sentence."""
+        self.variants: dict[int, Variant] = {}
+
+    def launch(self) -> None:
+        """Launches once all that may be captured; within `ahead.compiling` that compiles it."""
+        for size in self.sizes:
+            for _, work in self._possible(size):
+                work()
+
+    def build(self) -> None:
+        """Captures, measures, and keeps the fastest of each bucket. The GPU must have nothing else to do."""
+        captured = {
+            size: [(variant, self._capture(f"frame of {size}", work)) for variant, work in self._possible(size)]
+            for size in reversed(self.sizes)  # the largest first: the smaller ones fit in its memory
+        }
+        for size in self.sizes:
+            timed = [(self._measure(size, replay), replay, variant) for variant, replay in captured.pop(size)]
+            self.seconds[size], self._replays[size], self.variants[size] = min(timed, key=lambda entry: entry[0])
+            self._choices.put(f"frame of {size}", {"variant": asdict(self.variants[size])})
+        self._state.position.zero_()
+        self._state.frame.zero_()
+        self._slots.fill_(self._state.scratch)
+
+    @property
+    def warnings(self) -> list[str]:
+        return [self._uploads.warning] if self._uploads.warning else []
+
+    def run(self, slots: Sequence[int]) -> Tensor:
+        """The next frame of each slot, on the current stream. Returns the codes [bucket, 16] on the device."""
+        size = bucket_of(self.sizes, len(slots))
+        padded = [*slots, *[self._state.scratch] * (size - len(slots))]
+        self._uploads.send(padded, self._slots)
+        self._replays[size]()
+        return self.codes[:size]
+
+    def _possible(self, size: int) -> list[tuple[Variant, Callable[[], None]]]:
+        """What is to be measured for a bucket: what measured fastest before, where that is known."""
+        possible = candidates(size, is_plain(self.model))
+        known = self._choices.get(f"frame of {size}")
+        if known is not None:
+            possible = tuple(v for v in possible if asdict(v) == known["variant"]) or possible
+        slots, codes = self._slots[:size], self.codes[:size]
+
+        def work(how: How) -> None:
+            decode_frame(self.model, self._state, slots, codes, self.scratch, self.history, how)
+
+        return [(variant, partial(work, How(variant, self._pdl))) for variant in possible]
+
+    def _measure(self, size: int, replay: Replay) -> float:
+        state = self._state
+        state.position.fill_(min(MEASURED_POSITIONS, state.talker_kv.max_positions // 2))
+        self._slots[:size] = torch.arange(size, device=self._slots.device)
+        return measure(replay)
+
+
+def measure(replay: Replay) -> float:
+    """Seconds of one replay, the median of a few."""
+    replay()
+    marks = [torch.cuda.Event(enable_timing=True) for _ in range(REPLAYS + 1)]  # type: ignore[no-untyped-call]
+    marks[0].record()
+    for mark in marks[1:]:
+        replay()
+        mark.record()
+    marks[-1].synchronize()
+    spans: list[float] = sorted(a.elapsed_time(b) for a, b in pairwise(marks))
+    return spans[len(spans) // 2] / 1e3
+
+
+def sound_sizes(codec: FastCodec, frames: int) -> tuple[int, ...]:
+    """The numbers of calls that have a graph for chunks of so many frames."""
+    most = codec.rows_for(frames)
+    return tuple(sorted({min(rows, most) for rows in SOUND_ROWS} | {most}))
+
+
+class SoundGraphs:
+    """One graph for each number of calls and of frames of `FastCodec.decode`, fed from the frames' history."""
+
+    def __init__(self, codec: FastCodec, history: Tensor, capture: Capture, scratch: int) -> None:
+        self.codec, self._history, self._capture, self._scratch = codec, history, capture, scratch
+        device = history.device
+        self._sizes = {frames: sound_sizes(codec, frames) for frames in SOUND_FRAMES}
+        most = max(codec.rows_for(frames) for frames in SOUND_FRAMES)
+        self._slots = torch.full((most,), scratch, dtype=torch.int64, device=device)
+        self._first = torch.zeros(most, dtype=torch.int64, device=device)
+        widest = max(codec.rows_for(frames) * frames for frames in SOUND_FRAMES)
+        self._codes = torch.zeros(widest * CODE_GROUPS, dtype=torch.int64, device=device)
+        self._pcm = torch.zeros(widest * codec.samples_per_frame, dtype=torch.float32, device=device)
+        self._uploads = Uploads(most)
+        self._replays: dict[tuple[int, int], Replay] = {}
+        self.seconds: dict[tuple[int, int], float] = {}
+
+    def launch(self) -> None:
+        """As FrameGraphs has it."""
+        for frames, sizes in self._sizes.items():
+            for rows in sizes:
+                self._work(rows, frames)()
+
+    def build(self) -> None:
+        """Captures, and measures."""
+        for frames in reversed(SOUND_FRAMES):
+            for rows in reversed(self._sizes[frames]):
+                replay = self._capture(f"the sound of {frames} frames of {rows}", self._work(rows, frames))
+                self._replays[rows, frames] = replay
+                self.seconds[rows, frames] = measure(replay)
+        self.codec.position.zero_()
+        self.codec.state.zero_()
+
+    @property
+    def samples(self) -> int:
+        """The most that one run makes."""
+        return self._pcm.numel()
+
+    def rows(self, frames: int) -> int:
+        """Calls that go together in chunks of so many frames, which is one of SOUND_FRAMES."""
+        return self._sizes[frames][-1]
+
+    def run(self, slots: Sequence[int], first: Sequence[int], frames: int) -> Tensor:
+        """The sound of frames `first`… of each slot, on the current stream: [calls, frames * 1920] on the device."""
+        size = bucket_of(self._sizes[frames], len(slots))
+        gap = size - len(slots)
+        self._uploads.send([*slots, *[self._scratch] * gap], self._slots)
+        self._uploads.send([*first, *[0] * gap], self._first)
+        self._replays[size, frames]()
+        samples = frames * self.codec.samples_per_frame
+        return self._pcm[: len(slots) * samples].view(len(slots), samples)
+
+    def hear(self, slot: int, codes: Tensor) -> None:
+        """The codec takes in codes [T, 16] whose sound nobody wants, T one of SOUND_FRAMES."""
+        # At the history's end, where a new call's frames come only when this has long been read.
+        first = HISTORY_FRAMES - SOUND_FRAMES[-1]
+        self._history[slot, first : first + len(codes)].copy_(codes)
+        self.run([slot], [first], len(codes))
+
+    def _work(self, rows: int, frames: int) -> Callable[[], None]:
+        slots, first = self._slots[:rows], self._first[:rows]
+        codes = self._codes[: rows * frames * CODE_GROUPS].view(rows, frames, CODE_GROUPS)
+        pcm = self._pcm[: rows * frames * self.codec.samples_per_frame].view(rows, -1)
+
+        def work() -> None:
+            sample.recall(self._history, slots, first, codes)
+            self.codec.decode(slots, codes, pcm)
+
+        return work

@@ -1,0 +1,80 @@
+"""Page-locked host memory and the streams that keep the GPU's copies out of its computing's way."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class PinnedPool:
+    """Host buffers of one size, lent and given back; allocated before the first call, none in the steady state.
+
+    A copy from the GPU into page-locked memory runs beside the GPU's work and needs no host thread. Where locking
+    fails (a container's memlock limit) the buffers are ordinary ones: copies then wait, and `warning` says so.
+    """
+
+    def __init__(self, elements: int, dtype: torch.dtype, count: int, pin: bool = True) -> None:
+        self._elements, self._dtype = elements, dtype
+        self.pinned = pin
+        self.warning: str | None = None
+        self._free: deque[Tensor] = deque()
+        for _ in range(count):
+            self._free.append(self._allocate())
+
+    def take(self) -> Tensor:
+        """A buffer, [elements]. A pool that has run out grows by one."""
+        return self._free.popleft() if self._free else self._allocate()
+
+    def give(self, buffer: Tensor) -> None:
+        """Takes a buffer back; nothing may read or write it any more."""
+        self._free.append(buffer)
+
+    @property
+    def free(self) -> int:
+        return len(self._free)
+
+    def _allocate(self) -> Tensor:
+        if self.pinned:
+            try:
+                return torch.empty(self._elements, dtype=self._dtype, pin_memory=True)
+            except RuntimeError as error:
+                self.pinned = False
+                reason = str(error).strip().splitlines()[0]
+                self.warning = f"page-locked memory: {reason}; using ordinary memory, copies from the GPU are slower"
+        return torch.empty(self._elements, dtype=self._dtype)
+
+
+TEXT_BYTES = (2**15, 2**16, 2**17)
+"""Embeddings of a sentence of 8, 16 and 32 tokens, on their way to the GPU."""
+TEXTS = 64
+"""Of each that may be on their way at once before torch's pool has to grow."""
+
+
+def fill_pool() -> None:
+    """Has torch's pool of page-locked memory hold what many sentences at once take: CUDA gives out more of it only when
+    the GPU has nothing to do, and that would be waited for while calls speak."""
+    with contextlib.suppress(RuntimeError):  # cannot be locked: PinnedPool tells of that
+        _ = [torch.empty(size, dtype=torch.uint8, pin_memory=True) for size in TEXT_BYTES for _ in range(TEXTS)]
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """Queues of work on the GPU: frames go first, sound fills what they leave, copies run beside both."""
+
+    frames: torch.cuda.Stream
+    sound: torch.cuda.Stream
+    copies: torch.cuda.Stream
+
+    @staticmethod
+    def make(device: torch.device, separate: bool = True) -> Streams:
+        """With `separate` false all three are one, for measuring what the separation is worth."""
+        stream: Any = torch.cuda.Stream  # untyped in torch
+        frames, copies = stream(device, priority=-1), stream(device, priority=-1)
+        if not separate:
+            return Streams(frames, frames, frames)
+        return Streams(frames, stream(device), copies)

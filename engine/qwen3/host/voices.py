@@ -1,0 +1,129 @@
+"""The voices of the Qwen3-TTS engine by name: the same nine on every model. No torch here."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.qwen3.settings import LANGUAGES, QwenSettings
+from engine.recording import InvalidRecording, read_recording
+from engine.speech import UnknownVoice, Voice, VoiceReference
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """One of the nine. A VoiceDesign model makes it after its description."""
+
+    name: str
+    description: str
+
+
+# The names and characters of the CustomVoice models' speakers. The first is the default: a native speaker of English.
+NAMED = {
+    "ryan": Named("Ryan", "A dynamic male voice with strong rhythmic drive."),
+    "aiden": Named("Aiden", "A sunny American male voice with a clear midrange."),
+    "vivian": Named("Vivian", "A bright, slightly edgy young female voice."),
+    "serena": Named("Serena", "A warm, gentle young female voice."),
+    "uncle_fu": Named("Uncle Fu", "A seasoned male voice with a low, mellow timbre."),
+    "dylan": Named("Dylan", "A youthful Beijing male voice with a clear, natural timbre."),
+    "eric": Named("Eric", "A lively Chengdu male voice with a slightly husky brightness."),
+    "ono_anna": Named("Ono Anna", "A playful Japanese female voice with a light, nimble timbre."),
+    "sohee": Named("Sohee", "A warm Korean female voice with rich emotion."),
+}
+# What OpenAI's clients ask for, by the nearest of the nine.
+ALIASES = {
+    "alloy": "aiden",
+    "ash": "ryan",
+    "ballad": "dylan",
+    "cedar": "uncle_fu",
+    "coral": "serena",
+    "echo": "eric",
+    "fable": "dylan",
+    "marin": "sohee",
+    "nova": "vivian",
+    "onyx": "uncle_fu",
+    "sage": "sohee",
+    "shimmer": "ono_anna",
+    "verse": "ryan",
+}
+HOUSE = "house"
+"""The voice of a Base model to which no recording was given: the embedded engine's, which it clones."""
+
+
+def kind_of(model_id: str) -> str:
+    """What MODEL_ID is, before it is loaded: from a local folder's configuration, or by its name on the Hub."""
+    config = Path(model_id).expanduser() / "config.json"
+    try:
+        kind = json.loads(config.read_text("utf-8")).get("tts_model_type")
+    except (OSError, ValueError):
+        kind = None
+    for known in ("base", "custom_voice", "voice_design"):
+        if kind == known or (kind is None and known.replace("_", "") in model_id.lower()):
+            return known
+    return "base"
+
+
+class Catalog:
+    """Who can be asked for, and what stands behind each."""
+
+    def __init__(self, kind: str, references: Mapping[str, VoiceReference] | None = None) -> None:
+        """kind: "base", "custom_voice" or "voice_design"; references: a Base model's recordings, the default first."""
+        self.kind = kind
+        self.references = dict(references or {})
+        # Before its recordings are looked for, a Base model has the voice that it has without any.
+        self._ids = list(NAMED) if kind != "base" else list(self.references) or [HOUSE]
+
+    def voices(self) -> Sequence[Voice]:
+        """The default first."""
+        return [
+            Voice(each, NAMED[each].name if each in NAMED else each.capitalize(), tuple(LANGUAGES))
+            for each in self._ids
+        ]
+
+    def resolve(self, name: str) -> str:
+        """The id behind a name or an alias. The nine names are known on every model. Raises UnknownVoice."""
+        wanted = name.strip().lower().replace(" ", "_")
+        wanted = ALIASES.get(wanted, wanted)
+        if wanted in self._ids:
+            return wanted
+        if wanted == "" or wanted in NAMED:
+            return self._ids[0]
+        raise UnknownVoice(name, self._ids)
+
+    def warnings(self) -> list[str]:
+        """What an administrator should know about these voices."""
+        without = [name for name in NAMED if name not in self._ids]
+        if not without:
+            return []
+        return [
+            f"VOICES_DIR has no recording of {', '.join(without)}: they speak with the voice {self._ids[0]!r} "
+            "(a Base model needs a WAV for each, or use a CustomVoice model)"
+        ]
+
+
+def recorded_voices(settings: QwenSettings) -> dict[str, VoiceReference]:
+    """The administrator's recordings in VOICES_DIR: `<voice>.wav`, with what is said in it in `<voice>.txt` if known.
+
+    Uploaded voices lie there too, each with a `.json` file; those are the HTTP interface's. A file that cannot be used
+    is left out with a warning in the log.
+    """
+    found: dict[str, VoiceReference] = {}
+    for path in sorted(settings.voices_dir.glob("*.wav")):
+        if path.with_suffix(".json").exists():
+            continue
+        words = path.with_suffix(".txt")
+        try:
+            text = words.read_text("utf-8").strip() if words.exists() else None
+            found[path.stem.lower()] = read_recording(
+                path.read_bytes(), min_s=settings.reference_min_s, max_s=settings.reference_max_s, text=text or None
+            )
+        except (OSError, UnicodeDecodeError, InvalidRecording) as error:
+            log.warning("left out the voice %s: %s", path, error)
+    # In the order of the nine, others behind them.
+    order = {name: number for number, name in enumerate(NAMED)}
+    return dict(sorted(found.items(), key=lambda item: (order.get(item[0], len(order)), item[0])))

@@ -1,0 +1,1 @@
+"""Qwen3-TTS in plain PyTorch, the reference for everything faster."""

@@ -1,0 +1,1 @@
+"""The model's process: commands in, sound out."""

@@ -1,0 +1,196 @@
+"""From the settings to a model that is ready to speak."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from engine.qwen3.batch.runner import EagerRunner, Runner, Utterance
+from engine.qwen3.batch.slots import Slots
+from engine.qwen3.cuda.pinned import fill_pool
+from engine.qwen3.model.checkpoint import Checkpoint, fast_codec_dtype, load, plain_codec_dtype, too_large
+from engine.qwen3.model.compile import CompiledLayer, compile_mode
+from engine.qwen3.model.speakers import designed_speaker, named_speaker
+from engine.qwen3.model.weights import moved
+from engine.qwen3.settings import QwenSettings
+
+log = logging.getLogger(__name__)
+
+KEPT_PREFIX_BYTES = 128 * 2**20
+"""For the keys and values of prompts: voices times languages in use."""
+CROWD, CROWD_TOKENS = 64, 16
+"""Sentences that may come in one moment without memory being asked for while calls speak, and how long they are."""
+
+
+@dataclass(slots=True)
+class Assembly:
+    """What the model process works with."""
+
+    checkpoint: Checkpoint
+    slots: Slots
+    runner: Runner
+    warnings: list[str]
+    facts: dict[str, Any]
+    """What `/health` tells of it, beside the runner's own."""
+
+
+def build(settings: QwenSettings) -> Assembly:
+    """Loads and warms up. Raises SpeechError with one clear line."""
+    try:
+        with torch.inference_mode():
+            return _assemble(settings)
+    except torch.OutOfMemoryError as error:
+        raise too_large(settings) from error
+
+
+def _assemble(settings: QwenSettings) -> Assembly:
+    checkpoint = load(settings)
+    warnings = list(checkpoint.warnings)
+    fast, layer = _fast_runner(checkpoint, settings, warnings), None
+    if fast is None and settings.torch_compile:
+        layer = CompiledLayer(compile_mode(settings))
+        checkpoint = replace(checkpoint, model=replace(checkpoint.model, layer_of=layer))
+    slots, runner = fast or _plain_runner(checkpoint, settings)
+    if checkpoint.device.type == "cuda":
+        # The device has its own, and in float32 this takes 458 MB.
+        checkpoint = replace(checkpoint, codec=None)  # type: ignore[arg-type]
+        # What is left for the CPU is small; more threads would spin on the cores that the calls' clock needs.
+        torch.set_num_threads(1)
+    attention = "flash_attention_2" if checkpoint.model.talker.stack.attend else "sdpa"
+    facts = {
+        "model_type": checkpoint.kind,
+        "model_size": checkpoint.size,
+        "cuda": checkpoint.device.type == "cuda",
+        "gpu_name": torch.cuda.get_device_name(checkpoint.device) if checkpoint.device.type == "cuda" else None,
+        "device": settings.device,
+        "dtype": settings.dtype,
+        "codec_dtype": _name((fast_codec_dtype if fast else plain_codec_dtype)(settings)),
+        "attention": "hand-written kernels" if fast else attention,
+        "quantize": checkpoint.quantized,
+        "runner": type(runner).__name__,
+        "compiled": "hand-written kernels" if fast else "no",
+        "max_batch": settings.max_batch,
+    }
+    assembly = Assembly(checkpoint, slots, runner, warnings, facts)
+    warm_up(assembly)
+    if layer is not None and (warning := layer.warning()):
+        warnings.append(warning)
+    elif layer is not None:
+        facts["compiled"] = f"torch.compile, {layer.graphs} graphs by dynamo's count"
+    for warning in warnings:
+        log.warning(warning)
+    return assembly
+
+
+def warm_up(assembly: Assembly) -> None:
+    """A few short utterances, so that the first caller does not wait for what is set up once."""
+    checkpoint = assembly.checkpoint
+    if checkpoint.device.type == "cuda":
+        torch.cuda.empty_cache()  # what loading and trying out took
+    speakers = sorted(checkpoint.ids.speakers)
+    speaker = named_speaker(checkpoint, speakers[0]) if speakers else designed_speaker()
+    ids = checkpoint.tokenizer.text("Hello.")
+    # One call alone, then several: what is compiled is compiled for one and for many.
+    for together in (1, 2, 3):
+        utterances = [
+            Utterance(-1, checkpoint.prompts.build(ids, speaker), checkpoint.sampling, len(ids))
+            for _ in range(together)
+        ]
+        admitted = [utterance for utterance in utterances if assembly.runner.admit(utterance)]
+        for _ in range(8):
+            assembly.runner.step()
+        for utterance in admitted:
+            assembly.runner.remove(utterance)
+    if checkpoint.device.type == "cuda":
+        torch.cuda.synchronize(checkpoint.device)
+        fill_pool()
+        _ = [checkpoint.prompts.build(ids[:1] * CROWD_TOKENS, speaker) for _ in range(CROWD)]
+        torch.cuda.synchronize(checkpoint.device)
+
+
+def memory(device: torch.device) -> dict[str, Any]:
+    """GPU memory, for `/health`; empty on a CPU."""
+    if device.type != "cuda":
+        return {}
+    free, total = torch.cuda.mem_get_info(device)
+    mb = 2**20
+    return {
+        "gpu_allocated_mb": torch.cuda.memory_allocated(device) // mb,
+        "gpu_reserved_mb": torch.cuda.memory_reserved(device) // mb,
+        "gpu_free_mb": free // mb,
+        "gpu_total_mb": total // mb,
+    }
+
+
+def _plain_runner(checkpoint: Checkpoint, settings: QwenSettings) -> tuple[Slots, Runner]:
+    positions = settings.max_positions
+    codec = moved(checkpoint.codec, checkpoint.device)
+    slots = Slots(checkpoint.model, codec, settings.max_batch, positions, positions, KEPT_PREFIX_BYTES)
+    return slots, EagerRunner(slots)
+
+
+def _fast_runner(checkpoint: Checkpoint, settings: QwenSettings, warnings: list[str]) -> tuple[Slots, Runner] | None:
+    """Hand-written kernels under CUDA graphs; None, and a warning that says why, where they cannot be had."""
+    if checkpoint.device.type != "cuda":
+        return None
+    why_not = _why_not_fast(checkpoint, settings)
+    if why_not is None:
+        try:
+            # Triton is there with a CUDA torch only.
+            from engine.qwen3.cuda.fast_slots import FastSlots
+            from engine.qwen3.cuda.graph_runner import GraphRunner
+            from engine.qwen3.cuda.pinned import Streams
+            from engine.qwen3.cuda.tuning import Tuning
+
+            positions = settings.max_positions
+            slots = FastSlots(
+                checkpoint.model,
+                checkpoint.codec,
+                settings.max_batch,
+                positions,
+                positions,
+                KEPT_PREFIX_BYTES,
+                Streams.make(checkpoint.device),
+                fast_codec_dtype(settings),
+            )
+            runner = GraphRunner(slots, Tuning(_measured_for(checkpoint, settings)), graphs=settings.cuda_graphs)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # of a compiler, a driver or a launch: plain PyTorch still speaks
+            log.exception("the kernels cannot be used")
+            reason = str(error).strip().splitlines()
+            why_not = reason[0] if reason else type(error).__name__
+        else:
+            warnings += runner.warnings
+            return slots, runner
+    warnings.append(f"no CUDA graphs: {why_not}; frames are made by plain PyTorch, several times slower")
+    return None
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _why_not_fast(checkpoint: Checkpoint, settings: QwenSettings) -> str | None:
+    if settings.dtype != "bfloat16":
+        return f"the kernels need DTYPE=bfloat16, not {settings.dtype}"
+    if settings.torch_compile and not settings.cuda_graphs:
+        return "CUDA_GRAPHS=false, and TORCH_COMPILE compiles the plain layers instead"
+    if not hasattr(checkpoint.model.talker.stack.layers[0].qkv, "weight"):
+        return "bitsandbytes' matrices cannot be captured"
+    return None
+
+
+def _measured_for(checkpoint: Checkpoint, settings: QwenSettings) -> str:
+    """What the measured choices hold for."""
+    capability = torch.cuda.get_device_capability(checkpoint.device)
+    parts = [
+        torch.cuda.get_device_name(checkpoint.device),
+        f"sm_{capability[0]}{capability[1]}",
+        f"torch {torch.__version__}",
+    ]
+    parts += [checkpoint.size, settings.quantize, f"{settings.max_batch} x {settings.max_positions}"]
+    return ", ".join(parts)

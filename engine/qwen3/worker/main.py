@@ -1,0 +1,118 @@
+"""The process in which Qwen3-TTS runs: commands on standard input, events on standard output, one thread for the model.
+
+It is a process of its own so that ending it frees every byte of GPU memory, that a fault of the GPU, which nothing
+within a process can clear, costs no call its line, and that Python's lock is never held while a call's frame is due.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Iterable
+from typing import Any, BinaryIO
+
+import torch
+
+from engine.qwen3.messages import Event, Log, NotReady, pack, read
+from engine.qwen3.worker.build import build
+from engine.qwen3.worker.outbox import Outbox
+from engine.qwen3.worker.worker import Send, Worker, first_line
+from engine.speech import SpeechError
+
+log = logging.getLogger(__name__)
+
+# Libraries that tell of their defaults, and of a program (sox) that is not used here, at every start.
+CHATTY = ("qwen_tts", "sox", "transformers")
+
+# Most of the seconds that a start takes; done while nobody has asked for a model yet, if there is such a time.
+IMPORTED = ("qwen_tts", *(("engine.qwen3.cuda.graph_runner",) if torch.version.cuda else ()))
+
+
+class _LogSender(logging.Handler):
+    """Sends records to the process that started this one, which knows how they are to be written."""
+
+    def __init__(self, send: Send) -> None:
+        super().__init__()
+        self._send_events = send
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno < logging.ERROR and record.name.split(".")[0] in CHATTY:
+            return
+        self._send_events([Log(record.levelno, record.name, self.format(record))])
+
+
+def serve(commands: BinaryIO, events: BinaryIO) -> None:
+    """Works until `commands` ends. The first message is the settings."""
+    with Outbox(events) as outbox:
+        _serve(commands, outbox)
+
+
+def _serve(commands: BinaryIO, outbox: Outbox) -> None:
+    def send(batch: Iterable[Event]) -> None:
+        if data := b"".join(map(pack, batch)):
+            outbox.put(data)
+
+    logging.basicConfig(level=logging.INFO, handlers=[_LogSender(send)], format="%(message)s", force=True)
+    for name in IMPORTED:
+        with contextlib.suppress(Exception):  # whatever a package raises: whoever needs it tries again, and says so
+            importlib.import_module(name)
+    settings = read(commands)
+    if settings is None:
+        return
+    arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def receive() -> None:
+        while (command := read(commands)) is not None:
+            arrived.put(command)
+        arrived.put(None)
+
+    try:
+        worker = Worker(build(settings), send)
+    except SpeechError as error:
+        send([NotReady(str(error))])
+        return
+    except Exception as error:
+        log.exception("the model could not be made ready")
+        send([NotReady(f"the model could not be made ready: {first_line(error)}")])
+        return
+    gc.collect()
+    gc.freeze()  # the model stays; a collection that walked it all would hold up a frame by a tenth of a second
+    threading.Thread(target=receive, name="commands", daemon=True).start()
+    try:
+        while True:
+            try:
+                # Whatever has arrived is taken in before the next frame: a cancelled call costs not one more.
+                command = arrived.get(timeout=worker.patience_s) if worker.patience_s else arrived.get_nowait()
+                if command is None:
+                    return
+                worker.handle(command)
+            except queue.Empty:
+                worker.turn()
+    finally:
+        worker.close()
+
+
+def main() -> None:
+    """The process, on its standard input and output."""
+    if os.getpriority(os.PRIO_PROCESS, 0) < 0:  # inherited from the process with the calls' clock, which comes first
+        os.setpriority(os.PRIO_PROCESS, 0, 0)
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group; the process that owns this one decides
+        signal.signal(number, signal.SIG_IGN)
+    # Python closes its own standard input at the end, and aborts where a thread still reads it.
+    commands = os.fdopen(os.dup(sys.stdin.fileno()), "rb")
+    # What libraries print must not get between the events.
+    out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    with contextlib.suppress(BrokenPipeError):
+        serve(commands, out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""From a sentence's samples, as the codec makes them, to the PCM that goes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.qwen3.settings import SAMPLE_RATE_HZ
+from engine.qwen3.worker.silence_trim import SilenceTrim
+from engine.qwen3.worker.time_stretch import TimeStretch
+from engine.speech import Pcm
+
+PIECE_SAMPLES = 3840  # 160 ms: what an engine hands over at once is 20 to 200 ms
+SMALLEST_SAMPLES = 480
+FADE_SAMPLES = 240  # at the end of a sentence that was cut short
+
+
+class Output:
+    """Trims, sets the pace and cuts into pieces. One for each sentence."""
+
+    def __init__(self, speed: float = 1.0) -> None:
+        self._trim = SilenceTrim()
+        self._tempo = None if speed == 1.0 else TimeStretch(speed, SAMPLE_RATE_HZ)
+        self._held = np.zeros(0, np.int16)
+
+    def push(self, sound: NDArray[np.float32]) -> Iterator[Pcm]:
+        """Pieces that are due. sound [samples], within -1 and 1."""
+        self._take(self._paced(self._trim.push(sound)))
+        # A little is kept back, for the end of a sentence that is cut short to be faded out.
+        yield from self._pieces(self._held.size - FADE_SAMPLES)
+
+    def flush(self, cut_short: bool) -> Iterator[Pcm]:
+        """The rest. cut_short: speech was going on, so it is faded out."""
+        self._take(self._paced(self._trim.flush()))
+        if self._tempo is not None:
+            self._take(self._tempo.flush())
+        if cut_short:
+            fade = min(FADE_SAMPLES, self._held.size)
+            ramp = np.linspace(1, 0, fade)
+            kept = self._held.size - fade
+            self._held = np.concatenate((self._held[:kept], (self._held[kept:] * ramp).astype(np.int16)))
+        if self._held.size:
+            self._take(np.zeros(max(0, SMALLEST_SAMPLES - self._held.size), np.int16))
+        yield from self._pieces(self._held.size)
+
+    def _pieces(self, due: int) -> Iterator[Pcm]:
+        while due >= SMALLEST_SAMPLES:
+            size = due if due < PIECE_SAMPLES + SMALLEST_SAMPLES else PIECE_SAMPLES
+            yield self._held[:size]
+            self._held = self._held[size:]
+            due -= size
+
+    def _paced(self, sound: NDArray[np.float32]) -> Pcm:
+        pcm: Pcm = np.rint(np.clip(sound, -1, 1) * 32767).astype(np.int16)
+        return pcm if self._tempo is None else self._tempo.push(pcm)
+
+    def _take(self, pcm: Pcm) -> None:
+        self._held = np.concatenate((self._held, pcm))

@@ -1,0 +1,1 @@
+"""What both HTTP interfaces share: access, errors, bodies, the OpenAPI document and its page."""

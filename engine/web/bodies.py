@@ -1,0 +1,94 @@
+"""Request bodies off the wire: JSON and multipart forms, bounded in size and time, into their models."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Final, TypeVar
+
+from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
+from pydantic import BaseModel, ValidationError
+
+from engine.web.errors import ApiError, from_validation_error
+
+BODY_TIMEOUT_S: Final = 60.0
+"""A body that takes longer than this to arrive is given up."""
+MAX_FIELD_BYTES: Final = 256 * 1024
+MAX_PARTS: Final = 32
+FILE_PART: Final = "file"
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+async def read_json(request: web.Request, model: type[Body]) -> Body:
+    """A JSON body as its model. Raises ApiError."""
+    if request.headers.get("Content-Type") and not request.content_type.endswith(("/json", "+json")):
+        raise ApiError(415, "INVALID_REQUEST", f"the body is {request.content_type}; send it as application/json")
+    async with in_time():
+        data = await request.read()
+    return parse_json(data, model)
+
+
+def parse_json(data: bytes | str, model: type[Body]) -> Body:
+    """JSON as its model, types as JSON has them: "8000" is no number. Raises ApiError."""
+    try:
+        return model.model_validate_json(data, strict=True)
+    except ValidationError as error:
+        raise from_validation_error(error) from None
+
+
+async def read_form(request: web.Request, model: type[Body], max_file_bytes: int) -> tuple[Body, bytes | None]:
+    """A multipart form as its model, and its file; None where it has none. Raises ApiError."""
+    if request.content_type != "multipart/form-data":
+        raise ApiError(415, "INVALID_REQUEST", f"the body is {request.content_type}; send it as multipart/form-data")
+    fields: dict[str, str] = {}
+    file: bytes | None = None
+    try:
+        async with in_time():
+            reader = await request.multipart()
+            for _ in range(MAX_PARTS):
+                part = await reader.next()
+                if part is None:
+                    break
+                if not isinstance(part, BodyPartReader) or not part.name:
+                    raise ApiError(400, "INVALID_REQUEST", "every part of the form needs a name")
+                if part.name == FILE_PART:
+                    file = await _read_part(part, max_file_bytes)
+                else:
+                    fields[part.name] = (await _read_part(part, MAX_FIELD_BYTES)).decode()
+            else:
+                raise ApiError(400, "INVALID_REQUEST", f"the form has more than {MAX_PARTS} parts")
+    except (HttpProcessingError, ValueError, AssertionError, LookupError, RuntimeError) as error:
+        reason = getattr(error, "message", "") or str(error)  # aiohttp has many ways to say that a form is malformed
+        raise ApiError(400, "INVALID_REQUEST", f"the form cannot be read: {' '.join(reason.split())}") from None
+    try:
+        return model.model_validate(fields), file
+    except ValidationError as error:
+        raise from_validation_error(error) from None
+
+
+async def _read_part(part: BodyPartReader, max_bytes: int) -> bytes:
+    data = bytearray()
+    while chunk := await part.read_chunk():
+        data += chunk
+        if len(data) > max_bytes:
+            raise ApiError(
+                413,
+                "INVALID_AUDIO" if part.name == FILE_PART else "INVALID_REQUEST",
+                f"{part.name} is larger than {max_bytes} bytes",
+                param=part.name,
+                context={"limit": max_bytes},
+            )
+    return bytes(part.decode(data))
+
+
+@asynccontextmanager
+async def in_time() -> AsyncGenerator[None, None]:
+    """Of a body that is read: raises ApiError when it does not arrive."""
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            yield
+    except TimeoutError:
+        raise ApiError(408, "INVALID_REQUEST", f"the body did not arrive within {BODY_TIMEOUT_S:g} s") from None

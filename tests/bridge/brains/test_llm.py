@@ -1,0 +1,347 @@
+"""The language model's brain against a local server: streaming, tools, cuts, failures, and the history of it all."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from types import SimpleNamespace
+from typing import Any, cast
+
+import aiohttp
+import pytest
+from aiohttp import web
+from openai import AsyncOpenAI
+from openai.types.chat import ChatCompletionChunk
+
+from bridge.brains.brain import BrainError, Fallback, HangUp, Piece, Say, Transfer
+from bridge.brains.destinations import Destinations
+from bridge.brains.llm import LlmBrain, LlmOptions
+from bridge.brains.tools import HttpTool, Toolbox
+from tests.support.llm_server import Answer, LlmServer, ToolCall
+from tests.support.loop_clock import LoopClock
+
+
+@pytest.fixture
+async def loop_clock() -> AsyncIterator[LoopClock]:
+    with LoopClock() as clock:
+        yield clock
+
+
+@asynccontextmanager
+async def brain(
+    server: LlmServer, *tools: HttpTool, variables: dict[str, str] | None = None, **options: Any
+) -> AsyncIterator[LlmBrain]:
+    async with aiohttp.ClientSession() as http, AsyncOpenAI(base_url=server.url, api_key="k", max_retries=0) as client:
+        toolbox = Toolbox(http, list(tools), Destinations("sales=ext-queues,400,1"), variables or {})
+        yield LlmBrain(client, LlmOptions(model="m", **options), toolbox, variables)
+
+
+async def collect(pieces: AsyncGenerator[Piece]) -> list[Piece]:
+    return [piece async for piece in pieces]
+
+
+def text_of(pieces: list[Piece]) -> str:
+    return "".join(piece for piece in pieces if isinstance(piece, str)).strip()
+
+
+async def test_words_are_passed_on_as_they_come_and_heard_ones_are_remembered() -> None:
+    async with (
+        LlmServer("We have two sizes. Small or large?", "Large it is.") as server,
+        brain(server, system_prompt="You serve {name}.", variables={"name": "Ada"}) as ai,
+    ):
+        pieces = await collect(ai.answer("a pizza"))
+        assert len(pieces) > 3
+        assert text_of(pieces) == "We have two sizes. Small or large?"
+        ai.heard("We have two sizes.", interrupted=True)
+        await collect(ai.answer("large"))
+        assert server.requests[1]["messages"] == [
+            {"role": "system", "content": "You serve Ada."},
+            {"role": "user", "content": "a pizza"},
+            {"role": "assistant", "content": "We have two sizes."},
+            {"role": "user", "content": "large"},
+        ]
+
+
+async def test_a_turn_of_which_nothing_was_heard_leaves_no_message() -> None:
+    async with LlmServer("One.", "Two.") as server, brain(server) as ai:
+        await collect(ai.answer("I would like"))
+        ai.heard("", interrupted=True)
+        await collect(ai.answer("a table"))
+        assert server.requests[1]["messages"] == [{"role": "user", "content": "I would like a table"}]
+
+
+async def test_closing_cancels_the_request() -> None:
+    async with LlmServer(Answer("One two three four", hang=True)) as server, brain(server) as ai:
+        async with aclosing(ai.answer("hello")) as pieces:
+            assert await anext(pieces) == "One "
+        await server.left.wait()
+
+
+async def test_an_http_tool_is_called_and_its_result_answered() -> None:
+    async def hours(request: web.Request) -> web.Response:
+        assert request.headers["X-Caller"] == "12345"
+        assert request.query["who"] == "Ada & Bob?/"
+        return web.Response(text=f"open until nine on {(await request.json())['day']}")
+
+    async with serving(hours) as url:
+        tool = HttpTool(name="hours", description="d", url=url + "?who={name}", headers={"X-Caller": "{from}"})
+        answers = (Answer("Let me look.", [ToolCall("hours", {"day": "Monday"})]), "Until nine.", "Yes.")
+        async with (
+            LlmServer(*answers) as server,
+            brain(server, tool, variables={"from": "12345", "name": "Ada & Bob?/"}) as ai,
+        ):
+            assert text_of(await collect(ai.answer("when?"))) == "Let me look.\nUntil nine."
+            asked, result = server.requests[1]["messages"][-2:]
+            assert asked["content"] == "Let me look."
+            assert result["content"] == "open until nine on Monday"
+            ai.heard("Let me look. Until nine.", interrupted=False)
+            await collect(ai.answer("sure?"))
+            messages = server.requests[2]["messages"]
+            assert [message["role"] for message in messages] == ["user", "assistant", "tool", "assistant", "user"]
+            assert messages[1]["content"] is None, "what was said stands once, as it was heard"
+            assert messages[3]["content"] == "Let me look. Until nine."
+
+
+async def test_a_tool_after_which_nothing_is_said_is_an_answer_only_where_something_was_said_before() -> None:
+    async def handle(request: web.Request) -> web.Response:
+        return web.Response(text="booked")
+
+    async with serving(handle) as url:
+        tool, call = HttpTool(name="book", description="d", url=url), ToolCall("book")
+        async with LlmServer(Answer("I book it.", [call]), "") as server, brain(server, tool) as ai:
+            assert text_of(await collect(ai.answer("a table"))) == "I book it."
+        async with LlmServer(Answer(tools=[call]), "") as server, brain(server, tool) as ai:
+            with pytest.raises(BrainError, match="answered nothing"):
+                await collect(ai.answer("a table"))
+            ai.heard("", interrupted=True)
+            assert [message["role"] for message in ai.history.messages()] == ["user", "assistant", "tool"]
+
+
+@asynccontextmanager
+async def serving(handler: Any) -> AsyncIterator[str]:
+    app = web.Application()
+    app.router.add_route("*", "/tool", handler)
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}/tool"
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("call", "action"),
+    [
+        (ToolCall("transfer", {"destination": "Sales"}), Transfer("ext-queues,400,1")),
+        (ToolCall("hangup"), HangUp()),
+    ],
+)
+async def test_transfer_and_hangup_come_last_and_are_forgotten_when_cut(call: ToolCall, action: Piece) -> None:
+    async with LlmServer(Answer("Right away.", [call]), "Hello again.") as server, brain(server) as ai:
+        pieces = await collect(ai.answer("sales please"))
+        assert pieces[-1] == action
+        ai.heard("Right", interrupted=True)
+        await collect(ai.answer("no wait"))
+        assert [message["role"] for message in server.requests[1]["messages"]] == ["user", "assistant", "user"]
+
+
+async def test_a_cut_turn_keeps_the_tools_that_have_answered_and_drops_the_one_at_work_and_those_to_come() -> None:
+    """What a tool has done has happened, heard of or not: a model that forgot it would book the table twice."""
+    asked: list[str] = []
+    at_work, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def handle(request: web.Request) -> web.Response:
+        asked.append(request.query["tool"])
+        if asked[-1] == "pay":
+            at_work.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.set()
+        return web.Response(text="booked")
+
+    async with serving(handle) as url:
+        tools = [HttpTool(name=name, description="d", url=f"{url}?tool={name}") for name in ("book", "pay", "mail")]
+        answer = Answer("I book it. ", [ToolCall("book", {"day": "Monday"}), ToolCall("pay"), ToolCall("mail")])
+        async with LlmServer(answer, "Yes.") as server, brain(server, *tools) as ai:
+            async with aclosing(ai.answer("a table")) as pieces:
+                turn = asyncio.create_task(collect(pieces))
+                await at_work.wait()
+                turn.cancel()
+                await asyncio.gather(turn, return_exceptions=True)
+            await cancelled.wait()
+            ai.heard("", interrupted=True)
+            await collect(ai.answer("no wait"))
+            _, booked, result, said = server.requests[1]["messages"]
+            assert [call["function"]["name"] for call in booked["tool_calls"]] == ["book"]
+            assert booked["content"] is None, "nothing was heard, so nothing was said"
+            assert result["content"] == "booked"
+            assert said == {"role": "user", "content": "no wait"}
+            assert asked == ["book", "pay"]
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (ToolCall("transfer", {"destination": "ext-queues,666,1"}), "not allowed"),
+        (ToolCall("transfer"), "no destination"),
+        (ToolCall("fly"), "no tool 'fly'"),
+        (ToolCall("slow"), "no answer within 50 ms"),
+        (ToolCall("broken"), "HTTP 500"),
+        (ToolCall("gone"), "error: Client"),
+        (ToolCall("wrong"), "error: ValueError"),
+        (ToolCall("slow", '{"day": Mon'), "not JSON"),
+    ],
+)
+async def test_a_tool_that_fails_is_told_to_the_model(call: ToolCall, told: str) -> None:
+    async def handle(request: web.Request) -> web.Response:
+        if request.query:
+            await asyncio.Event().wait()
+        return web.Response(status=500, text="no")
+
+    async with serving(handle) as url:
+        tools = [
+            HttpTool(name="slow", description="d", url=f"{url}?slow=1", timeout_ms=50),
+            HttpTool(name="broken", description="d", url=url),
+            HttpTool(name="gone", description="d", url="http://127.0.0.1:9/"),
+            HttpTool(name="wrong", description="d", url=url, headers={"X-Key": "two\nlines"}),
+        ]
+        async with LlmServer(Answer(tools=[call]), "Sorry.") as server, brain(server, *tools) as ai:
+            assert text_of(await collect(ai.answer("do it"))) == "Sorry."
+            *_, asked, answered = server.requests[1]["messages"]
+            assert told in answered["content"]
+            json.loads(asked["tool_calls"][0]["function"]["arguments"])  # as servers do before all else
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (Answer(first_token_s=5.0), "said nothing for 100 ms"),
+        (Answer("One two", hang=True), "said nothing for 100 ms"),
+        (Answer(status=500), "failed"),
+        (Answer(rubbish=b"data: {]\n\n"), "failed"),
+        (Answer(rubbish=b"<html>"), "answered nothing"),
+        (Answer(""), "answered nothing"),
+        (Answer(blank=" \n\n"), "answered nothing"),
+    ],
+)
+async def test_a_model_that_fails_raises_one_error(answer: Answer, message: str) -> None:
+    async with LlmServer(answer) as server, brain(server, timeout_ms=100) as ai:
+        with pytest.raises(BrainError, match=message):
+            await collect(ai.answer("hello"))
+
+
+def piece(call_id: str | None, name: str | None, arguments: str, index: int = 0) -> dict[str, Any]:
+    return {"tool_calls": [{"index": index, "id": call_id, "function": {"name": name, "arguments": arguments}}]}
+
+
+@pytest.mark.parametrize(
+    "deltas",
+    [
+        [piece("a", "book", '{"n"'), piece(None, None, ": 1}"), piece("b", "mail", '{"n"'), piece("b", None, ": 2}")],
+        [piece("a", "book", '{"n": 1}'), piece("b", "mail", '{"n": 2}')],
+        [piece("a", "book", '{"n"'), piece("b", "mail", '{"n"', 1), piece("a", "", ": 1}"), piece("b", "", ": 2}", 1)],
+        [piece("a", "book", '{"n"'), piece("x", None, ": 1}"), piece("b", "mail", '{"n"'), piece("y", None, ": 2}")],
+    ],
+    ids=["one index", "one index, whole", "two indices", "a new id for each piece"],
+)
+async def test_calls_of_several_tools_are_told_apart(deltas: list[dict[str, Any]]) -> None:
+    asked: list[tuple[str, Any]] = []
+
+    async def handle(request: web.Request) -> web.Response:
+        asked.append((request.query["tool"], await request.json()))
+        return web.Response(text="done")
+
+    async with serving(handle) as url:
+        tools = [HttpTool(name=name, description="d", url=f"{url}?tool={name}") for name in ("book", "mail")]
+        async with LlmServer(Answer(deltas=deltas), "Both.") as server, brain(server, *tools) as ai:
+            assert text_of(await collect(ai.answer("do it"))) == "Both."
+            told = [message.get("tool_call_id") for message in server.requests[1]["messages"]]
+    assert asked == [("book", {"n": 1}), ("mail", {"n": 2})]
+    assert told == [None, None, "a", None, "b"]
+
+
+class Thinker:
+    """A client whose model sends one delta over and over, each `pace_s` of the loop's clock after the last."""
+
+    def __init__(self, clock: LoopClock, delta: dict[str, Any], pace_s: float, count: int, last: str = "") -> None:
+        self.chat = SimpleNamespace(completions=SimpleNamespace(create=self._create))
+        self.closed = False
+        self._clock, self._pace_s = clock, pace_s
+        self._deltas = [delta] * count + [{"content": last}]
+
+    async def _create(self, **request: Any) -> Thinker:
+        return self
+
+    async def close(self) -> None:
+        self.closed = True
+
+    async def __aiter__(self) -> AsyncIterator[ChatCompletionChunk]:
+        for delta in self._deltas:
+            self._clock.advance(self._pace_s)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # a timer that is due now has its say
+            choice = {"index": 0, "delta": delta, "finish_reason": None}
+            chunk = {"id": "1", "object": "chat.completion.chunk", "created": 0, "model": "m", "choices": [choice]}
+            yield ChatCompletionChunk.model_validate(chunk)
+
+
+@asynccontextmanager
+async def thinking(client: Thinker) -> AsyncIterator[LlmBrain]:
+    async with aiohttp.ClientSession() as http:
+        toolbox = Toolbox(http, [], Destinations(""), {})
+        yield LlmBrain(cast("AsyncOpenAI", client), LlmOptions(model="m", timeout_ms=8_000), toolbox)
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {"reasoning_content": "The caller wants"},
+        {"reasoning": "The caller wants"},
+        {"role": "assistant", "content": ""},
+        {},
+        {"content": "\n"},
+    ],
+)
+async def test_a_model_that_only_thinks_meets_the_limit(loop_clock: LoopClock, delta: dict[str, Any]) -> None:
+    client = Thinker(loop_clock, delta, pace_s=1.0, count=100, last="At last.")
+    async with thinking(client) as ai:
+        begun_s = loop_clock.now_s()
+        with pytest.raises(BrainError, match="said nothing for 8000 ms"):
+            await collect(ai.answer("hello"))
+        assert 8.0 <= loop_clock.now_s() - begun_s < 9.5
+        assert client.closed
+
+
+async def test_a_model_that_thinks_within_the_limit_or_speaks_slowly_is_let_speak(loop_clock: LoopClock) -> None:
+    thinks = Thinker(loop_clock, {"reasoning_content": "Hm"}, pace_s=1.0, count=6, last="At last.")
+    async with thinking(thinks) as ai:
+        assert text_of(await collect(ai.answer("hello"))) == "At last."
+    speaks = Thinker(loop_clock, {"content": "Well, "}, pace_s=6.0, count=5, last="yes.")
+    async with thinking(speaks) as ai:
+        assert text_of(await collect(ai.answer("hello"))) == "Well, " * 5 + "yes."
+
+
+async def test_a_model_that_is_not_there_raises_the_same() -> None:
+    server = LlmServer()
+    server.url = "http://127.0.0.1:9/v1"
+    async with brain(server) as ai:
+        with pytest.raises(BrainError, match="failed"):
+            await collect(ai.answer("hello"))
+
+
+async def test_greeting_keys_and_silence() -> None:
+    server = LlmServer("Your number is one two.")
+    options = {"greeting": "Hello {name}.", "no_input_prompt": "Are you there?", "variables": {"name": "Ada"}}
+    async with server, brain(server, **options) as ai:
+        assert await collect(ai.greet()) == [Say("Hello Ada.")]
+        ai.heard("Hello Ada.", interrupted=False)
+        await collect(ai.pressed("12"))
+        assert server.requests[0]["messages"] == [
+            {"role": "assistant", "content": "Hello Ada."},
+            {"role": "user", "content": "[pressed the keys 1 2]"},
+        ]
+        assert await collect(ai.silence()) == [Say("Are you there?")]
+        assert await collect(ai.silence()) == [Say("Are you there?")]
+        assert await collect(ai.silence()) == [Fallback()]

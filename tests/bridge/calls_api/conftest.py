@@ -1,0 +1,29 @@
+"""The application, and one call in it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.support.fakes import Asterisk
+from tests.support.whole_app import Bench, whole_app
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    async with whole_app() as bench:
+        yield bench
+
+
+@pytest.fixture
+async def peer(bench: Bench) -> AsyncIterator[Asterisk]:
+    peer = await bench.call()
+    yield peer
+    await peer.close()
+
+
+@pytest.fixture
+def path(peer: Asterisk) -> str:
+    """Where the call is."""
+    return f"/v1/calls/{peer.id}"

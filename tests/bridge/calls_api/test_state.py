@@ -1,0 +1,41 @@
+"""Which calls there are, and what is told of one."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+
+from tests.support.fakes import Asterisk
+from tests.support.whole_app import Bench
+
+
+async def test_lists_calls_in_progress_and_remembers_those_that_ended(bench: Bench, peer: Asterisk, path: str) -> None:
+    (listed,) = (await bench.get("/v1/calls"))["data"]
+    assert (listed["id"], listed["state"]) == (str(peer.id), "active")
+    await bench.ended(peer)
+    assert (await bench.get("/v1/calls"))["data"] == []
+    call = await bench.get(path)
+    assert (call["state"], call["end_reason"]) == ("ended", "caller hung up")
+
+
+@pytest.mark.parametrize(
+    ("method", "what"),
+    [
+        ("GET", ""),
+        *(("POST", what) for what in ("/say", "/interrupt", "/hangup", "/events")),
+        ("GET", "/events"),
+    ],
+)
+@pytest.mark.parametrize("call_id", [str(uuid4()), "no-uuid", "9" * 4_000, "%F0%9F%93%9E", "%00", "..%2F.."])
+async def test_an_unknown_call_is_a_404_in_openais_shape(bench: Bench, method: str, what: str, call_id: str) -> None:
+    async with bench.http.request(method, f"{bench.url}/v1/calls/{call_id}{what}", json={"text": "x"}) as response:
+        assert response.status == 404
+        error = (await response.json())["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert error["code"] == "not_found"
+
+
+async def test_health_tells_of_calls_and_engine(bench: Bench, peer: Asterisk) -> None:
+    health = await bench.get("/health")
+    assert (health["status"], health["calls"], health["engine"]) == ("ok", 1, "fake")

@@ -1,0 +1,146 @@
+"""What the conversations of a process share: it starts, or says what is missing, and closes whatever came of it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from bridge.conversation.conversations import Conversations
+from bridge.conversation.settings import ConversationSettings
+from bridge.hearing.asr import embedded
+from bridge.line.call import Call, Wire
+from bridge.line.calls import ENDED_KEPT, Calls
+from engine.speech import Style
+from tests.support.fakes import FakeEngine
+from tests.support.whole_app import whole_app
+
+
+def conversations(**settings: object) -> Conversations:
+    return Conversations(ConversationSettings.model_validate(settings), FakeEngine(), CollectorRegistry())
+
+
+async def test_closing_what_never_started() -> None:
+    await conversations().close()
+
+
+class NoWire:
+    """Nobody listens."""
+
+    def send(self, frame: bytes) -> None:
+        pass
+
+    def hang_up(self) -> None:
+        pass
+
+
+async def test_a_call_that_is_remembered_has_its_conversation_however_long_it_was() -> None:
+    shared = conversations()
+    await shared.start()
+
+    def create(call_id: UUID, wire: Wire) -> Call:
+        call = Call(call_id, wire, FakeEngine(), Style())
+        shared.attach(call, {})
+        return call
+
+    def end(call: Call) -> None:
+        calls.remove(call)
+        call.end("hung up")
+
+    calls = Calls(create, max_calls=3)
+    live, long = (calls.admit(uuid4(), NoWire()) for _ in range(2))
+    short = [uuid4() for _ in range(ENDED_KEPT + 10)]
+    for call_id in short:
+        end(calls.admit(call_id, NoWire()))
+    end(long)
+    for call_id in (live.id, long.id, *short):
+        assert (shared.find(call_id) is None) == (calls.find(call_id) is None)
+    for call in (live, long):
+        conversation = shared.find(call.id)
+        assert conversation is not None
+        assert conversation.call is call
+    assert [shared.find(call_id) for call_id in short[:11]] == [None] * 11, "a live call keeps no ended ones"
+    end(live)
+    await shared.close()
+
+
+async def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded.importlib.util, "find_spec", lambda name: None)
+    shared = conversations(asr_protocol="embedded")
+    with pytest.raises(OSError, match=r"pip install 'talkspurt\[demo\]'"):
+        await shared.start()
+    await shared.close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"asr_url": "http://asr"}, "must start with ws"),
+        ({"llm_base_url": "localhost:8000"}, "must start with http"),
+        ({"llm_base_url": "http://x/v1"}, "must name the model"),
+        ({"backchannels": "en,xx"}, "must be languages out of en, de"),
+        ({"transfer_allow": "400"}, "must be an allow-list"),
+        *(
+            ({"fallback_destination": value}, "context,extension,priority")
+            for value in ("400", "x=a,400,1", "a,400,1; b,400,1", "a,4??,1", "a,400,1\n", "a,${X},1")
+        ),
+        ({"script": Path("/nowhere.yaml")}, "must be a dialogue: .*No such file"),
+        ({"llm_tools": Path("/nowhere.yaml")}, "must be a tool file: .*No such file"),
+    ],
+)
+def test_a_wrong_setting_says_what_is_allowed(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ConversationSettings.model_validate(settings)
+
+
+async def test_another_system_is_told_of_start_and_end_and_prometheus_of_the_turn() -> None:
+    told: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+
+    async def receive(request: web.Request) -> web.Response:
+        told.put_nowait(await request.json())
+        return web.Response()
+
+    hook = web.Application()
+    hook.router.add_post("/", receive)
+    runner = web.AppRunner(hook)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with whole_app(greeting="Hi.", webhook_url=f"http://127.0.0.1:{runner.addresses[0][1]}/") as bench:
+        peer = await bench.call(account="77")
+        await peer.hear(voiced=True)
+        await peer.close()
+        started, ended = await told.get(), await told.get()
+        assert (started["type"], started["variables"]["account"]) == ("call.started", "77")
+        assert (ended["type"], ended["reason"]) == ("call.ended", "caller hung up")
+        assert ended["call_id"] == str(peer.id)
+        async with bench.http.get("/metrics") as response:
+            metrics = await response.text()
+        assert 'talkspurt_turn_stage_seconds_count{stage="first_frame"} 1.0' in metrics
+    await runner.cleanup()
+
+
+async def test_prometheus_is_told_how_soon_the_agent_was_silent() -> None:
+    count = "talkspurt_interrupt_to_silence_seconds_count"
+    async with whole_app(greeting="A long greeting, of which not all is heard.") as bench:
+
+        async def metrics() -> list[str]:
+            async with bench.http.get("/metrics") as response:
+                return (await response.text()).splitlines()
+
+        peer = await bench.call()
+        await peer.hear(voiced=True)
+        assert f"{count} 0.0" in await metrics()
+        status, _ = await bench.post(f"/v1/calls/{peer.id}/interrupt")
+        assert status == 200
+        await peer.hear(voiced=False)
+        lines = await metrics()
+        assert f"{count} 1.0" in lines
+        (total,) = (float(line.split()[1]) for line in lines if line.startswith(count.replace("count", "sum")))
+        (measured_ms,) = (await bench.get(f"/v1/calls/{peer.id}"))["conversation"]["interrupt_to_silence_ms"]
+        assert total * 1000 == pytest.approx(measured_ms, abs=0.1)
+        await peer.close()

@@ -1,0 +1,73 @@
+"""Calls announced before they connect: once, in time, and not without end."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+
+from bridge.conversation.registration import MAX_WAITING, Registrations
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_a_registration_is_claimed_once() -> None:
+    registrations, call_id = Registrations(60.0, Clock()), uuid4()
+    registrations.add(call_id, {"from": "12345", "name": "Ada\nIgnore all"})
+    claimed = registrations.claim(call_id)
+    assert claimed is not None
+    assert claimed.variables == {"from": "12345", "name": "Ada Ignore all"}
+    assert registrations.claim(call_id) is None
+
+
+def test_a_registration_expires() -> None:
+    clock, call_id = Clock(), uuid4()
+    registrations = Registrations(60.0, clock)
+    registrations.add(call_id, {})
+    clock.now_s = 60.0
+    assert registrations.claim(call_id) is None
+
+
+def test_registering_again_takes_the_place_of_the_first() -> None:
+    clock, call_id = Clock(), uuid4()
+    registrations = Registrations(60.0, clock)
+    registrations.add(call_id, {"a": "1"})
+    clock.now_s = 30.0
+    registrations.add(uuid4(), {})
+    registrations.add(call_id, {"a": "2"})
+    clock.now_s = 80.0
+    claimed = registrations.claim(call_id)
+    assert claimed is not None
+    assert claimed.variables == {"a": "2"}
+    assert len(registrations) == 1
+
+
+def test_the_oldest_goes_when_there_are_too_many() -> None:
+    registrations, first = Registrations(60.0, Clock()), uuid4()
+    registrations.add(first, {})
+    for _ in range(MAX_WAITING):
+        registrations.add(uuid4(), {})
+    assert registrations.claim(first) is None
+    assert len(registrations) == MAX_WAITING
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({f"x{i}": "" for i in range(65)}, "64 variables"),
+        ({"x": "y" * 1_001}, "longer than 1000"),
+        ({"x" * 65: "y"}, "is no name"),
+        ({"x\n": "y"}, "is no name"),
+        ({"0": "y"}, "is no name"),
+        ({f"x{i}": "y" * 1_000 for i in range(8)}, "8000 characters"),
+    ],
+)
+def test_too_much_is_refused(variables: dict[str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Registrations(60.0).add(uuid4(), variables)

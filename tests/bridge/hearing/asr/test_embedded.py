@@ -1,0 +1,74 @@
+"""The embedded recogniser on a caller's voice: real detector, real Whisper, real process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from unittest.mock import AsyncMock
+
+import numpy as np
+import pytest
+
+from bridge.hearing.asr.embedded import EmbeddedAsr, WhisperPool
+from bridge.hearing.events import Heard, Partial, SpeechStarted, SpeechStopped, Transcript
+from bridge.turns.words import words
+from tests.support.voices import caller_says, silence
+
+pytest.importorskip("faster_whisper")
+
+
+@pytest.fixture
+async def recognizer() -> AsyncIterator[WhisperPool]:
+    recognizer = WhisperPool()
+    await recognizer.start()
+    yield recognizer
+    await recognizer.close()
+
+
+async def listen(recognizer: WhisperPool, text: str, *, partial: bool = True) -> list[Heard]:
+    """What is heard of `text`, said faster than in real time, up to its transcript."""
+    heard: list[Heard] = []
+    some, done = asyncio.Event(), asyncio.Event()
+
+    def on_heard(event: Heard) -> None:
+        heard.append(event)
+        if isinstance(event, Partial | Transcript):
+            some.set()
+        if isinstance(event, Transcript):
+            done.set()
+
+    asr = EmbeddedAsr(recognizer, on_heard)
+    task = asyncio.create_task(asr.run())
+    track = np.concatenate((silence(500), caller_says(text), silence(1000)))
+    for start in range(0, len(track), 160):
+        asr.push(track[start : start + 160].tobytes(), 8_000)
+        await recognizer.detector.settled()
+        if partial and start == 8_000 * 2 // 160 * 160:  # well within the sentence
+            await some.wait()
+    await done.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    return heard
+
+
+async def test_a_sentence_is_heard_and_so_is_the_next_after_the_worker_died(recognizer: WhisperPool) -> None:
+    text = "I would like to speak to the sales department."
+    heard = await listen(recognizer, text)
+    assert isinstance(heard[0], SpeechStarted)
+    assert any(isinstance(event, Partial) for event in heard), "words are told while the caller speaks"
+    assert any(isinstance(event, SpeechStopped) for event in heard)
+    transcript = heard[-1]
+    assert isinstance(transcript, Transcript)
+    assert words(transcript.text) == words(text)
+
+    transcribe = recognizer.transcribe
+    recognizer.transcribe = AsyncMock(side_effect=RuntimeError("a fault of the model"))  # type: ignore[method-assign]
+    assert (await listen(recognizer, text, partial=False))[-1] == Transcript("")
+    recognizer.transcribe = transcribe  # type: ignore[method-assign]
+
+    assert recognizer._pool is not None
+    (worker,) = recognizer._pool._processes
+    os.kill(worker, signal.SIGKILL)
+    assert (await listen(recognizer, text, partial=False))[-1] == transcript

@@ -1,0 +1,93 @@
+"""Hearing speech: the gate to the window, and the model on a voice and on noises."""
+
+from __future__ import annotations
+
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+
+from bridge.hearing.events import SpeechStarted, SpeechStopped
+from bridge.hearing.vad import (
+    MAX_WINDOWS_WAITING,
+    RATE_HZ,
+    WINDOW_MS,
+    WINDOW_SAMPLES,
+    Detector,
+    Ear,
+    GateRules,
+    SpeechGate,
+)
+from engine.speech import Pcm
+from tests.support.voices import caller_says, silence
+
+VoiceEvent = SpeechStarted | SpeechStopped
+
+
+def test_two_windows_make_a_start_and_fifteen_an_end() -> None:
+    gate = SpeechGate(GateRules(start_ms=2 * WINDOW_MS, stop_ms=15 * WINDOW_MS))
+    assert gate.push(0.9) is None
+    assert gate.push(0.1) is None
+    assert gate.push(0.9) is None
+    assert gate.push(0.9) == SpeechStarted(2 * WINDOW_MS)
+    for _ in range(14):
+        assert gate.push(0.1) is None
+    assert gate.push(0.1) == SpeechStopped(4 * WINDOW_MS)
+
+
+def test_between_the_thresholds_speech_goes_on_but_does_not_start() -> None:
+    gate = SpeechGate(GateRules(start_ms=WINDOW_MS, stop_ms=WINDOW_MS))
+    assert gate.push(0.45) is None
+    assert isinstance(gate.push(0.6), SpeechStarted)
+    assert gate.push(0.45) is None
+    assert isinstance(gate.push(0.2), SpeechStopped)
+
+
+def test_quiet_sound_is_an_echo_while_the_agent_speaks() -> None:
+    gate = SpeechGate(GateRules(start_ms=WINDOW_MS, min_level_dbfs=-40))
+    assert gate.push(0.9, -50, agent_speaks=True) is None
+    assert isinstance(gate.push(0.9, -30, agent_speaks=True), SpeechStarted)
+
+
+def test_what_was_not_judged_took_its_time_all_the_same() -> None:
+    heard: list[VoiceEvent] = []
+    ear = Ear(Mock(), heard.append, lambda: False, GateRules(start_ms=WINDOW_MS))
+    ear.push(bytes((MAX_WINDOWS_WAITING + 10) * WINDOW_SAMPLES * 2), RATE_HZ)
+    ear.judge(ear.windows.popleft(), 0.9)
+    assert heard == [SpeechStarted(10 * WINDOW_MS)]
+
+
+async def hear(*tracks: Pcm) -> list[list[VoiceEvent]]:
+    """What the model hears in each track, all of them at once."""
+    detector = Detector()
+    heard: list[list[VoiceEvent]] = [[] for _ in tracks]
+    ears = [detector.ear(events.append) for events in heard]
+    for start in range(0, max(len(track) for track in tracks), 160):
+        for ear, track in zip(ears, tracks, strict=True):
+            ear.push(track[start : start + 160].tobytes(), 8_000)
+        await detector.settled()
+    await detector.close()
+    return heard
+
+
+async def test_a_voice_is_heard_within_160_ms_of_its_onset_and_so_is_its_end() -> None:
+    said = caller_says("I would like to book a table, please.")
+    track = np.concatenate((silence(1000), said, silence(1500)))
+    quiet = np.zeros(len(track), np.int16)
+    (started, *_, stopped), nothing = await hear(track, quiet)
+    assert isinstance(started, SpeechStarted)
+    assert started.audio_start_ms is not None
+    assert 900 <= started.audio_start_ms <= 1160
+    assert isinstance(stopped, SpeechStopped)
+    assert stopped.audio_end_ms == pytest.approx(1000 + len(said) / 8, abs=250)
+    assert nothing == []
+
+
+async def test_noises_are_no_speech() -> None:
+    random = np.random.default_rng(1)
+    seconds = np.arange(8_000 * 2) / 8_000
+    noise = (random.standard_normal(len(seconds)) * 1000).astype(np.int16)
+    tone = (np.sin(2 * np.pi * 425 * seconds) * 8000).astype(np.int16)
+    clicks = np.zeros(len(seconds), np.int16)
+    clicks[::4000] = 20_000
+    assert await hear(noise, tone, clicks) == [[], [], []]

@@ -1,0 +1,253 @@
+"""One call, ticked by hand: order, interruption, hang-up, broken engines, and what is left running."""
+
+import asyncio
+from uuid import uuid4
+
+import numpy as np
+import pytest
+
+from bridge.line import call as call_module
+from bridge.line.apology import Apology
+from bridge.line.audiosocket import Kind
+from bridge.line.call import AHEAD_MS, Call, State
+from engine import language, normalize, pipeline
+from engine.speech import Style, UnknownVoice
+from tests.support.fakes import LEVEL, FakeEngine
+
+FRAME_S = 0.02
+
+
+class Wire:
+    """Takes the frames that the call sends."""
+
+    def __init__(self):
+        self.frames = []
+        self.hung_up = False
+
+    def send(self, frame):
+        self.frames.append(frame)
+
+    def hang_up(self):
+        self.hung_up = True
+
+
+class Rig:
+    """A call, its wire, and a clock that moves only when told to."""
+
+    def __init__(self, **kwargs):
+        self.engine, self.wire, self.now_s = FakeEngine(), Wire(), 0.0
+        self.call = Call(uuid4(), self.wire, self.engine, Style(), now_s=lambda: self.now_s, **kwargs)
+        self.call.audio_received(Kind.SLIN8, bytes(320))
+
+    async def settle(self):
+        """Let everything that can run without the clock run."""
+        for _ in range(300):
+            await asyncio.sleep(0)
+
+    def tick(self, ticks=1):
+        """Returns how many of the ticks had sound."""
+        before = len(self.wire.frames)
+        for _ in range(ticks):
+            self.now_s += FRAME_S
+            self.call.tick(self.now_s)
+        return sum(any(frame[3:]) for frame in self.wire.frames[before:])
+
+    async def tick_until_quiet(self):
+        voiced = 0
+        while not self.call.playout.idle:
+            voiced += self.tick()
+            await self.settle()
+        return voiced
+
+
+@pytest.fixture(autouse=True, scope="module")
+def loaded():
+    """What loads with a process's first text, in a thread that `settle` does not wait for."""
+    language.load()
+    normalize.load("en")
+
+
+@pytest.fixture
+async def rig():
+    rig = Rig()
+    yield rig
+    rig.call.end("test over")
+    await rig.settle()
+    assert rig.engine.streams == 0
+    assert not rig.call._tasks
+
+
+async def test_lines_are_spoken_in_order_and_whole(rig):
+    lines = [rig.call.say("First line."), rig.call.say("Second.")]
+    order = []
+    rig.call.done_listeners.append(order.append)
+    await rig.settle()
+    voiced = await rig.tick_until_quiet()
+    assert order == lines
+    assert voiced == 90 + 0 * len("First line.Second."), "1.8 s at 50 frames a second"
+    assert [line.heard_text().strip() for line in lines] == ["First line.", "Second."]
+
+
+async def test_no_sample_is_lost_in_resampling(rig):
+    rig.call.say("Hello there.")
+    await rig.settle()
+    await rig.tick_until_quiet()
+    samples = np.frombuffer(b"".join(frame[3:] for frame in rig.wire.frames), np.int16)
+    assert abs(np.abs(samples.astype(float)).sum() / LEVEL - len("Hello there.") * 800) < 20
+
+
+async def test_an_interrupt_is_heard_within_the_tick_and_cancels_the_work(rig):
+    rig.call.say("A long sentence to be cut with more to come. And more of it. And more.")
+    rig.call.say("Never heard.")
+    await rig.settle()
+    rig.tick(50)
+    rig.now_s += 0.001
+    interruption = rig.call.interrupt()
+    assert interruption.interrupted
+    assert interruption.text == "A long "
+    assert interruption.audio_end_ms == 1000
+    assert rig.tick(200) == 0
+    await rig.settle()
+    assert rig.engine.streams == 0
+    assert rig.tick(200) == 0
+    assert "Never heard." not in [sentence for sentence, _ in rig.engine.spoken]
+    assert not rig.call.interrupt().interrupted
+
+
+async def test_the_next_line_after_an_interrupt_is_heard(rig):
+    rig.call.say("Old line that goes on for a while.")
+    await rig.settle()
+    rig.tick(10)
+    rig.call.interrupt()
+    rig.call.say("New.")
+    await rig.settle()
+    assert await rig.tick_until_quiet() in (20, 21), "400 ms of the new line, and a fade of the old one at most"
+
+
+async def test_speech_is_made_only_a_little_ahead_of_the_caller(rig):
+    utterance = rig.call.say("x" * 600)
+    await rig.settle()
+    assert AHEAD_MS <= utterance.buffered_ms <= AHEAD_MS + 200
+    rig.tick(100)
+    await rig.settle()
+    assert utterance.buffered_ms >= AHEAD_MS
+    rig.call.interrupt()
+
+
+async def test_a_pause_keeps_the_place(rig):
+    rig.call.say("One two three four.")
+    await rig.settle()
+    before = rig.tick(20)
+    rig.now_s += 0.001
+    assert rig.call.pause()
+    assert rig.tick(50) == 0
+    rig.call.resume()
+    assert before + await rig.tick_until_quiet() == 95
+
+
+async def test_text_that_arrives_in_pieces_is_spoken_as_its_sentences_complete(rig):
+    pieces = asyncio.Queue()
+
+    async def text():
+        while (piece := await pieces.get()) is not None:
+            yield piece
+
+    utterance = rig.call.say(text())
+    for piece in ("One sen", "tence. Ano"):
+        pieces.put_nowait(piece)
+    await rig.settle()
+    assert rig.tick() == 1
+    for piece in ("ther one.", None):
+        pieces.put_nowait(piece)
+    await rig.tick_until_quiet()
+    assert utterance.heard_text() == "One sentence. Another one."
+
+
+async def test_hanging_up_says_what_is_to_be_said_first(rig):
+    rig.call.say("Goodbye.")
+    rig.call.hang_up()
+    rig.call.hang_up()
+    assert rig.call.say("Too late.").done
+    await rig.settle()
+    assert rig.tick(39) == 39
+    assert not rig.wire.hung_up
+    rig.tick(2)
+    assert rig.wire.hung_up
+
+
+async def test_a_busy_engine_is_asked_again_and_nothing_is_lost_or_said_twice(rig, monkeypatch):
+    monkeypatch.setattr(pipeline, "BUSY_RETRY_S", 0)
+    rig.engine.busy = 2
+    line = rig.call.say("First line. Second.")
+    await rig.settle()
+    await rig.tick_until_quiet()
+    assert line.heard_text().strip() == "First line. Second."
+    assert rig.call.state is State.ACTIVE
+    assert rig.engine.busy == 0
+
+
+async def test_an_engine_that_stays_busy_is_apologised_for(monkeypatch):
+    monkeypatch.setattr(call_module, "BUSY_WAIT_S", 0)
+    rig = Rig(apology=Apology(np.full(24_000, LEVEL, np.int16), 24_000))
+    rig.engine.busy = 1
+    rig.call.say("Hello.")
+    await rig.settle()
+    assert rig.call.state is State.ENDING
+    rig.call.end("test over")
+    await rig.settle()
+
+
+async def test_a_broken_engine_is_apologised_for_and_the_call_given_back():
+    rig = Rig(apology=Apology(np.full(24_000, LEVEL, np.int16), 24_000))
+    rig.engine.broken = True
+    rig.call.say("This will not be said.")
+    await rig.settle()
+    assert await rig.tick_until_quiet() == 50
+    rig.tick()
+    assert rig.wire.hung_up
+    rig.call.end("test over")
+
+
+async def test_the_end_of_a_call_ends_its_work_at_once(rig):
+    reasons = []
+    rig.call.end_listeners.append(reasons.append)
+    rig.engine.gate.clear()
+    rig.call.say("Still being made.")
+    await rig.settle()
+    assert rig.engine.streams == 1
+    rig.call.end("caller hung up")
+    rig.call.end("again")
+    await rig.settle()
+    assert rig.engine.streams == 0
+    assert reasons == ["caller hung up"]
+    assert rig.call.state is State.ENDED
+
+
+async def test_a_calls_own_task_ends_with_it(rig):
+    task = rig.call.spawn(asyncio.Event().wait())
+    rig.call.end("caller hung up")
+    await rig.settle()
+    assert task.cancelled()
+
+
+async def test_an_unknown_voice_is_refused_before_anything_is_queued(rig):
+    with pytest.raises(UnknownVoice, match="one, two"):
+        rig.call.say("Hello.", voice="three")
+    assert rig.call.playout.idle
+
+
+async def test_the_voice_of_a_line_is_its_own(rig):
+    rig.call.say("Two.", voice="two")
+    rig.call.say("One.")
+    await rig.settle()
+    await rig.tick_until_quiet()
+    assert [voice for _, voice in rig.engine.spoken] == ["two", ""]
+
+
+async def test_who_listens_gets_whole_samples(rig):
+    heard = []
+    rig.call.audio_listeners.append(lambda pcm, rate_hz: heard.append((pcm, rate_hz)))
+    rig.call.audio_received(Kind.SLIN8, b"abc")
+    rig.call.audio_received(Kind.SLIN16, b"a")
+    rig.call.audio_received(Kind.SLIN16, b"abcd")
+    assert heard == [(b"ab", 8_000), (b"", 16_000), (b"abcd", 16_000)]

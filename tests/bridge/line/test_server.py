@@ -1,0 +1,318 @@
+"""The AudioSocket server on real sockets."""
+
+import asyncio
+import gc
+import socket
+from uuid import uuid4
+
+import pytest
+
+from bridge.line import server as server_module
+from bridge.line.audiosocket import Kind, encode
+from bridge.line.call import Call
+from bridge.line.calls import Calls
+from bridge.line.server import AudioSocketServer, Connection
+from engine.speech import Style
+from tests.support.fakes import Asterisk, FakeEngine
+
+GREETING = "Hello."
+
+
+class Bridge:
+    """A running server; its calls greet with `GREETING`."""
+
+    def __init__(self, max_calls=10):
+        self.engine = FakeEngine()
+        self.calls = Calls(self._create, max_calls)
+        self.server = AudioSocketServer(self.calls)
+        self.ended = asyncio.Queue()
+
+    def _create(self, call_id, wire):
+        call = Call(call_id, wire, self.engine, Style())
+        call.end_listeners.append(self.ended.put_nowait)
+        call.say(GREETING)
+        return call
+
+    async def call_ended(self):
+        return await asyncio.wait_for(self.ended.get(), 10)
+
+
+@pytest.fixture
+async def bridge():
+    bridge = Bridge()
+    bridge.port = await bridge.server.start("127.0.0.1", 0)
+    yield bridge
+    await bridge.server.close()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not bridge.server.connections
+    assert bridge.engine.streams == 0
+
+
+async def test_silence_from_accept_even_before_the_uuid(bridge):
+    peer = await Asterisk.connect(bridge.port, say_uuid=False)
+    assert await peer.receive() == (Kind.SLIN8, bytes(320))
+    await peer.close()
+
+
+async def test_the_caller_is_greeted(bridge):
+    peer = await Asterisk.connect(bridge.port)
+    peer.send_audio()
+    frame = await peer.hear(voiced=True)
+    assert frame.kind == Kind.SLIN8
+    assert len(frame.payload) == 320
+    await peer.close()
+    assert await bridge.call_ended() == "caller hung up"
+    assert len(bridge.calls) == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "frame_bytes"),
+    [
+        (Kind.SLIN8, 320), (Kind.SLIN12, 480), (Kind.SLIN16, 640), (Kind.SLIN24, 960), (Kind.SLIN32, 1280),
+        (Kind.SLIN44, 1764), (Kind.SLIN48, 1920), (Kind.SLIN96, 3840), (Kind.SLIN192, 7680),
+    ],
+)  # fmt: skip
+async def test_answers_in_the_kind_the_caller_speaks(bridge, kind, frame_bytes):
+    peer = await Asterisk.connect(bridge.port)
+    peer.send_audio(kind)
+    frame = await peer.hear(voiced=True)
+    assert (frame.kind, len(frame.payload)) == (kind, frame_bytes)
+    silence = await peer.hear(voiced=False)
+    assert (silence.kind, len(silence.payload)) == (kind, frame_bytes)
+    await peer.close()
+
+
+async def test_a_caller_who_sends_no_audio_is_greeted_at_8_khz(bridge):
+    peer = await Asterisk.connect(bridge.port)
+    assert (await peer.hear(voiced=True)).kind == Kind.SLIN8
+    await peer.close()
+
+
+async def test_no_uuid_in_time_is_a_quiet_close(bridge, monkeypatch):
+    monkeypatch.setattr(server_module, "UUID_DEADLINE_S", 0.05)
+    peer = await Asterisk.connect(bridge.port, say_uuid=False)
+    assert all(message.kind == Kind.SLIN8 for message in await peer.drain())
+    assert len(bridge.calls) == 0
+    await peer.close()
+
+
+@pytest.mark.parametrize(
+    "first", [b"GET / HTTP/1.1\r\n\r\n" + bytes(40_000), encode(Kind.UUID, b"short"), encode(Kind.SLIN8, bytes(320))]
+)
+async def test_who_does_not_speak_audiosocket_is_closed_alone(bridge, first):
+    healthy = await Asterisk.connect(bridge.port)
+    stranger = await Asterisk.connect(bridge.port, say_uuid=False)
+    stranger.writer.write(first)
+    await asyncio.gather(stranger.drain(), return_exceptions=True)
+    await healthy.hear(voiced=True)
+    assert len(bridge.calls) == 1
+    await asyncio.gather(stranger.close(), healthy.close())
+
+
+async def test_tolerates_unknown_kinds_errors_and_any_length(bridge):
+    peer = await Asterisk.connect(bridge.port)
+    for kind in (0x02, 0x7F, Kind.ERROR, Kind.UUID):
+        peer.send(kind, b"x")
+    for length in (0, 1, 161, 321, 8000, 65_535):
+        peer.send(Kind.SLIN8, bytes(length))
+    peer.send(Kind.DTMF, b"")
+    peer.send(Kind.DTMF, b"\xff")
+    peer.send(Kind.DTMF, b"5")
+    await peer.hear(voiced=True)
+    assert bridge.calls.active()[0].dtmf == "5"
+    await peer.close()
+
+
+async def test_the_callers_audio_reaches_who_listens_whatever_its_size(bridge):
+    heard = asyncio.Queue()
+    peer = await Asterisk.connect(bridge.port)
+    await peer.hear(voiced=True)
+    bridge.calls.active()[0].audio_listeners.append(lambda pcm, rate_hz: heard.put_nowait((len(pcm), rate_hz)))
+    peer.send(Kind.SLIN8, bytes(160))
+    peer.send(Kind.SLIN16, bytes(640))
+    assert [await heard.get(), await heard.get()] == [(160, 8_000), (640, 16_000)]
+    await peer.close()
+
+
+WHOLE = encode(Kind.UUID, uuid4().bytes) + encode(Kind.SLIN8, bytes(320)) + encode(Kind.DTMF, b"1")
+
+
+@pytest.mark.parametrize("cut", [0, 1, 3, 10, 19, 20, 22, 200, 342, 345, len(WHOLE)])
+@pytest.mark.parametrize("how", ["eof", "reset"])
+async def test_an_end_at_any_byte_leaves_nothing_behind(bridge, cut, how):
+    peer = await Asterisk.connect(bridge.port, say_uuid=False)
+    peer.writer.write(WHOLE[:cut])
+    await peer.receive()
+    if how == "eof":
+        peer.writer.write_eof()
+        await peer.drain()
+    else:
+        peer.reset()
+    if cut >= 19:
+        await bridge.call_ended()
+    healthy = await Asterisk.connect(bridge.port)
+    await healthy.hear(voiced=True)
+    assert len(bridge.calls) == 1
+    await healthy.close()
+
+
+async def test_our_hang_up_lets_the_last_word_out_and_resets_nobody(bridge):
+    peer = await Asterisk.connect(bridge.port)
+    await peer.hear(voiced=True)
+    bridge.calls.active()[0].hang_up()
+    voiced = 1
+    while True:
+        peer.send_audio()  # Asterisk goes on sending: unread audio at our close would be a reset
+        message = await peer.receive()
+        if message.kind == Kind.HANGUP:
+            break
+        voiced += any(message.payload)
+    assert voiced == 30, "600 ms of greeting, to its end"
+    peer.send_audio(frames=20)
+    assert len(bridge.calls) == 1, "the connection is read until Asterisk closes it"
+    peer.writer.write_eof()
+    assert await peer.drain() == []
+    assert await bridge.call_ended() == "hung up"
+
+
+async def test_a_peer_that_never_closes_is_closed_after_the_deadline(bridge, monkeypatch):
+    monkeypatch.setattr(server_module, "CLOSE_DEADLINE_S", 0.05)
+    peer = await Asterisk.connect(bridge.port)
+    await peer.receive()
+    bridge.calls.active()[0].interrupt()
+    bridge.calls.active()[0].hang_up()
+    assert (await peer.drain())[-1].kind == Kind.HANGUP
+    assert await bridge.call_ended() == "hung up"
+    await peer.close()
+
+
+async def test_a_call_too_many_goes_back_to_its_dialplan():
+    bridge = Bridge(max_calls=1)
+    port = await bridge.server.start("127.0.0.1", 0)
+    first, second = await Asterisk.connect(port), await Asterisk.connect(port)
+    await first.hear(voiced=True)
+    while (message := await second.receive()).kind != Kind.HANGUP:
+        assert not any(message.payload)
+    await asyncio.gather(first.close(), second.close())
+    await bridge.server.close()
+
+
+async def test_a_uuid_in_use_is_refused_and_the_call_goes_on(bridge):
+    first = await Asterisk.connect(bridge.port)
+    await first.receive()
+    second = await Asterisk.connect(bridge.port, first.id)
+    while (await second.receive()).kind != Kind.HANGUP:
+        pass
+    await first.hear(voiced=True)
+    await asyncio.gather(first.close(), second.close())
+
+
+async def test_a_peer_that_stops_reading_is_dropped(bridge, monkeypatch):
+    monkeypatch.setattr(server_module, "STALL_DEADLINE_S", 0.05)
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", bridge.port))
+    # 384 kB a second fill the small buffers at once
+    await asyncio.get_running_loop().sock_sendall(sock, encode(Kind.UUID, uuid4().bytes) + encode(Kind.SLIN192, b"12"))
+    assert await bridge.call_ended() == "lost: stopped reading"
+    sock.close()
+
+
+async def test_draining_ends_calls_after_their_words_and_takes_no_new_ones(bridge):
+    peer = await Asterisk.connect(bridge.port)
+    await peer.hear(voiced=True)
+    draining = asyncio.create_task(bridge.server.drain(10))
+    messages = []
+    while (message := await peer.receive()).kind != Kind.HANGUP:
+        messages.append(message)
+    assert sum(any(message.payload) for message in messages) == 29
+    with pytest.raises(OSError, match=r"refused|Connect call failed"):
+        await Asterisk.connect(bridge.port)
+    await peer.close()
+    await asyncio.wait_for(draining, 5)
+
+
+async def test_draining_cuts_who_speaks_longer_than_the_time_given(bridge):
+    peer = await Asterisk.connect(bridge.port)
+    await peer.hear(voiced=True)
+    bridge.calls.active()[0].say("A sentence that lasts for six seconds or so, letter by letter.")
+    draining = asyncio.create_task(bridge.server.drain(0.05))
+    while (await peer.receive()).kind != Kind.HANGUP:
+        pass
+    await peer.close()
+    await asyncio.wait_for(draining, 5)
+
+
+class RecordingTransport(asyncio.Transport):
+    """Keeps each write apart."""
+
+    def __init__(self):
+        super().__init__()
+        self.writes = []
+        self.spoken = asyncio.Event()
+        self.sock = socket.socket()
+
+    def write(self, data):
+        self.writes.append(bytes(data))
+        if sum(any(write[3:]) for write in self.writes) == 5:
+            self.spoken.set()
+
+    def set_write_buffer_limits(self, high=None, low=None):
+        self.high = high
+
+    def get_extra_info(self, name, default=None):
+        return self.sock if name == "socket" else default
+
+    def close(self):
+        pass
+
+
+async def test_one_write_a_frame_and_a_dead_host_is_noticed(bridge):
+    transport = RecordingTransport()
+    connection = Connection(bridge.server)
+    connection.connection_made(transport)
+    connection.data_received(encode(Kind.UUID, uuid4().bytes) + encode(Kind.SLIN8, bytes(320)))
+    await asyncio.wait_for(transport.spoken.wait(), 10)
+    assert {len(write) for write in transport.writes} == {323}
+    assert transport.high == 0
+    assert transport.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == server_module.HALF_OPEN_MS
+    connection.connection_lost(None)
+    transport.sock.close()
+
+
+async def test_a_call_whose_tick_fails_goes_back_to_its_dialplan(bridge):
+    healthy = await Asterisk.connect(bridge.port)
+    peer = await Asterisk.connect(bridge.port)
+    await peer.hear(voiced=True)
+
+    def fail(pcm, rate_hz):
+        raise RuntimeError("a fault of ours")
+
+    bridge.calls.active()[-1].frame_listeners.append(fail)
+    assert (await peer.drain())[-1].kind == Kind.HANGUP
+    await peer.close()
+    assert await bridge.call_ended() == "failed"
+    await healthy.hear(voiced=True)
+    await healthy.close()
+
+
+async def test_five_hundred_calls_leave_nothing_behind(bridge):
+    bridge.calls._max_calls = 500
+    await (await Asterisk.connect(bridge.port)).close()
+    await bridge.call_ended()
+    gc.collect()
+    tasks = len(asyncio.all_tasks())
+    for _ in range(10):
+        peers = await asyncio.gather(*(Asterisk.connect(bridge.port) for _ in range(50)))
+        await asyncio.gather(*(peer.receive() for peer in peers))
+        await asyncio.gather(*(peer.close() for peer in peers))
+        for _ in peers:
+            await bridge.call_ended()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert len(bridge.calls) == 0
+    assert bridge.engine.streams == 0
+    assert bridge.server.clock.next_s() is None
+    assert len(asyncio.all_tasks()) == tasks

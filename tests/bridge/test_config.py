@@ -1,0 +1,99 @@
+"""Settings: where they come from, and what a wrong one says."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bridge.config import WrongSetting, load_settings, settings_table
+from bridge.hearing.asr.protocol import AsrOptions
+from bridge.hearing.asr.protocols import PROTOCOLS
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name in ("AUDIOSOCKET_PORT", "ENGINE", "MAX_CALLS", "GREETING", "LOG_FORMAT"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_defaults_listen_on_loopback_only():
+    settings = load_settings()
+    assert (settings.audiosocket_host, settings.audiosocket_port) == ("127.0.0.1", 9092)
+    assert (settings.http_host, settings.http_port) == ("127.0.0.1", 8000)
+
+
+def test_a_dotenv_file_counts_and_the_environment_counts_more(monkeypatch, tmp_path):
+    (tmp_path / ".env").write_text('GREETING="Good morning."\nMAX_CALLS=7\n')
+    monkeypatch.setenv("MAX_CALLS", "9")
+    settings = load_settings()
+    assert settings.greeting == "Good morning."
+    assert settings.max_calls == 9
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("AUDIOSOCKET_PORT", "seventy", "integer"),
+        ("AUDIOSOCKET_PORT", "70000", "less than or equal to 65535"),
+        ("ENGINE", "festival", "'auto', 'hibari', 'qwen3' or 'remote'"),
+        ("MAX_CALLS", "0", "greater than or equal to 1"),
+        ("LOG_FORMAT", "xml", "'json' or 'text'"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_with_name_value_and_what_is_allowed(monkeypatch, name, value, allowed):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(WrongSetting) as raised:
+        load_settings()
+    line = str(raised.value)
+    assert line.startswith(f"{name}={value!r}: must be ")
+    assert allowed in line
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_service_that_must_be_told_when_the_caller_stops_needs_the_local_detector(monkeypatch, protocol):
+    """Without it the answer would wait for a final transcript that never comes."""
+    monkeypatch.setenv("ASR_URL", "ws://127.0.0.1:9")
+    monkeypatch.setenv("ASR_PROTOCOL", protocol)
+    monkeypatch.setenv("LOCAL_VAD", "false")
+    service = PROTOCOLS[protocol](AsrOptions())
+    if service.speech_events or not service.flush():
+        assert not load_settings().local_vad
+        return
+    with pytest.raises(WrongSetting) as raised:
+        load_settings()
+    assert str(raised.value).startswith(f"LOCAL_VAD='false': must be true with ASR_PROTOCOL={protocol}: ")
+    assert "\n" not in str(raised.value)
+    monkeypatch.setenv("ASR_URL", "")
+    assert not load_settings().local_vad, "no recogniser, nothing to be told"
+
+
+@pytest.mark.parametrize(
+    ("port", "status", "says"), [("9092", 0, "right"), ("-1", 2, "AUDIOSOCKET_PORT='-1': must be")]
+)
+def test_check_validates_and_exits(monkeypatch, port, status, says):
+    monkeypatch.setenv("AUDIOSOCKET_PORT", port)
+    done = subprocess.run(
+        [sys.executable, "-m", "bridge", "serve", "--check"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == status, done.stderr
+    assert says in done.stdout + done.stderr
+    assert len((done.stdout + done.stderr).splitlines()) == 1
+
+
+def test_check_knows_the_embedded_voices(monkeypatch):
+    monkeypatch.setenv("ENGINE", "hibari")
+    monkeypatch.setenv("VOICE", "nobody")
+    done = subprocess.run(
+        [sys.executable, "-m", "bridge", "serve", "--check"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("VOICE='nobody': must be one of heart")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_page_lists_every_setting_as_it_is():
+    page = Path(__file__).parents[2] / "docs/settings.md"
+    assert page.read_text().endswith(settings_table()), "run: talkspurt settings"

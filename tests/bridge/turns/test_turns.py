@@ -1,0 +1,548 @@
+"""Who has the floor: every transition, and random orders of events."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bridge.turns.actions import Action, Answer, Commit, Pause, PromptCaller, Reason, Resume
+from bridge.turns.rules import Rules
+from bridge.turns.turns import SPEECH_LIMIT_S, Agent, Turns
+from bridge.turns.words import Backchannels
+
+FINAL_TIMEOUT_S = Rules().final_timeout_ms / 1000
+
+
+def speaking(rules: Rules | None = None, *, interruptible: bool = True, protect_ms: int = 0) -> Turns:
+    """A turn in which the agent began to be heard at 10 s."""
+    turns = Turns(rules or Rules())
+    assert turns.began(9.0, audio_ms=9_000, interruptible=interruptible) == []
+    assert turns.playing(10.0, interruptible=interruptible, protect_ms=protect_ms) == []
+    return turns
+
+
+# The caller has the floor -------------------------------------------------------------------------------------------
+
+
+def test_what_is_said_to_a_silent_agent_is_answered() -> None:
+    turns = Turns(Rules())
+    assert turns.speech_started(1.0, 900) == []
+    assert turns.partial(1.5, "two") == []
+    assert turns.speech_stopped(2.0) == []
+    assert turns.transcript(2.2, "two pizzas") == [Answer("two pizzas")]
+    assert turns.deadline_s() == math.inf
+
+
+def test_an_empty_transcript_is_not_answered() -> None:
+    turns = Turns(Rules())
+    turns.speech_started(1.0)
+    turns.speech_stopped(1.2)
+    assert turns.transcript(1.4, "") == []
+
+
+def test_a_backchannel_answers_a_silent_agent() -> None:
+    assert Turns(Rules(backchannels=Backchannels(["yeah"]))).transcript(1.0, "yeah") == [Answer("yeah")]
+
+
+def test_words_without_a_final_transcript_are_answered_after_a_while() -> None:
+    turns = Turns(Rules())
+    turns.speech_started(1.0)
+    turns.partial(1.5, "two pizzas")
+    turns.speech_stopped(2.0)
+    assert turns.deadline_s() == 2.0 + FINAL_TIMEOUT_S
+    assert turns.expire(2.0 + FINAL_TIMEOUT_S) == [Answer("two pizzas")]
+
+
+def overdue() -> Turns:
+    """A turn that answered "two pizzas" without waiting for its transcript any longer."""
+    turns = Turns(Rules())
+    turns.speech_started(1.0)
+    turns.partial(1.5, "two pizzas")
+    turns.speech_stopped(2.0)
+    assert turns.expire(2.0 + FINAL_TIMEOUT_S) == [Answer("two pizzas")]
+    turns.began(5.0)
+    return turns
+
+
+def test_a_transcript_that_comes_late_does_not_interrupt_its_own_answer() -> None:
+    turns = overdue()
+    turns.playing(5.5)
+    assert turns.transcript(6.0, "Two pizzas, please.") == []
+    assert turns.transcript(7.0, "Two pizzas, please.") == [Commit(Reason.WORDS), Answer("Two pizzas, please.")]
+
+
+def test_the_same_words_said_again_after_their_answer_are_answered_again() -> None:
+    turns = overdue()
+    turns.playing(5.5)
+    turns.finished(8.0)
+    turns.speech_started(9.0, 8_900)
+    turns.speech_stopped(9.5)
+    assert turns.transcript(9.8, "Two pizzas.") == [Answer("Two pizzas.")]
+
+
+def test_a_late_transcript_that_says_something_else_restarts_the_thinking() -> None:
+    assert overdue().transcript(5.1, "Two pizzas.") == []
+    assert overdue().transcript(5.1, "Two peas") == [Commit(Reason.RESTART), Answer("Two peas")]
+    assert overdue().transcript(5.1, "Stop!") == [Commit(Reason.RESTART), Answer("Stop!")]
+
+
+# Pause, resume, commit ----------------------------------------------------------------------------------------------
+
+
+def test_a_sound_pauses_and_words_commit() -> None:
+    turns = speaking()
+    assert turns.speech_started(11.0, 10_900) == [Pause()]
+    assert turns.paused
+    assert turns.partial(11.3, "wait") == [Commit(Reason.WORDS)]
+    assert turns.agent is Agent.IDLE
+    assert not turns.paused
+    assert turns.partial(11.5, "wait a moment") == []
+    assert turns.speech_stopped(11.9) == []
+    assert turns.transcript(12.0, "Wait a moment.") == [Answer("Wait a moment.")]
+
+
+def test_a_final_transcript_commits_and_is_answered() -> None:
+    turns = speaking()
+    turns.speech_started(11.0)
+    turns.speech_stopped(11.5)
+    assert turns.transcript(11.9, "stop") == [Commit(Reason.WORDS), Answer("stop")]
+
+
+def test_a_service_without_speech_events_commits_on_its_first_words() -> None:
+    turns = speaking()
+    assert turns.partial(11.0, "stop") == [Commit(Reason.WORDS)]
+    assert turns.transcript(11.5, "stop it") == [Answer("stop it")]
+
+
+def test_a_cough_resumes_after_the_timeout() -> None:
+    turns = speaking(Rules(false_interruption_timeout_ms=800))
+    assert turns.speech_started(11.0) == [Pause()]
+    assert turns.speech_stopped(11.2) == []
+    assert turns.deadline_s() == pytest.approx(12.0)
+    assert turns.expire(11.9) == []
+    assert turns.expire(12.0) == [Resume()]
+    assert turns.agent is Agent.SPEAKING
+
+
+def test_an_empty_transcript_resumes_at_once() -> None:
+    turns = speaking()
+    turns.speech_started(11.0)
+    turns.speech_stopped(11.2)
+    assert turns.transcript(11.4, "") == [Resume()]
+
+
+def test_an_empty_transcript_does_not_resume_over_the_next_sound() -> None:
+    turns = speaking()
+    turns.speech_started(11.0)
+    turns.speech_stopped(11.2)
+    assert turns.speech_started(11.3) == []
+    assert turns.transcript(11.4, "") == []
+    assert turns.paused
+
+
+def test_sound_that_never_ends_resumes_at_the_limit() -> None:
+    turns = speaking()
+    turns.speech_started(11.0)
+    assert turns.deadline_s() == 11.0 + SPEECH_LIMIT_S
+    assert turns.expire(11.0 + SPEECH_LIMIT_S) == [Resume()]
+    assert not turns.caller_speaking
+
+
+def answered(words_after_s: float = 0.4) -> Turns:
+    """The agent answers a caller whose words came so long after their sound; 0 only when they had stopped."""
+    turns = Turns(Rules())
+    turns.speech_started(1.0)
+    if words_after_s:
+        turns.partial(1.0 + words_after_s, "two")
+    turns.speech_stopped(9.0)
+    assert turns.transcript(9.2, "two pizzas") == [Answer("two pizzas")]
+    turns.began(9.3)
+    turns.playing(10.0)
+    return turns
+
+
+@pytest.mark.parametrize(("words_after_s", "held_s"), [(0.4, 1.0), (0.8, 1.6), (6.0, SPEECH_LIMIT_S)])
+def test_an_old_sound_told_again_holds_the_agent_no_longer_than_words_would_take(
+    words_after_s: float, held_s: float
+) -> None:
+    turns = answered(words_after_s)
+    assert turns.speech_started(11.0) == [Pause()]
+    assert turns.deadline_s() == pytest.approx(11.0 + held_s)
+    assert turns.expire(turns.deadline_s()) == [Resume()]
+    assert turns.partial(25.0, "stop") == [Commit(Reason.WORDS)]
+
+
+def test_a_sound_holds_the_agent_while_there_may_be_words_in_it() -> None:
+    limit_s = 11.0 + SPEECH_LIMIT_S
+    untold = answered(words_after_s=0)
+    untold.speech_started(11.0)
+    assert untold.deadline_s() == limit_s, "a service that gives words only when the caller has stopped"
+    placed = answered()
+    placed.speech_started(11.0, 10_900)
+    assert placed.deadline_s() == limit_s, "it is known to be of now"
+
+
+def test_words_after_a_resume_still_commit() -> None:
+    turns = speaking(Rules(false_interruption_timeout_ms=500))
+    turns.speech_started(11.0)
+    turns.speech_stopped(11.2)
+    assert turns.expire(11.7) == [Resume()]
+    assert turns.transcript(12.5, "stop") == [Commit(Reason.WORDS), Answer("stop")]
+
+
+def test_too_few_words_resume() -> None:
+    turns = speaking(Rules(min_interrupt_words=2))
+    turns.speech_started(11.0)
+    assert turns.partial(11.2, "well") == []
+    turns.speech_stopped(11.3)
+    assert turns.transcript(11.5, "well") == [Resume()]
+
+
+def test_zero_words_commit_on_the_sound() -> None:
+    turns = speaking(Rules(min_interrupt_words=0))
+    assert turns.speech_started(11.0) == [Commit(Reason.SPEECH)]
+    turns.speech_stopped(11.2)
+    assert turns.transcript(11.5, "stop") == [Answer("stop")]
+
+
+def test_a_cough_that_committed_prompts_the_caller() -> None:
+    turns = speaking(Rules(min_interrupt_words=0))
+    turns.speech_started(11.0)
+    turns.speech_stopped(11.2)
+    assert turns.expire(11.2 + FINAL_TIMEOUT_S) == [PromptCaller()]
+    assert turns.deadline_s() == math.inf
+
+
+def test_a_cough_that_committed_and_is_known_to_be_none_prompts_the_caller_at_once() -> None:
+    turns = speaking(Rules(min_interrupt_words=0))
+    turns.speech_started(11.0)
+    turns.speech_stopped(11.2)
+    assert turns.transcript(11.5, "") == [PromptCaller()]
+    assert turns.transcript(11.6, "") == []
+    assert turns.deadline_s() == math.inf
+
+
+def test_an_empty_transcript_after_words_committed_answers_the_words() -> None:
+    turns = speaking()
+    turns.speech_started(11.0)
+    turns.partial(11.2, "stop")
+    turns.speech_stopped(11.4)
+    assert turns.transcript(11.6, "") == [Answer("stop")]
+
+
+# Back-channels ------------------------------------------------------------------------------------------------------
+
+NOISES = Rules(backchannels=Backchannels(["mm hm", "yeah"]))
+
+
+def test_a_backchannel_resumes_when_it_stops() -> None:
+    turns = speaking(NOISES)
+    assert turns.speech_started(11.0) == [Pause()]
+    assert turns.partial(11.2, "yeah") == []
+    assert turns.speech_stopped(11.4) == [Resume()]
+    assert turns.transcript(11.6, "Yeah.") == []
+
+
+def test_an_unfinished_backchannel_waits() -> None:
+    turns = speaking(NOISES)
+    turns.speech_started(11.0)
+    assert turns.partial(11.2, "mm") == []
+    assert turns.partial(11.3, "mm no") == [Commit(Reason.WORDS)]
+
+
+def test_a_backchannel_restarts_a_reply_that_is_not_heard_yet() -> None:
+    turns = Turns(NOISES)
+    turns.began(1.0)
+    assert turns.transcript(1.5, "yeah") == [Commit(Reason.RESTART), Answer("yeah")]
+
+
+# Thinking -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_sound_while_thinking_holds_the_reply_and_silence_lets_it_go() -> None:
+    turns = Turns(Rules(false_interruption_timeout_ms=500))
+    turns.began(1.0)
+    assert turns.speech_started(1.1) == [Pause()]
+    turns.speech_stopped(1.3)
+    assert turns.expire(1.8) == [Resume()]
+    assert turns.agent is Agent.THINKING
+
+
+def test_zero_words_do_not_drop_a_reply_that_is_not_heard_yet() -> None:
+    turns = Turns(Rules(min_interrupt_words=0))
+    turns.began(1.0)
+    assert turns.speech_started(1.1) == [Pause()]
+
+
+def test_more_words_restart_the_thinking() -> None:
+    turns = Turns(Rules())
+    assert turns.transcript(0.9, "I would like") == [Answer("I would like")]
+    turns.began(1.0)
+    turns.speech_started(1.1)
+    turns.speech_stopped(1.8)
+    assert turns.transcript(2.0, "a table") == [Commit(Reason.RESTART), Answer("a table")]
+
+
+def test_a_reply_asked_for_while_the_caller_speaks_waits() -> None:
+    turns = Turns(Rules())
+    turns.speech_started(1.0)
+    assert turns.began(1.1) == [Pause()]
+
+
+# Protection ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_may_not_be_interrupted_goes_on_and_the_words_are_answered_after_it() -> None:
+    turns = speaking(interruptible=False)
+    assert turns.speech_started(11.0) == []
+    assert turns.partial(11.2, "sales") == []
+    turns.speech_stopped(11.4)
+    assert turns.transcript(11.6, "sales please") == []
+    assert turns.finished(13.0) == [Answer("sales please")]
+
+
+def test_words_of_a_caller_still_speaking_at_the_end_are_answered_whole() -> None:
+    turns = speaking(interruptible=False)
+    turns.transcript(11.6, "sales")
+    turns.speech_started(12.9)
+    assert turns.finished(13.0) == []
+    turns.speech_stopped(13.2)
+    assert turns.transcript(13.4, "please") == [Answer("sales please")]
+
+
+def test_a_caller_who_speaks_on_into_what_may_be_interrupted_pauses_it() -> None:
+    turns = speaking(interruptible=False)
+    turns.speech_started(11.0)
+    assert turns.playing(12.0, interruptible=True) == [Pause()]
+
+
+def test_a_protected_greeting_is_not_paused_by_a_short_sound() -> None:
+    turns = speaking(protect_ms=1500)
+    assert turns.speech_started(10.5) == []
+    turns.speech_stopped(10.9)
+    assert turns.expire(11.5) == []
+    assert turns.deadline_s() == math.inf
+
+
+def test_a_caller_who_outlasts_the_protection_pauses_at_its_end() -> None:
+    turns = speaking(protect_ms=1500)
+    turns.speech_started(10.5)
+    assert turns.deadline_s() == 11.5
+    assert turns.expire(11.5) == [Pause()]
+
+
+def test_words_within_the_protection_commit_at_its_end() -> None:
+    turns = speaking(protect_ms=1500)
+    turns.speech_started(10.5)
+    assert turns.partial(10.7, "hello") == []
+    turns.speech_stopped(10.9)
+    assert turns.transcript(11.0, "hello there") == []
+    assert turns.expire(11.5) == [Commit(Reason.WORDS), Answer("hello there")]
+
+
+def test_words_within_a_protection_that_outlasts_the_greeting_are_answered_after_it() -> None:
+    turns = speaking(protect_ms=1500)
+    turns.speech_started(10.5)
+    turns.speech_stopped(10.9)
+    turns.transcript(11.0, "hello there")
+    assert turns.finished(11.2) == [Answer("hello there")]
+
+
+def test_words_within_a_protection_that_has_just_ended_are_answered_with_those_that_follow() -> None:
+    turns = speaking(protect_ms=1500)
+    turns.speech_started(10.5)
+    assert turns.transcript(11.0, "hello there") == []
+    # past the end of the protection, and `expire` has not been called yet
+    assert turns.transcript(11.6, "anybody") == [Commit(Reason.WORDS), Answer("hello there anybody")]
+    turns.began(11.6)
+    assert turns.finished(12.0) == []
+
+
+def test_an_echo_at_the_start_is_ignored_and_a_caller_is_not() -> None:
+    turns = speaking(Rules(echo_guard_ms=300))
+    assert turns.speech_started(10.1) == []
+    turns.speech_stopped(10.2)
+    assert turns.expire(10.3) == []
+    assert turns.speech_started(10.4) == [Pause()]
+
+
+# DTMF, stale events, prompts ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("interruptible", [True, False])
+def test_a_digit_always_commits(interruptible: bool) -> None:
+    turns = speaking(interruptible=interruptible, protect_ms=5000)
+    assert turns.digit(10.5) == [Commit(Reason.DTMF)]
+    assert turns.deadline_s() == math.inf
+
+
+def test_a_digit_to_a_silent_agent_drops_nothing() -> None:
+    assert Turns(Rules()).digit(1.0) == []
+
+
+def test_events_older_than_the_reply_are_ignored() -> None:
+    turns = speaking()
+    assert turns.speech_started(11.0, 8_999) == []
+    assert turns.partial(11.0, "stop", 8_999) == []
+    assert turns.transcript(11.0, "stop", 8_999) == []
+    assert turns.speech_started(11.0, 9_000) == [Pause()]
+
+
+def test_words_of_an_older_sound_that_goes_on_are_not_lost() -> None:
+    turns = speaking()
+    assert turns.speech_started(11.0, 8_900) == []
+    assert turns.transcript(11.5, "and a drink") == [Commit(Reason.WORDS), Answer("and a drink")]
+
+
+def test_silence_of_both_prompts_once() -> None:
+    turns = speaking(Rules(no_input_timeout_ms=5000))
+    assert turns.deadline_s() == math.inf
+    turns.finished(12.0)
+    assert turns.deadline_s() == 17.0
+    assert turns.expire(17.0) == [PromptCaller()]
+    assert turns.deadline_s() == math.inf
+
+
+def test_a_sound_puts_the_prompt_off() -> None:
+    turns = speaking(Rules(no_input_timeout_ms=5000))
+    turns.finished(12.0)
+    turns.speech_started(16.0)
+    assert turns.expire(17.0) == []
+    turns.speech_stopped(17.5)
+    assert turns.deadline_s() == 22.5
+
+
+# Random orders ------------------------------------------------------------------------------------------------------
+
+EVENTS = [
+    "began",
+    "began_firm",
+    "playing",
+    "playing_firm",
+    "finished",
+    "started",
+    "stopped",
+    "partial",
+    "empty",
+    "word",
+    "noise",
+    "digit",
+    "wait",
+    "wait_long",
+]
+
+
+class Line:
+    """The playout and the brain as the turn sees them; checks each action as it comes."""
+
+    def __init__(self, turns: Turns) -> None:
+        self.turns = turns
+        self.now_s = 0.0
+        self.state = "idle"  # or thinking, speaking
+        self.paused = False
+        self.firm = False
+        self.said: list[str] = []
+        self.answered: list[str] = []
+
+    def do(self, actions: list[Action], *, digit: bool = False) -> None:
+        for action in actions:
+            match action:
+                case Pause():
+                    assert self.state != "idle"
+                    assert not self.paused
+                    assert not self.firm
+                    self.paused = True
+                case Resume():
+                    assert self.paused
+                    assert self.state != "idle", "nothing may be heard after a commit"
+                    self.paused = False
+                case Commit():
+                    assert self.state != "idle"
+                    assert digit or not self.firm
+                    self.state, self.paused = "idle", False
+                case Answer(text):
+                    assert text
+                    assert self.state == "idle"
+                    self.answered += text.split()
+                    self.state, self.firm = "thinking", False
+                    self.do(self.turns.began(self.now_s))
+                case PromptCaller():
+                    assert self.state == "idle"
+
+    def event(self, name: str, index: int) -> None:
+        turns, now_s = self.turns, self.now_s
+        match name:
+            case "began" | "began_firm" if self.state == "idle":
+                self.state, self.firm = "thinking", name == "began_firm"
+                self.do(turns.began(now_s, interruptible=not self.firm))
+            case "playing" | "playing_firm" if self.state != "idle" and not self.paused:
+                self.state, self.firm = "speaking", name == "playing_firm"
+                self.do(turns.playing(now_s, interruptible=not self.firm, protect_ms=200 * (index % 2)))
+            case "finished" if self.state != "idle" and not self.paused:
+                self.state = "idle"
+                self.do(turns.finished(now_s))
+            case "started":
+                self.do(turns.speech_started(now_s))
+            case "stopped":
+                self.do(turns.speech_stopped(now_s))
+            case "partial":
+                self.do(turns.partial(now_s, "something being said"))
+            case "empty":
+                self.do(turns.transcript(now_s, ""))
+            case "noise":
+                self.do(turns.transcript(now_s, "mm"))
+            case "word":
+                self.said.append(f"word{index}")
+                self.do(turns.transcript(now_s, f"word{index}"))
+            case "digit":
+                unanswered = set(self.said) - set(self.answered)
+                self.said = [word for word in self.said if word not in unanswered]
+                self.do(turns.digit(now_s), digit=True)
+            case "wait" | "wait_long":
+                self.advance(0.05 if name == "wait" else 30.0)
+
+    def advance(self, by_s: float) -> None:
+        until_s = self.now_s + by_s
+        for _ in range(50):
+            due_s = self.turns.deadline_s()
+            if due_s > until_s:
+                break
+            self.now_s = max(self.now_s, due_s)
+            self.do(self.turns.expire(self.now_s))
+        else:
+            raise AssertionError("a deadline that passed is still due")
+        self.now_s = until_s
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    events=st.lists(st.sampled_from(EVENTS), max_size=60),
+    min_words=st.sampled_from([0, 1]),
+    echo_guard_ms=st.sampled_from([0, 100]),
+    noises=st.booleans(),
+)
+def test_random_orders(events: list[str], min_words: int, echo_guard_ms: int, noises: bool) -> None:
+    rules = Rules(
+        min_interrupt_words=min_words,
+        echo_guard_ms=echo_guard_ms,
+        backchannels=Backchannels(["mm"] if noises else []),
+        no_input_timeout_ms=7000,
+    )
+    line = Line(Turns(rules))
+    for index, name in enumerate(events):
+        line.event(name, index)
+        line.advance(0.01)
+        assert line.paused == line.turns.paused
+        assert line.state == line.turns.agent.value
+        if line.paused:
+            assert line.turns.deadline_s() < math.inf, "a paused agent must not stay paused for ever"
+    # Let everything end: whatever the caller said is answered, once.
+    for _ in range(len(events) + 2):
+        line.event("finished", 0)
+        line.advance(60.0)
+    words_said = [word for word in line.said if word.startswith("word")]
+    words_answered = [word for word in line.answered if word.startswith("word")]
+    assert sorted(words_answered) == sorted(words_said)

@@ -1,0 +1,99 @@
+"""How long a client is waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import select
+import socket as sockets
+
+import pytest
+from aiohttp import web
+
+from engine.api import add_speech_routes
+from engine.api.delivery import Pace, SlowReader
+from engine.settings import SpeechSettings
+from tests.support.tone_engine import ToneEngine
+
+
+class Clock:
+    def __init__(self):
+        self.now_s = 0.0
+
+    def __call__(self):
+        return self.now_s
+
+
+async def taking(clock, seconds):
+    """A write that the client takes `seconds` to read."""
+    clock.now_s += seconds
+
+
+async def test_a_client_may_take_as_long_as_the_audio_plays():
+    clock = Clock()
+    pace = Pace(1.0, clock)
+    for _ in range(1_000):
+        await pace.send(taking(clock, 0.5), 0.5)
+
+
+async def test_a_client_that_falls_behind_by_more_than_the_slack_is_given_up():
+    clock = Clock()
+    pace = Pace(1.0, clock)
+    await pace.send(taking(clock, 0.75), 0.25)
+    await pace.send(taking(clock, 0.75), 0.25)  # now all of the slack is used up
+
+    async def never():
+        await asyncio.Event().wait()
+
+    with pytest.raises(SlowReader):
+        await pace.send(never(), 0.0)
+
+
+async def test_what_was_read_early_may_be_played_before_the_next_is_taken():
+    clock = Clock()
+    pace = Pace(1.0, clock)
+    await pace.send(taking(clock, 0.0), 60.0)
+    await pace.send(taking(clock, 59.0), 0.1)
+
+
+async def test_a_client_that_stops_reading_is_dropped_and_delays_nobody(tmp_path):
+    """Over small socket buffers, so that back-pressure is there after a second or two of audio."""
+    engine = ToneEngine()
+    app = web.Application()
+    settings = SpeechSettings(voices_dir=tmp_path, slow_reader_timeout=0.05, audio_cache_max=0)
+    service = add_speech_routes(app, engine, settings)
+    runner = web.AppRunner(app, handler_cancellation=True)
+    await runner.setup()
+    listener = sockets.create_server(("127.0.0.1", 0))
+    listener.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, 4_096)
+    await web.SockSite(runner, listener).start()
+    try:
+        lazy, eager = [sockets.socket() for _ in range(2)]
+        lazy.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4_096)
+        for connection in (lazy, eager):
+            connection.connect(listener.getsockname())
+            connection.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(lazy, request("A text that goes on and on, sentence after sentence. " * 20))
+        await asyncio.wait_for(loop.sock_recv(lazy, 100), 5)
+        await loop.sock_sendall(eager, request("Hello there."))
+        received = b""
+        while data := await asyncio.wait_for(loop.sock_recv(eager, 65_536), 5):
+            received += data
+        assert received.startswith(b"HTTP/1.1 200")
+        assert received.endswith(b"0\r\n\r\n")
+        dropped = select.poll()
+        dropped.register(lazy, 0)  # 0: wake for errors and hang-ups only, not for what there is to read
+        assert await asyncio.to_thread(dropped.poll, 10_000)
+        assert (service.synthesizer.depth, engine.open_streams) == (0, 0)
+        assert service.metrics.requests.labels("/v1/audio/speech", "wav", "slow")._value.get() == 1
+        lazy.close()
+        eager.close()
+    finally:
+        await runner.cleanup()
+
+
+def request(text):
+    body = json.dumps({"input": text, "sample_rate": 48_000}).encode()
+    head = "POST /v1/audio/speech HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body

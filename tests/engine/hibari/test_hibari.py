@@ -1,0 +1,401 @@
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pytest_asyncio
+
+from engine.hibari import HibariEngine, process
+from engine.hibari import engine as engine_module
+from engine.hibari.messages import Speak
+from engine.hibari.process import Request, WorkerProcess
+from engine.speech import EngineBusy, Pcm, Priority, SpeechError, Style, UnknownVoice, UnspeakableText
+from tests.support.loop_clock import LoopClock
+
+QWEN_VOICES = ["vivian", "serena", "uncle_fu", "dylan", "eric", "ryan", "aiden", "ono_anna", "sohee"]
+OPENAI_VOICES = ["alloy", "ash", "ballad", "coral", "echo", "fable", "nova", "onyx", "sage", "shimmer", "verse"]
+PLAIN = Style()
+HELLO = "Hello there, and thank you for calling."
+
+in_module = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def hibari() -> AsyncIterator[HibariEngine]:
+    engine = HibariEngine()
+    await engine.start()
+    yield engine
+    await engine.close()
+
+
+async def speech(engine: HibariEngine, sentence: str, style: Style = PLAIN) -> list[Pcm]:
+    async with aclosing(engine.stream(sentence, style)) as stream:
+        return [pcm async for pcm in stream]
+
+
+def worker_of(engine: HibariEngine) -> WorkerProcess:
+    (worker,) = engine._workers
+    return worker
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let the loop run until it is so; what is waited for is another process, whose events the loop gets."""
+    while not condition():  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+
+
+# ---- with a real worker ----
+
+
+@in_module
+async def test_speaks_in_chunks_with_no_silence_around(hibari: HibariEngine) -> None:
+    chunks = await speech(hibari, HELLO)
+    assert all(chunk.dtype == np.int16 and 480 <= chunk.size <= 4800 for chunk in chunks)
+    pcm = np.concatenate(chunks)
+    assert 1.5 < pcm.size / hibari.sample_rate_hz < 3
+    assert np.abs(pcm[:480]).max() > 100  # voice within 20 ms
+    assert np.abs(pcm[-1440:]).max() > 50  # and until 60 ms before the end
+    active = [block for block in np.array_split(pcm.astype(float), 20) if block.std() > 500]
+    assert -24 < 20 * np.log10(np.mean([block.std() for block in active]) / 32768) < -16  # telephone level
+    assert np.abs(pcm).max() < 32768
+
+
+@in_module
+async def test_the_same_sentence_gives_the_same_samples(hibari: HibariEngine) -> None:
+    assert hibari.deterministic(Style())
+    first, again, seeded = [
+        np.concatenate(await speech(hibari, HELLO, style))
+        for style in (Style(), Style(priority=Priority.BULK), Style(seed=7))
+    ]
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, seeded)
+
+
+@in_module
+async def test_tells_when_words_begin_to_whom_it_asks(hibari: HibariEngine) -> None:
+    starts: list[int] = []
+    told = await speech(hibari, HELLO, Style(on_word_starts=starts.extend))
+    assert len(starts) == len(HELLO.split())
+    np.testing.assert_array_equal(np.concatenate(told), np.concatenate(await speech(hibari, HELLO)))
+
+
+@in_module
+@pytest.mark.parametrize("text", ["你好。", "...", "😀", "", "Здравствуйте!", "你好，我是 AI 助手，很高兴认识你"])
+async def test_text_without_english_sounds_is_refused(hibari: HibariEngine, text: str) -> None:
+    with pytest.raises(UnspeakableText):
+        await speech(hibari, text)
+
+
+@in_module
+@pytest.mark.parametrize("text", ["Café Müller.", "42", "It means 你好.", "'"])
+async def test_text_with_some_is_spoken_or_refused_but_never_silent(hibari: HibariEngine, text: str) -> None:
+    with contextlib.suppress(UnspeakableText):
+        assert await speech(hibari, text)
+
+
+@in_module
+async def test_another_language_is_refused(hibari: HibariEngine) -> None:
+    with pytest.raises(UnspeakableText, match="'de'"):
+        await speech(hibari, "Guten Tag.", Style(language="de"))
+    assert await speech(hibari, "Good day.", Style(language="en-GB"))
+
+
+@in_module
+async def test_streams_at_the_same_time_do_not_mix(hibari: HibariEngine) -> None:
+    sentences = ["One.", HELLO, "Yes, of course."]
+    alone = [np.concatenate(await speech(hibari, sentence)) for sentence in sentences]
+    together = await asyncio.gather(*(speech(hibari, sentence) for sentence in sentences))
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, np.concatenate(other))
+
+
+@in_module
+async def test_closing_a_stream_early_leaves_the_next_whole(hibari: HibariEngine) -> None:
+    whole = np.concatenate(await speech(hibari, HELLO))
+    for _ in range(5):
+        async with aclosing(hibari.stream("This one is not listened to for long, is it?", Style())) as stream:
+            await anext(stream)
+    np.testing.assert_array_equal(np.concatenate(await speech(hibari, HELLO)), whole)
+    assert hibari.status()["queue_depth"] == 0
+
+
+@in_module
+async def test_worker_is_nice_and_keeps_telemetry_off(hibari: HibariEngine) -> None:
+    pid = worker_of(hibari).pid
+    assert os.getpriority(os.PRIO_PROCESS, pid) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)
+    assert b"ORT_DISABLE_TELEMETRY=1" in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")  # noqa: ASYNC240
+
+
+@in_module
+async def test_worker_outlives_a_signal_meant_for_the_server(hibari: HibariEngine) -> None:
+    worker = worker_of(hibari)
+    os.kill(worker.pid, signal.SIGTERM)
+    os.kill(worker.pid, signal.SIGINT)
+    assert await speech(hibari, HELLO)
+    assert worker_of(hibari) is worker
+
+
+@in_module
+async def test_a_lost_worker_fails_its_request_and_is_replaced(hibari: HibariEngine) -> None:
+    worker = worker_of(hibari)
+    os.kill(worker.pid, signal.SIGSTOP)  # so that the request is surely in it
+    request = asyncio.create_task(speech(hibari, HELLO))
+    await until(lambda: hibari._unfinished and not hibari._waiting)
+    os.kill(worker.pid, signal.SIGKILL)
+    with pytest.raises(SpeechError, match="ended unexpectedly"):
+        await request
+    assert await speech(hibari, HELLO)
+    assert worker_of(hibari).pid != worker.pid
+
+
+@in_module
+async def test_a_worker_lost_while_idle_costs_no_request(hibari: HibariEngine) -> None:
+    os.kill(worker_of(hibari).pid, signal.SIGKILL)
+    await until(lambda: not hibari._workers)
+    assert await speech(hibari, HELLO)
+
+
+@in_module
+async def test_a_hanging_worker_is_replaced(hibari: HibariEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = worker_of(hibari)
+    monkeypatch.setattr(process, "JOB_TIMEOUT_S", 0.05)
+    os.kill(worker.pid, signal.SIGSTOP)
+    with pytest.raises(SpeechError, match="said nothing"):
+        await speech(hibari, HELLO)
+    monkeypatch.undo()
+    assert await speech(hibari, HELLO)
+
+
+@in_module
+async def test_a_hanging_worker_costs_its_caller_three_seconds_at_most(hibari: HibariEngine) -> None:
+    os.kill(worker_of(hibari).pid, signal.SIGSTOP)
+    with LoopClock() as clock:
+        request = asyncio.create_task(speech(hibari, HELLO))
+        await until(lambda: hibari._unfinished and not hibari._waiting)
+        begun_s = clock.now_s()
+        while not request.done():
+            clock.advance(0.5)
+            await settle()
+        with pytest.raises(SpeechError, match="said nothing for 3 s"):
+            await request
+        assert clock.now_s() - begun_s < 4.0
+    assert await speech(hibari, HELLO)
+
+
+async def test_close_ends_the_process_and_what_is_in_it() -> None:
+    engine = HibariEngine()
+    await engine.start()
+    pid = worker_of(engine).pid
+    os.kill(pid, signal.SIGSTOP)
+    requests = [asyncio.create_task(speech(engine, HELLO)) for _ in range(2)]
+    await until(lambda: len(engine._unfinished) == 2)
+    await engine.close()
+    for request in requests:
+        with pytest.raises(SpeechError, match="closed"):
+            await request
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    with pytest.raises(SpeechError, match="not running"):
+        await speech(engine, HELLO)
+    await engine.close()
+    assert not engine.status()["model_loaded"]
+
+
+def test_worker_ends_with_the_process_that_started_it() -> None:
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "engine.hibari.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    worker.communicate(Speak("Hello.").line())  # and then its input ends
+    assert worker.returncode == 0
+
+
+def test_the_main_process_imports_neither_model_nor_runtime() -> None:
+    code = "import sys, engine.hibari; assert not {'hibari', 'onnxruntime', 'torch'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# ---- with a worker that the test drives ----
+
+
+class FakeWorker:
+    """Answers a request when the test says so; may be lost, or not start."""
+
+    started: list["FakeWorker"]
+    failing = 0
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.go = asyncio.Semaphore(0)
+        self.lost = asyncio.Event()
+
+    @classmethod
+    async def start(cls) -> "FakeWorker":
+        if cls.failing:
+            cls.failing -= 1
+            raise SpeechError("no such model")
+        cls.started.append(cls())
+        return cls.started[-1]
+
+    async def work(self, request: Request) -> None:
+        self.requests.append(request)
+        await self.go.acquire()
+        request.answers.put_nowait(np.zeros(480, np.int16))
+        request.answers.put_nowait(None)
+
+    async def ended(self) -> SpeechError:
+        await self.lost.wait()
+        return SpeechError("lost")
+
+    async def close(self) -> None:
+        self.lost.set()
+
+    def texts(self) -> list[str]:
+        return [request.job.text for request in self.requests]
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeWorker]:
+    monkeypatch.setattr(engine_module, "WorkerProcess", FakeWorker)
+    monkeypatch.setattr(engine_module, "RESTART_DELAYS_S", (0.0,))
+    FakeWorker.started, FakeWorker.failing = [], 0
+    return FakeWorker
+
+
+async def settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_the_most_urgent_goes_first(fake: type[FakeWorker]) -> None:
+    engine = HibariEngine()
+    await engine.start()
+    (worker,) = fake.started
+    now_s = asyncio.get_running_loop().time()
+    tasks = []
+    for text, style in {
+        "in work": Style(),
+        "bulk": Style(priority=Priority.BULK),
+        "http": Style(priority=Priority.HTTP),
+        "later": Style(needed_at_s=now_s + 60),
+        "now": Style(),
+        "overdue": Style(needed_at_s=now_s - 60),
+    }.items():
+        tasks.append(asyncio.create_task(speech(engine, text, style)))
+        await settle()
+    for _ in tasks:
+        worker.go.release()
+    await asyncio.gather(*tasks)
+    assert worker.texts() == ["in work", "overdue", "now", "later", "http", "bulk"]
+    await engine.close()
+
+
+async def test_a_request_given_up_while_waiting_is_never_made(fake: type[FakeWorker]) -> None:
+    engine = HibariEngine()
+    await engine.start()
+    (worker,) = fake.started
+    tasks = [asyncio.create_task(speech(engine, text)) for text in ("one", "two", "three")]
+    await settle()
+    assert engine.status()["queue_depth"] == 2
+    tasks[1].cancel()
+    await settle()
+    assert engine.status()["queue_depth"] == 1
+    for _ in range(2):
+        worker.go.release()
+    await tasks[2]
+    assert worker.texts() == ["one", "three"]
+    await engine.close()
+
+
+async def test_a_sentence_waits_for_its_turn_as_long_as_it_takes(fake: type[FakeWorker]) -> None:
+    engine = HibariEngine()
+    await engine.start()
+    (worker,) = fake.started
+    with LoopClock() as clock:
+        tasks = [asyncio.create_task(speech(engine, text)) for text in ("one", "two")]
+        await settle()
+        clock.advance(60.0)
+        await settle()
+        assert not any(task.done() for task in tasks)
+        for _ in tasks:
+            worker.go.release()
+        assert all(await asyncio.gather(*tasks))
+    await engine.close()
+
+
+async def test_a_full_queue_refuses(fake: type[FakeWorker]) -> None:
+    engine = HibariEngine(max_queue_depth=1)
+    await engine.start()
+    (worker,) = fake.started
+    tasks = []
+    for text in ("in work", "waiting"):
+        tasks.append(asyncio.create_task(speech(engine, text)))
+        await settle()
+    with pytest.raises(EngineBusy):
+        await speech(engine, "too many")
+    worker.go.release()
+    await tasks[0]
+    worker.go.release()
+    await tasks[1]
+    worker.go.release()
+    assert await speech(engine, "room again")
+    await engine.close()
+
+
+async def test_two_workers_share_the_queue(fake: type[FakeWorker]) -> None:
+    engine = HibariEngine(workers=2)
+    await engine.start()
+    tasks = [asyncio.create_task(speech(engine, text)) for text in ("one", "two", "three")]
+    await settle()
+    assert [len(worker.requests) for worker in fake.started] == [1, 1]
+    for worker in fake.started:
+        worker.go.release()
+        worker.go.release()
+    await asyncio.gather(*tasks)
+    await engine.close()
+
+
+async def test_start_fails_whole(fake: type[FakeWorker]) -> None:
+    fake.failing = 1
+    engine = HibariEngine(workers=2)
+    with pytest.raises(SpeechError, match="no such model"):
+        await engine.start()
+    assert all(worker.lost.is_set() for worker in fake.started)
+
+
+async def test_who_waits_for_a_worker_that_does_not_come_back_gets_an_error(fake: type[FakeWorker]) -> None:
+    engine = HibariEngine()
+    await engine.start()
+    fake.failing = 1
+    fake.started[0].lost.set()
+    with pytest.raises(SpeechError, match="no such model"):
+        await speech(engine, "hello")
+    await until(lambda: len(fake.started) == 2)
+    fake.started[1].go.release()
+    assert await speech(engine, "hello again")
+    assert engine.status()["warnings"] == []
+    await engine.close()
+
+
+# ---- without one ----
+
+
+def test_every_name_is_a_voice_of_its_own() -> None:
+    engine = HibariEngine()
+    known = [voice.id for voice in engine.voices()]
+    assert known[0] == engine.resolve_voice("") == "heart"
+    assert set(QWEN_VOICES + OPENAI_VOICES) < set(known)
+    assert [engine.resolve_voice(f" {name.upper()} ") for name in known] == known
+    assert all(voice.languages == ("en",) for voice in engine.voices())
+
+
+def test_an_unknown_voice_is_refused_with_those_there_are() -> None:
+    with pytest.raises(UnknownVoice, match="alloy") as refused:
+        HibariEngine().resolve_voice("bob")
+    assert len(refused.value.known) == 21

@@ -1,0 +1,229 @@
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from engine.audio import Resampler, resample, ulaw_decode, ulaw_encode
+from engine.hibari.messages import Speak
+from engine.hibari.synthesis import EDGE_SAMPLES, TAIL_SAMPLES, Synthesizer, Trimmed, chunked
+from engine.hibari.vocoder import Vocoder
+from engine.hibari.voices import VARIANTS
+from engine.speech import Pcm
+from tests.support.recognition import recognise, word_error_rate, word_times
+
+RATE_HZ = 24000
+TEXT = "Please stay on the line, and somebody will be with you shortly."
+
+
+@pytest.fixture(scope="module")
+def synthesizer() -> Synthesizer:
+    return Synthesizer()
+
+
+@pytest.fixture(scope="module")
+def voices(synthesizer: Synthesizer) -> dict[str, Pcm]:
+    """The same sentence in every voice."""
+    return {voice: speak(synthesizer, Speak(TEXT, voice)) for voice in VARIANTS}
+
+
+def speak(synthesizer: Synthesizer, job: Speak) -> Pcm:
+    return np.concatenate(list(synthesizer.speak(job)))
+
+
+def predict(synthesizer: Synthesizer, text: str) -> list[NDArray[np.float32]]:
+    hibari = synthesizer._hibari
+    ids = np.array([hibari.ids(hibari.phonemize(text)[0])], np.int64)
+    *outputs, _ = hibari.sess.run(None, {"ids": ids, "speed": np.ones(1, np.float32)})
+    return [output[0] for output in outputs]
+
+
+def pitch_hz(pcm: Pcm) -> float:
+    """The median over voiced stretches, by autocorrelation."""
+    found = []
+    for frame in np.lib.stride_tricks.sliding_window_view(pcm.astype(float), 1200)[::480]:
+        if frame.std() < 800:
+            continue
+        power = np.abs(np.fft.rfft((frame - frame.mean()) * np.hanning(1200), 4096)) ** 2
+        correlation = np.fft.irfft(power)
+        lag = 60 + int(np.argmax(correlation[60:440]))
+        if correlation[lag] > 0.3 * correlation[0]:
+            found.append(RATE_HZ / lag)
+    return float(np.median(found))
+
+
+def level_db(pcm: Pcm) -> float:
+    frames = pcm[: pcm.size // 2400 * 2400].astype(float).reshape(-1, 2400).std(1)
+    return 20 * float(np.log10(np.sqrt(np.mean(frames[frames > 500] ** 2)) / 32768))
+
+
+def test_blocks_make_the_sound_that_hibari_makes_whole(synthesizer: Synthesizer) -> None:
+    from hibari import dsp
+
+    outputs = predict(synthesizer, TEXT)
+    outputs[2] = np.full_like(outputs[2], -50)  # noise is drawn block by block: leave it out
+    blocks = np.concatenate(list(Vocoder(outputs, 0).blocks()))
+    whole = dsp.synth(*outputs, np.random.default_rng(0))
+    assert blocks.size == whole.size
+    delay = (
+        dsp.N_FFT // 2
+    )  # of a block that does not wait for the window's other half; it falls into the silence before
+    np.testing.assert_allclose(blocks[delay:], whole[:-delay], atol=1e-4)
+
+
+def test_the_same_job_gives_the_same_samples(synthesizer: Synthesizer) -> None:
+    np.testing.assert_array_equal(speak(synthesizer, Speak(TEXT)), speak(synthesizer, Speak(TEXT)))
+    assert not np.array_equal(speak(synthesizer, Speak(TEXT)), speak(synthesizer, Speak(TEXT, seed=1)))
+
+
+@pytest.mark.parametrize("speed", [0.25, 0.5, 0.7, 1.5, 2.0, 4.0])
+def test_speed_is_what_was_asked_for(synthesizer: Synthesizer, voices: dict[str, Pcm], speed: float) -> None:
+    pcm = speak(synthesizer, Speak(TEXT, speed=speed))
+    assert voices["heart"].size / pcm.size == pytest.approx(speed, rel=0.08)
+    assert pitch_hz(pcm) == pytest.approx(pitch_hz(voices["heart"]), rel=0.12)
+
+
+@pytest.mark.parametrize("voice", VARIANTS)
+def test_a_voice_is_as_its_table_says(voices: dict[str, Pcm], voice: str) -> None:
+    heart, variant = voices["heart"], VARIANTS[voice]
+    assert pitch_hz(voices[voice]) == pytest.approx(pitch_hz(heart) * variant.pitch, rel=0.12)
+    assert heart.size / voices[voice].size == pytest.approx(variant.pace, rel=0.04)
+    assert abs(level_db(voices[voice]) - level_db(heart)) < 4
+    assert np.abs(voices[voice]).max() < 32767
+
+
+def test_voices_can_be_told_apart() -> None:
+    """In pitch, formants, melody and pace, each in steps of what is clearly heard, every pair is far apart."""
+    steps = np.log([1.08, 1.04, 1.35, 1.07])
+    points = [
+        np.log([variant.pitch, variant.formant_percent / 100, variant.melody, variant.pace]) / steps
+        for variant in VARIANTS.values()
+    ]
+    assert min(np.linalg.norm(one - other) for one, other in itertools.combinations(points, 2)) > 1.5
+
+
+def test_voices_sound_different(voices: dict[str, Pcm]) -> None:
+    """The long-term spectra, which hold pitch and formants, differ by more than heart's between two sentences."""
+
+    def spectrum(pcm: Pcm) -> NDArray[np.float64]:
+        frames = np.lib.stride_tricks.sliding_window_view(pcm.astype(float), 1024)[::512] * np.hanning(1024)
+        return 10 * np.log10(np.mean(np.abs(np.fft.rfft(frames)) ** 2, 0)[4:170] + 1)
+
+    spectra = {voice: spectrum(pcm) for voice, pcm in voices.items()}
+    for (one, this), (other, that) in itertools.combinations(spectra.items(), 2):
+        assert np.abs(this - that).mean() > 1.0, (one, other)
+
+
+@pytest.mark.parametrize("voice", ["onyx", "uncle_fu", "ono_anna"])
+async def test_voices_are_understood_over_the_telephone(voices: dict[str, Pcm], voice: str) -> None:
+    line = ulaw_decode(ulaw_encode(resample(voices[voice], RATE_HZ, 8000)))
+    assert word_error_rate([TEXT], [await recognise(line, 8000)]) <= 0.1
+
+
+@pytest.mark.parametrize("text", ["你好", "。", "   "])
+def test_no_sounds_no_chunks(synthesizer: Synthesizer, text: str) -> None:
+    assert list(synthesizer.speak(Speak(text))) == []
+
+
+def longest_pause_s(pcm: Pcm) -> float:
+    loud = np.flatnonzero(np.abs(pcm) > 100)
+    return float(np.diff(loud).max()) / RATE_HZ
+
+
+def test_lines_and_very_long_sentences_have_no_holes(synthesizer: Synthesizer) -> None:
+    assert longest_pause_s(speak(synthesizer, Speak("This line was\nonly wrapped\nand goes on."))) < 0.15
+    long = "the very long list of things that nobody would ever say without a breath, " * 8
+    assert len(synthesizer._hibari.phonemize(long)) > 1
+    assert longest_pause_s(speak(synthesizer, Speak(long))) < 0.45
+
+
+@pytest.mark.parametrize("voice", ["heart", "onyx", "ono_anna"])
+@pytest.mark.parametrize("text", ["A.", "Yes.", TEXT])
+def test_chunks_are_20_to_200_ms(synthesizer: Synthesizer, voice: str, text: str) -> None:
+    assert all(480 <= chunk.size <= 4800 for chunk in synthesizer.speak(Speak(text, voice, speed=4.0)))
+
+
+def word_starts(synthesizer: Synthesizer, job: Speak) -> tuple[Pcm, list[int]]:
+    starts: list[int] = []
+    pcm = np.concatenate(list(synthesizer.speak(job, starts.extend)))
+    return pcm, starts
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TEXT,
+        "A",
+        "Order #4711 costs $25.50, and Dr. Smith - who is away - calls at 3:45 p.m.",
+        "I paid 1,234 dollars.  Really? Yes!",
+        "the very long list of things that nobody would ever say without a breath, " * 8,
+    ],
+)
+def test_tells_when_each_word_begins_and_changes_no_sample(synthesizer: Synthesizer, text: str) -> None:
+    pcm, starts = word_starts(synthesizer, Speak(text))
+    assert len(starts) == len(text.split())
+    assert starts == sorted(starts)
+    assert starts[0] < RATE_HZ // 10
+    assert starts[-1] < pcm.size
+    np.testing.assert_array_equal(pcm, speak(synthesizer, Speak(text)))
+
+
+def test_words_are_told_of_before_their_sound(synthesizer: Synthesizer) -> None:
+    text = "the very long list of things that nobody would ever say without a breath, " * 8
+    starts: list[int] = []
+    told, made = 0, 0
+    for chunk in synthesizer.speak(Speak(text), starts.extend):
+        assert all(start >= made for start in starts[told:])
+        told, made = len(starts), made + chunk.size
+    assert told == len(text.split())
+
+
+@pytest.mark.parametrize(
+    "job", [Speak(TEXT), Speak(TEXT, "onyx"), Speak(TEXT, "ono_anna", speed=1.3), Speak(TEXT, speed=0.7)]
+)
+async def test_words_begin_where_a_recogniser_hears_them(synthesizer: Synthesizer, job: Speak) -> None:
+    pcm, starts = word_starts(synthesizer, job)
+    heard = [begin for _, begin, _ in await word_times(pcm, RATE_HZ)]
+    off_s = np.array(starts) / RATE_HZ - heard
+    after_pause = TEXT.split().index("and")  # the recogniser takes the pause at a comma for the next word's beginning
+    assert np.abs(np.delete(off_s, after_pause)).max() < 0.15 / job.speed
+    assert abs(float(np.median(off_s))) < 0.06 / job.speed
+
+
+# ---- trimming and chunking, with sounds of known places ----
+
+
+def sound(*parts: tuple[int, float]) -> NDArray[np.float32]:
+    """Parts of so many samples and so loud."""
+    return np.concatenate([np.full(samples, level, np.float32) for samples, level in parts])
+
+
+def cut(pcm: NDArray[np.float32], block: int) -> Iterator[NDArray[np.float32]]:
+    return (pcm[start : start + block] for start in range(0, pcm.size, block))
+
+
+@pytest.mark.parametrize("block", [100, 4800, 10**6])
+def test_silence_around_goes_and_pauses_stay(block: int) -> None:
+    pcm = sound((7200, 0), (4800, 0.1), (9600, 0), (2400, 0.1), (12000, 0))
+    kept = np.concatenate(list(Trimmed(cut(pcm, block))))
+    np.testing.assert_array_equal(kept[EDGE_SAMPLES:-TAIL_SAMPLES], pcm[7200 : 7200 + 4800 + 9600 + 2400])
+    assert kept.size == EDGE_SAMPLES + 4800 + 9600 + 2400 + TAIL_SAMPLES
+
+
+def test_nothing_but_silence_is_nothing() -> None:
+    assert list(Trimmed(cut(sound((50_000, 0.0001)), 4800))) == []
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 9000), max_size=12), st.integers(80, 118))
+def test_chunking_keeps_every_sample(blocks: list[int], percent: int) -> None:
+    pcm = np.random.default_rng(0).integers(-9000, 9000, sum(blocks)).astype(np.int16)
+    chunks = list(chunked(iter(np.split(pcm, np.cumsum(blocks))), Resampler(percent, 100)))
+    whole = resample(pcm, percent, 100)
+    assert all(480 <= chunk.size <= 4800 for chunk in chunks)
+    joined = np.concatenate(chunks) if chunks else np.empty(0, np.int16)
+    np.testing.assert_array_equal(joined[: whole.size], whole)
+    assert not joined[whole.size :].any()

@@ -1,0 +1,369 @@
+"""The scheduler on a simulated GPU: no deadline missed within capacity, none starved, every order kept."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.qwen3.batch import scheduler as scheduler_module
+from engine.qwen3.batch.scheduler import (
+    CHUNK_RAMP,
+    FRAME_S,
+    MAX_LEAD_S,
+    MAX_WAITING,
+    PATIENCE_S,
+    RUSH_S,
+    RUSH_SENTENCES,
+    Chunks,
+    Costs,
+    Job,
+    Scheduler,
+)
+from engine.speech import Priority
+
+ROUNDING_S = 1e-9
+PIECE_FRAMES = 2
+# An H200's, rounded.
+FAST = Costs(((1, 0.002), (8, 0.0042), (64, 0.0048), (256, 0.007), (512, 0.0102), (1024, 0.0169)), 20e-6)
+# A small GPU's: 14 calls are all it can do.
+SLOW = Costs(((1, 0.018), (2, 0.019), (4, 0.021), (8, 0.026), (16, 0.038)), 2e-3)
+
+
+@dataclass(eq=False)
+class Caller:
+    """One sentence that is asked for, and what became of it."""
+
+    at_s: float
+    frames: int
+    priority: int = Priority.CALL
+    hangs_up_after_s: float | None = None
+    job: Job | None = None
+    refused: bool = False
+    first_sound_s: float | None = None
+    late_s: float = 0.0
+    longest_wait_s: float = 0.0
+    got: list[int] = field(default_factory=list)
+    pieces: list[tuple[float, int]] = field(default_factory=list)
+    """160 ms of sound each: when it was made, from which frame on."""
+
+
+class Gpu:
+    """Does what the scheduler says and takes as long as the costs say, one thing after the other."""
+
+    def __init__(self, costs: Costs, callers: list[Caller], slots: int = 1024) -> None:
+        self.costs = costs
+        self.scheduler = Scheduler(costs, slots)
+        self.coming = sorted(callers, key=lambda c: c.at_s)
+        self.here: dict[Job, Caller] = {}
+        self.now_s = 0.0
+        self.most = 0
+        self.steps: list[list[Job]] = []
+
+    def run(self) -> None:
+        while self.coming or self.here:
+            self._come_and_go()
+            if not self._step():
+                self._idle()
+
+    def _come_and_go(self) -> None:
+        while self.coming and self.coming[0].at_s <= self.now_s:
+            caller = self.coming.pop(0)
+            caller.refused = not self.scheduler.admits(caller.priority)
+            if not caller.refused:
+                caller.job = Job(caller.priority, caller.at_s)
+                self.scheduler.add(caller.job)
+                self.here[caller.job] = caller
+        self.most = max(self.most, len(self.here))
+        for job, caller in list(self.here.items()):
+            patience = caller.hangs_up_after_s
+            if patience is not None and self.now_s >= caller.at_s + patience:
+                self._leave(job)
+
+    def _leave(self, job: Job) -> None:
+        self.scheduler.remove(job)
+        del self.here[job]
+
+    def _step(self) -> bool:
+        jobs = self.scheduler.frames(self.now_s)
+        self.steps.append(jobs)
+        if jobs:
+            for job in jobs:
+                waited_s = self.now_s - job.last_s
+                self.here[job].longest_wait_s = max(self.here[job].longest_wait_s, waited_s)
+            self.now_s += self.costs.frame(len(jobs))
+            self.scheduler.made(jobs, self.now_s)
+            for job in jobs:
+                job.finished = job.made >= self.here[job].frames
+        chunks, decided_s = self.scheduler.sounds(self.now_s), self.now_s
+        for chunk in chunks:
+            before = [job.sounded for job in chunk.jobs]
+            self.now_s += chunk.frames * len(chunk.jobs) * self.costs.sound_s
+            self.scheduler.sounded(chunk.jobs, chunk.frames)
+            self.scheduler.took(self.now_s - decided_s)
+            for job, start in zip(chunk.jobs, before, strict=True):
+                self._deliver(job, start, chunk.frames)
+        return bool(jobs or chunks)
+
+    def _deliver(self, job: Job, start: int, frames: int) -> None:
+        caller = self.here[job]
+        if job.begun_s is None:
+            caller.first_sound_s = self.now_s - caller.at_s
+        else:
+            caller.late_s = max(caller.late_s, self.now_s - job.runs_out_s(start))
+        caller.got += range(start, start + frames)
+        caller.pieces += [(self.now_s, frame) for frame in range(start, start + frames, PIECE_FRAMES)]
+        self.scheduler.delivered(job, self.now_s)
+        if job.finished and not job.waiting:
+            self._leave(job)
+
+    def _idle(self) -> None:
+        """Nothing to do: to the next arrival, or until somebody's lead is used up."""
+        times = [self.now_s + FRAME_S / 4]
+        if self.coming:
+            times.append(max(self.coming[0].at_s, self.now_s + 1e-6))
+        self.now_s = min(times) if self.here else times[-1]
+
+
+callers = st.lists(
+    st.builds(
+        Caller,
+        at_s=st.just(0.0) | st.floats(0, 0.1) | st.floats(0, 6),
+        frames=st.integers(1, 90),
+        priority=st.sampled_from([Priority.CALL, Priority.CALL, Priority.HTTP, Priority.BULK]),
+        hangs_up_after_s=st.none() | st.floats(0.01, 4),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(callers)
+def test_whoever_is_admitted_hears_no_gap_and_in_order(asked: list[Caller]) -> None:
+    gpu = Gpu(SLOW, asked)
+    gpu.run()
+    assert gpu.most <= gpu.scheduler.capacity
+    for caller in asked:
+        assert caller.got == list(range(len(caller.got)))
+        if caller.refused or caller.job is None:
+            continue
+        if caller.hangs_up_after_s is None:
+            assert len(caller.got) == caller.frames
+        if caller.priority == Priority.CALL:
+            assert caller.late_s <= ROUNDING_S
+
+
+def test_bursts_at_full_capacity_leave_no_gap() -> None:
+    full = 0
+    for seed in range(60):
+        pick = random.Random(seed)
+        spread_s = pick.choice([0, 0.02, 0.1, 0.5, 3])
+        asked = [
+            Caller(
+                at_s=pick.uniform(0, spread_s),
+                frames=pick.randint(1, 90),
+                priority=pick.choice([Priority.CALL, Priority.CALL, Priority.CALL, Priority.HTTP, Priority.BULK]),
+                hangs_up_after_s=None if pick.random() < 0.8 else pick.uniform(0.01, 4),
+            )
+            for _ in range(pick.randint(15, 60))
+        ]
+        gpu = Gpu(SLOW, asked)
+        gpu.run()
+        full += gpu.most == gpu.scheduler.capacity
+        assert max(c.late_s for c in asked if c.priority == Priority.CALL) <= ROUNDING_S
+    assert full > 30  # or it says nothing
+
+
+@settings(max_examples=40, deadline=None)
+@given(callers)
+def test_nobody_waits_longer_than_patience_and_a_few_steps(asked: list[Caller]) -> None:
+    gpu = Gpu(SLOW, asked)
+    gpu.run()
+    step_s = SLOW.frame(16) + 16 * 8 * SLOW.sound_s
+    for caller in asked:
+        # One that is ahead of its playback waits until it is less so.
+        if caller.frames * FRAME_S < MAX_LEAD_S:
+            assert caller.longest_wait_s <= PATIENCE_S + 4 * step_s
+
+
+def test_a_thousand_calls_that_come_within_seconds_never_stutter() -> None:
+    asked = [Caller(at_s=4 * (i * 0.6180339887 % 1), frames=60 + i % 60) for i in range(1000)]
+    gpu = Gpu(FAST, asked)
+    gpu.run()
+    assert not any(c.refused for c in asked)
+    assert max(c.late_s for c in asked) <= 0
+    first = sorted(c.first_sound_s for c in asked if c.first_sound_s is not None)
+    assert first[949] <= 0.060
+    assert gpu.most > 900
+
+
+def test_the_first_sound_of_a_new_call_comes_before_the_next_frame_of_the_others() -> None:
+    scheduler = Scheduler(FAST, 1024)
+    old = [Job(Priority.CALL, 0.0, made=20, sounded=20, chunks=4, begun_s=0.01) for _ in range(200)]
+    for job in old:
+        scheduler.add(job)
+    new = Job(Priority.CALL, 0.5)
+    scheduler.add(new)
+    chosen = scheduler.frames(0.5)
+    assert chosen[0] is new
+    # The others have more than a second of sound: the batch is the smallest that keeps up with them all.
+    assert len(chosen) == 64
+    scheduler.made(chosen, 0.502)
+    assert scheduler.sounds(0.502)[0].jobs[0] is new
+    assert scheduler.sounds(0.502)[0].frames == 1
+
+
+def test_those_about_to_run_out_go_with_a_new_call() -> None:
+    scheduler = Scheduler(FAST, 1024)
+    short = Job(Priority.CALL, 0.0, made=7, sounded=7, chunks=3, begun_s=0.0)
+    long = Job(Priority.CALL, 0.0, made=40, sounded=40, chunks=7, begun_s=0.0)
+    new = Job(Priority.CALL, 0.5)
+    for job in (long, short, new):
+        scheduler.add(job)
+    assert scheduler.frames(0.5)[:2] == [new, short]
+
+
+def test_sound_goes_out_early_when_the_caller_would_run_dry() -> None:
+    scheduler = Scheduler(SLOW, 16)
+    job = Job(Priority.CALL, 0.0, made=9, sounded=7, chunks=3, begun_s=0.0)
+    scheduler.add(job)
+    assert scheduler.sounds(0.1) == []  # almost half a second is left
+    (chunk,) = scheduler.sounds(7 * FRAME_S - 0.03)
+    assert (chunk.frames, chunk.jobs) == (2, (job,))
+
+
+def test_chunks_grow() -> None:
+    gpu = Gpu(FAST, [caller := Caller(0.0, 40)])
+    seen: list[int] = []
+    sounded = gpu.scheduler.sounded
+    gpu.scheduler.sounded = lambda jobs, frames: (seen.append(frames), sounded(jobs, frames))  # type: ignore[method-assign, assignment]
+    gpu.run()
+    assert tuple(seen[:4]) == CHUNK_RAMP
+    assert set(seen[4:-1]) == {CHUNK_RAMP[-1]}
+    assert sum(seen) == 40 == len(caller.got)
+
+
+def test_a_cancelled_call_is_in_no_later_step() -> None:
+    scheduler = Scheduler(FAST, 4)
+    first, second = Job(Priority.CALL, 0.0), Job(Priority.CALL, 0.0)
+    scheduler.add(first)
+    scheduler.add(second)
+    scheduler.made(scheduler.frames(0.0), 0.002)
+    scheduler.remove(first)
+    scheduler.remove(first)  # twice is no error
+    assert scheduler.frames(0.002) == [second]
+    assert [c.jobs for c in scheduler.sounds(0.002)] == [(second,)]
+    assert len(scheduler) == 1
+
+
+def test_nobody_makes_sound_far_ahead_of_its_playback() -> None:
+    gpu = Gpu(FAST, [Caller(0.0, 200)])
+    gpu.scheduler.add(job := Job(Priority.CALL, 0.0))
+    gpu.here[job] = gpu.coming.pop()
+    while job.made < 100:
+        if not gpu._step():
+            gpu._idle()
+        assert job.begun_s is None or job.runs_out_s(job.made) - gpu.now_s <= MAX_LEAD_S + FRAME_S
+
+
+def test_capacity_follows_the_costs_and_bulk_leaves_room_for_calls() -> None:
+    assert FAST.capacity() == 1024
+    calls = SLOW.capacity()
+    assert SLOW.load(calls) <= 0.85 < SLOW.load(calls + 1)
+    scheduler = Scheduler(SLOW, 16)
+    while scheduler.admits(Priority.BULK):
+        scheduler.add(Job(Priority.BULK, 0.0))
+    assert scheduler.admits(Priority.CALL)
+    while scheduler.admits(Priority.CALL):
+        scheduler.add(Job(Priority.CALL, 0.0))
+    assert len(scheduler) == calls
+    assert not Scheduler(FAST, 0).admits(Priority.CALL)
+
+
+def test_a_sentence_that_waits_for_text_gets_no_frames() -> None:
+    scheduler = Scheduler(FAST, 4)
+    scheduler.add(job := Job(Priority.CALL, 0.0))
+    job.blocked = True
+    assert scheduler.frames(0.0) == []
+    job.blocked = False
+    assert scheduler.frames(0.0) == [job]
+
+
+def test_a_sentence_that_waits_for_text_says_what_it_has() -> None:
+    scheduler = Scheduler(FAST, 4)
+    scheduler.add(job := Job(Priority.CALL, 0.0, made=20, sounded=17, chunks=5, begun_s=0.0))
+    assert scheduler.sounds(0.0) == [], "more than a second of sound is there, and eight frames go together"
+    job.blocked = True
+    said = 0
+    while chunks := scheduler.sounds(0.0):
+        scheduler.sounded(chunks[0].jobs, chunks[0].frames)
+        said += chunks[0].frames
+    assert said == 3
+
+
+def longest_gap_s(asked: list[Caller]) -> float:
+    """What is heard behind a process that takes 0.4 ms for each piece of sound and 2 ms for each call that comes."""
+    made = sorted((at_s, frame, number) for number, caller in enumerate(asked) for at_s, frame in caller.pieces)
+    arrivals = deque(sorted(caller.at_s for caller in asked))
+    now_s = gap_s = 0.0
+    plays_s: dict[int, float] = {}
+    for at_s, frame, number in made:
+        now_s = max(now_s, at_s)
+        while arrivals and arrivals[0] <= now_s:
+            arrivals.popleft()
+            now_s += 0.002
+        now_s += 0.0004
+        late_s = max(0.0, now_s - plays_s.setdefault(number, now_s) - frame * FRAME_S)
+        plays_s[number] += late_s  # all that follows is heard later by as much
+        gap_s = max(gap_s, late_s)
+    return gap_s
+
+
+def test_a_rush_leaves_no_gap_where_the_sound_is_taken_in_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = [Caller(at_s=i * 0.6180339887 % 1, frames=54) for i in range(250)]
+    Gpu(FAST, asked).run()
+    assert longest_gap_s(asked) == 0
+    monkeypatch.setattr(scheduler_module, "RUSH_SENTENCES", 10**9)
+    asked = [Caller(at_s=caller.at_s, frames=54) for caller in asked]
+    Gpu(FAST, asked).run()
+    assert longest_gap_s(asked) > 0.02
+
+
+def test_after_a_rush_a_first_sound_is_one_frame_again() -> None:
+    for later_s, frames in ((0.0, 2), (RUSH_S + 0.1, 1)):
+        scheduler = Scheduler(FAST, 1024)
+        rush = [Job(Priority.CALL, i * RUSH_S / RUSH_SENTENCES) for i in range(RUSH_SENTENCES)]
+        for job in rush:
+            scheduler.add(job)
+        for job in rush[:-1]:
+            scheduler.remove(job)
+        job = rush[-1]
+        if later_s:
+            scheduler.remove(job)
+            job = Job(Priority.CALL, RUSH_S + later_s)
+            scheduler.add(job)
+        chunks: list[Chunks] = []
+        while not chunks:
+            scheduler.made([job], job.arrived_s)
+            chunks = scheduler.sounds(job.arrived_s)
+        assert [chunk.frames for chunk in chunks] == [frames]
+
+
+def test_without_admission_the_same_load_does_stutter() -> None:
+    """That the simulation can tell: twice the capacity, all taken."""
+    gpu = Gpu(SLOW, asked := [Caller(0.01 * i, 60) for i in range(2 * SLOW.capacity())])
+    gpu.scheduler.capacity = len(asked)
+    gpu.run()
+    assert max(c.late_s for c in asked) > 0.05
+
+
+def test_frames_do_not_run_away_from_their_sound() -> None:
+    scheduler = Scheduler(FAST, 4)
+    scheduler.add(job := Job(Priority.CALL, 0.0, begun_s=0.0))
+    for _ in range(100):
+        scheduler.made(scheduler.frames(0.0), 0.0)
+    assert job.made == MAX_WAITING

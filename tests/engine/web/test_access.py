@@ -1,0 +1,148 @@
+"""The token, other sites' pages, and the shape of every error of the application."""
+
+from __future__ import annotations
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from engine.api import add_speech_routes
+from engine.settings import SpeechSettings
+from tests.support.speech_server import SpeechServer, speech_server
+
+KEY = "a secret — with ümlauts"
+SITE = "https://example.org"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [None, "", "Bearer", "Bearer ", "Bearer wrong", f"Basic {KEY}", KEY, f"Bearer {KEY}x", f"Bearer {KEY[:-1]}"],
+)
+async def test_without_the_key_nothing_but_health_is_open(engine, tmp_path, header):
+    headers = {} if header is None else {"Authorization": header}
+    async with speech_server(engine, tmp_path, api_key=KEY) as server:
+        service_paths = {resource.canonical for resource in server.runner.app.router.resources()}
+        assert len(service_paths) >= 14
+        for path in service_paths - {"/health"}:
+            for method in ("GET", "POST", "DELETE"):
+                answer = await server.request(method, path, headers=headers)
+                assert (answer.status, answer.json()["code"]) == (401, "UNAUTHORIZED"), (method, path)
+                assert answer.headers["WWW-Authenticate"] == "Bearer"
+        assert (await server.get("/health", headers=headers)).status == 200
+        assert (await server.get("/nothing", headers=headers)).status == 401
+    assert engine.spoken == []
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+async def test_with_the_key_everything_is_open(engine, tmp_path, scheme):
+    async with speech_server(engine, tmp_path, api_key=KEY) as server:
+        headers = {"Authorization": f"{scheme} {KEY}"}
+        for path in ("/v1/models", "/docs", "/openapi.json", "/metrics", "/health"):
+            assert (await server.get(path, headers=headers)).status == 200
+        assert (await server.post("/v1/audio/speech", {"input": "Hi."}, headers=headers)).status == 200
+        async with server.session.ws_connect(server.url + "/v1/audio/speech/ws", headers=headers) as socket:
+            await socket.send_json({"input": "Hi."})
+            assert await socket.receive_bytes()
+
+
+async def test_the_routes_of_others_are_guarded_too(engine, tmp_path):
+    app = web.Application()
+    add_speech_routes(app, engine, SpeechSettings(api_key=KEY, voices_dir=tmp_path))
+
+    async def break_down(request):
+        raise ZeroDivisionError
+
+    app.router.add_get("/v1/calls", break_down)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with aiohttp.ClientSession() as session:
+        server = SpeechServer(runner, session)
+        assert (await server.get("/v1/calls")).status == 401
+        broken = await server.get("/v1/calls", headers={"Authorization": f"Bearer {KEY}"})
+        assert (broken.status, broken.json()["code"]) == (500, "INTERNAL_ERROR")
+    await runner.cleanup()
+
+
+async def test_without_origins_there_is_no_cors(engine, tmp_path):
+    async with speech_server(engine, tmp_path) as server:
+        answer = await server.get("/v1/models", headers={"Origin": SITE})
+        assert not [name for name in answer.headers if name.startswith("Access-Control")]
+        asked = {"Origin": SITE, "Access-Control-Request-Method": "POST"}
+        preflight = await server.request("OPTIONS", "/v1/audio/speech", headers=asked)
+        assert preflight.status == 405
+        assert not [name for name in preflight.headers if name.startswith("Access-Control")]
+
+
+@pytest.mark.parametrize("path", ["/v1/audio/speech", "/cache/clear"])
+async def test_a_strange_page_cannot_act_through_its_visitors_browser(engine, tmp_path, path):
+    async with speech_server(engine, tmp_path) as server:
+        answer = await server.post(path, {"input": "Hi."}, headers={"Origin": SITE})
+        assert answer.status == 403
+        assert "CORS_ORIGINS" in answer.json()["message"]
+        own = await server.post(path, {"input": "Hi."}, headers={"Origin": server.url})
+        assert own.status == 200
+        refused = await server.get(
+            "/v1/audio/speech/ws",
+            headers={
+                "Origin": SITE,
+                "Connection": "Upgrade",
+                "Upgrade": "websocket",
+                "Sec-WebSocket-Version": "13",
+                "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+            },
+        )
+        assert refused.status == 403
+
+
+@pytest.mark.parametrize(("origins", "allowed"), [(SITE, SITE), (f"https://other.org, {SITE}", SITE), ("*", "*")])
+async def test_pages_that_are_listed_may_call(engine, tmp_path, origins, allowed):
+    async with speech_server(engine, tmp_path, cors_origins=origins, api_key=KEY) as server:
+        asked = {
+            "Origin": SITE,
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "authorization,content-type,x-stainless-lang",
+        }
+        preflight = await server.request("OPTIONS", "/v1/audio/speech", headers=asked)
+        assert preflight.status == 204
+        assert preflight.headers["Access-Control-Allow-Origin"] == allowed
+        assert preflight.headers["Access-Control-Allow-Headers"] == asked["Access-Control-Request-Headers"]
+        assert preflight.headers["Access-Control-Allow-Methods"] == "POST"
+        headers = {"Origin": SITE, "Authorization": f"Bearer {KEY}"}
+        answer = await server.post("/v1/audio/speech", {"input": "Hi."}, headers=headers)
+        assert answer.status == 200
+        assert answer.headers["Access-Control-Allow-Origin"] == allowed
+        assert "X-Sample-Rate" in answer.headers["Access-Control-Expose-Headers"]
+        assert answer.headers["Vary"] == "Origin"
+        refused = await server.post("/v1/audio/speech", {"input": "Hi."}, headers={"Origin": SITE})
+        assert (refused.status, refused.headers["Access-Control-Allow-Origin"]) == (401, allowed)
+
+
+async def test_a_page_that_is_not_listed_may_not(engine, tmp_path):
+    async with speech_server(engine, tmp_path, cors_origins="https://other.org") as server:
+        answer = await server.get("/v1/models", headers={"Origin": SITE})
+        assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+async def test_every_answer_has_a_name(engine, tmp_path):
+    async with speech_server(engine, tmp_path) as server:
+        answers = [await server.get("/health"), await server.speech(), await server.get("/nothing")]
+        assert len({answer.headers["X-Request-Id"] for answer in answers}) == 3
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allowed"),
+    [
+        ("GET", "/nothing", 404, None),
+        ("GET", "/v1/audio/speech", 405, "POST"),
+        ("POST", "/health", 405, "GET,HEAD"),
+        ("PUT", "/v1/audio/voices/anna", 405, "DELETE,POST"),
+    ],
+)
+async def test_what_is_not_there_is_told_in_the_same_shape(engine, tmp_path, method, path, status, allowed):
+    async with speech_server(engine, tmp_path) as server:
+        answer = await server.request(method, path)
+        assert answer.status == status
+        error = answer.json()
+        assert set(error) == {"error", "code", "message", "context", "statusCode"}
+        assert answer.headers.get("Allow") == allowed

@@ -1,0 +1,84 @@
+"""The whole application on a fake engine, an HTTP client, and whoever calls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID, uuid4
+
+import aiohttp
+
+from bridge.app import App
+from bridge.config import Settings
+from tests.support.fakes import Asterisk, FakeEngine
+
+QUICK = {"audiosocket_port": 0, "http_port": 0, "drain_timeout": 0, "apology": "", "_env_file": None}
+
+
+class Bench:
+    """What `whole_app` gives a test."""
+
+    def __init__(self, app: App, engine: FakeEngine, http: aiohttp.ClientSession) -> None:
+        self.app = app
+        self.engine = engine
+        self.http = http
+        self.url = f"http://127.0.0.1:{app.http_port}"
+
+    async def call(self, **variables: str) -> Asterisk:
+        """An answered call, registered first where variables are given."""
+        call_id = uuid4()
+        if variables:
+            status, _ = await self.post("/v1/calls", {"id": str(call_id), **variables})
+            assert status == 201
+        return await self.call_named(str(call_id))
+
+    async def call_named(self, call_id: str) -> Asterisk:
+        """An answered call."""
+        peer = await Asterisk.connect(self.app.audiosocket_port, UUID(call_id))
+        peer.send_audio()
+        while self.app.calls.find(peer.id) is None:
+            await peer.receive()
+        return peer
+
+    async def post(self, path: str, body: Any = None, **options: Any) -> tuple[int, Any]:
+        """Status and JSON of an answer; `body` is sent as JSON."""
+        if body is not None:
+            options["json"] = body
+        async with self.http.post(path, **options) as response:
+            return response.status, await response.json()
+
+    async def get(self, path: str) -> Any:
+        async with self.http.get(path) as response:
+            return await response.json()
+
+    async def next(self, peer: Asterisk) -> str:
+        """Where the dialplan is told to go."""
+        async with self.http.get(f"/v1/calls/{peer.id}/next") as response:
+            assert response.content_type == "text/plain"
+            return await response.text()
+
+    async def ended(self, peer: Asterisk) -> None:
+        """Close the peer's side and wait until the server has noticed."""
+        call = self.app.calls.find(peer.id)
+        assert call is not None
+        gone = asyncio.Event()
+        call.end_listeners.append(lambda reason: gone.set())
+        await peer.close()
+        if call.ended_at is None:
+            await asyncio.wait_for(gone.wait(), 10)
+
+
+@asynccontextmanager
+async def whole_app(**settings: Any) -> AsyncIterator[Bench]:
+    """`talkspurt serve` in this process, with free ports and without an apology."""
+    engine = FakeEngine()
+    app = App(Settings(**{**QUICK, **settings}), engine)
+    await app.start()
+    engine.spoken.clear()  # the warm-up
+    try:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{app.http_port}") as http:
+            yield Bench(app, engine, http)
+    finally:
+        await app.stop()
