@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-LATENESS_BUCKETS_S = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.010, 0.020, 0.060, 0.2)
+LATENESS_BUCKETS_S: Final = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.010, 0.020, 0.060, 0.2)
 
 
 class Metrics:

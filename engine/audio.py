@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from functools import lru_cache
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,17 +20,17 @@ with (
 
 # Flat to 85 % of the lower Nyquist frequency (3.4 kHz of an 8 kHz line, the edge of the telephone band), nothing left
 # from the Nyquist frequency on. 90 dB is below a 16-bit step of speech, and takes 231 taps for 24 to 8 kHz.
-PASSBAND = 0.85
-STOPBAND_DB = 90.0
+PASSBAND: Final = 0.85
+STOPBAND_DB: Final = 90.0
 # Taps are whole multiples of 2^-28 and samples are 16 bits, so every sum is exact in float64 whatever its order: how
 # the stream was cut into chunks cannot change a single bit.
-TAP_STEPS = 2.0**28
+TAP_STEPS: Final = 2.0**28
 # Samples worked on by one row of the matrix product; the time a 20 ms push takes is flat around it.
-BLOCK_SAMPLES = 48
+BLOCK_SAMPLES: Final = 48
 # The product copies its overlapping inputs; longer pushes go in pieces, so that this stays around a megabyte.
-PIECE_SAMPLES = 16384
+PIECE_SAMPLES: Final = 16384
 # Rates whose ratio in lowest terms needs more phases than this are not used in audio, and would need gigabytes.
-MAX_PHASES = 1024
+MAX_PHASES: Final = 1024
 
 
 class _Design:
@@ -164,7 +165,7 @@ def alaw_decode(data: bytes) -> Pcm:
 
 
 # Where the limiter begins, as a part of full scale.
-LIMIT_KNEE = 0.75
+LIMIT_KNEE: Final = 0.75
 
 
 def soft_limit(samples: NDArray[np.float32]) -> NDArray[np.float32]:

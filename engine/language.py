@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 # What engines speak, and what could be taken for it; fewer to choose from makes a better guess.
-LANGUAGES = "ar ca cs da de el en es fa fi fr he hi hu id it ja ko nl no pl pt ro ru sv th tr vi zh".split()  # noqa: SIM905
+LANGUAGES: Final = "ar ca cs da de el en es fa fi fr he hi hu id it ja ko nl no pl pt ro ru sv th tr vi zh".split()  # noqa: SIM905
 # English greetings with a foreign name in them reach 0.7, a whole sentence of another language 0.99. A wrong guess is
 # worse than none: it makes an engine refuse, or read out in another accent.
-CERTAIN = 0.98
+CERTAIN: Final = 0.98
 # Enough to tell from; the time it takes grows with the text.
-CHARS = 400
+CHARS: Final = 400
 
 
 def detect(text: str) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import Protocol
+from typing import Final, Protocol
 
 import emoji
 
@@ -30,49 +30,49 @@ class _Grammar(Protocol):
 _grammars: dict[str, _Grammar] = {}
 
 # Word for "at", "dot", "slash", "dash" and "underscore" in an address, where it is not English.
-_ADDRESS_WORDS = {
+_ADDRESS_WORDS: Final = {
     "de": ("at", "Punkt", "Schrägstrich", "Strich", "Unterstrich"),
     "es": ("arroba", "punto", "barra", "guion", "guion bajo"),
     "fr": ("arobase", "point", "slash", "tiret", "tiret bas"),
     "it": ("chiocciola", "punto", "barra", "trattino", "trattino basso"),
     "pt": ("arroba", "ponto", "barra", "hífen", "sublinhado"),
 }
-_ENGLISH_ADDRESS_WORDS = ("at", "dot", "slash", "dash", "underscore")
+_ENGLISH_ADDRESS_WORDS: Final = ("at", "dot", "slash", "dash", "underscore")
 
 # Anything that is not plain words: a digit or sign, a full stop before the end, an abbreviation, a Roman numeral.
-_WORK = re.compile(
+_WORK: Final = re.compile(
     r"[\d@#€$£¥%&*_`~|<>/\\=+\[\]^°]|\.(?=.*\w)|\b(?:etc|[ap]\.m|Jr|Sr|Inc|Ltd)\.|\b[IVX]{2,}\b|^\s*[-•–]\s", re.DOTALL
 )
 
-_LINK = re.compile(r"!?\[([^\]]*)\]\([^)\s]*\)")
-_FENCE = re.compile(r"^\s*```.*$", re.MULTILINE)
-_LINE_MARK = re.compile(r"^\s*(?:#{1,6}|[-*+•–]|>)\s+", re.MULTILINE)
-_EMPHASIS = re.compile(r"(?<!\w)([*_~`]{1,3})(?=\S)(.+?)(?<=\S)\1(?!\w)", re.DOTALL)
+_LINK: Final = re.compile(r"!?\[([^\]]*)\]\([^)\s]*\)")
+_FENCE: Final = re.compile(r"^\s*```.*$", re.MULTILINE)
+_LINE_MARK: Final = re.compile(r"^\s*(?:#{1,6}|[-*+•–]|>)\s+", re.MULTILINE)
+_EMPHASIS: Final = re.compile(r"(?<!\w)([*_~`]{1,3})(?=\S)(.+?)(?<=\S)\1(?!\w)", re.DOTALL)
 
-_EMAIL = re.compile(r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+\b")
-_URL = re.compile(
+_EMAIL: Final = re.compile(r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+\b")
+_URL: Final = re.compile(
     r"\b(?:https?://|www\.)[^\s<>\"']*[\w/]|\b[\w-]+(?:\.[\w-]+)*\.(?:com|org|net|edu|gov|io|eu|info)\b(?:/[^\s<>\"']*[\w/])?"
 )
 
-_ID = re.compile(r"(?<![\w.@])#?([A-Z]{1,5})-?(\d{3,})\b(?![.,]?\d)|(?<![\w&])#(\d{3,})\b")
-_PHONE = re.compile(r"(?<![\w.,/-])(\+|00)?(\(?\d{1,5}\)?(?:[ ./-]{1,2}\(?\d{2,}\)?){1,5})(?![\w/-]|[.,]\d)")
-_GROUPED_NUMBER = re.compile(r"[1-9]\d{0,2}(?:[ .]\d{3})+")
-_SPACED_THOUSANDS = re.compile(r"(?<!\d )(?<![\w.,])[1-9]\d{0,2}(?:[ \u00a0\u202f]\d{3})+(?![\w]| \d)")
-_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}|\d{1,2}\.\d{1,2}\.\d{2,4}")
-_LONG_RUN = re.compile(r"(?<!\d[ \u00a0\u202f])(?<![\w.,$€£¥#+-])(?:0\d{2,}|\d{7,})(?![\w%]|[.,]\d|\s?[€$£¥%])")
-_CODE = re.compile(
+_ID: Final = re.compile(r"(?<![\w.@])#?([A-Z]{1,5})-?(\d{3,})\b(?![.,]?\d)|(?<![\w&])#(\d{3,})\b")
+_PHONE: Final = re.compile(r"(?<![\w.,/-])(\+|00)?(\(?\d{1,5}\)?(?:[ ./-]{1,2}\(?\d{2,}\)?){1,5})(?![\w/-]|[.,]\d)")
+_GROUPED_NUMBER: Final = re.compile(r"[1-9]\d{0,2}(?:[ .]\d{3})+")
+_SPACED_THOUSANDS: Final = re.compile(r"(?<!\d )(?<![\w.,])[1-9]\d{0,2}(?:[ \u00a0\u202f]\d{3})+(?![\w]| \d)")
+_ISO_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}|\d{1,2}\.\d{1,2}\.\d{2,4}")
+_LONG_RUN: Final = re.compile(r"(?<!\d[ \u00a0\u202f])(?<![\w.,$€£¥#+-])(?:0\d{2,}|\d{7,})(?![\w%]|[.,]\d|\s?[€$£¥%])")
+_CODE: Final = re.compile(
     r"\b((?:pin|code|password|passcode|zip|extension|ext\.?)(?:\s+(?:number|no\.?|code|is|was))*[\s:#]+)(\d{3,})\b(?![.,]\d)"
     r"|\b((?:number|no\.|id|order|ticket|reference|account|case|booking|invoice|flight)"
     r"(?:\s+(?:number|no\.?|code|id|is|was))*[\s:#]+)(\d{5,})\b(?![.,]\d)",
     re.IGNORECASE,
 )
 
-_MONTHS = "January February March April May June July August September October November December".split()  # noqa: SIM905
-_US_DATE = re.compile(r"(?<![\w/])(\d{1,2})/(\d{1,2})/(\d{4}|\d{2})(?![\w/])")
-_CLOCK_24 = re.compile(r"(?<![\w:])(1[3-9]|2[0-3]):([0-5]\d)(?![\w:]|\s?[ap]\.?m)", re.IGNORECASE)
-_CLOCK_RANGE = re.compile(r"(?<=\d)(\s?[ap]\.?m\.?)?\s?[–-]\s?(?=\d{1,2}:\d\d)", re.IGNORECASE)
-_MONEY_AFTER = re.compile(r"(?<![\w.,])(\d[\d,]*(?:\.\d+)?)\s?([€$£¥])(?!\w)")
-_HALF_DAY = re.compile(r"\b([ap]) m\b\.?")
+_MONTHS: Final = "January February March April May June July August September October November December".split()  # noqa: SIM905
+_US_DATE: Final = re.compile(r"(?<![\w/])(\d{1,2})/(\d{1,2})/(\d{4}|\d{2})(?![\w/])")
+_CLOCK_24: Final = re.compile(r"(?<![\w:])(1[3-9]|2[0-3]):([0-5]\d)(?![\w:]|\s?[ap]\.?m)", re.IGNORECASE)
+_CLOCK_RANGE: Final = re.compile(r"(?<=\d)(\s?[ap]\.?m\.?)?\s?[–-]\s?(?=\d{1,2}:\d\d)", re.IGNORECASE)
+_MONEY_AFTER: Final = re.compile(r"(?<![\w.,])(\d[\d,]*(?:\.\d+)?)\s?([€$£¥])(?!\w)")
+_HALF_DAY: Final = re.compile(r"\b([ap]) m\b\.?")
 
 
 def normalize(text: str, language: str = "en") -> str:

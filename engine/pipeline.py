@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
 from dataclasses import replace
 from enum import Enum, auto
+from typing import Final
 
 import numpy as np
 
@@ -19,9 +20,9 @@ from engine.word_cutter import WordCutter
 log = logging.getLogger(__name__)
 
 # Sentences made beyond the one being sent. One hides the making of the next; more would be thrown away at a barge-in.
-SENTENCES_AHEAD = 1
+SENTENCES_AHEAD: Final = 1
 # Between two attempts at a busy engine: short beside what a caller notices, long beside what asking costs.
-BUSY_RETRY_S = 0.1
+BUSY_RETRY_S: Final = 0.1
 
 
 class _Mark(Enum):

@@ -6,30 +6,31 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
+from typing import Final
 
 from stream2sentence.quick_yield_boundary import HOLD, SPLIT, get_boundary_detector
 
-END_MARKS = ".!?…。！？｡؟।۔"
-CLOSING_MARKS = "\"'”’»›)]}」』）】》〉*_~`"
-CLAUSE_MARKS = ",;:，、；：—–"
+END_MARKS: Final = ".!?…。！？｡؟।۔"
+CLOSING_MARKS: Final = "\"'”’»›)]}」』）】》〉*_~`"
+CLAUSE_MARKS: Final = ",;:，、；：—–"
 # A sentence longer than this is broken at a clause, or between words: an engine that makes whole sentences would be
 # busy with it for too long, and a text without an end mark would never be heard.
-MAX_SENTENCE_CHARS = 300
+MAX_SENTENCE_CHARS: Final = 300
 # An opening shorter than this is not worth the break in its melody. One without a clause may grow to this many times
 # what was asked for before it is broken between words, where a break is heard most.
-MIN_OPENING_CHARS = 12
-OPENING_GROWTH = 1.6
+MIN_OPENING_CHARS: Final = 12
+OPENING_GROWTH: Final = 1.6
 # Split at a time: what has no end mark takes up to 4 µs a character.
-SLICE_CHARS = 256
-SENTENCE_PAUSE_MS = 180
-CLAUSE_PAUSE_MS = 90
-LINE_PAUSE_MS = 300  # between paragraphs and the items of a list
+SLICE_CHARS: Final = 256
+SENTENCE_PAUSE_MS: Final = 180
+CLAUSE_PAUSE_MS: Final = 90
+LINE_PAUSE_MS: Final = 300  # between paragraphs and the items of a list
 
-_ENUMERATOR = re.compile(r"\s*[(\[]?(\d{1,3}|[A-Za-z])\.")
-_CLAUSE = re.compile(
+_ENUMERATOR: Final = re.compile(r"\s*[(\[]?(\d{1,3}|[A-Za-z])\.")
+_CLAUSE: Final = re.compile(
     rf"(?<=[{CLAUSE_MARKS}])\s+|(?<=[，、；：])|\s+(?=(?:and|but|or|so|because|which|who|if|when|while)\s)"
 )
-_SPACE = re.compile(r"\s+")
+_SPACE: Final = re.compile(r"\s+")
 
 
 class SentenceSplitter:

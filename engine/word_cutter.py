@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 import numpy as np
 
 from engine.alignment import positions
 from engine.speech import Chunk, Pcm
 
-_WORD = re.compile(r"\s*\S+\s*")
+_WORD: Final = re.compile(r"\s*\S+\s*")
 
 
 class WordCutter:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from bridge.dial.lateness import Spread
 
-PERCENTILES = ("p50", "p99", "p99.9", "max")
+PERCENTILES: Final = ("p50", "p99", "p99.9", "max")
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:

@@ -7,7 +7,7 @@ import logging
 import unicodedata
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from itertools import count
-from typing import Any
+from typing import Any, Final
 
 from engine.hibari.messages import Speak
 from engine.hibari.process import Request, WorkerProcess, unspeakable
@@ -16,11 +16,11 @@ from engine.speech import Engine, EngineBusy, Pcm, SpeechError, Style, UnknownVo
 
 log = logging.getLogger(__name__)
 
-SAMPLE_RATE_HZ = 24000
+SAMPLE_RATE_HZ: Final = 24000
 # Sentences that may wait: four for each of 500 calls, which are made in well under a minute.
-MAX_QUEUE_DEPTH = 2048
+MAX_QUEUE_DEPTH: Final = 2048
 # Before another attempt to start a worker; the last one again and again.
-RESTART_DELAYS_S = (0.0, 0.1, 0.5, 2.0, 5.0)
+RESTART_DELAYS_S: Final = (0.0, 0.1, 0.5, 2.0, 5.0)
 
 
 class HibariEngine(Engine):

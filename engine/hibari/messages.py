@@ -11,10 +11,11 @@ import json
 import struct
 from dataclasses import asdict, dataclass
 from enum import IntEnum
+from typing import Final
 
 from engine.hibari.voices import DEFAULT
 
-HEADER = struct.Struct("<BI")  # kind, length of the payload in bytes
+HEADER: Final = struct.Struct("<BI")  # kind, length of the payload in bytes
 
 
 class AnswerKind(IntEnum):

@@ -7,7 +7,7 @@ import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 
@@ -15,10 +15,10 @@ from engine.hibari.messages import HEADER, AnswerKind, Speak
 from engine.speech import Pcm, SpeechError, UnspeakableText
 
 # Loading takes half a second on an idle core; a machine that needs this long cannot speak in time either.
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S: Final = 60.0
 # From when it takes a sentence up, and from one message to the next; not while the sentence waits for its turn. The
 # longest takes 0.15 s: a worker that says nothing for this long hangs, and a caller waits in silence meanwhile.
-JOB_TIMEOUT_S = 3.0
+JOB_TIMEOUT_S: Final = 3.0
 
 
 @dataclass(eq=False, slots=True)

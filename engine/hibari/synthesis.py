@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 import numpy as np
 from hibari import Hibari
@@ -16,18 +17,18 @@ from engine.hibari.word_starts import WordStarts, model_with_durations
 from engine.speech import Pcm
 
 # hibari speaks at -26 LUFS; a telephone expects about -20.
-GAIN = 2.0
+GAIN: Final = 2.0
 # What hibari calls silence lies below -70 dBFS, its softest consonants above -55; before the gain.
-SILENCE = 10 ** (-60 / 20)
-EDGE_SAMPLES = 240  # looked at together, and kept before the first sound
-TAIL_SAMPLES = 720  # kept after the last sound, faded out
+SILENCE: Final = 10 ** (-60 / 20)
+EDGE_SAMPLES: Final = 240  # looked at together, and kept before the first sound
+TAIL_SAMPLES: Final = 720  # kept after the last sound, faded out
 # Where hibari itself takes a text apart: at 400 phonemes, or where it sees a sentence's end.
-PART_PAUSE_SAMPLES = 3600
-CHUNK_SAMPLES = 2400
-MIN_CHUNK_SAMPLES = 480
+PART_PAUSE_SAMPLES: Final = 3600
+CHUNK_SAMPLES: Final = 2400
+MIN_CHUNK_SAMPLES: Final = 480
 # The network's own pace is right at 0.5 and 1.0. In between, and faster, it moves in steps and is up to 25 % off, and
 # stretching its frames is as well understood: 2.0 has half the word errors of its own.
-SLOW = 0.5
+SLOW: Final = 0.5
 
 
 class Synthesizer:

@@ -8,6 +8,7 @@ while the last is still to come, and pitch and frames can be moved on the way.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 import numpy as np
 from hibari import dsp
@@ -18,10 +19,12 @@ Spectrum = NDArray[np.float32]
 Curve = NDArray[np.float32]
 """One value a frame."""
 
-BLOCK_FRAMES = 16  # made at once
-UNVOICED_HZ = 40.0  # no voice is as low: what hibari puts into the pitch curve where there is none lies below
-OVERLAPS = dsp.N_FFT // dsp.HOP
-GRAIN = dsp.WIN * np.float32(dsp.HOP / np.sum(dsp.WIN**2))  # the window, and what keeps overlapping ones at full level
+BLOCK_FRAMES: Final = 16  # made at once
+UNVOICED_HZ: Final = 40.0  # no voice is as low: what hibari puts into the pitch curve where there is none lies below
+OVERLAPS: Final = dsp.N_FFT // dsp.HOP
+GRAIN: Final = dsp.WIN * np.float32(
+    dsp.HOP / np.sum(dsp.WIN**2)
+)  # the window, and what keeps overlapping ones at full level
 
 
 class Vocoder:

@@ -9,6 +9,7 @@ name is always the same voice, can be told from the others, and is understood as
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +26,9 @@ class Variant:
     """Factor on the speed."""
 
 
-DEFAULT = "heart"
+DEFAULT: Final = "heart"
 
-VARIANTS: dict[str, Variant] = {
+VARIANTS: Final[dict[str, Variant]] = {
     DEFAULT: Variant(),
     # the nine of Qwen3-TTS
     "vivian": Variant(1.10, 112, 1.1, 1.05),

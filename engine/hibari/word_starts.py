@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from hibari import Hibari
@@ -16,9 +17,9 @@ from engine.alignment import positions
 
 # How many steps each phoneme lasts, the pauses at either end included: a value inside the network. Made one of its
 # outputs, it changes nothing about the others.
-DURATIONS = "/Cast_32_output_0"
+DURATIONS: Final = "/Cast_32_output_0"
 
-_RUN = re.compile(r"\S+")
+_RUN: Final = re.compile(r"\S+")
 
 
 def model_with_durations(voice: str) -> bytes:

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from engine.hibari.messages import HEADER, AnswerKind, Speak
 from engine.hibari.synthesis import Synthesizer
 
 # Below the calls' clock and the network: a late frame is heard, a sentence made some milliseconds later is not.
-NICENESS = 10
+NICENESS: Final = 10
 
 
 def serve(jobs: BinaryIO, answers: BinaryIO) -> None:

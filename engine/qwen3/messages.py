@@ -7,9 +7,9 @@ import pickle
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
-LENGTH = struct.Struct("<I")
+LENGTH: Final = struct.Struct("<I")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import ConfigDict, Field, field_validator
 
 from engine.settings import SpeechSettings
 
-SAMPLE_RATE_HZ = 24_000
+SAMPLE_RATE_HZ: Final = 24_000
 """Of all the sound that the model makes."""
-LANGUAGES = {
+LANGUAGES: Final = {
     "en": "english",
     "zh": "chinese",
     "de": "german",
@@ -23,7 +23,7 @@ LANGUAGES = {
     "ru": "russian",
 }
 """What every voice speaks: ISO 639-1 → the name that the checkpoints have for it."""
-DEFAULT_MODEL_ID = "Qwen/Qwen3-TTS-12Hz-0.6B-Base"
+DEFAULT_MODEL_ID: Final = "Qwen/Qwen3-TTS-12Hz-0.6B-Base"
 
 
 class QwenSettings(SpeechSettings):

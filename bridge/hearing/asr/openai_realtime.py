@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any
+from typing import Any, Final
 
 from bridge.hearing.asr.protocol import AsrOptions, AsrProtocol, Message, Read, ServiceError, decode
 from bridge.hearing.events import INBOUND_TYPES, BadEvent, EventReader, parse
 
-_FAILED = "conversation.item.input_audio_transcription.failed"
+_FAILED: Final = "conversation.item.input_audio_transcription.failed"
 
 
 class OpenAiRealtime(AsrProtocol):

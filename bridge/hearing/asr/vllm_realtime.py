@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+from typing import Final
 
 from bridge.hearing.asr.protocol import AsrOptions, AsrProtocol, Message, Read, ServiceError, SessionLost, decode
 from bridge.hearing.events import BadEvent, Partial, Transcript
 
-_COMMIT = json.dumps({"type": "input_audio_buffer.commit"})
-_COMMIT_FINAL = json.dumps({"type": "input_audio_buffer.commit", "final": True})
-_HARMLESS = ("invalid_json", "invalid_audio", "unknown_event")
+_COMMIT: Final = json.dumps({"type": "input_audio_buffer.commit"})
+_COMMIT_FINAL: Final = json.dumps({"type": "input_audio_buffer.commit", "final": True})
+_HARMLESS: Final = ("invalid_json", "invalid_audio", "unknown_event")
 """Errors that are about one message; after any other the generation is over and its `done` will not come."""
 
 

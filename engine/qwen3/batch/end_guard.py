@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 # Speech takes 3 to 4 frames a token of text, slow and expressive speech twice that. Short texts are given a start.
-FRAMES_PER_TOKEN = 8
-FRAMES_AT_LEAST = 40
+FRAMES_PER_TOKEN: Final = 8
+FRAMES_AT_LEAST: Final = 40
 # A pause within a sentence is rarely longer than a second.
-SILENT_FRAMES = 19
-SILENCE_DBFS = -50.0
+SILENT_FRAMES: Final = 19
+SILENCE_DBFS: Final = -50.0
 # The same code 0 for this long is a held tone or noise; the longest vowel is shorter.
-STUCK_FRAMES = 38
+STUCK_FRAMES: Final = 38
 
 
 def frame_budget(text_tokens: int, room: int) -> int:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from engine.qwen3.model.prompt import Prompt
 from engine.qwen3.model.sampling import Sampling
 from engine.qwen3.model.state import CODE_GROUPS
 
-CHUNK_RAMP = (1, 2, 4, 8)
+CHUNK_RAMP: Final = (1, 2, 4, 8)
 """Frames of the first, second, … chunk; the last one goes on. The first sound is early, the later ones cost less."""
 
 

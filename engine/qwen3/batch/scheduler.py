@@ -10,35 +10,37 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from engine.speech import Priority
 
-FRAME_S = 0.08
+FRAME_S: Final = 0.08
 """What one frame sounds for."""
-CHUNK_RAMP = (1, 2, 4, 8)
+CHUNK_RAMP: Final = (1, 2, 4, 8)
 """Frames of the first, second, … chunk; the last one goes on. The first sound is early, the later ones cost less."""
-MAX_LEAD_S = 4.0
+MAX_LEAD_S: Final = 4.0
 """Sound made this far ahead of its playback is enough: what a caller cuts short is thrown away."""
-PATIENCE_S = 1.0
+PATIENCE_S: Final = 1.0
 """A sentence that nobody listens to live goes without a frame for this long at most while there is room at all."""
-MARGIN_S = 0.04
+MARGIN_S: Final = 0.04
 """Kept between a chunk and the moment it is needed: 10 ms of sound are held back for a fade and 5 in the resampler, a
 wire frame of 20 ms has to be whole, and the way to it takes a little."""
-HEADROOM = 1.3
+HEADROOM: Final = 1.3
 """Rows a second that a small batch must keep up with, over what everybody plays."""
-MAX_WAITING = 16
+MAX_WAITING: Final = 16
 """Frames made and not yet sounded at most: the runner keeps the codes of so many and of those in flight."""
-SOUND_S = 0.012
+SOUND_S: Final = 0.012
 """Time on the GPU that one step's sound may take, as long as that keeps up."""
-BUSY_LOAD = 0.3
+BUSY_LOAD: Final = 0.3
 """Share of real time: from here on a call's first chunk is two frames. At 0.4 (1,000 calls on an H200) steps take so
 long that 5 % of the sentences had their third chunk late after a first one of one frame."""
-RUSH_S, RUSH_SENTENCES = 0.5, 40
+RUSH_S: Final = 0.5
+RUSH_SENTENCES: Final = 40
 """So many of calls' sentences that begin within that time are a rush, in which it is two frames too: who resamples and
 plays them lags behind by more than a first chunk of one lasts, and the GPU is not what they wait for."""
-FULL_LOAD = 0.85
+FULL_LOAD: Final = 0.85
 """Of the time that frames sound for, what making them may take; the rest is for new calls and for jitter."""
-BULK_LOAD = 0.7
+BULK_LOAD: Final = 0.7
 """What of it sentences that nobody listens to live may bring it to, so that a call finds room."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from engine.qwen3.model.prompt import Prompt
 from engine.qwen3.model.sampling import Sampling
 from engine.qwen3.model.state import DecodeState
 
-KV_STEP = 64
+KV_STEP: Final = 64
 """Attention looks at a whole number of these positions, so that few shapes occur."""
 
 

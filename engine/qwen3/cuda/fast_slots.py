@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -16,7 +16,7 @@ from engine.qwen3.model.prompt import Prompt
 from engine.qwen3.model.sampling import Sampling
 from engine.qwen3.model.state import DecodeState
 
-SOUND_BATCH = 256
+SOUND_BATCH: Final = 256
 """Calls whose sound is made at once at most: the GPU is full long before, and the buffers are large."""
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -29,11 +29,11 @@ from engine.qwen3.cuda.tuning import Tuning
 from engine.qwen3.kernels import ahead
 from engine.qwen3.model.state import CODE_GROUPS
 
-SOUND_BUFFERS = 16
+SOUND_BUFFERS: Final = 16
 """Page-locked buffers, each for the largest batch of sound. Two steps' sound is on its way at once, in chunks of four
 sizes, with many calls in two batches of a size; one more would have to be asked for while calls speak."""
 
-REST_S = 0.001
+REST_S: Final = 0.001
 
 
 @dataclass(eq=False, slots=True)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from itertools import pairwise
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -26,16 +27,16 @@ from engine.qwen3.model.state import CODE_GROUPS, DecodeState
 
 log = logging.getLogger(__name__)
 
-HISTORY_FRAMES = 32
+HISTORY_FRAMES: Final = 32
 """Frames whose codes stay on the device: the longest chunk, and what the frames may be ahead of the sound."""
-SOUND_FRAMES = (1, 2, 4, 8)
-SOUND_ROWS = (1, 4, 16, 64, 256)
-MEASURED_POSITIONS = 200
+SOUND_FRAMES: Final = (1, 2, 4, 8)
+SOUND_ROWS: Final = (1, 4, 16, 64, 256)
+MEASURED_POSITIONS: Final = 200
 """Where measured frames stand: 16 s into a sentence."""
-REPLAYS = 5
-SCRATCH_ROWS = 64
+REPLAYS: Final = 5
+SCRATCH_ROWS: Final = 64
 """At least so many rows of scratch, however few the calls: a prompt's positions are rows too."""
-UPLOADS = 64
+UPLOADS: Final = 64
 """Uploads that may be on their way at once: two steps' sound in batches of every size is half of it."""
 
 Replay = Callable[[], None]

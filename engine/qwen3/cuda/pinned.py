@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -49,9 +49,9 @@ class PinnedPool:
         return torch.empty(self._elements, dtype=self._dtype)
 
 
-TEXT_BYTES = (2**15, 2**16, 2**17)
+TEXT_BYTES: Final = (2**15, 2**16, 2**17)
 """Embeddings of a sentence of 8, 16 and 32 tokens, on their way to the GPU."""
-TEXTS = 64
+TEXTS: Final = 64
 """Of each that may be on their way at once before torch's pool has to grow."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -20,13 +21,13 @@ from engine.qwen3.model.frame import FrameModel
 from engine.qwen3.model.prompt import Prompt
 from engine.qwen3.model.state import DecodeState
 
-PREFILL_POSITIONS = (16, 64)
+PREFILL_POSITIONS: Final = (16, 64)
 """A prompt's positions that go together: a named voice's nine, and what one step does of a longer prompt."""
-KV_LENGTHS = (256,)
+KV_LENGTHS: Final = (256,)
 """Positions that attention looks at, where that is enough; else all there are."""
-PREPARED_OF = 4
+PREPARED_OF: Final = 4
 """One more prompt a step has its share for each so many that wait: a queue of them must not grow for ever."""
-HEARD_A_STEP = 4
+HEARD_A_STEP: Final = 4
 """Pieces of a recording that the codec hears in one step, each of eight frames at most."""
 
 

@@ -9,7 +9,7 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -36,14 +36,14 @@ from engine.speech import (
 from engine.voice_store import VoiceStore
 
 # Sentences that may wait for a place in the batch, for each place that it has: of calls, and as many of others.
-WAITING_PER_PLACE = 4
+WAITING_PER_PLACE: Final = 4
 # A call's sentence that has got no place so long after its sound was needed is refused: another voice at once is better
 # than this one after a silence. In a large batch some sentence ends every few milliseconds.
-CALL_PATIENCE_S = 0.3
+CALL_PATIENCE_S: Final = 0.3
 # Others wait, as a share of REQUEST_TIMEOUT: to be refused tells more than to see nothing come.
-PATIENCE = 0.9
+PATIENCE: Final = 0.9
 # Spoken by the embedded engine when a Base model was given no recording: its sounds are as many as a sentence can hold.
-HOUSE_TEXT = "Good morning, and thank you for calling. I will gladly tell you all that I know about it."
+HOUSE_TEXT: Final = "Good morning, and thank you for calling. I will gladly tell you all that I know about it."
 
 
 @dataclass(eq=False, slots=True)

@@ -8,20 +8,20 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from engine.qwen3.messages import LENGTH, Command, Event, pack, unpack
 from engine.qwen3.settings import QwenSettings
 
-CLOSE_TIMEOUT_S = 5.0
-EVENTS_A_TURN = 4
+CLOSE_TIMEOUT_S: Final = 5.0
+EVENTS_A_TURN: Final = 4
 """Of those that lie ready, then the loop's others are served: the calls' clock above all. A step of a full batch sends
 hundreds of pieces of sound, and each costs its listener some tenths of a millisecond, resampling and all."""
-ALLOCATOR = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
+ALLOCATOR: Final = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
 """Takes 2.84 GB of the GPU where the default takes 3.06 (0.6B in int8, 16 calls: `benchmarks.tts_gpu memory`)."""
-FRAMEWORKS = {"USE_TF": "0", "USE_FLAX": "0"}
+FRAMEWORKS: Final = {"USE_TF": "0", "USE_FLAX": "0"}
 """transformers imports TensorFlow and JAX wherever they are installed: seconds of a start, for nothing."""
-WORKER = ("-P", "-m", "engine.qwen3.worker.main")
+WORKER: Final = ("-P", "-m", "engine.qwen3.worker.main")
 """What Python is started with."""
 
 

@@ -7,7 +7,7 @@ import logging
 import signal
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from engine.qwen3.host.process import WORKER, ModelProcess
 from engine.qwen3.messages import Beat, Command, Event, Log, NotReady, Ready
@@ -17,10 +17,10 @@ from engine.speech import SpeechError
 log = logging.getLogger(__name__)
 
 # Compiling and capturing take minutes the first time; a process that needs longer hangs.
-LOAD_TIMEOUT_S = 900.0
+LOAD_TIMEOUT_S: Final = 900.0
 # A process that has work to do and says nothing for so long hangs: a frame takes milliseconds, it beats every second.
-HANG_TIMEOUT_S = 20.0
-REBUILD_DELAYS_S = (0.0, 1.0, 5.0, 15.0, 60.0)
+HANG_TIMEOUT_S: Final = 20.0
+REBUILD_DELAYS_S: Final = (0.0, 1.0, 5.0, 15.0, 60.0)
 
 State = Literal["unloaded", "loading", "ready", "rebuilding", "closed"]
 

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from engine.qwen3.settings import LANGUAGES, QwenSettings
 from engine.recording import InvalidRecording, read_recording
@@ -24,7 +25,7 @@ class Named:
 
 
 # The names and characters of the CustomVoice models' speakers. The first is the default: a native speaker of English.
-NAMED = {
+NAMED: Final = {
     "ryan": Named("Ryan", "A dynamic male voice with strong rhythmic drive."),
     "aiden": Named("Aiden", "A sunny American male voice with a clear midrange."),
     "vivian": Named("Vivian", "A bright, slightly edgy young female voice."),
@@ -36,7 +37,7 @@ NAMED = {
     "sohee": Named("Sohee", "A warm Korean female voice with rich emotion."),
 }
 # What OpenAI's clients ask for, by the nearest of the nine.
-ALIASES = {
+ALIASES: Final = {
     "alloy": "aiden",
     "ash": "ryan",
     "ballad": "dylan",
@@ -51,7 +52,7 @@ ALIASES = {
     "shimmer": "ono_anna",
     "verse": "ryan",
 }
-HOUSE = "house"
+HOUSE: Final = "house"
 """The voice of a Base model to which no recording was given: the embedded engine's, which it clones."""
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable
+from typing import Final
 
 # The checkpoints' tokenizer cuts a text by a pattern before it merges bytes: letters with one mark or space before
 # them, single digits, marks with the line breaks after them, white space. So nothing reaches over a space that follows
 # anything but white space, nor over one of these marks after a letter; in scripts without spaces that is a clause.
-_MARKS = "，。、！？；："
+_MARKS: Final = "，。、！？；："
 
 
 async def whole_words(pieces: AsyncIterable[str]) -> AsyncGenerator[str, None]:

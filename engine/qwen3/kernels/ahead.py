@@ -11,13 +11,13 @@ from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Final
 
 import torch
 
 from engine.qwen3.kernels.pdl import INTERPRETED
 
-THREADS = 16
+THREADS: Final = 16
 """At most; more would wait for Python's lock."""
 
 _seen: ContextVar[set[Hashable] | None] = ContextVar("compiled ahead", default=None)

@@ -7,6 +7,8 @@ for its input; and a talker row's positions are split over several programs, the
 
 from __future__ import annotations
 
+from typing import Final
+
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -14,9 +16,11 @@ from torch import Tensor
 from engine.qwen3.kernels.ahead import launch
 from engine.qwen3.kernels.pdl import follow, options
 
-DOT_ROWS = 16
+DOT_ROWS: Final = 16
 """From this many rows on, reading the cache takes the time, and the matrix units' pipelined loads read it faster."""
-BLOCK, DOT_BLOCK, FEW_BLOCK = 32, 64, 16
+BLOCK: Final = 32
+DOT_BLOCK: Final = 64
+FEW_BLOCK: Final = 16
 """Positions read at a time: without them, with them, and all of the predictor's."""
 
 

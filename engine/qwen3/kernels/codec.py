@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -19,11 +20,12 @@ from engine.qwen3.model.weights import moved
 
 Plain = Callable[[int, int, int], tuple[Rows, Tensor]]
 """(which of three, rows a call, width) → a buffer without a context, as a product takes it and as a matrix."""
-FRAMES_AT_ONCE = 4
+FRAMES_AT_ONCE: Final = 4
 """Frames of each call that the buffers are made for; of longer chunks fewer calls go at once. They take 4.3 MB a call
 and frame: with few calls, and thus perhaps little memory, half of it, or `FEWEST` frames in all."""
-FEW_ROWS, FEWEST = 32, 32
-COPY_BLOCK = 1024
+FEW_ROWS: Final = 32
+FEWEST: Final = 32
+COPY_BLOCK: Final = 1024
 """Elements that one program of `remember` copies."""
 
 

@@ -8,6 +8,7 @@ the row that holds s samples of C channels *is* s rows of C channels.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import triton
 import triton.language as tl
@@ -16,7 +17,8 @@ from torch import Tensor
 from engine.qwen3.kernels.ahead import launch
 from engine.qwen3.kernels.pdl import INTERPRETED
 
-NONE, GELU = 0, 1
+NONE: Final = 0
+GELU: Final = 1
 
 if INTERPRETED:
 

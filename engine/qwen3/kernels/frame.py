@@ -7,7 +7,7 @@ takes them as they are.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import torch
 from torch import Tensor
@@ -38,10 +38,14 @@ class Variant:
         return slices_tiling(rows, outputs, gate, self.size, self.block_k, self.warps, self.stages)
 
 
-VENDOR = Variant("vendor")
-ROWS, ROWS_2, ROWS_LARGE = Variant("rows", 4096, 1), Variant("rows", 4096, 2), Variant("rows", 8192, 2)
-SLICES, SLICES_LONG = Variant("slices", 16, 4, 64, 4), Variant("slices", 16, 4, 128, 3)
-SLICES_FEW, SLICES_WIDE = Variant("slices", 16, 2, 128, 3), Variant("slices", 32, 4, 64, 2)
+VENDOR: Final = Variant("vendor")
+ROWS: Final = Variant("rows", 4096, 1)
+ROWS_2: Final = Variant("rows", 4096, 2)
+ROWS_LARGE: Final = Variant("rows", 8192, 2)
+SLICES: Final = Variant("slices", 16, 4, 64, 4)
+SLICES_LONG: Final = Variant("slices", 16, 4, 128, 3)
+SLICES_FEW: Final = Variant("slices", 16, 2, 128, 3)
+SLICES_WIDE: Final = Variant("slices", 32, 4, 64, 2)
 
 
 def candidates(rows: int, plain: bool) -> tuple[Variant, ...]:

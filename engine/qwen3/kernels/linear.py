@@ -9,7 +9,7 @@ of a program on a slice of every input: alone a program's few weight rows would 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import triton
 import triton.language as tl
@@ -18,12 +18,12 @@ from torch import Tensor
 from engine.qwen3.kernels.ahead import launch
 from engine.qwen3.kernels.pdl import follow, options
 
-PREFETCH = tl.constexpr("prefetch.global.L2 [$1]; mov.u32 $0, 0;")
-WARP_ELEMENTS = 4096
+PREFETCH: Final = tl.constexpr("prefetch.global.L2 [$1]; mov.u32 $0, 0;")
+WARP_ELEMENTS: Final = 4096
 """Weights, widened to float32, that a warp's registers hold beside all else."""
-FEW_OUTPUTS = 1024
+FEW_OUTPUTS: Final = 1024
 """Up to so many, programs of as many weight rows as elsewhere would leave half of a large GPU idle."""
-SMALLEST_K = 16
+SMALLEST_K: Final = 16
 """Of a product on the matrix units."""
 
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import functools
 import os
-from typing import Any
+from typing import Any, Final
 
 import torch
 import triton
 import triton.language as tl
 
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+INTERPRETED: Final = os.environ.get("TRITON_INTERPRET") == "1"
 
 if INTERPRETED:
 

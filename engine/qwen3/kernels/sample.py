@@ -6,6 +6,8 @@ sampling.py's Philox stream, so the same seed gives the same codes.
 
 from __future__ import annotations
 
+from typing import Final
+
 import torch
 import triton
 import triton.language as tl
@@ -15,11 +17,11 @@ from engine.qwen3.kernels.ahead import launch
 from engine.qwen3.kernels.pdl import follow, options
 
 _bytes = torch.uint8
-SPAN = 64.0
+SPAN: Final = 64.0
 """Scores further than this below the best are never drawn (e^-64 against float32's noise of 2^-24)."""
-ROUNDS = 24
+ROUNDS: Final = 24
 """At most; distinct scores take two to five."""
-MOST_CODES = 4095
+MOST_CODES: Final = 4095
 """What a count has room for."""
 
 

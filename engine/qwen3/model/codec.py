@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +17,7 @@ from torch import Tensor
 from engine.qwen3.model.layers import rms_norm, rotate
 from engine.qwen3.model.weights import rope_tables
 
-MAX_CHUNK_FRAMES = 8
+MAX_CHUNK_FRAMES: Final = 8
 """Frames decoded at once at most; longer chunks go in pieces."""
 
 

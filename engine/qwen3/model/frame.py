@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
@@ -19,9 +20,9 @@ from engine.qwen3.model.sampling import SamplingRows, choose, gumbel_noise, pena
 from engine.qwen3.model.state import DecodeState
 from engine.qwen3.model.weights import PredictorWeights, TalkerWeights
 
-CONTROL_CODES = 1024
+CONTROL_CODES: Final = 1024
 """The last codes of the talker's vocabulary; of them only end of speech is ever drawn."""
-MIN_FRAMES = 2
+MIN_FRAMES: Final = 2
 """Frames before end of speech may be drawn, as upstream's min_new_tokens."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -81,7 +81,7 @@ class Prompt:
     reference_codes: Tensor | None  # [frames, 16]: what the codec has to have heard before the first frame
 
 
-KEPT_CONSTANTS = 256
+KEPT_CONSTANTS: Final = 256
 """Beginnings of prompts that are kept: 20 KB each, some hundred more with a recording in them."""
 
 _Key = tuple[str, str | None, tuple[int, ...]]

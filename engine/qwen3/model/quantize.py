@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import logging
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 import torch.nn.functional as F
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FP8_MAX = 448.0  # the largest float8_e4m3fn
-ROWS = 128  # of a matrix, taken in together
+FP8_MAX: Final = 448.0  # the largest float8_e4m3fn
+ROWS: Final = 128  # of a matrix, taken in together
 # LLM.int8's own: activations above it go through a 16-bit product of their own.
-OUTLIER_THRESHOLD = 6.0
+OUTLIER_THRESHOLD: Final = 6.0
 
 
 @dataclass(frozen=True, slots=True)

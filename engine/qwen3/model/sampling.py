@@ -9,14 +9,17 @@ frame's number in the call and the draw's place in the frame, whatever else is i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
 
-_MASK = 0xFFFFFFFF
-_ROUND_A, _ROUND_B = 0xD2511F53, 0xCD9E8D57
-_KEY_A, _KEY_B = 0x9E3779B9, 0xBB67AE85
-_ROUNDS = 10
+_MASK: Final = 0xFFFFFFFF
+_ROUND_A: Final = 0xD2511F53
+_ROUND_B: Final = 0xCD9E8D57
+_KEY_A: Final = 0x9E3779B9
+_KEY_B: Final = 0xBB67AE85
+_ROUNDS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)

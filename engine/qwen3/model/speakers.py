@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from engine.qwen3.model.prompt import ReferenceSpeech, Speaker
 from engine.speech import Pcm, SpeechError
 
 # An in-context clone reads 12.5 positions a second of its recording, before its first sound and in every later step.
-IN_CONTEXT_MAX_S = 15.0
+IN_CONTEXT_MAX_S: Final = 15.0
 
 
 def named_speaker(checkpoint: Checkpoint, name: str) -> Speaker:

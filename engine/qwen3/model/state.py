@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from engine.qwen3.model.layers import KvCache
 from engine.qwen3.model.weights import PredictorWeights, TalkerWeights
 
-CODE_GROUPS = 16
+CODE_GROUPS: Final = 16
 """Codes a frame, one of each of the codec's codebooks."""
 
 

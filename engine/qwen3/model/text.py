@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,9 @@ from torch import Tensor
 from engine.qwen3.model.upload import upload
 from engine.qwen3.model.weights import Dense
 
-_PROJECTED_AT_ONCE = 8192  # rows: keeps what a whole table's projection needs beside it to some tens of megabytes
+_PROJECTED_AT_ONCE: Final = (
+    8192  # rows: keeps what a whole table's projection needs beside it to some tens of megabytes
+)
 
 
 class TextEmbedder:

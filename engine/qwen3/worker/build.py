@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -19,9 +19,10 @@ from engine.qwen3.settings import QwenSettings
 
 log = logging.getLogger(__name__)
 
-KEPT_PREFIX_BYTES = 128 * 2**20
+KEPT_PREFIX_BYTES: Final = 128 * 2**20
 """For the keys and values of prompts: voices times languages in use."""
-CROWD, CROWD_TOKENS = 64, 16
+CROWD: Final = 64
+CROWD_TOKENS: Final = 16
 """Sentences that may come in one moment without memory being asked for while calls speak, and how long they are."""
 
 

@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterable
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 import torch
 
@@ -29,10 +29,10 @@ from engine.speech import SpeechError
 log = logging.getLogger(__name__)
 
 # Libraries that tell of their defaults, and of a program (sox) that is not used here, at every start.
-CHATTY = ("qwen_tts", "sox", "transformers")
+CHATTY: Final = ("qwen_tts", "sox", "transformers")
 
 # Most of the seconds that a start takes; done while nobody has asked for a model yet, if there is such a time.
-IMPORTED = ("qwen_tts", *(("engine.qwen3.cuda.graph_runner",) if torch.version.cuda else ()))
+IMPORTED: Final = ("qwen_tts", *(("engine.qwen3.cuda.graph_runner",) if torch.version.cuda else ()))
 
 
 class _LogSender(logging.Handler):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +13,9 @@ from engine.qwen3.worker.silence_trim import SilenceTrim
 from engine.qwen3.worker.time_stretch import TimeStretch
 from engine.speech import Pcm
 
-PIECE_SAMPLES = 3840  # 160 ms: what an engine hands over at once is 20 to 200 ms
-SMALLEST_SAMPLES = 480
-FADE_SAMPLES = 240  # at the end of a sentence that was cut short
+PIECE_SAMPLES: Final = 3840  # 160 ms: what an engine hands over at once is 20 to 200 ms
+SMALLEST_SAMPLES: Final = 480
+FADE_SAMPLES: Final = 240  # at the end of a sentence that was cut short
 
 
 class Output:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
 # The codec's own silence lies below -65 dBFS; the softest consonants that begin a word above -50.
-SILENCE = 10 ** (-55 / 20)
-WINDOW_SAMPLES = 240  # 10 ms, looked at together
-BEFORE_SAMPLES = 720  # kept before the first sound: a consonant's onset
-AFTER_SAMPLES = 1200  # kept after the last sound, faded out
+SILENCE: Final = 10 ** (-55 / 20)
+WINDOW_SAMPLES: Final = 240  # 10 ms, looked at together
+BEFORE_SAMPLES: Final = 720  # kept before the first sound: a consonant's onset
+AFTER_SAMPLES: Final = 1200  # kept after the last sound, faded out
 
 
 class SilenceTrim:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Final
 
 import av
 import numpy as np
@@ -10,7 +11,7 @@ from av.filter import Graph
 
 from engine.speech import Pcm
 
-SLOWEST = 0.5  # of one filter; slower speech goes through two
+SLOWEST: Final = 0.5  # of one filter; slower speech goes through two
 
 
 class TimeStretch:

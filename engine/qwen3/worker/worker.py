@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import torch
 
@@ -39,16 +39,16 @@ from engine.speech import Priority, SpeechError
 
 log = logging.getLogger(__name__)
 
-BEAT_S = 1.0
+BEAT_S: Final = 1.0
 # While sentences wait for a voice or for their text, and none for the GPU.
-WAITING_POLL_S = 0.002
+WAITING_POLL_S: Final = 0.002
 # Nothing has come for so long: the next voice is made ready, which holds up whoever comes meanwhile by one step.
-QUIET_S = 0.05
-ADMITTING_S = 0.004
+QUIET_S: Final = 0.05
+ADMITTING_S: Final = 0.004
 """Putting sentences into the batch may hold up its next frame so long; those that are left come after it."""
-PRIMING = -2
+PRIMING: Final = -2
 """The number of what speaks to nobody."""
-FAULT_STATUS = 70
+FAULT_STATUS: Final = 70
 """Exit status after a fault that only a new process gets over."""
 
 Send = Callable[[Iterable[Event]], None]
