@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from benchmarks.scheduler_sim import H200
 from engine.qwen3.batch.runner import End, Made, Runner, Utterance
@@ -66,9 +65,6 @@ class StandIn:
         call = self._calls[utterance.slot] = _Call(utterance.priority, time.monotonic(), utterance=utterance)
         self._scheduler.add(call)
         return True
-
-    def extend(self, utterance: Utterance, text: Tensor, final: bool) -> None:
-        utterance.final = final  # there is sound without it
 
     def remove(self, utterance: Utterance) -> None:
         call = self._calls.get(utterance.slot)

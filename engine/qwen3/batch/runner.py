@@ -11,7 +11,6 @@ from typing import Any, Final, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from engine.qwen3.batch.end_guard import EndGuard, frame_budget
 from engine.qwen3.batch.slots import Slots, kv_length
@@ -43,8 +42,6 @@ class Utterance:
     prompt: Prompt
     sampling: Sampling
     text_tokens: int
-    final: bool = True
-    """False while more text may come: see `Runner.extend`."""
     priority: int = 0
     """Lower goes first."""
 
@@ -57,11 +54,6 @@ class Utterance:
     waiting: list[Sequence[int]] = field(default_factory=list)
     """Codes of frames not yet decoded to sound."""
     guard: EndGuard | None = None
-
-    @property
-    def starved(self) -> bool:
-        """Its next frame needs text that is not there yet."""
-        return not self.final and self.frames >= self.text_length
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +70,6 @@ class Runner(Protocol):
 
     def admit(self, utterance: Utterance) -> bool:
         """Takes an utterance in; False where there is no place for it now."""
-
-    def extend(self, utterance: Utterance, text: Tensor, final: bool) -> None:
-        """More text for an utterance in the batch, [N, hidden]."""
 
     def step(self) -> Iterable[Made]:
         """Makes the next frame of each, and whatever sound is due. Those that end have left the batch."""
@@ -124,16 +113,8 @@ class EagerRunner:
         self._batch.append(utterance)
         return True
 
-    def extend(self, utterance: Utterance, text: Tensor, final: bool) -> None:
-        room = self._slots.state.text.shape[1] - utterance.text_length
-        self._slots.extend(utterance.slot, utterance.text_length, text[:room])
-        utterance.text_length += min(len(text), room)
-        utterance.text_tokens += len(text)
-        utterance.final = final or len(text) > room
-        self._limit(utterance)
-
     def step(self) -> list[Made]:
-        ready = [u for u in self._batch if not u.starved]
+        ready = list(self._batch)
         if not ready:
             return []
         at = torch.tensor([u.slot for u in ready], device=self._device)
@@ -156,8 +137,7 @@ class EagerRunner:
                 if utterance.frames >= utterance.budget:
                     ended[utterance] = End.BUDGET
             enough = CHUNK_RAMP[min(utterance.chunks, len(CHUNK_RAMP) - 1)]
-            # Whoever waits for text has to say what it has: nobody knows how long that takes.
-            if utterance in ended or utterance.starved or len(utterance.waiting) >= enough:
+            if utterance in ended or len(utterance.waiting) >= enough:
                 due.append(utterance)
         made = self._sound(due, ended)
         for each in made:
@@ -173,8 +153,7 @@ class EagerRunner:
     def _limit(self, utterance: Utterance) -> None:
         room = self._slots.state.talker_kv.max_positions - len(utterance.prompt.embeds)
         utterance.budget = frame_budget(utterance.text_tokens, room)
-        if utterance.guard is None and utterance.final:
-            utterance.guard = EndGuard(utterance.text_length)
+        utterance.guard = EndGuard(utterance.text_length)
 
     def _sound(self, due: Sequence[Utterance], ended: dict[Utterance, End]) -> list[Made]:
         """Decodes what is due, calls with equally many frames together."""

@@ -97,7 +97,7 @@ class Job:
     last_s: float = 0.0
     """When it last got a frame, or came."""
     blocked: bool = False
-    """It waits for more text."""
+    """Its prompt is not worked off yet."""
     finished: bool = False
     """No more frames: what is left is to be sounded."""
 
@@ -203,8 +203,7 @@ class Scheduler:
             enough = job.waiting >= CHUNK_RAMP[min(max(job.chunks, first), len(CHUNK_RAMP) - 1)]
             # Without it the caller would have nothing to hear before the next chance comes.
             late = job.runs_out_s(job.sounded) - now_s < soon_s
-            # Whoever waits for text has to say what it has: nobody knows how long that takes.
-            if enough or (late and job.begun_s is not None) or job.finished or job.blocked:
+            if enough or (late and job.begun_s is not None) or job.finished:
                 # A sentence's last chunk may be filled up to a size of the ramp, the others have to be one.
                 fits = job.waiting if job.finished else CHUNK_RAMP[bisect_right(CHUNK_RAMP, job.waiting) - 1]
                 due.append((not late, self._urgency(job, now_s), min(fits, CHUNK_RAMP[-1]), job))

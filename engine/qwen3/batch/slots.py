@@ -96,12 +96,8 @@ class Slots:
         """Why the prompt cannot be spoken here at all; None if it can."""
         if len(prompt.embeds) >= self.state.talker_kv.max_positions:
             return f"a prompt of {len(prompt.embeds)} positions leaves no room to speak (MAX_POSITIONS)"
-        return self.too_long(len(prompt.text))
-
-    def too_long(self, text_length: int) -> str | None:
-        """Why a text of so many entries cannot be spoken; None if it can."""
-        if text_length > self.state.text.shape[1]:
-            return f"a text of {text_length} tokens is too long for one sentence (MAX_POSITIONS)"
+        if len(prompt.text) > self.state.text.shape[1]:
+            return f"a text of {len(prompt.text)} tokens is too long for one sentence (MAX_POSITIONS)"
         return None
 
     def take(self, prompt: Prompt, sampling: Sampling) -> int:
@@ -139,11 +135,6 @@ class Slots:
             (state.sub_top_p, sampling.sub_top_p),
         ):
             of[slot].fill_(number)
-
-    def extend(self, slot: int, start: int, text: Tensor) -> None:
-        """More text for a call, behind the `start` entries that it has. text [N, hidden]."""
-        self.state.text[slot, start : start + len(text)] = text
-        self.state.text_length[slot].fill_(start + len(text))
 
     def release(self, slot: int) -> None:
         """Frees a slot; nothing of it is read again before `take` has written it."""

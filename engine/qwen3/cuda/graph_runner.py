@@ -166,25 +166,12 @@ class GraphRunner:
         self._calls[utterance.slot] = call
         if self._slots.is_kept(prompt):
             self._slots.begin(preparation)
-            call.blocked = utterance.starved
         else:
             call.blocked = True
             self._preparing.append(call)
         self._limit(call)
         self.scheduler.add(call)
         return True
-
-    def extend(self, utterance: Utterance, text: Tensor, final: bool) -> None:
-        room = self._slots.state.text.shape[1] - utterance.text_length
-        self._hand_over(text)
-        with torch.cuda.stream(self._streams.frames):
-            self._slots.extend(utterance.slot, utterance.text_length, text[:room])
-        utterance.text_length += min(len(text), room)
-        utterance.text_tokens += len(text)
-        utterance.final = final or len(text) > room
-        call = self._calls[utterance.slot]
-        self._limit(call)
-        call.blocked = utterance.starved or not call.preparation.done
 
     def remove(self, utterance: Utterance) -> None:
         call = self._calls.get(utterance.slot)
@@ -225,7 +212,7 @@ class GraphRunner:
             if preparation.keep:
                 self._slots.keep(preparation)
             self._preparing.remove(call)
-            call.blocked = call.utterance.starved
+            call.blocked = False
 
     def _await_copy(self) -> None:
         """The sound that was made last has left the buffer that the next goes to."""
@@ -248,7 +235,6 @@ class GraphRunner:
                 utterance = call.utterance
                 utterance.frames += 1
                 utterance.position += 1
-                call.blocked = utterance.starved
                 if utterance.frames >= utterance.budget:
                     call.finished = True
                     call.end = call.end or End.BUDGET
@@ -350,5 +336,4 @@ class GraphRunner:
         utterance = call.utterance
         room = self._slots.state.talker_kv.max_positions - len(utterance.prompt.embeds)
         utterance.budget = frame_budget(utterance.text_tokens, room)
-        if utterance.guard is None and utterance.final:
-            utterance.guard = EndGuard(utterance.text_length)
+        utterance.guard = EndGuard(utterance.text_length)

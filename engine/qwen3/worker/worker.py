@@ -14,7 +14,6 @@ from typing import Any, Final, NoReturn
 
 import torch
 
-from engine.qwen3.batch.end_guard import EndGuard
 from engine.qwen3.batch.runner import End, Utterance
 from engine.qwen3.messages import (
     Audio,
@@ -25,7 +24,6 @@ from engine.qwen3.messages import (
     Failed,
     Forget,
     Learn,
-    More,
     Prime,
     Ready,
     Refused,
@@ -40,7 +38,7 @@ from engine.speech import Priority, SpeechError
 log = logging.getLogger(__name__)
 
 BEAT_S: Final = 1.0
-# While sentences wait for a voice or for their text, and none for the GPU.
+# While sentences wait for a voice, and none for the GPU.
 WAITING_POLL_S: Final = 0.002
 # Nothing has come for so long: the next voice is made ready, which holds up whoever comes meanwhile by one step.
 QUIET_S: Final = 0.05
@@ -62,8 +60,6 @@ class _Waiting:
     needed_at_s: float
     order: int
     speak: Speak = field(compare=False)
-    ids: list[int] | None = field(default=None, compare=False)
-    """The text's tokens, once they have been looked at."""
     utterance: Utterance | None = field(default=None, compare=False)
     """Made once, though its place may be asked for between many frames."""
 
@@ -74,11 +70,6 @@ class _Speaking:
 
     utterance: Utterance
     output: Output
-    speak: Speak
-    given: int
-    """Tokens of the text that the runner has."""
-    grown: bool = False
-    """The text has become longer than that, or whole."""
 
 
 class Worker:
@@ -104,13 +95,11 @@ class Worker:
     @property
     def patience_s(self) -> float:
         """How long to wait for a command before the next `turn`."""
-        if any(not each.utterance.starved or each.grown for each in self._speaking.values()):
-            return 0.0
-        if self._primed is not None:
+        if self._speaking or self._primed is not None:
             return 0.0
         if any(self._can_begin(each) for each in self._waiting):
             return 0.0
-        if self._speaking or self._waiting or self._voices.busy:
+        if self._waiting or self._voices.busy:
             return WAITING_POLL_S
         return QUIET_S if self._priming else BEAT_S
 
@@ -120,8 +109,6 @@ class Worker:
             case Speak():
                 needed_at_s = self._clock() + command.needed_in_s
                 insort(self._waiting, _Waiting(command.priority, needed_at_s, next(self._orders), command))
-            case More(number, text, whole):
-                self._more(number, text, whole)
             case Cancel(number):
                 speaking = self._speaking.pop(number, None)
                 if speaking is not None:
@@ -140,7 +127,6 @@ class Worker:
         try:
             with torch.inference_mode():
                 events += self._voices.arrived()
-                self._extend(events)
                 self._admit(events)
                 self._prime()
                 for made in self._assembly.runner.step():
@@ -182,44 +168,13 @@ class Worker:
         """Waits for the thread that takes voices."""
         self._voices.close()
 
-    def _more(self, number: int, text: str, whole: bool) -> None:
-        if number in self._speaking:
-            speaking = self._speaking[number]
-            speaking.speak = replace(speaking.speak, text=speaking.speak.text + text, whole=whole)
-            speaking.grown = True
-        for waiting in self._waiting:
-            if waiting.speak.number == number:
-                waiting.speak = replace(waiting.speak, text=waiting.speak.text + text, whole=whole)
-                waiting.ids = waiting.utterance = None
-
-    def _extend(self, events: list[Event]) -> None:
-        """Gives the runner what has come of texts that were not whole."""
-        checkpoint = self._assembly.checkpoint
-        for number, speaking in [item for item in self._speaking.items() if item[1].grown]:
-            speaking.grown = False
-            utterance, whole = speaking.utterance, speaking.speak.whole
-            # All of it anew: a word has other tokens in front of it than alone.
-            ids = checkpoint.tokenizer.text(speaking.speak.text)
-            parts = [checkpoint.prompts.embed(ids[speaking.given :])] if len(ids) > speaking.given else []
-            parts += [checkpoint.prompts.tts_eos[None]] if whole else []
-            length = utterance.text_length + sum(map(len, parts))
-            if refused := self._assembly.slots.too_long(length):
-                self._assembly.runner.remove(utterance)
-                del self._speaking[number]
-                events.append(Failed(number, refused))
-            elif parts:
-                if whole and utterance.guard is not None:
-                    utterance.guard.text_frames = length
-                self._assembly.runner.extend(utterance, torch.cat(parts), final=whole)
-                speaking.given = len(ids)
-
     def _admit(self, events: list[Event]) -> None:
         begun_s = self._clock()
-        # Whose voice is being taken, or whose text is too short yet, holds up nobody behind it.
+        # Whose voice is being taken holds up nobody behind it.
         while (waiting := next((each for each in self._waiting if self._can_begin(each)), None)) is not None:
             speak = waiting.speak
             try:
-                waiting.utterance = waiting.utterance or self._utterance(waiting)
+                waiting.utterance = waiting.utterance or self._utterance(speak)
                 refused = self._assembly.slots.check(waiting.utterance.prompt)
                 if refused:
                     raise SpeechError(refused)
@@ -229,8 +184,7 @@ class Worker:
             except SpeechError as error:
                 events.append(Failed(speak.number, str(error)))
             else:
-                given = len(self._ids(waiting))
-                self._speaking[speak.number] = _Speaking(waiting.utterance, Output(speak.speed), speak, given)
+                self._speaking[speak.number] = _Speaking(waiting.utterance, Output(speak.speed))
             self._waiting.remove(waiting)
             if self._clock() - begun_s > ADMITTING_S:
                 return
@@ -258,7 +212,7 @@ class Worker:
         prime = self._priming.popleft()
         speak = Speak(PRIMING, "A", prime.voice, prime.language, prime.instructions, priority=Priority.BULK)
         try:
-            utterance = self._utterance(_Waiting(0, 0.0, 0, speak))
+            utterance = self._utterance(speak)
         except SpeechError:  # forgotten meanwhile
             return None
         assembly = self._assembly
@@ -270,32 +224,17 @@ class Worker:
         return utterance
 
     def _can_begin(self, waiting: _Waiting) -> bool:
-        speak = waiting.speak
-        if self._voices.is_coming(speak.voice):
-            return False
-        taught = self._voices.taught(speak.voice)
-        return speak.whole or taught is None or self._assembly.checkpoint.prompts.enough(self._ids(waiting), taught)
+        return not self._voices.is_coming(waiting.speak.voice)
 
-    def _ids(self, waiting: _Waiting) -> list[int]:
-        if waiting.ids is None:
-            waiting.ids = self._assembly.checkpoint.tokenizer.text(waiting.speak.text)
-        return waiting.ids
-
-    def _utterance(self, waiting: _Waiting) -> Utterance:
-        checkpoint, speak, ids = self._assembly.checkpoint, waiting.speak, self._ids(waiting)
+    def _utterance(self, speak: Speak) -> Utterance:
+        checkpoint = self._assembly.checkpoint
+        ids = checkpoint.tokenizer.text(speak.text)
         if speak.language is not None and speak.language not in checkpoint.ids.languages:
             raise SpeechError(f"this model does not speak {speak.language}")
         instruct = checkpoint.tokenizer.instruction(speak.instructions) if speak.instructions else ()
         speaker = self._voices.speaker(speak.voice)
-        prompt = checkpoint.prompts.build(ids, speaker, speak.language, instruct, final=speak.whole)
-        utterance = Utterance(speak.number, prompt, self._sampling(speak), len(ids), priority=speak.priority)
-        if not speak.whole:
-            utterance.final = False
-            # The token that closes the text is not the budget's; `Runner.extend` will count it.
-            utterance.text_tokens -= 1
-            # From the first frame on, though only a whole text can be over.
-            utterance.guard = EndGuard(None)
-        return utterance
+        prompt = checkpoint.prompts.build(ids, speaker, speak.language, instruct)
+        return Utterance(speak.number, prompt, self._sampling(speak), len(ids), priority=speak.priority)
 
     def _sampling(self, speak: Speak) -> Sampling:
         base = self._assembly.checkpoint.sampling

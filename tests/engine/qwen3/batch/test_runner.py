@@ -1,4 +1,4 @@
-"""Sentences through the batch: the sound is upstream's, text may come bit by bit, and every sentence ends."""
+"""Sentences through the batch: the sound is upstream's, and every sentence ends."""
 
 from __future__ import annotations
 
@@ -78,49 +78,6 @@ def test_sound_of_a_cloned_voice_goes_on_from_its_recording(upstream: Any, check
         runner.remove(utterance)
         assert len(mine) >= 3 * SAMPLES
         assert np.abs(mine[: 3 * SAMPLES] - sound[: 3 * SAMPLES]).max() < 1e-4
-
-
-def test_text_that_comes_in_pieces_gives_the_same_sound(checkpoint: Any) -> None:
-    """Token by token, each only when the one before it is used up: nothing is guessed in between."""
-    ours = checkpoint("custom_voice")
-    whole = an_utterance(ours, "One two three four")
-    runner = a_runner(ours)
-    runner.admit(whole)
-    expected = sound_of(finish(runner), whole)
-
-    ids = ours.tokenizer.text("One two three four")
-    prompt = ours.prompts.build(ids[:3], named_speaker(ours, "ryan"), language="english", final=False)
-    piecewise = Utterance(1, prompt, GREEDY, 3, final=False)
-    runner.admit(piecewise)
-    made: list[Made] = []
-    for token in ids[3:]:
-        for _ in range(5):
-            made += runner.step()
-        assert piecewise.starved
-        runner.extend(piecewise, ours.prompts.embed([token]), final=False)
-    runner.extend(piecewise, ours.prompts.tts_eos[None], final=True)
-    made += finish(runner)
-    piecewise_sound = sound_of(made, piecewise)
-    # The budget counts tokens, the closing one among them.
-    shared = min(len(expected), len(piecewise_sound))
-    assert shared >= 40 * SAMPLES or len(expected) == len(piecewise_sound)
-    assert np.abs(piecewise_sound[:shared] - expected[:shared]).max() < 1e-4
-
-
-def test_a_waiting_text_does_not_hold_up_the_others(checkpoint: Any) -> None:
-    ours = checkpoint("custom_voice")
-    runner = a_runner(ours)
-    prompt = ours.prompts.build(ours.tokenizer.text("Wa"), named_speaker(ours, "ryan"), final=False)
-    waiting, other = Utterance(0, prompt, GREEDY, 2, final=False), an_utterance(ours, "Go on.")
-    runner.admit(waiting)
-    runner.admit(other)
-    frames = 0
-    while runner.active == 2 and frames < 400:
-        runner.step()
-        frames += 1
-    assert waiting.starved
-    assert waiting.frames == 1
-    assert other.frames > 2
 
 
 def test_full_batch_refuses_and_a_removed_call_makes_room(checkpoint: Any) -> None:

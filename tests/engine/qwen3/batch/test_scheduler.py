@@ -284,25 +284,13 @@ def test_capacity_follows_the_costs_and_bulk_leaves_room_for_calls() -> None:
     assert not Scheduler(FAST, 0).admits(Priority.CALL)
 
 
-def test_a_sentence_that_waits_for_text_gets_no_frames() -> None:
+def test_a_sentence_whose_prompt_is_not_worked_off_gets_no_frames() -> None:
     scheduler = Scheduler(FAST, 4)
     scheduler.add(job := Job(Priority.CALL, 0.0))
     job.blocked = True
     assert scheduler.frames(0.0) == []
     job.blocked = False
     assert scheduler.frames(0.0) == [job]
-
-
-def test_a_sentence_that_waits_for_text_says_what_it_has() -> None:
-    scheduler = Scheduler(FAST, 4)
-    scheduler.add(job := Job(Priority.CALL, 0.0, made=20, sounded=17, chunks=5, begun_s=0.0))
-    assert scheduler.sounds(0.0) == [], "more than a second of sound is there, and eight frames go together"
-    job.blocked = True
-    said = 0
-    while chunks := scheduler.sounds(0.0):
-        scheduler.sounded(chunks[0].jobs, chunks[0].frames)
-        said += chunks[0].frames
-    assert said == 3
 
 
 def longest_gap_s(asked: list[Caller]) -> float:
