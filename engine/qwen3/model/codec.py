@@ -1,4 +1,4 @@
-"""The codec decoder, frame by frame: 16 codes in, 1,920 samples out, equal to decoding the whole utterance at once.
+"""The codec decoder, frame by frame: 16 codes in, 1,920 samples out, equal to decoding the whole sentence at once.
 
 Everything in it is causal, so what a later sample needs of earlier ones is kept for each slot: the last inputs of every
 convolution, and the keys and values of the transformer's window. Batched, static shapes, no host sync.

@@ -80,6 +80,11 @@ class Prompt:
     text: Tensor  # [N, hidden]: entry i is added to the input after frame i
     reference_codes: Tensor | None  # [frames, 16]: what the codec has to have heard before the first frame
 
+    @property
+    def last(self) -> int:
+        """The position that speaks first."""
+        return len(self.embeds) - 1
+
 
 KEPT_CONSTANTS: Final = 256
 """Beginnings of prompts that are kept: 20 KB each, some hundred more with a recording in them."""

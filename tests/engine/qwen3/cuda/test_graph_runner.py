@@ -16,10 +16,10 @@ from tests.support.qwen3.kernel_support import CUDA, DEVICE, WHY_NOT
 if WHY_NOT:
     pytest.skip(WHY_NOT, allow_module_level=True)
 
-from engine.qwen3.batch.runner import End, Utterance
+from engine.qwen3.batch.sentence import End, Sentence
 from engine.qwen3.cuda.fast_slots import FastSlots
 from tests.engine.qwen3.kernels.test_kernels import tiny_model
-from tests.support.qwen3.plain_gpu import CODEC, KEPT_BYTES, TEXT, fast, plain, play, pretend, spoil, utterance
+from tests.support.qwen3.plain_gpu import CODEC, KEPT_BYTES, TEXT, a_sentence, fast, plain, play, pretend, spoil
 from tests.support.qwen3.random_codec import random_codec
 
 CLOSE = 1e-4 if CUDA else 1e-5
@@ -37,9 +37,9 @@ def test_cloned_voices_sound_as_from_the_plain_runner(monkeypatch: pytest.Monkey
     results = []
     for runner in (plain(3), fast(monkeypatch, tmp_path, 3)):
         joins = {
-            0: [utterance(0), utterance(1, 1, reference=33)],
-            3: [utterance(2, 2, reference=71)],
-            40: [utterance(3, 1, reference=33), utterance(4), utterance(5, 2, reference=71)],
+            0: [a_sentence(0), a_sentence(1, 1, reference=33)],
+            3: [a_sentence(2, 2, reference=71)],
+            40: [a_sentence(3, 1, reference=33), a_sentence(4), a_sentence(5, 2, reference=71)],
         }
         results.append(play(runner, joins, {0: 13, 1: 20, 2: 7, 3: 20, 4: 5, 5: 9}))
     (expected, ends), (sound, fast_ends) = results
@@ -51,19 +51,19 @@ def test_cloned_voices_sound_as_from_the_plain_runner(monkeypatch: pytest.Monkey
 
 def test_a_clone_that_leaves_before_it_is_ready_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     runner = fast(monkeypatch, tmp_path, 1)
-    gone = utterance(0, 1, reference=71)
+    gone = a_sentence(0, 1, reference=71)
     assert runner.admit(gone)
     runner.step()
     runner.remove(gone)
     assert runner.active == 0
-    heard, _ = play(runner, {0: [utterance(1, 1, reference=71)]}, {1: 9})
-    expected, _ = play(plain(1), {0: [utterance(1, 1, reference=71)]}, {1: 9})
+    heard, _ = play(runner, {0: [a_sentence(1, 1, reference=71)]}, {1: 9})
+    expected, _ = play(plain(1), {0: [a_sentence(1, 1, reference=71)]}, {1: 9})
     assert np.abs(heard[1] - expected[1]).max() < CLOSE
 
 
 def test_a_removed_call_frees_its_place_and_is_heard_no_more(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     runner = fast(monkeypatch, tmp_path, 1)
-    first, second = utterance(0), utterance(1)
+    first, second = a_sentence(0), a_sentence(1)
     assert runner.admit(first)
     assert not runner.admit(second)
     for _ in range(3):
@@ -72,7 +72,7 @@ def test_a_removed_call_frees_its_place_and_is_heard_no_more(monkeypatch: pytest
     runner.remove(first)
     assert runner.active == 0
     heard, ends = play(runner, {0: [second]}, {1: 9})
-    expected, _ = play(plain(1), {0: [utterance(1)]}, {1: 9})
+    expected, _ = play(plain(1), {0: [a_sentence(1)]}, {1: 9})
     assert set(heard) == {1}
     assert ends == {1: End.BUDGET}
     assert np.abs(heard[1] - expected[1]).max() < CLOSE
@@ -90,14 +90,14 @@ def test_whatever_comes_and_goes_beside_it_each_sounds_as_alone(
         each._slots.model.allowed[each._slots.model.eos] = False
     kinds = [(random.randint(0, 2), random.choice((0, 0, 33)), random.randint(6, 20)) for _ in range(8)]
     expected = [
-        play(alone, {0: [utterance(number, voice, frames)]}, {number: budget})[0][number]
+        play(alone, {0: [a_sentence(number, voice, frames)]}, {number: budget})[0][number]
         for number, (voice, frames, budget) in enumerate(kinds)
     ]
     heard = [np.zeros(0, np.float32) for _ in kinds]
-    coming, live, cut_short = deque(range(len(kinds))), dict[int, Utterance](), set[int]()
+    coming, live, cut_short = deque(range(len(kinds))), dict[int, Sentence](), set[int]()
     while coming or live:
         if coming and random.random() < 0.3:
-            call = utterance(coming[0], *kinds[coming[0]][:2])
+            call = a_sentence(coming[0], *kinds[coming[0]][:2])
             if runner.admit(call):
                 call.budget = kinds[call.number][2]
                 live[coming.popleft()] = call
@@ -107,7 +107,7 @@ def test_whatever_comes_and_goes_beside_it_each_sounds_as_alone(
                 cut_short.add(number)
                 del live[number]
         for made in runner.step():
-            number = made.utterance.number
+            number = made.sentence.number
             assert number in live, "it has left"
             heard[number] = np.concatenate((heard[number], made.pcm))
             if made.end is not None:
@@ -133,12 +133,12 @@ def test_a_code_that_may_not_be_drawn_ends_its_own_sentence_alone(
 ) -> None:
     """Nothing of that frame is heard, its neighbour sounds as alone, and its place is free again."""
     runner = plain(2) if made_by == "plain" else fast(monkeypatch, tmp_path, 2)
-    expected, _ = play(plain(1), {0: [utterance(1)]}, {1: 12})
-    sick, well = utterance(0), utterance(1)
+    expected, _ = play(plain(1), {0: [a_sentence(1)]}, {1: 12})
+    sick, well = a_sentence(0), a_sentence(1)
     spoil(monkeypatch, runner, 0, 5, at, code)  # the first to come has the first slot
     heard, ends = play(runner, {0: [sick, well]}, {0: 12, 1: 12})
     assert ends == {0: End.INVALID_CODE, 1: End.BUDGET}
     assert len(heard[0]) <= 5 * len(heard[1]) // 12
     assert np.abs(heard[1] - expected[1]).max() < CLOSE
-    assert runner.admit(utterance(2))
-    assert runner.admit(utterance(3))
+    assert runner.admit(a_sentence(2))
+    assert runner.admit(a_sentence(3))

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.qwen3.batch import runner as runner_module
+from engine.qwen3.batch import eager_runner
 from engine.qwen3.messages import (
     Audio,
     Beat,
@@ -380,8 +380,8 @@ def test_a_fault_ends_every_sentence_and_the_process(assembled: Any) -> None:
     class Broken:
         active, facts = 0, dict[str, Any]()
 
-        def admit(self, utterance: Any) -> bool:
-            return utterance.number < 2
+        def admit(self, sentence: Any) -> bool:
+            return sentence.number < 2
 
         def step(self) -> None:
             raise RuntimeError("CUDA error: an illegal memory access was encountered\nmore of it")
@@ -401,15 +401,15 @@ def test_a_code_that_may_not_be_drawn_fails_its_own_sentence_and_is_counted(
     process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once it took the process, and every sentence in it, with it."""
-    decode, speaking = runner_module.decode_frame, process.worker._speaking
+    decode, speaking = eager_runner.decode_frame, process.worker._speaking
 
     def spoilt(model: Any, state: Any, slots: torch.Tensor, kv_length: int, codes: torch.Tensor) -> None:
         made = state.frame[slots].clone()
         decode(model, state, slots, kv_length, codes)
         if 1 in speaking:
-            codes[(slots == speaking[1].utterance.slot) & (made == 2), 0] = 2656
+            codes[(slots == speaking[1].slot) & (made == 2), 0] = 2656
 
-    monkeypatch.setattr(runner_module, "decode_frame", spoilt)
+    monkeypatch.setattr(eager_runner, "decode_frame", spoilt)
     process.worker.handle(a_sentence(1))
     process.worker.handle(a_sentence(2))
     process.run()
