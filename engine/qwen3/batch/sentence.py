@@ -63,7 +63,7 @@ class Sentence:
     """The most frames that it may take."""
     guard: EndGuard = field(init=False, repr=False)
 
-    # How far it is, each number in frames and none larger than the one before it.
+    # How far it is, in frames.
     made: int = 0
     """Frames, of which the last may not have left the GPU."""
     sounded: int = 0

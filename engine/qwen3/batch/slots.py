@@ -9,7 +9,8 @@ from torch import Tensor
 
 from engine.qwen3.batch.prefixes import Prefix, PrefixCache, R
 from engine.qwen3.model import codec, talker
-from engine.qwen3.model.codec import MAX_CHUNK_FRAMES, CodecState, CodecWeights
+from engine.qwen3.model.codec import MAX_CHUNK_FRAMES, CodecState
+from engine.qwen3.model.codec_weights import CodecWeights
 from engine.qwen3.model.frame import FrameModel
 from engine.qwen3.model.prompt import Prompt
 from engine.qwen3.model.sampling import Sampling

@@ -11,7 +11,8 @@ from engine.qwen3.batch.slots import SlotTable
 from engine.qwen3.cuda.pinned import Streams
 from engine.qwen3.cuda.preparation import Preparation
 from engine.qwen3.kernels.codec import FastCodec, Heard
-from engine.qwen3.model.codec import MAX_CHUNK_FRAMES, CodecWeights
+from engine.qwen3.model.codec import MAX_CHUNK_FRAMES
+from engine.qwen3.model.codec_weights import CodecWeights
 from engine.qwen3.model.frame import FrameModel
 from engine.qwen3.model.prompt import Prompt
 from engine.qwen3.model.sampling import Sampling

@@ -24,8 +24,9 @@ from engine.qwen3.cuda.graphs import HISTORY_FRAMES, SOUND_FRAMES
 from engine.qwen3.kernels import ahead, frame, pdl, sample
 from engine.qwen3.kernels.codec import FastCodec
 from engine.qwen3.model.frame import FrameModel
-from engine.qwen3.model.quantize import convert, to_fp8, to_int8
+from engine.qwen3.model.quantize import to_fp8, to_int8
 from engine.qwen3.model.state import DecodeState
+from tests.support.qwen3.convert import convert
 from tests.support.qwen3.random_codec import CodecSize, random_codec
 from tests.support.qwen3.random_weights import PREDICTOR_SIZE, TALKER_SIZES, random_weights
 

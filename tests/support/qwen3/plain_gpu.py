@@ -26,7 +26,8 @@ from engine.qwen3.cuda.pinned import Streams
 from engine.qwen3.cuda.tuning import Tuning
 from engine.qwen3.messages import Speak
 from engine.qwen3.model import talker
-from engine.qwen3.model.codec import CodecState, CodecWeights, decode
+from engine.qwen3.model.codec import CodecState, decode
+from engine.qwen3.model.codec_weights import CodecWeights
 from engine.qwen3.model.frame import decode_frame
 from engine.qwen3.model.prompt import Prompt
 from engine.qwen3.model.sampling import Sampling

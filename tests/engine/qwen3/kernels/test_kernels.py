@@ -37,10 +37,11 @@ from engine.qwen3.kernels.frame import decode_frame as fast_frame
 from engine.qwen3.kernels.linear import Tiling
 from engine.qwen3.kernels.sample import _noise
 from engine.qwen3.model.frame import FrameModel, decode_frame
-from engine.qwen3.model.quantize import convert, to_fp8, to_int8
+from engine.qwen3.model.quantize import to_fp8, to_int8
 from engine.qwen3.model.sampling import SamplingRows, choose, gumbel_noise, penalize, uniform
 from engine.qwen3.model.state import DecodeState
 from engine.qwen3.model.weights import Dense, PredictorWeights, TalkerWeights, rope_tables
+from tests.support.qwen3.convert import convert
 from tests.support.qwen3.random_weights import StackSize, _Source
 
 EPS = 1e-6
