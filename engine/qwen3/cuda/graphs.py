@@ -22,7 +22,8 @@ from engine.qwen3.cuda.pinned import PinnedPool
 from engine.qwen3.cuda.tuning import Tuning
 from engine.qwen3.kernels import pdl, sample
 from engine.qwen3.kernels.codec import FastCodec
-from engine.qwen3.kernels.frame import How, Scratch, Variant, candidates, decode_frame, is_plain
+from engine.qwen3.kernels.frame import How, Scratch, decode_frame, is_plain
+from engine.qwen3.kernels.variants import Variant, candidates
 from engine.qwen3.model.frame import FrameModel
 from engine.qwen3.model.state import CODE_GROUPS, DecodeState
 

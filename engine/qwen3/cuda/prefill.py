@@ -10,8 +10,9 @@ from torch import Tensor
 
 from engine.qwen3.cuda.graphs import Capture, Replay, Uploads, bucket_of
 from engine.qwen3.kernels import pdl
-from engine.qwen3.kernels.frame import How, Scratch, candidates, is_plain
+from engine.qwen3.kernels.frame import How, Scratch, is_plain
 from engine.qwen3.kernels.prefill import prefill
+from engine.qwen3.kernels.variants import candidates
 from engine.qwen3.model.frame import FrameModel
 from engine.qwen3.model.state import DecodeState
 

@@ -23,6 +23,7 @@ from triton.runtime import driver
 from engine.qwen3.cuda.graphs import HISTORY_FRAMES, SOUND_FRAMES
 from engine.qwen3.kernels import ahead, frame, pdl, sample
 from engine.qwen3.kernels.codec import FastCodec
+from engine.qwen3.kernels.variants import candidates
 from engine.qwen3.model.frame import FrameModel
 from engine.qwen3.model.quantize import to_fp8, to_int8
 from engine.qwen3.model.state import DecodeState
@@ -64,7 +65,7 @@ def launch_all(capability: int, size: str, quantize: str) -> None:
     scratch = frame.Scratch.allocate(model, most)
     for rows in ROWS:
         slots, codes = torch.zeros(rows, dtype=torch.int64), torch.zeros(rows, 16, dtype=torch.int64)
-        for variant in frame.candidates(rows, frame.is_plain(model)):
+        for variant in candidates(rows, frame.is_plain(model)):
             frame.decode_frame(model, state, slots, codes, scratch, history, frame.How(variant, capability >= 90))
     if to is not None:
         return  # the sound's kernels are the same

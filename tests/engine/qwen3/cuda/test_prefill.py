@@ -17,8 +17,9 @@ if WHY_NOT or CUDA:
 from engine.qwen3.cuda import prefill as prefills
 from engine.qwen3.cuda.prefill import PREFILL_POSITIONS
 from engine.qwen3.cuda.preparation import HEARD_A_STEP
-from engine.qwen3.kernels.frame import SLICES, VENDOR, How, Scratch, Variant
+from engine.qwen3.kernels.frame import How, Scratch
 from engine.qwen3.kernels.prefill import prefill
+from engine.qwen3.kernels.variants import SLICES, VENDOR, Variant
 from engine.qwen3.model import talker
 from engine.qwen3.model.layers import KvCache
 from engine.qwen3.model.state import DecodeState
