@@ -127,12 +127,12 @@ class GraphRunner(Runner):
         self._hand_over(prompt.embeds, prompt.text, prompt.reference_codes)
         preparation = self._slots.place(prompt, sentence.sampling)
         self._enter(sentence, preparation.slot)
+        sentence.arrived_s = self._clock()
         if self._slots.is_kept(prompt):
             self._slots.begin(preparation)
         else:
             sentence.blocked = True
             self._preparing[sentence] = preparation
-        sentence.arrived_s = self._clock()
         self.scheduler.add(sentence)
         return True
 

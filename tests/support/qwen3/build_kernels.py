@@ -20,7 +20,8 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 
-from engine.qwen3.cuda.graphs import HISTORY_FRAMES, SOUND_FRAMES
+from engine.qwen3.batch.sentence import CHUNK_RAMP
+from engine.qwen3.cuda.graphs import HISTORY_FRAMES
 from engine.qwen3.kernels import ahead, frame, pdl, sample
 from engine.qwen3.kernels.codec import FastCodec
 from engine.qwen3.kernels.variants import candidates
@@ -70,7 +71,7 @@ def launch_all(capability: int, size: str, quantize: str) -> None:
     if to is not None:
         return  # the sound's kernels are the same
     codec = FastCodec(random_codec("cpu", torch.float32, CodecSize(layers=1)), 4, 4)
-    for frames in SOUND_FRAMES:
+    for frames in CHUNK_RAMP:
         rows = codec.rows_for(frames)
         codes, at = torch.zeros(rows, frames, 16, dtype=torch.int64), torch.zeros(rows, dtype=torch.int64)
         sample.recall(history, at, at, codes)
