@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from engine.qwen3.batch.scheduler import FRAME_S, Costs, Job, Scheduler
+from engine.qwen3.batch.scheduler import Costs, Scheduler
+from engine.qwen3.batch.sentence import FRAME_S, Sentence
+from engine.qwen3.messages import Speak
 from engine.speech import Priority
 
 H200 = Costs(
@@ -28,8 +30,7 @@ IDLE_S = 0.001
 
 
 @dataclass(eq=False)
-class Sentence:
-    job: Job
+class Spoken:
     frames: int
     late_s: float = 0.0
 
@@ -41,7 +42,7 @@ class Sound:
     ready_s: float
     decided_s: float
     frames: int
-    jobs: list[Job]
+    sentences: list[Sentence]
     first: list[int]
 
 
@@ -55,9 +56,9 @@ class Simulation:
     gpu_s: float = 0.0
     steps: int = 0
     rows: int = 0
-    sentences: dict[Job, Sentence] = field(default_factory=dict)
+    spoken: dict[Sentence, Spoken] = field(default_factory=dict)
     first_s: list[float] = field(default_factory=list)
-    ended: list[Sentence] = field(default_factory=list)
+    ended: list[Spoken] = field(default_factory=list)
 
     def run(self) -> None:
         self._random = random.Random(self.seed)
@@ -76,48 +77,48 @@ class Simulation:
                 self._say(self.host_s)
 
     def _say(self, at_s: float) -> None:
-        job = Job(Priority.CALL, at_s)
-        self._scheduler.add(job)
-        self.sentences[job] = Sentence(job, self._random.randint(25, 74))
+        sentence = Sentence(Speak(0, "", "", priority=Priority.CALL), arrived_s=at_s)
+        self._scheduler.add(sentence)
+        self.spoken[sentence] = Spoken(self._random.randint(25, 74))
         self.host_s += HOST_ADMIT_S
 
     def _launch(self) -> list[Sound] | None:
-        jobs = self._scheduler.frames(self.host_s)
+        sentences = self._scheduler.frames(self.host_s)
         self.host_s += len(self._scheduler) * HOST_JOB_S
         self.gpu_s = max(self.gpu_s, self.host_s)
-        if jobs:
-            self.gpu_s += self.costs.frame(len(jobs))
-            self._scheduler.made(jobs, self.host_s)
+        if sentences:
+            self.gpu_s += self.costs.frame(len(sentences))
+            self._scheduler.made(sentences, self.host_s)
             self.steps += 1
-            self.rows += len(jobs)
-        for job in jobs:
-            job.finished = job.made >= self.sentences[job].frames
+            self.rows += len(sentences)
+        for sentence in sentences:
+            sentence.finished = sentence.made >= self.spoken[sentence].frames
         decided_s, sounds = self.host_s, []
         for chunk in self._scheduler.sounds(self.host_s):
             size = next(rows for frames, rows in SOUND_ROWS.items() if frames >= chunk.frames)
-            for start in range(0, len(chunk.jobs), size):
-                group = list(chunk.jobs[start : start + size])
+            for start in range(0, len(chunk.sentences), size):
+                group = list(chunk.sentences[start : start + size])
                 self.gpu_s += max(SHORTEST_SOUND_S, len(group) * chunk.frames * self.costs.sound_s)
-                sounds.append(Sound(self.gpu_s, decided_s, chunk.frames, group, [job.sounded for job in group]))
+                sounds.append(Sound(self.gpu_s, decided_s, chunk.frames, group, [each.sounded for each in group]))
                 self._scheduler.sounded(group, chunk.frames)
-        self.host_s += len(jobs) * HOST_ROW_S
-        return sounds if jobs or sounds else None
+        self.host_s += len(sentences) * HOST_ROW_S
+        return sounds if sentences or sounds else None
 
     def _collect(self, sounds: list[Sound]) -> int:
         over = 0
         for sound in sounds:
-            self.host_s = max(self.host_s, sound.ready_s) + len(sound.jobs) * HOST_CHUNK_S
+            self.host_s = max(self.host_s, sound.ready_s) + len(sound.sentences) * HOST_CHUNK_S
             self._scheduler.took(self.host_s - sound.decided_s)
-            for job, first in zip(sound.jobs, sound.first, strict=True):
-                sentence = self.sentences[job]
-                if job.begun_s is None:
-                    self.first_s.append(self.host_s - job.arrived_s)
+            for sentence, first in zip(sound.sentences, sound.first, strict=True):
+                spoken = self.spoken[sentence]
+                if sentence.begun_s is None:
+                    self.first_s.append(self.host_s - sentence.arrived_s)
                 else:
-                    sentence.late_s = max(sentence.late_s, self.host_s - (job.begun_s + first * FRAME_S))
-                self._scheduler.delivered(job, self.host_s)
-                if first + sound.frames >= sentence.frames:
-                    self._scheduler.remove(job)
-                    self.ended.append(self.sentences.pop(job))
+                    spoken.late_s = max(spoken.late_s, self.host_s - (sentence.begun_s + first * FRAME_S))
+                self._scheduler.delivered(sentence, self.host_s)
+                if first + sound.frames >= spoken.frames:
+                    self._scheduler.remove(sentence)
+                    self.ended.append(self.spoken.pop(sentence))
                     over += 1
         return over
 
@@ -131,7 +132,7 @@ def main() -> None:
     for calls in args.calls:
         simulation = Simulation(calls, args.seconds)
         simulation.run()
-        sentences = [*simulation.ended, *simulation.sentences.values()]
+        sentences = [*simulation.ended, *simulation.spoken.values()]
         late = [s.late_s * 1e3 for s in sentences if s.late_s > 0]
         p50, p95 = np.percentile(simulation.first_s, [50, 95]) * 1e3
         print(

@@ -27,8 +27,9 @@ from torch import Tensor
 from engine.qwen3.model import predictor, talker
 from engine.qwen3.model.frame import FrameModel, decode_frame
 from engine.qwen3.model.layers import KvCache
-from engine.qwen3.model.quantize import convert, to_bitsandbytes, to_fp8, to_int8
+from engine.qwen3.model.quantize import to_bitsandbytes, to_fp8, to_int8
 from engine.qwen3.model.state import CODE_GROUPS, DecodeState
+from tests.support.qwen3.convert import convert
 from tests.support.qwen3.random_weights import PREDICTOR_SIZE, TALKER_SIZES, StackSize, random_weights
 
 EOS = 2150

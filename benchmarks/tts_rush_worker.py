@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from benchmarks.scheduler_sim import H200
-from engine.qwen3.batch.runner import End, Made, Runner, Utterance
-from engine.qwen3.batch.scheduler import Chunks, Job, Scheduler
+from engine.qwen3.batch.runner import Made, Runner
+from engine.qwen3.batch.scheduler import Chunks, Scheduler
+from engine.qwen3.batch.sentence import End, Sentence
 from engine.qwen3.batch.slots import Slots
 from engine.qwen3.model.checkpoint import Checkpoint
 from engine.qwen3.settings import QwenSettings
@@ -29,11 +29,6 @@ BEAT_S = 0.05
 IDLE_S = 0.001
 
 
-@dataclass(eq=False, slots=True)
-class _Call(Job):
-    utterance: Utterance = None  # type: ignore[assignment]
-
-
 @dataclass(frozen=True, slots=True)
 class _Step:
     decided_s: float
@@ -41,60 +36,50 @@ class _Step:
     chunks: list[Chunks]
 
 
-class StandIn:
+class StandIn(Runner):
     """A runner that sleeps where a GPU would work, a step behind as the graph runner is, and whose sound is noise."""
 
-    def __init__(self, places: int) -> None:
-        self._free = list(range(places))
-        self._calls: dict[int, _Call] = {}
+    def __init__(self, slots: Slots, places: int) -> None:
+        super().__init__(slots)
+        slots._free = list(range(places))  # one slot's state stands for all
         self._scheduler = Scheduler(H200, places)
         self._noise = np.random.default_rng(0).normal(0, 0.1, FRAME_SAMPLES * 8).astype(np.float32)
         self._steps: deque[_Step] = deque()
 
     @property
-    def active(self) -> int:
-        return len(self._calls)
-
-    @property
     def facts(self) -> Mapping[str, Any]:
         return {"capacity": self._scheduler.capacity, "told_s": time.monotonic()}
 
-    def admit(self, utterance: Utterance) -> bool:
-        if not self._free or not self._scheduler.admits(utterance.priority):
+    def admit(self, sentence: Sentence) -> bool:
+        if not self._slots.free or not self._scheduler.admits(sentence.priority):
             return False
-        utterance.slot = self._free.pop()
-        call = self._calls[utterance.slot] = _Call(utterance.priority, time.monotonic(), utterance=utterance)
-        self._scheduler.add(call)
+        self._enter(sentence, self._slots._free.pop())
+        sentence.arrived_s = time.monotonic()
+        self._scheduler.add(sentence)
         return True
 
-    def extend(self, utterance: Utterance, text: Tensor, final: bool) -> None:
-        utterance.final = final  # there is sound without it
-
-    def remove(self, utterance: Utterance) -> None:
-        call = self._calls.get(utterance.slot)
-        if call is not None and call.utterance is utterance:
-            del self._calls[utterance.slot]
-            self._scheduler.remove(call)
-            self._free.append(utterance.slot)
+    def remove(self, sentence: Sentence) -> None:
+        self._scheduler.remove(sentence)
+        super().remove(sentence)
 
     def step(self) -> list[Made]:
         now_s = time.monotonic()
-        jobs = self._scheduler.frames(now_s)
-        self._scheduler.made(jobs, now_s)
-        for job in jobs:
-            job.finished = job.made >= FRAMES
+        sentences = self._scheduler.frames(now_s)
+        self._scheduler.made(sentences, now_s)
+        for sentence in sentences:
+            sentence.finished = sentence.made >= FRAMES
         chunks = self._scheduler.sounds(now_s)
         for chunk in chunks:
-            self._scheduler.sounded(chunk.jobs, chunk.frames)
-        if jobs or chunks:
-            sound_s = sum(len(chunk.jobs) * chunk.frames for chunk in chunks) * H200.sound_s
+            self._scheduler.sounded(chunk.sentences, chunk.frames)
+        if sentences or chunks:
+            sound_s = sum(len(chunk.sentences) * chunk.frames for chunk in chunks) * H200.sound_s
             begun_s = max(now_s, self._steps[-1].over_s) if self._steps else now_s
-            takes_s = (H200.frame(len(jobs)) if jobs else 0.0) + sound_s
+            takes_s = (H200.frame(len(sentences)) if sentences else 0.0) + sound_s
             self._steps.append(_Step(now_s, begun_s + takes_s, chunks))
         elif not self._steps:
             time.sleep(IDLE_S)
         made = []
-        while len(self._steps) > bool(jobs or chunks):
+        while len(self._steps) > bool(sentences or chunks):
             made += self._collect(self._steps.popleft())
         return made
 
@@ -104,21 +89,20 @@ class StandIn:
         self._scheduler.took(now_s - step.decided_s)
         made = []
         for chunk in step.chunks:
-            calls: tuple[_Call, ...] = chunk.jobs  # type: ignore[assignment]
-            for call in calls:
-                if self._calls.get(call.utterance.slot) is not call:
+            for sentence in chunk.sentences:
+                if not self.holds(sentence):
                     continue
-                self._scheduler.delivered(call, now_s)
-                end = End.BUDGET if call.finished and not call.waiting else None
-                made.append(Made(call.utterance, self._noise[: FRAME_SAMPLES * chunk.frames], end))
+                self._scheduler.delivered(sentence, now_s)
+                end = End.BUDGET if sentence.finished and not sentence.waiting else None
+                made.append(Made(sentence, self._noise[: FRAME_SAMPLES * chunk.frames], end))
                 if end is not None:
-                    self.remove(call.utterance)
+                    self.remove(sentence)
         return made
 
 
 def stand_in(checkpoint: Checkpoint, settings: QwenSettings) -> tuple[Slots, Runner]:
     slots = Slots(checkpoint.model, checkpoint.codec, 1, settings.max_positions, settings.max_positions, 2**20)
-    return slots, StandIn(settings.max_batch)
+    return slots, StandIn(slots, settings.max_batch)
 
 
 if __name__ == "__main__":

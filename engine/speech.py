@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from engine.text import sentences
 
 Pcm = NDArray[np.int16]
 """Mono 16-bit samples, shape (samples,)."""
@@ -135,8 +132,6 @@ class Engine(ABC):
     breaks a longer first sentence at a clause. None where audio streams out while a sentence is made."""
     can_clone: bool = False
     """Whether `Style.reference` is followed."""
-    speaks_growing: bool = False
-    """Whether `stream_growing` begins before its sentence is whole."""
 
     @abstractmethod
     async def start(self) -> None:
@@ -153,19 +148,6 @@ class Engine(ABC):
         Closing the generator cancels the work and frees its place. Raises UnknownVoice, UnspeakableText, EngineBusy
         or SpeechError, at the first chunk or any later one.
         """
-
-    async def stream_growing(self, pieces: AsyncIterable[str], style: Style) -> AsyncGenerator[Pcm, None]:
-        """Speak a text that is still being written, as `stream` does: the same samples, where it comes in time.
-
-        An engine that `speaks_growing` begins with the first words of one sentence, and is silent where the text is
-        late: until it comes, or for REQUEST_TIMEOUT at most. Any other speaks each sentence of it once that is whole.
-        Closing the generator closes `pieces`; an error of theirs comes out of it.
-        """
-        async with aclosing(sentences(pieces, style.language or "en", self.first_sentence_chars)) as whole:
-            async for sentence in whole:
-                async with aclosing(self.stream(sentence, style)) as chunks:
-                    async for pcm in chunks:
-                        yield pcm
 
     @abstractmethod
     def voices(self) -> Sequence[Voice]:

@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.gpu.load import Load, drain, percentile, run_calls
 from benchmarks.gpu.models import DEVICE, build_model, build_runner, bytes_a_frame, no_choices
-from engine.qwen3.batch.scheduler import FRAME_S
+from engine.qwen3.batch.sentence import FRAME_S
 from engine.qwen3.cuda import graphs
 from engine.qwen3.cuda.graphs import Capture, FrameGraphs, measure
 from engine.qwen3.kernels import ahead
@@ -167,7 +167,7 @@ def with_calls(size: str) -> None:
         first = [talk.first_s * 1e3 for talk in load.all if talk.begun_s is not None]
         busy = [seconds for seconds in load.steps_s if seconds > 0.0015]  # the others rest: all are ahead
         drain(load)
-        host, device = runner._pcm.take(), runner.sound._pcm
+        host, device = runner._out._buffers.take(), runner.sound._pcm
         # Until the host has it; and how long the host is held up by asking for it.
         copied = timed_ms(lambda host=host, device=device: host.copy_(device, non_blocking=True))
         begin = time.perf_counter()

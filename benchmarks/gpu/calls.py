@@ -60,15 +60,15 @@ def cancel(size: str) -> None:
     for _ in range(CANCELS):
         while runner.active < ICL_CALLS - 1:
             load.say(75)
-        utterance = load.say(75)
-        assert utterance is not None
+        sentence = load.say(75)
+        assert sentence is not None
         for _ in range(4):
             load.step()
         begin = time.perf_counter()
-        runner.remove(utterance)
+        runner.remove(sentence)
         spans.append((time.perf_counter() - begin) * 1e3)
-        load.talks.pop(utterance.number, None)
-        assert utterance.slot not in runner._calls
+        load.talks.pop(sentence.number, None)
+        assert not runner.holds(sentence)
     print(
         f"cancel, {ICL_CALLS} calls: the slot is free after {percentile(spans, 50):.3f} ms (p95 "
         f"{percentile(spans, 95):.3f}); no step begun later has the call in it"

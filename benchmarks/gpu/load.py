@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from benchmarks.gpu.models import DEVICE
-from engine.qwen3.batch.runner import Utterance
-from engine.qwen3.batch.scheduler import FRAME_S
+from engine.qwen3.batch.sentence import FRAME_S, Sentence
 from engine.qwen3.cuda.graph_runner import GraphRunner
+from engine.qwen3.messages import Speak
 from engine.qwen3.model.prompt import Prompt
 from engine.qwen3.model.sampling import Sampling
 
@@ -66,31 +66,31 @@ class Load:
         self._prefix = list(torch.randn(shape, device=DEVICE, generator=generator).bfloat16())
         self._text = torch.randn(48, self.hidden, device=DEVICE).bfloat16()
 
-    def say(self, frames: int, asked_s: float | None = None) -> Utterance | None:
+    def say(self, frames: int, asked_s: float | None = None) -> Sentence | None:
         """Text handed over: the prompt is built as the engine builds it, from embeddings on the device."""
         asked = time.perf_counter() if asked_s is None else asked_s
         voice = self.numbers % VOICES
         prompt = Prompt(self._prefix[voice], PROMPT_POSITIONS - 1, voice, self._text[:TEXT_TOKENS], None)
         return self.speak(prompt, frames, asked)
 
-    def speak(self, prompt: Prompt, frames: int, asked_s: float) -> Utterance | None:
-        utterance = Utterance(self.numbers, prompt, Sampling(seed=self.numbers), 100)
-        if not self.runner.admit(utterance):
+    def speak(self, prompt: Prompt, frames: int, asked_s: float) -> Sentence | None:
+        sentence = Sentence(Speak(self.numbers, "", "")).build(prompt, Sampling(seed=self.numbers), 100)
+        if not self.runner.admit(sentence):
             return None
-        utterance.budget = frames
-        self.talks[utterance.number] = Talk(asked_s, frames, prompt.reference_codes is not None)
+        sentence.budget = frames
+        self.talks[sentence.number] = Talk(asked_s, frames, prompt.reference_codes is not None)
         self.numbers += 1
-        return utterance
+        return sentence
 
     def step(self) -> list[Talk]:
         """One step; returns the sentences that ended in it."""
         begin, ended = time.perf_counter(), []
         for made in self.runner.step():
-            now, talk = time.perf_counter(), self.talks[made.utterance.number]
+            now, talk = time.perf_counter(), self.talks[made.sentence.number]
             talk.hears(made.pcm.size, now)
             if made.end is not None:
                 talk.ended_s = now
-                self.done.append(self.talks.pop(made.utterance.number))
+                self.done.append(self.talks.pop(made.sentence.number))
                 ended.append(talk)
         self.steps_s.append(time.perf_counter() - begin)
         return ended
@@ -137,8 +137,8 @@ def run_calls(runner: GraphRunner, hidden: int, calls: int, seconds: float) -> t
 
 
 def drain(load: Load) -> None:
-    for utterance in [call.utterance for call in list(load.runner._calls.values())]:
-        load.runner.remove(utterance)
+    for sentence in list(load.runner._batch.values()):
+        load.runner.remove(sentence)
     load.talks.clear()
     while load.runner._waiting is not None:
         load.runner.step()

@@ -13,7 +13,8 @@ from engine.qwen3.cuda.graphs import measure
 from engine.qwen3.cuda.pinned import Streams
 from engine.qwen3.cuda.tuning import Tuning
 from engine.qwen3.model.frame import FrameModel
-from engine.qwen3.model.quantize import convert, to_fp8, to_int8
+from engine.qwen3.model.quantize import to_fp8, to_int8
+from tests.support.qwen3.convert import convert
 from tests.support.qwen3.random_codec import random_codec
 from tests.support.qwen3.random_weights import PREDICTOR_SIZE, TALKER_SIZES, random_weights
 

@@ -18,7 +18,6 @@ class Speak:
 
     number: int
     text: str
-    """Where more of it is to come, up to the end of a word: see `engine.qwen3.host.words`."""
     voice: str
     """A key that `Learn` gave, or "speaker:<name>", or "designed"."""
     language: str | None = None
@@ -33,17 +32,6 @@ class Speak:
     """When its sound has to be there, from now: who needs it first goes first among equals."""
     patience_s: float = math.inf
     """How much later than that it may still get its place in the batch; then it is refused."""
-    whole: bool = True
-    """Else the rest of the text comes as `More`."""
-
-
-@dataclass(frozen=True, slots=True)
-class More:
-    """The text of a sentence goes on; `whole` with the last of it. Numbers of sentences that are over are no error."""
-
-    number: int
-    text: str
-    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +70,7 @@ class Forget:
     key: str
 
 
-Command = Speak | More | Cancel | Prime | Learn | Forget
+Command = Speak | Cancel | Prime | Learn | Forget
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,20 +82,6 @@ async def test_a_main_that_is_full_leaves_a_call_to_the_spare_and_tells_http():
     assert await hear(engine, Style()) == "main"
 
 
-async def test_a_growing_text_is_spoken_by_sentence_each_by_who_can():
-    async def typed():
-        for piece in ("One sen", "tence. Another", " one."):
-            yield piece
-
-    main = Main()
-    engine = await started(main)
-    main.busy = 1
-    pcm = [pcm async for pcm in engine.stream_growing(typed(), Style())]
-    assert not engine.speaks_growing
-    assert (pcm[0] > 0).all(), "the spare"
-    assert (pcm[-1] < 0).all(), "main again"
-
-
 async def test_no_sentence_is_begun_twice():
     engine = await started(Main(fails_at=2))
     with pytest.raises(SpeechError, match="GPU fault"):

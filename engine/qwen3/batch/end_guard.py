@@ -22,9 +22,9 @@ def frame_budget(text_tokens: int, room: int) -> int:
 class EndGuard:
     """Watches one sentence, frame by frame, for the signs that it is over though no end was drawn."""
 
-    def __init__(self, text_frames: int | None) -> None:
-        """text_frames: the frames after which all its text has gone in; None where more text is to come."""
-        self.text_frames = text_frames
+    def __init__(self, text_frames: int) -> None:
+        """text_frames: the frames after which all its text has gone in."""
+        self._text_frames = text_frames
         self._frames = 0
         self._silent = 0
         self._spoken = False
@@ -39,7 +39,7 @@ class EndGuard:
         self._spoken |= not silent
         self._same = self._same + 1 if code == self._code else 1
         self._code = code
-        if self.text_frames is None or self._frames < self.text_frames:
+        if self._frames < self._text_frames:
             return None
         if self._spoken and self._silent >= SILENT_FRAMES:
             return "silence"

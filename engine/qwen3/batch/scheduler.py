@@ -12,16 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from engine.qwen3.batch.sentence import CHUNK_RAMP, FRAME_S, PATIENCE_S, Sentence, chunk_frames
 from engine.speech import Priority
 
-FRAME_S: Final = 0.08
-"""What one frame sounds for."""
-CHUNK_RAMP: Final = (1, 2, 4, 8)
-"""Frames of the first, second, … chunk; the last one goes on. The first sound is early, the later ones cost less."""
 MAX_LEAD_S: Final = 4.0
 """Sound made this far ahead of its playback is enough: what a caller cuts short is thrown away."""
-PATIENCE_S: Final = 1.0
-"""A sentence that nobody listens to live goes without a frame for this long at most while there is room at all."""
 MARGIN_S: Final = 0.04
 """Kept between a chunk and the moment it is needed: 10 ms of sound are held back for a fade and 5 in the resampler, a
 wire frame of 20 ms has to be whole, and the way to it takes a little."""
@@ -81,42 +76,12 @@ class Costs:
         return max(1, low)
 
 
-@dataclass(eq=False, slots=True)
-class Job:
-    """One sentence in the batch, as the scheduler sees it."""
-
-    priority: int
-    arrived_s: float
-    made: int = 0
-    """Frames, of which the last may not have left the GPU."""
-    sounded: int = 0
-    """Of them, those that are being decoded to sound or have been."""
-    chunks: int = 0
-    begun_s: float | None = None
-    """When its first sound was handed over: its playback begins then at the earliest."""
-    last_s: float = 0.0
-    """When it last got a frame, or came."""
-    blocked: bool = False
-    """It waits for more text."""
-    finished: bool = False
-    """No more frames: what is left is to be sounded."""
-
-    def runs_out_s(self, frames: int) -> float:
-        """When so many frames of sound will have been played; for a call that has heard nothing yet, long ago."""
-        return self.arrived_s - PATIENCE_S if self.begun_s is None else self.begun_s + frames * FRAME_S
-
-    @property
-    def waiting(self) -> int:
-        """Frames made and not yet sounded."""
-        return self.made - self.sounded
-
-
 @dataclass(frozen=True, slots=True)
 class Chunks:
-    """Sound to be made together: the next `frames` frames of each job."""
+    """Sound to be made together: the next `frames` frames of each sentence."""
 
     frames: int
-    jobs: tuple[Job, ...]
+    sentences: tuple[Sentence, ...]
 
 
 class Scheduler:
@@ -124,7 +89,7 @@ class Scheduler:
 
     def __init__(self, costs: Costs, slots: int) -> None:
         self._costs = costs
-        self._jobs: list[Job] = []
+        self._sentences: list[Sentence] = []
         self._buckets = tuple(rows for rows, _ in costs.frame_s)
         self.capacity = min(slots, costs.capacity())
         """Calls that are taken; one more would make the others stutter."""
@@ -134,80 +99,80 @@ class Scheduler:
         self._bulk_capacity = max(1, min(self.capacity, costs.capacity(BULK_LOAD)))
 
     def __len__(self) -> int:
-        return len(self._jobs)
+        return len(self._sentences)
 
     @property
     def load(self) -> float:
         """Share of real time that the batch takes."""
-        return self._costs.load(len(self._jobs))
+        return self._costs.load(len(self._sentences))
 
     def admits(self, priority: int) -> bool:
         """Whether one more sentence of this priority can be kept fed beside those that are here."""
-        return len(self._jobs) < (self.capacity if priority <= Priority.CALL else self._bulk_capacity)
+        return len(self._sentences) < (self.capacity if priority <= Priority.CALL else self._bulk_capacity)
 
-    def add(self, job: Job) -> None:
-        job.last_s = job.arrived_s
-        self._jobs.append(job)
-        if job.priority <= Priority.CALL:
-            self._begun.append(job.arrived_s)
+    def add(self, sentence: Sentence) -> None:
+        sentence.last_s = sentence.arrived_s
+        self._sentences.append(sentence)
+        if sentence.priority <= Priority.CALL:
+            self._begun.append(sentence.arrived_s)
 
-    def remove(self, job: Job) -> None:
+    def remove(self, sentence: Sentence) -> None:
         """Its place is free at once: nothing of it is planned any more."""
-        if job in self._jobs:
-            self._jobs.remove(job)
+        if sentence in self._sentences:
+            self._sentences.remove(sentence)
 
     @property
     def _step_sounds(self) -> int:
         """Frames that one step may make sound of."""
-        played = HEADROOM * len(self._jobs) / FRAME_S
+        played = HEADROOM * len(self._sentences) / FRAME_S
         # A step of one frame for everybody and so much sound makes sound as fast as it is played.
         spare = 1 - played * self._costs.sound_s
-        enough = played * self._costs.frame(len(self._jobs)) / spare if spare > 0 else math.inf
+        enough = played * self._costs.frame(len(self._sentences)) / spare if spare > 0 else math.inf
         most = max(CHUNK_RAMP[-1], SOUND_S / self._costs.sound_s, enough)
-        return int(min(most, len(self._jobs) * CHUNK_RAMP[-1]))
+        return int(min(most, len(self._sentences) * CHUNK_RAMP[-1]))
 
-    def frames(self, now_s: float) -> list[Job]:
+    def frames(self, now_s: float) -> list[Sentence]:
         """Whose next frame to make now, most urgent first; empty where all have enough."""
         able = [
-            job
-            for job in self._jobs
-            if not (job.finished or job.blocked)
-            and job.waiting < MAX_WAITING
-            and job.runs_out_s(job.made) - now_s < MAX_LEAD_S
+            sentence
+            for sentence in self._sentences
+            if not (sentence.finished or sentence.blocked)
+            and sentence.waiting < MAX_WAITING
+            and sentence.runs_out_s(sentence.made) - now_s < MAX_LEAD_S
         ]
-        able.sort(key=lambda job: self._urgency(job, now_s))
+        able.sort(key=lambda sentence: self._urgency(sentence, now_s))
         able = able[: self._buckets[-1]]
         # While a new call waits for its first sound, a smaller batch, which is a quicker one: those that cannot wait
         # one step more, and as many as keep everybody fed if every batch were like this one.
-        if not any(self._is_new(job) for job in able):
+        if not any(self._is_new(sentence) for sentence in able):
             return able
         horizon = now_s + self._turnaround_s + 2 * self._costs.frame(len(able)) + FRAME_S + MARGIN_S
-        must = [job for job in able if self._is_new(job) or job.runs_out_s(job.made) < horizon]
+        must = [sentence for sentence in able if self._is_new(sentence) or sentence.runs_out_s(sentence.made) < horizon]
         chosen = set(must)
-        wanted = HEADROOM * len(self._jobs) / FRAME_S
+        wanted = HEADROOM * len(self._sentences) / FRAME_S
         enough = (b for b in self._buckets if b >= len(must) and self._costs.rate(b) >= wanted)
-        return (must + [job for job in able if job not in chosen])[: next(enough, self._buckets[-1])]
+        return (must + [sentence for sentence in able if sentence not in chosen])[: next(enough, self._buckets[-1])]
 
     def sounds(self, now_s: float) -> list[Chunks]:
         """What to decode to sound now, most urgent first. Call it after `made`."""
-        soon_s = self._turnaround_s + 2 * self._costs.frame(len(self._jobs)) + MARGIN_S
+        soon_s = self._turnaround_s + 2 * self._costs.frame(len(self._sentences)) + MARGIN_S
         # A step that takes most of a frame's time cannot be relied on to bring the second chunk before a first chunk of
         # one frame is over; nor can whoever takes in the sound of a rush.
         while self._begun and self._begun[0] < now_s - RUSH_S:
             self._begun.popleft()
         first = 0 if self.load < BUSY_LOAD and len(self._begun) < RUSH_SENTENCES else 1
-        due: list[tuple[bool, tuple[int, float], int, Job]] = []
-        for job in self._jobs:
-            if not job.waiting:
+        due: list[tuple[bool, tuple[int, float], int, Sentence]] = []
+        for sentence in self._sentences:
+            if not sentence.waiting:
                 continue
-            enough = job.waiting >= CHUNK_RAMP[min(max(job.chunks, first), len(CHUNK_RAMP) - 1)]
+            enough = sentence.waiting >= chunk_frames(max(sentence.chunks, first))
             # Without it the caller would have nothing to hear before the next chance comes.
-            late = job.runs_out_s(job.sounded) - now_s < soon_s
-            # Whoever waits for text has to say what it has: nobody knows how long that takes.
-            if enough or (late and job.begun_s is not None) or job.finished or job.blocked:
+            late = sentence.runs_out_s(sentence.sounded) - now_s < soon_s
+            if enough or (late and sentence.begun_s is not None) or sentence.finished:
                 # A sentence's last chunk may be filled up to a size of the ramp, the others have to be one.
-                fits = job.waiting if job.finished else CHUNK_RAMP[bisect_right(CHUNK_RAMP, job.waiting) - 1]
-                due.append((not late, self._urgency(job, now_s), min(fits, CHUNK_RAMP[-1]), job))
+                waiting = sentence.waiting
+                fits = waiting if sentence.finished else CHUNK_RAMP[bisect_right(CHUNK_RAMP, waiting) - 1]
+                due.append((not late, self._urgency(sentence, now_s), min(fits, CHUNK_RAMP[-1]), sentence))
         due.sort(key=lambda entry: entry[:2])
         # No more than a step's worth: what is not urgent must not stand in the way of what is. Those about to run dry
         # all get something, however little, before any gets much.
@@ -225,41 +190,41 @@ class Scheduler:
             if left < 0:
                 break
             sizes.append(fits)
-        groups: dict[int, list[Job]] = {}
-        for size, (_, _, _, job) in zip(sizes, due, strict=False):
-            groups.setdefault(size, []).append(job)
-        return [Chunks(frames, tuple(jobs)) for frames, jobs in groups.items()]
+        groups: dict[int, list[Sentence]] = {}
+        for size, (_, _, _, sentence) in zip(sizes, due, strict=False):
+            groups.setdefault(size, []).append(sentence)
+        return [Chunks(frames, tuple(sentences)) for frames, sentences in groups.items()]
 
-    def made(self, jobs: Sequence[Job], now_s: float) -> None:
-        """Each of the jobs has got its next frame."""
-        for job in jobs:
-            job.made += 1
-            job.last_s = now_s
+    def made(self, sentences: Sequence[Sentence], now_s: float) -> None:
+        """Each of the sentences has got its next frame."""
+        for sentence in sentences:
+            sentence.made += 1
+            sentence.last_s = now_s
 
-    def sounded(self, jobs: Sequence[Job], frames: int) -> None:
-        """The next frames of each of the jobs are being decoded."""
-        for job in jobs:
-            job.sounded += frames
-            job.chunks += 1
+    def sounded(self, sentences: Sequence[Sentence], frames: int) -> None:
+        """The next frames of each of the sentences are being decoded."""
+        for sentence in sentences:
+            sentence.sounded += frames
+            sentence.chunks += 1
 
     def took(self, seconds: float) -> None:
         """From deciding on a chunk of sound to handing it over it took so long."""
         # Up at once, down slowly: the next one may meet the same queue.
         self._turnaround_s = max(seconds, self._turnaround_s + (seconds - self._turnaround_s) * 0.02)
 
-    def delivered(self, job: Job, now_s: float) -> None:
-        """Sound of the job has been handed over."""
-        if job.begun_s is None:
-            job.begun_s = now_s
+    def delivered(self, sentence: Sentence, now_s: float) -> None:
+        """Sound of the sentence has been handed over."""
+        if sentence.begun_s is None:
+            sentence.begun_s = now_s
 
     @staticmethod
-    def _is_new(job: Job) -> bool:
-        return not job.made and job.priority <= Priority.CALL
+    def _is_new(sentence: Sentence) -> bool:
+        return not sentence.made and sentence.priority <= Priority.CALL
 
-    def _urgency(self, job: Job, now_s: float) -> tuple[int, float]:
+    def _urgency(self, sentence: Sentence, now_s: float) -> tuple[int, float]:
         """Lower first: new calls in the order they came, then who runs out first, then who is not heard live."""
-        if job.priority <= Priority.CALL:
-            return (0, job.arrived_s) if job.begun_s is None else (1, job.runs_out_s(job.sounded))
-        if now_s - job.last_s > PATIENCE_S:
+        if sentence.priority <= Priority.CALL:
+            return (0, sentence.arrived_s) if sentence.begun_s is None else (1, sentence.runs_out_s(sentence.sounded))
+        if now_s - sentence.last_s > PATIENCE_S:
             return 1, now_s
-        return 1 + job.priority, job.runs_out_s(job.sounded)
+        return 1 + sentence.priority, sentence.runs_out_s(sentence.sounded)

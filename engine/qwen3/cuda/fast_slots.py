@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import torch
 
-from engine.qwen3.batch.slots import Prefix, PrefixCache, Slots
+from engine.qwen3.batch.prefixes import Prefix
+from engine.qwen3.batch.slots import SlotTable
 from engine.qwen3.cuda.pinned import Streams
-from engine.qwen3.cuda.prefill import Preparation
-from engine.qwen3.kernels.codec import FastCodec
-from engine.qwen3.model.codec import MAX_CHUNK_FRAMES, CodecWeights
+from engine.qwen3.cuda.preparation import Preparation
+from engine.qwen3.kernels.codec import FastCodec, Heard
+from engine.qwen3.model.codec import MAX_CHUNK_FRAMES
+from engine.qwen3.model.codec_weights import CodecWeights
 from engine.qwen3.model.frame import FrameModel
 from engine.qwen3.model.prompt import Prompt
 from engine.qwen3.model.sampling import Sampling
-from engine.qwen3.model.state import DecodeState
 
 SOUND_BATCH: Final = 256
 """Calls whose sound is made at once at most: the GPU is full long before, and the buffers are large."""
 
 
-class FastSlots(Slots):
-    """Slots whose sound the kernels of `FastCodec` make; a call's prompt is worked off piece by piece."""
+class FastSlots(SlotTable[Heard]):
+    """Slots whose sound the kernels of `FastCodec` make; a prompt is worked off piece by piece."""
 
     def __init__(
         self,
@@ -38,24 +39,21 @@ class FastSlots(Slots):
         if max_positions > min(ends):
             # The kernels look nothing up with care: a position behind the tables would read what is not there.
             raise ValueError(f"MAX_POSITIONS={max_positions} is more than the model's tables hold, {min(ends)}")
-        self.model = model
+        super().__init__(model, slots, max_positions, max_text, prefix_bytes)
         self.streams = streams
-        self.state = DecodeState.allocate(model.talker, model.predictor, slots, max_positions, max_text)
         self.fast_codec = FastCodec(codec, slots, min(slots, SOUND_BATCH), dtype=sound_dtype, device=model.pad.device)
-        self.prefixes = PrefixCache(prefix_bytes)
-        self._free = list(range(slots - 1, -1, -1))
         torch.cuda.synchronize()
 
     def place(self, prompt: Prompt, sampling: Sampling) -> Preparation:
-        """A free slot for a call; it is ready once its preparation is done."""
+        """Gives a sentence a free slot, which is ready once its preparation is done."""
         slot = self._free.pop()
         with torch.cuda.stream(self.streams.frames):
             self._settle(slot, prompt, sampling)
         return Preparation(slot, prompt)
 
     def is_kept(self, prompt: Prompt) -> bool:
-        """Nothing of it is left to be worked off."""
-        return prompt.constant == len(prompt.embeds) - 1 and self.prefixes.get(prompt.key) is not None
+        """Whether nothing of the prompt is left to be worked off."""
+        return prompt.constant == prompt.last and self.prefixes.get(prompt.key) is not None
 
     def begin(self, preparation: Preparation) -> None:
         """Puts what is kept of the prompt into the slot."""
@@ -74,14 +72,14 @@ class FastSlots(Slots):
             if kept is None or kept.codec is None:
                 self.fast_codec.reset(slot)
             else:
-                self.fast_codec.write(slot, kept.codec)  # type: ignore[arg-type]
+                self.fast_codec.write(slot, kept.codec)
 
     def keep(self, preparation: Preparation) -> None:
         """Keeps what the prompt's constant part has left behind, for the next sentence in this voice."""
         prompt, slot = preparation.prompt, preparation.slot
         with torch.cuda.stream(self.streams.frames):
             kv = self.state.talker_kv.read(slot, prompt.constant)
-        heard: Any = None
+        heard = None
         if prompt.reference_codes is not None:
             with torch.cuda.stream(self.streams.sound):
                 heard = self.fast_codec.read(slot)

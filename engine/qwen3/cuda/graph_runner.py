@@ -7,75 +7,46 @@ frame is dropped.
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from engine.qwen3.batch.end_guard import EndGuard, frame_budget
-from engine.qwen3.batch.runner import End, Made, Utterance
-from engine.qwen3.batch.scheduler import Chunks, Costs, Job, Scheduler
+from engine.qwen3.batch.runner import Made, Runner
+from engine.qwen3.batch.scheduler import Costs, Scheduler
+from engine.qwen3.batch.sentence import CHUNK_RAMP, End, Sentence
 from engine.qwen3.cuda.fast_slots import FastSlots
-from engine.qwen3.cuda.graphs import SOUND_FRAMES, Capture, FrameGraphs, SoundGraphs, bucket_of
+from engine.qwen3.cuda.graphs import Capture, FrameGraphs, SoundGraphs
 from engine.qwen3.cuda.pinned import PinnedPool
-from engine.qwen3.cuda.prefill import PREPARED_OF, PrefillGraphs, Preparation, hear, read_prompt
+from engine.qwen3.cuda.prefill import PrefillGraphs
+from engine.qwen3.cuda.preparation import PREPARED_OF, Preparation, hear, read_prompt
+from engine.qwen3.cuda.sound import Sound, SoundOut
 from engine.qwen3.cuda.tuning import Tuning
 from engine.qwen3.kernels import ahead
 from engine.qwen3.model.state import CODE_GROUPS
 
-SOUND_BUFFERS: Final = 16
-"""Page-locked buffers, each for the largest batch of sound. Two steps' sound is on its way at once, in chunks of four
-sizes, with many calls in two batches of a size; one more would have to be asked for while calls speak."""
-
 REST_S: Final = 0.001
-
-
-@dataclass(eq=False, slots=True)
-class _Call(Job):
-    """One utterance in the batch."""
-
-    utterance: Utterance = None  # type: ignore[assignment]
-    preparation: Preparation = None  # type: ignore[assignment]
-    firsts: list[int] = field(default_factory=list)
-    """Code 0 of each frame that has reached the host."""
-    spoken: int = 0
-    """Frames whose sound has been handed out."""
-    end: End | None = None
-    frames: int | None = None
-    """How many frames belong to it, once that is known."""
-    gone: bool = False
-
-
-@dataclass(slots=True)
-class _Sound:
-    """A batch of sound on its way to the host."""
-
-    calls: tuple[_Call, ...]
-    first: tuple[int, ...]
-    frames: int
-    buffer: Tensor
-    arrived: torch.cuda.Event
-    decided_s: float
 
 
 @dataclass(slots=True)
 class _Step:
     """What one step launched."""
 
-    calls: tuple[_Call, ...]
+    sentences: list[Sentence]
+    """Those that got a frame."""
     codes: Tensor | None
     arrived: torch.cuda.Event | None
-    sounds: list[_Sound]
+    sounds: list[Sound]
 
 
-class GraphRunner:
-    """A batch of utterances, as engine.qwen3.batch.runner.Runner has it."""
+class GraphRunner(Runner):
+    """Makes one frame of those that the scheduler names in each step, and whatever sound it says."""
+
+    _slots: FastSlots
 
     def __init__(
         self,
@@ -87,7 +58,8 @@ class GraphRunner:
         clock: Callable[[], float] = time.monotonic,
         rest: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._slots, self._streams, self._clock, self._rest = slots, slots.streams, clock, rest
+        super().__init__(slots)
+        self._streams, self._clock, self._rest = slots.streams, clock, rest
         self._captures = (Capture(self._streams.frames, graphs), Capture(self._streams.sound, graphs))
         largest = slots.state.slots
         self.frames = FrameGraphs(slots.model, slots.state, self._captures[0], choices, largest)
@@ -106,7 +78,7 @@ class GraphRunner:
             with self._timed(name):
                 part.build()
         choices.save()
-        most = SOUND_FRAMES[-1]
+        most = CHUNK_RAMP[-1]
         rows = self.sound.rows(most)
         self.costs = Costs(
             tuple((size, self.frames.seconds[size]) for size in self.frames.sizes),
@@ -114,15 +86,14 @@ class GraphRunner:
         )
         self.scheduler = Scheduler(self.costs, largest)
         self._codes = PinnedPool(largest * CODE_GROUPS, torch.int64, 4, pin)
-        self._pcm = PinnedPool(self.sound.samples, torch.float32, SOUND_BUFFERS, pin)
-        self._calls: dict[int, _Call] = {}
-        self._preparing: list[_Call] = []
+        self._out = SoundOut(self.sound, self._streams, pin, clock)
+        self._preparing: dict[Sentence, Preparation] = {}
+        """Sentences whose prompts are not worked off yet."""
         self._waiting: _Step | None = None
-        self._copied: torch.cuda.Event | None = None
         self.warnings = [
             *(warning for capture in self._captures for warning in capture.warnings),
             *self.frames.warnings,
-            *(w for w in (self._codes.warning, self._pcm.warning) if w),
+            *(w for w in (self._codes.warning, self._out.warning) if w),
         ]
         torch.cuda.synchronize()
 
@@ -149,52 +120,27 @@ class GraphRunner:
         """How many were captured."""
         return sum(capture.graphs for capture in self._captures)
 
-    @property
-    def active(self) -> int:
-        return len(self._calls)
-
-    def admit(self, utterance: Utterance) -> bool:
-        if not self._slots.free or not self.scheduler.admits(utterance.priority):
+    def admit(self, sentence: Sentence) -> bool:
+        if not self._slots.free or not self.scheduler.admits(sentence.priority):
             return False
-        prompt = utterance.prompt
+        prompt = sentence.prompt
         self._hand_over(prompt.embeds, prompt.text, prompt.reference_codes)
-        preparation = self._slots.place(prompt, utterance.sampling)
-        utterance.slot = preparation.slot
-        utterance.position = preparation.last
-        utterance.text_length = len(prompt.text)
-        call = _Call(utterance.priority, self._clock(), utterance=utterance, preparation=preparation)
-        self._calls[utterance.slot] = call
+        preparation = self._slots.place(prompt, sentence.sampling)
+        self._enter(sentence, preparation.slot)
+        sentence.arrived_s = self._clock()
         if self._slots.is_kept(prompt):
             self._slots.begin(preparation)
-            call.blocked = utterance.starved
         else:
-            call.blocked = True
-            self._preparing.append(call)
-        self._limit(call)
-        self.scheduler.add(call)
+            sentence.blocked = True
+            self._preparing[sentence] = preparation
+        self.scheduler.add(sentence)
         return True
 
-    def extend(self, utterance: Utterance, text: Tensor, final: bool) -> None:
-        room = self._slots.state.text.shape[1] - utterance.text_length
-        self._hand_over(text)
-        with torch.cuda.stream(self._streams.frames):
-            self._slots.extend(utterance.slot, utterance.text_length, text[:room])
-        utterance.text_length += min(len(text), room)
-        utterance.text_tokens += len(text)
-        utterance.final = final or len(text) > room
-        call = self._calls[utterance.slot]
-        self._limit(call)
-        call.blocked = utterance.starved or not call.preparation.done
-
-    def remove(self, utterance: Utterance) -> None:
-        call = self._calls.get(utterance.slot)
-        if call is not None and call.utterance is utterance:
-            del self._calls[utterance.slot]
-            call.gone = True
-            if call in self._preparing:
-                self._preparing.remove(call)
-            self.scheduler.remove(call)
-            self._slots.release(utterance.slot)
+    def remove(self, sentence: Sentence) -> None:
+        if self.holds(sentence):
+            self._preparing.pop(sentence, None)
+            self.scheduler.remove(sentence)
+        super().remove(sentence)
 
     def step(self) -> list[Made]:
         launched = self._launch()
@@ -203,140 +149,100 @@ class GraphRunner:
             if launched is None:
                 self._rest(REST_S)  # all are far enough ahead of their playback
             return []
-        return self._collect(finished)
+        made: list[Made] = []
+        self._take_codes(finished, made)
+        for sound in finished.sounds:
+            self._hand_out(sound, made)
+        # Those that ended with nothing left to decode.
+        for sentence in finished.sentences:
+            if self.holds(sentence) and sentence.over:
+                made.append(Made.nothing_more(sentence, sentence.end))
+                self.remove(sentence)
+        return made
+
+    def _launch(self) -> _Step | None:
+        prepared = self._prepare()
+        sentences = self.scheduler.frames(self._clock())
+        codes, arrived = None, None
+        if sentences:
+            codes = self._codes.take()
+            with torch.cuda.stream(self._streams.frames):
+                made = self.frames.run([each.slot for each in sentences])
+                codes[: made.numel()].copy_(made.flatten(), non_blocking=True)
+                arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
+                arrived.record()
+            self.scheduler.made(sentences, self._clock())
+            for sentence in sentences:
+                if sentence.made >= sentence.budget:
+                    sentence.end, sentence.length, sentence.finished = End.BUDGET, sentence.made, True
+        sounds = []
+        for chunk in self.scheduler.sounds(self._clock()):
+            for sound in self._out.launch(chunk):
+                self.scheduler.sounded(sound.sentences, chunk.frames)
+                sounds.append(sound)
+        return _Step(sentences, codes, arrived, sounds) if sentences or sounds or prepared else None
 
     def _prepare(self) -> bool:
-        """One step's share of the prompts of those that are not ready; false if all are."""
+        """Works off one step's share of the prompts that are not ready; returns false where all are."""
         ranked = sorted(self._preparing, key=lambda each: (each.priority, each.arrived_s))
-        for call in ranked[: 1 + len(ranked) // PREPARED_OF]:
-            self._prepare_one(call)
+        for sentence in ranked[: 1 + len(ranked) // PREPARED_OF]:
+            self._prepare_one(sentence, self._preparing[sentence])
         return bool(ranked)
 
-    def _prepare_one(self, call: _Call) -> None:
-        preparation, streams = call.preparation, self._streams
+    def _prepare_one(self, sentence: Sentence, preparation: Preparation) -> None:
         if not preparation.begun:
             self._slots.begin(preparation)
-        with torch.cuda.stream(streams.frames):
+        with torch.cuda.stream(self._streams.frames):
             read_prompt(self.prefill, preparation)
-        with torch.cuda.stream(streams.sound):
-            self._await_copy()
+        with torch.cuda.stream(self._streams.sound):
+            self._out.await_copy()
             hear(self.sound, preparation)
         if preparation.done:
             if preparation.keep:
                 self._slots.keep(preparation)
-            self._preparing.remove(call)
-            call.blocked = call.utterance.starved
+            del self._preparing[sentence]
+            sentence.blocked = False
 
-    def _await_copy(self) -> None:
-        """The sound that was made last has left the buffer that the next goes to."""
-        if self._copied is not None:
-            self._streams.sound.wait_event(self._copied)
+    def _take_codes(self, step: _Step, made: list[Made]) -> None:
+        """Reads the codes of a step's frame: who has ended, and whose codes cannot be."""
+        if step.codes is None or step.arrived is None:
+            return
+        step.arrived.synchronize()
+        rows = step.codes.numpy().reshape(-1, CODE_GROUPS)[: len(step.sentences)]
+        valid = self._slots.model.valid(rows)
+        for sentence, first, sounds in zip(step.sentences, rows[:, :1].tolist(), valid.tolist(), strict=True):
+            if not self.holds(sentence):
+                continue
+            sentence.codes.append(first)
+            frames = len(sentence.codes)
+            if sentence.length is not None and sentence.length < frames:
+                continue  # made after its end
+            if not sounds:
+                made.append(Made.nothing_more(sentence, End.INVALID_CODE))
+                self.remove(sentence)
+            elif first[0] == self._slots.model.eos:
+                sentence.end, sentence.length, sentence.finished = End.SPOKEN, frames - 1, True
+                # What was made after it is not sound.
+                sentence.made = max(sentence.sounded, min(sentence.made, frames - 1))
+        self._codes.give(step.codes)
 
-    def _launch(self) -> _Step | None:
-        prepared = self._prepare()
-        calls: Sequence[_Call] = self.scheduler.frames(self._clock())  # type: ignore[assignment]
-        codes, arrived = None, None
-        if calls:
-            codes = self._codes.take()
-            with torch.cuda.stream(self._streams.frames):
-                made = self.frames.run([call.utterance.slot for call in calls])
-                codes[: made.numel()].copy_(made.flatten(), non_blocking=True)
-                arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
-                arrived.record()
-            self.scheduler.made(calls, self._clock())
-            for call in calls:
-                utterance = call.utterance
-                utterance.frames += 1
-                utterance.position += 1
-                call.blocked = utterance.starved
-                if utterance.frames >= utterance.budget:
-                    call.finished = True
-                    call.end = call.end or End.BUDGET
-                    call.frames = call.frames or utterance.frames
-        sounds = [sound for chunk in self.scheduler.sounds(self._clock()) for sound in self._decode(chunk)]
-        return _Step(tuple(calls), codes, arrived, sounds) if calls or sounds or prepared else None
-
-    def _decode(self, chunk: Chunks) -> list[_Sound]:
-        """Launches a chunk's decoding, in as many batches as it takes."""
-        made = []
-        decided_s = self._clock()
-        streams, frames = self._streams, bucket_of(SOUND_FRAMES, chunk.frames)
-        for start in range(0, len(chunk.jobs), self.sound.rows(frames)):
-            calls: tuple[_Call, ...] = chunk.jobs[start : start + self.sound.rows(frames)]  # type: ignore[assignment]
-            first = tuple(call.sounded for call in calls)
-            buffer = self._pcm.take()
-            streams.sound.wait_stream(streams.frames)
-            with torch.cuda.stream(streams.sound):
-                self._await_copy()
-                pcm = self.sound.run([call.utterance.slot for call in calls], first, frames)
-            streams.copies.wait_stream(streams.sound)
-            with torch.cuda.stream(streams.copies):
-                buffer[: pcm.numel()].copy_(pcm.flatten(), non_blocking=True)
-                self._copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
-                self._copied.record()
-            self.scheduler.sounded(calls, chunk.frames)
-            made.append(_Sound(calls, first, frames, buffer, self._copied, decided_s))
-        return made
-
-    def _collect(self, step: _Step) -> list[Made]:
-        made: list[Made] = []
-        if step.codes is not None and step.arrived is not None:
-            step.arrived.synchronize()
-            rows = step.codes.numpy().reshape(-1, CODE_GROUPS)[: len(step.calls)]
-            valid = self._slots.model.valid(rows)
-            for call, first, sounds in zip(step.calls, rows[:, 0].tolist(), valid.tolist(), strict=True):
-                call.firsts.append(first)
-                if call.gone:
-                    continue
-                if not sounds and (call.frames is None or call.frames >= len(call.firsts)):
-                    made.append(Made(call.utterance, np.zeros(0, np.float32), End.INVALID_CODE))
-                    self.remove(call.utterance)
-                elif first == self._slots.model.eos and (call.frames is None or call.frames >= len(call.firsts)):
-                    call.end, call.frames, call.finished = End.SPOKEN, len(call.firsts) - 1, True
-                    # What was made after it is not sound.
-                    call.made = max(call.sounded, min(call.made, call.frames))
-            self._codes.give(step.codes)
-        for sound in step.sounds:
-            sound.arrived.synchronize()
-            self._hand_out(sound, made)
-            self._pcm.give(sound.buffer)
-        # Those that ended with nothing left to decode.
-        for call in step.calls:
-            if not call.gone and call.frames is not None and call.spoken >= call.frames:
-                made.append(Made(call.utterance, np.zeros(0, np.float32), call.end))
-                self.remove(call.utterance)
-        return made
-
-    def _hand_out(self, sound: _Sound, made: list[Made]) -> None:
-        rate = self.sound.codec.samples_per_frame
-        whole = sound.buffer.numpy()[: len(sound.calls) * sound.frames * rate]
-        pcm = whole.reshape(len(sound.calls), sound.frames, rate)
-        levels = np.sqrt(np.einsum("ijk,ijk->ij", pcm, pcm) / rate)
+    def _hand_out(self, sound: Sound, made: list[Made]) -> None:
+        pcm, levels = self._out.read(sound)
         now = self._clock()
         self.scheduler.took(now - sound.decided_s)
-        for row, (call, first) in enumerate(zip(sound.calls, sound.first, strict=True)):
-            if call.gone:
+        for row, (sentence, first) in enumerate(zip(sound.sentences, sound.first, strict=True)):
+            if not self.holds(sentence):
                 continue
-            known = len(call.firsts) if call.frames is None else min(call.frames, len(call.firsts))
+            known = len(sentence.codes) if sentence.length is None else min(sentence.length, len(sentence.codes))
             frames = max(0, min(sound.frames, known - first))
-            self.scheduler.delivered(call, now)
-            call.spoken = first + frames
-            if call.frames is None and self._runs_on(call, first, levels[row, :frames].tolist()):
-                call.end, call.frames = End.GUARD, call.spoken
-            ended = call.frames is not None and call.spoken >= call.frames
-            made.append(Made(call.utterance, pcm[row, :frames].flatten(), call.end if ended else None))
-            if ended:
-                self.remove(call.utterance)
-
-    def _runs_on(self, call: _Call, first: int, levels: list[float]) -> bool:
-        guard = call.utterance.guard
-        if guard is None:
-            return False
-        # Every frame is shown to the guard, also after one that would do.
-        verdicts = [
-            guard.over(call.firsts[first + i], 20 * math.log10(max(level, 1e-9))) for i, level in enumerate(levels)
-        ]
-        return any(verdicts)
+            self.scheduler.delivered(sentence, now)
+            sentence.handed_out = first + frames
+            if sentence.length is None and self._runs_on(sentence, first, levels[row, :frames].tolist()):
+                sentence.end, sentence.length = End.GUARD, sentence.handed_out
+            made.append(Made(sentence, pcm[row, :frames].flatten(), sentence.end if sentence.over else None))
+            if sentence.over:
+                self.remove(sentence)
+        self._out.free(sound)
 
     def _hand_over(self, *made: Tensor | None) -> None:
         """From whatever stream is current to ours; who made them may let go of them before we have read them."""
@@ -345,10 +251,3 @@ class GraphRunner:
             if tensor is not None and tensor.is_cuda:
                 tensor.record_stream(self._streams.frames)
                 tensor.record_stream(self._streams.sound)
-
-    def _limit(self, call: _Call) -> None:
-        utterance = call.utterance
-        room = self._slots.state.talker_kv.max_positions - len(utterance.prompt.embeds)
-        utterance.budget = frame_budget(utterance.text_tokens, room)
-        if utterance.guard is None and utterance.final:
-            utterance.guard = EndGuard(utterance.text_length)

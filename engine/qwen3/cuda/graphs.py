@@ -17,11 +17,13 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from engine.qwen3.batch.sentence import CHUNK_RAMP
 from engine.qwen3.cuda.pinned import PinnedPool
 from engine.qwen3.cuda.tuning import Tuning
 from engine.qwen3.kernels import pdl, sample
 from engine.qwen3.kernels.codec import FastCodec
-from engine.qwen3.kernels.frame import How, Scratch, Variant, candidates, decode_frame, is_plain
+from engine.qwen3.kernels.frame import How, Scratch, decode_frame, is_plain
+from engine.qwen3.kernels.variants import Variant, candidates
 from engine.qwen3.model.frame import FrameModel
 from engine.qwen3.model.state import CODE_GROUPS, DecodeState
 
@@ -29,7 +31,6 @@ log = logging.getLogger(__name__)
 
 HISTORY_FRAMES: Final = 32
 """Frames whose codes stay on the device: the longest chunk, and what the frames may be ahead of the sound."""
-SOUND_FRAMES: Final = (1, 2, 4, 8)
 SOUND_ROWS: Final = (1, 4, 16, 64, 256)
 MEASURED_POSITIONS: Final = 200
 """Where measured frames stand: 16 s into a sentence."""
@@ -215,11 +216,11 @@ class SoundGraphs:
     def __init__(self, codec: FastCodec, history: Tensor, capture: Capture, scratch: int) -> None:
         self.codec, self._history, self._capture, self._scratch = codec, history, capture, scratch
         device = history.device
-        self._sizes = {frames: sound_sizes(codec, frames) for frames in SOUND_FRAMES}
-        most = max(codec.rows_for(frames) for frames in SOUND_FRAMES)
+        self._sizes = {frames: sound_sizes(codec, frames) for frames in CHUNK_RAMP}
+        most = max(codec.rows_for(frames) for frames in CHUNK_RAMP)
         self._slots = torch.full((most,), scratch, dtype=torch.int64, device=device)
         self._first = torch.zeros(most, dtype=torch.int64, device=device)
-        widest = max(codec.rows_for(frames) * frames for frames in SOUND_FRAMES)
+        widest = max(codec.rows_for(frames) * frames for frames in CHUNK_RAMP)
         self._codes = torch.zeros(widest * CODE_GROUPS, dtype=torch.int64, device=device)
         self._pcm = torch.zeros(widest * codec.samples_per_frame, dtype=torch.float32, device=device)
         self._uploads = Uploads(most)
@@ -234,7 +235,7 @@ class SoundGraphs:
 
     def build(self) -> None:
         """Captures, and measures."""
-        for frames in reversed(SOUND_FRAMES):
+        for frames in reversed(CHUNK_RAMP):
             for rows in reversed(self._sizes[frames]):
                 replay = self._capture(f"the sound of {frames} frames of {rows}", self._work(rows, frames))
                 self._replays[rows, frames] = replay
@@ -248,7 +249,7 @@ class SoundGraphs:
         return self._pcm.numel()
 
     def rows(self, frames: int) -> int:
-        """Calls that go together in chunks of so many frames, which is one of SOUND_FRAMES."""
+        """Calls that go together in chunks of so many frames, which is one of CHUNK_RAMP."""
         return self._sizes[frames][-1]
 
     def run(self, slots: Sequence[int], first: Sequence[int], frames: int) -> Tensor:
@@ -262,9 +263,9 @@ class SoundGraphs:
         return self._pcm[: len(slots) * samples].view(len(slots), samples)
 
     def hear(self, slot: int, codes: Tensor) -> None:
-        """The codec takes in codes [T, 16] whose sound nobody wants, T one of SOUND_FRAMES."""
+        """The codec takes in codes [T, 16] whose sound nobody wants, T one of CHUNK_RAMP."""
         # At the history's end, where a new call's frames come only when this has long been read.
-        first = HISTORY_FRAMES - SOUND_FRAMES[-1]
+        first = HISTORY_FRAMES - CHUNK_RAMP[-1]
         self._history[slot, first : first + len(codes)].copy_(codes)
         self.run([slot], [first], len(codes))
 

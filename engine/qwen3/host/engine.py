@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -18,8 +18,7 @@ from engine.qwen3.host.clones import Clones
 from engine.qwen3.host.process import WORKER
 from engine.qwen3.host.supervisor import HANG_TIMEOUT_S, REBUILD_DELAYS_S, Supervisor
 from engine.qwen3.host.voices import HOUSE, NAMED, Catalog, kind_of, recorded_voices
-from engine.qwen3.host.words import whole_words
-from engine.qwen3.messages import Audio, Beat, Cancel, Event, Failed, Learned, More, Prime, Ready, Refused, Speak
+from engine.qwen3.messages import Audio, Beat, Cancel, Event, Failed, Learned, Prime, Ready, Refused, Speak
 from engine.qwen3.settings import LANGUAGES, SAMPLE_RATE_HZ, QwenSettings
 from engine.speech import (
     CannotClone,
@@ -53,8 +52,6 @@ class _Stream:
     events: asyncio.Queue[Audio | Exception] = field(default_factory=asyncio.Queue)
     asked: bool = False
     """The process has been told to speak and has not ended."""
-    growing: asyncio.Task[None] | None = None
-    """Hands on the rest of a text that was not whole."""
 
 
 class Qwen3Engine(Engine):
@@ -62,7 +59,6 @@ class Qwen3Engine(Engine):
 
     name = "qwen3"
     sample_rate_hz = SAMPLE_RATE_HZ
-    speaks_growing = True
 
     def __init__(
         self,
@@ -116,19 +112,8 @@ class Qwen3Engine(Engine):
         if self._priming is not None:
             await asyncio.gather(self._priming, return_exceptions=True)
 
-    def stream(self, sentence: str, style: Style) -> AsyncGenerator[Pcm, None]:
-        return self._stream(sentence.strip(), None, style)
-
-    async def stream_growing(self, pieces: AsyncIterable[str], style: Style) -> AsyncGenerator[Pcm, None]:
-        async with aclosing(whole_words(pieces)) as words:
-            # No place is taken before there is something to say.
-            first = await anext(words, "")
-            async with aclosing(self._stream(first, words, style)) as chunks:
-                async for pcm in chunks:
-                    yield pcm
-
-    async def _stream(self, text: str, rest: AsyncGenerator[str, None] | None, style: Style) -> AsyncGenerator[Pcm]:
-        """Speaks `text`, and `rest` as it comes."""
+    async def stream(self, sentence: str, style: Style) -> AsyncGenerator[Pcm, None]:
+        text = sentence.strip()
         if not any(char.isalnum() for char in text):
             raise UnspeakableText(f"there is nothing to say in {text[:60]!r}")
         live = style.priority is Priority.CALL
@@ -159,11 +144,8 @@ class Qwen3Engine(Engine):
                         priority=int(style.priority),
                         needed_in_s=_needed_in_s(style),
                         patience_s=CALL_PATIENCE_S if live else PATIENCE * self._settings.request_timeout,
-                        whole=rest is None,
                     )
                 )
-                if rest is not None:
-                    stream.growing = asyncio.create_task(self._hand_on(number, stream, rest))
                 while stream.asked:
                     audio = await self._next(stream)
                     stream.asked = audio.end is None
@@ -174,24 +156,6 @@ class Qwen3Engine(Engine):
             if stream.asked:
                 self._supervisor.send(Cancel(number))
             self._end(live)
-            if stream.growing is not None:
-                stream.growing.cancel()
-                await asyncio.gather(stream.growing, return_exceptions=True)
-
-    async def _hand_on(self, number: int, stream: _Stream, rest: AsyncGenerator[str, None]) -> None:
-        """The rest of a text to the process; what goes wrong on the way to who listens."""
-        seconds = self._settings.request_timeout
-        try:
-            while True:
-                async with asyncio.timeout(seconds) as limit:
-                    text = await anext(rest, "")
-                self._supervisor.send(More(number, text, whole=not text))
-                if not text:
-                    return
-        except Exception as error:  # whatever the source of the text raises
-            self._supervisor.send(Cancel(number))
-            late = SpeechError(f"no text came within {seconds:g} s (REQUEST_TIMEOUT)")
-            stream.events.put_nowait(late if limit.expired() else error)
 
     def voices(self) -> Sequence[Voice]:
         return self._catalogue.voices()
@@ -264,16 +228,13 @@ class Qwen3Engine(Engine):
 
     async def _next(self, stream: _Stream) -> Audio:
         seconds = self._settings.request_timeout
-        while True:
-            try:
-                async with asyncio.timeout(seconds):
-                    event = await stream.events.get()
-                break
-            except TimeoutError:
-                # It is the text that is waited for, and `_hand_on` does not do that for ever.
-                waits_for_text = stream.growing is not None and not stream.growing.done()
-                if stream.events.empty() and not waits_for_text:
-                    raise SpeechError(f"no speech came within {seconds:g} s (REQUEST_TIMEOUT)") from None
+        try:
+            async with asyncio.timeout(seconds):
+                event = await stream.events.get()
+        except TimeoutError:
+            if stream.events.empty():
+                raise SpeechError(f"no speech came within {seconds:g} s (REQUEST_TIMEOUT)") from None
+            event = stream.events.get_nowait()
         if isinstance(event, Exception):
             stream.asked = False
             raise event

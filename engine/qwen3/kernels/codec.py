@@ -13,9 +13,11 @@ import torch
 from torch import Tensor
 
 from engine.qwen3.kernels import conv
-from engine.qwen3.kernels.conv import GELU, Packed, Rows
+from engine.qwen3.kernels.codec_weights import pack, pack_blocks, pack_layers, pack_nexts, pack_snake
+from engine.qwen3.kernels.conv import GELU, Rows
 from engine.qwen3.kernels.linear import rms_norm, silu_mul
-from engine.qwen3.model.codec import MAX_CHUNK_FRAMES, CodecWeights, Conv, Snake, UpConv
+from engine.qwen3.model.codec import MAX_CHUNK_FRAMES
+from engine.qwen3.model.codec_weights import CodecWeights
 from engine.qwen3.model.weights import moved
 
 Plain = Callable[[int, int, int], tuple[Rows, Tensor]]
@@ -27,43 +29,6 @@ FEW_ROWS: Final = 32
 FEWEST: Final = 32
 COPY_BLOCK: Final = 1024
 """Elements that one program of `remember` copies."""
-
-
-def pack(matrix: Conv | UpConv | tuple[Tensor, Tensor | None], dtype: torch.dtype) -> Packed:
-    """Any of the codec's linear maps as one matrix, weights in `dtype`."""
-    if isinstance(matrix, tuple):
-        weight, bias = matrix
-        taps, dilation, inputs, channels = 1, 1, weight.shape[1], weight.shape[0]
-    elif isinstance(matrix, Conv):
-        weight, bias = matrix.weight.permute(0, 2, 1).flatten(1), matrix.bias
-        channels, inputs, taps, dilation = *matrix.weight.shape, matrix.dilation
-    else:
-        inputs, channels, kernel = matrix.weight.shape
-        taps, dilation = kernel // matrix.stride, 1
-        # [in, out, tap, sample] → [sample, out, tap, in]; the older input meets the kernel's later half.
-        split = matrix.weight.view(inputs, channels, taps, matrix.stride).flip(2)
-        weight, bias = (
-            split.permute(3, 1, 2, 0).reshape(matrix.stride * channels, -1),
-            matrix.bias.repeat(matrix.stride),
-        )
-    kept = None if bias is None else bias.float().contiguous()
-    return Packed(weight.to(dtype).contiguous(), kept, taps, dilation, inputs, channels)
-
-
-@dataclass(frozen=True, slots=True)
-class _Unit:
-    first: Packed
-    second: Packed
-    first_snake: tuple[Tensor, Tensor]
-    second_snake: tuple[Tensor, Tensor]
-
-
-@dataclass(frozen=True, slots=True)
-class _Block:
-    snake: tuple[Tensor, Tensor]
-    up: Packed
-    stride: int
-    units: tuple[_Unit, ...]
 
 
 class _Layout:
@@ -87,37 +52,11 @@ class _Layout:
         self.table = torch.tensor(table, dtype=torch.int64, device=codec.device)
         widest = max(
             [codec.latent * 4 * block.rate for block in codec.nexts]
-            + [block.up.channels * rate for block, rate in zip(codec.blocks, codec.block_rates, strict=True)]
+            + [block.up.channels * block.rate for block in codec.blocks]
             + [3 * codec.heads * codec.head_dim, 2 * codec.layers[0].inner]
         )
         self.plain = rows * frames * widest
         self.size = offset + 3 * self.plain
-
-
-@dataclass(frozen=True, slots=True)
-class _Next:
-    up: Packed
-    stride: int
-    rate: int
-    depthwise: Tensor
-    depthwise_bias: Tensor
-    norm: tuple[Tensor, Tensor]
-    wide: Packed
-    narrow: Packed
-
-
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    input_norm: Tensor
-    qkv: Packed
-    o: Packed
-    post_norm: Tensor
-    gate_up: Packed
-    down: Packed
-
-    @property
-    def inner(self) -> int:
-        return self.down.channels_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,41 +99,13 @@ class FastCodec:
                 for each in (weights.pre_conv, weights.widen, weights.last, weights.input, weights.output)
             ), self.device,
         )  # fmt: skip
-        layers = tuple(
-            _Layer(
-                y.input_norm, pack((y.qkv, None), dtype), pack((y.o, None), dtype), y.post_norm,
-                pack((y.gate_up, None), dtype), pack((y.down, None), dtype),
-            )
-            for y in weights.layers
-        )  # fmt: skip
-        self.layers = moved(layers, self.device)
+        self.layers = moved(pack_layers(weights, dtype), self.device)
         self.latent = weights.output[0].shape[0]
-        rate, nexts = 1, []
-        for up, block in weights.upsample:
-            rate *= up.stride
-            depthwise = block.depthwise.weight[:, 0].t().contiguous()
-            nexts.append(
-                _Next(
-                    pack(up, dtype), up.stride, rate, depthwise, block.depthwise.bias, block.norm,
-                    pack(block.wide, dtype), pack(block.narrow, dtype),
-                )
-            )  # fmt: skip
-        self.nexts = moved(tuple(nexts), self.device)
-        self.base_rate = rate
-        blocks, rates = [], []
-        for act, up, units in weights.blocks:
-            rate *= up.stride
-            rates.append(rate)
-            packed = tuple(
-                _Unit(
-                    pack(u.first, dtype), pack(u.second, dtype), _snake(u.first_snake), _snake(u.second_snake)
-                )
-                for u in units
-            )  # fmt: skip
-            blocks.append(_Block(_snake(act), pack(up, dtype), up.stride, packed))
-        self.blocks, self.block_rates = moved(tuple(blocks), self.device), tuple(rates)
-        self.last_snake = moved(_snake(weights.last_snake), self.device)
-        self.samples_per_frame = rate
+        self.nexts = moved(pack_nexts(weights, dtype), self.device)
+        self.base_rate = self.nexts[-1].rate
+        self.blocks = moved(pack_blocks(weights, dtype, self.base_rate), self.device)
+        self.last_snake = moved(pack_snake(weights.last_snake), self.device)
+        self.samples_per_frame = self.blocks[-1].rate
         self.contexts = self._contexts()
         size = slots + 1
         self.state_size = sum(context * channels for context, channels, _ in self.contexts)
@@ -209,15 +120,15 @@ class FastCodec:
         )
 
     def _contexts(self) -> list[tuple[int, int, int]]:
-        """Of every buffer that begins with a context: its rows, its channels, and the rows that one frame adds."""
+        """Returns rows, channels and the rows that one frame adds, for every buffer that begins with a context."""
         out = [(self.pre.context, self.pre.channels_in, 1)]
         out += [(block.depthwise.shape[0] - 1, self.latent, block.rate) for block in self.nexts]
         out.append((self.widen.context, self.widen.channels_in, self.base_rate))
         before = self.base_rate
-        for block, rate in zip(self.blocks, self.block_rates, strict=True):
+        for block in self.blocks:
             out.append((block.up.context, block.up.channels_in, before))
-            out += [(unit.first.context, unit.first.channels_in, rate) for unit in block.units]
-            before = rate
+            out += [(unit.first.context, unit.first.channels_in, block.rate) for unit in block.units]
+            before = block.rate
         out.append((self.last.context, self.last.channels_in, before))
         return out
 
@@ -352,7 +263,3 @@ class FastCodec:
         out, _ = plain(0, frames, self.latent)
         conv.convolve(self.output, normed_rows, batch, frames, out=out)
         return out
-
-
-def _snake(act: Snake) -> tuple[Tensor, Tensor]:
-    return act.alpha.flatten().float().contiguous(), act.inverse_beta.flatten().float().contiguous()

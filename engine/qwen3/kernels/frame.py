@@ -7,61 +7,19 @@ takes them as they are.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from engine.qwen3.kernels import sample
 from engine.qwen3.kernels.attention import DOT_ROWS, attend, attend_few
-from engine.qwen3.kernels.linear import Tiling, dense, linear, rms_norm, rows_tiling, silu_mul, slices_tiling
+from engine.qwen3.kernels.linear import dense, linear, rms_norm, silu_mul
+from engine.qwen3.kernels.variants import Variant
 from engine.qwen3.model.frame import MIN_FRAMES, FrameModel
 from engine.qwen3.model.layers import KvCache
 from engine.qwen3.model.state import CODE_GROUPS, DecodeState
 from engine.qwen3.model.weights import Linear, StackWeights
-
-
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """How a frame's matrix products are made: by `_rows`, `size` weights a program; by `_slices`, `size` of their rows
-    a program; by the vendor."""
-
-    kind: Literal["rows", "slices", "vendor"]
-    size: int = 0
-    warps: int = 1
-    block_k: int = 0
-    stages: int = 1
-
-    def tiling(self, rows: int, inputs: int, outputs: int, gate: bool) -> Tiling:
-        if self.kind == "rows":
-            return rows_tiling(inputs, gate, self.size, self.warps)
-        return slices_tiling(rows, outputs, gate, self.size, self.block_k, self.warps, self.stages)
-
-
-VENDOR: Final = Variant("vendor")
-ROWS: Final = Variant("rows", 4096, 1)
-ROWS_2: Final = Variant("rows", 4096, 2)
-ROWS_LARGE: Final = Variant("rows", 8192, 2)
-SLICES: Final = Variant("slices", 16, 4, 64, 4)
-SLICES_LONG: Final = Variant("slices", 16, 4, 128, 3)
-SLICES_FEW: Final = Variant("slices", 16, 2, 128, 3)
-SLICES_WIDE: Final = Variant("slices", 32, 4, 64, 2)
-
-
-def candidates(rows: int, plain: bool) -> tuple[Variant, ...]:
-    """What is worth measuring for a batch, the likeliest winner first. `plain`: weights in the activations' format."""
-    if rows == 1:
-        return (ROWS,) if plain else (ROWS_2, ROWS_LARGE)
-    if rows == 2:
-        return (ROWS, ROWS_LARGE) if plain else (ROWS_LARGE, ROWS_2)
-    if rows <= 4:
-        return (ROWS, VENDOR) if plain else (SLICES, ROWS_LARGE)
-    if plain or rows > 64:
-        return (VENDOR,)
-    if rows <= 16:
-        return (SLICES_LONG, SLICES_FEW)
-    # The vendor's products want the matrices widened first: more bytes, but matrix units at full speed.
-    return (VENDOR, SLICES_FEW if rows <= 32 else SLICES_WIDE)
 
 
 def split_for(rows: int) -> int:

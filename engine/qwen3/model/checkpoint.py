@@ -15,7 +15,7 @@ from typing import Any, Final
 import torch
 
 from engine.qwen3.model import flash
-from engine.qwen3.model.codec import CodecWeights, take_codec
+from engine.qwen3.model.codec_weights import CodecWeights, take_codec
 from engine.qwen3.model.frame import FrameModel
 from engine.qwen3.model.prompt import Ids, PromptBuilder
 from engine.qwen3.model.quantize import conversion

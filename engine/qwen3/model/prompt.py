@@ -80,6 +80,11 @@ class Prompt:
     text: Tensor  # [N, hidden]: entry i is added to the input after frame i
     reference_codes: Tensor | None  # [frames, 16]: what the codec has to have heard before the first frame
 
+    @property
+    def last(self) -> int:
+        """The position that speaks first."""
+        return len(self.embeds) - 1
+
 
 KEPT_CONSTANTS: Final = 256
 """Beginnings of prompts that are kept: 20 KB each, some hundred more with a recording in them."""
@@ -111,33 +116,17 @@ class PromptBuilder:
         self._bos = codec[ids.bos]
         self._constants: OrderedDict[_Key, _Constant] = OrderedDict()
 
-    def embed(self, text_ids: Sequence[int]) -> Tensor:
-        """More text for an utterance that has begun, [N, hidden]."""
-        return self._text(text_ids)
-
-    def enough(self, text_ids: Sequence[int], speaker: Speaker) -> bool:
-        """Whether speech can begin with so much of a text that is not whole.
-
-        In context a recording's words and then ours run beside its codes, so as many tokens have to be there.
-        """
-        if speaker.reference is None:
-            return bool(text_ids)
-        return len(speaker.reference.text_ids) + len(text_ids) > len(speaker.reference.codes)
-
     def build(
         self,
         text_ids: Sequence[int],
         speaker: Speaker,
         language: str | None = None,
         instruct_ids: Sequence[int] = (),
-        final: bool = True,
     ) -> Prompt:
         """The prompt of a text of one token or more.
 
-        language: a name of the checkpoint's, None for whatever the text is in; final: the text is whole, else more of
-        it is to be added behind `Prompt.text`, and `tts_eos` last of all.
+        language: a name of the checkpoint's, None for whatever the text is in.
         """
-        assert final or self.enough(text_ids, speaker)
         if speaker.dialect and language in (None, "chinese"):
             language = speaker.dialect
         if language is None:
@@ -147,7 +136,7 @@ class PromptBuilder:
         key = (speaker.key, language, tuple(instruct_ids))
         constant = self._constant(key, think, speaker)
         text = self._text(text_ids)
-        end = self.tts_eos[None] if final else text[:0]
+        end = self.tts_eos[None]
         if constant.codec is None or constant.told is None or speaker.reference is None:
             embeds = torch.cat((constant.opening, text[:1] + self._bos))
             return Prompt(embeds, len(embeds) - 1, key, torch.cat((text[1:], end)), None)

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import importlib
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.qwen3.model.frame import FrameModel
-from engine.qwen3.model.weights import Convert, Dense, Linear, map_linears
+from engine.qwen3.model.weights import Convert, Dense, Linear
 
 if TYPE_CHECKING:
     from engine.qwen3.settings import QwenSettings
@@ -106,15 +105,8 @@ def to_bitsandbytes(linear: Linear) -> Linear:
     return BitsAndBytesLinear(linear)
 
 
-def convert(model: FrameModel, how: Convert) -> FrameModel:
-    """The model with every layer's matrices replaced by `how(matrix)`."""
-    talker = replace(model.talker, stack=map_linears(model.talker.stack, how))
-    predictor = replace(model.predictor, stack=map_linears(model.predictor.stack, how))
-    return replace(model, talker=talker, predictor=predictor)
-
-
 def conversion(settings: QwenSettings, device: torch.device) -> tuple[Convert | None, str, list[str]]:
-    """What makes of a matrix what QUANTIZE wants (None: nothing), its name, and why it is not another."""
+    """Returns the converter for QUANTIZE, or None, its name, and warnings that say why it is not another."""
     if settings.quantize == "none":
         return None, "none", []
     if settings.quantize == "fp8":

@@ -197,18 +197,3 @@ def moved(weights: W, device: torch.device | str) -> W:
     elif is_dataclass(weights):
         out = replace(out, **{each.name: moved(getattr(weights, each.name), device) for each in fields(weights)})
     return cast("W", out)
-
-
-def map_linears(stack: StackWeights, convert: Convert) -> StackWeights:
-    """The stack with each of its layers' four matrices replaced by what `convert` makes of it."""
-    layers = tuple(
-        replace(
-            layer,
-            qkv=convert(layer.qkv),
-            o=convert(layer.o),
-            gate_up=convert(layer.gate_up),
-            down=convert(layer.down),
-        )
-        for layer in stack.layers
-    )
-    return replace(stack, layers=layers)

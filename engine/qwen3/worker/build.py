@@ -8,9 +8,12 @@ from typing import Any, Final
 
 import torch
 
-from engine.qwen3.batch.runner import EagerRunner, Runner, Utterance
-from engine.qwen3.batch.slots import Slots
+from engine.qwen3.batch.eager_runner import EagerRunner
+from engine.qwen3.batch.runner import Runner
+from engine.qwen3.batch.sentence import Sentence
+from engine.qwen3.batch.slots import Slots, SlotTable
 from engine.qwen3.cuda.pinned import fill_pool
+from engine.qwen3.messages import Speak
 from engine.qwen3.model.checkpoint import Checkpoint, fast_codec_dtype, load, plain_codec_dtype, too_large
 from engine.qwen3.model.compile import CompiledLayer, compile_mode
 from engine.qwen3.model.speakers import designed_speaker, named_speaker
@@ -26,12 +29,15 @@ CROWD_TOKENS: Final = 16
 """Sentences that may come in one moment without memory being asked for while calls speak, and how long they are."""
 
 
+_Batch = tuple[SlotTable[Any], Runner]
+
+
 @dataclass(slots=True)
 class Assembly:
     """What the model process works with."""
 
     checkpoint: Checkpoint
-    slots: Slots
+    slots: SlotTable[Any]
     runner: Runner
     warnings: list[str]
     facts: dict[str, Any]
@@ -87,7 +93,7 @@ def _assemble(settings: QwenSettings) -> Assembly:
 
 
 def warm_up(assembly: Assembly) -> None:
-    """A few short utterances, so that the first caller does not wait for what is set up once."""
+    """Speaks a few short sentences, so that the first caller does not wait for what is set up once."""
     checkpoint = assembly.checkpoint
     if checkpoint.device.type == "cuda":
         torch.cuda.empty_cache()  # what loading and trying out took
@@ -96,15 +102,15 @@ def warm_up(assembly: Assembly) -> None:
     ids = checkpoint.tokenizer.text("Hello.")
     # One call alone, then several: what is compiled is compiled for one and for many.
     for together in (1, 2, 3):
-        utterances = [
-            Utterance(-1, checkpoint.prompts.build(ids, speaker), checkpoint.sampling, len(ids))
+        sentences = [
+            Sentence(Speak(-1, "", "")).build(checkpoint.prompts.build(ids, speaker), checkpoint.sampling, len(ids))
             for _ in range(together)
         ]
-        admitted = [utterance for utterance in utterances if assembly.runner.admit(utterance)]
+        admitted = [sentence for sentence in sentences if assembly.runner.admit(sentence)]
         for _ in range(8):
             assembly.runner.step()
-        for utterance in admitted:
-            assembly.runner.remove(utterance)
+        for sentence in admitted:
+            assembly.runner.remove(sentence)
     if checkpoint.device.type == "cuda":
         torch.cuda.synchronize(checkpoint.device)
         fill_pool()
@@ -126,14 +132,14 @@ def memory(device: torch.device) -> dict[str, Any]:
     }
 
 
-def _plain_runner(checkpoint: Checkpoint, settings: QwenSettings) -> tuple[Slots, Runner]:
+def _plain_runner(checkpoint: Checkpoint, settings: QwenSettings) -> _Batch:
     positions = settings.max_positions
     codec = moved(checkpoint.codec, checkpoint.device)
     slots = Slots(checkpoint.model, codec, settings.max_batch, positions, positions, KEPT_PREFIX_BYTES)
     return slots, EagerRunner(slots)
 
 
-def _fast_runner(checkpoint: Checkpoint, settings: QwenSettings, warnings: list[str]) -> tuple[Slots, Runner] | None:
+def _fast_runner(checkpoint: Checkpoint, settings: QwenSettings, warnings: list[str]) -> _Batch | None:
     """Hand-written kernels under CUDA graphs; None, and a warning that says why, where they cannot be had."""
     if checkpoint.device.type != "cuda":
         return None

@@ -37,10 +37,6 @@ class KnownVoices:
         """Whether the recording of this voice is being worked on."""
         return voice in self._coming
 
-    def taught(self, voice: str) -> Speaker | None:
-        """A voice that was taken from a recording; None for any other."""
-        return self._taught.get(voice)
-
     def speaker(self, voice: str) -> Speaker:
         """Of a key as `Speak.voice` has it. Raises SpeechError where there is no such voice."""
         if voice == "designed":

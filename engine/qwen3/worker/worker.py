@@ -7,15 +7,14 @@ import secrets
 import time
 from bisect import insort
 from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
-from itertools import count
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any, Final, NoReturn
 
 import torch
 
-from engine.qwen3.batch.end_guard import EndGuard
-from engine.qwen3.batch.runner import End, Utterance
+from engine.qwen3.batch.runner import Made
+from engine.qwen3.batch.sentence import End, Sentence
 from engine.qwen3.messages import (
     Audio,
     Beat,
@@ -25,7 +24,6 @@ from engine.qwen3.messages import (
     Failed,
     Forget,
     Learn,
-    More,
     Prime,
     Ready,
     Refused,
@@ -40,7 +38,7 @@ from engine.speech import Priority, SpeechError
 log = logging.getLogger(__name__)
 
 BEAT_S: Final = 1.0
-# While sentences wait for a voice or for their text, and none for the GPU.
+# While sentences wait for a voice, and none for the GPU.
 WAITING_POLL_S: Final = 0.002
 # Nothing has come for so long: the next voice is made ready, which holds up whoever comes meanwhile by one step.
 QUIET_S: Final = 0.05
@@ -54,33 +52,6 @@ FAULT_STATUS: Final = 70
 Send = Callable[[Iterable[Event]], None]
 
 
-@dataclass(order=True, slots=True)
-class _Waiting:
-    """A sentence that is not in the batch yet."""
-
-    priority: int
-    needed_at_s: float
-    order: int
-    speak: Speak = field(compare=False)
-    ids: list[int] | None = field(default=None, compare=False)
-    """The text's tokens, once they have been looked at."""
-    utterance: Utterance | None = field(default=None, compare=False)
-    """Made once, though its place may be asked for between many frames."""
-
-
-@dataclass(eq=False, slots=True)
-class _Speaking:
-    """A sentence in the batch."""
-
-    utterance: Utterance
-    output: Output
-    speak: Speak
-    given: int
-    """Tokens of the text that the runner has."""
-    grown: bool = False
-    """The text has become longer than that, or whole."""
-
-
 class Worker:
     """Takes commands in, drives the runner, hands events out. Everything but cloning happens in one thread."""
 
@@ -88,13 +59,15 @@ class Worker:
         self._assembly = assembly
         self._send = send
         self._clock = clock
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[Sentence] = []
         """In the order in which they are to be taken."""
-        self._speaking: dict[int, _Speaking] = {}
-        self._orders = count()
+        self._speaking: dict[int, Sentence] = {}
+        """Those in the batch, by their numbers."""
+        self._outputs: dict[int, Output] = {}
+        """Where the sound of each of those goes."""
         self._voices = KnownVoices(assembly.checkpoint)
         self._priming: deque[Prime] = deque()
-        self._primed: Utterance | None = None
+        self._primed: Sentence | None = None
         """In the batch, until its prefix is kept."""
         self._ends: dict[str, int] = {end.value: 0 for end in End}
         self._beat_at = 0.0
@@ -104,13 +77,11 @@ class Worker:
     @property
     def patience_s(self) -> float:
         """How long to wait for a command before the next `turn`."""
-        if any(not each.utterance.starved or each.grown for each in self._speaking.values()):
-            return 0.0
-        if self._primed is not None:
+        if self._speaking or self._primed is not None:
             return 0.0
         if any(self._can_begin(each) for each in self._waiting):
             return 0.0
-        if self._speaking or self._waiting or self._voices.busy:
+        if self._waiting or self._voices.busy:
             return WAITING_POLL_S
         return QUIET_S if self._priming else BEAT_S
 
@@ -118,15 +89,13 @@ class Worker:
         """Takes in one command; what it causes happens in `turn`."""
         match command:
             case Speak():
-                needed_at_s = self._clock() + command.needed_in_s
-                insort(self._waiting, _Waiting(command.priority, needed_at_s, next(self._orders), command))
-            case More(number, text, whole):
-                self._more(number, text, whole)
+                sentence = Sentence(command, self._clock() + command.needed_in_s)
+                insort(self._waiting, sentence, key=lambda each: (each.priority, each.needed_at_s))
             case Cancel(number):
-                speaking = self._speaking.pop(number, None)
-                if speaking is not None:
-                    self._assembly.runner.remove(speaking.utterance)
-                self._waiting = [each for each in self._waiting if each.speak.number != number]
+                if number in self._speaking:
+                    self._assembly.runner.remove(self._speaking[number])
+                    self._forget(number)
+                self._waiting = [each for each in self._waiting if each.number != number]
             case Prime():
                 self._priming.append(command)
             case Learn():
@@ -140,31 +109,10 @@ class Worker:
         try:
             with torch.inference_mode():
                 events += self._voices.arrived()
-                self._extend(events)
                 self._admit(events)
                 self._prime()
                 for made in self._assembly.runner.step():
-                    speaking = self._speaking.get(made.utterance.number)
-                    if speaking is None:
-                        if made.utterance is self._primed and made.end is not None:
-                            self._primed = None
-                        continue
-                    number, cut_short = made.utterance.number, made.end not in (None, End.SPOKEN)
-                    if made.end is End.INVALID_CODE:
-                        log.error("the model drew a code that may not be drawn: its sentence is given up")
-                        events.append(Failed(number, "the model drew a code that is not speech"))
-                        self._ends[made.end.value] += 1
-                        del self._speaking[number]
-                        continue
-                    pieces = list(speaking.output.push(made.pcm))
-                    if made.end is None:
-                        events += [Audio(number, piece.tobytes()) for piece in pieces]
-                        continue
-                    pieces += speaking.output.flush(cut_short)
-                    events += [Audio(number, piece.tobytes()) for piece in pieces]
-                    events.append(Audio(number, b"", made.end.value))
-                    self._ends[made.end.value] += 1
-                    del self._speaking[number]
+                    events += self._told(made)
         except Exception as error:
             self._send(events)
             self._fault(error)
@@ -182,67 +130,60 @@ class Worker:
         """Waits for the thread that takes voices."""
         self._voices.close()
 
-    def _more(self, number: int, text: str, whole: bool) -> None:
-        if number in self._speaking:
-            speaking = self._speaking[number]
-            speaking.speak = replace(speaking.speak, text=speaking.speak.text + text, whole=whole)
-            speaking.grown = True
-        for waiting in self._waiting:
-            if waiting.speak.number == number:
-                waiting.speak = replace(waiting.speak, text=waiting.speak.text + text, whole=whole)
-                waiting.ids = waiting.utterance = None
+    def _told(self, made: Made) -> Iterator[Event]:
+        """Says what the runner has made of one sentence."""
+        sentence, number = made.sentence, made.sentence.number
+        if sentence is self._primed and made.end is not None:
+            self._primed = None
+        if self._speaking.get(number) is not sentence:
+            return
+        if made.end is End.INVALID_CODE:
+            log.error("the model drew a code that may not be drawn: its sentence is given up")
+            yield Failed(number, "the model drew a code that is not speech")
+        else:
+            output = self._outputs[number]
+            pieces = list(output.push(made.pcm))
+            if made.end is not None:
+                pieces += output.flush(cut_short=made.end is not End.SPOKEN)
+            for piece in pieces:
+                yield Audio(number, piece.tobytes())
+            if made.end is not None:
+                yield Audio(number, b"", made.end.value)
+        if made.end is not None:
+            self._ends[made.end.value] += 1
+            self._forget(number)
 
-    def _extend(self, events: list[Event]) -> None:
-        """Gives the runner what has come of texts that were not whole."""
-        checkpoint = self._assembly.checkpoint
-        for number, speaking in [item for item in self._speaking.items() if item[1].grown]:
-            speaking.grown = False
-            utterance, whole = speaking.utterance, speaking.speak.whole
-            # All of it anew: a word has other tokens in front of it than alone.
-            ids = checkpoint.tokenizer.text(speaking.speak.text)
-            parts = [checkpoint.prompts.embed(ids[speaking.given :])] if len(ids) > speaking.given else []
-            parts += [checkpoint.prompts.tts_eos[None]] if whole else []
-            length = utterance.text_length + sum(map(len, parts))
-            if refused := self._assembly.slots.too_long(length):
-                self._assembly.runner.remove(utterance)
-                del self._speaking[number]
-                events.append(Failed(number, refused))
-            elif parts:
-                if whole and utterance.guard is not None:
-                    utterance.guard.text_frames = length
-                self._assembly.runner.extend(utterance, torch.cat(parts), final=whole)
-                speaking.given = len(ids)
+    def _forget(self, number: int) -> None:
+        del self._speaking[number], self._outputs[number]
 
     def _admit(self, events: list[Event]) -> None:
         begun_s = self._clock()
-        # Whose voice is being taken, or whose text is too short yet, holds up nobody behind it.
-        while (waiting := next((each for each in self._waiting if self._can_begin(each)), None)) is not None:
-            speak = waiting.speak
+        # Whose voice is being taken holds up nobody behind it.
+        while (sentence := next((each for each in self._waiting if self._can_begin(each)), None)) is not None:
             try:
-                waiting.utterance = waiting.utterance or self._utterance(waiting)
-                refused = self._assembly.slots.check(waiting.utterance.prompt)
-                if refused:
-                    raise SpeechError(refused)
-                if not self._assembly.runner.admit(waiting.utterance):
+                # Its place may be asked for between many frames, its prompt is built once.
+                if not sentence.built:
+                    self._build(sentence)
+                if not self._assembly.runner.admit(sentence):
                     self._refuse(events)
                     return
             except SpeechError as error:
-                events.append(Failed(speak.number, str(error)))
+                events.append(Failed(sentence.number, str(error)))
             else:
-                given = len(self._ids(waiting))
-                self._speaking[speak.number] = _Speaking(waiting.utterance, Output(speak.speed), speak, given)
-            self._waiting.remove(waiting)
+                self._speaking[sentence.number] = sentence
+                self._outputs[sentence.number] = Output(sentence.request.speed)
+            self._waiting.remove(sentence)
             if self._clock() - begun_s > ADMITTING_S:
                 return
 
     def _refuse(self, events: list[Event]) -> None:
         """There is no place now: those that can wait no longer are told."""
         now = self._clock()
-        late = [each for each in self._waiting if now > each.needed_at_s + each.speak.patience_s]
-        for waiting in late:
-            if self._can_begin(waiting):
-                self._waiting.remove(waiting)
-                events.append(Refused(waiting.speak.number))
+        late = [each for each in self._waiting if now > each.needed_at_s + each.request.patience_s]
+        for sentence in late:
+            if self._can_begin(sentence):
+                self._waiting.remove(sentence)
+                events.append(Refused(sentence.number))
 
     def _prime(self) -> None:
         """Puts one more prompt into the batch, if there is nothing else to do; takes it out once its prefix is kept."""
@@ -252,50 +193,35 @@ class Worker:
             self._assembly.runner.remove(self._primed)
             self._primed = None
 
-    def _next_to_prime(self) -> Utterance | None:
+    def _next_to_prime(self) -> Sentence | None:
         if not self._priming:
             return None
         prime = self._priming.popleft()
         speak = Speak(PRIMING, "A", prime.voice, prime.language, prime.instructions, priority=Priority.BULK)
-        try:
-            utterance = self._utterance(_Waiting(0, 0.0, 0, speak))
-        except SpeechError:  # forgotten meanwhile
-            return None
-        assembly = self._assembly
+        sentence, assembly = Sentence(speak), self._assembly
         if assembly.slots.prefixes.spare_bytes < assembly.slots.prefixes.largest_bytes:
             self._priming.clear()  # another one might throw the first out
             return None
-        if assembly.slots.check(utterance.prompt) or not assembly.runner.admit(utterance):
+        try:
+            self._build(sentence)
+        except SpeechError:  # forgotten meanwhile
             return None
-        return utterance
+        return sentence if assembly.runner.admit(sentence) else None
 
-    def _can_begin(self, waiting: _Waiting) -> bool:
-        speak = waiting.speak
-        if self._voices.is_coming(speak.voice):
-            return False
-        taught = self._voices.taught(speak.voice)
-        return speak.whole or taught is None or self._assembly.checkpoint.prompts.enough(self._ids(waiting), taught)
+    def _can_begin(self, sentence: Sentence) -> bool:
+        return not self._voices.is_coming(sentence.request.voice)
 
-    def _ids(self, waiting: _Waiting) -> list[int]:
-        if waiting.ids is None:
-            waiting.ids = self._assembly.checkpoint.tokenizer.text(waiting.speak.text)
-        return waiting.ids
-
-    def _utterance(self, waiting: _Waiting) -> Utterance:
-        checkpoint, speak, ids = self._assembly.checkpoint, waiting.speak, self._ids(waiting)
+    def _build(self, sentence: Sentence) -> None:
+        """Builds a sentence's prompt. Raises SpeechError where it cannot be spoken here."""
+        checkpoint, speak = self._assembly.checkpoint, sentence.request
+        ids = checkpoint.tokenizer.text(speak.text)
         if speak.language is not None and speak.language not in checkpoint.ids.languages:
             raise SpeechError(f"this model does not speak {speak.language}")
         instruct = checkpoint.tokenizer.instruction(speak.instructions) if speak.instructions else ()
-        speaker = self._voices.speaker(speak.voice)
-        prompt = checkpoint.prompts.build(ids, speaker, speak.language, instruct, final=speak.whole)
-        utterance = Utterance(speak.number, prompt, self._sampling(speak), len(ids), priority=speak.priority)
-        if not speak.whole:
-            utterance.final = False
-            # The token that closes the text is not the budget's; `Runner.extend` will count it.
-            utterance.text_tokens -= 1
-            # From the first frame on, though only a whole text can be over.
-            utterance.guard = EndGuard(None)
-        return utterance
+        prompt = checkpoint.prompts.build(ids, self._voices.speaker(speak.voice), speak.language, instruct)
+        if refused := self._assembly.slots.check(prompt):
+            raise SpeechError(refused)
+        sentence.build(prompt, self._sampling(speak), len(ids))
 
     def _sampling(self, speak: Speak) -> Sampling:
         base = self._assembly.checkpoint.sampling
@@ -313,7 +239,7 @@ class Worker:
         """Ends every sentence and then the process: after a fault of the GPU nothing within it can be relied on."""
         message = f"the model failed: {first_line(error)}"
         log.error("%s", message, exc_info=error)
-        self._send([Failed(number, message) for number in [*self._speaking, *(w.speak.number for w in self._waiting)]])
+        self._send([Failed(number, message) for number in [*self._speaking, *(each.number for each in self._waiting)]])
         raise SystemExit(FAULT_STATUS) from error
 
     def _facts(self) -> dict[str, Any]:

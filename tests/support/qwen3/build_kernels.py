@@ -20,12 +20,15 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 
-from engine.qwen3.cuda.graphs import HISTORY_FRAMES, SOUND_FRAMES
+from engine.qwen3.batch.sentence import CHUNK_RAMP
+from engine.qwen3.cuda.graphs import HISTORY_FRAMES
 from engine.qwen3.kernels import ahead, frame, pdl, sample
 from engine.qwen3.kernels.codec import FastCodec
+from engine.qwen3.kernels.variants import candidates
 from engine.qwen3.model.frame import FrameModel
-from engine.qwen3.model.quantize import convert, to_fp8, to_int8
+from engine.qwen3.model.quantize import to_fp8, to_int8
 from engine.qwen3.model.state import DecodeState
+from tests.support.qwen3.convert import convert
 from tests.support.qwen3.random_codec import CodecSize, random_codec
 from tests.support.qwen3.random_weights import PREDICTOR_SIZE, TALKER_SIZES, random_weights
 
@@ -63,12 +66,12 @@ def launch_all(capability: int, size: str, quantize: str) -> None:
     scratch = frame.Scratch.allocate(model, most)
     for rows in ROWS:
         slots, codes = torch.zeros(rows, dtype=torch.int64), torch.zeros(rows, 16, dtype=torch.int64)
-        for variant in frame.candidates(rows, frame.is_plain(model)):
+        for variant in candidates(rows, frame.is_plain(model)):
             frame.decode_frame(model, state, slots, codes, scratch, history, frame.How(variant, capability >= 90))
     if to is not None:
         return  # the sound's kernels are the same
     codec = FastCodec(random_codec("cpu", torch.float32, CodecSize(layers=1)), 4, 4)
-    for frames in SOUND_FRAMES:
+    for frames in CHUNK_RAMP:
         rows = codec.rows_for(frames)
         codes, at = torch.zeros(rows, frames, 16, dtype=torch.int64), torch.zeros(rows, dtype=torch.int64)
         sample.recall(history, at, at, codes)

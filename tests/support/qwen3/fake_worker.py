@@ -1,7 +1,7 @@
 """Speaks the model process's protocol without a model, and does what the texts say.
 
 "silent" says nothing, "crash" ends the process, "fail" fails, "refuse" finds no place; "pause" sends a piece, then
-nothing more. Anything else gets as many pieces of PCM as it has words, those that come later too. argv: "broken" cannot
+nothing more. Anything else gets as many pieces of PCM as it has words. argv: "broken" cannot
 load, "mute" loads and never beats, "narrow" keeps up with one sentence at a time.
 """
 
@@ -24,7 +24,6 @@ from engine.qwen3.messages import (
     Learn,
     Learned,
     Log,
-    More,
     NotReady,
     Prime,
     Ready,
@@ -88,12 +87,7 @@ def main() -> None:
                 elif text == "pause":
                     send(Audio(number, PIECE))
                 elif text != "silent":
-                    end = [Audio(number, b"", "spoken")] if command.whole else []
-                    send(*(Audio(number, PIECE) for _ in text.split()), *end)
-            case More(number, text, whole):
-                seen.append(command)
-                end = [Audio(number, b"", "spoken")] if whole else []
-                send(*(Audio(number, PIECE) for _ in text.split()), *end)
+                    send(*(Audio(number, PIECE) for _ in text.split()), Audio(number, b"", "spoken"))
             case Cancel() | Prime():
                 seen.append(command)
             case Learn(key, pcm):

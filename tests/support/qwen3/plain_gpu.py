@@ -14,8 +14,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.qwen3.batch import runner as runners
-from engine.qwen3.batch.runner import EagerRunner, End, Utterance
+from engine.qwen3.batch import eager_runner
+from engine.qwen3.batch.eager_runner import EagerRunner
+from engine.qwen3.batch.sentence import End, Sentence
 from engine.qwen3.batch.slots import Slots
 from engine.qwen3.cuda import fast_slots, graphs
 from engine.qwen3.cuda import prefill as prefills
@@ -23,8 +24,10 @@ from engine.qwen3.cuda.fast_slots import FastSlots
 from engine.qwen3.cuda.graph_runner import GraphRunner
 from engine.qwen3.cuda.pinned import Streams
 from engine.qwen3.cuda.tuning import Tuning
+from engine.qwen3.messages import Speak
 from engine.qwen3.model import talker
-from engine.qwen3.model.codec import CodecState, CodecWeights, decode
+from engine.qwen3.model.codec import CodecState, decode
+from engine.qwen3.model.codec_weights import CodecWeights
 from engine.qwen3.model.frame import decode_frame
 from engine.qwen3.model.prompt import Prompt
 from engine.qwen3.model.sampling import Sampling
@@ -124,7 +127,7 @@ def plain(slots: int = 4) -> EagerRunner:
     return EagerRunner(Slots(tiny_model(64, False), codec, slots, POSITIONS, TEXT, KEPT_BYTES))
 
 
-def utterance(number: int, voice: int = 0, reference: int = 0) -> Utterance:
+def a_sentence(number: int, voice: int = 0, reference: int = 0) -> Sentence:
     """reference: frames of the recording; in context its words, then ours, run beside them."""
     generator = torch.Generator().manual_seed(voice)
     constant = torch.randn(9 + reference // 3, 64, generator=generator)
@@ -133,10 +136,10 @@ def utterance(number: int, voice: int = 0, reference: int = 0) -> Utterance:
     rest = torch.randn(1 + reference - reference // 3, 64, generator=generator)
     text = torch.randn(5, 64, generator=generator).to(DEVICE)
     prompt = Prompt(torch.cat((constant, rest)).to(DEVICE), len(constant), (voice, reference), text, codes)
-    return Utterance(number, prompt, Sampling(seed=number * 77), 1)
+    return Sentence(Speak(number, "", "")).build(prompt, Sampling(seed=number * 77), 1)
 
 
-def play(runner: Any, joins: dict[int, list[Utterance]], budgets: dict[int, int]) -> tuple[Any, Any]:
+def play(runner: Any, joins: dict[int, list[Sentence]], budgets: dict[int, int]) -> tuple[Any, Any]:
     sound: dict[int, list[Any]] = {}
     ends: dict[int, End] = {}
     turn = 0
@@ -145,17 +148,17 @@ def play(runner: Any, joins: dict[int, list[Utterance]], budgets: dict[int, int]
             assert runner.admit(each)
             each.budget = budgets[each.number]
         for made in runner.step():
-            sound.setdefault(made.utterance.number, []).append(made.pcm)
+            sound.setdefault(made.sentence.number, []).append(made.pcm)
             if made.end is not None:
-                assert made.utterance.number not in ends
-                ends[made.utterance.number] = made.end
+                assert made.sentence.number not in ends
+                ends[made.sentence.number] = made.end
         turn += 1
     return {number: np.concatenate(parts) for number, parts in sound.items()}, ends
 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, runner: Any, slot: int, frame: int, at: int, code: int) -> None:
     """Has the model draw `code` as code number `at` of that frame of the call in `slot`. No GPU for the fast runner."""
-    module, name = (graphs, "decode_frame") if isinstance(runner, GraphRunner) else (runners, "decode_frame")
+    module, name = (graphs, "decode_frame") if isinstance(runner, GraphRunner) else (eager_runner, "decode_frame")
     decode = getattr(module, name)
 
     def spoilt(model: Any, state: Any, slots: Tensor, *how: Any) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.qwen3.model.codec import CodecLayer, CodecWeights, Conv, ConvNext, ResidualUnit, Snake, UpConv
+from engine.qwen3.model.codec_weights import CodecLayer, CodecWeights, Conv, ConvNext, ResidualUnit, Snake, UpConv
 from engine.qwen3.model.weights import rope_tables
 
 

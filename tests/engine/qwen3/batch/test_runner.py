@@ -1,4 +1,4 @@
-"""Sentences through the batch: the sound is upstream's, text may come bit by bit, and every sentence ends."""
+"""Sentences through the batch: the sound is upstream's, and every sentence ends."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from engine.qwen3.batch.eager_runner import EagerRunner
 from engine.qwen3.batch.end_guard import frame_budget
-from engine.qwen3.batch.runner import EagerRunner, End, Made, Utterance
+from engine.qwen3.batch.runner import Made
+from engine.qwen3.batch.sentence import End, Sentence
 from engine.qwen3.batch.slots import Slots
+from engine.qwen3.messages import Speak
 from engine.qwen3.model.checkpoint import Checkpoint
 from engine.qwen3.model.sampling import Sampling
 from engine.qwen3.model.speakers import cloned_speaker, named_speaker
@@ -21,10 +24,10 @@ pytestmark = pytest.mark.usefixtures("no_grad")
 SAMPLES = 1920
 
 
-def an_utterance(checkpoint: Checkpoint, text: str, voice: str = "ryan", sampling: Sampling = GREEDY) -> Utterance:
+def a_sentence(checkpoint: Checkpoint, text: str, voice: str = "ryan", sampling: Sampling = GREEDY) -> Sentence:
     ids = checkpoint.tokenizer.text(text)
     prompt = checkpoint.prompts.build(ids, named_speaker(checkpoint, voice), language="english")
-    return Utterance(0, prompt, sampling, len(ids))
+    return Sentence(Speak(0, "", "")).build(prompt, sampling, len(ids))
 
 
 def a_runner(checkpoint: Checkpoint, slots: int = 2, max_positions: int = 256) -> EagerRunner:
@@ -38,8 +41,8 @@ def finish(runner: EagerRunner) -> list[Made]:
     return made
 
 
-def sound_of(made: list[Made], utterance: Utterance) -> np.ndarray:
-    return np.concatenate([each.pcm for each in made if each.utterance is utterance])
+def sound_of(made: list[Made], sentence: Sentence) -> np.ndarray:
+    return np.concatenate([each.pcm for each in made if each.sentence is sentence])
 
 
 def test_sound_is_upstream_s(upstream: Any, checkpoint: Any) -> None:
@@ -47,19 +50,19 @@ def test_sound_is_upstream_s(upstream: Any, checkpoint: Any) -> None:
     ours, theirs = checkpoint("custom_voice"), upstream("custom_voice")
     texts = ["Hello there, caller.", "Bye"]
     runner = a_runner(ours)
-    utterances = [an_utterance(ours, text) for text in texts]
-    assert all(runner.admit(utterance) for utterance in utterances)
+    sentences = [a_sentence(ours, text) for text in texts]
+    assert all(runner.admit(sentence) for sentence in sentences)
     made = finish(runner)
-    for text, utterance in zip(texts, utterances, strict=True):
+    for text, sentence in zip(texts, sentences, strict=True):
         codes, sound = theirs.speak(text, 200, speaker="ryan", language="english")
-        mine = sound_of(made, utterance)
-        frames = min(len(codes), utterance.budget)
+        mine = sound_of(made, sentence)
+        frames = min(len(codes), sentence.budget)
         assert len(mine) == frames * SAMPLES
         assert np.abs(mine - sound[: len(mine)]).max() < 1e-4
-        sizes = [len(each.pcm) // SAMPLES for each in made if each.utterance is utterance]
+        sizes = [len(each.pcm) // SAMPLES for each in made if each.sentence is sentence]
         assert sizes[:-1] == [1, 2, 4, *[8] * len(sizes)][: len(sizes) - 1]
-        ends = [each.end for each in made if each.utterance is utterance and each.end]
-        assert ends == [End.SPOKEN if len(codes) < utterance.budget else End.BUDGET]
+        ends = [each.end for each in made if each.sentence is sentence and each.end]
+        assert ends == [End.SPOKEN if len(codes) < sentence.budget else End.BUDGET]
 
 
 def test_sound_of_a_cloned_voice_goes_on_from_its_recording(upstream: Any, checkpoint: Any) -> None:
@@ -72,61 +75,18 @@ def test_sound_of_a_cloned_voice_goes_on_from_its_recording(upstream: Any, check
     runner = a_runner(ours)
     for _ in range(2):  # the second time from what was kept of the first
         prompt = ours.prompts.build(ours.tokenizer.text("And now this."), speaker, language="english")
-        utterance = Utterance(0, prompt, GREEDY, 10)
-        runner.admit(utterance)
+        sentence = Sentence(Speak(0, "", "")).build(prompt, GREEDY, 10)
+        runner.admit(sentence)
         mine = np.concatenate([each.pcm for _ in range(6) for each in runner.step()])
-        runner.remove(utterance)
+        runner.remove(sentence)
         assert len(mine) >= 3 * SAMPLES
         assert np.abs(mine[: 3 * SAMPLES] - sound[: 3 * SAMPLES]).max() < 1e-4
-
-
-def test_text_that_comes_in_pieces_gives_the_same_sound(checkpoint: Any) -> None:
-    """Token by token, each only when the one before it is used up: nothing is guessed in between."""
-    ours = checkpoint("custom_voice")
-    whole = an_utterance(ours, "One two three four")
-    runner = a_runner(ours)
-    runner.admit(whole)
-    expected = sound_of(finish(runner), whole)
-
-    ids = ours.tokenizer.text("One two three four")
-    prompt = ours.prompts.build(ids[:3], named_speaker(ours, "ryan"), language="english", final=False)
-    piecewise = Utterance(1, prompt, GREEDY, 3, final=False)
-    runner.admit(piecewise)
-    made: list[Made] = []
-    for token in ids[3:]:
-        for _ in range(5):
-            made += runner.step()
-        assert piecewise.starved
-        runner.extend(piecewise, ours.prompts.embed([token]), final=False)
-    runner.extend(piecewise, ours.prompts.tts_eos[None], final=True)
-    made += finish(runner)
-    piecewise_sound = sound_of(made, piecewise)
-    # The budget counts tokens, the closing one among them.
-    shared = min(len(expected), len(piecewise_sound))
-    assert shared >= 40 * SAMPLES or len(expected) == len(piecewise_sound)
-    assert np.abs(piecewise_sound[:shared] - expected[:shared]).max() < 1e-4
-
-
-def test_a_waiting_text_does_not_hold_up_the_others(checkpoint: Any) -> None:
-    ours = checkpoint("custom_voice")
-    runner = a_runner(ours)
-    prompt = ours.prompts.build(ours.tokenizer.text("Wa"), named_speaker(ours, "ryan"), final=False)
-    waiting, other = Utterance(0, prompt, GREEDY, 2, final=False), an_utterance(ours, "Go on.")
-    runner.admit(waiting)
-    runner.admit(other)
-    frames = 0
-    while runner.active == 2 and frames < 400:
-        runner.step()
-        frames += 1
-    assert waiting.starved
-    assert waiting.frames == 1
-    assert other.frames > 2
 
 
 def test_full_batch_refuses_and_a_removed_call_makes_room(checkpoint: Any) -> None:
     ours = checkpoint("custom_voice")
     runner = a_runner(ours)
-    first, second, third = (an_utterance(ours, text) for text in ("One.", "Two.", "Three."))
+    first, second, third = (a_sentence(ours, text) for text in ("One.", "Two.", "Three."))
     assert runner.admit(first)
     assert runner.admit(second)
     assert not runner.admit(third)
@@ -134,7 +94,7 @@ def test_full_batch_refuses_and_a_removed_call_makes_room(checkpoint: Any) -> No
     runner.remove(first)
     assert runner.admit(third), "free at the next frame"
     made = runner.step()
-    assert first not in [each.utterance for each in made]
+    assert first not in [each.sentence for each in made]
     runner.remove(first)  # once more does no harm
     assert runner.active == 2
 
@@ -142,7 +102,7 @@ def test_full_batch_refuses_and_a_removed_call_makes_room(checkpoint: Any) -> No
 def test_budget_ends_what_does_not_end(checkpoint: Any) -> None:
     ours = checkpoint("custom_voice")
     runner = a_runner(ours)
-    endless = an_utterance(ours, "Hm")
+    endless = a_sentence(ours, "Hm")
     runner.admit(endless)
     at = torch.tensor(ours.ids.eos)
     allowed = ours.model.allowed[at].clone()
@@ -158,8 +118,8 @@ def test_budget_ends_what_does_not_end(checkpoint: Any) -> None:
 def test_prompt_that_leaves_no_room_is_refused_with_the_reason(checkpoint: Any) -> None:
     ours = checkpoint("custom_voice")
     slots = Slots(ours.model, ours.codec, 1, 64, 20, 2**20)
-    assert slots.check(an_utterance(ours, "Short.").prompt) is None
-    assert "MAX_POSITIONS" in (slots.check(an_utterance(ours, "A text of more than twenty tokens.").prompt) or "")
+    assert slots.check(a_sentence(ours, "Short.").prompt) is None
+    assert "MAX_POSITIONS" in (slots.check(a_sentence(ours, "A text of more than twenty tokens.").prompt) or "")
     speaker = named_speaker(ours, "ryan")
     long = ours.prompts.build([1], speaker, instruct_ids=[2] * 60)
     assert "MAX_POSITIONS" in (slots.check(long) or "")

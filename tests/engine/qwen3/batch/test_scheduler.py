@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,18 +13,16 @@ from hypothesis import strategies as st
 
 from engine.qwen3.batch import scheduler as scheduler_module
 from engine.qwen3.batch.scheduler import (
-    CHUNK_RAMP,
-    FRAME_S,
     MAX_LEAD_S,
     MAX_WAITING,
-    PATIENCE_S,
     RUSH_S,
     RUSH_SENTENCES,
     Chunks,
     Costs,
-    Job,
     Scheduler,
 )
+from engine.qwen3.batch.sentence import CHUNK_RAMP, FRAME_S, PATIENCE_S, Sentence
+from engine.qwen3.messages import Speak
 from engine.speech import Priority
 
 ROUNDING_S = 1e-9
@@ -34,6 +33,10 @@ FAST = Costs(((1, 0.002), (8, 0.0042), (64, 0.0048), (256, 0.007), (512, 0.0102)
 SLOW = Costs(((1, 0.018), (2, 0.019), (4, 0.021), (8, 0.026), (16, 0.038)), 2e-3)
 
 
+def a_sentence(priority: int, arrived_s: float, **state: Any) -> Sentence:
+    return Sentence(Speak(0, "", "", priority=priority), arrived_s=arrived_s, **state)
+
+
 @dataclass(eq=False)
 class Caller:
     """One sentence that is asked for, and what became of it."""
@@ -42,7 +45,7 @@ class Caller:
     frames: int
     priority: int = Priority.CALL
     hangs_up_after_s: float | None = None
-    job: Job | None = None
+    sentence: Sentence | None = None
     refused: bool = False
     first_sound_s: float | None = None
     late_s: float = 0.0
@@ -59,10 +62,10 @@ class Gpu:
         self.costs = costs
         self.scheduler = Scheduler(costs, slots)
         self.coming = sorted(callers, key=lambda c: c.at_s)
-        self.here: dict[Job, Caller] = {}
+        self.here: dict[Sentence, Caller] = {}
         self.now_s = 0.0
         self.most = 0
-        self.steps: list[list[Job]] = []
+        self.steps: list[list[Sentence]] = []
 
     def run(self) -> None:
         while self.coming or self.here:
@@ -75,51 +78,51 @@ class Gpu:
             caller = self.coming.pop(0)
             caller.refused = not self.scheduler.admits(caller.priority)
             if not caller.refused:
-                caller.job = Job(caller.priority, caller.at_s)
-                self.scheduler.add(caller.job)
-                self.here[caller.job] = caller
+                caller.sentence = a_sentence(caller.priority, caller.at_s)
+                self.scheduler.add(caller.sentence)
+                self.here[caller.sentence] = caller
         self.most = max(self.most, len(self.here))
-        for job, caller in list(self.here.items()):
+        for sentence, caller in list(self.here.items()):
             patience = caller.hangs_up_after_s
             if patience is not None and self.now_s >= caller.at_s + patience:
-                self._leave(job)
+                self._leave(sentence)
 
-    def _leave(self, job: Job) -> None:
-        self.scheduler.remove(job)
-        del self.here[job]
+    def _leave(self, sentence: Sentence) -> None:
+        self.scheduler.remove(sentence)
+        del self.here[sentence]
 
     def _step(self) -> bool:
-        jobs = self.scheduler.frames(self.now_s)
-        self.steps.append(jobs)
-        if jobs:
-            for job in jobs:
-                waited_s = self.now_s - job.last_s
-                self.here[job].longest_wait_s = max(self.here[job].longest_wait_s, waited_s)
-            self.now_s += self.costs.frame(len(jobs))
-            self.scheduler.made(jobs, self.now_s)
-            for job in jobs:
-                job.finished = job.made >= self.here[job].frames
+        sentences = self.scheduler.frames(self.now_s)
+        self.steps.append(sentences)
+        if sentences:
+            for sentence in sentences:
+                waited_s = self.now_s - sentence.last_s
+                self.here[sentence].longest_wait_s = max(self.here[sentence].longest_wait_s, waited_s)
+            self.now_s += self.costs.frame(len(sentences))
+            self.scheduler.made(sentences, self.now_s)
+            for sentence in sentences:
+                sentence.finished = sentence.made >= self.here[sentence].frames
         chunks, decided_s = self.scheduler.sounds(self.now_s), self.now_s
         for chunk in chunks:
-            before = [job.sounded for job in chunk.jobs]
-            self.now_s += chunk.frames * len(chunk.jobs) * self.costs.sound_s
-            self.scheduler.sounded(chunk.jobs, chunk.frames)
+            before = [sentence.sounded for sentence in chunk.sentences]
+            self.now_s += chunk.frames * len(chunk.sentences) * self.costs.sound_s
+            self.scheduler.sounded(chunk.sentences, chunk.frames)
             self.scheduler.took(self.now_s - decided_s)
-            for job, start in zip(chunk.jobs, before, strict=True):
-                self._deliver(job, start, chunk.frames)
-        return bool(jobs or chunks)
+            for sentence, start in zip(chunk.sentences, before, strict=True):
+                self._deliver(sentence, start, chunk.frames)
+        return bool(sentences or chunks)
 
-    def _deliver(self, job: Job, start: int, frames: int) -> None:
-        caller = self.here[job]
-        if job.begun_s is None:
+    def _deliver(self, sentence: Sentence, start: int, frames: int) -> None:
+        caller = self.here[sentence]
+        if sentence.begun_s is None:
             caller.first_sound_s = self.now_s - caller.at_s
         else:
-            caller.late_s = max(caller.late_s, self.now_s - job.runs_out_s(start))
+            caller.late_s = max(caller.late_s, self.now_s - sentence.runs_out_s(start))
         caller.got += range(start, start + frames)
         caller.pieces += [(self.now_s, frame) for frame in range(start, start + frames, PIECE_FRAMES)]
-        self.scheduler.delivered(job, self.now_s)
-        if job.finished and not job.waiting:
-            self._leave(job)
+        self.scheduler.delivered(sentence, self.now_s)
+        if sentence.finished and not sentence.waiting:
+            self._leave(sentence)
 
     def _idle(self) -> None:
         """Nothing to do: to the next arrival, or until somebody's lead is used up."""
@@ -149,7 +152,7 @@ def test_whoever_is_admitted_hears_no_gap_and_in_order(asked: list[Caller]) -> N
     assert gpu.most <= gpu.scheduler.capacity
     for caller in asked:
         assert caller.got == list(range(len(caller.got)))
-        if caller.refused or caller.job is None:
+        if caller.refused or caller.sentence is None:
             continue
         if caller.hangs_up_after_s is None:
             assert len(caller.got) == caller.frames
@@ -203,44 +206,44 @@ def test_a_thousand_calls_that_come_within_seconds_never_stutter() -> None:
 
 def test_the_first_sound_of_a_new_call_comes_before_the_next_frame_of_the_others() -> None:
     scheduler = Scheduler(FAST, 1024)
-    old = [Job(Priority.CALL, 0.0, made=20, sounded=20, chunks=4, begun_s=0.01) for _ in range(200)]
-    for job in old:
-        scheduler.add(job)
-    new = Job(Priority.CALL, 0.5)
+    old = [a_sentence(Priority.CALL, 0.0, made=20, sounded=20, chunks=4, begun_s=0.01) for _ in range(200)]
+    for sentence in old:
+        scheduler.add(sentence)
+    new = a_sentence(Priority.CALL, 0.5)
     scheduler.add(new)
     chosen = scheduler.frames(0.5)
     assert chosen[0] is new
     # The others have more than a second of sound: the batch is the smallest that keeps up with them all.
     assert len(chosen) == 64
     scheduler.made(chosen, 0.502)
-    assert scheduler.sounds(0.502)[0].jobs[0] is new
+    assert scheduler.sounds(0.502)[0].sentences[0] is new
     assert scheduler.sounds(0.502)[0].frames == 1
 
 
 def test_those_about_to_run_out_go_with_a_new_call() -> None:
     scheduler = Scheduler(FAST, 1024)
-    short = Job(Priority.CALL, 0.0, made=7, sounded=7, chunks=3, begun_s=0.0)
-    long = Job(Priority.CALL, 0.0, made=40, sounded=40, chunks=7, begun_s=0.0)
-    new = Job(Priority.CALL, 0.5)
-    for job in (long, short, new):
-        scheduler.add(job)
+    short = a_sentence(Priority.CALL, 0.0, made=7, sounded=7, chunks=3, begun_s=0.0)
+    long = a_sentence(Priority.CALL, 0.0, made=40, sounded=40, chunks=7, begun_s=0.0)
+    new = a_sentence(Priority.CALL, 0.5)
+    for sentence in (long, short, new):
+        scheduler.add(sentence)
     assert scheduler.frames(0.5)[:2] == [new, short]
 
 
 def test_sound_goes_out_early_when_the_caller_would_run_dry() -> None:
     scheduler = Scheduler(SLOW, 16)
-    job = Job(Priority.CALL, 0.0, made=9, sounded=7, chunks=3, begun_s=0.0)
-    scheduler.add(job)
+    sentence = a_sentence(Priority.CALL, 0.0, made=9, sounded=7, chunks=3, begun_s=0.0)
+    scheduler.add(sentence)
     assert scheduler.sounds(0.1) == []  # almost half a second is left
     (chunk,) = scheduler.sounds(7 * FRAME_S - 0.03)
-    assert (chunk.frames, chunk.jobs) == (2, (job,))
+    assert (chunk.frames, chunk.sentences) == (2, (sentence,))
 
 
 def test_chunks_grow() -> None:
     gpu = Gpu(FAST, [caller := Caller(0.0, 40)])
     seen: list[int] = []
     sounded = gpu.scheduler.sounded
-    gpu.scheduler.sounded = lambda jobs, frames: (seen.append(frames), sounded(jobs, frames))  # type: ignore[method-assign, assignment]
+    gpu.scheduler.sounded = lambda sentences, frames: (seen.append(frames), sounded(sentences, frames))  # type: ignore[method-assign, assignment]
     gpu.run()
     assert tuple(seen[:4]) == CHUNK_RAMP
     assert set(seen[4:-1]) == {CHUNK_RAMP[-1]}
@@ -249,25 +252,25 @@ def test_chunks_grow() -> None:
 
 def test_a_cancelled_call_is_in_no_later_step() -> None:
     scheduler = Scheduler(FAST, 4)
-    first, second = Job(Priority.CALL, 0.0), Job(Priority.CALL, 0.0)
+    first, second = a_sentence(Priority.CALL, 0.0), a_sentence(Priority.CALL, 0.0)
     scheduler.add(first)
     scheduler.add(second)
     scheduler.made(scheduler.frames(0.0), 0.002)
     scheduler.remove(first)
     scheduler.remove(first)  # twice is no error
     assert scheduler.frames(0.002) == [second]
-    assert [c.jobs for c in scheduler.sounds(0.002)] == [(second,)]
+    assert [c.sentences for c in scheduler.sounds(0.002)] == [(second,)]
     assert len(scheduler) == 1
 
 
 def test_nobody_makes_sound_far_ahead_of_its_playback() -> None:
     gpu = Gpu(FAST, [Caller(0.0, 200)])
-    gpu.scheduler.add(job := Job(Priority.CALL, 0.0))
-    gpu.here[job] = gpu.coming.pop()
-    while job.made < 100:
+    gpu.scheduler.add(sentence := a_sentence(Priority.CALL, 0.0))
+    gpu.here[sentence] = gpu.coming.pop()
+    while sentence.made < 100:
         if not gpu._step():
             gpu._idle()
-        assert job.begun_s is None or job.runs_out_s(job.made) - gpu.now_s <= MAX_LEAD_S + FRAME_S
+        assert sentence.begun_s is None or sentence.runs_out_s(sentence.made) - gpu.now_s <= MAX_LEAD_S + FRAME_S
 
 
 def test_capacity_follows_the_costs_and_bulk_leaves_room_for_calls() -> None:
@@ -276,33 +279,21 @@ def test_capacity_follows_the_costs_and_bulk_leaves_room_for_calls() -> None:
     assert SLOW.load(calls) <= 0.85 < SLOW.load(calls + 1)
     scheduler = Scheduler(SLOW, 16)
     while scheduler.admits(Priority.BULK):
-        scheduler.add(Job(Priority.BULK, 0.0))
+        scheduler.add(a_sentence(Priority.BULK, 0.0))
     assert scheduler.admits(Priority.CALL)
     while scheduler.admits(Priority.CALL):
-        scheduler.add(Job(Priority.CALL, 0.0))
+        scheduler.add(a_sentence(Priority.CALL, 0.0))
     assert len(scheduler) == calls
     assert not Scheduler(FAST, 0).admits(Priority.CALL)
 
 
-def test_a_sentence_that_waits_for_text_gets_no_frames() -> None:
+def test_a_sentence_whose_prompt_is_not_worked_off_gets_no_frames() -> None:
     scheduler = Scheduler(FAST, 4)
-    scheduler.add(job := Job(Priority.CALL, 0.0))
-    job.blocked = True
+    scheduler.add(sentence := a_sentence(Priority.CALL, 0.0))
+    sentence.blocked = True
     assert scheduler.frames(0.0) == []
-    job.blocked = False
-    assert scheduler.frames(0.0) == [job]
-
-
-def test_a_sentence_that_waits_for_text_says_what_it_has() -> None:
-    scheduler = Scheduler(FAST, 4)
-    scheduler.add(job := Job(Priority.CALL, 0.0, made=20, sounded=17, chunks=5, begun_s=0.0))
-    assert scheduler.sounds(0.0) == [], "more than a second of sound is there, and eight frames go together"
-    job.blocked = True
-    said = 0
-    while chunks := scheduler.sounds(0.0):
-        scheduler.sounded(chunks[0].jobs, chunks[0].frames)
-        said += chunks[0].frames
-    assert said == 3
+    sentence.blocked = False
+    assert scheduler.frames(0.0) == [sentence]
 
 
 def longest_gap_s(asked: list[Caller]) -> float:
@@ -336,20 +327,20 @@ def test_a_rush_leaves_no_gap_where_the_sound_is_taken_in_slowly(monkeypatch: py
 def test_after_a_rush_a_first_sound_is_one_frame_again() -> None:
     for later_s, frames in ((0.0, 2), (RUSH_S + 0.1, 1)):
         scheduler = Scheduler(FAST, 1024)
-        rush = [Job(Priority.CALL, i * RUSH_S / RUSH_SENTENCES) for i in range(RUSH_SENTENCES)]
-        for job in rush:
-            scheduler.add(job)
-        for job in rush[:-1]:
-            scheduler.remove(job)
-        job = rush[-1]
+        rush = [a_sentence(Priority.CALL, i * RUSH_S / RUSH_SENTENCES) for i in range(RUSH_SENTENCES)]
+        for sentence in rush:
+            scheduler.add(sentence)
+        for sentence in rush[:-1]:
+            scheduler.remove(sentence)
+        sentence = rush[-1]
         if later_s:
-            scheduler.remove(job)
-            job = Job(Priority.CALL, RUSH_S + later_s)
-            scheduler.add(job)
+            scheduler.remove(sentence)
+            sentence = a_sentence(Priority.CALL, RUSH_S + later_s)
+            scheduler.add(sentence)
         chunks: list[Chunks] = []
         while not chunks:
-            scheduler.made([job], job.arrived_s)
-            chunks = scheduler.sounds(job.arrived_s)
+            scheduler.made([sentence], sentence.arrived_s)
+            chunks = scheduler.sounds(sentence.arrived_s)
         assert [chunk.frames for chunk in chunks] == [frames]
 
 
@@ -363,7 +354,7 @@ def test_without_admission_the_same_load_does_stutter() -> None:
 
 def test_frames_do_not_run_away_from_their_sound() -> None:
     scheduler = Scheduler(FAST, 4)
-    scheduler.add(job := Job(Priority.CALL, 0.0, begun_s=0.0))
+    scheduler.add(sentence := a_sentence(Priority.CALL, 0.0, begun_s=0.0))
     for _ in range(100):
         scheduler.made(scheduler.frames(0.0), 0.0)
-    assert job.made == MAX_WAITING
+    assert sentence.made == MAX_WAITING

@@ -1,10 +1,9 @@
-"""The fast runner: slots, prompts in pieces, text that grows, ends; its sound is the plain runner's. On a CPU too."""
+"""The fast runner: slots, prompts in pieces, ends; its sound is the plain runner's. On a CPU too."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -17,10 +16,10 @@ from tests.support.qwen3.kernel_support import CUDA, DEVICE, WHY_NOT
 if WHY_NOT:
     pytest.skip(WHY_NOT, allow_module_level=True)
 
-from engine.qwen3.batch.runner import End, Utterance
+from engine.qwen3.batch.sentence import End, Sentence
 from engine.qwen3.cuda.fast_slots import FastSlots
 from tests.engine.qwen3.kernels.test_kernels import tiny_model
-from tests.support.qwen3.plain_gpu import CODEC, KEPT_BYTES, TEXT, fast, plain, play, pretend, spoil, utterance
+from tests.support.qwen3.plain_gpu import CODEC, KEPT_BYTES, TEXT, a_sentence, fast, plain, play, pretend, spoil
 from tests.support.qwen3.random_codec import random_codec
 
 CLOSE = 1e-4 if CUDA else 1e-5
@@ -38,9 +37,9 @@ def test_cloned_voices_sound_as_from_the_plain_runner(monkeypatch: pytest.Monkey
     results = []
     for runner in (plain(3), fast(monkeypatch, tmp_path, 3)):
         joins = {
-            0: [utterance(0), utterance(1, 1, reference=33)],
-            3: [utterance(2, 2, reference=71)],
-            40: [utterance(3, 1, reference=33), utterance(4), utterance(5, 2, reference=71)],
+            0: [a_sentence(0), a_sentence(1, 1, reference=33)],
+            3: [a_sentence(2, 2, reference=71)],
+            40: [a_sentence(3, 1, reference=33), a_sentence(4), a_sentence(5, 2, reference=71)],
         }
         results.append(play(runner, joins, {0: 13, 1: 20, 2: 7, 3: 20, 4: 5, 5: 9}))
     (expected, ends), (sound, fast_ends) = results
@@ -52,90 +51,19 @@ def test_cloned_voices_sound_as_from_the_plain_runner(monkeypatch: pytest.Monkey
 
 def test_a_clone_that_leaves_before_it_is_ready_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     runner = fast(monkeypatch, tmp_path, 1)
-    gone = utterance(0, 1, reference=71)
+    gone = a_sentence(0, 1, reference=71)
     assert runner.admit(gone)
     runner.step()
     runner.remove(gone)
     assert runner.active == 0
-    heard, _ = play(runner, {0: [utterance(1, 1, reference=71)]}, {1: 9})
-    expected, _ = play(plain(1), {0: [utterance(1, 1, reference=71)]}, {1: 9})
+    heard, _ = play(runner, {0: [a_sentence(1, 1, reference=71)]}, {1: 9})
+    expected, _ = play(plain(1), {0: [a_sentence(1, 1, reference=71)]}, {1: 9})
     assert np.abs(heard[1] - expected[1]).max() < CLOSE
-
-
-def test_text_that_comes_while_the_prompt_is_worked_off_begins_nothing_early(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    runner = fast(monkeypatch, tmp_path, 1)
-    growing = utterance(0, 1, reference=71)
-    growing.final = False
-    assert runner.admit(growing)
-    runner.step()
-    runner.extend(growing, torch.randn(2, 64, device=DEVICE), final=True)
-    assert growing.frames == 0
-    runner.step()
-    assert growing.frames == 0
-    while growing.frames == 0:
-        runner.step()
-    assert growing.text_length == 7
-
-
-def test_text_that_comes_in_pieces_gives_the_sound_of_the_whole(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Piece by piece, each only when the one before it is used up; what was made by then is heard at once."""
-    whole, runner = plain(1), fast(monkeypatch, tmp_path, 1)
-    for each in (whole, runner):
-        each._slots.model.allowed[each._slots.model.eos] = False
-    expected, _ = play(whole, {0: [utterance(0)]}, {0: 12})
-    growing = utterance(0)
-    text = growing.prompt.text
-    growing.prompt = replace(growing.prompt, text=text[:1])
-    growing.final = False
-    assert runner.admit(growing)
-    heard = []
-    for end in (3, 5):
-        begin = growing.text_length
-        for _ in range(12):
-            heard += [made.pcm for made in runner.step()]
-        assert growing.starved
-        assert sum(map(len, heard)) == growing.frames * runner.sound.codec.samples_per_frame
-        runner.extend(growing, text[begin:end], final=end == 5)
-    growing.budget = 12
-    while runner.active:
-        heard += [made.pcm for made in runner.step()]
-    assert np.abs(np.concatenate(heard) - expected[0]).max() < CLOSE
-
-
-@pytest.mark.parametrize("kept", [False, True])
-def test_a_call_whose_prompt_holds_all_its_text_waits_for_more(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kept: bool
-) -> None:
-    """A first frame without its text would leave that out, in a voice known before as in a new one."""
-    whole, runner = plain(1), fast(monkeypatch, tmp_path, 1)
-    for each in (whole, runner):
-        each._slots.model.allowed[each._slots.model.eos] = False
-    expected, _ = play(whole, {0: [utterance(0)]}, {0: 9})
-    if kept:
-        play(runner, {0: [utterance(1)]}, {1: 3})
-    growing = utterance(0)
-    text = growing.prompt.text
-    growing.prompt = replace(growing.prompt, text=text[:0])
-    growing.final = False
-    assert runner.admit(growing)
-    for _ in range(4):
-        assert runner.step() == []
-    assert growing.frames == 0
-    runner.extend(growing, text, final=True)
-    growing.budget = 9
-    heard = []
-    while runner.active:
-        heard += [made.pcm for made in runner.step()]
-    assert np.abs(np.concatenate(heard) - expected[0]).max() < CLOSE
 
 
 def test_a_removed_call_frees_its_place_and_is_heard_no_more(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     runner = fast(monkeypatch, tmp_path, 1)
-    first, second = utterance(0), utterance(1)
+    first, second = a_sentence(0), a_sentence(1)
     assert runner.admit(first)
     assert not runner.admit(second)
     for _ in range(3):
@@ -144,7 +72,7 @@ def test_a_removed_call_frees_its_place_and_is_heard_no_more(monkeypatch: pytest
     runner.remove(first)
     assert runner.active == 0
     heard, ends = play(runner, {0: [second]}, {1: 9})
-    expected, _ = play(plain(1), {0: [utterance(1)]}, {1: 9})
+    expected, _ = play(plain(1), {0: [a_sentence(1)]}, {1: 9})
     assert set(heard) == {1}
     assert ends == {1: End.BUDGET}
     assert np.abs(heard[1] - expected[1]).max() < CLOSE
@@ -155,36 +83,31 @@ def test_a_removed_call_frees_its_place_and_is_heard_no_more(monkeypatch: pytest
 def test_whatever_comes_and_goes_beside_it_each_sounds_as_alone(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, seed: int
 ) -> None:
-    """New and kept voices, clones, texts in pieces, of which the first may be none; some cut short."""
+    """New and kept voices and clones; some cut short."""
     random = Random(seed)
     alone, runner = plain(1), fast(monkeypatch, tmp_path, 3)
     for each in (alone, runner):
         each._slots.model.allowed[each._slots.model.eos] = False
     kinds = [(random.randint(0, 2), random.choice((0, 0, 33)), random.randint(6, 20)) for _ in range(8)]
     expected = [
-        play(alone, {0: [utterance(number, voice, frames)]}, {number: budget})[0][number]
+        play(alone, {0: [a_sentence(number, voice, frames)]}, {number: budget})[0][number]
         for number, (voice, frames, budget) in enumerate(kinds)
     ]
     heard = [np.zeros(0, np.float32) for _ in kinds]
-    coming, live, cut_short = deque(range(len(kinds))), dict[int, tuple[Utterance, torch.Tensor]](), set[int]()
+    coming, live, cut_short = deque(range(len(kinds))), dict[int, Sentence](), set[int]()
     while coming or live:
         if coming and random.random() < 0.3:
-            call = utterance(coming[0], *kinds[coming[0]][:2])
-            text, given = call.prompt.text, random.randint(0, 5)
-            call.prompt, call.final = replace(call.prompt, text=text[:given]), given == len(text)
+            call = a_sentence(coming[0], *kinds[coming[0]][:2])
             if runner.admit(call):
-                live[coming.popleft()] = call, text
-        for number, (call, text) in list(live.items()):
-            if not call.final and random.random() < 0.15:
-                end = random.randint(call.text_length + 1, len(text))
-                runner.extend(call, text[call.text_length : end], final=end == len(text))
-            elif random.random() < 0.002:
+                call.budget = kinds[call.number][2]
+                live[coming.popleft()] = call
+        for number, call in list(live.items()):
+            if random.random() < 0.002:
                 runner.remove(call)
                 cut_short.add(number)
                 del live[number]
-            call.budget = kinds[number][2]
         for made in runner.step():
-            number = made.utterance.number
+            number = made.sentence.number
             assert number in live, "it has left"
             heard[number] = np.concatenate((heard[number], made.pcm))
             if made.end is not None:
@@ -210,12 +133,12 @@ def test_a_code_that_may_not_be_drawn_ends_its_own_sentence_alone(
 ) -> None:
     """Nothing of that frame is heard, its neighbour sounds as alone, and its place is free again."""
     runner = plain(2) if made_by == "plain" else fast(monkeypatch, tmp_path, 2)
-    expected, _ = play(plain(1), {0: [utterance(1)]}, {1: 12})
-    sick, well = utterance(0), utterance(1)
+    expected, _ = play(plain(1), {0: [a_sentence(1)]}, {1: 12})
+    sick, well = a_sentence(0), a_sentence(1)
     spoil(monkeypatch, runner, 0, 5, at, code)  # the first to come has the first slot
     heard, ends = play(runner, {0: [sick, well]}, {0: 12, 1: 12})
     assert ends == {0: End.INVALID_CODE, 1: End.BUDGET}
     assert len(heard[0]) <= 5 * len(heard[1]) // 12
     assert np.abs(heard[1] - expected[1]).max() < CLOSE
-    assert runner.admit(utterance(2))
-    assert runner.admit(utterance(3))
+    assert runner.admit(a_sentence(2))
+    assert runner.admit(a_sentence(3))

@@ -15,10 +15,10 @@ from tests.support.qwen3.kernel_support import CUDA, NEEDS_GPU, WHY_NOT
 if WHY_NOT or not CUDA:
     pytest.skip(WHY_NOT or NEEDS_GPU, allow_module_level=True)
 
-from engine.qwen3.batch.runner import End
+from engine.qwen3.batch.sentence import End
 from engine.qwen3.cuda import graphs
 from engine.qwen3.model import upload
-from tests.support.qwen3.plain_gpu import fast, play, utterance
+from tests.support.qwen3.plain_gpu import a_sentence, fast, play
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -33,7 +33,7 @@ def test_all_is_captured_before_the_first_call(monkeypatch: pytest.MonkeyPatch, 
     assert runner.warnings == []
     captured = runner.graphs
     assert captured > 0
-    play(runner, {0: [utterance(0), utterance(1, 1, reference=71)], 3: [utterance(2)]}, {0: 13, 1: 9, 2: 7})
+    play(runner, {0: [a_sentence(0), a_sentence(1, 1, reference=71)], 3: [a_sentence(2)]}, {0: 13, 1: 9, 2: 7})
     assert runner.graphs == captured
 
 
@@ -47,8 +47,8 @@ def test_what_cannot_be_captured_is_launched_and_says_why(tmp_path: Path, monkey
     monkeypatch.undo()
     assert any("operation not permitted" in warning for warning in runner.warnings)
     assert runner.graphs == 0
-    heard, ends = play(runner, {0: [utterance(0)]}, {0: 13})
-    captured, _ = play(fast(monkeypatch, tmp_path), {0: [utterance(0)]}, {0: 13})
+    heard, ends = play(runner, {0: [a_sentence(0)]}, {0: 13})
+    captured, _ = play(fast(monkeypatch, tmp_path), {0: [a_sentence(0)]}, {0: 13})
     assert ends == {0: End.BUDGET} or ends == {0: End.SPOKEN}
     assert np.array_equal(heard[0], captured[0])
 
@@ -82,8 +82,8 @@ def test_a_call_is_put_into_the_batch_and_spoken_to_without_waiting_for_the_gpu(
 ) -> None:
     """What waits in there is an error; the results are waited for by event, one step later."""
     runner = fast(monkeypatch, tmp_path)
-    play(runner, {0: [utterance(0)]}, {0: 13})  # the prefix is kept, torch's pools have been filled
-    later = {0: [utterance(1)], 3: [utterance(2)]}
+    play(runner, {0: [a_sentence(0)]}, {0: 13})  # the prefix is kept, torch's pools have been filled
+    later = {0: [a_sentence(1)], 3: [a_sentence(2)]}
     torch.cuda.set_sync_debug_mode("error")
     try:
         _, ends = play(runner, later, {1: 9, 2: 7})

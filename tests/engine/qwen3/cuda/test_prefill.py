@@ -15,14 +15,16 @@ if WHY_NOT or CUDA:
     pytest.skip(WHY_NOT or "plain PyTorch in the place of the GPU", allow_module_level=True)
 
 from engine.qwen3.cuda import prefill as prefills
-from engine.qwen3.cuda.prefill import HEARD_A_STEP, PREFILL_POSITIONS
-from engine.qwen3.kernels.frame import SLICES, VENDOR, How, Scratch, Variant
+from engine.qwen3.cuda.prefill import PREFILL_POSITIONS
+from engine.qwen3.cuda.preparation import HEARD_A_STEP
+from engine.qwen3.kernels.frame import How, Scratch
 from engine.qwen3.kernels.prefill import prefill
+from engine.qwen3.kernels.variants import SLICES, VENDOR, Variant
 from engine.qwen3.model import talker
 from engine.qwen3.model.layers import KvCache
 from engine.qwen3.model.state import DecodeState
 from tests.engine.qwen3.kernels.test_kernels import tiny_model
-from tests.support.qwen3.plain_gpu import fast, utterance
+from tests.support.qwen3.plain_gpu import a_sentence, fast
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +64,7 @@ def test_a_long_recording_holds_up_nobody(monkeypatch: pytest.MonkeyPatch, tmp_p
         run(self, slot, start, embeds)
 
     monkeypatch.setattr(prefills.PrefillGraphs, "run", watched)
-    speaking, cloned = utterance(0), utterance(1, 1, reference=71)
+    speaking, cloned = a_sentence(0), a_sentence(1, 1, reference=71)
     assert runner.admit(speaking)
     speaking.budget = 60
     runner.step()
@@ -71,12 +73,12 @@ def test_a_long_recording_holds_up_nobody(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert runner.admit(cloned)
     cloned.budget = 10
     steps = 0
-    while cloned.frames == 0:
-        frames, decoded, pieces = speaking.frames, len(codec.chunks), len(read)
+    while cloned.made == 0:
+        frames, decoded, pieces = speaking.made, len(codec.chunks), len(read)
         runner.step()
         steps += 1
         # Until the new one has its first, which comes before all else.
-        assert speaking.frames == frames + 1 or cloned.frames
+        assert speaking.made == frames + 1 or cloned.made
         assert len(read) - pieces <= 1
         assert len(codec.chunks) - decoded <= HEARD_A_STEP + 2  # a piece of each one's own sound
     assert read == [64, 16]
@@ -86,7 +88,7 @@ def test_a_long_recording_holds_up_nobody(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 def test_the_more_prompts_wait_the_more_a_step_takes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     runner = fast(monkeypatch, tmp_path, 9)
-    clones = [utterance(number, number, reference=30) for number in range(9)]
+    clones = [a_sentence(number, number, reference=30) for number in range(9)]
     for each in clones:
         assert runner.admit(each)
         each.budget = 3

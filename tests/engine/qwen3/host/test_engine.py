@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from engine.qwen3.host.engine import Qwen3Engine
 from engine.qwen3.host.process import ModelProcess
 from engine.qwen3.host.supervisor import Supervisor
 from engine.qwen3.host.voices import NAMED
-from engine.qwen3.messages import Cancel, More, Prime, Ready, Speak
+from engine.qwen3.messages import Cancel, Prime, Ready
 from engine.qwen3.settings import QwenSettings
 from engine.recording import read_recording
 from engine.speech import (
@@ -126,102 +126,6 @@ async def test_a_designed_voice_is_described(make: Any) -> None:
     speak = (await seen(engine, 1))[0]
     assert speak.voice == "designed"
     assert speak.instructions == "A warm Korean female voice with rich emotion. Whisper."
-
-
-class Typed:
-    """Pieces of text, given when the test says so; and whether they were closed."""
-
-    def __init__(self) -> None:
-        self.queue: asyncio.Queue[str | Exception | None] = asyncio.Queue()
-        self.closed = False
-
-    def type(self, *pieces: str | Exception | None) -> None:
-        for piece in pieces:
-            self.queue.put_nowait(piece)
-
-    async def __aiter__(self) -> AsyncGenerator[str, None]:
-        try:
-            while (piece := await self.queue.get()) is not None:
-                if isinstance(piece, Exception):
-                    raise piece
-                yield piece
-        finally:
-            self.closed = True
-
-
-async def test_a_text_is_spoken_while_it_is_written(make: Any) -> None:
-    engine = await make()
-    typed = Typed()
-    typed.type(" Hel", "lo th")
-    async with aclosing(engine.stream_growing(typed, Style(voice="nova"))) as stream:
-        assert len(await anext(stream)) == 1920, "the first word, as soon as it stands"
-        typed.type("ere, cal", "ler. ", None)
-        assert [len(pcm) async for pcm in stream] == [1920, 1920]
-    first, *rest = await seen(engine, 4)
-    assert isinstance(first, Speak)
-    assert (first.text, first.whole, first.voice) == ("Hello", False, "speaker:vivian")
-    assert rest == [More(0, " there,"), More(0, " caller."), More(0, "", whole=True)]
-    assert typed.closed
-    assert engine.status()["queue_depth"] == 0
-
-
-async def test_no_place_is_taken_before_there_is_something_to_say(make: Any) -> None:
-    engine = await make()
-    typed = Typed()
-    stream = engine.stream_growing(typed, Style())
-    waiting = asyncio.ensure_future(anext(stream))
-    typed.type(" ", "… ")
-    await until(engine, lambda status: "seen" in status)
-    assert engine.status()["queue_depth"] == 0
-    typed.type(None)
-    with pytest.raises(UnspeakableText):
-        await waiting
-
-
-async def test_closing_a_growing_stream_ends_it_and_its_source(make: Any) -> None:
-    engine = await make()
-    typed = Typed()
-    typed.type("pause ")
-    async with aclosing(engine.stream_growing(typed, Style())) as stream:
-        await anext(stream)
-    assert typed.closed
-    assert (await seen(engine, 2))[1] == Cancel(0)
-
-
-async def test_an_error_of_the_text_s_source(make: Any) -> None:
-    engine = await make()
-    typed = Typed()
-    typed.type("Hello there ", ConnectionError("the language model has hung up"))
-    with pytest.raises(ConnectionError, match="hung up"):
-        _ = [pcm async for pcm in engine.stream_growing(typed, Style())]
-    assert (await seen(engine, 2))[-1] == Cancel(0), "nobody knows what it would have been"
-    typed = Typed()
-    typed.type(ConnectionError("at once"))
-    with pytest.raises(ConnectionError, match="at once"):
-        _ = [pcm async for pcm in engine.stream_growing(typed, Style())]
-
-
-async def test_a_text_that_never_comes_is_given_up(make: Any) -> None:
-    engine = await make(request_timeout=0.05)
-    typed = Typed()
-    typed.type("Hello there")
-    with pytest.raises(SpeechError, match=r"no text came within 0\.05 s \(REQUEST_TIMEOUT\)"):
-        _ = [pcm async for pcm in engine.stream_growing(typed, Style())]
-    assert typed.closed
-    assert engine.status()["queue_depth"] == 0
-
-
-async def test_a_lost_process_ends_a_growing_sentence(make: Any) -> None:
-    engine = await make()
-    typed = Typed()
-    typed.type("pause ")
-    async with aclosing(engine.stream_growing(typed, Style())) as stream:
-        await anext(stream)
-        with pytest.raises(SpeechError, match="exit status 70"):
-            await say(engine, "crash")
-        with pytest.raises(SpeechError, match="exit status 70"):
-            await anext(stream)
-    assert typed.closed
 
 
 async def test_closing_a_stream_cancels_it(make: Any) -> None:

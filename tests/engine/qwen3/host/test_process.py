@@ -7,7 +7,6 @@ import io
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -43,12 +42,6 @@ async def pcm_of(engine: Qwen3Engine, text: str, **style: Any) -> np.ndarray:
     return np.concatenate(chunks)
 
 
-async def _typed(*pieces: str) -> AsyncIterator[str]:
-    for piece in pieces:
-        yield piece
-        await asyncio.sleep(0)
-
-
 @pytest.mark.parametrize("device", DEVICES)
 async def test_speaks(checkpoint_folder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str) -> None:
     monkeypatch.setenv("PYTHONPATH", ":".join(path for path in sys.path if path.endswith(("stand_ins", "site"))))
@@ -77,12 +70,6 @@ async def test_speaks(checkpoint_folder: Any, tmp_path: Path, monkeypatch: pytes
         reference = VoiceReference(a_recording(1.5), 24000, "I said this.")
         cloned = await pcm_of(engine, "Hello.", language="en", seed=5, reference=reference)
         assert cloned.shape != first.shape or np.abs(cloned.astype(int) - first).max() > 100
-
-        whole = await pcm_of(engine, "One two three.", language="en", temperature=0.0)
-        typed = engine.stream_growing(_typed("One", " two ", "three."), Style(language="en", temperature=0.0))
-        in_pieces = np.concatenate([pcm async for pcm in typed])
-        assert in_pieces.shape == whole.shape
-        assert np.abs(in_pieces.astype(int) - whole).max() <= 2
 
         async with aclosing(engine.stream("A longer sentence, cut short by its caller.", Style())) as stream:
             await anext(stream)
@@ -142,15 +129,8 @@ def test_a_package_that_fails_as_it_is_imported_does_not_end_the_process(
     assert "there is no such folder" in told.message
 
 
-class Held:
-    """A text whose end comes when the test says so: a place in the batch, held as long."""
-
-    def __init__(self) -> None:
-        self.released = asyncio.Event()
-
-    async def __aiter__(self) -> AsyncIterator[str]:
-        yield "One two "
-        await self.released.wait()
+LONG = "and so on, " * 40
+"""Keeps its place until its stream is closed: a sentence is not over before its text has gone in."""
 
 
 async def test_a_full_batch(checkpoint_folder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +143,7 @@ async def test_a_full_batch(checkpoint_folder: Any, tmp_path: Path, monkeypatch:
         dtype="float32",
         voices_dir=tmp_path,
         max_batch=1,
-        max_positions=128,
+        max_positions=1024,
     )
     spare = FakeEngine()
     steady = Style(language="en", temperature=0.0)  # by chance it would end now and then before its text does
@@ -171,8 +151,7 @@ async def test_a_full_batch(checkpoint_folder: Any, tmp_path: Path, monkeypatch:
     engine = FallbackEngine(qwen, spare)
     await engine.start()
     try:
-        held = Held()
-        async with aclosing(qwen.stream_growing(held, steady)) as speaking:
+        async with aclosing(qwen.stream(LONG, steady)) as speaking:
             await anext(speaking)
             assert [pcm.size async for pcm in engine.stream("Hello.", Style())] == [LETTER_SAMPLES] * 6
             assert engine.status()["sentences_by_spare"] == 1
@@ -190,16 +169,12 @@ async def test_a_full_batch(checkpoint_folder: Any, tmp_path: Path, monkeypatch:
             ]
             while qwen.status()["queue_depth"] < 3:  # noqa: ASYNC110 (two turns of the loop at most)
                 await asyncio.sleep(0)
-            held.released.set()
-            async for _ in speaking:
-                pass
-            await asyncio.gather(*waiting)
-            assert finished == ["a call's next sentence", "bulk"]
+        await asyncio.gather(*waiting)
+        assert finished == ["a call's next sentence", "bulk"]
 
-        held = Held()
         app = web.Application()
         add_speech_routes(app, engine, settings, CollectorRegistry())
-        async with TestClient(TestServer(app)) as client, aclosing(qwen.stream_growing(held, steady)) as speaking:
+        async with TestClient(TestServer(app)) as client, aclosing(qwen.stream(LONG, steady)) as speaking:
             await anext(speaking)
             others = [asyncio.create_task(say("other", priority=Priority.HTTP)) for _ in range(5)]
             while qwen.status()["queue_depth"] < 6:  # noqa: ASYNC110 (two turns of the loop at most)

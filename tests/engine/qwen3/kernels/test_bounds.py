@@ -14,7 +14,8 @@ if WHY_NOT or CUDA:
 
 from engine.qwen3.kernels import linear, sample
 from engine.qwen3.kernels.codec import FastCodec
-from engine.qwen3.kernels.frame import ROWS, SLICES, VENDOR, How, Scratch, Variant, decode_frame
+from engine.qwen3.kernels.frame import How, Scratch, decode_frame
+from engine.qwen3.kernels.variants import ROWS, SLICES, VENDOR, Variant
 from engine.qwen3.model.frame import FrameModel
 from engine.qwen3.model.frame import decode_frame as plain_frame
 from engine.qwen3.model.state import DecodeState

@@ -20,27 +20,17 @@ import triton.language as tl
 
 from engine.qwen3.kernels import attention, conv, linear, pdl, sample
 from engine.qwen3.kernels.conv import Rows
-from engine.qwen3.kernels.frame import (
-    ROWS,
-    ROWS_LARGE,
-    SLICES,
-    SLICES_LONG,
-    SLICES_WIDE,
-    VENDOR,
-    How,
-    Scratch,
-    Variant,
-    _project,
-    is_plain,
-)
+from engine.qwen3.kernels.frame import How, Scratch, _project, is_plain
 from engine.qwen3.kernels.frame import decode_frame as fast_frame
 from engine.qwen3.kernels.linear import Tiling
 from engine.qwen3.kernels.sample import _noise
+from engine.qwen3.kernels.variants import ROWS, ROWS_LARGE, SLICES, SLICES_LONG, SLICES_WIDE, VENDOR, Variant
 from engine.qwen3.model.frame import FrameModel, decode_frame
-from engine.qwen3.model.quantize import convert, to_fp8, to_int8
+from engine.qwen3.model.quantize import to_fp8, to_int8
 from engine.qwen3.model.sampling import SamplingRows, choose, gumbel_noise, penalize, uniform
 from engine.qwen3.model.state import DecodeState
 from engine.qwen3.model.weights import Dense, PredictorWeights, TalkerWeights, rope_tables
+from tests.support.qwen3.convert import convert
 from tests.support.qwen3.random_weights import StackSize, _Source
 
 EPS = 1e-6

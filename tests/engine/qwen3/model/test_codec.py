@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from engine.qwen3.model.codec import MAX_CHUNK_FRAMES, CodecState, CodecWeights, decode, take_codec
+from engine.qwen3.model.codec import MAX_CHUNK_FRAMES, CodecState, decode
+from engine.qwen3.model.codec_weights import CodecWeights, take_codec
 
 FRAMES = 90  # more than the transformer's window of 72
 TOLERANCE = 1e-4

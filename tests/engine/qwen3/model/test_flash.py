@@ -13,12 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.qwen3.batch.runner import EagerRunner
+from engine.qwen3.batch.eager_runner import EagerRunner
 from engine.qwen3.batch.slots import Slots
 from engine.qwen3.model import flash, layers
 from engine.qwen3.model.checkpoint import load
 from engine.qwen3.settings import QwenSettings
-from tests.engine.qwen3.batch.test_runner import an_utterance, finish, sound_of
+from tests.engine.qwen3.batch.test_runner import a_sentence, finish, sound_of
 
 pytestmark = pytest.mark.usefixtures("no_grad")
 
@@ -104,10 +104,10 @@ def test_prompts_frames_and_codes_go_through_it(checkpoint: Any, package: Packag
     talker, predictor = flash.with_flash(ours.model.talker, ours.model.predictor)
     for model in (ours.model, replace(ours.model, talker=talker, predictor=predictor)):
         runner = EagerRunner(Slots(model, ours.codec, 2, 256, 128, 2**20))
-        utterances = [an_utterance(ours, text) for text in ("Hello there.", "Bye")]
-        assert all(runner.admit(utterance) for utterance in utterances)
+        sentences = [a_sentence(ours, text) for text in ("Hello there.", "Bye")]
+        assert all(runner.admit(sentence) for sentence in sentences)
         made = finish(runner)
-        sounds.append([sound_of(made, utterance) for utterance in utterances])
+        sounds.append([sound_of(made, sentence) for sentence in sentences])
     for plain, fast in zip(*sounds, strict=True):
         assert plain.shape == fast.shape
         assert abs(plain - fast).max() < 1e-4

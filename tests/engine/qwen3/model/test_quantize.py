@@ -16,11 +16,12 @@ from torch import Tensor
 from engine.qwen3.batch.slots import Slots
 from engine.qwen3.model.checkpoint import Checkpoint, load
 from engine.qwen3.model.frame import FrameModel, decode_frame
-from engine.qwen3.model.quantize import ScaledLinear, convert, to_bitsandbytes, to_fp8, to_int8
+from engine.qwen3.model.quantize import ScaledLinear, to_bitsandbytes, to_fp8, to_int8
 from engine.qwen3.model.sampling import Sampling
 from engine.qwen3.model.speakers import named_speaker
 from engine.qwen3.model.weights import Dense, Linear, take_talker
 from engine.qwen3.settings import QwenSettings
+from tests.support.qwen3.convert import convert
 
 pytestmark = pytest.mark.usefixtures("no_grad")
 

@@ -11,7 +11,7 @@ from engine.qwen3.worker.worker import FAULT_STATUS
 
 BROKEN = """
 import logging, runpy
-from engine.qwen3 import assemble, worker
+from engine.qwen3.worker import build, worker
 
 class Broken:
     patience_s = 0.0
@@ -24,7 +24,7 @@ class Broken:
 
     def close(self): pass
 
-assemble.assemble, worker.Worker = str, Broken
+build.build, worker.Worker = str, Broken
 runpy.run_module("engine.qwen3.worker.main", run_name="__main__")
 """
 

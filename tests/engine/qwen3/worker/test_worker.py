@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.qwen3.batch import runner as runner_module
+from engine.qwen3.batch import eager_runner
 from engine.qwen3.messages import (
     Audio,
     Beat,
@@ -24,13 +24,11 @@ from engine.qwen3.messages import (
     Forget,
     Learn,
     Learned,
-    More,
     Prime,
     Ready,
     Refused,
     Speak,
 )
-from engine.qwen3.model.frame import decode_frame
 from engine.qwen3.settings import QwenSettings
 from engine.qwen3.worker import worker as worker_module
 from engine.qwen3.worker.build import Assembly, build
@@ -86,12 +84,6 @@ class Process:
                 return
             self.worker.turn()
         raise AssertionError("it does not come to that")
-
-    def until_starved(self, number: int) -> None:
-        """Until a sentence can go on only with more text."""
-        self.worker.turn()
-        speaking = self.worker._speaking
-        self.run_until(lambda: number in speaking and speaking[number].utterance.starved)
 
     def taught(self, learn: Learn) -> Learned:
         """Gives it a voice and waits for the thread that takes it."""
@@ -187,8 +179,8 @@ def test_who_gets_no_place_in_time_is_refused(assembled: Any) -> None:
     clock = Clock()
     process = Process(assembled("custom_voice"), clock)
     worker = process.worker
-    for number in (0, 1):  # both places, until their text goes on
-        worker.handle(a_sentence(number, "One two", whole=False, patience_s=0.0))
+    for number in (0, 1):  # both places, for longer than the others have patience
+        worker.handle(a_sentence(number, "One two three four five", patience_s=0.0))
     worker.handle(a_sentence(2, patience_s=0.3))
     worker.handle(a_sentence(3, needed_in_s=2.0, patience_s=0.3))  # the one ahead of it plays for so long
     worker.handle(a_sentence(4, priority=2, patience_s=27.0))
@@ -205,8 +197,6 @@ def test_who_gets_no_place_in_time_is_refused(assembled: Any) -> None:
     clock.now_s = 30.0
     worker.turn()
     assert process.refused() == [2, 3, 4]
-    for number in (0, 1):
-        worker.handle(More(number, "", whole=True))
     process.run()
     assert set(process.ends()) == {0, 1, 5}
 
@@ -221,11 +211,11 @@ def test_voices_are_made_ready_when_there_is_nothing_else_to_do(process: Process
     before = len(kept)
     assert not any("serena" in key[0] for key in kept), "a sentence comes first"
     assert worker.patience_s == QUIET_S, "and whoever comes now does"
-    grown = []
+    kept_more = []
     for _ in wanted:
         worker.turn()
-        grown.append(len(kept) - before)
-    assert grown == [1, 2, 2, 3], "one at a time"
+        kept_more.append(len(kept) - before)
+    assert kept_more == [1, 2, 2, 3], "one at a time"
     assert worker.patience_s == 1.0
     assert worker._assembly.runner.active == 0
     worker.handle(a_sentence(1, voice="speaker:serena"))
@@ -334,45 +324,6 @@ def test_a_recording_that_is_none(assembled: Any, seconds: float, rate_hz: int) 
 
 
 GREEDY = {"temperature": 0.0, "top_p": 1.0}
-PARTS = ["One two", " three", " four", " five, and so on."]
-
-
-def test_a_text_in_pieces_has_the_codes_of_the_whole_one(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In time or late: no frame is made before its word is there, and none of anything else."""
-    frames: list[list[int]] = []
-
-    def recorded(*arguments: Any) -> None:
-        decode_frame(*arguments)
-        frames.extend(arguments[-1].tolist())
-
-    monkeypatch.setattr("engine.qwen3.batch.runner.decode_frame", recorded)
-    worker = process.worker
-    worker.handle(a_sentence(0, "".join(PARTS), **GREEDY))
-    process.run()
-    whole = frames.copy()
-
-    frames.clear()
-    worker.handle(a_sentence(1, PARTS[0], whole=False, **GREEDY))
-    for part in PARTS[1:]:
-        worker.handle(More(1, part))
-    worker.handle(More(1, "", whole=True))
-    process.run()
-    assert frames == whole, "in time"
-
-    frames.clear()
-    worker.handle(a_sentence(2, PARTS[0], whole=False, **GREEDY))
-    for part in PARTS[1:]:
-        process.until_starved(2)
-        worker.handle(More(2, part))
-    process.until_starved(2)
-    worker.handle(More(2, "", whole=True))
-    process.run()
-    assert frames == whole, "late"
-
-    assert process.ends()[0] == process.ends()[1] == process.ends()[2]
-    assert np.array_equal(process.pcm(1), process.pcm(0))
-    # Decoded in other chunks, a sample may be rounded differently.
-    assert np.abs(process.pcm(2).astype(int) - process.pcm(0)).max() <= 1
 
 
 @pytest.fixture
@@ -396,8 +347,9 @@ def graphed(assembled: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     return Process(replace(assembly, slots=slots, runner=runner))
 
 
-def test_a_text_in_pieces_with_the_graphs_runner(process: Process, graphed: Process) -> None:
-    process.worker.handle(a_sentence(0, "".join(PARTS), **GREEDY))
+def test_the_graphs_runner_says_what_the_plain_one_does(process: Process, graphed: Process) -> None:
+    text = "One two three four five, and so on."
+    process.worker.handle(a_sentence(0, text, **GREEDY))
     process.run()
     worker = graphed.worker
     worker.handle(Prime("speaker:ryan", "english"))
@@ -405,12 +357,7 @@ def test_a_text_in_pieces_with_the_graphs_runner(process: Process, graphed: Proc
     graphed.run()
     assert len(worker._assembly.slots.prefixes._entries) == 1
     assert worker._assembly.runner.active == 0
-    worker.handle(a_sentence(0, PARTS[0], whole=False, **GREEDY))
-    for part in PARTS[1:]:
-        graphed.until_starved(0)
-        worker.handle(More(0, part))
-    graphed.until_starved(0)
-    worker.handle(More(0, "", whole=True))
+    worker.handle(a_sentence(0, text, **GREEDY))
     graphed.run(2000)
     assert graphed.ends() == process.ends()
     assert np.abs(graphed.pcm(0).astype(int) - process.pcm(0)).max() <= 2
@@ -427,66 +374,14 @@ def test_the_load_is_told_as_it_is(graphed: Process) -> None:
     assert loads[0] == loads[2] == 0 < loads[1]
 
 
-def test_a_late_text_pauses_its_own_sentence_only(process: Process) -> None:
-    worker = process.worker
-    worker.handle(a_sentence(0, "One two", whole=False, **GREEDY))
-    process.until_starved(0)
-    speaking = worker._speaking[0].utterance
-    assert speaking.frames == speaking.text_length, "as many frames as there are words to go into them"
-    assert process.pcm(0).size > 0, "what has been made is not kept back"
-    made = process.pcm(0).size
-    worker.handle(a_sentence(1, **GREEDY))
-    process.run_until(lambda: 1 in process.ends())
-    assert process.pcm(0).size == made
-    assert 0 < worker.patience_s < 0.01, "it neither spins nor sleeps until the next beat"
-    worker.handle(Cancel(0))
-    worker.handle(More(0, " three", whole=True))  # on its way as the sentence was cancelled
-    assert worker.patience_s == 1.0
-    worker.turn()
-    assert 0 not in process.ends()
-    assert 0 not in process.failures()
-
-
-def test_a_text_in_pieces_that_becomes_too_long_fails_alone(process: Process) -> None:
-    process.worker.handle(a_sentence(0, "word", whole=False))
-    process.worker.handle(a_sentence(1))
-    process.worker.turn()
-    process.worker.handle(More(0, " word" * 40))
-    process.run()
-    assert "MAX_POSITIONS" in process.failures()[0]
-    assert set(process.ends()) == {1}
-
-
-def test_in_context_a_text_in_pieces_waits_for_enough_of_it(assembled: Any) -> None:
-    """The text runs beside the recording's codes: pads in its place would be another prompt."""
-    process = Process(assembled("base"))
-    worker = process.worker
-    process.taught(Learn("a", a_recording(1.5).tobytes(), 24000, "I said."))
-    text = "Here I am, with more words than the recording has codes."
-    worker.handle(a_sentence(0, text, voice="a", **GREEDY))
-    process.run()
-    worker.handle(a_sentence(1, text[:6], voice="a", whole=False, **GREEDY))
-    worker.handle(a_sentence(2, voice="designed"))
-    process.run_until(lambda: 2 in process.ends())
-    assert not worker._speaking, "others are not held up"
-    assert 0 < worker.patience_s < 0.01
-    worker.handle(More(1, text[6:30]))
-    worker.turn()
-    assert set(worker._speaking) == {1}, "before the text is whole"
-    worker.handle(More(1, text[30:]))
-    worker.handle(More(1, "", whole=True))
-    process.run()
-    assert np.array_equal(process.pcm(1), process.pcm(0))
-
-
 def test_a_fault_ends_every_sentence_and_the_process(assembled: Any) -> None:
     """Then the engine starts another: nothing of a process is relied on after its GPU has failed."""
 
     class Broken:
         active, facts = 0, dict[str, Any]()
 
-        def admit(self, utterance: Any) -> bool:
-            return utterance.number < 2
+        def admit(self, sentence: Any) -> bool:
+            return sentence.number < 2
 
         def step(self) -> None:
             raise RuntimeError("CUDA error: an illegal memory access was encountered\nmore of it")
@@ -506,15 +401,15 @@ def test_a_code_that_may_not_be_drawn_fails_its_own_sentence_and_is_counted(
     process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once it took the process, and every sentence in it, with it."""
-    decode, speaking = runner_module.decode_frame, process.worker._speaking
+    decode, speaking = eager_runner.decode_frame, process.worker._speaking
 
     def spoilt(model: Any, state: Any, slots: torch.Tensor, kv_length: int, codes: torch.Tensor) -> None:
         made = state.frame[slots].clone()
         decode(model, state, slots, kv_length, codes)
         if 1 in speaking:
-            codes[(slots == speaking[1].utterance.slot) & (made == 2), 0] = 2656
+            codes[(slots == speaking[1].slot) & (made == 2), 0] = 2656
 
-    monkeypatch.setattr(runner_module, "decode_frame", spoilt)
+    monkeypatch.setattr(eager_runner, "decode_frame", spoilt)
     process.worker.handle(a_sentence(1))
     process.worker.handle(a_sentence(2))
     process.run()

@@ -1,0 +1,84 @@
+"""Sound on its way to the host: decoded beside the frames, copied beside both, read one step later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from engine.qwen3.batch.scheduler import Chunks
+from engine.qwen3.batch.sentence import CHUNK_RAMP, Sentence
+from engine.qwen3.cuda.graphs import SoundGraphs, bucket_of
+from engine.qwen3.cuda.pinned import PinnedPool, Streams
+
+SOUND_BUFFERS: Final = 16
+"""Page-locked buffers, each for the largest batch of sound. Two steps' sound is on its way at once, in chunks of four
+sizes, with many sentences in two batches of a size; one more would have to be asked for while calls speak."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A batch of sound on its way to the host."""
+
+    sentences: tuple[Sentence, ...]
+    first: tuple[int, ...]
+    """The frame of each sentence that its sound begins with."""
+    frames: int
+    buffer: Tensor
+    arrived: torch.cuda.Event
+    decided_s: float
+
+
+class SoundOut:
+    """Launches the decoding that the scheduler asks for, and reads what has arrived."""
+
+    def __init__(self, graphs: SoundGraphs, streams: Streams, pin: bool, clock: Callable[[], float]) -> None:
+        self._graphs, self._streams, self._clock = graphs, streams, clock
+        self._buffers = PinnedPool(graphs.samples, torch.float32, SOUND_BUFFERS, pin)
+        self._copied: torch.cuda.Event | None = None
+        self.warning = self._buffers.warning
+
+    def await_copy(self) -> None:
+        """Has the stream of sound wait until what it made last has left the buffer that the next goes to."""
+        if self._copied is not None:
+            self._streams.sound.wait_event(self._copied)
+
+    def launch(self, chunk: Chunks) -> Iterator[Sound]:
+        """Launches a chunk's decoding, in as many batches as it takes."""
+        decided_s = self._clock()
+        streams, frames = self._streams, bucket_of(CHUNK_RAMP, chunk.frames)
+        rows = self._graphs.rows(frames)
+        for start in range(0, len(chunk.sentences), rows):
+            sentences = chunk.sentences[start : start + rows]
+            first = tuple(each.sounded for each in sentences)
+            buffer = self._buffers.take()
+            streams.sound.wait_stream(streams.frames)
+            with torch.cuda.stream(streams.sound):
+                self.await_copy()
+                pcm = self._graphs.run([each.slot for each in sentences], first, frames)
+            streams.copies.wait_stream(streams.sound)
+            with torch.cuda.stream(streams.copies):
+                buffer[: pcm.numel()].copy_(pcm.flatten(), non_blocking=True)
+                self._copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+                self._copied.record()
+            yield Sound(sentences, first, frames, buffer, self._copied, decided_s)
+
+    def read(self, sound: Sound) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Waits for a batch of sound: samples [sentences, frames, samples of a frame], levels [sentences, frames].
+
+        A level is the RMS of a frame; the samples are good until `free`.
+        """
+        sound.arrived.synchronize()
+        rate = self._graphs.codec.samples_per_frame
+        rows = len(sound.sentences)
+        pcm = sound.buffer.numpy()[: rows * sound.frames * rate].reshape(rows, sound.frames, rate)
+        return pcm, np.sqrt(np.einsum("ijk,ijk->ij", pcm, pcm) / rate)
+
+    def free(self, sound: Sound) -> None:
+        """Takes back the buffer of a batch that has been read."""
+        self._buffers.give(sound.buffer)

@@ -1,0 +1,51 @@
+"""The ways in which a frame's matrix products can be made, and which of them are tried for a batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from engine.qwen3.kernels.linear import Tiling, rows_tiling, slices_tiling
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """How a frame's matrix products are made: by `_rows`, `size` weights a program; by `_slices`, `size` of their rows
+    a program; by the vendor."""
+
+    kind: Literal["rows", "slices", "vendor"]
+    size: int = 0
+    warps: int = 1
+    block_k: int = 0
+    stages: int = 1
+
+    def tiling(self, rows: int, inputs: int, outputs: int, gate: bool) -> Tiling:
+        if self.kind == "rows":
+            return rows_tiling(inputs, gate, self.size, self.warps)
+        return slices_tiling(rows, outputs, gate, self.size, self.block_k, self.warps, self.stages)
+
+
+VENDOR: Final = Variant("vendor")
+ROWS: Final = Variant("rows", 4096, 1)
+ROWS_2: Final = Variant("rows", 4096, 2)
+ROWS_LARGE: Final = Variant("rows", 8192, 2)
+SLICES: Final = Variant("slices", 16, 4, 64, 4)
+SLICES_LONG: Final = Variant("slices", 16, 4, 128, 3)
+SLICES_FEW: Final = Variant("slices", 16, 2, 128, 3)
+SLICES_WIDE: Final = Variant("slices", 32, 4, 64, 2)
+
+
+def candidates(rows: int, plain: bool) -> tuple[Variant, ...]:
+    """What is worth measuring for a batch, the likeliest winner first. `plain`: weights in the activations' format."""
+    if rows == 1:
+        return (ROWS,) if plain else (ROWS_2, ROWS_LARGE)
+    if rows == 2:
+        return (ROWS, ROWS_LARGE) if plain else (ROWS_LARGE, ROWS_2)
+    if rows <= 4:
+        return (ROWS, VENDOR) if plain else (SLICES, ROWS_LARGE)
+    if plain or rows > 64:
+        return (VENDOR,)
+    if rows <= 16:
+        return (SLICES_LONG, SLICES_FEW)
+    # The vendor's products want the matrices widened first: more bytes, but matrix units at full speed.
+    return (VENDOR, SLICES_FEW if rows <= 32 else SLICES_WIDE)
