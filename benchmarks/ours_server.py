@@ -52,7 +52,7 @@ class ClipEngine(Engine):
 
 async def serve(wav: Path) -> None:
     """Print where it listens, then serve until killed."""
-    settings = Settings(audiosocket_port=0, http_port=0, max_calls=MAX_CALLS, _env_file=None)
+    settings = Settings.of(audiosocket_port=0, http_port=0, max_calls=MAX_CALLS)
     app = App(settings, ClipEngine(read_wav(wav, RATE_HZ)))
     await app.start()
     print(json.dumps({"port": app.audiosocket_port, "http_url": f"http://127.0.0.1:{app.http_port}"}), flush=True)

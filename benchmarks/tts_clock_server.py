@@ -149,13 +149,14 @@ class ModelThread:
 async def serve(way: str, told: TextIO) -> None:
     """Tell where it listens, then serve until killed."""
     settings = load_settings()
+    others = (settings.voices, settings.speech.request_timeout)
     if way == "thread":
         supervisor.ModelProcess = ModelThread  # type: ignore[assignment, attr-defined]
     match way:
         case "thread":
-            engine: Engine = create_engine(settings)
+            engine: Engine = create_engine(settings.engine, settings.qwen, *others)
         case "stand-in":
-            engine = StandInEngine(settings, command=("-m", "benchmarks.tts_rush_worker"))
+            engine = StandInEngine(settings.qwen, *others, command=("-m", "benchmarks.tts_rush_worker"))
         case _:
             engine = MadeEngine()
     app = App(settings, engine)

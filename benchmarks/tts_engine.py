@@ -26,6 +26,7 @@ import torch
 
 from engine.qwen3.host.engine import Qwen3Engine
 from engine.qwen3.settings import QwenSettings
+from engine.settings import VoiceSettings
 from engine.speech import SpeechError, Style
 from tests.support.qwen3.checkpoints import build_checkpoint
 
@@ -92,7 +93,7 @@ async def run(folder: Path, quantize: str, device: str, callers: int) -> None:
         max_batch=callers,
         idle_timeout=1.0,
     )
-    engine = Qwen3Engine(settings)
+    engine = Qwen3Engine(settings, VoiceSettings(), 300.0)
     context, before = context_mib(), used_mib()
     begin = time.perf_counter()
     await engine.start()

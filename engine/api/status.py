@@ -116,7 +116,7 @@ def _models(service: SpeechService) -> list[str]:
 
 async def get_info(request: web.Request) -> web.Response:
     service = request.app[SPEECH]
-    engine, settings = service.engine, service.settings
+    engine, settings, voices = service.engine, service.settings, service.voice_settings
     info = Info(
         version=version("talkspurt"),
         engine=engine.name,
@@ -141,9 +141,9 @@ async def get_info(request: web.Request) -> web.Response:
             "max_input_chars": settings.max_input_chars,
             "max_queue_depth": settings.max_queue_depth,
             "request_timeout_s": settings.request_timeout,
-            "max_upload_bytes": settings.max_upload_bytes,
-            "reference_min_s": settings.reference_min_s,
-            "reference_max_s": settings.reference_max_s,
+            "max_upload_bytes": voices.max_upload_bytes,
+            "reference_min_s": voices.reference_min_s,
+            "reference_max_s": voices.reference_max_s,
         },
     )
     return web.json_response(info.model_dump())
@@ -176,7 +176,7 @@ def engine_health(service: SpeechService) -> dict[str, Any]:
         audio_cache_bytes=service.cache.size_bytes,
         audio_cache_hits=service.cache.hits,
         voice_cache_size=status.get("voice_cache_size", status.get("cloned_voices", 0)),
-        voice_cache_max=status.get("voice_cache_max", service.settings.voice_cache_max),
+        voice_cache_max=status.get("voice_cache_max", service.voice_settings.voice_cache_max),
         voice_cache_hits=status.get("voice_cache_hits", 0),
         warnings=list(status["warnings"]),
         engine_status=status,

@@ -21,6 +21,7 @@ from engine.qwen3.host.voices import HOUSE, NAMED, Catalog, kind_of, recorded_vo
 from engine.qwen3.host.words import whole_words
 from engine.qwen3.messages import Audio, Beat, Cancel, Event, Failed, Learned, More, Prime, Ready, Refused, Speak
 from engine.qwen3.settings import LANGUAGES, SAMPLE_RATE_HZ, QwenSettings
+from engine.settings import VoiceSettings
 from engine.speech import (
     CannotClone,
     Engine,
@@ -67,24 +68,26 @@ class Qwen3Engine(Engine):
     def __init__(
         self,
         settings: QwenSettings,
+        voices: VoiceSettings,
+        request_timeout_s: float,
         *,
         hang_timeout_s: float = HANG_TIMEOUT_S,
         rebuild_delays_s: Sequence[float] = REBUILD_DELAYS_S,
         command: tuple[str, ...] = WORKER,
     ) -> None:
-        # The process's settings hold more than this engine's, secrets among them.
-        own = set(QwenSettings.model_fields) - {"api_key"}
-        self._settings = QwenSettings.model_validate(settings.model_dump(include=own))
+        self._settings = settings
+        self._voice_settings = voices
+        self._request_timeout_s = request_timeout_s
         self._catalogue = Catalog(kind_of(settings.model_id))
         self._supervisor = Supervisor(
-            self._settings,
+            settings,
             self._on_event,
             self._on_lost,
             hang_timeout_s=hang_timeout_s,
             rebuild_delays_s=rebuild_delays_s,
             command=command,
         )
-        self._clones = Clones(self._supervisor.send, self._settings.voice_cache_max, self._settings.request_timeout)
+        self._clones = Clones(self._supervisor.send, voices.voice_cache_max, request_timeout_s)
         self._streams: dict[int, _Stream] = {}
         self._numbers = count()
         self._users = {True: 0, False: 0}
@@ -158,7 +161,7 @@ class Qwen3Engine(Engine):
                         seed=style.seed,
                         priority=int(style.priority),
                         needed_in_s=_needed_in_s(style),
-                        patience_s=CALL_PATIENCE_S if live else PATIENCE * self._settings.request_timeout,
+                        patience_s=CALL_PATIENCE_S if live else PATIENCE * self._request_timeout_s,
                         whole=rest is None,
                     )
                 )
@@ -180,7 +183,7 @@ class Qwen3Engine(Engine):
 
     async def _hand_on(self, number: int, stream: _Stream, rest: AsyncGenerator[str, None]) -> None:
         """The rest of a text to the process; what goes wrong on the way to who listens."""
-        seconds = self._settings.request_timeout
+        seconds = self._request_timeout_s
         try:
             while True:
                 async with asyncio.timeout(seconds) as limit:
@@ -216,7 +219,7 @@ class Qwen3Engine(Engine):
             "faults": supervisor.faults,
             "idle_unloads": supervisor.unloads,
             "voice_cache_size": len(self._clones),
-            "voice_cache_max": self._settings.voice_cache_max,
+            "voice_cache_max": self._voice_settings.voice_cache_max,
             "voice_cache_hits": self._clones.hits,
             "voice_cache_misses": self._clones.misses,
             **self._facts,
@@ -263,7 +266,7 @@ class Qwen3Engine(Engine):
         return wanted if self._instructable else ""
 
     async def _next(self, stream: _Stream) -> Audio:
-        seconds = self._settings.request_timeout
+        seconds = self._request_timeout_s
         while True:
             try:
                 async with asyncio.timeout(seconds):
@@ -307,10 +310,10 @@ class Qwen3Engine(Engine):
                 style = Style(voice=voice.id)
                 self._make_ready(self._voice(style)[0], self._instructions(style))
             return
-        store = VoiceStore(self._settings.voices_dir, self._settings.voices_max)
+        store = VoiceStore(self._voice_settings.voices_dir, self._voice_settings.voices_max)
         await asyncio.to_thread(store.load)
         references = [*self._catalogue.references.values(), *(voice.reference for voice in store.voices())]
-        for reference in references[: self._settings.voice_cache_max]:
+        for reference in references[: self._voice_settings.voice_cache_max]:
             await self._quiet.wait()
             with suppress(SpeechError):  # whoever asks for that voice will be told
                 async with self._clones.held(reference):
@@ -368,7 +371,7 @@ class Qwen3Engine(Engine):
     async def _find_voices(self) -> None:
         if self._catalogue.kind != "base":
             return
-        references = await asyncio.to_thread(recorded_voices, self._settings)
+        references = await asyncio.to_thread(recorded_voices, self._voice_settings)
         self._catalogue = Catalog("base", references or {HOUSE: await _house_voice()})
 
 

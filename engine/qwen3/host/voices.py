@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from engine.qwen3.settings import LANGUAGES, QwenSettings
+from engine.qwen3.settings import LANGUAGES
 from engine.recording import InvalidRecording, read_recording
+from engine.settings import VoiceSettings
 from engine.speech import UnknownVoice, Voice, VoiceReference
 
 log = logging.getLogger(__name__)
@@ -107,7 +108,7 @@ class Catalog:
         ]
 
 
-def recorded_voices(settings: QwenSettings) -> dict[str, VoiceReference]:
+def recorded_voices(settings: VoiceSettings) -> dict[str, VoiceReference]:
     """The administrator's recordings in VOICES_DIR: `<voice>.wav`, with what is said in it in `<voice>.txt` if known.
 
     Uploaded voices lie there too, each with a `.json` file; those are the HTTP interface's. A file that cannot be used

@@ -37,7 +37,7 @@ class Engine(FakeEngine):
 def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Engine:
     engine = Engine()
     monkeypatch.chdir(tmp_path)  # no .env of the developer's
-    monkeypatch.setattr(say, "create_engine", lambda settings: engine)
+    monkeypatch.setattr(say, "create_engine", lambda *_: engine)
     return engine
 
 

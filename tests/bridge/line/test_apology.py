@@ -44,7 +44,7 @@ class EnglishEngine(FakeEngine):
 
 
 def app_of(main: FakeEngine, spare: FakeEngine, **settings: Any) -> App:
-    return App(Settings(**{**QUICK, **settings}), FallbackEngine(main, spare))
+    return App(Settings.of(**{**QUICK, **settings}), FallbackEngine(main, spare))
 
 
 async def test_it_is_resampled_once_for_each_rate(monkeypatch: pytest.MonkeyPatch) -> None:

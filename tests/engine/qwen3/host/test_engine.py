@@ -20,6 +20,7 @@ from engine.qwen3.host.voices import NAMED
 from engine.qwen3.messages import Cancel, More, Prime, Ready, Speak
 from engine.qwen3.settings import QwenSettings
 from engine.recording import read_recording
+from engine.settings import VoiceSettings
 from engine.speech import (
     CannotClone,
     EngineBusy,
@@ -33,6 +34,7 @@ from engine.speech import (
 from engine.voice_store import VoiceStore
 from tests.engine.qwen3.host.test_voices import write_wav
 
+REQUEST_TIMEOUT_S = 300.0
 FAKE = str(Path(__file__).parents[3] / "support" / "qwen3" / "fake_worker.py")
 
 
@@ -47,9 +49,11 @@ async def make(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
     async def start(*modes: str, start: bool = True, hang_timeout_s: float = 30.0, **settings: Any) -> Qwen3Engine:
         kind = next((mode for mode in modes if mode in ("base", "voice_design")), "CustomVoice")
         options = {"model_id": f"some/{kind}", "device": "cpu", "max_batch": 2, "voices_dir": voices}
-        options |= {"prime_languages": "", **settings}
+        options |= {"prime_languages": "", "request_timeout": REQUEST_TIMEOUT_S, **settings}
         engine = Qwen3Engine(
-            QwenSettings(**options),
+            QwenSettings.model_validate(options),
+            VoiceSettings.model_validate(options),
+            options["request_timeout"],
             hang_timeout_s=hang_timeout_s,
             rebuild_delays_s=(0.0, 0.02),
             command=("-P", FAKE, *modes),
@@ -612,7 +616,7 @@ async def test_the_house_voice_speaks_where_a_base_model_has_no_recording(make: 
 
 
 def test_deterministic_with_a_seed_or_without_chance() -> None:
-    engine = Qwen3Engine(QwenSettings(model_id="some/Base"))
+    engine = Qwen3Engine(QwenSettings(model_id="some/Base"), VoiceSettings(), REQUEST_TIMEOUT_S)
     assert engine.deterministic(Style(seed=0))
     assert engine.deterministic(Style(temperature=0.0))
     assert not engine.deterministic(Style())
@@ -621,7 +625,7 @@ def test_deterministic_with_a_seed_or_without_chance() -> None:
 async def test_without_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(SpeechError, match=r"pip install 'talkspurt\[gpu\]'"):
-        await Qwen3Engine(QwenSettings()).start()
+        await Qwen3Engine(QwenSettings(), VoiceSettings(), REQUEST_TIMEOUT_S).start()
 
 
 def _alive(pid: int) -> bool:

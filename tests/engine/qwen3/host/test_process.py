@@ -26,6 +26,7 @@ from engine.qwen3.host.engine import Qwen3Engine
 from engine.qwen3.messages import NotReady, pack, read
 from engine.qwen3.settings import QwenSettings
 from engine.qwen3.worker import main as serve
+from engine.settings import SpeechSettings, VoiceSettings
 from engine.speech import Priority, SpeechError, Style, VoiceReference
 from tests.engine.qwen3.host.test_voices import write_wav
 from tests.engine.qwen3.model.test_frame import a_recording
@@ -58,11 +59,10 @@ async def test_speaks(checkpoint_folder: Any, tmp_path: Path, monkeypatch: pytes
         model_id=str(checkpoint_folder("base")),
         device=device,
         dtype="float32",
-        voices_dir=tmp_path,
         max_batch=4,
         max_positions=192,
     )
-    engine = Qwen3Engine(settings)
+    engine = Qwen3Engine(settings, voices := VoiceSettings(voices_dir=tmp_path), 300.0)
     await engine.start()
     try:
         first, *others = await asyncio.gather(*(pcm_of(engine, "Hello.", language="en", seed=5) for _ in range(3)))
@@ -90,7 +90,7 @@ async def test_speaks(checkpoint_folder: Any, tmp_path: Path, monkeypatch: pytes
         assert [chunk.text.strip() for chunk in chunks if chunk.text] == ["One sentence.", "And another one."]
 
         app = web.Application()
-        add_speech_routes(app, engine, settings, CollectorRegistry())
+        add_speech_routes(app, engine, SpeechSettings(), voices, CollectorRegistry())
         async with TestClient(TestServer(app)) as client:
             body = {"input": "Hello.", "voice": "alloy", "response_format": "pcm", "seed": 5, "language": "en"}
             async with client.post("/v1/audio/speech", json=body) as answer:
@@ -119,7 +119,8 @@ async def test_a_model_that_is_not_there(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("PYTHONPATH", ":".join(path for path in sys.path if path.endswith(("stand_ins", "site"))))
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text('{"tts_model_type": "custom_voice"}')
-    engine = Qwen3Engine(QwenSettings(model_id=str(tmp_path / "model"), device="cpu", dtype="float32"))
+    settings = QwenSettings(model_id=str(tmp_path / "model"), device="cpu", dtype="float32")
+    engine = Qwen3Engine(settings, VoiceSettings(), 300.0)
     with pytest.raises(SpeechError, match=r"the folder lacks speech_tokenizer/config\.json, vocab\.json"):
         await engine.start()
     assert engine.status()["model_loaded"] is False
@@ -161,13 +162,12 @@ async def test_a_full_batch(checkpoint_folder: Any, tmp_path: Path, monkeypatch:
         model_id=str(checkpoint_folder("custom_voice")),
         device="cpu",
         dtype="float32",
-        voices_dir=tmp_path,
         max_batch=1,
         max_positions=128,
     )
     spare = FakeEngine()
     steady = Style(language="en", temperature=0.0)  # by chance it would end now and then before its text does
-    qwen = Qwen3Engine(settings)
+    qwen = Qwen3Engine(settings, voices := VoiceSettings(voices_dir=tmp_path), 300.0)
     engine = FallbackEngine(qwen, spare)
     await engine.start()
     try:
@@ -198,7 +198,7 @@ async def test_a_full_batch(checkpoint_folder: Any, tmp_path: Path, monkeypatch:
 
         held = Held()
         app = web.Application()
-        add_speech_routes(app, engine, settings, CollectorRegistry())
+        add_speech_routes(app, engine, SpeechSettings(), voices, CollectorRegistry())
         async with TestClient(TestServer(app)) as client, aclosing(qwen.stream_growing(held, steady)) as speaking:
             await anext(speaking)
             others = [asyncio.create_task(say("other", priority=Priority.HTTP)) for _ in range(5)]

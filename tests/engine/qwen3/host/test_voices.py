@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from engine.qwen3.host.voices import ALIASES, NAMED, Catalog, kind_of, recorded_voices
-from engine.qwen3.settings import QwenSettings
+from engine.settings import VoiceSettings
 from engine.speech import UnknownVoice, VoiceReference
 
 OPENAI = [
@@ -72,7 +72,7 @@ def test_recordings_are_found_with_their_words(tmp_path: Path, caplog: pytest.Lo
     (tmp_path / "uploaded.json").write_text(json.dumps({"name": "uploaded"}))
     (tmp_path / "junk.wav").write_bytes(b"RIFF but not really")
     with caplog.at_level(logging.WARNING):
-        found = recorded_voices(QwenSettings(voices_dir=tmp_path))
+        found = recorded_voices(VoiceSettings(voices_dir=tmp_path))
     assert list(found) == ["ryan", "serena", "zoe"], "the nine first, in their order"
     assert found["serena"].text == "What Serena says."
     assert found["ryan"].text is None
@@ -81,7 +81,7 @@ def test_recordings_are_found_with_their_words(tmp_path: Path, caplog: pytest.Lo
 
 
 def test_no_folder_is_no_error(tmp_path: Path) -> None:
-    assert recorded_voices(QwenSettings(voices_dir=tmp_path / "none")) == {}
+    assert recorded_voices(VoiceSettings(voices_dir=tmp_path / "none")) == {}
 
 
 @pytest.mark.parametrize(
