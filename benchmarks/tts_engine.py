@@ -73,7 +73,7 @@ async def listen(engine: Qwen3Engine, seed: int) -> tuple[float, float, float]:
 
 async def until(engine: Qwen3Engine, state: str) -> float:
     begin = time.perf_counter()
-    while engine.status()["state"] != state:  # noqa: ASYNC110
+    while engine.status().details["state"] != state:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     return time.perf_counter() - begin
 
@@ -102,7 +102,7 @@ async def run(folder: Path, quantize: str, device: str, callers: int) -> None:
     begin = time.perf_counter()
     together = await asyncio.gather(*(listen(engine, seed) for seed in range(callers)))
     wall_s = time.perf_counter() - begin
-    status = engine.status()
+    status = engine.status().told()
     rows += [
         ("runner, quantization", f"{status['runner']}, {status['quantize']}"),
         ("GPU memory with the model", f"{used_mib() - before} MiB"),
@@ -128,7 +128,7 @@ async def run(folder: Path, quantize: str, device: str, callers: int) -> None:
     rows.append(("first sound then", f"{first:.1f} s"))
     stream = engine.stream(SENTENCE, Style())
     await anext(stream)
-    pid = engine.status()["pid"]
+    pid = engine.status().details["pid"]
     os.kill(pid, signal.SIGKILL)
     begin = time.perf_counter()
     try:

@@ -173,7 +173,7 @@ class App:
         A model that is to be loaded with the first request is not loaded by this: the embedded voice speaks instead.
         """
         engine, style = self.engine, self._style
-        loaded = engine.status()["model_loaded"]
+        loaded = engine.status().model_loaded
         if not loaded:
             if not isinstance(engine, FallbackEngine):
                 return

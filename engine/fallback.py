@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any
 
 from engine.speech import (
     CannotClone,
@@ -20,6 +19,7 @@ from engine.speech import (
     Voice,
     VoiceReference,
 )
+from engine.status import EngineStatus
 
 log = logging.getLogger(__name__)
 
@@ -106,11 +106,14 @@ class FallbackEngine(Engine):
     def deterministic(self, style: Style) -> bool:
         return self._active.deterministic(style)
 
-    def status(self) -> Mapping[str, Any]:
-        status = dict(self._active.status())
-        if self._broken:
-            status["warnings"] = [self._broken, *status["warnings"]]
-        return status | {"spare_engine": self.spare.name, "sentences_by_spare": self._stood_in}
+    def status(self) -> EngineStatus:
+        status = self._active.status()
+        return replace(
+            status,
+            warnings=(self._broken, *status.warnings) if self._broken else status.warnings,
+            sentences_by_spare=self._stood_in,
+            details={**status.details, "spare_engine": self.spare.name},
+        )
 
     async def prepare_clone(self, reference: VoiceReference) -> None:
         await self._active.prepare_clone(reference)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import unicodedata
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from itertools import count
-from typing import Any, Final
+from typing import Final
 
 from engine.hibari.messages import Speak
 from engine.hibari.process import Request, WorkerProcess, unspeakable
 from engine.hibari.voices import DEFAULT, VARIANTS
 from engine.speech import Engine, EngineBusy, Pcm, SpeechError, Style, UnknownVoice, UnspeakableText, Voice
+from engine.status import EngineStatus
 
 log = logging.getLogger(__name__)
 
@@ -99,16 +100,15 @@ class HibariEngine(Engine):
     def deterministic(self, style: Style) -> bool:
         return True
 
-    def status(self) -> Mapping[str, Any]:
-        return {
-            "engine": self.name,
-            "model_id": f"hibari-tts/{DEFAULT}",
-            "model_loaded": bool(self._workers),
-            "queue_depth": len(self._waiting),
-            "max_queue_depth": self._max_queue_depth,
-            "workers": len(self._workers),
-            "warnings": [self._warning] if self._warning else [],
-        }
+    def status(self) -> EngineStatus:
+        return EngineStatus(
+            engine=self.name,
+            model_id=f"hibari-tts/{DEFAULT}",
+            model_loaded=bool(self._workers),
+            queue_depth=len(self._waiting),
+            warnings=(self._warning,) if self._warning else (),
+            details={"max_queue_depth": self._max_queue_depth, "workers": len(self._workers)},
+        )
 
     async def _serve(self, worker: WorkerProcess) -> None:
         """Feed one worker; when it is lost, put another in its place."""

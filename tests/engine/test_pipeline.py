@@ -1,8 +1,7 @@
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from engine import language
 from engine.pipeline import speak
 from engine.speech import Chunk, Engine, Pcm, SpeechError, Style, UnspeakableText, Voice
+from engine.status import EngineStatus
 from engine.text import SENTENCE_PAUSE_MS
 
 RATE_HZ = 1000
@@ -70,8 +70,8 @@ class SteppedEngine(Engine):
     def deterministic(self, style: Style) -> bool:
         return True
 
-    def status(self) -> Mapping[str, Any]:
-        return {}
+    def status(self) -> EngineStatus:
+        return EngineStatus("scripted", "", model_loaded=True, queue_depth=0)
 
 
 class Source:

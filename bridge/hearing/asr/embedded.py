@@ -11,13 +11,12 @@ from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
 import structlog
 
 from bridge.hearing.asr import whisper_worker as whisper
 from bridge.hearing.events import Heard, Partial, SpeechStarted, SpeechStopped, Transcript
 from bridge.hearing.vad import Detector, Ear, GateRules
-from engine.audio import Resampler
+from engine.audio import RateConverter
 
 log = structlog.get_logger(__name__)
 
@@ -111,7 +110,7 @@ class EmbeddedAsr:
         self.down_since_s: float | None = None
         self.heard_s = now_s()
         self._ear: Ear = recognizer.detector.ear(self._voice, agent_speaks=agent_speaks, rules=rules)
-        self._resampler: Resampler | None = None
+        self._converter = RateConverter(RATE_HZ)
         self._audio = bytearray()
         self._audio_start_ms = 0
         self._speech_start_ms: int | None = None
@@ -122,9 +121,7 @@ class EmbeddedAsr:
 
     def push(self, pcm: bytes, rate_hz: int) -> None:
         """The caller's audio, 16-bit little-endian mono, gaps filled, from the answer on."""
-        if self._resampler is None or self._resampler.from_hz != rate_hz:
-            self._resampler = Resampler(rate_hz, RATE_HZ)
-        self._audio += self._resampler.push(np.frombuffer(pcm, np.int16)).tobytes()
+        self._audio += self._converter.push(pcm, rate_hz).tobytes()
         self._ear.push(pcm, rate_hz)
         if self._speech_start_ms is None:
             self._forget(self._end_ms - BEFORE_MS - 500)

@@ -17,6 +17,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from engine.errors import first_line
 from engine.qwen3.cuda.pinned import PinnedPool
 from engine.qwen3.cuda.tuning import Tuning
 from engine.qwen3.kernels import pdl, sample
@@ -85,8 +86,7 @@ class Capture:
                     graph.capture_end()
         except RuntimeError as error:
             torch.cuda.synchronize()
-            reason = str(error).strip().splitlines()[0]
-            self.warnings.append(f"CUDA graph of {name}: {reason}; its kernels are launched one by one")
+            self.warnings.append(f"CUDA graph of {name}: {first_line(error)}; its kernels are launched one by one")
             return work
         self.graphs += 1
         self._captured.append(work)

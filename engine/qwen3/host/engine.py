@@ -34,6 +34,7 @@ from engine.speech import (
     Voice,
     VoiceReference,
 )
+from engine.status import EngineStatus
 from engine.voice_store import VoiceStore
 
 # Sentences that may wait for a place in the batch, for each place that it has: of calls, and as many of others.
@@ -99,6 +100,7 @@ class Qwen3Engine(Engine):
         self._priming: asyncio.Task[None] | None = None
         self._instructable = False
         self._facts: Mapping[str, Any] = {}
+        self._capacity: int | None = None
         self._worker_warnings: tuple[str, ...] = ()
 
     @property
@@ -205,26 +207,25 @@ class Qwen3Engine(Engine):
     def deterministic(self, style: Style) -> bool:
         return style.seed is not None or style.temperature == 0
 
-    def status(self) -> Mapping[str, Any]:
+    def status(self) -> EngineStatus:
         supervisor = self._supervisor
-        warnings = [*self._worker_warnings, *self._catalogue.warnings(), supervisor.warning]
-        return {
-            "engine": self.name,
-            "model_id": self._settings.model_id,
-            "model_loaded": supervisor.state == "ready",
-            "state": supervisor.state,
-            "pid": supervisor.pid,
-            "queue_depth": sum(self._users.values()),
-            "refused": self._refused,
-            "faults": supervisor.faults,
-            "idle_unloads": supervisor.unloads,
-            "voice_cache_size": len(self._clones),
-            "voice_cache_max": self._voice_settings.voice_cache_max,
-            "voice_cache_hits": self._clones.hits,
-            "voice_cache_misses": self._clones.misses,
-            **self._facts,
-            "warnings": [warning for warning in warnings if warning],
-        }
+        warnings = (*self._worker_warnings, *self._catalogue.warnings(), supervisor.warning)
+        return EngineStatus(
+            engine=self.name,
+            model_id=self._settings.model_id,
+            model_loaded=supervisor.state == "ready",
+            queue_depth=sum(self._users.values()),
+            warnings=tuple(filter(None, warnings)),
+            capacity=self._capacity,
+            refused=self._refused,
+            faults=supervisor.faults,
+            idle_unloads=supervisor.unloads,
+            voice_cache_size=len(self._clones),
+            voice_cache_max=self._voice_settings.voice_cache_max,
+            voice_cache_hits=self._clones.hits,
+            voice_cache_misses=self._clones.misses,
+            details={"state": supervisor.state, "pid": supervisor.pid, **self._facts},
+        )
 
     async def prepare_clone(self, reference: VoiceReference) -> None:
         if not self.can_clone:
@@ -297,7 +298,7 @@ class Qwen3Engine(Engine):
     @property
     def _places(self) -> int:
         """Sentences that are made at once: as many as the GPU was found to keep up with, where it was measured."""
-        return int(self._facts.get("capacity", self._settings.max_batch))
+        return self._settings.max_batch if self._capacity is None else self._capacity
 
     # What is made ready
 
@@ -345,13 +346,17 @@ class Qwen3Engine(Engine):
             case Ready(kind, instructable, facts, warnings):
                 if kind != self._catalogue.kind:
                     self._catalogue = Catalog(kind, self._catalogue.references)
-                self._instructable, self._facts, self._worker_warnings = instructable, facts, warnings
+                self._instructable = instructable
+                self._tell(facts, warnings)
                 self._priming = asyncio.create_task(self._prime())
             case Beat(facts, warnings):
-                self._facts, self._worker_warnings = facts, warnings
+                self._tell(facts, warnings)
+
+    def _tell(self, facts: Mapping[str, Any], warnings: tuple[str, ...]) -> None:
+        self._facts, self._capacity, self._worker_warnings = facts, facts.get("capacity"), warnings
 
     def _on_lost(self, error: SpeechError) -> None:
-        self._facts = {}
+        self._tell({}, self._worker_warnings)
         if self._priming is not None:
             self._priming.cancel()
         for stream in self._streams.values():

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import torch
 
+from engine.errors import first_line
 from engine.qwen3.model import flash
 from engine.qwen3.model.codec import CodecWeights, take_codec
 from engine.qwen3.model.frame import FrameModel
@@ -130,7 +131,7 @@ def _load(
     except (torch.OutOfMemoryError, SpeechError):
         raise
     except Exception as error:  # whatever five libraries raise over files that are not what they should be
-        reason = f"MODEL_ID={settings.model_id} cannot be loaded: {_line(error)}"
+        reason = f"MODEL_ID={settings.model_id} cannot be loaded: {first_line(error)}"
         raise SpeechError(f"{reason}{_did_you_mean(settings.model_id)}") from error
     if drawn.spoken_with:
         first, *others = drawn.spoken_with
@@ -217,15 +218,10 @@ def _load_upstream(package: Any, settings: QwenSettings, dtype: torch.dtype, att
             if attention == "sdpa":
                 raise
             notes.append(
-                f"ATTENTION={attention}: not for upstream's modules, with which voices are taken: {_line(error)}"
+                f"ATTENTION={attention}: not for upstream's modules, with which voices are taken: {first_line(error)}"
             )
             log.warning(notes[-1])
             return package.from_pretrained(where, device_map="cpu", dtype=dtype, attn_implementation="sdpa")
-
-
-def _line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def plain_codec_dtype(settings: QwenSettings) -> torch.dtype:

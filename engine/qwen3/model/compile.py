@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch._dynamo.utils import counters
 
+from engine.errors import first_line
 from engine.qwen3.model.layers import run_layer
 from engine.qwen3.settings import QwenSettings
 
@@ -38,8 +39,7 @@ class CompiledLayer:
                 raise
             except Exception as error:
                 # A failure while compiling leaves the cache unwritten; one while running would come again below.
-                reason = str(error).strip().splitlines()
-                self.error = f"{type(error).__name__}: {reason[0]}" if reason else type(error).__name__
+                self.error = f"{type(error).__name__}: {first_line(error)}" if str(error).strip() else first_line(error)
                 log.warning("torch.compile failed, going on without: %s", self.error)
         return run_layer(*args)
 

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from engine.errors import first_line
 from engine.qwen3.model.frame import FrameModel
 from engine.qwen3.model.weights import Convert, Dense, Linear, map_linears
 
@@ -145,6 +146,5 @@ def _no_bitsandbytes(settings: QwenSettings, device: torch.device) -> str | None
         trial = BitsAndBytesLinear(Dense(torch.eye(64, device=device, dtype=dtype)))
         trial(torch.ones(1, 64, device=device, dtype=dtype))
     except (ImportError, OSError, RuntimeError, AttributeError, NotImplementedError) as error:
-        reason = str(error).strip().splitlines()
-        return reason[0] if reason else type(error).__name__
+        return first_line(error)
     return None

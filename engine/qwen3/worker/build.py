@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import torch
 
+from engine.errors import first_line
 from engine.qwen3.batch.runner import EagerRunner, Runner, Utterance
 from engine.qwen3.batch.slots import Slots
 from engine.qwen3.cuda.pinned import fill_pool
@@ -162,8 +163,7 @@ def _fast_runner(checkpoint: Checkpoint, settings: QwenSettings, warnings: list[
             raise
         except Exception as error:  # of a compiler, a driver or a launch: plain PyTorch still speaks
             log.exception("the kernels cannot be used")
-            reason = str(error).strip().splitlines()
-            why_not = reason[0] if reason else type(error).__name__
+            why_not = first_line(error)
         else:
             warnings += runner.warnings
             return slots, runner

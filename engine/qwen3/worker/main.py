@@ -20,10 +20,11 @@ from typing import Any, BinaryIO, Final
 
 import torch
 
+from engine.errors import first_line
 from engine.qwen3.messages import Event, Log, NotReady, pack, read
 from engine.qwen3.worker.build import build
 from engine.qwen3.worker.outbox import Outbox
-from engine.qwen3.worker.worker import Send, Worker, first_line
+from engine.qwen3.worker.worker import Send, Worker
 from engine.speech import SpeechError
 
 log = logging.getLogger(__name__)

@@ -14,6 +14,7 @@ from typing import Any, Final, NoReturn
 
 import torch
 
+from engine.errors import first_line
 from engine.qwen3.batch.end_guard import EndGuard
 from engine.qwen3.batch.runner import End, Utterance
 from engine.qwen3.messages import (
@@ -325,9 +326,3 @@ class Worker:
             "ends": dict(self._ends),
             **memory(self._assembly.checkpoint.device),
         }
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, without what libraries put below it."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -67,7 +67,8 @@ async def test_speaks(checkpoint_folder: Any, tmp_path: Path, monkeypatch: pytes
     try:
         first, *others = await asyncio.gather(*(pcm_of(engine, "Hello.", language="en", seed=5) for _ in range(3)))
         assert first.size > 2400
-        os.kill(engine.status()["pid"], signal.SIGTERM)  # as `systemctl stop` does, to every process of the service
+        # As `systemctl stop` does, to every process of the service.
+        os.kill(engine.status().details["pid"], signal.SIGTERM)
         assert np.abs(first).max() > 1000
         for other in others:
             # Sums run in another order in another batch, which may round a sample differently.
@@ -104,7 +105,7 @@ async def test_speaks(checkpoint_folder: Any, tmp_path: Path, monkeypatch: pytes
             assert health["cuda"] is (device == "cuda")
             assert any("VOICES_DIR" in warning for warning in health["warnings"])
 
-        status = engine.status()
+        status = engine.status().told()
         assert status["model_loaded"] is True
         assert status["faults"] == 0
         assert status["model_type"] == "base"
@@ -123,7 +124,7 @@ async def test_a_model_that_is_not_there(tmp_path: Path, monkeypatch: pytest.Mon
     engine = Qwen3Engine(settings, VoiceSettings(), 300.0)
     with pytest.raises(SpeechError, match=r"the folder lacks speech_tokenizer/config\.json, vocab\.json"):
         await engine.start()
-    assert engine.status()["model_loaded"] is False
+    assert engine.status().model_loaded is False
     await engine.close()
 
 
@@ -175,7 +176,7 @@ async def test_a_full_batch(checkpoint_folder: Any, tmp_path: Path, monkeypatch:
         async with aclosing(qwen.stream_growing(held, steady)) as speaking:
             await anext(speaking)
             assert [pcm.size async for pcm in engine.stream("Hello.", Style())] == [LETTER_SAMPLES] * 6
-            assert engine.status()["sentences_by_spare"] == 1
+            assert engine.status().sentences_by_spare == 1
 
             finished: list[str] = []
 
@@ -188,7 +189,7 @@ async def test_a_full_batch(checkpoint_folder: Any, tmp_path: Path, monkeypatch:
                 asyncio.create_task(say("bulk", priority=Priority.BULK)),
                 asyncio.create_task(say("a call's next sentence", needed_at_s=soon_s)),
             ]
-            while qwen.status()["queue_depth"] < 3:  # noqa: ASYNC110 (two turns of the loop at most)
+            while qwen.status().queue_depth < 3:  # noqa: ASYNC110 (two turns of the loop at most)
                 await asyncio.sleep(0)
             held.released.set()
             async for _ in speaking:
@@ -202,7 +203,7 @@ async def test_a_full_batch(checkpoint_folder: Any, tmp_path: Path, monkeypatch:
         async with TestClient(TestServer(app)) as client, aclosing(qwen.stream_growing(held, steady)) as speaking:
             await anext(speaking)
             others = [asyncio.create_task(say("other", priority=Priority.HTTP)) for _ in range(5)]
-            while qwen.status()["queue_depth"] < 6:  # noqa: ASYNC110 (two turns of the loop at most)
+            while qwen.status().queue_depth < 6:  # noqa: ASYNC110 (two turns of the loop at most)
                 await asyncio.sleep(0)
             body = {"input": "Hello.", "response_format": "pcm", "language": "en"}
             async with client.post("/v1/audio/speech", json=body) as answer:
