@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+
+import structlog
 
 from engine.speech import (
     CannotClone,
@@ -21,7 +22,7 @@ from engine.speech import (
 )
 from engine.status import EngineStatus
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class FallbackEngine(Engine):
@@ -71,7 +72,7 @@ class FallbackEngine(Engine):
             if not self._optional:
                 raise
             self._broken = f"{self._main.name} did not start, {self.spare.name} speaks instead: {error}"
-            log.warning("%s", self._broken)
+            log.warning(self._broken)
 
     async def close(self) -> None:
         await self._main.close()
@@ -92,7 +93,7 @@ class FallbackEngine(Engine):
                 if heard or style.priority is not Priority.CALL:
                     raise
                 self._stood_in += 1
-                log.warning("%s failed, %s speaks instead: %s", self._main.name, self.spare.name, error)
+                log.warning(f"{self._main.name} failed, {self.spare.name} speaks instead", error=str(error))
         async with aclosing(self.spare.stream(sentence, self.for_spare(style))) as chunks:
             async for pcm in chunks:
                 yield pcm

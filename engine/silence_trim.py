@@ -15,7 +15,7 @@ class SilenceTrim:
     """Passes on float32 samples between the first and the last sound, pauses included."""
 
     def __init__(self, silence_dbfs: float, before_samples: int, after_samples: int) -> None:
-        """Keeps `before_samples` (whole windows) before the first sound; after the last, `after_samples` that fade out."""
+        """Keeps `before_samples` (whole windows) before the first sound; fades `after_samples` out after the last."""
         self.cut_samples = 0
         """Those cut before the first sound; known once there is one."""
         self._silence = 10 ** (silence_dbfs / 20)

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from bridge.config import WrongSetting, load_settings
+from bridge.logs import warn_on_stderr
 from engine.audio import resample
 from engine.encode import FORMATS, FormatName, create_encoder, state_length
 from engine.pipeline import speak
@@ -47,6 +48,7 @@ def add_parser(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def run(args: argparse.Namespace) -> int:
     """Make the file. One line on standard error and status 2 where it was asked for wrongly, 1 where it fails."""
+    warn_on_stderr()
     try:
         settings = load_settings()
     except WrongSetting as error:

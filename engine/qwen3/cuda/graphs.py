@@ -6,7 +6,6 @@ graphs of their own. What cannot be captured is launched kernel by kernel, and `
 
 from __future__ import annotations
 
-import logging
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -25,8 +24,6 @@ from engine.qwen3.kernels.codec import FastCodec
 from engine.qwen3.kernels.frame import How, Scratch, Variant, candidates, decode_frame, is_plain
 from engine.qwen3.model.frame import FrameModel
 from engine.qwen3.model.state import CODE_GROUPS, DecodeState
-
-log = logging.getLogger(__name__)
 
 HISTORY_FRAMES: Final = 32
 """Frames whose codes stay on the device: the longest chunk, and what the frames may be ahead of the sound."""

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import structlog
 
 from engine.qwen3.settings import LANGUAGES
 from engine.recording import InvalidRecording, read_recording
 from engine.settings import VoiceSettings
 from engine.speech import UnknownVoice, Voice, VoiceReference
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ def recorded_voices(settings: VoiceSettings) -> dict[str, VoiceReference]:
                 path.read_bytes(), min_s=settings.reference_min_s, max_s=settings.reference_max_s, text=text or None
             )
         except (OSError, UnicodeDecodeError, InvalidRecording) as error:
-            log.warning("left out the voice %s: %s", path, error)
+            log.warning("left out a voice", path=str(path), error=str(error))
     # In the order of the nine, others behind them.
     order = {name: number for number, name in enumerate(NAMED)}
     return dict(sorted(found.items(), key=lambda item: (order.get(item[0], len(order)), item[0])))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import structlog
 import torch
 
 from engine.errors import first_line
@@ -26,7 +27,7 @@ from engine.qwen3.model.weights import take_predictor, take_talker
 from engine.qwen3.settings import QwenSettings
 from engine.speech import SpeechError
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 MODEL_IDS: Final = (
     "Qwen/Qwen3-TTS-12Hz-0.6B-Base",

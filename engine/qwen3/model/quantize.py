@@ -6,7 +6,6 @@ Only the matrices of the layers: they are 95 % of what a frame reads. Embeddings
 from __future__ import annotations
 
 import importlib
-import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,7 +20,6 @@ from engine.qwen3.model.weights import Convert, Dense, Linear, map_linears
 if TYPE_CHECKING:
     from engine.qwen3.settings import QwenSettings
 
-log = logging.getLogger(__name__)
 
 FP8_MAX: Final = 448.0  # the largest float8_e4m3fn
 ROWS: Final = 128  # of a matrix, taken in together

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+import structlog
 import torch
 
 from engine.errors import first_line
@@ -18,7 +18,7 @@ from engine.qwen3.model.speakers import designed_speaker, named_speaker
 from engine.qwen3.model.weights import moved
 from engine.qwen3.settings import QwenSettings
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 KEPT_PREFIX_BYTES: Final = 128 * 2**20
 """For the keys and values of prompts: voices times languages in use."""

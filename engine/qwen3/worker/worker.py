@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 import time
 from bisect import insort
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, Final, NoReturn
 
+import structlog
 import torch
 
 from engine.errors import first_line
@@ -38,7 +38,7 @@ from engine.qwen3.worker.known_voices import KnownVoices
 from engine.qwen3.worker.output import Output
 from engine.speech import Priority, SpeechError
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 BEAT_S: Final = 1.0
 # While sentences wait for a voice or for their text, and none for the GPU.
@@ -313,7 +313,7 @@ class Worker:
     def _fault(self, error: Exception) -> NoReturn:
         """Ends every sentence and then the process: after a fault of the GPU nothing within it can be relied on."""
         message = f"the model failed: {first_line(error)}"
-        log.error("%s", message, exc_info=error)
+        log.error(message, exc_info=error)
         self._send([Failed(number, message) for number in [*self._speaking, *(w.speak.number for w in self._waiting)]])
         raise SystemExit(FAULT_STATUS) from error
 

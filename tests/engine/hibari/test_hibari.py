@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
+from engine.child import pack
 from engine.hibari import HibariEngine, process
 from engine.hibari import engine as engine_module
 from engine.hibari.messages import Speak
@@ -212,7 +213,7 @@ def test_worker_ends_with_the_process_that_started_it() -> None:
     worker = subprocess.Popen(
         [sys.executable, "-m", "engine.hibari.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
-    worker.communicate(Speak("Hello.").line())  # and then its input ends
+    worker.communicate(pack(Speak("Hello.")))  # and then its input ends
     assert worker.returncode == 0
 
 

@@ -269,15 +269,13 @@ async def test_a_lost_process_ends_its_sentences_and_another_takes_its_place(mak
     assert not any("ended unexpectedly" in warning for warning in engine.status().warnings)
 
 
-async def test_a_killed_process_is_replaced_also_when_nobody_speaks(
-    make: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_killed_process_is_replaced_also_when_nobody_speaks(make: Any, logged: list[Any]) -> None:
     engine = await make()
     pid = (await until(engine, lambda status: "pid" in status))["pid"]
     os.kill(pid, signal.SIGKILL)
     status = await until(engine, lambda status: status["state"] == "ready" and status.get("pid") not in (None, pid))
     assert status["faults"] == 1
-    assert "killed, as the system does when memory runs out" in caplog.text
+    assert "killed, as the system does when memory runs out" in str(logged)
 
 
 async def test_a_process_that_hangs_is_ended(make: Any) -> None:

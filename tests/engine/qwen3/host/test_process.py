@@ -20,10 +20,11 @@ from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import CollectorRegistry
 
 from engine.api import add_speech_routes
+from engine.child import pack, read
 from engine.fallback import FallbackEngine
 from engine.pipeline import speak
 from engine.qwen3.host.engine import Qwen3Engine
-from engine.qwen3.messages import NotReady, pack, read
+from engine.qwen3.messages import NotReady
 from engine.qwen3.settings import QwenSettings
 from engine.qwen3.worker import main as serve
 from engine.settings import SpeechSettings, VoiceSettings
@@ -135,7 +136,7 @@ def test_a_package_that_fails_as_it_is_imported_does_not_end_the_process(
     (tmp_path / "broken_package.py").write_text("raise RuntimeError('not on this machine')")
     monkeypatch.syspath_prepend(tmp_path)  # type: ignore[no-untyped-call]
     monkeypatch.setattr(serve, "IMPORTED", ("broken_package",))
-    monkeypatch.setattr("logging.basicConfig", lambda **_: None)
+    monkeypatch.setattr(serve, "send_logs", lambda *_: None)
     settings = QwenSettings(model_id=str(tmp_path / "nowhere"), device="cpu", dtype="float32")
     events = io.BytesIO()
     serve.serve(io.BytesIO(pack(settings)), events)
