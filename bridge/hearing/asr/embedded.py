@@ -68,6 +68,7 @@ class WhisperPool:
                     answered, text, fault = await worker.receive()
             except ChildLost:
                 self._worker = None
+                await worker.close()
                 raise
         if fault:
             raise RuntimeError(fault)
