@@ -15,7 +15,7 @@ from aiohttp import web
 import engine.pipeline
 from engine.api import add_speech_routes
 from engine.hibari import HibariEngine
-from engine.settings import SpeechSettings
+from engine.settings import SpeechSettings, VoiceSettings
 
 
 async def serve(ahead: int) -> None:
@@ -25,7 +25,7 @@ async def serve(ahead: int) -> None:
     engine.pipeline.SENTENCES_AHEAD = ahead
     app = web.Application()
     with tempfile.TemporaryDirectory() as folder:
-        add_speech_routes(app, speech, SpeechSettings(voices_dir=Path(folder)))
+        add_speech_routes(app, speech, SpeechSettings(), VoiceSettings(voices_dir=Path(folder)))
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()

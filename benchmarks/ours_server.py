@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
-from typing import Any
 
 from bridge.app import App
 from bridge.config import Settings
 from bridge.dial.wav import read_wav
 from bridge.logs import set_up_logs
 from engine.speech import Engine, Pcm, Style, Voice
+from engine.status import EngineStatus
 
 RATE_HZ = 8_000
 CHUNK_SAMPLES = RATE_HZ // 5
@@ -46,13 +46,13 @@ class ClipEngine(Engine):
     def deterministic(self, style: Style) -> bool:
         return True
 
-    def status(self) -> Mapping[str, Any]:
-        return {"engine": "clip", "model_id": "clip", "model_loaded": True, "queue_depth": 0, "warnings": []}
+    def status(self) -> EngineStatus:
+        return EngineStatus("clip", "clip", model_loaded=True, queue_depth=0)
 
 
 async def serve(wav: Path) -> None:
     """Print where it listens, then serve until killed."""
-    settings = Settings(audiosocket_port=0, http_port=0, max_calls=MAX_CALLS, _env_file=None)
+    settings = Settings.of(audiosocket_port=0, http_port=0, max_calls=MAX_CALLS)
     app = App(settings, ClipEngine(read_wav(wav, RATE_HZ)))
     await app.start()
     print(json.dumps({"port": app.audiosocket_port, "http_url": f"http://127.0.0.1:{app.http_port}"}), flush=True)

@@ -21,8 +21,9 @@ import numpy as np
 
 from bridge.dial.lateness import Spread
 from bridge.dial.table import PERCENTILES, markdown, spread_cells
+from engine.child import pack, read
 from engine.qwen3.host.process import ModelProcess
-from engine.qwen3.messages import Audio, Event, pack, read
+from engine.qwen3.messages import Audio, Event
 from engine.qwen3.settings import QwenSettings
 
 CHUNK_BYTES = 2 * 1920

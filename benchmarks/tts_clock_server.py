@@ -17,8 +17,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TextIO
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import TextIO
 
 import numpy as np
 
@@ -33,6 +34,7 @@ from engine.qwen3.messages import Beat, Command, Event, NotReady
 from engine.qwen3.settings import SAMPLE_RATE_HZ, QwenSettings
 from engine.registry import create_engine
 from engine.speech import Engine, SpeechError
+from engine.status import EngineStatus
 
 SHORT_SWITCH_S = 0.0005
 """A tenth of Python's own: how long a thread keeps the interpreter's lock while another waits for it."""
@@ -58,8 +60,9 @@ class StandInEngine(Qwen3Engine):
             self.lag_s = max(self.lag_s, time.monotonic() - event.facts["told_s"])
         super()._on_event(event)
 
-    def status(self) -> Mapping[str, Any]:
-        return {**super().status(), "lag_ms": self.lag_s * 1e3}
+    def status(self) -> EngineStatus:
+        status = super().status()
+        return replace(status, details={**status.details, "lag_ms": self.lag_s * 1e3})
 
 
 class ModelThread:
@@ -149,13 +152,14 @@ class ModelThread:
 async def serve(way: str, told: TextIO) -> None:
     """Tell where it listens, then serve until killed."""
     settings = load_settings()
+    others = (settings.voices, settings.speech.request_timeout)
     if way == "thread":
         supervisor.ModelProcess = ModelThread  # type: ignore[assignment, attr-defined]
     match way:
         case "thread":
-            engine: Engine = create_engine(settings)
+            engine: Engine = create_engine(settings.engine, settings.qwen, *others)
         case "stand-in":
-            engine = StandInEngine(settings, command=("-m", "benchmarks.tts_rush_worker"))
+            engine = StandInEngine(settings.qwen, *others, command=("-m", "benchmarks.tts_rush_worker"))
         case _:
             engine = MadeEngine()
     app = App(settings, engine)

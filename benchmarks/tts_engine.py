@@ -26,6 +26,7 @@ import torch
 
 from engine.qwen3.host.engine import Qwen3Engine
 from engine.qwen3.settings import QwenSettings
+from engine.settings import VoiceSettings
 from engine.speech import SpeechError, Style
 from tests.support.qwen3.checkpoints import build_checkpoint
 
@@ -72,7 +73,7 @@ async def listen(engine: Qwen3Engine, seed: int) -> tuple[float, float, float]:
 
 async def until(engine: Qwen3Engine, state: str) -> float:
     begin = time.perf_counter()
-    while engine.status()["state"] != state:  # noqa: ASYNC110
+    while engine.status().details["state"] != state:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     return time.perf_counter() - begin
 
@@ -92,7 +93,7 @@ async def run(folder: Path, quantize: str, device: str, callers: int) -> None:
         max_batch=callers,
         idle_timeout=1.0,
     )
-    engine = Qwen3Engine(settings)
+    engine = Qwen3Engine(settings, VoiceSettings(), 300.0)
     context, before = context_mib(), used_mib()
     begin = time.perf_counter()
     await engine.start()
@@ -101,7 +102,7 @@ async def run(folder: Path, quantize: str, device: str, callers: int) -> None:
     begin = time.perf_counter()
     together = await asyncio.gather(*(listen(engine, seed) for seed in range(callers)))
     wall_s = time.perf_counter() - begin
-    status = engine.status()
+    status = engine.status().told()
     rows += [
         ("runner, quantization", f"{status['runner']}, {status['quantize']}"),
         ("GPU memory with the model", f"{used_mib() - before} MiB"),
@@ -127,7 +128,7 @@ async def run(folder: Path, quantize: str, device: str, callers: int) -> None:
     rows.append(("first sound then", f"{first:.1f} s"))
     stream = engine.stream(SENTENCE, Style())
     await anext(stream)
-    pid = engine.status()["pid"]
+    pid = engine.status().details["pid"]
     os.kill(pid, signal.SIGKILL)
     begin = time.perf_counter()
     try:

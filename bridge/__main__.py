@@ -64,7 +64,7 @@ def run_serve(args: argparse.Namespace) -> int:
         return 2
     if args.check:
         return check_voice(settings)
-    set_up_logs(settings.log_format, settings.log_level)
+    set_up_logs(settings.server.log_format, settings.server.log_level)
     from bridge.app import serve
     from engine.speech import SpeechError
 
@@ -82,10 +82,10 @@ def check_voice(settings: Settings) -> int:
     from engine.registry import create_engine
     from engine.speech import UnknownVoice
 
-    engine = create_engine(settings)
+    engine = create_engine(settings.engine, settings.qwen, settings.voices, settings.speech.request_timeout)
     try:
         if isinstance(engine, HibariEngine):
-            engine.resolve_voice(settings.voice)
+            engine.resolve_voice(settings.server.voice)
     except UnknownVoice as error:
         print(f"VOICE={error.voice!r}: must be one of {', '.join(error.known)}", file=sys.stderr)
         return 2

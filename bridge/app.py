@@ -64,16 +64,19 @@ class App:
     """Everything that `serve` runs. `start`, then `stop`; both once."""
 
     def __init__(self, settings: Settings, engine: Engine) -> None:
-        self.settings = settings
+        self._settings, self._server = settings, settings.server
+        self._normalize = settings.speech.text_normalize
         self.engine = engine
         self.metrics = Metrics(CollectorRegistry())
-        self.calls = Calls(self._create_call, settings.max_calls)
-        self.conversations = Conversations(settings, engine, self.metrics.registry, greeting=settings.greeting)
+        self.calls = Calls(self._create_call, settings.server.max_calls)
+        self.conversations = Conversations(
+            settings.conversation, engine, self.metrics.registry, greeting=settings.server.greeting
+        )
         self.audiosocket = AudioSocketServer(self.calls, self.metrics.lateness.observe)
         self.metrics.missed.set_function(lambda: self.audiosocket.clock.missed_ticks)
         self.audiosocket_port = 0
         self.http_port = 0
-        self._style = Style(voice=settings.voice)
+        self._style = Style(voice=settings.server.voice)
         self._apology = Apology()
         self._late_apology: asyncio.Task[None] | None = None
         self._runner: web.AppRunner | None = None
@@ -89,18 +92,18 @@ class App:
     async def _start(self) -> None:
         await self.engine.start()
         try:
-            self.engine.resolve_voice(self.settings.voice)
+            self.engine.resolve_voice(self._server.voice)
         except UnknownVoice as error:
             raise SpeechError(f"VOICE={error.voice!r}: must be one of {', '.join(error.known)}") from None
         await self._say_first_words()
         await self.conversations.start()
         self._runner = web.AppRunner(self._web_app(), access_log=None, handle_signals=False, handler_cancellation=True)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self.settings.http_host, self.settings.http_port)
-        with _naming("HTTP", self.settings.http_host, self.settings.http_port):
+        site = web.TCPSite(self._runner, self._server.http_host, self._server.http_port)
+        with _naming("HTTP", self._server.http_host, self._server.http_port):
             await site.start()
         self.http_port = int(self._runner.addresses[0][1])
-        host, port = self.settings.audiosocket_host, self.settings.audiosocket_port
+        host, port = self._server.audiosocket_host, self._server.audiosocket_port
         with _naming("AUDIOSOCKET", host, port):
             self.audiosocket_port = await self.audiosocket.start(host, port)
         with contextlib.suppress(OSError):  # needs CAP_SYS_NICE; a machine with time to spare does without
@@ -109,16 +112,16 @@ class App:
         gc.freeze()  # what was loaded stays; a collection that walked it all would make frames late
         log.info(
             "ready",
-            audiosocket=f"{self.settings.audiosocket_host}:{self.audiosocket_port}",
-            http=f"http://{self.settings.http_host}:{self.http_port}",
+            audiosocket=f"{self._server.audiosocket_host}:{self.audiosocket_port}",
+            http=f"http://{self._server.http_host}:{self.http_port}",
             engine=self.engine.name,
         )
 
     async def stop(self) -> None:
         """No new calls; those in progress, then downloads, end within DRAIN_TIMEOUT; then everything is closed."""
-        until_s = time.monotonic() + self.settings.drain_timeout
-        log.info("draining", calls=len(self.calls), timeout_s=self.settings.drain_timeout)
-        await self.audiosocket.drain(self.settings.drain_timeout)
+        until_s = time.monotonic() + self._server.drain_timeout
+        log.info("draining", calls=len(self.calls), timeout_s=self._server.drain_timeout)
+        await self.audiosocket.drain(self._server.drain_timeout)
         await self._close(until_s - time.monotonic())
         log.info("stopped")
 
@@ -140,11 +143,9 @@ class App:
 
     def _create_call(self, call_id: UUID, wire: Wire) -> Call:
         variables = self.conversations.claim(call_id)
-        if self.settings.apology and not self._apology and self._late_apology is None:
+        if self._server.apology and not self._apology and self._late_apology is None:
             self._late_apology = asyncio.get_running_loop().create_task(self._make_late_apology())
-        call = Call(
-            call_id, wire, self.engine, self._style, apology=self._apology, normalize=self.settings.text_normalize
-        )
+        call = Call(call_id, wire, self.engine, self._style, apology=self._apology, normalize=self._normalize)
         self.metrics.calls.inc()
         self.metrics.calls_active.inc()
         call.end_listeners.append(lambda reason: self._call_ended(call, reason))
@@ -160,10 +161,10 @@ class App:
         log.info("call ended", call=str(call.id), reason=reason)
 
     def _web_app(self) -> web.Application:
-        app = web.Application(client_max_size=self.settings.max_upload_bytes + FORM_BYTES)
-        add_speech_routes(app, self.engine, self.settings, self.metrics.registry)
+        app = web.Application(client_max_size=self._settings.voices.max_upload_bytes + FORM_BYTES)
+        add_speech_routes(app, self.engine, self._settings.speech, self._settings.voices, self.metrics.registry)
         add_call_routes(app, self.calls, self.conversations)
-        app[HEALTH].append(lambda: {"calls": len(self.calls), "max_calls": self.settings.max_calls})
+        app[HEALTH].append(lambda: {"calls": len(self.calls), "max_calls": self._server.max_calls})
         return app
 
     async def _say_first_words(self) -> None:
@@ -172,13 +173,13 @@ class App:
         A model that is to be loaded with the first request is not loaded by this: the embedded voice speaks instead.
         """
         engine, style = self.engine, self._style
-        loaded = engine.status()["model_loaded"]
+        loaded = engine.status().model_loaded
         if not loaded:
             if not isinstance(engine, FallbackEngine):
                 return
             style, engine = engine.for_spare(style), engine.spare
-        made = self._apology if self.settings.apology else Apology()
-        text, normalize = self.settings.apology or WARM_UP, self.settings.text_normalize
+        made = self._apology if self._server.apology else Apology()
+        text, normalize = self._server.apology or WARM_UP, self._normalize
         try:
             await made.make(engine, text, style, normalize=normalize)
         except UnspeakableText:
@@ -190,14 +191,15 @@ class App:
         """With the first call, which loads the model anyway."""
         style = replace(self._style, priority=Priority.BULK)
         try:
-            await self._apology.make(self.engine, self.settings.apology, style, normalize=self.settings.text_normalize)
+            await self._apology.make(self.engine, self._server.apology, style, normalize=self._normalize)
         except SpeechError as error:
             log.error("there is no apology", error=str(error))
 
 
 async def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT. Raises SpeechError or OSError when it cannot start."""
-    app = App(settings, create_engine(settings))
+    engine = create_engine(settings.engine, settings.qwen, settings.voices, settings.speech.request_timeout)
+    app = App(settings, engine)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):

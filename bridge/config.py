@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Any, Final, Literal, Self, get_args
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import BaseModel, Field, SecretStr, ValidationError, create_model
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bridge.conversation.settings import ConversationSettings
+from engine.qwen3.settings import QwenSettings
 from engine.registry import EngineSettings
+from engine.settings import SpeechSettings, VoiceSettings
 
 
-class Settings(ConversationSettings, EngineSettings, BaseSettings):
-    """Every setting of `talkspurt serve`, with its default."""
-
-    model_config = SettingsConfigDict(
-        env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", protected_namespaces=()
-    )
+class ServerSettings(BaseModel):
+    """Where the server listens, what every caller is told, and how it logs."""
 
     audiosocket_host: str = Field("127.0.0.1", description="where Asterisk connects; keep it off public networks")
     audiosocket_port: int = Field(9092, ge=0, le=65535)
@@ -38,6 +37,48 @@ class Settings(ConversationSettings, EngineSettings, BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+class Settings(BaseModel):
+    """Every setting of `talkspurt serve`, in groups: each part of the program is given its own alone."""
+
+    server: ServerSettings
+    conversation: ConversationSettings
+    speech: SpeechSettings
+    voices: VoiceSettings
+    engine: EngineSettings
+    qwen: QwenSettings
+
+    @classmethod
+    def of(cls, **values: Any) -> Self:
+        """The settings with these values, each under its bare name. Raises ValidationError."""
+        return cls.model_validate(
+            {
+                group: {name: values[name] for name in model.model_fields if name in values}
+                for group, model in GROUPS.items()
+            }
+        )
+
+
+GROUPS: Final[dict[str, type[BaseModel]]] = {
+    name: field.annotation for name, field in Settings.model_fields.items() if isinstance(field.annotation, type)
+}
+FIELDS: Final[dict[str, FieldInfo]] = {
+    name: field for group in GROUPS.values() for name, field in group.model_fields.items()
+}
+"""Every setting by its name in small letters."""
+
+
+class _Environment(BaseSettings):
+    """What is set, as it is written there; every field is added below."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", protected_namespaces=()
+    )
+
+
+_TEXTS: Final[dict[str, Any]] = dict.fromkeys(FIELDS, (str, ""))
+_EnvironmentTexts: Final = create_model("_EnvironmentTexts", __base__=_Environment, **_TEXTS)
+
+
 class WrongSetting(Exception):
     """A setting's value is not allowed; one line for each, with name, value and what is."""
 
@@ -45,7 +86,7 @@ class WrongSetting(Exception):
 def load_settings() -> Settings:
     """The settings of this process. Raises WrongSetting."""
     try:
-        return Settings()
+        return Settings.of(**_EnvironmentTexts().model_dump(exclude_unset=True))
     except ValidationError as error:
         raise WrongSetting("\n".join(_explain(dict(detail)) for detail in error.errors())) from None
 
@@ -53,7 +94,7 @@ def load_settings() -> Settings:
 def _explain(detail: dict[str, object]) -> str:
     location = detail["loc"]
     assert isinstance(location, tuple)
-    name = "_".join(str(part) for part in location[:1]).upper()
+    name = str(location[1]).upper()  # behind that of its group
     allowed = str(detail["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
     value = "(hidden)" if name.endswith(("_KEY", "_TOKEN", "_SECRET")) else repr(detail["input"])
     return f"{name}={value}: must be {allowed}" if not allowed.startswith("must") else f"{name}={value}: {allowed}"
@@ -62,7 +103,7 @@ def _explain(detail: dict[str, object]) -> str:
 def settings_table() -> str:
     """Every setting as a Markdown table."""
     rows = ["| setting | default | |", "|---|---|---|"]
-    for name, field in sorted(Settings.model_fields.items()):
+    for name, field in sorted(FIELDS.items()):
         value = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
         shown = str(value).lower() if isinstance(value, bool) else str(value)
         choices = " ".join(f"`{choice}`" for choice in get_args(field.annotation) if isinstance(choice, str))

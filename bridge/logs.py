@@ -11,6 +11,14 @@ from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import Processor
 
 
+def warn_on_stderr() -> None:
+    """For a command whose standard output is its own: warnings and errors alone, as text on stderr."""
+    structlog.configure(
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger("warning"),
+    )
+
+
 def set_up_logs(log_format: Literal["json", "text"], level: str) -> None:
     """Configure structlog and the standard library's logging, once.
 

@@ -136,6 +136,24 @@ class Resampler:
         return np.clip(np.rint(sums), -32768, 32767).astype(np.int16)
 
 
+class RateConverter:
+    """Brings 16-bit little-endian mono audio, whose own rate may change on the way, to one rate."""
+
+    def __init__(self, to_hz: int) -> None:
+        self._to_hz = to_hz
+        self._resampler: Resampler | None = None
+
+    def push(self, pcm: bytes, from_hz: int) -> Pcm:
+        """What is ready at the wanted rate, maybe nothing; what was held back of another rate than before is lost."""
+        if self._resampler is None or self._resampler.from_hz != from_hz:
+            self._resampler = Resampler(from_hz, self._to_hz)
+        return self._resampler.push(np.frombuffer(pcm, np.int16))
+
+    def flush(self) -> Pcm:
+        """Ends the stream: the rest of it."""
+        return np.empty(0, np.int16) if self._resampler is None else self._resampler.flush()
+
+
 def resample(pcm: Pcm, from_hz: int, to_hz: int) -> Pcm:
     """A whole clip at another rate: round(samples * to_hz / from_hz) samples, not delayed."""
     if from_hz == to_hz:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any
+
+import structlog
 
 from engine.speech import (
     CannotClone,
@@ -20,8 +20,9 @@ from engine.speech import (
     Voice,
     VoiceReference,
 )
+from engine.status import EngineStatus
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class FallbackEngine(Engine):
@@ -71,7 +72,7 @@ class FallbackEngine(Engine):
             if not self._optional:
                 raise
             self._broken = f"{self._main.name} did not start, {self.spare.name} speaks instead: {error}"
-            log.warning("%s", self._broken)
+            log.warning(self._broken)
 
     async def close(self) -> None:
         await self._main.close()
@@ -92,7 +93,7 @@ class FallbackEngine(Engine):
                 if heard or style.priority is not Priority.CALL:
                     raise
                 self._stood_in += 1
-                log.warning("%s failed, %s speaks instead: %s", self._main.name, self.spare.name, error)
+                log.warning(f"{self._main.name} failed, {self.spare.name} speaks instead", error=str(error))
         async with aclosing(self.spare.stream(sentence, self.for_spare(style))) as chunks:
             async for pcm in chunks:
                 yield pcm
@@ -106,11 +107,14 @@ class FallbackEngine(Engine):
     def deterministic(self, style: Style) -> bool:
         return self._active.deterministic(style)
 
-    def status(self) -> Mapping[str, Any]:
-        status = dict(self._active.status())
-        if self._broken:
-            status["warnings"] = [self._broken, *status["warnings"]]
-        return status | {"spare_engine": self.spare.name, "sentences_by_spare": self._stood_in}
+    def status(self) -> EngineStatus:
+        status = self._active.status()
+        return replace(
+            status,
+            warnings=(self._broken, *status.warnings) if self._broken else status.warnings,
+            sentences_by_spare=self._stood_in,
+            details={**status.details, "spare_engine": self.spare.name},
+        )
 
     async def prepare_clone(self, reference: VoiceReference) -> None:
         await self._active.prepare_clone(reference)

@@ -7,17 +7,22 @@ from collections.abc import AsyncIterator
 
 
 class GrowingText:
-    """One side calls `write` and `end`, the other iterates over the pieces and waits for those to come."""
+    """One side calls `write` and `end`, the other iterates once over the pieces and waits for those to come."""
 
     def __init__(self) -> None:
+        self.characters = 0
+        self._ended = False
         self._pieces: asyncio.Queue[str | None] = asyncio.Queue()
 
     def write(self, piece: str) -> None:
-        """More of it."""
-        self._pieces.put_nowait(piece)
+        """Adds to the text; of no effect after its end."""
+        if not self._ended:
+            self.characters += len(piece)
+            self._pieces.put_nowait(piece)
 
     def end(self) -> None:
-        """That was all."""
+        """Says that this was all."""
+        self._ended = True
         self._pieces.put_nowait(None)
 
     async def __aiter__(self) -> AsyncIterator[str]:

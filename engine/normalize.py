@@ -6,13 +6,13 @@ in the seven languages it has. In another language, digits are left to the engin
 
 from __future__ import annotations
 
-import logging
 import re
 from typing import Final, Protocol
 
 import emoji
+import structlog
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 # For whom damga has no grammars, and where its wheel is missing, the engine reads the digits.
 try:
@@ -139,7 +139,7 @@ def _worded(text: str, language: str) -> str:
     try:
         worded = _grammars[language].normalize(text)
     except Exception:  # a text that a grammar chokes on is still better spoken than not
-        log.warning("not written out in words: %r", text, exc_info=True)
+        log.warning("not written out in words", text=text, exc_info=True)
         return text
     return _HALF_DAY.sub(r"\1.m.", worded) if language == "en" else worded
 

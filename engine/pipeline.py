@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
 from dataclasses import replace
@@ -11,13 +10,14 @@ from enum import Enum, auto
 from typing import Final
 
 import numpy as np
+import structlog
 
 from engine import language, normalize
 from engine.speech import Chunk, Engine, EngineBusy, SpeechError, Style, UnspeakableText
 from engine.text import pause_after_ms, sentences
 from engine.word_cutter import WordCutter
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 # Sentences made beyond the one being sent. One hides the making of the next; more would be thrown away at a barge-in.
 SENTENCES_AHEAD: Final = 1
@@ -165,7 +165,7 @@ class _Maker:
             self._put(Chunk(np.zeros(0, np.int16), rest))
 
     def _skip(self, error: UnspeakableText) -> bool:
-        log.warning("left out a sentence: %s", error)
+        log.warning("left out a sentence", error=str(error))
         self._unspeakable = self._unspeakable or error
         return False
 

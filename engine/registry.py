@@ -5,21 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator
 
 from engine.fallback import FallbackEngine
 from engine.hibari import HibariEngine
 from engine.qwen3.host.engine import Qwen3Engine
 from engine.qwen3.settings import QwenSettings
 from engine.remote import RemoteEngine
+from engine.settings import VoiceSettings
 from engine.speech import Engine
 
 GPU_DEVICES: Final = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
 """What NVIDIA's driver shows, on Linux and under WSL: looked at first, since importing torch takes seconds."""
 
 
-class EngineSettings(QwenSettings):
-    """The settings that choose and shape an engine. A mixin: the process's settings inherit it."""
+class EngineSettings(BaseModel):
+    """Which engine speaks, and where a remote one is."""
 
     engine: Literal["auto", "hibari", "qwen3", "remote"] = Field(
         "auto", description="auto: qwen3 where there is a GPU, else the embedded hibari"
@@ -38,7 +39,9 @@ class EngineSettings(QwenSettings):
         return value
 
 
-def create_engine(settings: EngineSettings) -> Engine:
+def create_engine(
+    settings: EngineSettings, qwen: QwenSettings, voices: VoiceSettings, request_timeout_s: float
+) -> Engine:
     """The engine that the settings ask for, not started. Imports no torch: a CUDA engine has its own process.
 
     Behind an engine that may fail stands the embedded one, so that no caller is left in silence. Asked for by name, an
@@ -49,8 +52,8 @@ def create_engine(settings: EngineSettings) -> Engine:
             api_key = settings.remote_api_key.get_secret_value()
             return FallbackEngine(RemoteEngine(settings.remote_url, settings.remote_model, api_key), HibariEngine())
         case "qwen3":
-            return FallbackEngine(Qwen3Engine(settings), HibariEngine())
+            return FallbackEngine(Qwen3Engine(qwen, voices, request_timeout_s), HibariEngine())
         case "auto" if any(device.exists() for device in GPU_DEVICES):
-            return FallbackEngine(Qwen3Engine(settings), HibariEngine(), optional=True)
+            return FallbackEngine(Qwen3Engine(qwen, voices, request_timeout_s), HibariEngine(), optional=True)
         case _:
             return HibariEngine()

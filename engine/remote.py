@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import AsyncGenerator, Sequence
+from typing import Final
 
 import aiohttp
 import numpy as np
 
 from engine.speech import Engine, EngineBusy, Pcm, SpeechError, Style, UnknownVoice, Voice
+from engine.status import EngineStatus
 
 CHUNK_BYTES: Final = 9_600
 """200 ms at 24 kHz."""
@@ -97,14 +98,8 @@ class RemoteEngine(Engine):
     def deterministic(self, style: Style) -> bool:
         return style.seed is not None or style.temperature == 0
 
-    def status(self) -> Mapping[str, Any]:
-        return {
-            "engine": self.name,
-            "model_id": self._model,
-            "model_loaded": self._session is not None,
-            "queue_depth": self._in_flight,
-            "warnings": [],
-        }
+    def status(self) -> EngineStatus:
+        return EngineStatus(self.name, self._model, self._session is not None, self._in_flight)
 
     def _refusal(self, status: int, text: str, voice: str) -> SpeechError:
         if status in (429, 503):

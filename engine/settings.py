@@ -1,4 +1,4 @@
-"""The settings of the speech endpoints, each under its bare upper-case name in the environment."""
+"""The settings of the speech endpoints and of cloned voices, each under its bare upper-case name in the environment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ORIGIN: Final = re.compile(r"https?://[^/\s,*]+")
 
 
 class SpeechSettings(BaseModel):
-    """What `add_speech_routes` is told. A mixin: the process's settings inherit it and read the environment."""
+    """What the speech endpoints may do, for whom, and how long it may take."""
 
     api_key: SecretStr = Field(SecretStr(""), description="bearer token wanted by all but /health; empty: none")
     cors_origins: str = Field("", description="origins whose pages may call, separated by commas, or *; empty: none")
@@ -29,6 +29,22 @@ class SpeechSettings(BaseModel):
     audio_cache_max_bytes: int = Field(256 * 2**20, ge=0)
     audio_cache_sampled: bool = Field(False, description="keep also what would come out differently next time")
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: str) -> str:
+        for origin in filter(None, (part.strip() for part in value.split(","))):
+            if origin != "*" and not ORIGIN.fullmatch(origin):
+                raise ValueError("must be * or origins such as https://example.org, separated by commas")
+        return value
+
+    def origins(self) -> frozenset[str]:
+        """CORS_ORIGINS taken apart."""
+        return frozenset(filter(None, (part.strip() for part in self.cors_origins.split(","))))
+
+
+class VoiceSettings(BaseModel):
+    """Where recordings of voices are kept, and which are taken."""
+
     voices_dir: Path = Field(Path("voices"), description="where stored voices are kept")
     voices_max: int = Field(100, ge=0, description="stored voices at most")
     voice_cache_max: int = Field(32, ge=0, description="cloned voices that the engine keeps ready")
@@ -42,15 +58,3 @@ class SpeechSettings(BaseModel):
         if value < (least := info.data.get("reference_min_s", value)):
             raise ValueError(f"must be at least REFERENCE_MIN_S={least}")
         return value
-
-    @field_validator("cors_origins")
-    @classmethod
-    def _origins(cls, value: str) -> str:
-        for origin in filter(None, (part.strip() for part in value.split(","))):
-            if origin != "*" and not ORIGIN.fullmatch(origin):
-                raise ValueError("must be * or origins such as https://example.org, separated by commas")
-        return value
-
-    def origins(self) -> frozenset[str]:
-        """CORS_ORIGINS taken apart."""
-        return frozenset(filter(None, (part.strip() for part in self.cors_origins.split(","))))

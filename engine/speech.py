@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from engine.status import EngineStatus
 
 Pcm = NDArray[np.int16]
 """Mono 16-bit samples, shape (samples,)."""
@@ -165,12 +166,8 @@ class Engine(ABC):
         """True where the same sentence and style always give the same samples (so they may be cached)."""
 
     @abstractmethod
-    def status(self) -> Mapping[str, Any]:
-        """The engine's part of /health: at least `engine`, `model_id`, `model_loaded`, `queue_depth`, `warnings`.
-
-        Where they apply /health shows in its own places `cuda`, `gpu_name`, `gpu_allocated_mb`, `gpu_reserved_mb`,
-        `voice_cache_size`, `voice_cache_max` and `voice_cache_hits`; /metrics has what engine.api.engine_metrics lists.
-        """
+    def status(self) -> EngineStatus:
+        """The engine's part of /health and /metrics."""
 
     async def prepare_clone(self, reference: VoiceReference) -> None:
         """Work out ahead what speaking in this voice takes, and keep it for the streams that follow.

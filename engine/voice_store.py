@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import os
 import re
 import time
@@ -15,10 +14,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import structlog
 
 from engine.speech import Pcm, VoiceReference
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
@@ -63,7 +63,7 @@ class VoiceStore:
             try:
                 voice = _read(path)
             except (OSError, ValueError, KeyError, TypeError, EOFError, wave.Error) as error:
-                log.warning("left out the stored voice %s: %s", path, error)
+                log.warning("left out a stored voice", path=str(path), error=str(error))
             else:
                 self._voices[voice.name] = voice
 

@@ -12,7 +12,7 @@ from importlib import resources
 from ipaddress import ip_address
 from typing import Final
 
-from bridge.config import Settings, WrongSetting, load_settings
+from bridge.config import ServerSettings, WrongSetting, load_settings
 
 CONTEXT: Final = "talkspurt"
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -57,7 +57,7 @@ class ServerAddress:
     audiosocket_port: int
 
     @classmethod
-    def parse(cls, text: str, settings: Settings) -> ServerAddress:
+    def parse(cls, text: str, settings: ServerSettings) -> ServerAddress:
         """From HOST, HOST:HTTP_PORT or HOST:HTTP_PORT:AUDIOSOCKET_PORT. Raises CannotPrint."""
         match = re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^:\[\]]+)(?::(\d+))?(?::(\d+))?", text)
         if not match or not (match[1].startswith("[") or _HOST.fullmatch(match[1])):
@@ -68,7 +68,7 @@ class ServerAddress:
         return cls(match[1], http_port, audiosocket_port)
 
     @classmethod
-    def configured(cls, settings: Settings) -> ServerAddress:
+    def configured(cls, settings: ServerSettings) -> ServerAddress:
         """The server that these settings describe. Raises CannotPrint."""
         host = settings.audiosocket_host
         try:
@@ -209,13 +209,13 @@ def run(args: argparse.Namespace) -> int:
     try:
         settings = load_settings()
         options = DialplanOptions(
-            servers=[ServerAddress.parse(text, settings) for text in args.server or ()]
-            or [ServerAddress.configured(settings)],
+            servers=[ServerAddress.parse(text, settings.server) for text in args.server or ()]
+            or [ServerAddress.configured(settings.server)],
             asterisk=parse_version(args.asterisk) if args.asterisk else None,
             wideband=args.wideband,
             context=args.context,
             fallback=args.fallback,
-            api_key=settings.api_key.get_secret_value(),
+            api_key=settings.speech.api_key.get_secret_value(),
         )
         print(render(options, _command(args)), end="")
     except (WrongSetting, CannotPrint) as error:

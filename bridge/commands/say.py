@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from bridge.config import WrongSetting, load_settings
+from bridge.logs import warn_on_stderr
 from engine.audio import resample
 from engine.encode import FORMATS, FormatName, create_encoder, state_length
 from engine.pipeline import speak
@@ -47,6 +48,7 @@ def add_parser(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def run(args: argparse.Namespace) -> int:
     """Make the file. One line on standard error and status 2 where it was asked for wrongly, 1 where it fails."""
+    warn_on_stderr()
     try:
         settings = load_settings()
     except WrongSetting as error:
@@ -60,13 +62,13 @@ def run(args: argparse.Namespace) -> int:
     if not 0.25 <= args.speed <= 4.0:
         return _refuse(f"--speed {args.speed}: must be 0.25 to 4.0")
     text = sys.stdin.read() if args.text == "-" else args.text
-    engine = create_engine(settings)
-    style = Style(voice=args.voice if args.voice is not None else settings.voice, speed=args.speed)
+    engine = create_engine(settings.engine, settings.qwen, settings.voices, settings.speech.request_timeout)
+    style = Style(voice=args.voice if args.voice is not None else settings.server.voice, speed=args.speed)
     asked_hz = args.rate or (SLN_RATE_HZ if args.output.suffix.lower() == ".sln" else None)
     rate_hz = form.rate_hz(engine.sample_rate_hz, asked_hz)
     started_s = time.perf_counter()
     try:
-        pcm = asyncio.run(_speak(engine, text, style, normalize=settings.text_normalize))
+        pcm = asyncio.run(_speak(engine, text, style, normalize=settings.speech.text_normalize))
         made_s = time.perf_counter() - started_s
         if not pcm.size:
             return _fail("there is nothing to say")

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import structlog
 
-from engine.audio import Resampler
+from engine.audio import RateConverter
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +27,7 @@ class CallRecording:
         self.json_path = folder / f"{call_id}.json"
         self._writer = writer
         self._rate_hz = 0
-        self._resamplers: dict[str, Resampler] = {}
+        self._converters: dict[str, RateConverter] = {}
         self._caller = bytearray()
         self._agent = bytearray()
         self._file: wave.Wave_write | None = None
@@ -45,18 +45,16 @@ class CallRecording:
     def close(self, transcript: dict[str, Any]) -> None:
         """Write what is left, and the transcript."""
         for side, audio in (("caller", self._caller), ("agent", self._agent)):
-            if side in self._resamplers:
-                audio += self._resamplers[side].flush().tobytes()
+            if side in self._converters:
+                audio += self._converters[side].flush().tobytes()
         length = max(len(self._caller), len(self._agent))
         self._submit(length)
         self._writer.submit(self._finish, transcript)
 
     def _at_our_rate(self, side: str, pcm: bytes, rate_hz: int) -> bytes:
         self._rate_hz = self._rate_hz or rate_hz
-        resampler = self._resamplers.get(side)
-        if resampler is None or resampler.from_hz != rate_hz:
-            resampler = self._resamplers[side] = Resampler(rate_hz, self._rate_hz)
-        return resampler.push(np.frombuffer(pcm, np.int16)).tobytes()
+        converter = self._converters.setdefault(side, RateConverter(self._rate_hz))
+        return converter.push(pcm, rate_hz).tobytes()
 
     def _write_some(self) -> None:
         both = min(len(self._caller), len(self._agent))

@@ -25,7 +25,7 @@ EMBEDDED_FINAL_TIMEOUT_MS: Final = 15_000
 
 
 class ConversationSettings(BaseModel):
-    """What `talkspurt serve` is told about conversations; every field is a setting of the same name in capitals."""
+    """Who hears the callers and who answers them, how turns are taken, and what is kept of a call."""
 
     asr_url: str = Field("", description="ws:// or wss:// address of the recogniser; empty for none")
     asr_protocol: AsrProtocol = "openai-realtime"

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bridge.config import Settings
+from bridge.config import FIELDS
 
 START_TIMEOUT_S: Final = 120.0
 """An engine loads in a second or two on an idle machine; this is for one that is not."""
@@ -74,8 +74,7 @@ async def running_server(**settings: str) -> AsyncIterator[ServerProcess]:
 
 def bare_environment() -> dict[str, str]:
     """This process's environment without our settings."""
-    ours = {name.upper() for name in Settings.model_fields}
-    return {name: value for name, value in os.environ.items() if name.upper() not in ours}
+    return {name: value for name, value in os.environ.items() if name.lower() not in FIELDS}
 
 
 async def _ready(stderr: asyncio.StreamReader, lines: deque[str]) -> dict[str, Any]:

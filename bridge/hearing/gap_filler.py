@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
-
-from engine.audio import Resampler
+from engine.audio import RateConverter
 
 LATE_MS: Final = 100
 """Audio is this late at most on a working line; later, nothing is being sent."""
@@ -22,8 +20,7 @@ class GapFiller:
         self._start_s = now_s
         self.rate_hz = 8_000
         self._given_samples = 0
-        self._known = False
-        self._resampler: Resampler | None = None
+        self._converter: RateConverter | None = None
 
     @property
     def position_ms(self) -> int:
@@ -32,14 +29,12 @@ class GapFiller:
 
     def push(self, pcm: bytes, rate_hz: int, now_s: float) -> bytes:
         """Audio that has come, with the silence that belongs before it. 16-bit little-endian mono, whole samples."""
-        if not self._known:
-            self._known = True
+        if self._converter is None:
+            self._converter = RateConverter(rate_hz)
             self._given_samples = self._given_samples * rate_hz // self.rate_hz
             self.rate_hz = rate_hz
         if rate_hz != self.rate_hz:
-            if self._resampler is None or self._resampler.from_hz != rate_hz:
-                self._resampler = Resampler(rate_hz, self.rate_hz)
-            pcm = self._resampler.push(np.frombuffer(pcm, np.int16)).tobytes()
+            pcm = self._converter.push(pcm, rate_hz).tobytes()
         came_ms = len(pcm) // 2 * 1000 // self.rate_hz
         silence = self._missing(now_s - came_ms / 1000)
         self._given_samples += len(pcm) // 2

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.hearing.events import SpeechStarted, SpeechStopped
-from engine.audio import Resampler
+from engine.audio import RateConverter
 
 RATE_HZ: Final = 8_000
 """A telephone's; the model is no better at 16 kHz."""
@@ -96,7 +96,7 @@ class Ear:
         self._on_event = on_event
         self._agent_speaks = agent_speaks
         self._gate = SpeechGate(rules)
-        self._resampler: Resampler | None = None
+        self._converter = RateConverter(RATE_HZ)
         self._samples: NDArray[np.int16] = np.empty(0, np.int16)
         self.context: Floats = np.zeros(CONTEXT_SAMPLES, np.float32)
         self.state: Floats = np.zeros((2, 128), np.float32)
@@ -105,9 +105,7 @@ class Ear:
 
     def push(self, pcm: bytes, rate_hz: int) -> None:
         """16-bit little-endian mono at any rate."""
-        if self._resampler is None or self._resampler.from_hz != rate_hz:
-            self._resampler = Resampler(rate_hz, RATE_HZ)
-        self._samples = np.concatenate((self._samples, self._resampler.push(np.frombuffer(pcm, np.int16))))
+        self._samples = np.concatenate((self._samples, self._converter.push(pcm, rate_hz)))
         while len(self._samples) >= WINDOW_SAMPLES:
             if len(self.windows) == MAX_WINDOWS_WAITING:
                 self._gate.skip()

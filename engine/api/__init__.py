@@ -12,28 +12,33 @@ import engine.api.voices as voices
 import engine.web.openapi as openapi
 from engine.api.service import SPEECH, SpeechService
 from engine.api.status import HEALTH
-from engine.settings import SpeechSettings
+from engine.settings import SpeechSettings, VoiceSettings
 from engine.speech import Engine
-from engine.web.access import add_guards
+from engine.web.access import add_access_checks
 from engine.web.operations import Operation, add_operations
 
 
 def add_speech_routes(
-    app: web.Application, engine: Engine, settings: SpeechSettings, registry: CollectorRegistry | None = None
+    app: web.Application,
+    engine: Engine,
+    settings: SpeechSettings,
+    voice_settings: VoiceSettings,
+    registry: CollectorRegistry | None = None,
 ) -> SpeechService:
-    """Serve the speech endpoints, /health, /metrics and /docs; guard every route of `app`, others' too.
+    """Serves the speech endpoints, /health, /metrics and /docs; checks access to every route of `app`, others' too.
 
     `registry` is what /metrics shows. Others add to /health by `app[HEALTH]` and to /docs by `add_operations`. The
     engine is the caller's to start and close. Run the application with `handler_cancellation=True`, or a client that
     leaves is noticed only when something is sent to it.
     """
-    service = SpeechService(engine, settings, registry or CollectorRegistry())
+    service = SpeechService(engine, settings, voice_settings, registry or CollectorRegistry())
     service.voices.load()
     app[SPEECH] = service
     app[HEALTH] = []
-    app[openapi.DESCRIPTION_KEY] = openapi.Description()
+    api_key = settings.api_key.get_secret_value()
+    app[openapi.DESCRIPTION_KEY] = openapi.Description(service.voice_names, service.settle_schemas, key=bool(api_key))
     app[socket.SOCKETS] = set()
-    add_guards(app, settings)
+    add_access_checks(app, api_key, settings.origins())
     for operations in (speech.OPERATIONS, voices.OPERATIONS, status.OPERATIONS, openapi.OPERATIONS):
         add_operations(app, operations)
     app.router.add_get(socket.PATH, socket.serve_socket, allow_head=False)

@@ -37,7 +37,7 @@ class EngineCollector(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        status = self._engine.status()
+        status = self._engine.status().told()
         for key, (name, told) in COUNTERS.items():
             if key in status:
                 yield CounterMetricFamily(name, told, status[key])

@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from engine.api.engine_metrics import EngineCollector
 from engine.api.metrics import SpeechMetrics
-from engine.api.requests import SpeechRequest
+from engine.api.requests import CloneRequest, SpeechRequest
 from engine.api.synthesis import SpeechJob, Synthesizer
 from engine.cache import AudioCache
 from engine.encode import FORMATS, FormatName
-from engine.settings import SpeechSettings
+from engine.settings import SpeechSettings, VoiceSettings
 from engine.speech import CannotClone, Engine, Priority, Style, UnknownVoice, VoiceReference
 from engine.voice_store import VoiceStore
 from engine.web.errors import ApiError, empty_input
@@ -32,13 +32,16 @@ QWEN_VOICES: Final = ("vivian", "serena", "uncle_fu", "dylan", "eric", "ryan", "
 class SpeechService:
     """One engine behind the speech endpoints."""
 
-    def __init__(self, engine: Engine, settings: SpeechSettings, registry: CollectorRegistry) -> None:
+    def __init__(
+        self, engine: Engine, settings: SpeechSettings, voice_settings: VoiceSettings, registry: CollectorRegistry
+    ) -> None:
         self.engine = engine
         self.settings = settings
+        self.voice_settings = voice_settings
         self.metrics = SpeechMetrics(registry)
         registry.register(EngineCollector(engine))
         self.cache = AudioCache(settings.audio_cache_max, settings.audio_cache_max_bytes)
-        self.voices = VoiceStore(settings.voices_dir, settings.voices_max)
+        self.voices = VoiceStore(voice_settings.voices_dir, voice_settings.voices_max)
         self.voices_lock = asyncio.Lock()
         """Held while the stored voices change."""
         self.synthesizer = Synthesizer(engine, settings, self.cache, self.metrics)
@@ -86,6 +89,17 @@ class SpeechService:
         own = (voice.id for voice in self.engine.voices())
         stored = (voice.name for voice in self.voices.voices())
         return list(dict.fromkeys((*own, *self.aliases(), *stored)))
+
+    def settle_schemas(self, schemas: dict[str, dict[str, Any]]) -> None:
+        """Writes the limits, the default format and the voices' names into the schemas of what clients send."""
+        for model in (SpeechRequest, CloneRequest):
+            fields = schemas[model.__name__]["properties"]
+            fields["input"]["maxLength"] = self.settings.max_input_chars
+            fields["response_format"]["default"] = self.settings.default_response_format
+            if "voice" in fields:
+                names = {"type": "string", "enum": self.voice_names()}
+                identified = {"type": "object", "properties": {"id": names}, "required": ["id"]}
+                fields["voice"]["anyOf"] = [names, identified, {"type": "null"}]
 
     def too_long(self, characters: int) -> ApiError | None:
         """The error of a text of this length; None where it may be as long."""

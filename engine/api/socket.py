@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
 from typing import Any, Final
 
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
@@ -13,6 +12,7 @@ from engine.api.delivery import Account, Pace, SlowReader, as_api_error, drop
 from engine.api.requests import SocketMessage, SpeechRequest
 from engine.api.service import SPEECH
 from engine.api.synthesis import SpeechJob
+from engine.growing_text import GrowingText
 from engine.speech import SpeechError
 from engine.web.access import request_id
 from engine.web.bodies import parse_json
@@ -53,33 +53,10 @@ async def close_sockets(app: web.Application) -> None:
     await asyncio.gather(*goodbyes)
 
 
-class _Text:
-    """Text while it is being written: pieces go in, `end` ends it; iterated once."""
-
-    def __init__(self) -> None:
-        self.characters = 0
-        self._ended = False
-        self._pieces: asyncio.Queue[str | None] = asyncio.Queue()
-
-    def add(self, piece: str) -> None:
-        """More of it; of no effect after the end."""
-        if not self._ended:
-            self.characters += len(piece)
-            self._pieces.put_nowait(piece)
-
-    def end(self) -> None:
-        self._ended = True
-        self._pieces.put_nowait(None)
-
-    async def __aiter__(self) -> AsyncGenerator[str, None]:
-        while (piece := await self._pieces.get()) is not None:
-            yield piece
-
-
 class _Turn:
     """One request and what has become of it."""
 
-    def __init__(self, job: SpeechJob, text: _Text | None) -> None:
+    def __init__(self, job: SpeechJob, text: GrowingText | None) -> None:
         self.job = job
         self.text = text
         self.dropped = False
@@ -147,20 +124,20 @@ class _Connection:
         """More of the open text; the first piece opens one, and its message brings the other fields."""
         if self._open is None:
             fields = json.dumps({**json.loads(data), "input": "in pieces"})
-            text = _Text()
+            text = GrowingText()
             self._open = self._append(self._service.job(parse_json(fields, SpeechRequest), "pcm", text=text), text)
         turn = self._open
         assert turn.text is not None
         if not turn.dropped and (fault := self._service.too_long(turn.text.characters + len(piece))):
             turn.drop(fault)
-        turn.text.add(piece)
+        turn.text.write(piece)
 
     def _end_text(self) -> None:
         turn, self._open = self._open, None
         if turn is not None and turn.text is not None:
             turn.text.end()
 
-    def _append(self, job: SpeechJob, text: _Text | None = None) -> _Turn:
+    def _append(self, job: SpeechJob, text: GrowingText | None = None) -> _Turn:
         if len(self._turns) >= MAX_TURNS:
             raise ApiError(503, "QUEUE_FULL", f"{MAX_TURNS} requests on this connection are not answered yet")
         turn = _Turn(job, text)

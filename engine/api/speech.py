@@ -40,7 +40,7 @@ async def clone_speech(request: web.Request) -> web.StreamResponse:
     service = request.app[SPEECH]
     if not service.engine.can_clone:
         raise CannotClone(service.engine.name)
-    body, file = await read_form(request, CloneRequest, service.settings.max_upload_bytes)
+    body, file = await read_form(request, CloneRequest, service.voice_settings.max_upload_bytes)
     fields = body.model_dump(exclude={"ref_text", "stream", "language"})
     speech = SpeechRequest.model_validate({**fields, "language": body.language_code()})
     service.job(speech)  # whatever is wrong with the text is said before the recording is looked at
@@ -53,18 +53,18 @@ async def prepare_reference(service: SpeechService, file: bytes | None, ref_text
     """An uploaded recording as a voice that the engine is ready to speak in. Raises ApiError or SpeechError."""
     if file is None:
         raise ApiError(400, "INVALID_AUDIO", "a recording of the voice is required, as the part 'file'", param="file")
-    settings = service.settings
+    limits, timeout_s = service.voice_settings, service.settings.request_timeout
     text = (ref_text or "").strip() or None
-    read = partial(read_recording, file, min_s=settings.reference_min_s, max_s=settings.reference_max_s, text=text)
+    read = partial(read_recording, file, min_s=limits.reference_min_s, max_s=limits.reference_max_s, text=text)
     try:
         reference = await service.synthesizer.in_background(read)
     except InvalidRecording as error:
         raise ApiError(400, "INVALID_AUDIO", str(error), param="file") from None
     try:
-        async with asyncio.timeout(settings.request_timeout):
+        async with asyncio.timeout(timeout_s):
             await service.engine.prepare_clone(reference)
     except TimeoutError:
-        message = f"the voice was not ready within {settings.request_timeout:g} s"
+        message = f"the voice was not ready within {timeout_s:g} s"
         raise ApiError(504, "SYNTHESIS_TIMEOUT", message) from None
     except (CannotClone, EngineBusy):
         raise

@@ -111,16 +111,16 @@ async def get_model(request: web.Request) -> web.Response:
 
 
 def _models(service: SpeechService) -> list[str]:
-    return [str(service.engine.status()["model_id"]), *OPENAI_MODELS]
+    return [service.engine.status().model_id, *OPENAI_MODELS]
 
 
 async def get_info(request: web.Request) -> web.Response:
     service = request.app[SPEECH]
-    engine, settings = service.engine, service.settings
+    engine, settings, voices = service.engine, service.settings, service.voice_settings
     info = Info(
         version=version("talkspurt"),
         engine=engine.name,
-        model_id=str(engine.status()["model_id"]),
+        model_id=engine.status().model_id,
         sample_rate=engine.sample_rate_hz,
         can_clone=engine.can_clone,
         voices=service.voice_names(),
@@ -141,9 +141,9 @@ async def get_info(request: web.Request) -> web.Response:
             "max_input_chars": settings.max_input_chars,
             "max_queue_depth": settings.max_queue_depth,
             "request_timeout_s": settings.request_timeout,
-            "max_upload_bytes": settings.max_upload_bytes,
-            "reference_min_s": settings.reference_min_s,
-            "reference_max_s": settings.reference_max_s,
+            "max_upload_bytes": voices.max_upload_bytes,
+            "reference_min_s": voices.reference_min_s,
+            "reference_max_s": voices.reference_max_s,
         },
     )
     return web.json_response(info.model_dump())
@@ -158,16 +158,17 @@ async def get_health(request: web.Request) -> web.Response:
 
 def engine_health(service: SpeechService) -> dict[str, Any]:
     """The speech part of /health."""
-    status = dict(service.engine.status())
+    status = service.engine.status()
+    details, voice_cache_max = status.details, status.voice_cache_max
     return Health(
         status="ok",
         engine=service.engine.name,
-        model_loaded=status["model_loaded"],
-        model_id=str(status["model_id"]),
-        cuda=bool(status.get("cuda", False)),
-        gpu_name=status.get("gpu_name"),
-        gpu_allocated_mb=status.get("gpu_allocated_mb", 0),
-        gpu_reserved_mb=status.get("gpu_reserved_mb", 0),
+        model_loaded=status.model_loaded,
+        model_id=status.model_id,
+        cuda=bool(details.get("cuda", False)),
+        gpu_name=details.get("gpu_name"),
+        gpu_allocated_mb=details.get("gpu_allocated_mb", 0),
+        gpu_reserved_mb=details.get("gpu_reserved_mb", 0),
         queue_depth=service.synthesizer.depth,
         max_queue_depth=service.settings.max_queue_depth,
         voices=service.voice_names(),
@@ -175,11 +176,11 @@ def engine_health(service: SpeechService) -> dict[str, Any]:
         audio_cache_max=service.cache.max_entries,
         audio_cache_bytes=service.cache.size_bytes,
         audio_cache_hits=service.cache.hits,
-        voice_cache_size=status.get("voice_cache_size", status.get("cloned_voices", 0)),
-        voice_cache_max=status.get("voice_cache_max", service.settings.voice_cache_max),
-        voice_cache_hits=status.get("voice_cache_hits", 0),
-        warnings=list(status["warnings"]),
-        engine_status=status,
+        voice_cache_size=status.voice_cache_size or 0,
+        voice_cache_max=service.voice_settings.voice_cache_max if voice_cache_max is None else voice_cache_max,
+        voice_cache_hits=status.voice_cache_hits or 0,
+        warnings=list(status.warnings),
+        engine_status=status.told(),
     ).model_dump()
 
 

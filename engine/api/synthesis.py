@@ -160,7 +160,7 @@ class Synthesizer:
 
     def _stand_ins(self) -> int:
         """Sentences that a spare engine has spoken for this one: audio with one of them is not what is asked for."""
-        return int(self.engine.status().get("sentences_by_spare", 0))
+        return self.engine.status().sentences_by_spare or 0
 
     def _key(self, job: SpeechJob) -> CacheKey | None:
         """Under what the finished audio is kept; None where it is not to be."""
@@ -170,7 +170,7 @@ class Synthesizer:
             return None
         return CacheKey(
             engine=self.engine.name,
-            model_id=str(self.engine.status()["model_id"]),
+            model_id=self.engine.status().model_id,
             text=job.text,
             normalize=self._settings.text_normalize,
             style=replace(job.style, priority=Priority.HTTP),

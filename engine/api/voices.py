@@ -82,7 +82,7 @@ async def store_voice(request: web.Request) -> web.Response:
         message = "a voice's name has 1 to 64 letters, digits, _ and -, and begins with a letter or digit"
         raise ApiError(400, "INVALID_REQUEST", message, param="name")
     _check_is_free(service, name)
-    body, file = await read_form(request, VoiceUpload, service.settings.max_upload_bytes)
+    body, file = await read_form(request, VoiceUpload, service.voice_settings.max_upload_bytes)
     reference = await prepare_reference(service, file, body.ref_text)
     # A client that leaves now does not leave half a voice.
     voice = await asyncio.shield(_save(service, name, body.language or None, reference))

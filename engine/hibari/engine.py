@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import unicodedata
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from itertools import count
-from typing import Any, Final
+from typing import Final
 
-from engine.hibari.messages import Speak
-from engine.hibari.process import Request, WorkerProcess, unspeakable
+import structlog
+
+from engine.hibari.messages import Speak, unspeakable
+from engine.hibari.process import Request, WorkerProcess
 from engine.hibari.voices import DEFAULT, VARIANTS
 from engine.speech import Engine, EngineBusy, Pcm, SpeechError, Style, UnknownVoice, UnspeakableText, Voice
+from engine.status import EngineStatus
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 SAMPLE_RATE_HZ: Final = 24000
 # Sentences that may wait: four for each of 500 calls, which are made in well under a minute.
@@ -99,16 +101,15 @@ class HibariEngine(Engine):
     def deterministic(self, style: Style) -> bool:
         return True
 
-    def status(self) -> Mapping[str, Any]:
-        return {
-            "engine": self.name,
-            "model_id": f"hibari-tts/{DEFAULT}",
-            "model_loaded": bool(self._workers),
-            "queue_depth": len(self._waiting),
-            "max_queue_depth": self._max_queue_depth,
-            "workers": len(self._workers),
-            "warnings": [self._warning] if self._warning else [],
-        }
+    def status(self) -> EngineStatus:
+        return EngineStatus(
+            engine=self.name,
+            model_id=f"hibari-tts/{DEFAULT}",
+            model_loaded=bool(self._workers),
+            queue_depth=len(self._waiting),
+            warnings=(self._warning,) if self._warning else (),
+            details={"max_queue_depth": self._max_queue_depth, "workers": len(self._workers)},
+        )
 
     async def _serve(self, worker: WorkerProcess) -> None:
         """Feed one worker; when it is lost, put another in its place."""
@@ -116,7 +117,7 @@ class HibariEngine(Engine):
             try:
                 await self._feed(worker)
             except SpeechError as error:
-                log.error("%s; starting another", error)
+                log.error("a worker is lost; starting another", error=str(error))
             finally:
                 self._workers.discard(worker)
                 await worker.close()
@@ -159,7 +160,7 @@ class HibariEngine(Engine):
             try:
                 worker = await WorkerProcess.start()
             except SpeechError as error:
-                log.error("%s; trying again", error)
+                log.error("no worker starts; trying again", error=str(error))
                 self._warning = str(error)
                 if not self._workers:  # better an error now than a caller who waits in silence
                     self._fail_all(error)

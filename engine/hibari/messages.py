@@ -1,32 +1,17 @@
-"""What the engine and its worker processes say to each other over pipes.
+"""What the engine and its worker processes say to each other.
 
-A job is a line of JSON. Its answer is any number of PCM messages, among them WORD_STARTS where the job asks for it, and
-then one END, UNSPEAKABLE or FAILED. READY, or FAILED, comes before the first job. A message is `HEADER` and a payload:
-int16 PCM, int32 samples, or UTF-8 text for the others.
+A worker says None once it is ready. It answers a Speak with any number of pieces of PCM, among them the list of samples
+at which its words begin where it was asked for, and then with None. Instead of any None may come a SpeechError.
 """
 
 from __future__ import annotations
 
-import json
-import struct
-from dataclasses import asdict, dataclass
-from enum import IntEnum
-from typing import Final
+from dataclasses import dataclass
 
 from engine.hibari.voices import DEFAULT
+from engine.speech import Pcm, SpeechError, UnspeakableText
 
-HEADER: Final = struct.Struct("<BI")  # kind, length of the payload in bytes
-
-
-class AnswerKind(IntEnum):
-    """What a message from a worker is."""
-
-    READY = 0
-    PCM = 1
-    END = 2
-    UNSPEAKABLE = 3
-    FAILED = 4
-    WORD_STARTS = 5
+Answer = Pcm | list[int] | SpeechError | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +25,7 @@ class Speak:
     word_starts: bool = False
     """Whether to tell when its words begin."""
 
-    def line(self) -> bytes:
-        """The job as the worker reads it."""
-        return json.dumps(asdict(self)).encode() + b"\n"
 
-    @classmethod
-    def read(cls, line: bytes) -> Speak:
-        """What `line` made."""
-        return cls(**json.loads(line))
+def unspeakable(text: str) -> UnspeakableText:
+    """What is raised for a text without English sounds."""
+    return UnspeakableText(f"hibari speaks English only and has no sounds for {text[:60]!r}")

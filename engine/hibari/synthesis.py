@@ -14,14 +14,15 @@ from engine.hibari.messages import Speak
 from engine.hibari.vocoder import Vocoder
 from engine.hibari.voices import DEFAULT, VARIANTS, Variant
 from engine.hibari.word_starts import WordStarts, model_with_durations
+from engine.silence_trim import SilenceTrim
 from engine.speech import Pcm
 
 # hibari speaks at -26 LUFS; a telephone expects about -20.
 GAIN: Final = 2.0
 # What hibari calls silence lies below -70 dBFS, its softest consonants above -55; before the gain.
-SILENCE: Final = 10 ** (-60 / 20)
-EDGE_SAMPLES: Final = 240  # looked at together, and kept before the first sound
-TAIL_SAMPLES: Final = 720  # kept after the last sound, faded out
+SILENCE_DBFS: Final = -60.0
+BEFORE_SAMPLES: Final = 240  # kept before the first sound
+AFTER_SAMPLES: Final = 720  # kept after the last sound
 # Where hibari itself takes a text apart: at 400 phonemes, or where it sees a sentence's end.
 PART_PAUSE_SAMPLES: Final = 3600
 CHUNK_SAMPLES: Final = 2400
@@ -70,44 +71,16 @@ class Synthesizer:
                 pitch=variant.pitch / shift,
                 melody=variant.melody,
             )
-            sound = Trimmed(vocoder.blocks())
-            for block in sound:
+            trim = SilenceTrim(SILENCE_DBFS, BEFORE_SAMPLES, AFTER_SAMPLES)
+            for block in trim.trimmed(vocoder.blocks()):
                 if pause.size or not made:
                     made += pause.size
                     if on_word_starts and words:
-                        ends = made - sound.cut_samples + vocoder.sample_at(np.cumsum(durations) / durations.sum())
+                        ends = made - trim.cut_samples + vocoder.sample_at(np.cumsum(durations) / durations.sum())
                         on_word_starts(words.part(phonemes, np.maximum(ends, made) / shift))
                 yield np.concatenate((pause, block))
                 made, pause = made + block.size, np.zeros(0, np.float32)
             pause = np.zeros(PART_PAUSE_SAMPLES, np.float32)
-
-
-class Trimmed:
-    """A sound without the silence before its first and after its last loud part, but with the pauses between."""
-
-    def __init__(self, sound: Iterator[NDArray[np.float32]]) -> None:
-        self.cut_samples = 0
-        """Of the silence before it; known from the first block on."""
-        self._sound = sound
-
-    def __iter__(self) -> Iterator[NDArray[np.float32]]:
-        held = np.zeros(0, np.float32)  # what may yet be the silence at the end
-        begun = False
-        for block in self._sound:
-            held = np.concatenate((held, block))
-            edges = held[: held.size // EDGE_SAMPLES * EDGE_SAMPLES].reshape(-1, EDGE_SAMPLES)
-            loud = np.flatnonzero(np.sqrt(np.mean(edges**2, 1)) > SILENCE)
-            if loud.size:
-                if not begun:
-                    self.cut_samples = max(0, int(loud[0]) - 1) * EDGE_SAMPLES
-                    held, begun = held[self.cut_samples :], True
-                    loud -= self.cut_samples // EDGE_SAMPLES
-                end = (int(loud[-1]) + 1) * EDGE_SAMPLES
-                yield held[:end]
-                held = held[end:]
-        if begun:
-            tail = held[:TAIL_SAMPLES]
-            yield tail * np.linspace(1, 0, tail.size, dtype=np.float32)
 
 
 def chunked(sound: Iterator[Pcm], resampler: Resampler) -> Iterator[Pcm]:

@@ -1,15 +1,11 @@
-"""What the engine and its model process say to each other: pickled dataclasses behind their length, over pipes."""
+"""What the engine and its model process say to each other."""
 
 from __future__ import annotations
 
 import math
-import pickle
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Final
-
-LENGTH: Final = struct.Struct("<I")
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,32 +126,4 @@ class Beat:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Log:
-    """A line for the log of the process that started this one."""
-
-    level: int
-    name: str
-    message: str
-
-
-Event = Ready | NotReady | Audio | Failed | Refused | Learned | Beat | Log
-
-
-def pack(message: Command | Event) -> bytes:
-    payload = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
-    return LENGTH.pack(len(payload)) + payload
-
-
-def unpack(payload: bytes) -> Any:
-    return pickle.loads(payload)
-
-
-def read(stream: BinaryIO) -> Any | None:
-    """The next message; None at the end of the stream."""
-    head = stream.read(LENGTH.size)
-    if len(head) < LENGTH.size:
-        return None
-    (length,) = LENGTH.unpack(head)
-    payload = stream.read(length)
-    return unpack(payload) if len(payload) == length else None
+Event = Ready | NotReady | Audio | Failed | Refused | Learned | Beat

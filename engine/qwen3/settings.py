@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal
 
-from pydantic import ConfigDict, Field, field_validator
-
-from engine.settings import SpeechSettings
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 SAMPLE_RATE_HZ: Final = 24_000
 """Of all the sound that the model makes."""
@@ -26,8 +24,8 @@ LANGUAGES: Final = {
 DEFAULT_MODEL_ID: Final = "Qwen/Qwen3-TTS-12Hz-0.6B-Base"
 
 
-class QwenSettings(SpeechSettings):
-    """What `Qwen3Engine` is told. A mixin: the process's settings inherit it and read the environment."""
+class QwenSettings(BaseModel):
+    """Which model ENGINE=qwen3 runs, on what and how."""
 
     model_config = ConfigDict(protected_namespaces=())
 

@@ -11,7 +11,6 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from multidict import CIMultiDict
 
-from engine.settings import SpeechSettings
 from engine.web.errors import ApiError, answer_errors
 
 OPEN_PATHS: Final = frozenset({"/health"})
@@ -23,10 +22,9 @@ PREFLIGHT_MAX_AGE_S: Final = 3600
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 
 
-def add_guards(app: web.Application, settings: SpeechSettings) -> None:
-    """Put the token, the origins and the shape of errors before every route that `app` has or will have."""
-    origins = settings.origins()
-    app.middlewares.extend((answer_errors, _check_origin(origins), _check_token(settings.api_key.get_secret_value())))
+def add_access_checks(app: web.Application, api_key: str, origins: frozenset[str]) -> None:
+    """Checks the token and the origin, and gives errors their shape, before every route that `app` has or will have."""
+    app.middlewares.extend((answer_errors, _check_origin(origins), _check_token(api_key)))
 
     async def label(request: web.Request, response: web.StreamResponse) -> None:
         response.headers.setdefault("X-Request-Id", request_id(request))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -11,8 +12,6 @@ from aiohttp import web
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from engine.api.requests import CloneRequest, SpeechRequest
-from engine.api.service import SPEECH, SpeechService
 from engine.encode import FORMATS
 from engine.voice_store import NAME
 from engine.web.errors import ErrorBody
@@ -49,22 +48,45 @@ ERROR_MEANINGS: Final = {
 class Description:
     """The document and its page, ready to be sent. To make them takes the event loop some 20 ms."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, voice_names: Callable[[], list[str]], settle: Callable[[dict[str, Json]], None], key: bool
+    ) -> None:
+        """`settle` completes the schemas with what is known at run time alone; `key` says that an API key is wanted."""
         self.document = b""
         """As JSON."""
         self.page = ""
         self.page_policy = ""
+        self._voice_names, self._settle, self._key = voice_names, settle, key
         self._voices: list[str] | None = None
 
     def of_the_moment(self, app: web.Application) -> Description:
         """Itself, made anew if there are other voices than before: it names them. All else stands once `app` runs."""
-        voices = app[SPEECH].voice_names()
+        voices = self._voice_names()
         if voices != self._voices:
-            whole = _document(app)
+            whole = self._whole(app[OPERATIONS_KEY])
             self.document = json.dumps(whole).encode()
             self.page, self.page_policy = render_page(whole)
             self._voices = voices
         return self
+
+    def _whole(self, operations: list[Operation]) -> Json:
+        schemas = _schemas(operations)
+        self._settle(schemas)
+        paths: dict[str, Json] = {}
+        for operation in operations:
+            paths.setdefault(operation.path, {})[operation.method.lower()] = _describe(operation, schemas)
+        whole: Json = {
+            "openapi": "3.1.0",
+            "info": {"title": "Talkspurt", "version": version("talkspurt"), "description": DESCRIPTION},
+            "servers": [{"url": "/"}],
+            "paths": paths,
+            "components": {"schemas": schemas},
+        }
+        if self._key:
+            whole["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+            whole["security"] = [{"key": []}]
+            paths["/health"]["get"]["security"] = []
+        return whole
 
 
 DESCRIPTION_KEY: Final = web.AppKey("description", Description)
@@ -73,29 +95,6 @@ DESCRIPTION_KEY: Final = web.AppKey("description", Description)
 async def describe_at_start(app: web.Application) -> None:
     """Make the description before anyone is served."""
     app[DESCRIPTION_KEY].of_the_moment(app)
-
-
-def _document(app: web.Application) -> Json:
-    operations = app[OPERATIONS_KEY]
-    service = app[SPEECH]
-    schemas = _schemas(operations)
-    for model in (SpeechRequest, CloneRequest):
-        _say_limits(schemas[model.__name__], service)
-    paths: dict[str, Json] = {}
-    for operation in operations:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _describe(operation, schemas)
-    whole: Json = {
-        "openapi": "3.1.0",
-        "info": {"title": "Talkspurt", "version": version("talkspurt"), "description": DESCRIPTION},
-        "servers": [{"url": "/"}],
-        "paths": paths,
-        "components": {"schemas": schemas},
-    }
-    if service.settings.api_key.get_secret_value():
-        whole["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-        whole["security"] = [{"key": []}]
-        paths["/health"]["get"]["security"] = []
-    return whole
 
 
 def _schemas(operations: list[Operation]) -> dict[str, Json]:
@@ -109,17 +108,6 @@ def _schemas(operations: list[Operation]) -> dict[str, Json]:
         [(model, "validation") for model in by_name], ref_template="#/components/schemas/{model}"
     )
     return dict(whole["$defs"])
-
-
-def _say_limits(schema: Json, service: SpeechService) -> None:
-    """What is settled at run time."""
-    fields = schema["properties"]
-    fields["input"]["maxLength"] = service.settings.max_input_chars
-    fields["response_format"]["default"] = service.settings.default_response_format
-    if "voice" in fields:
-        names: Json = {"type": "string", "enum": service.voice_names()}
-        identified = {"type": "object", "properties": {"id": names}, "required": ["id"]}
-        fields["voice"]["anyOf"] = [names, identified, {"type": "null"}]
 
 
 def _describe(operation: Operation, schemas: dict[str, Json]) -> Json:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.config import WrongSetting, load_settings, settings_table
+from bridge.config import FIELDS, GROUPS, WrongSetting, load_settings, settings_table
 from bridge.hearing.asr.protocol import AsrOptions
 from bridge.hearing.asr.protocols import PROTOCOLS
 
@@ -19,7 +19,7 @@ def clean_environment(monkeypatch, tmp_path):
 
 
 def test_defaults_listen_on_loopback_only():
-    settings = load_settings()
+    settings = load_settings().server
     assert (settings.audiosocket_host, settings.audiosocket_port) == ("127.0.0.1", 9092)
     assert (settings.http_host, settings.http_port) == ("127.0.0.1", 8000)
 
@@ -27,7 +27,7 @@ def test_defaults_listen_on_loopback_only():
 def test_a_dotenv_file_counts_and_the_environment_counts_more(monkeypatch, tmp_path):
     (tmp_path / ".env").write_text('GREETING="Good morning."\nMAX_CALLS=7\n')
     monkeypatch.setenv("MAX_CALLS", "9")
-    settings = load_settings()
+    settings = load_settings().server
     assert settings.greeting == "Good morning."
     assert settings.max_calls == 9
 
@@ -52,6 +52,24 @@ def test_a_wrong_setting_is_one_line_with_name_value_and_what_is_allowed(monkeyp
     assert "\n" not in line
 
 
+def test_every_wrong_setting_of_every_part_is_told_at_once_and_no_key_is(monkeypatch):
+    for name in ("REMOTE_API_KEY", "API_KEY", "ASR_API_KEY"):
+        monkeypatch.setenv(name, "hush")
+    for name, value in (("MAX_CALLS", "0"), ("ASR_URL", "http://a"), ("REFERENCE_MAX_S", "0.5"), ("QUANTIZE", "int3")):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(WrongSetting) as raised:
+        load_settings()
+    told = str(raised.value)
+    assert {line.partition("=")[0] for line in told.splitlines()} == {
+        "MAX_CALLS", "ASR_URL", "REFERENCE_MAX_S", "QUANTIZE"
+    }  # fmt: skip
+    assert "hush" not in told
+
+
+def test_no_two_parts_have_a_setting_of_the_same_name():
+    assert len(FIELDS) == sum(len(group.model_fields) for group in GROUPS.values())
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_service_that_must_be_told_when_the_caller_stops_needs_the_local_detector(monkeypatch, protocol):
     """Without it the answer would wait for a final transcript that never comes."""
@@ -60,14 +78,14 @@ def test_a_service_that_must_be_told_when_the_caller_stops_needs_the_local_detec
     monkeypatch.setenv("LOCAL_VAD", "false")
     service = PROTOCOLS[protocol](AsrOptions())
     if service.speech_events or not service.flush():
-        assert not load_settings().local_vad
+        assert not load_settings().conversation.local_vad
         return
     with pytest.raises(WrongSetting) as raised:
         load_settings()
     assert str(raised.value).startswith(f"LOCAL_VAD='false': must be true with ASR_PROTOCOL={protocol}: ")
     assert "\n" not in str(raised.value)
     monkeypatch.setenv("ASR_URL", "")
-    assert not load_settings().local_vad, "no recogniser, nothing to be told"
+    assert not load_settings().conversation.local_vad, "no recogniser, nothing to be told"
 
 
 @pytest.mark.parametrize(

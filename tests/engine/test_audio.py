@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.audio import LIMIT_KNEE, Resampler, alaw_decode, alaw_encode, resample, soft_limit, ulaw_decode, ulaw_encode
+from engine.audio import (
+    LIMIT_KNEE,
+    RateConverter,
+    Resampler,
+    alaw_decode,
+    alaw_encode,
+    resample,
+    soft_limit,
+    ulaw_decode,
+    ulaw_encode,
+)
 from engine.speech import Pcm
 
 ENGINE_HZ = 24000
@@ -160,3 +170,13 @@ def test_limiter_bends_only_what_is_loud() -> None:
 
 def test_importing_warns_of_nothing() -> None:
     subprocess.run([sys.executable, "-W", "error", "-c", "import engine.audio"], check=True)
+
+
+def test_a_stream_that_changes_its_rate_comes_out_at_one() -> None:
+    converter = RateConverter(16_000)
+    assert converter.flush().size == 0
+    tone = np.full(1_600, 1_000, np.int16)
+    out = [converter.push(tone.tobytes(), 8_000), converter.push(tone.tobytes(), 16_000), converter.flush()]
+    held_back = round(Resampler(8_000, 16_000).held_back_s * 16_000)
+    assert out[0].size == pytest.approx(3_200 - held_back, abs=2)
+    np.testing.assert_array_equal(out[1], tone)

@@ -52,7 +52,7 @@ async def test_the_spare_speaks_for_a_main_that_did_not_start_and_health_says_so
     engine = await started(Main(starts=False), optional=True)
     assert await hear(engine, Style(priority=Priority.HTTP)) == "spare"
     assert engine.name == "fake"
-    assert "no CUDA here" in engine.status()["warnings"][0]
+    assert "no CUDA here" in engine.status().warnings[0]
 
 
 async def test_a_main_that_was_asked_for_and_does_not_start_stops_the_start():
@@ -63,7 +63,7 @@ async def test_a_main_that_was_asked_for_and_does_not_start_stops_the_start():
 async def test_a_caller_hears_the_spare_when_main_fails():
     engine = await started(Main(fails_at=0))
     assert await hear(engine, Style()) == "spare"
-    assert engine.status()["sentences_by_spare"] == 1
+    assert engine.status().sentences_by_spare == 1
 
 
 async def test_an_http_request_gets_the_error():

@@ -90,7 +90,7 @@ async def test_a_refusal_says_what_it_was(engine, server, status, text, error):
     server.status, server.text = status, text
     with pytest.raises(error):
         await hear(engine, Style())
-    assert engine.status()["queue_depth"] == 0
+    assert engine.status().queue_depth == 0
 
 
 async def test_an_unknown_voice_is_told_with_those_that_the_server_lists(engine, server):

@@ -59,14 +59,14 @@ def test_other_files_in_the_folder_are_left_alone(tmp_path):
         lambda folder: (folder / "anna.wav").unlink(),
     ],
 )
-def test_a_damaged_voice_is_left_out_and_said_so(tmp_path, damage, caplog):
+def test_a_damaged_voice_is_left_out_and_said_so(tmp_path, damage, logged):
     store = VoiceStore(tmp_path, 10)
     store.save("anna", None, REFERENCE)
     store.save("bert", None, REFERENCE)
     damage(tmp_path)
     store.load()
     assert [voice.name for voice in store.voices()] == ["bert"]
-    assert "anna" in caplog.text
+    assert "anna" in str(logged)
 
 
 def test_saving_that_was_cut_short_leaves_no_voice(tmp_path, monkeypatch):

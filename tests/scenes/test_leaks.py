@@ -143,10 +143,9 @@ async def test_nothing_is_left_of_five_hundred_calls() -> None:
     chance = random.Random(5)
     engine = FragileEngine(chance)
     async with faulty_recogniser(chance) as asr_url, LlmServer(respond=respond) as model:
-        settings = Settings(
+        settings = Settings.of(
             audiosocket_port=0, http_port=0, drain_timeout=0, apology="", greeting="Hi.", asr_url=asr_url,
             llm_base_url=model.url, llm_model="m", filler_after_ms=50, llm_timeout_ms=500, asr_timeout_ms=500,
-            _env_file=None,
         )  # fmt: skip
         app = App(settings, engine)
         await app.start()

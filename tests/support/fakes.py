@@ -10,6 +10,7 @@ import numpy as np
 
 from bridge.line.audiosocket import Decoder, Kind, Message, encode
 from engine.speech import Engine, EngineBusy, SpeechError, UnknownVoice, UnspeakableText, Voice
+from engine.status import EngineStatus
 
 LEVEL = 8_000
 """Every sample of the fake engine's speech."""
@@ -70,7 +71,7 @@ class FakeEngine(Engine):
         return True
 
     def status(self):
-        return {"engine": "fake", "model_id": "fake", "model_loaded": True, "queue_depth": 0, "warnings": []}
+        return EngineStatus("fake", "fake", model_loaded=True, queue_depth=0)
 
 
 class Asterisk:

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from engine.api import add_speech_routes
 from engine.api.service import SPEECH
-from engine.settings import SpeechSettings
+from engine.settings import SpeechSettings, VoiceSettings
 from engine.speech import Engine
 
 
@@ -71,7 +71,8 @@ async def speech_server(
 ) -> AsyncIterator[SpeechServer]:
     """Serve `engine`, with `folder` for stored voices, as `serve` does."""
     app = web.Application()
-    add_speech_routes(app, engine, SpeechSettings(**{"voices_dir": folder, **settings}))
+    values = {"voices_dir": folder, **settings}
+    add_speech_routes(app, engine, SpeechSettings.model_validate(values), VoiceSettings.model_validate(values))
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
     await runner.setup()
     try:

@@ -7,6 +7,7 @@ import asyncio
 import numpy as np
 
 from engine.speech import CannotClone, Engine, Pcm, SpeechError, Style, UnknownVoice, UnspeakableText, Voice
+from engine.status import EngineStatus
 
 RATE_HZ = 24_000
 CHARACTER_SAMPLES = 480
@@ -114,14 +115,7 @@ class ToneEngine(Engine):
         return self.is_deterministic or style.seed is not None or style.temperature == 0
 
     def status(self):
-        return {
-            "engine": self.name,
-            "model_id": "tone-1",
-            "model_loaded": True,
-            "queue_depth": 0,
-            "warnings": [],
-            "voice_cache_size": len(self.prepared),
-        }
+        return EngineStatus(self.name, "tone-1", True, 0, voice_cache_size=len(self.prepared))
 
     async def prepare_clone(self, reference):
         if not self.can_clone:

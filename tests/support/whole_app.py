@@ -14,7 +14,7 @@ from bridge.app import App
 from bridge.config import Settings
 from tests.support.fakes import Asterisk, FakeEngine
 
-QUICK = {"audiosocket_port": 0, "http_port": 0, "drain_timeout": 0, "apology": "", "_env_file": None}
+QUICK = {"audiosocket_port": 0, "http_port": 0, "drain_timeout": 0, "apology": ""}
 
 
 class Bench:
@@ -74,7 +74,7 @@ class Bench:
 async def whole_app(**settings: Any) -> AsyncIterator[Bench]:
     """`talkspurt serve` in this process, with free ports and without an apology."""
     engine = FakeEngine()
-    app = App(Settings(**{**QUICK, **settings}), engine)
+    app = App(Settings.of(**{**QUICK, **settings}), engine)
     await app.start()
     engine.spoken.clear()  # the warm-up
     try:

@@ -10,13 +10,12 @@ from collections.abc import Callable
 from typing import Final
 
 import aiohttp
-import numpy as np
 import structlog
 
 from bridge.hearing.asr.backlog import Backlog
 from bridge.hearing.asr.protocol import AsrOptions, AsrProtocol, Message, ServiceError, SessionLost
 from bridge.hearing.events import BadEvent, Heard, Partial, SpeechStarted, SpeechStopped, Transcript
-from engine.audio import Resampler
+from engine.audio import RateConverter
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +64,7 @@ class AsrClient:
         """When it last showed that it listens: words, their absence, speech or its end."""
         self._chunk_bytes = self.rate_hz * protocol.chunk_ms // 1000 * 2
         self.backlog = Backlog(protocol.chunk_ms)
-        self._resampler: Resampler | None = None
+        self._converter = RateConverter(self.rate_hz)
         self._partial_chunk = bytearray()
         self._ready = asyncio.Event()
         self._flush = False
@@ -75,9 +74,7 @@ class AsrClient:
 
     def push(self, pcm: bytes, rate_hz: int) -> None:
         """The caller's audio, 16-bit little-endian mono."""
-        if self._resampler is None or self._resampler.from_hz != rate_hz:
-            self._resampler = Resampler(rate_hz, self.rate_hz)
-        self._partial_chunk += self._resampler.push(np.frombuffer(pcm, np.int16)).tobytes()
+        self._partial_chunk += self._converter.push(pcm, rate_hz).tobytes()
         while len(self._partial_chunk) >= self._chunk_bytes:
             self.backlog.put(bytes(self._partial_chunk[: self._chunk_bytes]))
             del self._partial_chunk[: self._chunk_bytes]

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import multiprocessing
 import time
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import count
 from typing import Final
 
-import numpy as np
 import structlog
 
-from bridge.hearing.asr import whisper_worker as whisper
 from bridge.hearing.events import Heard, Partial, SpeechStarted, SpeechStopped, Transcript
 from bridge.hearing.vad import Detector, Ear, GateRules
-from engine.audio import Resampler
+from engine.audio import RateConverter
+from engine.child import ChildLost, ChildProcess
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +28,7 @@ PARTIAL_MS: Final = 600
 """New speech that is worth another look while it goes on."""
 LONGEST_MS: Final = 28_000
 """Whisper sees 30 s at once."""
+WORKER: Final = ("-m", "bridge.hearing.asr.whisper_worker")
 _BYTES_PER_MS: Final = RATE_HZ // 1000 * 2
 
 
@@ -38,7 +37,9 @@ class WhisperPool:
 
     def __init__(self) -> None:
         self.detector = Detector()
-        self._pool: ProcessPoolExecutor | None = None
+        self._worker: ChildProcess | None = None
+        self._free = asyncio.Lock()
+        self._numbers = count()
 
     async def start(self) -> None:
         """Load both models. Raises OSError where the demo extra is not installed."""
@@ -49,32 +50,36 @@ class WhisperPool:
         await self.transcribe(bytes(RATE_HZ))  # loads the model, and warms it up
 
     async def transcribe(self, pcm: bytes) -> str:
-        """The words in 16 kHz 16-bit mono audio. Raises BrokenExecutor where the worker died of it, twice."""
+        """The words in 16 kHz 16-bit mono audio. Raises ChildLost where the worker died of it, twice."""
         try:
             return await self._transcribe(pcm)
-        except BrokenExecutor:
+        except ChildLost:
             log.warning("the recogniser's process died; it is started again")
             return await self._transcribe(pcm)
 
     async def _transcribe(self, pcm: bytes) -> str:
-        if self._pool is None:
-            spawn = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(1, mp_context=spawn, initializer=whisper.load)
-        pool = self._pool
-        try:
-            return await asyncio.get_running_loop().run_in_executor(pool, whisper.transcribe, pcm)
-        except BrokenExecutor:
-            if self._pool is pool:
-                self._pool = None
-                pool.shutdown(wait=False)
-            raise
+        async with self._free:
+            if self._worker is None:
+                self._worker = await ChildProcess.spawn(*WORKER)
+            worker, number, answered = self._worker, next(self._numbers), -1
+            worker.send((number, pcm))
+            try:
+                while answered != number:  # first come the answers that nobody waits for any more
+                    answered, text, fault = await worker.receive()
+            except ChildLost:
+                self._worker = None
+                await worker.close()
+                raise
+        if fault:
+            raise RuntimeError(fault)
+        return str(text)
 
     async def close(self) -> None:
         """End the worker and the detector."""
         await self.detector.close()
-        if self._pool is not None:
-            pool, self._pool = self._pool, None
-            await asyncio.to_thread(pool.shutdown, cancel_futures=True)
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            await worker.close()
 
 
 @dataclass(slots=True)
@@ -111,7 +116,7 @@ class EmbeddedAsr:
         self.down_since_s: float | None = None
         self.heard_s = now_s()
         self._ear: Ear = recognizer.detector.ear(self._voice, agent_speaks=agent_speaks, rules=rules)
-        self._resampler: Resampler | None = None
+        self._converter = RateConverter(RATE_HZ)
         self._audio = bytearray()
         self._audio_start_ms = 0
         self._speech_start_ms: int | None = None
@@ -122,9 +127,7 @@ class EmbeddedAsr:
 
     def push(self, pcm: bytes, rate_hz: int) -> None:
         """The caller's audio, 16-bit little-endian mono, gaps filled, from the answer on."""
-        if self._resampler is None or self._resampler.from_hz != rate_hz:
-            self._resampler = Resampler(rate_hz, RATE_HZ)
-        self._audio += self._resampler.push(np.frombuffer(pcm, np.int16)).tobytes()
+        self._audio += self._converter.push(pcm, rate_hz).tobytes()
         self._ear.push(pcm, rate_hz)
         if self._speech_start_ms is None:
             self._forget(self._end_ms - BEFORE_MS - 500)
@@ -145,7 +148,7 @@ class EmbeddedAsr:
                 try:
                     job.text = await self._recognizer.transcribe(job.pcm)
                     self.down_since_s = None
-                except BrokenExecutor:
+                except ChildLost:
                     self._log.error("the recogniser's process dies again and again")
                     self.down_since_s = self.down_since_s or self._now_s()
                 except Exception:  # of this audio: the next is recognised again

@@ -6,7 +6,6 @@ graphs of their own. What cannot be captured is launched kernel by kernel, and `
 
 from __future__ import annotations
 
-import logging
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from engine.errors import first_line
 from engine.qwen3.batch.sentence import CHUNK_RAMP
 from engine.qwen3.cuda.pinned import PinnedPool
 from engine.qwen3.cuda.tuning import Tuning
@@ -26,8 +26,6 @@ from engine.qwen3.kernels.frame import How, Scratch, decode_frame, is_plain
 from engine.qwen3.kernels.variants import Variant, candidates
 from engine.qwen3.model.frame import FrameModel
 from engine.qwen3.model.state import CODE_GROUPS, DecodeState
-
-log = logging.getLogger(__name__)
 
 HISTORY_FRAMES: Final = 32
 """Frames whose codes stay on the device: the longest chunk, and what the frames may be ahead of the sound."""
@@ -86,8 +84,7 @@ class Capture:
                     graph.capture_end()
         except RuntimeError as error:
             torch.cuda.synchronize()
-            reason = str(error).strip().splitlines()[0]
-            self.warnings.append(f"CUDA graph of {name}: {reason}; its kernels are launched one by one")
+            self.warnings.append(f"CUDA graph of {name}: {first_line(error)}; its kernels are launched one by one")
             return work
         self.graphs += 1
         self._captured.append(work)

@@ -10,6 +10,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from engine.errors import first_line
+
 
 class PinnedPool:
     """Host buffers of one size, lent and given back; allocated before the first call, none in the steady state.
@@ -44,7 +46,7 @@ class PinnedPool:
                 return torch.empty(self._elements, dtype=self._dtype, pin_memory=True)
             except RuntimeError as error:
                 self.pinned = False
-                reason = str(error).strip().splitlines()[0]
+                reason = first_line(error)
                 self.warning = f"page-locked memory: {reason}; using ordinary memory, copies from the GPU are slower"
         return torch.empty(self._elements, dtype=self._dtype)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-log = logging.getLogger(__name__)
+import structlog
+
+log = structlog.get_logger(__name__)
 
 
 def default_folder() -> Path:
@@ -41,7 +42,7 @@ class Tuning:
                 json.dump(whole, file, indent=1, sort_keys=True)
             os.replace(file.name, self._path)
         except OSError as error:
-            log.warning("cannot keep what was measured: %s", error)
+            log.warning("cannot keep what was measured", error=str(error))
 
     def _read(self) -> dict[str, dict[str, dict[str, object]]]:
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -13,17 +12,18 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.hibari import HibariEngine
+from engine.qwen3.host.admission import Admission
 from engine.qwen3.host.clones import Clones
+from engine.qwen3.host.priming import Priming
 from engine.qwen3.host.process import WORKER
 from engine.qwen3.host.supervisor import HANG_TIMEOUT_S, REBUILD_DELAYS_S, Supervisor
-from engine.qwen3.host.voices import HOUSE, NAMED, Catalog, kind_of, recorded_voices
-from engine.qwen3.messages import Audio, Beat, Cancel, Event, Failed, Learned, Prime, Ready, Refused, Speak
-from engine.qwen3.settings import LANGUAGES, SAMPLE_RATE_HZ, QwenSettings
+from engine.qwen3.host.voices import Catalog, find_voices, kind_of, language_name
+from engine.qwen3.messages import Audio, Beat, Cancel, Event, Failed, Learned, Ready, Refused, Speak
+from engine.qwen3.settings import SAMPLE_RATE_HZ, QwenSettings
+from engine.settings import VoiceSettings
 from engine.speech import (
     CannotClone,
     Engine,
-    EngineBusy,
     Pcm,
     Priority,
     SpeechError,
@@ -32,17 +32,13 @@ from engine.speech import (
     Voice,
     VoiceReference,
 )
-from engine.voice_store import VoiceStore
+from engine.status import EngineStatus
 
-# Sentences that may wait for a place in the batch, for each place that it has: of calls, and as many of others.
-WAITING_PER_PLACE: Final = 4
 # A call's sentence that has got no place so long after its sound was needed is refused: another voice at once is better
 # than this one after a silence. In a large batch some sentence ends every few milliseconds.
 CALL_PATIENCE_S: Final = 0.3
 # Others wait, as a share of REQUEST_TIMEOUT: to be refused tells more than to see nothing come.
 PATIENCE: Final = 0.9
-# Spoken by the embedded engine when a Base model was given no recording: its sounds are as many as a sentence can hold.
-HOUSE_TEXT: Final = "Good morning, and thank you for calling. I will gladly tell you all that I know about it."
 
 
 @dataclass(eq=False, slots=True)
@@ -63,44 +59,42 @@ class Qwen3Engine(Engine):
     def __init__(
         self,
         settings: QwenSettings,
+        voices: VoiceSettings,
+        request_timeout_s: float,
         *,
         hang_timeout_s: float = HANG_TIMEOUT_S,
         rebuild_delays_s: Sequence[float] = REBUILD_DELAYS_S,
         command: tuple[str, ...] = WORKER,
     ) -> None:
-        # The process's settings hold more than this engine's, secrets among them.
-        own = set(QwenSettings.model_fields) - {"api_key"}
-        self._settings = QwenSettings.model_validate(settings.model_dump(include=own))
-        self._catalogue = Catalog(kind_of(settings.model_id))
+        self._settings = settings
+        self._voice_settings = voices
+        self._request_timeout_s = request_timeout_s
+        self._catalog = Catalog(kind_of(settings.model_id))
         self._supervisor = Supervisor(
-            self._settings,
+            settings,
             self._on_event,
             self._on_lost,
             hang_timeout_s=hang_timeout_s,
             rebuild_delays_s=rebuild_delays_s,
             command=command,
         )
-        self._clones = Clones(self._supervisor.send, self._settings.voice_cache_max, self._settings.request_timeout)
+        self._clones = Clones(self._supervisor.send, voices.voice_cache_max, request_timeout_s)
         self._streams: dict[int, _Stream] = {}
         self._numbers = count()
-        self._users = {True: 0, False: 0}
-        """Sentences that are being made or wait: whether somebody listens live → how many."""
-        self._quiet = asyncio.Event()
-        """Nobody waits for anything."""
-        self._quiet.set()
-        self._refused = 0
-        self._priming: asyncio.Task[None] | None = None
-        self._instructable = False
+        self._admission = Admission(settings.max_batch, self._supervisor.work)
+        self._priming = Priming(
+            settings.prime_languages, voices, self._clones, self._admission.quiet, self._supervisor.send
+        )
         self._facts: Mapping[str, Any] = {}
         self._worker_warnings: tuple[str, ...] = ()
 
     @property
     def can_clone(self) -> bool:  # type: ignore[override]
-        return self._catalogue.kind == "base"
+        return self._catalog.kind == "base"
 
     async def start(self) -> None:
         self._check_installed()
-        await self._find_voices()
+        self._catalog = await find_voices(self._catalog.kind, self._voice_settings)
         if self._settings.preload_model:
             await self._supervisor.loaded()
         else:
@@ -109,21 +103,18 @@ class Qwen3Engine(Engine):
     async def close(self) -> None:
         await self._supervisor.close()
         self._on_lost(SpeechError("the engine was closed"))
-        if self._priming is not None:
-            await asyncio.gather(self._priming, return_exceptions=True)
+        await self._priming.close()
 
     async def stream(self, sentence: str, style: Style) -> AsyncGenerator[Pcm, None]:
         text = sentence.strip()
         if not any(char.isalnum() for char in text):
             raise UnspeakableText(f"there is nothing to say in {text[:60]!r}")
         live = style.priority is Priority.CALL
-        if self._users[live] >= self._places * (1 + WAITING_PER_PLACE):
-            self._refused += 1
-            raise EngineBusy(f"{self._users[live]} sentences are being made or wait, of {self._places} at once")
-        language = _language(style.language)
-        voice, reference = self._voice(style)
+        self._admission.check(live)
+        language = language_name(style.language)
+        voice, reference = self._catalog.chosen(style)
         number, stream = next(self._numbers), _Stream()
-        self._begin(live)
+        self._admission.begin(live)
         try:
             await self._supervisor.loaded()
             # Held until the sentence has ended, so that it is not forgotten meanwhile.
@@ -136,14 +127,14 @@ class Qwen3Engine(Engine):
                         text=text,
                         voice=voice if reference is None else reference.digest,
                         language=language,
-                        instructions=self._instructions(style),
+                        instructions=self._catalog.instructions(style),
                         speed=min(4.0, max(0.25, style.speed)),
                         temperature=style.temperature,
                         top_p=style.top_p,
                         seed=style.seed,
                         priority=int(style.priority),
                         needed_in_s=_needed_in_s(style),
-                        patience_s=CALL_PATIENCE_S if live else PATIENCE * self._settings.request_timeout,
+                        patience_s=CALL_PATIENCE_S if live else PATIENCE * self._request_timeout_s,
                     )
                 )
                 while stream.asked:
@@ -155,79 +146,53 @@ class Qwen3Engine(Engine):
             self._streams.pop(number, None)
             if stream.asked:
                 self._supervisor.send(Cancel(number))
-            self._end(live)
+            self._admission.end(live)
 
     def voices(self) -> Sequence[Voice]:
-        return self._catalogue.voices()
+        return self._catalog.voices()
 
     def resolve_voice(self, name: str) -> str:
-        return self._catalogue.resolve(name)
+        return self._catalog.resolve(name)
 
     def deterministic(self, style: Style) -> bool:
         return style.seed is not None or style.temperature == 0
 
-    def status(self) -> Mapping[str, Any]:
+    def status(self) -> EngineStatus:
         supervisor = self._supervisor
-        warnings = [*self._worker_warnings, *self._catalogue.warnings(), supervisor.warning]
-        return {
-            "engine": self.name,
-            "model_id": self._settings.model_id,
-            "model_loaded": supervisor.state == "ready",
-            "state": supervisor.state,
-            "pid": supervisor.pid,
-            "queue_depth": sum(self._users.values()),
-            "refused": self._refused,
-            "faults": supervisor.faults,
-            "idle_unloads": supervisor.unloads,
-            "voice_cache_size": len(self._clones),
-            "voice_cache_max": self._settings.voice_cache_max,
-            "voice_cache_hits": self._clones.hits,
-            "voice_cache_misses": self._clones.misses,
-            **self._facts,
-            "warnings": [warning for warning in warnings if warning],
-        }
+        warnings = (*self._worker_warnings, *self._catalog.warnings(), supervisor.warning)
+        return EngineStatus(
+            engine=self.name,
+            model_id=self._settings.model_id,
+            model_loaded=supervisor.state == "ready",
+            queue_depth=self._admission.users,
+            warnings=tuple(filter(None, warnings)),
+            capacity=self._admission.capacity,
+            refused=self._admission.refused,
+            faults=supervisor.faults,
+            idle_unloads=supervisor.unloads,
+            voice_cache_size=len(self._clones),
+            voice_cache_max=self._voice_settings.voice_cache_max,
+            voice_cache_hits=self._clones.hits,
+            voice_cache_misses=self._clones.misses,
+            details={"state": supervisor.state, "pid": supervisor.pid, **self._facts},
+        )
 
     async def prepare_clone(self, reference: VoiceReference) -> None:
         if not self.can_clone:
             raise CannotClone(self.name)
-        self._begin(live=False)
+        self._admission.begin(live=False)
         try:
             await self._supervisor.loaded()
             async with self._clones.held(reference):
-                self._make_ready(reference.digest)
+                self._priming.make_ready(reference.digest)
         finally:
-            self._end(live=False)
+            self._admission.end(live=False)
 
     def clear_voices(self) -> int:
         return self._clones.clear()
 
-    # What is asked for
-
-    def _voice(self, style: Style) -> tuple[str, VoiceReference | None]:
-        """The key of the style's voice, or its recording where it is cloned."""
-        if style.reference is not None:
-            if not self.can_clone:
-                raise CannotClone(self.name)
-            return "", style.reference
-        name = self._catalogue.resolve(style.voice)
-        match self._catalogue.kind:
-            case "base":
-                if name not in self._catalogue.references:
-                    raise SpeechError(f"there is no recording of {name!r}; put one into VOICES_DIR")
-                return "", self._catalogue.references[name]
-            case "voice_design":
-                return "designed", None
-            case _:
-                return f"speaker:{name}", None
-
-    def _instructions(self, style: Style) -> str:
-        wanted = (style.instructions or "").strip()
-        if self._catalogue.kind == "voice_design":
-            return f"{NAMED[self._catalogue.resolve(style.voice)].description} {wanted}".strip()
-        return wanted if self._instructable else ""
-
     async def _next(self, stream: _Stream) -> Audio:
-        seconds = self._settings.request_timeout
+        seconds = self._request_timeout_s
         try:
             async with asyncio.timeout(seconds):
                 event = await stream.events.get()
@@ -239,49 +204,6 @@ class Qwen3Engine(Engine):
             stream.asked = False
             raise event
         return event
-
-    def _begin(self, live: bool) -> None:
-        self._users[live] += 1
-        self._quiet.clear()
-        self._supervisor.work(busy=True)
-
-    def _end(self, live: bool) -> None:
-        self._users[live] -= 1
-        busy = any(self._users.values())
-        if not busy:
-            self._quiet.set()
-        self._supervisor.work(busy)
-
-    @property
-    def _places(self) -> int:
-        """Sentences that are made at once: as many as the GPU was found to keep up with, where it was measured."""
-        return int(self._facts.get("capacity", self._settings.max_batch))
-
-    # What is made ready
-
-    async def _prime(self) -> None:
-        """Teaches the process the voices that it has to be taught, and has it make all of them ready."""
-        if not self._settings.prime_languages:
-            return
-        if self._catalogue.kind != "base":
-            for voice in self._catalogue.voices():
-                style = Style(voice=voice.id)
-                self._make_ready(self._voice(style)[0], self._instructions(style))
-            return
-        store = VoiceStore(self._settings.voices_dir, self._settings.voices_max)
-        await asyncio.to_thread(store.load)
-        references = [*self._catalogue.references.values(), *(voice.reference for voice in store.voices())]
-        for reference in references[: self._settings.voice_cache_max]:
-            await self._quiet.wait()
-            with suppress(SpeechError):  # whoever asks for that voice will be told
-                async with self._clones.held(reference):
-                    self._make_ready(reference.digest)
-
-    def _make_ready(self, voice: str, instructions: str = "") -> None:
-        # In a language that could not be told, too.
-        if codes := self._settings.prime_languages:
-            for language in (*(LANGUAGES[code] for code in codes.split(",")), None):
-                self._supervisor.send(Prime(voice, language, instructions))
 
     # What the process says
 
@@ -295,23 +217,25 @@ class Qwen3Engine(Engine):
                     self._streams[number].events.put_nowait(SpeechError(message))
             case Refused(number):
                 if number in self._streams:
-                    self._refused += 1
-                    busy = EngineBusy(f"no place among {self._places} sentences at once came free in time")
-                    self._streams[number].events.put_nowait(busy)
+                    self._streams[number].events.put_nowait(self._admission.refuse())
             case Learned(key, error):
                 self._clones.on_learnt(key, error)
             case Ready(kind, instructable, facts, warnings):
-                if kind != self._catalogue.kind:
-                    self._catalogue = Catalog(kind, self._catalogue.references)
-                self._instructable, self._facts, self._worker_warnings = instructable, facts, warnings
-                self._priming = asyncio.create_task(self._prime())
+                if kind != self._catalog.kind:
+                    self._catalog = Catalog(kind, self._catalog.references)
+                self._catalog.instructable = instructable
+                self._set_facts(facts, warnings)
+                self._priming.begin(self._catalog)
             case Beat(facts, warnings):
-                self._facts, self._worker_warnings = facts, warnings
+                self._set_facts(facts, warnings)
+
+    def _set_facts(self, facts: Mapping[str, Any], warnings: tuple[str, ...]) -> None:
+        self._facts, self._worker_warnings = facts, warnings
+        self._admission.capacity = facts.get("capacity")
 
     def _on_lost(self, error: SpeechError) -> None:
-        self._facts = {}
-        if self._priming is not None:
-            self._priming.cancel()
+        self._set_facts({}, self._worker_warnings)
+        self._priming.cancel()
         for stream in self._streams.values():
             stream.events.put_nowait(error)
         self._clones.on_lost(error)
@@ -326,33 +250,7 @@ class Qwen3Engine(Engine):
         if folder.startswith((".", "/", "~")) and not Path(folder).expanduser().is_dir():
             raise SpeechError(f"MODEL_ID={folder}: there is no such folder")
 
-    async def _find_voices(self) -> None:
-        if self._catalogue.kind != "base":
-            return
-        references = await asyncio.to_thread(recorded_voices, self._settings)
-        self._catalogue = Catalog("base", references or {HOUSE: await _house_voice()})
-
 
 def _needed_in_s(style: Style) -> float:
     needed_at_s = style.needed_at_s
     return 0.0 if needed_at_s is None else max(0.0, needed_at_s - asyncio.get_running_loop().time())
-
-
-async def _house_voice() -> VoiceReference:
-    """The embedded engine's voice, for a Base model that was given no recording of another."""
-    hibari = HibariEngine()
-    await hibari.start()
-    try:
-        pcm = [chunk async for chunk in hibari.stream(HOUSE_TEXT, Style())]
-    finally:
-        await hibari.close()
-    return VoiceReference(np.concatenate(pcm), hibari.sample_rate_hz, HOUSE_TEXT)
-
-
-def _language(code: str | None) -> str | None:
-    if not code:
-        return None
-    name = LANGUAGES.get(code.lower().replace("_", "-").split("-")[0])
-    if name is None:
-        raise UnspeakableText(f"Qwen3-TTS speaks {', '.join(LANGUAGES)}, not {code!r}")
-    return name

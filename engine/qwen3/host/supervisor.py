@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, Final, Literal
 
+import structlog
+
 from engine.qwen3.host.process import WORKER, ModelProcess
-from engine.qwen3.messages import Beat, Command, Event, Log, NotReady, Ready
+from engine.qwen3.messages import Beat, Command, Event, NotReady, Ready
 from engine.qwen3.settings import QwenSettings
 from engine.speech import SpeechError
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 # Compiling and capturing take minutes the first time; a process that needs longer hangs.
 LOAD_TIMEOUT_S: Final = 900.0
@@ -152,13 +153,9 @@ class Supervisor:
                 return
 
     def _hear(self, process: ModelProcess, event: Event) -> None:
-        match event:
-            case Log(level, name, message):
-                logging.getLogger(name).log(level, "%s", message)
-                return
-            case NotReady(message):
-                self._error = SpeechError(message)
-                return
+        if isinstance(event, NotReady):
+            self._error = SpeechError(event.message)
+            return
         if process is not self._process or self.state == "closed":
             return
         if isinstance(event, Ready):
@@ -176,7 +173,7 @@ class Supervisor:
         process.ready.set()
         if process is self._standby:
             self._standby = None
-            log.warning("the process that stood by for the model is gone (%s)", _why(status))
+            log.warning("the process that stood by for the model is gone", why=_why(status))
         if process is not self._process:
             return
         self._process = None
@@ -184,7 +181,7 @@ class Supervisor:
             return
         error = self._error or SpeechError(f"the model's process ended unexpectedly ({_why(status)})")
         self._error = error
-        log.error("%s", error)
+        log.error(str(error))
         before = self.state
         if before == "loading":
             self._set("unloaded")
@@ -202,7 +199,7 @@ class Supervisor:
         await self._load()
 
     def _unload(self) -> None:
-        log.info("nobody has spoken for %g s: the model is unloaded", self._settings.idle_timeout)
+        log.info("nobody has spoken for a while: the model is unloaded", idle_s=self._settings.idle_timeout)
         self.unloads += 1
         self._set("unloaded")
         self._on_lost(SpeechError("the model was unloaded"))

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from engine.qwen3.settings import LANGUAGES, QwenSettings
-from engine.recording import InvalidRecording, read_recording
-from engine.speech import UnknownVoice, Voice, VoiceReference
+import numpy as np
+import structlog
 
-log = logging.getLogger(__name__)
+from engine.hibari import HibariEngine
+from engine.qwen3.settings import LANGUAGES
+from engine.recording import InvalidRecording, read_recording
+from engine.settings import VoiceSettings
+from engine.speech import CannotClone, SpeechError, Style, UnknownVoice, UnspeakableText, Voice, VoiceReference
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,8 @@ ALIASES: Final = {
 }
 HOUSE: Final = "house"
 """The voice of a Base model to which no recording was given: the embedded engine's, which it clones."""
+# What the embedded engine says then: its sounds are as many as a sentence can hold.
+HOUSE_TEXT: Final = "Good morning, and thank you for calling. I will gladly tell you all that I know about it."
 
 
 def kind_of(model_id: str) -> str:
@@ -76,6 +83,8 @@ class Catalog:
         """kind: "base", "custom_voice" or "voice_design"; references: a Base model's recordings, the default first."""
         self.kind = kind
         self.references = dict(references or {})
+        self.instructable = False
+        """Whether the model can be told how to speak; known once it is loaded."""
         # Before its recordings are looked for, a Base model has the voice that it has without any.
         self._ids = list(NAMED) if kind != "base" else list(self.references) or [HOUSE]
 
@@ -96,6 +105,30 @@ class Catalog:
             return self._ids[0]
         raise UnknownVoice(name, self._ids)
 
+    def chosen(self, style: Style) -> tuple[str, VoiceReference | None]:
+        """The key of the style's voice, or its recording where it is cloned. Raises SpeechError."""
+        if style.reference is not None:
+            if self.kind != "base":
+                raise CannotClone("qwen3")
+            return "", style.reference
+        name = self.resolve(style.voice)
+        match self.kind:
+            case "base":
+                if name not in self.references:
+                    raise SpeechError(f"there is no recording of {name!r}; put one into VOICES_DIR")
+                return "", self.references[name]
+            case "voice_design":
+                return "designed", None
+            case _:
+                return f"speaker:{name}", None
+
+    def instructions(self, style: Style) -> str:
+        """What the model is told about how to speak."""
+        wanted = (style.instructions or "").strip()
+        if self.kind == "voice_design":
+            return f"{NAMED[self.resolve(style.voice)].description} {wanted}".strip()
+        return wanted if self.instructable else ""
+
     def warnings(self) -> list[str]:
         """What an administrator should know about these voices."""
         without = [name for name in NAMED if name not in self._ids]
@@ -107,7 +140,34 @@ class Catalog:
         ]
 
 
-def recorded_voices(settings: QwenSettings) -> dict[str, VoiceReference]:
+def language_name(code: str | None) -> str | None:
+    """The checkpoints' name of a language; None where it is not told. Raises UnspeakableText."""
+    if not code:
+        return None
+    name = LANGUAGES.get(code.lower().replace("_", "-").split("-")[0])
+    if name is None:
+        raise UnspeakableText(f"Qwen3-TTS speaks {', '.join(LANGUAGES)}, not {code!r}")
+    return name
+
+
+async def find_voices(kind: str, settings: VoiceSettings) -> Catalog:
+    """The voices of such a model; of a Base one those in VOICES_DIR, or the embedded engine's. Raises SpeechError."""
+    if kind != "base":
+        return Catalog(kind)
+    return Catalog(kind, await asyncio.to_thread(recorded_voices, settings) or {HOUSE: await _house_voice()})
+
+
+async def _house_voice() -> VoiceReference:
+    hibari = HibariEngine()
+    await hibari.start()
+    try:
+        pcm = [chunk async for chunk in hibari.stream(HOUSE_TEXT, Style())]
+    finally:
+        await hibari.close()
+    return VoiceReference(np.concatenate(pcm), hibari.sample_rate_hz, HOUSE_TEXT)
+
+
+def recorded_voices(settings: VoiceSettings) -> dict[str, VoiceReference]:
     """The administrator's recordings in VOICES_DIR: `<voice>.wav`, with what is said in it in `<voice>.txt` if known.
 
     Uploaded voices lie there too, each with a `.json` file; those are the HTTP interface's. A file that cannot be used
@@ -124,7 +184,7 @@ def recorded_voices(settings: QwenSettings) -> dict[str, VoiceReference]:
                 path.read_bytes(), min_s=settings.reference_min_s, max_s=settings.reference_max_s, text=text or None
             )
         except (OSError, UnicodeDecodeError, InvalidRecording) as error:
-            log.warning("left out the voice %s: %s", path, error)
+            log.warning("left out a voice", path=str(path), error=str(error))
     # In the order of the nine, others behind them.
     order = {name: number for number, name in enumerate(NAMED)}
     return dict(sorted(found.items(), key=lambda item: (order.get(item[0], len(order)), item[0])))

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import structlog
 import torch
 
+from engine.errors import first_line
 from engine.qwen3.model import flash
 from engine.qwen3.model.codec_weights import CodecWeights, take_codec
 from engine.qwen3.model.frame import FrameModel
@@ -25,7 +27,7 @@ from engine.qwen3.model.weights import take_predictor, take_talker
 from engine.qwen3.settings import QwenSettings
 from engine.speech import SpeechError
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 MODEL_IDS: Final = (
     "Qwen/Qwen3-TTS-12Hz-0.6B-Base",
@@ -130,7 +132,7 @@ def _load(
     except (torch.OutOfMemoryError, SpeechError):
         raise
     except Exception as error:  # whatever five libraries raise over files that are not what they should be
-        reason = f"MODEL_ID={settings.model_id} cannot be loaded: {_line(error)}"
+        reason = f"MODEL_ID={settings.model_id} cannot be loaded: {first_line(error)}"
         raise SpeechError(f"{reason}{_did_you_mean(settings.model_id)}") from error
     if drawn.spoken_with:
         first, *others = drawn.spoken_with
@@ -217,15 +219,10 @@ def _load_upstream(package: Any, settings: QwenSettings, dtype: torch.dtype, att
             if attention == "sdpa":
                 raise
             notes.append(
-                f"ATTENTION={attention}: not for upstream's modules, with which voices are taken: {_line(error)}"
+                f"ATTENTION={attention}: not for upstream's modules, with which voices are taken: {first_line(error)}"
             )
             log.warning(notes[-1])
             return package.from_pretrained(where, device_map="cpu", dtype=dtype, attn_implementation="sdpa")
-
-
-def _line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def plain_codec_dtype(settings: QwenSettings) -> torch.dtype:

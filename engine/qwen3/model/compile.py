@@ -6,16 +6,17 @@ whole unrolled frame takes minutes. So one function, the layer, is compiled, and
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
+import structlog
 import torch
 from torch._dynamo.utils import counters
 
+from engine.errors import first_line
 from engine.qwen3.model.layers import run_layer
 from engine.qwen3.settings import QwenSettings
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class CompiledLayer:
@@ -38,9 +39,8 @@ class CompiledLayer:
                 raise
             except Exception as error:
                 # A failure while compiling leaves the cache unwritten; one while running would come again below.
-                reason = str(error).strip().splitlines()
-                self.error = f"{type(error).__name__}: {reason[0]}" if reason else type(error).__name__
-                log.warning("torch.compile failed, going on without: %s", self.error)
+                self.error = f"{type(error).__name__}: {first_line(error)}" if str(error).strip() else first_line(error)
+                log.warning("torch.compile failed, going on without", error=self.error)
         return run_layer(*args)
 
     @property

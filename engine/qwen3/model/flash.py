@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from engine.errors import first_line
 from engine.qwen3.model.weights import Attend, PredictorWeights, TalkerWeights
 from engine.qwen3.settings import QwenSettings
 
@@ -22,7 +23,7 @@ def why_not(settings: QwenSettings, device: torch.device) -> str | None:
     except ModuleNotFoundError:
         return "flash-attn is not installed"
     except (ImportError, OSError, AttributeError) as error:  # built for another torch, or too old
-        return f"flash-attn cannot be used ({str(error).splitlines()[0]})"
+        return f"flash-attn cannot be used ({first_line(error)})"
     major, minor = torch.cuda.get_device_capability(device)
     return None if major >= 8 else f"this GPU is sm_{major}{minor}; it needs sm_80 or newer"
 

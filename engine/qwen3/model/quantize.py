@@ -6,7 +6,6 @@ Only the matrices of the layers: they are 95 % of what a frame reads. Embeddings
 from __future__ import annotations
 
 import importlib
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,12 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from engine.errors import first_line
 from engine.qwen3.model.weights import Convert, Dense, Linear
 
 if TYPE_CHECKING:
     from engine.qwen3.settings import QwenSettings
 
-log = logging.getLogger(__name__)
 
 FP8_MAX: Final = 448.0  # the largest float8_e4m3fn
 ROWS: Final = 128  # of a matrix, taken in together
@@ -137,6 +136,5 @@ def _no_bitsandbytes(settings: QwenSettings, device: torch.device) -> str | None
         trial = BitsAndBytesLinear(Dense(torch.eye(64, device=device, dtype=dtype)))
         trial(torch.ones(1, 64, device=device, dtype=dtype))
     except (ImportError, OSError, RuntimeError, AttributeError, NotImplementedError) as error:
-        reason = str(error).strip().splitlines()
-        return reason[0] if reason else type(error).__name__
+        return first_line(error)
     return None

@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
+from engine.errors import first_line
 from engine.qwen3.model.checkpoint import Checkpoint
 from engine.qwen3.model.prompt import ReferenceSpeech, Speaker
 from engine.speech import Pcm, SpeechError
@@ -42,7 +43,7 @@ def cloned_speaker(checkpoint: Checkpoint, key: str, pcm: Pcm, sample_rate_hz: i
             (sound, sample_rate_hz), ref_text=text if in_context else None, x_vector_only_mode=not in_context
         )[0]
     except (RuntimeError, ValueError, AssertionError) as error:
-        raise SpeechError(f"the recording cannot be used: {str(error).splitlines()[0]}") from error
+        raise SpeechError(f"the recording cannot be used: {first_line(error)}") from error
     like = checkpoint.model.talker.embedding
     embedding = item.ref_spk_embedding.to(like.device, like.dtype)
     if not bool(torch.isfinite(embedding).all()):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+import structlog
 import torch
 
+from engine.errors import first_line
 from engine.qwen3.batch.eager_runner import EagerRunner
 from engine.qwen3.batch.runner import Runner
 from engine.qwen3.batch.sentence import Sentence
@@ -20,7 +21,7 @@ from engine.qwen3.model.speakers import designed_speaker, named_speaker
 from engine.qwen3.model.weights import moved
 from engine.qwen3.settings import QwenSettings
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 KEPT_PREFIX_BYTES: Final = 128 * 2**20
 """For the keys and values of prompts: voices times languages in use."""
@@ -168,8 +169,7 @@ def _fast_runner(checkpoint: Checkpoint, settings: QwenSettings, warnings: list[
             raise
         except Exception as error:  # of a compiler, a driver or a launch: plain PyTorch still speaks
             log.exception("the kernels cannot be used")
-            reason = str(error).strip().splitlines()
-            why_not = reason[0] if reason else type(error).__name__
+            why_not = first_line(error)
         else:
             warnings += runner.warnings
             return slots, runner

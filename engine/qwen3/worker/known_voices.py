@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import structlog
 
 from engine.qwen3.messages import Learn, Learned
 from engine.qwen3.model.checkpoint import Checkpoint
@@ -14,7 +14,7 @@ from engine.qwen3.model.prompt import Speaker
 from engine.qwen3.model.speakers import cloned_speaker, designed_speaker, named_speaker
 from engine.speech import SpeechError
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class KnownVoices:

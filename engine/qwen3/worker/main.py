@@ -9,43 +9,29 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
-import logging
-import os
 import queue
-import signal
-import sys
 import threading
 from collections.abc import Iterable
 from typing import Any, BinaryIO, Final
 
+import structlog
 import torch
 
-from engine.qwen3.messages import Event, Log, NotReady, pack, read
+from engine.child import Log, connect, pack, read, send_logs
+from engine.errors import first_line
+from engine.qwen3.messages import Event, NotReady
 from engine.qwen3.worker.build import build
 from engine.qwen3.worker.outbox import Outbox
-from engine.qwen3.worker.worker import Send, Worker, first_line
+from engine.qwen3.worker.worker import Worker
 from engine.speech import SpeechError
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 # Libraries that tell of their defaults, and of a program (sox) that is not used here, at every start.
 CHATTY: Final = ("qwen_tts", "sox", "transformers")
 
 # Most of the seconds that a start takes; done while nobody has asked for a model yet, if there is such a time.
 IMPORTED: Final = ("qwen_tts", *(("engine.qwen3.cuda.graph_runner",) if torch.version.cuda else ()))
-
-
-class _LogSender(logging.Handler):
-    """Sends records to the process that started this one, which knows how they are to be written."""
-
-    def __init__(self, send: Send) -> None:
-        super().__init__()
-        self._send_events = send
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno < logging.ERROR and record.name.split(".")[0] in CHATTY:
-            return
-        self._send_events([Log(record.levelno, record.name, self.format(record))])
 
 
 def serve(commands: BinaryIO, events: BinaryIO) -> None:
@@ -55,11 +41,11 @@ def serve(commands: BinaryIO, events: BinaryIO) -> None:
 
 
 def _serve(commands: BinaryIO, outbox: Outbox) -> None:
-    def send(batch: Iterable[Event]) -> None:
+    def send(batch: Iterable[Event | Log]) -> None:
         if data := b"".join(map(pack, batch)):
             outbox.put(data)
 
-    logging.basicConfig(level=logging.INFO, handlers=[_LogSender(send)], format="%(message)s", force=True)
+    send_logs(lambda line: send([line]), CHATTY)
     for name in IMPORTED:
         with contextlib.suppress(Exception):  # whatever a package raises: whoever needs it tries again, and says so
             importlib.import_module(name)
@@ -101,17 +87,8 @@ def _serve(commands: BinaryIO, outbox: Outbox) -> None:
 
 def main() -> None:
     """The process, on its standard input and output."""
-    if os.getpriority(os.PRIO_PROCESS, 0) < 0:  # inherited from the process with the calls' clock, which comes first
-        os.setpriority(os.PRIO_PROCESS, 0, 0)
-    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group; the process that owns this one decides
-        signal.signal(number, signal.SIG_IGN)
-    # Python closes its own standard input at the end, and aborts where a thread still reads it.
-    commands = os.fdopen(os.dup(sys.stdin.fileno()), "rb")
-    # What libraries print must not get between the events.
-    out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     with contextlib.suppress(BrokenPipeError):
-        serve(commands, out)
+        serve(*connect())
 
 
 if __name__ == "__main__":

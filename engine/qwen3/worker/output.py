@@ -9,10 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.qwen3.settings import SAMPLE_RATE_HZ
-from engine.qwen3.worker.silence_trim import SilenceTrim
 from engine.qwen3.worker.time_stretch import TimeStretch
+from engine.silence_trim import SilenceTrim
 from engine.speech import Pcm
 
+# The codec's own silence lies below -65 dBFS; the softest consonants that begin a word above -50.
+SILENCE_DBFS: Final = -55.0
+BEFORE_SAMPLES: Final = 720  # kept before the first sound: a consonant's onset
+AFTER_SAMPLES: Final = 1200  # kept after the last sound
 PIECE_SAMPLES: Final = 3840  # 160 ms: what an engine hands over at once is 20 to 200 ms
 SMALLEST_SAMPLES: Final = 480
 FADE_SAMPLES: Final = 240  # at the end of a sentence that was cut short
@@ -22,7 +26,7 @@ class Output:
     """Trims, sets the pace and cuts into pieces. One for each sentence."""
 
     def __init__(self, speed: float = 1.0) -> None:
-        self._trim = SilenceTrim()
+        self._trim = SilenceTrim(SILENCE_DBFS, BEFORE_SAMPLES, AFTER_SAMPLES)
         self._tempo = None if speed == 1.0 else TimeStretch(speed, SAMPLE_RATE_HZ)
         self._held = np.zeros(0, np.int16)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 import time
 from bisect import insort
@@ -11,8 +10,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any, Final, NoReturn
 
+import structlog
 import torch
 
+from engine.errors import first_line
 from engine.qwen3.batch.runner import Made
 from engine.qwen3.batch.sentence import End, Sentence
 from engine.qwen3.messages import (
@@ -35,7 +36,7 @@ from engine.qwen3.worker.known_voices import KnownVoices
 from engine.qwen3.worker.output import Output
 from engine.speech import Priority, SpeechError
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 BEAT_S: Final = 1.0
 # While sentences wait for a voice, and none for the GPU.
@@ -238,7 +239,7 @@ class Worker:
     def _fault(self, error: Exception) -> NoReturn:
         """Ends every sentence and then the process: after a fault of the GPU nothing within it can be relied on."""
         message = f"the model failed: {first_line(error)}"
-        log.error("%s", message, exc_info=error)
+        log.error(message, exc_info=error)
         self._send([Failed(number, message) for number in [*self._speaking, *(each.number for each in self._waiting)]])
         raise SystemExit(FAULT_STATUS) from error
 
@@ -251,9 +252,3 @@ class Worker:
             "ends": dict(self._ends),
             **memory(self._assembly.checkpoint.device),
         }
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, without what libraries put below it."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -10,7 +10,7 @@ import pytest
 
 from bridge.__main__ import main
 from bridge.commands import say
-from engine.speech import Pcm, Style
+from engine.speech import Pcm, Style, UnspeakableText
 from tests.support.fakes import FakeEngine
 
 
@@ -29,6 +29,8 @@ class Engine(FakeEngine):
     async def stream(self, sentence: str, style: Style) -> AsyncGenerator[Pcm, None]:
         self.style = style
         self.resolve_voice(style.voice)
+        if "Unspeakable" in sentence:
+            raise UnspeakableText("no sounds for it")
         async for pcm in super().stream(sentence, style):
             yield pcm
 
@@ -37,7 +39,7 @@ class Engine(FakeEngine):
 def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Engine:
     engine = Engine()
     monkeypatch.chdir(tmp_path)  # no .env of the developer's
-    monkeypatch.setattr(say, "create_engine", lambda settings: engine)
+    monkeypatch.setattr(say, "create_engine", lambda *_: engine)
     return engine
 
 
@@ -66,6 +68,15 @@ def test_files_that_asterisk_plays_have_no_header(engine: Engine, tmp_path: Path
     path = tmp_path / f"x.{suffix}"
     assert main(["say", "abcde", "-o", str(path)]) == 0
     assert path.stat().st_size == size
+
+
+def test_what_is_left_out_is_told_on_standard_error(
+    engine: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["say", "Yes. Unspeakable!", "-o", str(tmp_path / "x.wav")]) == 0
+    said = capsys.readouterr()
+    assert "left out a sentence" in said.err
+    assert "left out" not in said.out
 
 
 def test_text_from_standard_input(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from tests.support.fakes import Asterisk, FakeEngine
 
 @pytest.fixture
 async def app():
-    app = App(Settings(audiosocket_port=0, http_port=0, drain_timeout=0, apology="", _env_file=None), FakeEngine())
+    app = App(Settings.of(audiosocket_port=0, http_port=0, drain_timeout=0, apology=""), FakeEngine())
     await app.start()
     yield app
     await app.stop()

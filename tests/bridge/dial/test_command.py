@@ -21,7 +21,7 @@ from tests.support.fakes import LEVEL, FakeEngine
 async def start_app(**settings):
     """A running application on free ports, its calls silent."""
     settings = {"apology": "", "drain_timeout": 0} | settings
-    app = App(Settings(audiosocket_port=0, http_port=0, _env_file=None, **settings), FakeEngine())
+    app = App(Settings.of(audiosocket_port=0, http_port=0, **settings), FakeEngine())
     await app.start()
     return app
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from bridge.line import apology as module
 from bridge.line.apology import Apology
 from engine.fallback import FallbackEngine
 from engine.speech import Pcm, Style, UnspeakableText
+from engine.status import EngineStatus
 from tests.support.fakes import Asterisk, FakeEngine
 from tests.support.whole_app import QUICK
 
@@ -29,8 +31,8 @@ class LazyEngine(FakeEngine):
         async for pcm in super().stream(sentence, style):
             yield pcm
 
-    def status(self) -> dict[str, Any]:
-        return {**super().status(), "model_loaded": self.loaded}
+    def status(self) -> EngineStatus:
+        return replace(super().status(), model_loaded=self.loaded)
 
 
 class EnglishEngine(FakeEngine):
@@ -44,7 +46,7 @@ class EnglishEngine(FakeEngine):
 
 
 def app_of(main: FakeEngine, spare: FakeEngine, **settings: Any) -> App:
-    return App(Settings(**{**QUICK, **settings}), FallbackEngine(main, spare))
+    return App(Settings.of(**{**QUICK, **settings}), FallbackEngine(main, spare))
 
 
 async def test_it_is_resampled_once_for_each_rate(monkeypatch: pytest.MonkeyPatch) -> None:

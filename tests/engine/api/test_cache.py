@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import wave
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -102,12 +103,12 @@ async def test_what_was_not_finished_is_not_kept(server, engine):
 
 
 async def test_what_a_spare_engine_helped_out_with_is_not_kept(server, engine, monkeypatch):
-    status = {**engine.status(), "sentences_by_spare": 0}
-    monkeypatch.setattr(engine, "status", lambda: status)
+    statuses = [replace(engine.status(), sentences_by_spare=0)]
+    monkeypatch.setattr(engine, "status", lambda: statuses[-1])
     engine.hold(chunks=1)
     async with server.session.post(server.url + "/v1/audio/speech", json={"input": TEXT}) as response:
         await engine.waiting.wait()
-        status["sentences_by_spare"] = 1
+        statuses.append(replace(statuses[0], sentences_by_spare=1))
         engine.release()
         await response.read()
     assert (await server.speech(TEXT)).headers["X-Cache"] == "miss"

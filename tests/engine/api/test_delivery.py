@@ -12,7 +12,7 @@ from aiohttp import web
 
 from engine.api import add_speech_routes
 from engine.api.delivery import Pace, SlowReader
-from engine.settings import SpeechSettings
+from engine.settings import SpeechSettings, VoiceSettings
 from tests.support.tone_engine import ToneEngine
 
 
@@ -60,8 +60,8 @@ async def test_a_client_that_stops_reading_is_dropped_and_delays_nobody(tmp_path
     """Over small socket buffers, so that back-pressure is there after a second or two of audio."""
     engine = ToneEngine()
     app = web.Application()
-    settings = SpeechSettings(voices_dir=tmp_path, slow_reader_timeout=0.05, audio_cache_max=0)
-    service = add_speech_routes(app, engine, settings)
+    settings = SpeechSettings(slow_reader_timeout=0.05, audio_cache_max=0)
+    service = add_speech_routes(app, engine, settings, VoiceSettings(voices_dir=tmp_path))
     runner = web.AppRunner(app, handler_cancellation=True)
     await runner.setup()
     listener = sockets.create_server(("127.0.0.1", 0))

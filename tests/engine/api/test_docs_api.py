@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from engine.encode import FORMATS
-from engine.settings import SpeechSettings
+from engine.settings import SpeechSettings, VoiceSettings
 from engine.speech import Style
 from engine.web.errors import Code
 from tests.support.speech_server import speech_server
@@ -92,7 +92,7 @@ async def test_every_program_works(server, tmp_path, program):
 
 def test_every_setting_is_there_with_its_default():
     rows = "\n".join(re.findall(r"^\| `[A-Z].*$", PAGE, re.MULTILINE))
-    for name, field in SpeechSettings.model_fields.items():
+    for name, field in (SpeechSettings.model_fields | VoiceSettings.model_fields).items():
         assert f"`{name.upper()}`" in rows
         default = field.default
         if isinstance(default, int | float) and not isinstance(default, bool):

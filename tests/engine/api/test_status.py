@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.metadata import version
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -21,19 +22,21 @@ async def test_health_has_every_field_of_the_earlier_server(server):
     assert set(HEALTH_FIELDS.split()) <= set(health)
     assert (health["status"], health["model_loaded"], health["model_id"]) == ("ok", True, "tone-1")
     assert (health["cuda"], health["gpu_name"], health["gpu_allocated_mb"]) == (False, None, 0)
-    assert health["engine_status"]["engine"] == "tone"
+    assert health["engine_status"] == {
+        "engine": "tone",
+        "model_id": "tone-1",
+        "model_loaded": True,
+        "queue_depth": 0,
+        "warnings": [],
+        "voice_cache_size": 0,
+    }
 
 
 async def test_health_passes_on_what_a_gpu_engine_says(server, engine):
-    engine.status = lambda: {
-        **ToneEngine.status(engine),
-        "cuda": True,
-        "gpu_name": "H100",
-        "gpu_allocated_mb": 2_048,
-        "gpu_reserved_mb": 4_096,
-        "voice_cache_hits": 3,
-        "warnings": ["no flash attention"],
-    }
+    gpu = {"cuda": True, "gpu_name": "H100", "gpu_allocated_mb": 2_048, "gpu_reserved_mb": 4_096}
+    engine.status = lambda: replace(
+        ToneEngine.status(engine), voice_cache_hits=3, warnings=("no flash attention",), details=gpu
+    )
     health = (await server.get("/health")).json()
     assert (health["cuda"], health["gpu_name"]) == (True, "H100")
     assert (health["gpu_allocated_mb"], health["gpu_reserved_mb"]) == (2_048, 4_096)
@@ -100,13 +103,9 @@ async def test_metrics_count_what_was_said(server, engine):
 
 
 async def test_metrics_tell_what_the_engine_counts(server, engine):
-    engine.status = lambda: {
-        **ToneEngine.status(engine),
-        "voice_cache_hits": 7,
-        "voice_cache_misses": 2,
-        "refused": 3,
-        "capacity": 512,
-    }
+    engine.status = lambda: replace(
+        ToneEngine.status(engine), voice_cache_hits=7, voice_cache_misses=2, refused=3, capacity=512
+    )
     lines = (await server.get("/metrics")).body.decode().splitlines()
     assert "talkspurt_voice_cache_hits_total 7.0" in lines
     assert "talkspurt_voice_cache_misses_total 2.0" in lines

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
+from engine.child import pack
 from engine.hibari import HibariEngine, process
 from engine.hibari import engine as engine_module
 from engine.hibari.messages import Speak
@@ -123,7 +124,7 @@ async def test_closing_a_stream_early_leaves_the_next_whole(hibari: HibariEngine
         async with aclosing(hibari.stream("This one is not listened to for long, is it?", Style())) as stream:
             await anext(stream)
     np.testing.assert_array_equal(np.concatenate(await speech(hibari, HELLO)), whole)
-    assert hibari.status()["queue_depth"] == 0
+    assert hibari.status().queue_depth == 0
 
 
 @in_module
@@ -205,14 +206,14 @@ async def test_close_ends_the_process_and_what_is_in_it() -> None:
     with pytest.raises(SpeechError, match="not running"):
         await speech(engine, HELLO)
     await engine.close()
-    assert not engine.status()["model_loaded"]
+    assert not engine.status().model_loaded
 
 
 def test_worker_ends_with_the_process_that_started_it() -> None:
     worker = subprocess.Popen(
         [sys.executable, "-m", "engine.hibari.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
-    worker.communicate(Speak("Hello.").line())  # and then its input ends
+    worker.communicate(pack(Speak("Hello.")))  # and then its input ends
     assert worker.returncode == 0
 
 
@@ -302,10 +303,10 @@ async def test_a_request_given_up_while_waiting_is_never_made(fake: type[FakeWor
     (worker,) = fake.started
     tasks = [asyncio.create_task(speech(engine, text)) for text in ("one", "two", "three")]
     await settle()
-    assert engine.status()["queue_depth"] == 2
+    assert engine.status().queue_depth == 2
     tasks[1].cancel()
     await settle()
-    assert engine.status()["queue_depth"] == 1
+    assert engine.status().queue_depth == 1
     for _ in range(2):
         worker.go.release()
     await tasks[2]
@@ -379,7 +380,7 @@ async def test_who_waits_for_a_worker_that_does_not_come_back_gets_an_error(fake
     await until(lambda: len(fake.started) == 2)
     fake.started[1].go.release()
     assert await speech(engine, "hello again")
-    assert engine.status()["warnings"] == []
+    assert engine.status().warnings == ()
     await engine.close()
 
 

@@ -1,5 +1,4 @@
 import itertools
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -9,7 +8,7 @@ from numpy.typing import NDArray
 
 from engine.audio import Resampler, resample, ulaw_decode, ulaw_encode
 from engine.hibari.messages import Speak
-from engine.hibari.synthesis import EDGE_SAMPLES, TAIL_SAMPLES, Synthesizer, Trimmed, chunked
+from engine.hibari.synthesis import Synthesizer, chunked
 from engine.hibari.vocoder import Vocoder
 from engine.hibari.voices import VARIANTS
 from engine.speech import Pcm
@@ -193,28 +192,7 @@ async def test_words_begin_where_a_recogniser_hears_them(synthesizer: Synthesize
     assert abs(float(np.median(off_s))) < 0.06 / job.speed
 
 
-# ---- trimming and chunking, with sounds of known places ----
-
-
-def sound(*parts: tuple[int, float]) -> NDArray[np.float32]:
-    """Parts of so many samples and so loud."""
-    return np.concatenate([np.full(samples, level, np.float32) for samples, level in parts])
-
-
-def cut(pcm: NDArray[np.float32], block: int) -> Iterator[NDArray[np.float32]]:
-    return (pcm[start : start + block] for start in range(0, pcm.size, block))
-
-
-@pytest.mark.parametrize("block", [100, 4800, 10**6])
-def test_silence_around_goes_and_pauses_stay(block: int) -> None:
-    pcm = sound((7200, 0), (4800, 0.1), (9600, 0), (2400, 0.1), (12000, 0))
-    kept = np.concatenate(list(Trimmed(cut(pcm, block))))
-    np.testing.assert_array_equal(kept[EDGE_SAMPLES:-TAIL_SAMPLES], pcm[7200 : 7200 + 4800 + 9600 + 2400])
-    assert kept.size == EDGE_SAMPLES + 4800 + 9600 + 2400 + TAIL_SAMPLES
-
-
-def test_nothing_but_silence_is_nothing() -> None:
-    assert list(Trimmed(cut(sound((50_000, 0.0001)), 4800))) == []
+# ---- chunking ----
 
 
 @settings(max_examples=50, deadline=None)

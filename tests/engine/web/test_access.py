@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from engine.api import add_speech_routes
-from engine.settings import SpeechSettings
+from engine.settings import SpeechSettings, VoiceSettings
 from tests.support.speech_server import SpeechServer, speech_server
 
 KEY = "a secret — with ümlauts"
@@ -47,7 +47,7 @@ async def test_with_the_key_everything_is_open(engine, tmp_path, scheme):
 
 async def test_the_routes_of_others_are_guarded_too(engine, tmp_path):
     app = web.Application()
-    add_speech_routes(app, engine, SpeechSettings(api_key=KEY, voices_dir=tmp_path))
+    add_speech_routes(app, engine, SpeechSettings(api_key=KEY), VoiceSettings(voices_dir=tmp_path))
 
     async def break_down(request):
         raise ZeroDivisionError

@@ -13,8 +13,8 @@ import sys
 import threading
 from typing import Any
 
+from engine.child import LENGTH, Log, pack, read
 from engine.qwen3.messages import (
-    LENGTH,
     Audio,
     Beat,
     Cancel,
@@ -23,14 +23,11 @@ from engine.qwen3.messages import (
     Forget,
     Learn,
     Learned,
-    Log,
     NotReady,
     Prime,
     Ready,
     Refused,
     Speak,
-    pack,
-    read,
 )
 
 PIECE = b"\x01\x00" * 1920
@@ -41,7 +38,7 @@ def main() -> None:
     out = os.fdopen(os.dup(1), "wb")
     lock = threading.Lock()
 
-    def send(*events: Event) -> None:
+    def send(*events: Event | Log) -> None:
         with lock:
             out.write(b"".join(map(pack, events)))
             out.flush()
@@ -54,7 +51,7 @@ def main() -> None:
     allocator = {name: value for name, value in os.environ.items() if name.endswith("ALLOC_CONF")}
     facts = {"device": "fake", "pid": os.getpid(), "allocator": allocator}
     facts |= {"capacity": 1} if "narrow" in modes else {}
-    send(Log(20, "model", "loaded"), Ready(kind, True, facts, ("a warning",)))
+    send(Log(20, "model", "loaded", {}), Ready(kind, True, facts, ("a warning",)))
     commands: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def receive() -> None:

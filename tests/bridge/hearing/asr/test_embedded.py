@@ -68,7 +68,6 @@ async def test_a_sentence_is_heard_and_so_is_the_next_after_the_worker_died(reco
     assert (await listen(recognizer, text, partial=False))[-1] == Transcript("")
     recognizer.transcribe = transcribe  # type: ignore[method-assign]
 
-    assert recognizer._pool is not None
-    (worker,) = recognizer._pool._processes
-    os.kill(worker, signal.SIGKILL)
+    assert recognizer._worker is not None
+    os.kill(recognizer._worker.pid, signal.SIGKILL)
     assert (await listen(recognizer, text, partial=False))[-1] == transcript

@@ -20,6 +20,7 @@ from engine.qwen3.host.voices import NAMED
 from engine.qwen3.messages import Cancel, Prime, Ready
 from engine.qwen3.settings import QwenSettings
 from engine.recording import read_recording
+from engine.settings import VoiceSettings
 from engine.speech import (
     CannotClone,
     EngineBusy,
@@ -33,6 +34,7 @@ from engine.speech import (
 from engine.voice_store import VoiceStore
 from tests.engine.qwen3.host.test_voices import write_wav
 
+REQUEST_TIMEOUT_S = 300.0
 FAKE = str(Path(__file__).parents[3] / "support" / "qwen3" / "fake_worker.py")
 
 
@@ -47,9 +49,11 @@ async def make(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
     async def start(*modes: str, start: bool = True, hang_timeout_s: float = 30.0, **settings: Any) -> Qwen3Engine:
         kind = next((mode for mode in modes if mode in ("base", "voice_design")), "CustomVoice")
         options = {"model_id": f"some/{kind}", "device": "cpu", "max_batch": 2, "voices_dir": voices}
-        options |= {"prime_languages": "", **settings}
+        options |= {"prime_languages": "", "request_timeout": REQUEST_TIMEOUT_S, **settings}
         engine = Qwen3Engine(
-            QwenSettings(**options),
+            QwenSettings.model_validate(options),
+            VoiceSettings.model_validate(options),
+            options["request_timeout"],
             hang_timeout_s=hang_timeout_s,
             rebuild_delays_s=(0.0, 0.02),
             command=("-P", FAKE, *modes),
@@ -71,9 +75,9 @@ async def say(engine: Qwen3Engine, text: str, **style: Any) -> int:
 
 
 async def until(engine: Qwen3Engine, holds: Callable[[Mapping[str, Any]], bool]) -> Mapping[str, Any]:
-    """The first status of which it holds: the process tells of itself many times a second."""
+    """The first status, as /health shows it, of which it holds: the process tells of itself many times a second."""
     async with asyncio.timeout(20):
-        while not holds(status := engine.status()):  # noqa: ASYNC110 (there is no event for what a process does)
+        while not holds(status := engine.status().told()):  # noqa: ASYNC110 (there is no event for what a process does)
             await asyncio.sleep(0.002)
     return status
 
@@ -91,7 +95,7 @@ async def test_many_sentences_at_once(make: Any) -> None:
     engine = await make()
     words = ["one", "one two", "one two three"]
     assert await asyncio.gather(*(say(engine, text) for text in words)) == [1920, 3840, 5760]
-    status = engine.status()
+    status = engine.status().told()
     assert status["engine"] == "qwen3"
     assert status["model_loaded"] is True
     assert status["queue_depth"] == 0
@@ -133,7 +137,7 @@ async def test_closing_a_stream_cancels_it(make: Any) -> None:
     async with aclosing(engine.stream("pause", Style())) as stream:
         await anext(stream)
     assert isinstance((await seen(engine, 2))[1], Cancel)
-    assert engine.status()["queue_depth"] == 0
+    assert engine.status().queue_depth == 0
 
 
 async def test_a_sentence_that_fails_fails_alone(make: Any) -> None:
@@ -142,7 +146,7 @@ async def test_a_sentence_that_fails_fails_alone(make: Any) -> None:
         await anext(other)
         with pytest.raises(SpeechError, match="out of ideas"):
             await say(engine, "fail")
-        assert engine.status()["state"] == "ready"
+        assert engine.status().details["state"] == "ready"
 
 
 async def test_request_timeout(make: Any) -> None:
@@ -162,22 +166,20 @@ async def test_a_lost_process_ends_its_sentences_and_another_takes_its_place(mak
             await anext(stream)
     with pytest.raises(SpeechError, match="being loaded again"):
         await say(engine, "straight after it", seed=1)
-    assert engine.status()["warnings"]
+    assert engine.status().warnings
     await until(engine, lambda status: status["state"] == "ready")
     assert await say(engine, "again") == 1920
-    assert engine.status()["faults"] == 1
-    assert not any("ended unexpectedly" in warning for warning in engine.status()["warnings"])
+    assert engine.status().faults == 1
+    assert not any("ended unexpectedly" in warning for warning in engine.status().warnings)
 
 
-async def test_a_killed_process_is_replaced_also_when_nobody_speaks(
-    make: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_killed_process_is_replaced_also_when_nobody_speaks(make: Any, logged: list[Any]) -> None:
     engine = await make()
     pid = (await until(engine, lambda status: "pid" in status))["pid"]
     os.kill(pid, signal.SIGKILL)
     status = await until(engine, lambda status: status["state"] == "ready" and status.get("pid") not in (None, pid))
     assert status["faults"] == 1
-    assert "killed, as the system does when memory runs out" in caplog.text
+    assert "killed, as the system does when memory runs out" in str(logged)
 
 
 async def test_a_process_that_hangs_is_ended(make: Any) -> None:
@@ -189,26 +191,26 @@ async def test_a_process_that_hangs_is_ended(make: Any) -> None:
 
 async def test_a_process_with_nothing_to_do_may_be_silent(make: Any) -> None:
     engine = await make("mute", hang_timeout_s=0.1)
-    pid = engine.status()["pid"]
+    pid = engine.status().details["pid"]
     loop = asyncio.get_running_loop()
     over = loop.create_future()
     loop.call_later(0.4, over.set_result, None)  # four times as long as it may be silent with work to do
     await over
-    assert engine.status()["pid"] == pid
-    assert engine.status()["faults"] == 0
+    assert engine.status().details["pid"] == pid
+    assert engine.status().faults == 0
 
 
 async def test_a_model_that_cannot_be_loaded_says_why(make: Any) -> None:
     engine = await make("broken", start=False)
     with pytest.raises(SpeechError, match="MODEL_ID=nowhere: there is no such folder"):
         await engine.start()
-    assert engine.status()["model_loaded"] is False
-    assert engine.status()["warnings"]
+    assert engine.status().model_loaded is False
+    assert engine.status().warnings
 
 
 async def test_loaded_with_the_first_sentence(make: Any) -> None:
     engine = await make(preload_model=False)
-    assert engine.status()["state"] == "unloaded"
+    assert engine.status().details["state"] == "unloaded"
     assert await asyncio.gather(say(engine, "both"), say(engine, "wait")) == [1920, 1920]
 
 
@@ -238,11 +240,11 @@ async def test_the_next_process_is_there_before_the_model_is_wanted_again(make: 
     await until(engine, lambda status: status["state"] == "unloaded")
     await engine._supervisor._closing
     standby = engine._supervisor._standby
-    assert engine.status()["pid"] is None
+    assert engine.status().details["pid"] is None
     assert _alive(standby.pid)
     async with aclosing(engine.stream("pause", Style())) as stream:
         await anext(stream)
-        assert engine.status()["pid"] == standby.pid
+        assert engine.status().details["pid"] == standby.pid
         assert engine._supervisor._standby is None, "one at a time while there is a model"
 
 
@@ -251,7 +253,7 @@ async def test_nor_has_the_first_sentence_to_wait_for_imports(make: Any) -> None
     standby = engine._supervisor._standby
     async with aclosing(engine.stream("pause", Style())) as stream:
         await anext(stream)
-        assert engine.status()["pid"] == standby.pid
+        assert engine.status().details["pid"] == standby.pid
 
 
 async def test_a_process_that_was_lost_while_it_stood_by_is_not_missed(make: Any) -> None:
@@ -260,7 +262,7 @@ async def test_a_process_that_was_lost_while_it_stood_by_is_not_missed(make: Any
     os.kill(standby.pid, signal.SIGKILL)
     await standby._listening
     assert await say(engine, "here") == 1920
-    assert engine.status()["faults"] == 0
+    assert engine.status().faults == 0
 
 
 async def test_what_stands_by_goes_with_the_engine(make: Any) -> None:
@@ -358,7 +360,7 @@ async def test_not_unloaded_while_somebody_listens(make: Any) -> None:
         over = loop.create_future()
         loop.call_later(0.2, over.set_result, None)
         await over
-        assert engine.status()["state"] == "ready"
+        assert engine.status().details["state"] == "ready"
     await until(engine, lambda status: status["state"] == "unloaded")
 
 
@@ -373,7 +375,7 @@ async def test_a_cloned_voice_is_taken_once_and_kept(make: Any) -> None:
         await say(engine, "one", reference=reference)
     known = {first.digest, third.digest}
     await until(engine, lambda status: set(status.get("known", ())) == known)
-    status = engine.status()
+    status = engine.status().told()
     assert (status["voice_cache_size"], status["voice_cache_hits"], status["voice_cache_misses"]) == (2, 2, 3)
     assert engine.clear_voices() == 2
     await until(engine, lambda status: status.get("known") == [])
@@ -383,7 +385,7 @@ async def test_a_recording_that_cannot_be_used(make: Any) -> None:
     engine = await make("base")
     with pytest.raises(SpeechError, match="cannot be used"):
         await engine.prepare_clone(a_reference(seconds=0.001))
-    assert engine.status()["voice_cache_size"] == 0
+    assert engine.status().voice_cache_size == 0
 
 
 async def test_a_voice_is_taken_again_by_the_next_process(make: Any) -> None:
@@ -418,7 +420,7 @@ async def test_recorded_and_stored_voices_are_taken_and_made_ready_at_the_start(
     stored = a_reference(level=7).digest
     expected = [Prime(digest, language) for digest in (ryan, stored) for language in ("english", None)]
     assert await seen(engine, 4) == expected
-    assert engine.status()["known"] == sorted([ryan, stored])
+    assert engine.status().details["known"] == sorted([ryan, stored])
     await engine.prepare_clone(a_reference(level=3))
     assert (await seen(engine, 6))[4:] == [Prime(a_reference(level=3).digest, code) for code in ("english", None)]
 
@@ -470,7 +472,7 @@ async def test_no_more_wait_than_will_get_a_place(make: Any, modes: tuple[str, .
         for stream in streams:
             await stream.aclose()
         assert await say(engine, "hello", priority=style.priority) == 1920
-    assert engine.status()["refused"] == 2
+    assert engine.status().refused == 2
 
 
 async def test_how_long_a_sentence_may_wait_for_its_place(make: Any) -> None:
@@ -490,13 +492,13 @@ async def test_a_sentence_that_gets_no_place_in_time(make: Any) -> None:
     engine = await make()
     with pytest.raises(EngineBusy, match="2 sentences at once"):
         await say(engine, "refuse")
-    assert engine.status()["refused"] == 1
-    assert engine.status()["queue_depth"] == 0
+    assert engine.status().refused == 1
+    assert engine.status().queue_depth == 0
 
 
 async def test_closing_the_engine_ends_its_streams_and_its_process(make: Any) -> None:
     engine = await make()
-    pid = engine.status()["pid"]
+    pid = engine.status().details["pid"]
     stream = engine.stream("pause", Style())
     await anext(stream)
     await engine.close()
@@ -511,12 +513,12 @@ async def test_the_house_voice_speaks_where_a_base_model_has_no_recording(make: 
     engine = await make("base", voices_dir=tmp_path)
     assert [voice.id for voice in engine.voices()] == ["house"]
     assert engine.resolve_voice("ryan") == engine.resolve_voice("alloy") == engine.resolve_voice("") == "house"
-    assert any("VOICES_DIR" in warning for warning in engine.status()["warnings"])
+    assert any("VOICES_DIR" in warning for warning in engine.status().warnings)
     assert await say(engine, "hello") == 1920
 
 
 def test_deterministic_with_a_seed_or_without_chance() -> None:
-    engine = Qwen3Engine(QwenSettings(model_id="some/Base"))
+    engine = Qwen3Engine(QwenSettings(model_id="some/Base"), VoiceSettings(), REQUEST_TIMEOUT_S)
     assert engine.deterministic(Style(seed=0))
     assert engine.deterministic(Style(temperature=0.0))
     assert not engine.deterministic(Style())
@@ -525,7 +527,7 @@ def test_deterministic_with_a_seed_or_without_chance() -> None:
 async def test_without_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(SpeechError, match=r"pip install 'talkspurt\[gpu\]'"):
-        await Qwen3Engine(QwenSettings()).start()
+        await Qwen3Engine(QwenSettings(), VoiceSettings(), REQUEST_TIMEOUT_S).start()
 
 
 def _alive(pid: int) -> bool:

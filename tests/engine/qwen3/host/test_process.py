@@ -19,12 +19,14 @@ from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import CollectorRegistry
 
 from engine.api import add_speech_routes
+from engine.child import pack, read
 from engine.fallback import FallbackEngine
 from engine.pipeline import speak
 from engine.qwen3.host.engine import Qwen3Engine
-from engine.qwen3.messages import NotReady, pack, read
+from engine.qwen3.messages import NotReady
 from engine.qwen3.settings import QwenSettings
 from engine.qwen3.worker import main as serve
+from engine.settings import SpeechSettings, VoiceSettings
 from engine.speech import Priority, SpeechError, Style, VoiceReference
 from tests.engine.qwen3.host.test_voices import write_wav
 from tests.engine.qwen3.model.test_frame import a_recording
@@ -51,16 +53,16 @@ async def test_speaks(checkpoint_folder: Any, tmp_path: Path, monkeypatch: pytes
         model_id=str(checkpoint_folder("base")),
         device=device,
         dtype="float32",
-        voices_dir=tmp_path,
         max_batch=4,
         max_positions=192,
     )
-    engine = Qwen3Engine(settings)
+    engine = Qwen3Engine(settings, voices := VoiceSettings(voices_dir=tmp_path), 300.0)
     await engine.start()
     try:
         first, *others = await asyncio.gather(*(pcm_of(engine, "Hello.", language="en", seed=5) for _ in range(3)))
         assert first.size > 2400
-        os.kill(engine.status()["pid"], signal.SIGTERM)  # as `systemctl stop` does, to every process of the service
+        # As `systemctl stop` does, to every process of the service.
+        os.kill(engine.status().details["pid"], signal.SIGTERM)
         assert np.abs(first).max() > 1000
         for other in others:
             # Sums run in another order in another batch, which may round a sample differently.
@@ -77,7 +79,7 @@ async def test_speaks(checkpoint_folder: Any, tmp_path: Path, monkeypatch: pytes
         assert [chunk.text.strip() for chunk in chunks if chunk.text] == ["One sentence.", "And another one."]
 
         app = web.Application()
-        add_speech_routes(app, engine, settings, CollectorRegistry())
+        add_speech_routes(app, engine, SpeechSettings(), voices, CollectorRegistry())
         async with TestClient(TestServer(app)) as client:
             body = {"input": "Hello.", "voice": "alloy", "response_format": "pcm", "seed": 5, "language": "en"}
             async with client.post("/v1/audio/speech", json=body) as answer:
@@ -91,7 +93,7 @@ async def test_speaks(checkpoint_folder: Any, tmp_path: Path, monkeypatch: pytes
             assert health["cuda"] is (device == "cuda")
             assert any("VOICES_DIR" in warning for warning in health["warnings"])
 
-        status = engine.status()
+        status = engine.status().told()
         assert status["model_loaded"] is True
         assert status["faults"] == 0
         assert status["model_type"] == "base"
@@ -106,10 +108,11 @@ async def test_a_model_that_is_not_there(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("PYTHONPATH", ":".join(path for path in sys.path if path.endswith(("stand_ins", "site"))))
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text('{"tts_model_type": "custom_voice"}')
-    engine = Qwen3Engine(QwenSettings(model_id=str(tmp_path / "model"), device="cpu", dtype="float32"))
+    settings = QwenSettings(model_id=str(tmp_path / "model"), device="cpu", dtype="float32")
+    engine = Qwen3Engine(settings, VoiceSettings(), 300.0)
     with pytest.raises(SpeechError, match=r"the folder lacks speech_tokenizer/config\.json, vocab\.json"):
         await engine.start()
-    assert engine.status()["model_loaded"] is False
+    assert engine.status().model_loaded is False
     await engine.close()
 
 
@@ -120,7 +123,7 @@ def test_a_package_that_fails_as_it_is_imported_does_not_end_the_process(
     (tmp_path / "broken_package.py").write_text("raise RuntimeError('not on this machine')")
     monkeypatch.syspath_prepend(tmp_path)  # type: ignore[no-untyped-call]
     monkeypatch.setattr(serve, "IMPORTED", ("broken_package",))
-    monkeypatch.setattr("logging.basicConfig", lambda **_: None)
+    monkeypatch.setattr(serve, "send_logs", lambda *_: None)
     settings = QwenSettings(model_id=str(tmp_path / "nowhere"), device="cpu", dtype="float32")
     events = io.BytesIO()
     serve.serve(io.BytesIO(pack(settings)), events)
@@ -141,20 +144,19 @@ async def test_a_full_batch(checkpoint_folder: Any, tmp_path: Path, monkeypatch:
         model_id=str(checkpoint_folder("custom_voice")),
         device="cpu",
         dtype="float32",
-        voices_dir=tmp_path,
         max_batch=1,
         max_positions=1024,
     )
     spare = FakeEngine()
     steady = Style(language="en", temperature=0.0)  # by chance it would end now and then before its text does
-    qwen = Qwen3Engine(settings)
+    qwen = Qwen3Engine(settings, voices := VoiceSettings(voices_dir=tmp_path), 300.0)
     engine = FallbackEngine(qwen, spare)
     await engine.start()
     try:
         async with aclosing(qwen.stream(LONG, steady)) as speaking:
             await anext(speaking)
             assert [pcm.size async for pcm in engine.stream("Hello.", Style())] == [LETTER_SAMPLES] * 6
-            assert engine.status()["sentences_by_spare"] == 1
+            assert engine.status().sentences_by_spare == 1
 
             finished: list[str] = []
 
@@ -167,17 +169,17 @@ async def test_a_full_batch(checkpoint_folder: Any, tmp_path: Path, monkeypatch:
                 asyncio.create_task(say("bulk", priority=Priority.BULK)),
                 asyncio.create_task(say("a call's next sentence", needed_at_s=soon_s)),
             ]
-            while qwen.status()["queue_depth"] < 3:  # noqa: ASYNC110 (two turns of the loop at most)
+            while qwen.status().queue_depth < 3:  # noqa: ASYNC110 (two turns of the loop at most)
                 await asyncio.sleep(0)
         await asyncio.gather(*waiting)
         assert finished == ["a call's next sentence", "bulk"]
 
         app = web.Application()
-        add_speech_routes(app, engine, settings, CollectorRegistry())
+        add_speech_routes(app, engine, SpeechSettings(), voices, CollectorRegistry())
         async with TestClient(TestServer(app)) as client, aclosing(qwen.stream(LONG, steady)) as speaking:
             await anext(speaking)
             others = [asyncio.create_task(say("other", priority=Priority.HTTP)) for _ in range(5)]
-            while qwen.status()["queue_depth"] < 6:  # noqa: ASYNC110 (two turns of the loop at most)
+            while qwen.status().queue_depth < 6:  # noqa: ASYNC110 (two turns of the loop at most)
                 await asyncio.sleep(0)
             body = {"input": "Hello.", "response_format": "pcm", "language": "en"}
             async with client.post("/v1/audio/speech", json=body) as answer:

@@ -134,12 +134,12 @@ def test_why_it_cannot_be_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, 
     )
 
 
-def test_falling_back_is_said(checkpoint_folder: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_falling_back_is_said(checkpoint_folder: Any, logged: list[Any]) -> None:
     folder = str(checkpoint_folder("custom_voice"))
     model = load(QwenSettings(model_id=folder, device="cpu", dtype="float32", attention="flash_attention_2"))
     (warning,) = model.warnings
     assert warning == "ATTENTION=flash_attention_2: it needs a CUDA device and 16-bit weights; using sdpa"
-    assert warning in caplog.text
+    assert warning in str(logged)
     assert model.model.talker.stack.attend is None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from engine.qwen3.messages import Log, pack, read
+from engine.child import Log, pack, read
 from engine.qwen3.settings import QwenSettings
 from engine.qwen3.worker.worker import FAULT_STATUS
 
@@ -42,4 +42,4 @@ def test_after_a_fault_it_has_said_all_and_ends_with_its_status_though_its_comma
         assert process.wait(60) == FAULT_STATUS
         assert b"Fatal" not in process.stderr.read()
     assert isinstance(said, Log)
-    assert said.message == "it broke"
+    assert said.event == "it broke"

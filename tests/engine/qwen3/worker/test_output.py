@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from engine.qwen3.worker.output import FADE_SAMPLES, Output
-from engine.qwen3.worker.silence_trim import BEFORE_SAMPLES, WINDOW_SAMPLES
+from engine.qwen3.worker.output import BEFORE_SAMPLES, FADE_SAMPLES, Output
+from engine.silence_trim import WINDOW_SAMPLES
 
 RATE_HZ = 24000
 FRAME = 1920

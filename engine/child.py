@@ -1,0 +1,178 @@
+"""A Python program in a process of its own: started, told, heard and ended by the one that needs it.
+
+Messages are pickled, each behind its length, on the child's standard input and output. The child calls `connect` first
+and `send_logs` next; what it logs then stands in its parent's log. It ends when its standard input does, so it cannot
+outlive its parent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import pickle
+import signal
+import struct
+import sys
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Final, Self
+
+import structlog
+
+LENGTH: Final = struct.Struct("<I")
+ROOT: Final = str(Path(__file__).parents[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """A line for the parent's log."""
+
+    level: int
+    name: str
+    event: str
+    values: Mapping[str, Any]
+
+
+def pack(message: Any) -> bytes:
+    """The message as it travels."""
+    payload = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+    return LENGTH.pack(len(payload)) + payload
+
+
+class ChildLost(Exception):
+    """The process is gone: with this exit status, or by a signal where it is negative."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"ended unexpectedly, with status {status}")
+        self.status = status
+
+
+class ChildProcess:
+    """The parent's side."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._process, self._stdin, self._stdout = process, process.stdin, process.stdout
+        self._length: int | None = None
+        self._clock = asyncio.get_running_loop().time
+        self._heard_at_s = self._clock()
+
+    @classmethod
+    async def spawn(cls, *command: str, environment: Mapping[str, str] | None = None) -> Self:
+        """Starts Python with `command`, in this process's environment and more. Raises OSError."""
+        path = os.pathsep.join(filter(None, (ROOT, os.environ.get("PYTHONPATH"))))
+        return cls(
+            await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", *command),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                env={**os.environ, **(environment or {}), "PYTHONPATH": path},
+            )
+        )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def gone(self) -> bool:
+        return self._process.returncode is not None
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since it last said anything."""
+        return self._clock() - self._heard_at_s
+
+    def touch(self) -> None:
+        """Counts its silence from now: before, there was nothing to say."""
+        self._heard_at_s = self._clock()
+
+    def send(self, message: Any) -> None:
+        """Never blocks, and raises nothing where the process is gone: `receive` does."""
+        with contextlib.suppress(ConnectionError, RuntimeError):
+            self._stdin.write(pack(message))
+
+    async def receive(self) -> Any:
+        """The next message; none is lost by being cancelled. Raises ChildLost. Writes what the process logs."""
+        while True:
+            try:
+                if self._length is None:
+                    (self._length,) = LENGTH.unpack(await self._stdout.readexactly(LENGTH.size))
+                payload = await self._stdout.readexactly(self._length)
+            except (asyncio.IncompleteReadError, OSError):
+                raise ChildLost(await self.wait()) from None
+            self._length = None
+            self.touch()
+            message = pickle.loads(payload)
+            if not isinstance(message, Log):
+                return message
+            structlog.get_logger(message.name).log(message.level, message.event, **message.values)
+
+    def kill(self) -> None:
+        """Ends it at once, whatever it is doing."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
+    async def wait(self) -> int:
+        """Waits until it is gone; returns its exit status."""
+        return await self._process.wait()
+
+    async def close(self, grace_s: float = 0.0) -> None:
+        """Ends it and waits until it is gone; it may end by itself for `grace_s`, now that it is told nothing more."""
+        self._stdin.close()
+        if grace_s:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(grace_s):
+                    await self.wait()
+        self.kill()
+        await self.wait()
+
+
+def connect(niceness: int = 0) -> tuple[BinaryIO, BinaryIO]:
+    """Makes this process a child; returns what it is told through, for `read`, and what it answers through."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group; the parent decides
+        signal.signal(number, signal.SIG_IGN)
+    # A parent with the calls' clock in it comes before all others; what it starts does not.
+    os.setpriority(os.PRIO_PROCESS, 0, max(0, os.getpriority(os.PRIO_PROCESS, 0)) + niceness)
+    # Python closes its own standard input at the end, and aborts where a thread still reads it.
+    told = os.fdopen(os.dup(0), "rb")
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # nothing that a library prints gets between the answers
+    return told, answers
+
+
+def read(told: BinaryIO) -> Any | None:
+    """The next message; None at the end."""
+    head = told.read(LENGTH.size)
+    if len(head) < LENGTH.size:
+        return None
+    (length,) = LENGTH.unpack(head)
+    payload = told.read(length)
+    return pickle.loads(payload) if len(payload) == length else None
+
+
+def send_logs(send: Callable[[Log], None], chatty: Collection[str] = ()) -> None:
+    """Has all that is logged here sent to the parent; of the libraries in `chatty`, errors alone."""
+    structlog.configure(
+        processors=[structlog.processors.format_exc_info, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger("info"),
+    )
+    logging.basicConfig(level=logging.INFO, handlers=[_LogSender(send, chatty)], format="%(message)s", force=True)
+
+
+class _LogSender(logging.Handler):
+    def __init__(self, send: Callable[[Log], None], chatty: Collection[str]) -> None:
+        super().__init__()
+        self._send, self._chatty = send, chatty
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno < logging.ERROR and record.name.split(".")[0] in self._chatty:
+            return
+        # As structlog hands it on; or, of a library, a text and what goes into it.
+        values = dict(record.msg) if isinstance(record.msg, dict) else {"event": self.format(record)}
+        self._send(Log(record.levelno, record.name, values.pop("event"), values))
