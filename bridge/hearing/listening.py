@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from bridge.hearing.events import Heard, SpeechStarted, SpeechStopped
 from bridge.hearing.gap_filler import GapFiller
-from bridge.line.call import Call
+from bridge.line.call import Call, CallObserver
 
 BEAT_S: Final = 0.1
 """How often gaps in the caller's audio are filled and the recogniser is looked at."""
@@ -47,7 +47,7 @@ class LocalEar(Protocol):
         """Tell nothing more."""
 
 
-class Listening:
+class Listening(CallObserver):
     """One call's ears. `heard_locally` is where the local detector tells what it hears."""
 
     def __init__(
@@ -83,7 +83,7 @@ class Listening:
         if recogniser is not None:
             self._call.spawn(recogniser.run())
         if self.audio_listeners:
-            self._call.audio_listeners.append(self._audio)
+            self._call.observers.append(self)
             self._call.spawn(self._beat())
 
     def stop(self) -> None:
@@ -106,7 +106,7 @@ class Listening:
         if isinstance(event, SpeechStopped):
             recogniser.flush()
 
-    def _audio(self, pcm: bytes, rate_hz: int) -> None:
+    def audio_received(self, pcm: bytes, rate_hz: int) -> None:
         self._feed(self._inbound.push(pcm, rate_hz, self._now_s()))
 
     def _feed(self, pcm: bytes) -> None:

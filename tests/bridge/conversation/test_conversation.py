@@ -297,7 +297,7 @@ async def test_a_turn_begun_between_a_key_and_its_end_is_over_before_the_key_cou
 
     rig.brain.pressed = pressed  # type: ignore[method-assign]
     rig.talk._digits._gap_ms = 1_500  # as with a language model
-    rig.talk._digit("1")
+    rig.talk.digit_received("1")
     await rig.say("one", "One two three.", END)
     await rig.tick_ms(500)
     rig.talk._digits._done()

@@ -151,8 +151,8 @@ async def test_json(app, capsys):
 async def test_digits_arrive(app, monkeypatch):
     monkeypatch.setattr("bridge.dial.command.DTMF_AFTER_S", 0.0)
     assert await dial(app, "--seconds", "1", "--dtmf", "4#") == 0
-    (call,) = app.calls._ended.values()
-    assert call.dtmf == "4#"
+    (conversation,) = app.calls._ended.values()
+    assert conversation.call.dtmf == "4#"
 
 
 async def test_what_was_heard_is_recorded(tmp_path):
