@@ -10,7 +10,7 @@ SPEECH_LIMIT_S: Final = 10.0
 
 
 class Patience:
-    """Learns how soon words come while the caller speaks: where they are known to come, sound without them is no speech."""
+    """Learns how soon words come while the caller speaks: where they do come, sound without them is no speech."""
 
     def __init__(self) -> None:
         self._onset_s = math.inf

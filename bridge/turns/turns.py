@@ -101,7 +101,10 @@ class Turns:
         self._prompt_s = math.inf
         if self._awaiting:
             self._final_s = now_s + SPEECH_LIMIT_S
-        return self._onset(now_s, SPEECH_LIMIT_S if audio_start_ms is not None else self._patience_s())
+        if audio_start_ms is not None or self._words:
+            return self._onset(now_s)
+        # It may be an old sound, told again: nothing says when it was.
+        return self._onset(now_s, self._patience.limit_s(self.rules.false_interruption_timeout_ms / 1000))
 
     def speech_stopped(self, now_s: float) -> list[Action]:
         """The sound is over."""
@@ -221,12 +224,6 @@ class Turns:
         return actions
 
     # Inside -------------------------------------------------------------------------------------------------------
-
-    def _patience_s(self) -> float:
-        """How long a sound may hold the agent that may be an old one, told again: nothing says when it was."""
-        if self._words:
-            return SPEECH_LIMIT_S
-        return self._patience.limit_s(self.rules.false_interruption_timeout_ms / 1000)
 
     def _onset(self, now_s: float, limit_s: float = SPEECH_LIMIT_S) -> list[Action]:
         if self.agent is Agent.IDLE or not self._interruptible:
