@@ -36,7 +36,7 @@ def conversation_of(request: web.Request) -> Conversation:
 
 
 def live_conversation(request: web.Request) -> Conversation:
-    """The same, of a call that is neither ending nor ended. Raises ApiError."""
+    """Returns it where the call is neither ending nor ended. Raises ApiError."""
     conversation = conversation_of(request)
     if conversation.call.state is not State.ACTIVE:
         raise not_now(conversation)
@@ -54,5 +54,5 @@ async def read_body(request: web.Request, model: type[Body]) -> Body:
 
 
 def bounded(request: web.Request) -> web.Request:
-    """The same request, whose body may have `MAX_BODY_BYTES`."""
+    """Returns the request with a body of `MAX_BODY_BYTES` at most."""
     return request.clone(client_max_size=MAX_BODY_BYTES)

@@ -19,13 +19,14 @@ from bridge.brains.destinations import Destinations
 from bridge.conversation.caller_speech import CallerSpeech
 from bridge.conversation.digits import Digits
 from bridge.conversation.journal import Journal
+from bridge.conversation.metrics import ConversationMetrics
 from bridge.conversation.next_destination import HANG_UP, NextDestination
 from bridge.conversation.recording import CallRecording, SentAudio
 from bridge.conversation.reply import Filler
 from bridge.conversation.settings import ConversationSettings
 from bridge.conversation.silence_meter import SilenceMeter
 from bridge.conversation.speaking import NOTHING, Speaking
-from bridge.conversation.trace import ConversationMetrics, Mark, Trace
+from bridge.conversation.trace import Mark, TurnTrace
 from bridge.hearing.events import EventReader, Heard, InboundEvent, Partial, SpeechStarted, SpeechStopped, Transcript
 from bridge.hearing.listening import Listening, LocalEar, Recognizer
 from bridge.line.call import Call, CallObserver, State
@@ -84,7 +85,7 @@ class Conversation(CallObserver):
             self.listening.audio_listeners.append(self._recording.caller)
         self.listening.start(recogniser, ear)
         self.journal.tell("call.started", **{"from": self.variables.get("from"), "to": self.variables.get("to")})
-        self._speaking.begin(self._brain.greet(), Trace(), Filler(), self._settings.greeting_protection_ms)
+        self._speaking.begin(self._brain.greet(), TurnTrace(), Filler(), self._settings.greeting_protection_ms)
         self._do(self._turn_began())
 
     @property
@@ -197,11 +198,11 @@ class Conversation(CallObserver):
                 case Answer(text):
                     due += self._begin(self._brain.answer(text), self._caller.trace())
                 case PromptCaller():
-                    due += self._begin(self._brain.silence(), Trace())
+                    due += self._begin(self._brain.silence(), TurnTrace())
         self._arm()
         return interruption
 
-    def _begin(self, pieces: AsyncGenerator[Piece], trace: Trace) -> list[Action]:
+    def _begin(self, pieces: AsyncGenerator[Piece], trace: TurnTrace) -> list[Action]:
         """Lets the brain speak; returns what the turns ask for now."""
         if self.call.state is not State.ACTIVE:
             return []
@@ -259,7 +260,7 @@ class Conversation(CallObserver):
         if self.call.state is not State.ACTIVE:
             return
         self._do(self._turns.digit(self._now_s()))  # what has begun since the first of them is over before they count
-        trace = Trace()
+        trace = TurnTrace()
         trace.mark(Mark.TRANSCRIPT, self._now_s())
         self._do(self._begin(self._brain.pressed(digits), trace))
 

@@ -16,7 +16,7 @@ HANG_UP: Final = "hangup"
 
 
 class NextDestination:
-    """One call's: what it was told from outside, else what the brain wanted last, else the fallback."""
+    """What was told from outside, else what the brain wanted last, else the fallback."""
 
     def __init__(self, allowed: Destinations, fallback: str, call_id: str) -> None:
         self.is_settled = False

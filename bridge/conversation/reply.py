@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 
 from bridge.brains.brain import BrainError, Fallback, HangUp, Piece, Say, Transfer
-from bridge.conversation.trace import Mark, Trace
+from bridge.conversation.trace import Mark, TurnTrace
 from bridge.line.call import Call
 from bridge.line.utterance import Utterance
 from engine.growing_text import GrowingText
@@ -38,7 +38,7 @@ class Reply:
     def __init__(
         self,
         call: Call,
-        trace: Trace,
+        trace: TurnTrace,
         now_s: Callable[[], float],
         *,
         pieces: AsyncGenerator[Piece] | None = None,
@@ -47,7 +47,7 @@ class Reply:
     ) -> None:
         self.trace = trace
         self.protect_ms = protect_ms
-        """Of its first utterance, not to be interrupted."""
+        """So much of its first utterance is not to be interrupted."""
         self.action: Transfer | HangUp | Fallback | None = None
         """To be done when all of it has been heard."""
         self.utterances: list[Utterance] = []

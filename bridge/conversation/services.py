@@ -15,9 +15,9 @@ from bridge.brains.destinations import Destinations
 from bridge.brains.script import DEFAULT_SCRIPT, ScriptBrain, load_script
 from bridge.brains.tools import Toolbox, load_tools
 from bridge.conversation.conversation import Conversation
+from bridge.conversation.metrics import ConversationMetrics
 from bridge.conversation.recording import CallRecording
 from bridge.conversation.settings import ConversationSettings
-from bridge.conversation.trace import ConversationMetrics
 from bridge.conversation.webhooks import Webhooks
 from bridge.hearing.asr.client import AsrClient
 from bridge.hearing.asr.embedded import EmbeddedAsr, WhisperPool

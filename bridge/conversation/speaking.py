@@ -10,8 +10,9 @@ import structlog
 
 from bridge.brains.brain import Brain, BrainError, Fallback, HangUp, Piece, Transfer
 from bridge.conversation.journal import Journal
+from bridge.conversation.metrics import ConversationMetrics
 from bridge.conversation.reply import Filler, Reply
-from bridge.conversation.trace import ConversationMetrics, Mark, Trace
+from bridge.conversation.trace import Mark, TurnTrace
 from bridge.line.call import Call, CallObserver, State
 from bridge.line.playout import Interruption
 from bridge.line.utterance import Utterance
@@ -59,7 +60,7 @@ class Speaking(CallObserver):
         self._maker: asyncio.Task[None] | None = None
         self._cutting = False
 
-    def begin(self, pieces: AsyncGenerator[Piece], trace: Trace, filler: Filler, protect_ms: int = 0) -> None:
+    def begin(self, pieces: AsyncGenerator[Piece], trace: TurnTrace, filler: Filler, protect_ms: int = 0) -> None:
         """Say what a brain makes, in place of what is being said; `protect_ms` of it are not to be interrupted."""
         self.cut("restart")
         reply = Reply(self._call, trace, self._now_s, pieces=pieces, filler=filler, protect_ms=protect_ms)
@@ -69,7 +70,7 @@ class Speaking(CallObserver):
         """Say a text behind what is being said, as part of the turn or a turn of its own. Raises UnknownVoice."""
         utterance = self._call.say(text, voice=voice, interruptible=interruptible)
         if not utterance.done:
-            self._reply = self._reply or Reply(self._call, Trace(), self._now_s)
+            self._reply = self._reply or Reply(self._call, TurnTrace(), self._now_s)
             self._reply.utterances.append(utterance)
         return utterance
 

@@ -65,7 +65,7 @@ class Listening(CallObserver):
         self._on_heard = on_heard
         self._on_failed = on_failed
         self._now_s = now_s
-        self._inbound = GapFiller(now_s())
+        self._gap_filler = GapFiller(now_s())
         self._recogniser: Recognizer | None = None
         self._ear: LocalEar | None = None
         self._onset_s = 0.0
@@ -107,17 +107,17 @@ class Listening(CallObserver):
             recogniser.flush()
 
     def audio_received(self, pcm: bytes, rate_hz: int) -> None:
-        self._feed(self._inbound.push(pcm, rate_hz, self._now_s()))
+        self._feed(self._gap_filler.push(pcm, rate_hz, self._now_s()))
 
     def _feed(self, pcm: bytes) -> None:
         if pcm:
             for listener in self.audio_listeners:
-                listener(pcm, self._inbound.rate_hz)
+                listener(pcm, self._gap_filler.rate_hz)
 
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(BEAT_S)
-            self._feed(self._inbound.fill(self._now_s()))
+            self._feed(self._gap_filler.fill(self._now_s()))
             self._watch()
 
     def _watch(self) -> None:

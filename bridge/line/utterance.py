@@ -79,7 +79,7 @@ class Utterance:
 
     @property
     def buffered_ms(self) -> int:
-        """The same in time."""
+        """How long the audio lasts that was made but not played."""
         return self._to_ms(self.available_samples)
 
     def heard_text(self) -> str:

@@ -38,7 +38,7 @@ class Turns:
         self._protection = BargeInProtection()
         self._patience = Patience()
         self._words = ""
-        """Of the speech of now, as far as told."""
+        """What the caller is saying now, as far as it was told."""
         self._unmatched_stops = 0
         self._awaiting = False
         """A reply was dropped before all the words were known that dropped it."""
@@ -293,5 +293,5 @@ class Turns:
         return self._interruptible and self.rules.interrupts(text, unfinished=unfinished)
 
     def _stale(self, audio_start_ms: int | None) -> bool:
-        """Of a sound older than the reply that it would interrupt."""
+        """Whether this is of a sound older than the reply that it would interrupt."""
         return self.agent is not Agent.IDLE and audio_start_ms is not None and audio_start_ms < self._begun_ms

@@ -13,8 +13,8 @@ from prometheus_client import CollectorRegistry
 from bridge.brains.brain import Brain, BrainError, Fallback, HangUp, Piece, Say, Transfer
 from bridge.brains.destinations import Destinations, NotAllowed
 from bridge.conversation.conversation import Conversation
+from bridge.conversation.metrics import ConversationMetrics
 from bridge.conversation.settings import ConversationSettings
-from bridge.conversation.trace import ConversationMetrics
 from bridge.hearing.events import Partial, SpeechStarted, SpeechStopped, Transcript
 from bridge.line.apology import Apology
 from bridge.line.call import Call, State
