@@ -38,7 +38,7 @@ class Metrics(CallObserver):
         """Counts the call now, and what becomes of it."""
         self.calls.inc()
         self.calls_active.inc()
-        call.observers.append(self)
+        call.observe(self)
 
     def utterance_done(self, utterance: Utterance) -> None:
         self.interrupts.inc(utterance.interrupted)

@@ -54,7 +54,7 @@ class Calls(CallObserver):
     def add(self, conversation: Conversation) -> None:
         """The call of this conversation is in progress until it ends."""
         self._active[conversation.call.id] = conversation
-        conversation.call.observers.append(self)
+        conversation.call.observe(self)
 
     def call_ended(self, call: Call) -> None:
         log.info("call ended", call=str(call.id), reason=call.end_reason)

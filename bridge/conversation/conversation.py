@@ -79,9 +79,9 @@ class Conversation(CallObserver):
 
     def start(self, recogniser: Recognizer | None = None, ear: LocalEar | None = None) -> None:
         """Listen and greet."""
-        self.call.observers += [self, self._speaking, self._silence]
+        self.call.observe(self, self._speaking, self._silence)
         if self._recording is not None:
-            self.call.observers.append(SentAudio(self.call, self._recording, self._now_s))
+            self.call.observe(SentAudio(self.call, self._recording, self._now_s))
             self.listening.audio_listeners.append(self._recording.caller)
         self.listening.start(recogniser, ear)
         self.journal.tell("call.started", **{"from": self.variables.get("from"), "to": self.variables.get("to")})

@@ -83,7 +83,7 @@ class Listening(CallObserver):
         if recogniser is not None:
             self._call.spawn(recogniser.run())
         if self.audio_listeners:
-            self._call.observers.append(self)
+            self._call.observe(self)
             self._call.spawn(self._beat())
 
     def stop(self) -> None:

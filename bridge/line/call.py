@@ -17,7 +17,7 @@ import structlog
 from bridge.line.apology import Apology
 from bridge.line.audiosocket import KIND_OF_RATE, RATE_HZ, encode
 from bridge.line.playout import Interruption, Playout
-from bridge.line.utterance import Utterance
+from bridge.line.utterance import Utterance, UtteranceObserver
 from engine.audio import Resampler
 from engine.pipeline import speak
 from engine.speech import Engine, SpeechError, Style, UnspeakableText
@@ -51,7 +51,7 @@ class Wire(Protocol):
         """End the call in a way that lets the dialplan go on."""
 
 
-class CallObserver:
+class CallObserver(UtteranceObserver):
     """Is told what happens in a call. Each method does nothing until it is overridden."""
 
     def audio_received(self, pcm: bytes, rate_hz: int) -> None:
@@ -62,18 +62,6 @@ class CallObserver:
 
     def frame_sent(self, pcm: bytes, rate_hz: int) -> None:
         """A frame has left: 16-bit little-endian mono."""
-
-    def sentence_begun(self, utterance: Utterance) -> None:
-        """A sentence of the utterance is whole and goes to the engine."""
-
-    def utterance_made(self, utterance: Utterance) -> None:
-        """The first audio of the utterance has been made."""
-
-    def utterance_started(self, utterance: Utterance) -> None:
-        """The first frame of the utterance leaves. It may still be cut, and is not heard then."""
-
-    def utterance_done(self, utterance: Utterance) -> None:
-        """The last frame of the utterance has left, or it was cut."""
 
     def call_ended(self, call: Call) -> None:
         """Everything of the call has been told to end. This is told once, and last."""
@@ -108,10 +96,11 @@ class Call:
         self.ended_at: float | None = None
         self.end_reason = ""
         self.style = style
-        self.playout = Playout(self._utterance_started, self._utterance_done)
+        self._observers: list[CallObserver] = []
+        self.playout = Playout(self._observers)
         self.rate_known = asyncio.Event()
         """Set by the caller's first audio, or by `RATE_WAIT_S` without."""
-        self.observers: list[CallObserver] = []
+        self._frame_observers: list[CallObserver] = []
         self._wire = wire
         self._engine = engine
         self._normalize = normalize
@@ -123,6 +112,12 @@ class Call:
         self._waiting: Utterance | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._rate_timer = asyncio.get_running_loop().call_later(RATE_WAIT_S, self.rate_known.set)
+
+    def observe(self, *observers: CallObserver) -> None:
+        """Tell them, after those who observe already, what happens from now on."""
+        self._observers += observers
+        # A frame leaves every 20 ms: only who overrides it is told.
+        self._frame_observers += [o for o in observers if type(o).frame_sent is not CallObserver.frame_sent]
 
     # What it hears ----------------------------------------------------------------------------------------------
 
@@ -183,7 +178,7 @@ class Call:
         self.interrupt()
         for task in self._tasks:
             task.cancel()
-        for observer in self.observers:
+        for observer in self._observers:
             observer.call_ended(self)
 
     def apologise(self) -> None:
@@ -209,7 +204,7 @@ class Call:
         """Send the frame of this tick."""
         rate_hz, pcm = self.playout.tick(now_s)
         self._wire.send(encode(KIND_OF_RATE[rate_hz], pcm))
-        for observer in self.observers:
+        for observer in self._frame_observers:
             observer.frame_sent(pcm, rate_hz)
         if self._waiting is not None and self._waiting.buffered_ms < AHEAD_MS:
             self._room.set()
@@ -223,13 +218,13 @@ class Call:
             self.playout.rate_hz = rate_hz
             self.rate_known.set()
         pcm = pcm[: len(pcm) // 2 * 2]
-        for observer in self.observers:
+        for observer in self._observers:
             observer.audio_received(pcm, rate_hz)
 
     def dtmf_received(self, digit: str) -> None:
         """A digit, at its end."""
         self.dtmf += digit
-        for observer in self.observers:
+        for observer in self._observers:
             observer.digit_received(digit)
 
     # Its own work -------------------------------------------------------------------------------------------------
@@ -270,7 +265,7 @@ class Call:
                 utterance.write(resampler.push(chunk.pcm).tobytes(), chunk.text)
                 if first:
                     first = False
-                    for observer in self.observers:
+                    for observer in self._observers:
                         observer.utterance_made(utterance)
                 while utterance.buffered_ms >= AHEAD_MS:
                     self._waiting = utterance
@@ -284,13 +279,5 @@ class Call:
             log.error("a call's task failed", call=str(self.id), exc_info=error)
 
     def _sentence_begun(self, utterance: Utterance) -> None:
-        for observer in self.observers:
+        for observer in self._observers:
             observer.sentence_begun(utterance)
-
-    def _utterance_started(self, utterance: Utterance) -> None:
-        for observer in self.observers:
-            observer.utterance_started(utterance)
-
-    def _utterance_done(self, utterance: Utterance) -> None:
-        for observer in self.observers:
-            observer.utterance_done(utterance)

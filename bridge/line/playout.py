@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from bridge.line.audiosocket import FRAME_MS
 from bridge.line.heard import LETTERS_PER_SECOND
-from bridge.line.utterance import SAMPLE_BYTES, Utterance
+from bridge.line.utterance import SAMPLE_BYTES, Utterance, UtteranceObserver
 
 FADE_MS: Final = 5
 """Long enough to take the click off a cut, short enough to be no speech."""
@@ -31,17 +31,9 @@ class Interruption:
 
 
 class Playout:
-    """The queue of one call's utterances, taken a frame a tick.
+    """The queue of one call's utterances, taken a frame a tick. The observers are told from within `tick` and `cut`."""
 
-    `on_started` and `on_done` are called from within `tick` and `cut`: when an utterance's first frame leaves, and when
-    its last one has left or it was cut.
-    """
-
-    def __init__(
-        self,
-        on_started: Callable[[Utterance], None] = lambda utterance: None,
-        on_done: Callable[[Utterance], None] = lambda utterance: None,
-    ) -> None:
+    def __init__(self, observers: Sequence[UtteranceObserver] = ()) -> None:
         self.rate_hz = 8_000
         """Rate of silence, and what new utterances should be opened with: the caller's own."""
         self.paused = False
@@ -52,8 +44,7 @@ class Playout:
         self._ticked_s = 0.0
         self._letters_per_second = LETTERS_PER_SECOND
         self._silence: dict[int, bytes] = {}
-        self._on_started = on_started
-        self._on_done = on_done
+        self._observers = observers
 
     def begin(self, *, interruptible: bool = True) -> Utterance:
         """Queue an utterance behind the others; its audio is written to it as it is made."""
@@ -66,7 +57,7 @@ class Playout:
         if utterance in self._queue:
             self._queue.remove(utterance)
             utterance.cut()
-            self._on_done(utterance)
+            self._tell_done(utterance)
 
     @property
     def current(self) -> Utterance | None:
@@ -133,14 +124,15 @@ class Playout:
         self.paused = False
         for utterance in cut:
             utterance.cut()
-            self._on_done(utterance)
+            self._tell_done(utterance)
         return heard
 
     def _frame(self, utterance: Utterance, frame_samples: int) -> bytes:
         first = not utterance.started
         pcm = utterance.take(frame_samples)
         if first:
-            self._on_started(utterance)
+            for observer in self._observers:
+                observer.utterance_started(utterance)
             if utterance.done:  # who was told has cut it: not even this frame is heard
                 return self._silent_frame(utterance.rate_hz)
         if utterance.ended and not utterance.available_samples:
@@ -151,7 +143,11 @@ class Playout:
         self._queue.popleft()
         utterance.done = True
         self._letters_per_second = utterance.pace() or self._letters_per_second
-        self._on_done(utterance)
+        self._tell_done(utterance)
+
+    def _tell_done(self, utterance: Utterance) -> None:
+        for observer in self._observers:
+            observer.utterance_done(utterance)
 
     def _fade_out(self, utterance: Utterance, now_s: float) -> None:
         """Let the next frame be the few milliseconds that would have come, fading away."""

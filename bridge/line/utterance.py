@@ -149,3 +149,19 @@ class Utterance:
 
     def _to_ms(self, samples: int) -> int:
         return samples * 1000 // self.rate_hz if self.rate_hz else 0
+
+
+class UtteranceObserver:
+    """Is told how an utterance goes. Each method does nothing until it is overridden."""
+
+    def sentence_begun(self, utterance: Utterance) -> None:
+        """A sentence of the utterance is whole and goes to the engine."""
+
+    def utterance_made(self, utterance: Utterance) -> None:
+        """The first audio of the utterance has been made."""
+
+    def utterance_started(self, utterance: Utterance) -> None:
+        """The first frame of the utterance leaves. It may still be cut, and is not heard then."""
+
+    def utterance_done(self, utterance: Utterance) -> None:
+        """The last frame of the utterance has left, or it was cut."""

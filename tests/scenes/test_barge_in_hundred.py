@@ -31,7 +31,7 @@ class Frames(CallObserver):
     def __init__(self, call: Call) -> None:
         self.voiced: list[bool] = []
         self._changed = asyncio.Event()
-        call.observers.append(self)
+        call.observe(self)
 
     def frame_sent(self, pcm: bytes, rate_hz: int) -> None:
         self.voiced.append(any(pcm))

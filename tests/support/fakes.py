@@ -81,7 +81,7 @@ class CallEnd(CallObserver):
         self._ended = asyncio.Event()
         if call.ended_at is not None:
             self._ended.set()
-        call.observers.append(self)
+        call.observe(self)
 
     def call_ended(self, call: Call) -> None:
         self._ended.set()

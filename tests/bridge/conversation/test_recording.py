@@ -128,7 +128,7 @@ async def test_a_16_khz_call_is_recorded_at_16_khz(tmp_path: Path, monkeypatch: 
         while bench.app.calls.find(peer.id) is None:
             await peer.receive()
         sent = SentRates()
-        bench.call_of(peer).observers.append(sent)
+        bench.call_of(peer).observe(sent)
         assert await sent.rates_hz.get() == 8_000, "before the call's rate is known"
         peer.send(Kind.SLIN16, tone.tobytes())
         await peer.hear(voiced=True)

@@ -36,7 +36,7 @@ class Told(CallObserver):
 
     def __init__(self, call):
         self.heard, self.sentences, self.done, self.reasons = [], [], [], []
-        call.observers.append(self)
+        call.observe(self)
 
     def audio_received(self, pcm, rate_hz):
         self.heard.append((pcm, rate_hz))

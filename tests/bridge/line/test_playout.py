@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.line.playout import FADE_AFTER_S, FADE_MS, Playout
+from bridge.line.utterance import UtteranceObserver
 
 RATE_HZ = 8_000
 FRAME = 160
@@ -290,8 +291,25 @@ def test_each_utterance_is_heard_at_its_own_rate(playout, caller):
     assert caller.hear(2) == ramp(320) + ramp(160)
 
 
+class Told(UtteranceObserver):
+    """Keeps what a playout tells, and cuts it at the first start where it is to."""
+
+    def __init__(self):
+        self.events = []
+        self.to_cut = None
+
+    def utterance_started(self, utterance):
+        self.events.append(("started", utterance.id))
+        if self.to_cut is not None:
+            self.to_cut.cut(0.02)
+
+    def utterance_done(self, utterance):
+        self.events.append(("done", utterance.id))
+
+
 def test_who_is_told_of_the_start_may_cut():
-    playout = Playout(lambda utterance: playout.cut(0.02))
+    told = Told()
+    told.to_cut = playout = Playout([told])
     caller = Caller(playout)
     first = spoken(playout, ramp(FRAME * 2))
     assert caller.hear(2) == SILENCE * 2
@@ -301,11 +319,11 @@ def test_who_is_told_of_the_start_may_cut():
 
 
 def test_tells_when_an_utterance_starts_and_is_done():
-    told = []
-    playout = Playout(lambda u: told.append(("started", u.id)), lambda u: told.append(("done", u.id)))
+    told = Told()
+    playout = Playout([told])
     caller = Caller(playout)
     first, second = spoken(playout, ramp(FRAME * 2)), spoken(playout, ramp(FRAME * 2))
     caller.hear(3)
-    assert told == [("started", first.id), ("done", first.id), ("started", second.id)]
+    assert told.events == [("started", first.id), ("done", first.id), ("started", second.id)]
     playout.cut(caller.now_s)
-    assert told[-1] == ("done", second.id)
+    assert told.events[-1] == ("done", second.id)

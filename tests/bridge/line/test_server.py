@@ -31,7 +31,7 @@ class Bridge(CallObserver):
         if self.full:
             raise CallRefused("full")
         call = Call(call_id, wire, self.engine, Style())
-        call.observers.append(self)
+        call.observe(self)
         self.calls.append(call)
         call.say(GREETING)
         return call
@@ -145,7 +145,7 @@ async def test_the_callers_audio_reaches_who_listens_whatever_its_size(bridge):
     ears = Ears()
     peer = await Asterisk.connect(bridge.port)
     await peer.hear(voiced=True)
-    bridge.calls[0].observers.append(ears)
+    bridge.calls[0].observe(ears)
     peer.send(Kind.SLIN8, bytes(160))
     peer.send(Kind.SLIN16, bytes(640))
     assert [await ears.heard.get(), await ears.heard.get()] == [(160, 8_000), (640, 16_000)]
@@ -298,7 +298,7 @@ async def test_a_call_whose_tick_fails_goes_back_to_its_dialplan(bridge):
         def frame_sent(self, pcm, rate_hz):
             raise RuntimeError("a fault of ours")
 
-    bridge.calls[-1].observers.append(Faulty())
+    bridge.calls[-1].observe(Faulty())
     assert (await peer.drain())[-1].kind == Kind.HANGUP
     await peer.close()
     assert await bridge.next_end() == "failed"
