@@ -43,7 +43,7 @@ async def next_destination(request: web.Request) -> web.Response:
         conversation = conversation_of(request)
     except ApiError:
         return web.Response(status=404, text="")
-    return web.Response(text=conversation.next_destination)
+    return web.Response(text=str(conversation.next))
 
 
 OPERATIONS: Final = [

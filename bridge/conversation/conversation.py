@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from bridge.brains.brain import Brain, BrainError, Fallback, HangUp, Piece, Transfer
+from bridge.brains.brain import Brain, Fallback, HangUp, Piece, Transfer
 from bridge.brains.destinations import Destinations
 from bridge.conversation.caller_speech import CallerSpeech
 from bridge.conversation.digits import Digits
@@ -65,7 +65,7 @@ class Conversation(CallObserver):
         self._recording = recording
         self._now_s = now_s
         self._start_s = now_s()
-        self._next = NextDestination(destinations or Destinations(), settings.fallback_destination, str(call.id))
+        self.next = NextDestination(destinations or Destinations(), settings.fallback_destination, str(call.id))
         self._turns = Turns(settings.rules())
         self._timer: asyncio.TimerHandle | None = None
         self._reader = EventReader()
@@ -87,11 +87,6 @@ class Conversation(CallObserver):
         self.journal.tell("call.started", **{"from": self.variables.get("from"), "to": self.variables.get("to")})
         self._speaking.begin(self._brain.greet(), TurnTrace(), Filler(), self._settings.greeting_protection_ms)
         self._do(self._turn_began())
-
-    @property
-    def next_destination(self) -> str:
-        """Where the dialplan goes after the call: a destination, `hangup`, or empty for its own fallback."""
-        return str(self._next)
 
     @property
     def audio_ms(self) -> int:
@@ -119,10 +114,10 @@ class Conversation(CallObserver):
 
         False where the call is ending already: nothing changes then.
         """
-        destination = self._next.resolve(destination)
+        destination = self.next.resolve(destination)
         if self.call.state is not State.ACTIVE:
             return False
-        self._next.settle(destination)
+        self.next.settle(destination)
         if goodbye:
             self._speaking.cut("interrupt")
             self.say(goodbye, interruptible=False)
@@ -159,7 +154,7 @@ class Conversation(CallObserver):
             return
         log.error("conversation failed", call=str(self.call.id), service=service, problem=problem)
         self.failed = service
-        self._next.fall_back()
+        self.next.fall_back()
         self._metrics.failures.labels(service).inc()
         self._speaking.cut("failure")
         self.call.apologise()
@@ -170,7 +165,7 @@ class Conversation(CallObserver):
             "variables": self.variables,
             "agent": self._turns.agent.value,
             "paused": self._turns.paused,
-            "next": self.next_destination,
+            "next": str(self.next),
             "failed": self.failed or None,
             "interrupt_to_silence_ms": self.interrupt_to_silence_ms,
             "transcript": self.journal.transcript(),
@@ -221,15 +216,11 @@ class Conversation(CallObserver):
     def finished(self, action: Transfer | HangUp | Fallback | None) -> None:
         """All of it has been heard."""
         actions = self._turns.finished(self._now_s())
-        if action is not None and not self._next.is_settled:
-            self._next.follow(action)
+        if action is not None and not self.next.is_settled:
+            self.next.follow(action)
             self.call.hang_up()
         elif self.call.state is State.ACTIVE:
             self._do(actions)
-
-    def brain_failed(self, error: BrainError) -> None:
-        """The brain has no answer."""
-        self.fail("llm", str(error))
 
     def was_cut(self) -> None:
         """Somebody has silenced the call itself."""
@@ -278,6 +269,6 @@ class Conversation(CallObserver):
         self._digits.cancel()
         self._speaking.cut("hung up")
         self.listening.stop()
-        self.journal.tell("call.ended", reason=call.end_reason, next=self.next_destination)
+        self.journal.tell("call.ended", reason=call.end_reason, next=str(self.next))
         if self._recording is not None:
             self._recording.close({"id": str(call.id), "end_reason": call.end_reason, **self.describe()})

@@ -31,8 +31,8 @@ class SpeakingObserver(Protocol):
     def finished(self, action: Transfer | HangUp | Fallback | None) -> None:
         """All of the turn has been heard, and this is to be done."""
 
-    def brain_failed(self, error: BrainError) -> None:
-        """The brain has no answer."""
+    def fail(self, service: str, problem: str) -> None:
+        """The turn cannot go on, because this service is gone."""
 
     def was_cut(self) -> None:
         """Somebody has silenced the call itself."""
@@ -117,7 +117,7 @@ class Speaking(CallObserver):
             await reply.run()
         except BrainError as error:
             if reply is self._reply:
-                self._observer.brain_failed(error)
+                self._observer.fail("llm", str(error))
             return
         if reply is self._reply and reply.over:
             self._finish(reply)
@@ -132,7 +132,7 @@ class Speaking(CallObserver):
             self._keep(reply, text, interrupted=False)
             self._journal.tell("response.done", text=text)
         if reply.action is None and reply.is_unspeakable():
-            self._observer.brain_failed(BrainError("the engine has no sounds for any of the answer"))
+            self._observer.fail("llm", "the engine has no sounds for any of the answer")
         else:
             self._observer.finished(reply.action)
 
