@@ -77,13 +77,13 @@ class Conversation(CallObserver):
             call, settings.asr_timeout_ms, self.heard, lambda problem: self.fail("asr", problem), now_s
         )
 
-    def start(self, recogniser: Recognizer | None = None, ear: LocalEar | None = None) -> None:
+    def start(self, recognizer: Recognizer | None = None, ear: LocalEar | None = None) -> None:
         """Listen and greet."""
         self.call.observe(self, self._speaking, self._silence)
         if self._recording is not None:
             self.call.observe(SentAudio(self.call, self._recording, self._now_s))
             self.listening.audio_listeners.append(self._recording.caller)
-        self.listening.start(recogniser, ear)
+        self.listening.start(recognizer, ear)
         self.journal.tell("call.started", **{"from": self.variables.get("from"), "to": self.variables.get("to")})
         self._speaking.begin(self._brain.greet(), TurnTrace(), Filler(), self._settings.greeting_protection_ms)
         self._do(self._turn_began())
@@ -157,7 +157,7 @@ class Conversation(CallObserver):
         self.next.fall_back()
         self._metrics.failures.labels(service).inc()
         self._speaking.cut("failure")
-        self.call.apologise()
+        self.call.apologize()
 
     def describe(self) -> dict[str, Any]:
         """The conversation's part of the call's JSON."""

@@ -100,7 +100,7 @@ def _draw_sound(
     axes: Axes,
     sound: NDArray[np.float64],
     rate_hz: int,
-    colour: str,
+    color: str,
     name: str,
     texts: Sequence[SpokenText],
     start_s: float,
@@ -109,16 +109,16 @@ def _draw_sound(
     stroke = STROKE_MS * rate_hz // 1000
     strokes = sound[: sound.size // stroke * stroke].reshape(-1, stroke)
     times_s = (np.arange(len(strokes)) + 0.5) * STROKE_MS / 1000
-    axes.fill_between(times_s, strokes.min(axis=1), strokes.max(axis=1), color=colour, linewidth=0.4)
+    axes.fill_between(times_s, strokes.min(axis=1), strokes.max(axis=1), color=color, linewidth=0.4)
     loudest = max(0.05, float(np.abs(sound).max()))
     axes.set_ylim(-1.2 * loudest, 2.8 * loudest)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
-    axes.set_ylabel(name, color=colour, fontsize=13, fontweight="bold")
+    axes.set_ylabel(name, color=color, fontsize=13, fontweight="bold")
     axes.tick_params(labelbottom=False)
     for spoken in texts:
         begin_s, duration_s = spoken.start_s - start_s, spoken.end_s - spoken.start_s
-        axes.plot([begin_s, begin_s + duration_s], [1.15 * loudest] * 2, color=colour, linewidth=3)
+        axes.plot([begin_s, begin_s + duration_s], [1.15 * loudest] * 2, color=color, linewidth=3)
         caption = textwrap.fill(spoken.text, max(18, int(duration_s * CAPTION_CHARACTERS_PER_S)))
         axes.text(
             begin_s, 1.28 * loudest, caption, va="bottom", bbox={"color": "white", "alpha": 0.8, "pad": 1}, zorder=2

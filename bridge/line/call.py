@@ -181,7 +181,7 @@ class Call:
         for observer in self._observers:
             observer.call_ended(self)
 
-    def apologise(self) -> None:
+    def apologize(self) -> None:
         """Say that something went wrong, from audio made before the first call; then let the dialplan go on."""
         self.interrupt()
         if self.state is State.ACTIVE and self._apology:
@@ -240,7 +240,7 @@ class Call:
             except SpeechError as error:
                 log.error("speech failed", call=str(self.id), error=str(error))
                 self._speaker = None
-                self.apologise()
+                self.apologize()
                 return
             finally:
                 queued.utterance.end()
