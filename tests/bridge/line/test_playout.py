@@ -198,88 +198,9 @@ def test_resume_goes_back_no_further_than_the_start(playout, caller):
     assert caller.hear(1) == ramp(FRAME)
 
 
-def test_long_speech_is_forgotten_as_it_is_played_but_words_can_still_be_repeated(playout, caller):
-    utterance = spoken(playout, bytes(2 * RATE_HZ * 60))
-    caller.hear(50 * 59)
-    assert len(utterance._audio) < 2 * RATE_HZ * 6
-    utterance.rewind(1_000)
-    assert utterance.played_ms == 58_000
-
-
 def test_nothing_to_pause_before_the_first_sound(playout, caller):
     playout.begin()
     assert not playout.pause(caller.now_s)
-
-
-def test_heard_text_is_exact_by_sentence_and_by_share_within_one(playout, caller):
-    utterance = playout.begin()
-    utterance.open(RATE_HZ)
-    utterance.write(bytes(2 * FRAME * 10), "One two three. ")
-    utterance.write(bytes(2 * FRAME * 10), "Four five six seven.")
-    utterance.end()
-    assert utterance.heard_text() == ""
-    caller.hear(10)
-    assert utterance.heard_text() == "One two three. "
-    caller.hear(5)
-    assert utterance.heard_text() == "One two three. Four five "
-    caller.hear(5)
-    assert utterance.heard_text() == "One two three. Four five six seven."
-
-
-def test_heard_text_is_exact_by_word_where_words_come_with_their_audio(playout, caller):
-    utterance = playout.begin()
-    utterance.open(RATE_HZ)
-    utterance.write(bytes(2 * FRAME * 10), "Incomprehensibilities, ")
-    utterance.write(bytes(2 * FRAME * 2), "I ")
-    utterance.write(bytes(2 * FRAME * 6), "say.")
-    utterance.end()
-    caller.hear(4)
-    assert utterance.heard_text() == "", "not yet half of it"
-    caller.hear(1)
-    assert utterance.heard_text() == "Incomprehensibilities, "
-    caller.hear(6)
-    assert utterance.heard_text() == "Incomprehensibilities, I "
-    caller.hear(4)
-    assert playout.cut(caller.now_s).text == "Incomprehensibilities, I say."
-
-
-def test_text_without_audio_of_its_own_is_heard_with_what_was_before_it(playout, caller):
-    utterance = playout.begin()
-    utterance.open(RATE_HZ)
-    utterance.write(bytes(2 * FRAME * 2), "One ")
-    utterance.write(b"", "two. ")
-    utterance.write(bytes(2 * FRAME * 4), "Three.")
-    utterance.write(b"", " Four")
-    utterance.end()
-    caller.hear(3)
-    assert utterance.heard_text() == "One two. "
-    caller.hear(3)
-    assert utterance.done
-    assert utterance.heard_text() == "One two. Three. Four"
-
-
-def test_what_is_played_again_is_not_heard_twice(playout, caller):
-    utterance = playout.begin()
-    utterance.open(RATE_HZ)
-    for word in ("One ", "two ", "three."):
-        utterance.write(bytes(2 * FRAME * 5), word)
-    utterance.end()
-    caller.hear(10)
-    playout.pause(caller.now_s)
-    assert utterance.heard_text() == "One two "
-    playout.resume(rewind_ms=100)
-    caller.hear(5)
-    assert utterance.heard_text() == "One two "
-
-
-def test_a_sentence_still_being_made_is_not_taken_for_heard(playout, caller):
-    utterance = playout.begin()
-    utterance.open(RATE_HZ)
-    utterance.write(
-        bytes(2 * FRAME * 10), "A long sentence of which only the beginning has been made so far by the engine."
-    )
-    caller.hear(10)
-    assert utterance.heard_text() in ("A ", "A long ")
 
 
 def test_each_utterance_is_heard_at_its_own_rate(playout, caller):
