@@ -15,7 +15,7 @@ from benchmarks.servers import Running
 from bridge.demo.server_process import ServerProcess, running_server
 from bridge.dial.caller import Caller
 from bridge.dial.client import CallsClient
-from bridge.dial.command import Plan
+from bridge.dial.command import CallPlan
 from bridge.dial.lateness import Spread
 
 SHORT = "Your order number {n} is ready for collection."
@@ -68,7 +68,7 @@ def _spread(values: list[float]) -> Spread:
 async def pacing_while_made(calls: int, seconds: float) -> tuple[Round, int]:
     """Lateness with `calls` whose speech is being made meanwhile, and how many frames were silent for want of it."""
     async with running_server(ENGINE="hibari") as server:
-        plan = Plan(
+        plan = CallPlan(
             host=server.host,
             port=server.port,
             http_url=server.http_url,

@@ -27,7 +27,7 @@ from benchmarks.servers import Running
 from bridge.demo.server_process import running_server
 from bridge.dial.caller import Caller
 from bridge.dial.client import CallsClient
-from bridge.dial.command import Plan
+from bridge.dial.command import CallPlan
 from bridge.dial.table import markdown
 
 TEXT = (
@@ -213,7 +213,7 @@ async def beside_calls(clients: int, seconds: float, texts: int) -> list[str]:
         numbers = count(1_000)
         load = [asyncio.create_task(keep_asking(server.http_url, numbers)) for _ in range(clients)]
         try:
-            plan = Plan(
+            plan = CallPlan(
                 host=server.host,
                 port=server.port,
                 http_url=server.http_url,

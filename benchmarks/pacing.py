@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.machine import Usage, memory_bytes
 from benchmarks.servers import CLIP_TEXT, Running, serving
-from bridge.dial.command import Plan, place_calls
+from bridge.dial.command import CallPlan, place_calls
 from bridge.dial.report import Report
 
 SETTLE_S = 2.0
@@ -44,7 +44,7 @@ class Round:
     """How late this process was at the worst."""
 
 
-async def measure(server: Running, plan: Plan) -> Round:
+async def measure(server: Running, plan: CallPlan) -> Round:
     """Place the calls of `plan` and watch the processes meanwhile."""
     idle_bytes = memory_bytes(server.pid)
     watching = asyncio.create_task(_watch(server.pid, plan))
@@ -69,7 +69,7 @@ async def measure(server: Running, plan: Plan) -> Round:
     )
 
 
-async def _watch(pid: int, plan: Plan) -> tuple[tuple[float, float, float], int]:
+async def _watch(pid: int, plan: CallPlan) -> tuple[tuple[float, float, float], int]:
     """Shares and memory over the middle of the round, when all calls are up."""
     await asyncio.sleep(plan.settle_s + plan.calls * 0.004)
     before = Usage.now(pid)
@@ -92,7 +92,7 @@ async def compare(
         for calls in loads:
             for name in names if repeat % 2 == 0 else reversed(names):
                 async with serving(name, clip) as server:
-                    plan = Plan(
+                    plan = CallPlan(
                         port=server.port,
                         http_url=server.http_url,
                         calls=calls,

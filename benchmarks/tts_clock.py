@@ -36,7 +36,7 @@ from benchmarks.machine import Usage, facts
 from benchmarks.servers import CLIP_TEXT, Running
 from bridge.demo import server_process
 from bridge.demo.server_process import ServerProcess, bare_environment, running_server
-from bridge.dial.command import Plan
+from bridge.dial.command import CallPlan
 from bridge.dial.table import markdown
 
 CALLS = (16, 100, 250)
@@ -183,7 +183,7 @@ async def health(server: ServerProcess) -> dict[str, Any]:
 
 async def measure(server: ServerProcess, way: str, calls: int, seconds: float, clients: int) -> Round:
     """One load."""
-    plan = Plan(
+    plan = CallPlan(
         host=server.host,
         port=server.port,
         http_url=server.http_url,

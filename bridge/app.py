@@ -20,10 +20,11 @@ from prometheus_client import CollectorRegistry
 
 from bridge.calls_api import add_call_routes
 from bridge.config import Settings
-from bridge.conversation.conversations import Conversations
+from bridge.conversation.calls import Calls
+from bridge.conversation.registration import Registrations
+from bridge.conversation.services import Services
 from bridge.line.apology import Apology
 from bridge.line.call import Call, Wire
-from bridge.line.calls import Calls
 from bridge.line.server import AudioSocketServer
 from bridge.metrics import Metrics
 from engine.api import HEALTH, add_speech_routes
@@ -68,11 +69,13 @@ class App:
         self._normalize = settings.speech.text_normalize
         self.engine = engine
         self.metrics = Metrics(CollectorRegistry())
-        self.calls = Calls(self._create_call, settings.server.max_calls)
-        self.conversations = Conversations(
-            settings.conversation, engine, self.metrics.registry, greeting=settings.server.greeting
+        self.calls = Calls(
+            settings.server.max_calls,
+            Registrations(settings.conversation.registration_ttl),
+            require_registration=settings.conversation.require_registration,
         )
-        self.audiosocket = AudioSocketServer(self.calls, self.metrics.lateness.observe)
+        self.services = Services(settings.conversation, self.metrics.registry, greeting=settings.server.greeting)
+        self.audiosocket = AudioSocketServer(self._take_call, self.metrics.lateness.observe)
         self.metrics.missed.set_function(lambda: self.audiosocket.clock.missed_ticks)
         self.audiosocket_port = 0
         self.http_port = 0
@@ -96,7 +99,7 @@ class App:
         except UnknownVoice as error:
             raise SpeechError(f"VOICE={error.voice!r}: must be one of {', '.join(error.known)}") from None
         await self._say_first_words()
-        await self.conversations.start()
+        await self.services.start()
         self._runner = web.AppRunner(self._web_app(), access_log=None, handle_signals=False, handler_cancellation=True)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._server.http_host, self._server.http_port)
@@ -121,6 +124,7 @@ class App:
         """No new calls; those in progress, then downloads, end within DRAIN_TIMEOUT; then everything is closed."""
         until_s = time.monotonic() + self._server.drain_timeout
         log.info("draining", calls=len(self.calls), timeout_s=self._server.drain_timeout)
+        self.calls.open = False
         await self.audiosocket.drain(self._server.drain_timeout)
         await self._close(until_s - time.monotonic())
         log.info("stopped")
@@ -138,32 +142,24 @@ class App:
         if self._late_apology is not None:
             self._late_apology.cancel()
             await asyncio.gather(self._late_apology, return_exceptions=True)
-        await self.conversations.close()
+        await self.services.close()
         await self.engine.close()
 
-    def _create_call(self, call_id: UUID, wire: Wire) -> Call:
-        variables = self.conversations.claim(call_id)
+    def _take_call(self, call_id: UUID, wire: Wire) -> Call:
+        """Sets up the call of a connection, from its admission to its greeting. Raises CallRefused."""
+        variables = self.calls.admit(call_id)
         if self._server.apology and not self._apology and self._late_apology is None:
             self._late_apology = asyncio.get_running_loop().create_task(self._make_late_apology())
         call = Call(call_id, wire, self.engine, self._style, apology=self._apology, normalize=self._normalize)
-        self.metrics.calls.inc()
-        self.metrics.calls_active.inc()
-        call.end_listeners.append(lambda reason: self._call_ended(call, reason))
-        call.done_listeners.append(lambda utterance: self.metrics.interrupts.inc(utterance.interrupted))
+        self.metrics.call_started(call)
         log.info("call started", call=str(call_id))
-        self.conversations.attach(call, variables)
+        self.calls.add(self.services.begin(call, variables))
         return call
-
-    def _call_ended(self, call: Call, reason: str) -> None:
-        self.metrics.calls_active.dec()
-        self.metrics.calls_ended.labels(reason.partition(":")[0]).inc()
-        self.metrics.underruns.inc(call.playout.underrun_frames)
-        log.info("call ended", call=str(call.id), reason=reason)
 
     def _web_app(self) -> web.Application:
         app = web.Application(client_max_size=self._settings.voices.max_upload_bytes + FORM_BYTES)
         add_speech_routes(app, self.engine, self._settings.speech, self._settings.voices, self.metrics.registry)
-        add_call_routes(app, self.calls, self.conversations)
+        add_call_routes(app, self.calls)
         app[HEALTH].append(lambda: {"calls": len(self.calls), "max_calls": self._server.max_calls})
         return app
 

@@ -6,10 +6,13 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from bridge.line.call import Call, CallObserver
+from bridge.line.utterance import Utterance
+
 LATENESS_BUCKETS_S: Final = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.010, 0.020, 0.060, 0.2)
 
 
-class Metrics:
+class Metrics(CallObserver):
     """The bridge's metrics on `registry`; the speech endpoints add their own beside them."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -30,3 +33,17 @@ class Metrics:
             buckets=LATENESS_BUCKETS_S,
             registry=registry,
         )
+
+    def call_started(self, call: Call) -> None:
+        """Counts the call now, and what becomes of it."""
+        self.calls.inc()
+        self.calls_active.inc()
+        call.observe(self)
+
+    def utterance_done(self, utterance: Utterance) -> None:
+        self.interrupts.inc(utterance.interrupted)
+
+    def call_ended(self, call: Call) -> None:
+        self.calls_active.dec()
+        self.calls_ended.labels(call.end_reason.partition(":")[0]).inc()
+        self.underruns.inc(call.playout.underrun_frames)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from enum import Enum, auto
@@ -38,10 +38,12 @@ async def speak(
     normalize: bool = True,
     busy_wait_s: float = 0.0,
     by_word: bool = False,
+    on_sentence: Callable[[], None] = lambda: None,
 ) -> AsyncGenerator[Chunk, None]:
     """Speak a text sentence by sentence: chunks in order, each sentence's first one carrying its text as written.
 
     With `by_word`, where the engine tells when its words begin, a chunk begins with each and carries that word instead.
+    `on_sentence` is called whenever a sentence is whole and its turn to be made has come.
 
     The first sentence leaves as soon as it is made; between sentences lies a pause as their end marks ask for. With
     `normalize`, the engine gets numbers, dates and the like written out. The language, unless the style names it, is
@@ -52,7 +54,7 @@ async def speak(
     other error comes after all that was made before it. Closing the generator ends everything that goes on for it: the
     sentence being made, the one made ahead, the source of the text.
     """
-    maker = _Maker(engine, style, normalize, busy_wait_s, by_word)
+    maker = _Maker(engine, style, normalize, busy_wait_s, by_word, on_sentence)
     task = asyncio.create_task(maker.run(text))
     task.add_done_callback(lambda _: maker.made.put_nowait(_Mark.END))
     try:
@@ -72,7 +74,15 @@ async def speak(
 class _Maker:
     """Makes one sentence after the other, as far ahead of who takes them as is allowed."""
 
-    def __init__(self, engine: Engine, style: Style, write_out: bool, busy_wait_s: float, by_word: bool) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        style: Style,
+        write_out: bool,
+        busy_wait_s: float,
+        by_word: bool,
+        on_sentence: Callable[[], None],
+    ) -> None:
         self.made: asyncio.Queue[Chunk | _Mark] = asyncio.Queue()
         """Chunks, and a mark after each sentence."""
         self.allowed = asyncio.Semaphore(1 + SENTENCES_AHEAD)
@@ -80,6 +90,7 @@ class _Maker:
         self._engine, self._style, self._write_out = engine, style, write_out
         self._busy_wait_s = busy_wait_s
         self._by_word = by_word
+        self._on_sentence = on_sentence
         self._clock = asyncio.get_running_loop().time
         self._played_s = 0.0  # when all that was made so far will have been played
         self._pause_ms = 0  # before the next sentence
@@ -97,6 +108,7 @@ class _Maker:
             async for sentence in source:
                 if not sentence.strip():
                     continue
+                self._on_sentence()
                 if len(seen) < language.CHARS:
                     seen += sentence
                     await self._detect(seen)

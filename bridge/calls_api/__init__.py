@@ -7,18 +7,16 @@ from typing import Final
 from aiohttp import web
 
 from bridge.calls_api import ending, event_socket, events, registering, speech, state
-from bridge.calls_api.lookup import CALLS, CONVERSATIONS
-from bridge.conversation.conversations import Conversations
-from bridge.line.calls import Calls
+from bridge.calls_api.lookup import CALLS
+from bridge.conversation.calls import Calls
 from engine.web.operations import add_operations
 
 CONCEPTS: Final = (registering, state, speech, ending, events, event_socket)
 
 
-def add_call_routes(app: web.Application, calls: Calls, conversations: Conversations) -> None:
-    """Serve `/v1/calls…` from `calls` and what is said in them."""
+def add_call_routes(app: web.Application, calls: Calls) -> None:
+    """Serves `/v1/calls…` from `calls` and what is said in them."""
     app[CALLS] = calls
-    app[CONVERSATIONS] = conversations
     app[event_socket.SOCKETS] = set()
     for concept in CONCEPTS:
         add_operations(app, concept.OPERATIONS)

@@ -11,7 +11,7 @@ from bridge.brains.destinations import NotAllowed
 from bridge.calls_api.lookup import conversation_of, not_now, read_body
 from bridge.calls_api.speech import MAX_TEXT_CHARS
 from bridge.calls_api.state import CallState, describe
-from bridge.conversation.conversation import HANG_UP
+from bridge.conversation.next_destination import HANG_UP
 from engine.web.errors import ApiError
 from engine.web.operations import Operation
 
@@ -43,7 +43,7 @@ async def next_destination(request: web.Request) -> web.Response:
         conversation = conversation_of(request)
     except ApiError:
         return web.Response(status=404, text="")
-    return web.Response(text=conversation.next_destination)
+    return web.Response(text=str(conversation.next))
 
 
 OPERATIONS: Final = [

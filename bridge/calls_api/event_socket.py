@@ -16,7 +16,7 @@ from engine.web.errors import ApiError, from_validation_error, queue_full
 from engine.web.operations import Operation
 
 MAX_OBSERVERS: Final = 32
-"""Of one call: every event is sent to each of them."""
+"""So many may follow one call: every event is sent to each of them."""
 MAX_BEHIND: Final = 1_000
 """Events that an observer may be behind; a slower one is dropped."""
 HEARTBEAT_S: Final = 20.0

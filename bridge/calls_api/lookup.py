@@ -1,4 +1,4 @@
-"""From a request to its call, its conversation and its body."""
+"""From a request to its call's conversation and its body."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import BaseModel
 
+from bridge.conversation.calls import Calls
 from bridge.conversation.conversation import Conversation
-from bridge.conversation.conversations import Conversations
-from bridge.line.call import Call, State
-from bridge.line.calls import Calls
+from bridge.line.call import State
 from engine.web.bodies import read_json
 from engine.web.errors import ApiError
 
 CALLS: Final = web.AppKey("calls", Calls)
-CONVERSATIONS: Final = web.AppKey("conversations", Conversations)
 MAX_BODY_BYTES: Final = 2**18
 """More than any text that may be said takes as JSON, and little enough that to read it holds nobody up."""
 ONE_CALL: Final = (404,)
@@ -25,27 +23,20 @@ ONE_CALL: Final = (404,)
 Body = TypeVar("Body", bound=BaseModel)
 
 
-def call_of(request: web.Request) -> Call:
-    """The call that the path names, in progress or ended. Raises ApiError."""
+def conversation_of(request: web.Request) -> Conversation:
+    """Returns the conversation of the call that the path names, in progress or ended. Raises ApiError."""
     name = request.match_info["id"]
     try:
-        call = request.app[CALLS].find(UUID(name))
+        conversation = request.app[CALLS].find(UUID(name))
     except ValueError:
-        call = None
-    if call is None:
+        conversation = None
+    if conversation is None:
         raise ApiError(404, "NOT_FOUND", f"no call {name!r}", param="id")
-    return call
-
-
-def conversation_of(request: web.Request) -> Conversation:
-    """The conversation of the call that the path names. Raises ApiError."""
-    conversation = request.app[CONVERSATIONS].find(call_of(request).id)
-    assert conversation is not None, "every call has one from its answer on"
     return conversation
 
 
 def live_conversation(request: web.Request) -> Conversation:
-    """The same, of a call that is neither ending nor ended. Raises ApiError."""
+    """Returns it where the call is neither ending nor ended. Raises ApiError."""
     conversation = conversation_of(request)
     if conversation.call.state is not State.ACTIVE:
         raise not_now(conversation)
@@ -63,5 +54,5 @@ async def read_body(request: web.Request, model: type[Body]) -> Body:
 
 
 def bounded(request: web.Request) -> web.Request:
-    """The same request, whose body may have `MAX_BODY_BYTES`."""
+    """Returns the request with a body of `MAX_BODY_BYTES` at most."""
     return request.clone(client_max_size=MAX_BODY_BYTES)

@@ -9,7 +9,7 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
-from bridge.calls_api.lookup import CALLS, CONVERSATIONS, bounded, read_body
+from bridge.calls_api.lookup import CALLS, bounded, read_body
 from bridge.conversation.registration import MAX_VALUE_CHARS, MAX_VARIABLES, NAME
 from engine.web.bodies import in_time
 from engine.web.errors import ApiError, from_validation_error, queue_full
@@ -62,12 +62,11 @@ async def register(request: web.Request) -> web.Response:
         raise queue_full(f"no calls are taken: {reason}")
     if calls.find(body.id) is not None:
         raise ApiError(409, "CONFLICT", f"a call {body.id} is or was in progress", param="id")
-    registrations = request.app[CONVERSATIONS].registrations
     try:
-        registrations.add(body.id, body.variables())
+        calls.registrations.add(body.id, body.variables())
     except ValueError as error:
         raise ApiError(400, "INVALID_REQUEST", str(error)) from None
-    answer = Registered(id=body.id, expires_in=registrations.ttl_s)
+    answer = Registered(id=body.id, expires_in=calls.registrations.ttl_s)
     return web.json_response(answer.model_dump(mode="json"), status=201)
 
 

@@ -36,7 +36,6 @@ class CallList(BaseModel):
 
 def describe(call: Call) -> CallState:
     """A call as the API shows it."""
-    utterance = call.playout.current
     return CallState(
         id=str(call.id),
         state=call.state,
@@ -45,13 +44,13 @@ def describe(call: Call) -> CallState:
         end_reason=call.end_reason or None,
         rate_hz=call.playout.rate_hz,
         dtmf=call.dtmf,
-        speaking=utterance is not None and utterance.started and not call.playout.paused,
+        speaking=call.playout.speaking,
         underrun_frames=call.playout.underrun_frames,
     )
 
 
 async def list_calls(request: web.Request) -> web.Response:
-    calls = CallList(data=[describe(call) for call in request.app[CALLS].active()])
+    calls = CallList(data=[describe(conversation.call) for conversation in request.app[CALLS].active()])
     return web.json_response(calls.model_dump(mode="json"))
 
 

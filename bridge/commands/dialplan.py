@@ -12,11 +12,11 @@ from importlib import resources
 from ipaddress import ip_address
 from typing import Final
 
+from bridge.brains.destinations import is_destination
 from bridge.config import ServerSettings, WrongSetting, load_settings
 
 CONTEXT: Final = "talkspurt"
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
-_PLACE: Final = re.compile(r"[\w.*#+-]+,[\w.*#+-]+,[\w-]+")
 _HOST: Final = re.compile(r"[A-Za-z0-9.-]+")
 _VERSION: Final = re.compile(r"(?:Asterisk |certified[-/])*(\d+)(?:\.(\d+))?")
 
@@ -133,7 +133,7 @@ def parse_version(text: str) -> tuple[int, int]:
 def _check(options: DialplanOptions) -> None:
     if not _NAME.fullmatch(options.context):
         raise CannotPrint(f"--context {options.context}: letters, digits, - and _")
-    if options.fallback and not _PLACE.fullmatch(options.fallback):
+    if options.fallback and not is_destination(options.fallback):
         raise CannotPrint(f"--fallback {options.fallback}: must be context,extension,priority, as ext-queues,400,1")
     if options.wideband and options.asterisk is None:
         raise CannotPrint(f"--wideband: say with --asterisk which version it is for; it needs {WIDEBAND}, or later")

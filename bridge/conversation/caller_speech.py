@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bridge.conversation.journal import Journal
-from bridge.conversation.trace import Mark, Trace
+from bridge.conversation.trace import Mark, TurnTrace
 
 
 class CallerSpeech:
-    """The latest stretch of it. Milliseconds are since the answer."""
+    """The caller's latest stretch of speech. Milliseconds are since the answer."""
 
     def __init__(self, journal: Journal, now_s: Callable[[], float]) -> None:
         self._journal = journal
@@ -32,9 +32,9 @@ class CallerSpeech:
         end_ms = self._journal.clock_ms() if self._end_s is None else round((self._end_s - self._answered_s) * 1000)
         self._journal.user(text, self._start_ms, end_ms)
 
-    def trace(self) -> Trace:
-        """Of the turn that answers what was said."""
-        trace = Trace()
+    def trace(self) -> TurnTrace:
+        """Returns the trace of the turn that answers what was said."""
+        trace = TurnTrace()
         if self._end_s is not None:
             trace.mark(Mark.SPEECH_END, self._end_s)
             self._end_s = None

@@ -8,38 +8,37 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping
-from typing import Any, Final
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
+from typing import Any
 
 import structlog
 
-from bridge.brains.brain import Brain, BrainError, Fallback, HangUp, Piece, Transfer
-from bridge.brains.destinations import Destinations, NotAllowed
+from bridge.brains.brain import Brain, Fallback, HangUp, Piece, Transfer
+from bridge.brains.destinations import Destinations
 from bridge.conversation.caller_speech import CallerSpeech
 from bridge.conversation.digits import Digits
 from bridge.conversation.journal import Journal
-from bridge.conversation.recording import CallRecording
+from bridge.conversation.metrics import ConversationMetrics
+from bridge.conversation.next_destination import HANG_UP, NextDestination
+from bridge.conversation.recording import CallRecording, SentAudio
 from bridge.conversation.reply import Filler
 from bridge.conversation.settings import ConversationSettings
 from bridge.conversation.silence_meter import SilenceMeter
 from bridge.conversation.speaking import NOTHING, Speaking
-from bridge.conversation.tap import Tap
-from bridge.conversation.trace import ConversationMetrics, Mark, Trace
+from bridge.conversation.trace import Mark, TurnTrace
 from bridge.hearing.events import EventReader, Heard, InboundEvent, Partial, SpeechStarted, SpeechStopped, Transcript
 from bridge.hearing.listening import Listening, LocalEar, Recognizer
-from bridge.line.call import Call, State
-from bridge.line.playout import Interruption, Utterance
+from bridge.line.call import Call, CallObserver, State
+from bridge.line.playout import Interruption
+from bridge.line.utterance import Utterance
 from bridge.turns.actions import Action, Answer, Commit, Pause, PromptCaller, Resume
 from bridge.turns.turns import Turns
-from engine.text import SentenceSplitter
 
 log = structlog.get_logger(__name__)
 
-HANG_UP: Final = "hangup"
-"""What `next` tells the dialplan of a call that is to end."""
 
-
-class Conversation:
+class Conversation(CallObserver):
     """Attached to a call when it is answered. All methods are for the event loop's thread."""
 
     def __init__(
@@ -52,7 +51,6 @@ class Conversation:
         destinations: Destinations | None = None,
         variables: Mapping[str, str] | None = None,
         recording: CallRecording | None = None,
-        splitter: Callable[[], SentenceSplitter] = SentenceSplitter,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.call = call
@@ -64,40 +62,31 @@ class Conversation:
         self._brain = brain
         self._settings = settings
         self._metrics = metrics
-        self._destinations = destinations or Destinations()
-        self._tap = None if recording is None else Tap(call, recording, now_s)
+        self._recording = recording
         self._now_s = now_s
         self._start_s = now_s()
-        self._next: str | None = None
-        self._sent_on = False
-        """`_next` was told from outside: the brain has no say in it any more."""
+        self.next = NextDestination(destinations or Destinations(), settings.fallback_destination, str(call.id))
         self._turns = Turns(settings.rules())
         self._timer: asyncio.TimerHandle | None = None
         self._reader = EventReader()
         self._digits = Digits(brain.digit_gap_ms, self._pressed)
-        self._silence = SilenceMeter(call, self._silent_after, now_s)
+        self._silence = SilenceMeter(call.playout, self._silent_after, now_s)
         self._caller = CallerSpeech(self.journal, now_s)
-        self._speaking = Speaking(call, brain, self, self.journal, metrics, splitter, now_s)
+        self._speaking = Speaking(call, brain, self, self.journal, metrics, now_s)
         self.listening = Listening(
             call, settings.asr_timeout_ms, self.heard, lambda problem: self.fail("asr", problem), now_s
         )
 
-    def start(self, recogniser: Recognizer | None = None, ear: LocalEar | None = None) -> None:
+    def start(self, recognizer: Recognizer | None = None, ear: LocalEar | None = None) -> None:
         """Listen and greet."""
-        call = self.call
-        call.dtmf_listeners.append(self._digit)
-        self._speaking.start()
-        call.end_listeners.append(self._ended)
-        if self._tap is not None:
-            self._tap.start(self.listening)
-        self.listening.start(recogniser, ear)
+        self.call.observe(self, self._speaking, self._silence)
+        if self._recording is not None:
+            self.call.observe(SentAudio(self.call, self._recording, self._now_s))
+            self.listening.audio_listeners.append(self._recording.caller)
+        self.listening.start(recognizer, ear)
         self.journal.tell("call.started", **{"from": self.variables.get("from"), "to": self.variables.get("to")})
-        self._speaking.begin(self._brain.greet(), Trace(), Filler(), self._settings.greeting_protection_ms)
-
-    @property
-    def next_destination(self) -> str:
-        """Where the dialplan goes after the call: a destination, `hangup`, or empty for its own fallback."""
-        return self._settings.fallback_destination if self._next is None else self._next
+        self._speaking.begin(self._brain.greet(), TurnTrace(), Filler(), self._settings.greeting_protection_ms)
+        self._do(self._turn_began())
 
     @property
     def audio_ms(self) -> int:
@@ -108,7 +97,10 @@ class Conversation:
 
     def say(self, text: str | AsyncIterable[str], *, voice: str | None = None, interruptible: bool = True) -> Utterance:
         """Speak into the conversation, behind what is being said. Raises UnknownVoice."""
-        return self._speaking.say(text, voice=voice, interruptible=interruptible)
+        utterance = self._speaking.say(text, voice=voice, interruptible=interruptible)
+        if not utterance.done:
+            self._do(self._turn_began(interruptible=interruptible))
+        return utterance
 
     def interrupt(self) -> Interruption:
         """Take the floor from the agent, whatever it is doing."""
@@ -122,11 +114,10 @@ class Conversation:
 
         False where the call is ending already: nothing changes then.
         """
-        if destination not in (HANG_UP, ""):
-            destination = self._destinations.resolve(destination)
+        destination = self.next.resolve(destination)
         if self.call.state is not State.ACTIVE:
             return False
-        self._next, self._sent_on = destination or None, True
+        self.next.settle(destination)
         if goodbye:
             self._speaking.cut("interrupt")
             self.say(goodbye, interruptible=False)
@@ -163,10 +154,10 @@ class Conversation:
             return
         log.error("conversation failed", call=str(self.call.id), service=service, problem=problem)
         self.failed = service
-        self._next = None
+        self.next.fall_back()
         self._metrics.failures.labels(service).inc()
         self._speaking.cut("failure")
-        self.call.apologise()
+        self.call.apologize()
 
     def describe(self) -> dict[str, Any]:
         """The conversation's part of the call's JSON."""
@@ -174,7 +165,7 @@ class Conversation:
             "variables": self.variables,
             "agent": self._turns.agent.value,
             "paused": self._turns.paused,
-            "next": self.next_destination,
+            "next": str(self.next),
             "failed": self.failed or None,
             "interrupt_to_silence_ms": self.interrupt_to_silence_ms,
             "transcript": self.journal.transcript(),
@@ -182,14 +173,16 @@ class Conversation:
 
     # The turn -----------------------------------------------------------------------------------------------------
 
-    def _do(self, actions: list[Action]) -> Interruption:
-        """Do what the turn asks for; returns what became of the agent's speech."""
+    def _do(self, actions: Iterable[Action]) -> Interruption:
+        """Does what the turns ask for, and what they ask for then; returns what became of the agent's speech."""
         interruption = NOTHING
-        for action in actions:
-            match action:
+        due = deque(actions)
+        while due:
+            match due.popleft():
                 case Pause():
                     self._silence.signal()
-                    interruption = self._speaking.pause()
+                    paused = self._speaking.pause()
+                    interruption = paused if paused.interrupted else interruption
                 case Resume():
                     self._speaking.resume(self._settings.resume_rewind_ms)
                     self._metrics.interruptions.labels("resumed").inc()
@@ -198,21 +191,23 @@ class Conversation:
                     interruption = self._speaking.cut(reason.value)
                     self._metrics.interruptions.labels("committed").inc()
                 case Answer(text):
-                    self._begin(self._brain.answer(text), self._caller.trace())
+                    due += self._begin(self._brain.answer(text), self._caller.trace())
                 case PromptCaller():
-                    self._begin(self._brain.silence(), Trace())
+                    due += self._begin(self._brain.silence(), TurnTrace())
         self._arm()
         return interruption
 
-    def _begin(self, pieces: AsyncGenerator[Piece], trace: Trace) -> None:
-        if self.call.state is State.ACTIVE:
-            self._speaking.begin(pieces, trace, Filler(self._settings.filler, self._settings.filler_after_ms))
+    def _begin(self, pieces: AsyncGenerator[Piece], trace: TurnTrace) -> list[Action]:
+        """Lets the brain speak; returns what the turns ask for now."""
+        if self.call.state is not State.ACTIVE:
+            return []
+        self._speaking.begin(pieces, trace, Filler(self._settings.filler, self._settings.filler_after_ms))
+        return self._turn_began()
 
-    # bridge.conversation.speaking.Floor -------------------------------------------------------------------------------
+    def _turn_began(self, *, interruptible: bool = True) -> list[Action]:
+        return self._turns.began(self._now_s(), audio_ms=self.audio_ms, interruptible=interruptible)
 
-    def began(self, *, interruptible: bool = True) -> None:
-        """There is something to be said, or thought of first."""
-        self._do(self._turns.began(self._now_s(), audio_ms=self.audio_ms, interruptible=interruptible))
+    # bridge.conversation.speaking.SpeakingObserver ----------------------------------------------------------------
 
     def playing(self, *, interruptible: bool, protect_ms: int) -> None:
         """An utterance's first frame leaves."""
@@ -221,30 +216,15 @@ class Conversation:
     def finished(self, action: Transfer | HangUp | Fallback | None) -> None:
         """All of it has been heard."""
         actions = self._turns.finished(self._now_s())
-        if action is not None and not self._sent_on:
-            self._follow(action)
+        if action is not None and not self.next.is_settled:
+            self.next.follow(action)
+            self.call.hang_up()
         elif self.call.state is State.ACTIVE:
             self._do(actions)
-
-    def brain_failed(self, error: BrainError) -> None:
-        """The brain has no answer."""
-        self.fail("llm", str(error))
 
     def was_cut(self) -> None:
         """Somebody has silenced the call itself."""
         self.interrupt()
-
-    def _follow(self, action: Transfer | HangUp | Fallback) -> None:
-        self._next = None
-        match action:
-            case Transfer(destination):
-                try:
-                    self._next = self._destinations.resolve(destination)
-                except NotAllowed as error:
-                    log.error("transfer refused", call=str(self.call.id), error=str(error))
-            case HangUp():
-                self._next = HANG_UP
-        self.call.hang_up()
 
     def _arm(self) -> None:
         if self._timer is not None:
@@ -261,7 +241,7 @@ class Conversation:
 
     # Keys ---------------------------------------------------------------------------------------------------------
 
-    def _digit(self, digit: str) -> None:
+    def digit_received(self, digit: str) -> None:
         if self.call.state is State.ACTIVE:
             self.journal.tell("dtmf", digit=digit)
             self._do(self._turns.digit(self._now_s()))
@@ -271,9 +251,9 @@ class Conversation:
         if self.call.state is not State.ACTIVE:
             return
         self._do(self._turns.digit(self._now_s()))  # what has begun since the first of them is over before they count
-        trace = Trace()
+        trace = TurnTrace()
         trace.mark(Mark.TRANSCRIPT, self._now_s())
-        self._begin(self._brain.pressed(digits), trace)
+        self._do(self._begin(self._brain.pressed(digits), trace))
 
     def _silent_after(self, elapsed_s: float) -> None:
         silence_ms = round(elapsed_s * 1000, 1)
@@ -283,12 +263,12 @@ class Conversation:
 
     # Its end ------------------------------------------------------------------------------------------------------
 
-    def _ended(self, reason: str) -> None:
+    def call_ended(self, call: Call) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._digits.cancel()
         self._speaking.cut("hung up")
         self.listening.stop()
-        self.journal.tell("call.ended", reason=reason, next=self.next_destination)
-        if self._tap is not None:
-            self._tap.close({"id": str(self.call.id), "end_reason": reason, **self.describe()})
+        self.journal.tell("call.ended", reason=call.end_reason, next=str(self.next))
+        if self._recording is not None:
+            self._recording.close({"id": str(call.id), "end_reason": call.end_reason, **self.describe()})

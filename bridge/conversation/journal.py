@@ -24,7 +24,7 @@ class Entry:
 
 
 class Journal:
-    """One call's."""
+    """One call's events and transcript."""
 
     def __init__(self, call_id: str, clock_ms: Callable[[], int]) -> None:
         self.observers: list[Callable[[dict[str, Any]], None]] = []

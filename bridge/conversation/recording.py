@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import wave
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +12,8 @@ from typing import Any, Final
 import numpy as np
 import structlog
 
+from bridge.hearing.gap_filler import GapFiller
+from bridge.line.call import Call, CallObserver
 from engine.audio import RateConverter
 
 log = structlog.get_logger(__name__)
@@ -92,3 +95,21 @@ class CallRecording:
             self.json_path.write_text(json.dumps(transcript, ensure_ascii=False, indent=2) + "\n")
         except OSError as error:
             log.error("transcript not written", path=str(self.json_path), error=str(error))
+
+
+class SentAudio(CallObserver):
+    """Hands what a call sends to its recording, in step with what it hears."""
+
+    def __init__(self, call: Call, recording: CallRecording, now_s: Callable[[], float]) -> None:
+        self._call = call
+        self._recording = recording
+        self._now_s = now_s
+        self._gaps = GapFiller(now_s())
+        self._early_frames = 0
+
+    def frame_sent(self, pcm: bytes, rate_hz: int) -> None:
+        if not self._call.rate_known.is_set():
+            self._early_frames += 1  # silence, which must not set the recording's rate
+            return
+        pcm, self._early_frames = bytes(self._early_frames * len(pcm)) + pcm, 0
+        self._recording.agent(self._gaps.push(pcm, rate_hz, self._now_s()), self._gaps.rate_hz)

@@ -16,7 +16,7 @@ NAME: Final = "[A-Za-z_][A-Za-z0-9_-]{0,63}"
 """What a variable may be called: it stands as `{name}` in prompts."""
 MAX_VALUE_CHARS: Final = 1_000
 MAX_CHARS: Final = 8_000
-"""Of all names and values of a call."""
+"""What all names and values of a call may have together."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,11 @@ from typing import Final
 import structlog
 
 from bridge.brains.brain import BrainError, Fallback, HangUp, Piece, Say, Transfer
-from bridge.conversation.trace import Mark, Trace
+from bridge.conversation.trace import Mark, TurnTrace
 from bridge.line.call import Call
-from bridge.line.playout import Utterance
+from bridge.line.utterance import Utterance
 from engine.growing_text import GrowingText
 from engine.speech import UnknownVoice
-from engine.text import SLICE_CHARS, SentenceSplitter
 
 log = structlog.get_logger(__name__)
 
@@ -34,23 +33,21 @@ class Filler:
 
 
 class Reply:
-    """The agent's turn. `pieces` None: it is nothing but what others put into `utterances`."""
+    """The agent's turn: what a brain makes, if one does, and what others put into `utterances`."""
 
     def __init__(
         self,
         call: Call,
-        pieces: AsyncGenerator[Piece] | None,
-        trace: Trace,
-        splitter: SentenceSplitter,
-        *,
-        on_done: Callable[[Reply], None],
-        on_failed: Callable[[Reply, BrainError], None],
-        filler: Filler | None = None,
+        trace: TurnTrace,
         now_s: Callable[[], float],
+        *,
+        pieces: AsyncGenerator[Piece] | None = None,
+        filler: Filler | None = None,
+        protect_ms: int = 0,
     ) -> None:
         self.trace = trace
-        self.protect_ms = 0
-        """Of its first utterance, not to be interrupted."""
+        self.protect_ms = protect_ms
+        """So much of its first utterance is not to be interrupted."""
         self.action: Transfer | HangUp | Fallback | None = None
         """To be done when all of it has been heard."""
         self.utterances: list[Utterance] = []
@@ -61,52 +58,44 @@ class Reply:
         self.started_ms = 0
         """When that was, from the answer on."""
         self._call = call
-        self._splitter = splitter
-        self._on_done = on_done
-        self._on_failed = on_failed
-        self._filler = filler or Filler()
         self._now_s = now_s
+        self._pieces = pieces
+        """None once the brain has made all of them."""
+        self._filler = filler or Filler()
         self._text: GrowingText | None = None
         self._fillers: list[Utterance] = []
-        self._thinking = pieces is not None
-        self._task = None if pieces is None else call.spawn(self._run(pieces))
 
-    def utterance_done(self) -> None:
-        """One of its utterances was played to its end."""
-        if not self._thinking and all(utterance.done for utterance in self.utterances):
-            self._on_done(self)
+    async def run(self) -> None:
+        """Says what the brain makes, as it makes it. Raises BrainError."""
+        assert self._pieces is not None, "there is a brain that makes it"
+        try:
+            async with aclosing(self._pieces) as pieces:
+                await self._take(pieces)
+        except BrainError:
+            raise
+        except Exception as error:  # whatever it is, the caller must not be left in silence
+            log.exception("the brain broke down", call=str(self._call.id))
+            raise BrainError(f"{type(error).__name__}: {error}") from error
+        finally:
+            self._end_text()
+            self._pieces = None
 
-    def cancel(self) -> None:
-        """Make no more of it."""
-        self._thinking = False
-        if self._task is not None:
-            self._task.cancel()
+    @property
+    def over(self) -> bool:
+        """All of it was made, and played to its end or cut."""
+        return self._pieces is None and all(utterance.done for utterance in self.utterances)
 
     def heard_text(self) -> str:
         """What the caller heard of it."""
         return " ".join(text for utterance in self.utterances if (text := utterance.heard_text().strip()))
 
     def is_unspeakable(self) -> bool:
-        """Of one that is over: it had something to say, and the caller heard none of it. A filler is no answer."""
-        answers = [utterance for utterance in self.utterances if utterance not in self._fillers]
-        return self.has_words and not any(utterance.heard_text().strip() for utterance in answers)
+        """Whether one that is over had something to say, and the caller heard none of it. A filler is no answer."""
+        return self.has_words and not any(u.heard_text().strip() for u in self.utterances if self.is_answer(u))
 
-    async def _run(self, pieces: AsyncGenerator[Piece]) -> None:
-        try:
-            async with aclosing(pieces):
-                await self._take(pieces)
-        except BrainError as error:
-            self._on_failed(self, error)
-            return
-        except Exception as error:  # whatever it is, the caller must not be left in silence
-            log.exception("the brain broke down", call=str(self._call.id))
-            self._on_failed(self, BrainError(f"{type(error).__name__}: {error}"))
-            return
-        finally:
-            self._end_text()
-            self._thinking = False
-        if all(utterance.done for utterance in self.utterances):
-            self._on_done(self)
+    def is_answer(self, utterance: Utterance) -> bool:
+        """Whether it is of this turn, and more than a filler."""
+        return utterance in self.utterances and utterance not in self._fillers
 
     async def _take(self, pieces: AsyncGenerator[Piece]) -> None:
         fillers = MAX_FILLERS if self._filler.text and self._filler.after_ms else 0
@@ -117,8 +106,7 @@ class Reply:
                     await asyncio.wait({upcoming}, timeout=self._filler.after_ms / 1000)
                     if not upcoming.done() and self._call.playout.current is None:
                         fillers -= 1
-                        self._say(Say(self._filler.text))
-                        self._fillers = self.utterances[-1:]
+                        self._fillers.append(self._say(Say(self._filler.text)))
                 piece = await upcoming
             finally:
                 if not upcoming.done():
@@ -129,12 +117,12 @@ class Reply:
                     return
                 case str():
                     self.has_words = True
+                    self.trace.mark(Mark.FIRST_TOKEN, self._now_s())
                     self._write(piece)
                 case Say():
                     self.has_words = True
-                    self._end_text()
                     self.trace.mark(Mark.FIRST_TOKEN, self._now_s())
-                    self.trace.mark(Mark.FIRST_SENTENCE, self._now_s())
+                    self._end_text()
                     self._say(piece)
                 case _:
                     self.action = piece
@@ -144,25 +132,18 @@ class Reply:
         if self._text is None:
             self._text = GrowingText()
             self.utterances.append(self._call.say(self._text))
-        self.trace.mark(Mark.FIRST_TOKEN, self._now_s())
-        if Mark.FIRST_SENTENCE not in self.trace.at_s and self._ends_a_sentence(text):
-            self.trace.mark(Mark.FIRST_SENTENCE, self._now_s())
         self._text.write(text)
-
-    def _ends_a_sentence(self, text: str) -> bool:
-        """Looks no further than to the first that ends: where nothing streams, this is all of the answer at once."""
-        return any(self._splitter.feed(text[start : start + SLICE_CHARS]) for start in range(0, len(text), SLICE_CHARS))
 
     def _end_text(self) -> None:
         if self._text is not None:
-            self.trace.mark(Mark.FIRST_SENTENCE, self._now_s())
             self._text.end()
             self._text = None
 
-    def _say(self, speech: Say) -> None:
+    def _say(self, speech: Say) -> Utterance:
         try:
             utterance = self._call.say(speech.text, voice=speech.voice, interruptible=speech.interruptible)
         except UnknownVoice as error:
             log.warning("said in the call's own voice", call=str(self._call.id), error=str(error))
             utterance = self._call.say(speech.text, interruptible=speech.interruptible)
         self.utterances.append(utterance)
+        return utterance

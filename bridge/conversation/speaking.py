@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from typing import Final, Protocol
 
@@ -9,77 +10,68 @@ import structlog
 
 from bridge.brains.brain import Brain, BrainError, Fallback, HangUp, Piece, Transfer
 from bridge.conversation.journal import Journal
+from bridge.conversation.metrics import ConversationMetrics
 from bridge.conversation.reply import Filler, Reply
-from bridge.conversation.trace import ConversationMetrics, Mark, Trace
-from bridge.line.call import Call, State
-from bridge.line.playout import Interruption, Utterance
-from engine.text import SentenceSplitter
+from bridge.conversation.trace import Mark, TurnTrace
+from bridge.line.call import Call, CallObserver, State
+from bridge.line.playout import Interruption
+from bridge.line.utterance import Utterance
 
 log = structlog.get_logger(__name__)
 
 NOTHING: Final = Interruption(interrupted=False)
 
 
-class Floor(Protocol):
-    """Who decides whose turn it is, and is told how the agent's goes."""
-
-    def began(self, *, interruptible: bool = True) -> None:
-        """There is something to be said, or thought of first."""
+class SpeakingObserver(Protocol):
+    """Is told how the agent's turn goes."""
 
     def playing(self, *, interruptible: bool, protect_ms: int) -> None:
         """An utterance's first frame leaves; `protect_ms` of it are not to be interrupted."""
 
     def finished(self, action: Transfer | HangUp | Fallback | None) -> None:
-        """All of it has been heard, and this is to be done."""
+        """All of the turn has been heard, and this is to be done."""
 
-    def brain_failed(self, error: BrainError) -> None:
-        """The brain has no answer."""
+    def fail(self, service: str, problem: str) -> None:
+        """The turn cannot go on, because this service is gone."""
 
     def was_cut(self) -> None:
         """Somebody has silenced the call itself."""
 
 
-class Speaking:
+class Speaking(CallObserver):
     """At most one reply at a time. When it is over the brain is told what was heard of it, and the journal too."""
 
     def __init__(
         self,
         call: Call,
         brain: Brain,
-        floor: Floor,
+        observer: SpeakingObserver,
         journal: Journal,
         metrics: ConversationMetrics,
-        splitter: Callable[[], SentenceSplitter],
         now_s: Callable[[], float],
     ) -> None:
         self._call = call
         self._brain = brain
-        self._floor = floor
+        self._observer = observer
         self._journal = journal
         self._metrics = metrics
-        self._splitter = splitter
         self._now_s = now_s
         self._reply: Reply | None = None
+        self._maker: asyncio.Task[None] | None = None
         self._cutting = False
 
-    def start(self) -> None:
-        """Follow what the call says from now on."""
-        self._call.made_listeners.append(self._utterance_made)
-        self._call.started_listeners.append(self._utterance_started)
-        self._call.done_listeners.append(self._utterance_done)
-
-    def begin(self, pieces: AsyncGenerator[Piece], trace: Trace, filler: Filler, protect_ms: int = 0) -> None:
+    def begin(self, pieces: AsyncGenerator[Piece], trace: TurnTrace, filler: Filler, protect_ms: int = 0) -> None:
         """Say what a brain makes, in place of what is being said; `protect_ms` of it are not to be interrupted."""
         self.cut("restart")
-        self._reply = self._new_reply(pieces, trace, filler)
-        self._reply.protect_ms = protect_ms
-        self._floor.began()
+        reply = Reply(self._call, trace, self._now_s, pieces=pieces, filler=filler, protect_ms=protect_ms)
+        self._reply, self._maker = reply, self._call.spawn(self._make(reply))
 
     def say(self, text: str | AsyncIterable[str], *, voice: str | None = None, interruptible: bool = True) -> Utterance:
-        """Say a text behind what is being said. Raises UnknownVoice."""
+        """Say a text behind what is being said, as part of the turn or a turn of its own. Raises UnknownVoice."""
         utterance = self._call.say(text, voice=voice, interruptible=interruptible)
         if not utterance.done:
-            self._adopt(utterance)
+            self._reply = self._reply or Reply(self._call, TurnTrace(), self._now_s)
+            self._reply.utterances.append(utterance)
         return utterance
 
     def pause(self) -> Interruption:
@@ -90,7 +82,7 @@ class Speaking:
             return NOTHING
         text = playing.heard_text().strip()
         self._journal.tell("response.paused", text=text, audio_end_ms=playing.played_ms)
-        return Interruption(True, text, playing.played_ms, playing)
+        return Interruption(True, text, playing.played_ms)
 
     def resume(self, rewind_ms: int) -> None:
         """Go on where `pause` stopped, or so much before."""
@@ -100,8 +92,9 @@ class Speaking:
     def cut(self, reason: str) -> Interruption:
         """Drop the agent's turn; what was heard of it is kept. Returns what was heard of the utterance that played."""
         reply, self._reply = self._reply, None
-        if reply is not None:
-            reply.cancel()
+        if self._maker is not None:
+            self._maker.cancel()
+            self._maker = None
         self._cutting = True
         cut = self._call.interrupt()
         self._call.resume()  # a reply that was held before its first sound must not hold the next
@@ -115,41 +108,23 @@ class Speaking:
         self._keep(reply, text, interrupted=True)
         playing = cut.text.strip()
         self._journal.tell("response.interrupted", text=playing, audio_end_ms=cut.audio_end_ms, reason=reason)
-        return Interruption(True, playing, cut.audio_end_ms, cut.utterance)
+        return Interruption(True, playing, cut.audio_end_ms)
 
-    def _new_reply(self, pieces: AsyncGenerator[Piece] | None, trace: Trace, filler: Filler | None = None) -> Reply:
-        return Reply(
-            self._call,
-            pieces,
-            trace,
-            self._splitter(),
-            on_done=self._reply_done,
-            on_failed=self._reply_failed,
-            filler=filler,
-            now_s=self._now_s,
-        )
+    # The reply ----------------------------------------------------------------------------------------------------
 
-    def _adopt(self, utterance: Utterance) -> None:
-        """What is said from outside is part of the turn, or a turn of its own."""
-        if self._reply is not None:
-            self._reply.utterances.append(utterance)
+    async def _make(self, reply: Reply) -> None:
+        try:
+            await reply.run()
+        except BrainError as error:
+            if reply is self._reply:
+                self._observer.fail("llm", str(error))
             return
-        self._reply = self._new_reply(None, Trace())
-        self._reply.utterances.append(utterance)
-        self._floor.began(interruptible=utterance.interruptible)
+        if reply is self._reply and reply.over:
+            self._finish(reply)
 
-    def _keep(self, reply: Reply, text: str, *, interrupted: bool) -> None:
-        stages = reply.trace.stages_ms()
-        log.info("turn", call=str(self._call.id), interrupted=interrupted, **stages)
-        if text:
-            self._journal.agent(text, reply.started_ms, interrupted=interrupted, trace=stages)
-
-    # What the reply tells -----------------------------------------------------------------------------------------
-
-    def _reply_done(self, reply: Reply) -> None:
-        if reply is not self._reply:
-            return
-        self._reply = None
+    def _finish(self, reply: Reply) -> None:
+        """All of it has been heard."""
+        self._reply = self._maker = None
         self._call.resume()  # one that was held, and had nothing to say, must not hold the next
         text = reply.heard_text()
         self._brain.heard(text, interrupted=False)
@@ -157,36 +132,39 @@ class Speaking:
             self._keep(reply, text, interrupted=False)
             self._journal.tell("response.done", text=text)
         if reply.action is None and reply.is_unspeakable():
-            self._floor.brain_failed(BrainError("the engine has no sounds for any of the answer"))
+            self._observer.fail("llm", "the engine has no sounds for any of the answer")
         else:
-            self._floor.finished(reply.action)
+            self._observer.finished(reply.action)
 
-    def _reply_failed(self, reply: Reply, error: BrainError) -> None:
-        if reply is self._reply:
-            self._floor.brain_failed(error)
+    def _keep(self, reply: Reply, text: str, *, interrupted: bool) -> None:
+        stages = reply.trace.stages_ms()
+        log.info("turn", call=str(self._call.id), interrupted=interrupted, **stages)
+        if text:
+            self._journal.agent(text, reply.started_ms, interrupted=interrupted, trace=stages)
 
-    # What the call tells ------------------------------------------------------------------------------------------
+    # bridge.line.call.CallObserver --------------------------------------------------------------------------------
 
-    def _utterance_made(self, utterance: Utterance) -> None:
+    def sentence_begun(self, utterance: Utterance) -> None:
+        if self._reply is not None and self._reply.is_answer(utterance):
+            self._reply.trace.mark(Mark.FIRST_SENTENCE, self._now_s())
+
+    def utterance_made(self, utterance: Utterance) -> None:
         if self._reply is not None and utterance in self._reply.utterances:
             self._reply.trace.mark(Mark.FIRST_AUDIO, self._now_s())
 
-    def _utterance_started(self, utterance: Utterance) -> None:
-        if self._reply is None or utterance not in self._reply.utterances:
-            if self._call.state is not State.ACTIVE:
-                return  # the apology
-            self._adopt(utterance)
+    def utterance_started(self, utterance: Utterance) -> None:
         reply, protect_ms = self._reply, 0
-        assert reply is not None
+        if reply is None or utterance not in reply.utterances:
+            return  # the apology
         if not reply.started:
             reply.started, reply.started_ms, protect_ms = True, self._journal.clock_ms(), reply.protect_ms
             reply.trace.mark(Mark.FIRST_FRAME, self._now_s())
             self._metrics.observe(reply.trace)
             self._journal.tell("response.started", id=utterance.id)
         if self._call.state is State.ACTIVE:
-            self._floor.playing(interruptible=utterance.interruptible, protect_ms=protect_ms)
+            self._observer.playing(interruptible=utterance.interruptible, protect_ms=protect_ms)
 
-    def _utterance_done(self, utterance: Utterance) -> None:
+    def utterance_done(self, utterance: Utterance) -> None:
         if self._cutting or self._reply is None:
             return
         if self._call.state is State.ENDED:
@@ -194,6 +172,6 @@ class Speaking:
         elif utterance not in self._reply.utterances:
             return  # one that came too late to a call that is ending: what is being said is heard to its end
         elif utterance.interrupted:  # by somebody who did not ask us
-            self._floor.was_cut()
-        else:
-            self._reply.utterance_done()
+            self._observer.was_cut()
+        elif self._reply.over:
+            self._finish(self._reply)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bridge.demo.command import BargeIn, DemoCall, Spurt
+    from bridge.demo.scripted_call import BargeIn, ScriptedCall, SpokenText
 
 INK: Final = "#1f2933"
 FAINT: Final = "#9aa5b1"
@@ -38,9 +38,9 @@ CAPTION_CHARACTERS_PER_S: Final = 9.0
 ZOOM_MS: Final = (-70, 90)
 
 
-def draw(conversation: DemoCall, path: Path) -> None:
+def draw(call: ScriptedCall, path: Path) -> None:
     """Write the timeline of a call with a barge-in as PNG."""
-    barge_in = conversation.barge_in
+    barge_in = call.barge_in
     assert barge_in is not None
     with mpl.rc_context(
         {
@@ -68,22 +68,22 @@ def draw(conversation: DemoCall, path: Path) -> None:
         figure.suptitle(
             "A call to Talkspurt, as its caller heard it", x=0.05, ha="left", fontsize=17, fontweight="bold"
         )
-        _draw_sides(conversation, barge_in, caller, agent)
-        _draw_lateness(conversation, lateness)
-        _draw_barge_in(conversation, barge_in, figure.add_subplot(grid[3, 0]))
-        _draw_words(conversation, barge_in, figure.add_subplot(grid[3, 1]))
+        _draw_sides(call, barge_in, caller, agent)
+        _draw_lateness(call, lateness)
+        _draw_barge_in(call, barge_in, figure.add_subplot(grid[3, 0]))
+        _draw_words(call, barge_in, figure.add_subplot(grid[3, 1]))
         figure.savefig(path, dpi=DOTS_PER_INCH)
 
 
-def _draw_sides(conversation: DemoCall, barge_in: BargeIn, caller: Axes, agent: Axes) -> None:
-    rate_hz, start_s = conversation.caller.received.rate_hz, conversation.caller.first_sent_s
-    sides = both_sides(conversation.caller) / 32768
-    _draw_sound(caller, sides[:, 0], rate_hz, CALLER, "caller", conversation.caller_spurts, start_s)
-    loudest = _draw_sound(agent, sides[:, 1], rate_hz, AGENT, "agent", conversation.agent_spurts, start_s)
+def _draw_sides(call: ScriptedCall, barge_in: BargeIn, caller: Axes, agent: Axes) -> None:
+    rate_hz, start_s = call.caller.received.rate_hz, call.caller.first_sent_s
+    sides = both_sides(call.caller) / 32768
+    _draw_sound(caller, sides[:, 0], rate_hz, CALLER, "caller", call.caller_texts, start_s)
+    loudest = _draw_sound(agent, sides[:, 1], rate_hz, AGENT, "agent", call.agent_texts, start_s)
     caller.set_xlim(0, sides.shape[0] / rate_hz)
-    for number, spurt in enumerate(conversation.agent_spurts):
-        note = f"{spurt.first_audio_ms:.0f} ms after {'the text' if number else 'dialling'}"
-        agent.text(spurt.start_s - start_s, -1.15 * loudest, note, va="bottom", color=AGENT, fontweight="bold")
+    for number, spoken in enumerate(call.agent_texts):
+        note = f"{spoken.first_audio_ms:.0f} ms after {'the text' if number else 'dialling'}"
+        agent.text(spoken.start_s - start_s, -1.15 * loudest, note, va="bottom", color=AGENT, fontweight="bold")
     cut_s = barge_in.requested_s - start_s
     for axes in (caller, agent):
         axes.axvline(cut_s, color=CUT, linewidth=1.3, linestyle=DASHES, zorder=1)
@@ -100,51 +100,51 @@ def _draw_sound(
     axes: Axes,
     sound: NDArray[np.float64],
     rate_hz: int,
-    colour: str,
+    color: str,
     name: str,
-    spurts: Sequence[Spurt],
+    texts: Sequence[SpokenText],
     start_s: float,
 ) -> float:
     """One side's waveform with captions; its peak."""
     stroke = STROKE_MS * rate_hz // 1000
     strokes = sound[: sound.size // stroke * stroke].reshape(-1, stroke)
     times_s = (np.arange(len(strokes)) + 0.5) * STROKE_MS / 1000
-    axes.fill_between(times_s, strokes.min(axis=1), strokes.max(axis=1), color=colour, linewidth=0.4)
+    axes.fill_between(times_s, strokes.min(axis=1), strokes.max(axis=1), color=color, linewidth=0.4)
     loudest = max(0.05, float(np.abs(sound).max()))
     axes.set_ylim(-1.2 * loudest, 2.8 * loudest)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
-    axes.set_ylabel(name, color=colour, fontsize=13, fontweight="bold")
+    axes.set_ylabel(name, color=color, fontsize=13, fontweight="bold")
     axes.tick_params(labelbottom=False)
-    for spurt in spurts:
-        begin_s, duration_s = spurt.start_s - start_s, spurt.end_s - spurt.start_s
-        axes.plot([begin_s, begin_s + duration_s], [1.15 * loudest] * 2, color=colour, linewidth=3)
-        caption = textwrap.fill(spurt.text, max(18, int(duration_s * CAPTION_CHARACTERS_PER_S)))
+    for spoken in texts:
+        begin_s, duration_s = spoken.start_s - start_s, spoken.end_s - spoken.start_s
+        axes.plot([begin_s, begin_s + duration_s], [1.15 * loudest] * 2, color=color, linewidth=3)
+        caption = textwrap.fill(spoken.text, max(18, int(duration_s * CAPTION_CHARACTERS_PER_S)))
         axes.text(
             begin_s, 1.28 * loudest, caption, va="bottom", bbox={"color": "white", "alpha": 0.8, "pad": 1}, zorder=2
         )
     return loudest
 
 
-def _draw_lateness(conversation: DemoCall, axes: Axes) -> None:
-    received = conversation.caller.received
-    late_ms, spread = lateness_ms(received.arrivals_s, received.positions_s), conversation.lateness()
+def _draw_lateness(call: ScriptedCall, axes: Axes) -> None:
+    received = call.caller.received
+    late_ms, spread = lateness_ms(received.arrivals_s, received.positions_s), call.lateness()
     assert spread is not None
-    times_s = received.arrivals_s - conversation.caller.first_sent_s
+    times_s = received.arrivals_s - call.caller.first_sent_s
     axes.scatter(times_s, late_ms, s=4, color=INK, alpha=0.6, linewidths=0)
     axes.set_ylim(0, max(5.0, 1.3 * spread.max))
     axes.set_ylabel("late, ms")
     axes.set_xlabel("seconds into the call", labelpad=1)
-    expected = expected_frames(received.arrivals_s, end_s(conversation.caller))
+    expected = expected_frames(received.arrivals_s, end_s(call.caller))
     axes.set_title(
         f"Each frame on the 20 ms grid: p50 {spread.p50:.2f}, p99 {spread.p99:.2f}, worst {spread.max:.2f} ms late; "
         f"{len(received)} frames of {expected} expected"
     )
 
 
-def _draw_barge_in(conversation: DemoCall, barge_in: BargeIn, axes: Axes) -> None:
+def _draw_barge_in(call: ScriptedCall, barge_in: BargeIn, axes: Axes) -> None:
     """The frames around the interrupt, each from where it came in."""
-    received = conversation.caller.received
+    received = call.caller.received
     begin_ms, end_ms = ZOOM_MS
     loudest = 0.02
     for at_s, (rate_hz, pcm), voiced in zip(received.arrivals_s, received.audio, received.voiced, strict=True):
@@ -172,11 +172,11 @@ def _draw_barge_in(conversation: DemoCall, barge_in: BargeIn, axes: Axes) -> Non
     axes.set_title("The barge-in, frame by frame")
 
 
-def _draw_words(conversation: DemoCall, barge_in: BargeIn, axes: Axes) -> None:
+def _draw_words(call: ScriptedCall, barge_in: BargeIn, axes: Axes) -> None:
     """What was heard of the text that was cut, and what was not."""
     axes.axis("off")
     axes.set_title("What the server says was heard of it, for the history")
-    text, heard = barge_in.spurt.text, barge_in.heard.rstrip()
+    text, heard = barge_in.answer.text, barge_in.heard.rstrip()
     end = len(heard) if text.startswith(heard) else 0
     written = 0
     for number, line in enumerate(textwrap.wrap(text, 76)):
@@ -184,7 +184,7 @@ def _draw_words(conversation: DemoCall, barge_in: BargeIn, axes: Axes) -> None:
         axes.text(0, 0.9 - 0.12 * number, line, transform=axes.transAxes, va="top", color=FAINT, family="monospace")
         axes.text(0, 0.9 - 0.12 * number, line[:cut], transform=axes.transAxes, va="top", family="monospace")
         written += len(line) + 1
-    caller = conversation.caller
+    caller = call.caller
     assert caller.closed_s is not None
     assert caller.hung_up_s is not None
     stamps = "the kernel" if caller.unstamped < len(caller.received) / 2 else "the reader"

@@ -20,7 +20,7 @@ import uvloop
 
 from bridge.dial.caller import Caller, CannotCall
 from bridge.dial.client import CallsClient, Rejected
-from bridge.dial.report import Placed, Report
+from bridge.dial.report import PlacedCall, Report
 from bridge.dial.wav import both_sides, heard, read_wav, write_wav
 from bridge.line.audiosocket import KIND_OF_RATE
 
@@ -34,7 +34,7 @@ DEFAULT_PORT: Final = 9092
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class CallPlan:
     """What every call does."""
 
     host: str = "127.0.0.1"
@@ -61,10 +61,10 @@ class Plan:
     keep_audio: bool = False
 
 
-async def place_calls(plan: Plan) -> Report:
+async def place_calls(plan: CallPlan) -> Report:
     """Place the calls of `plan` at the same time and return what was measured. Raises CannotCall if none connects."""
     placed = [
-        Placed(Caller(rate_hz=plan.rate_hz, call_id=plan.call_id, keep_audio=plan.keep_audio))
+        PlacedCall(Caller(rate_hz=plan.rate_hz, call_id=plan.call_id, keep_audio=plan.keep_audio))
         for _ in range(plan.calls)
     ]
     gc.collect()
@@ -97,7 +97,7 @@ async def place_calls(plan: Plan) -> Report:
     return Report(placed, all_up_s + plan.settle_s, until_s)
 
 
-async def _connect(call: Placed, plan: Plan, client: CallsClient | None) -> None:
+async def _connect(call: PlacedCall, plan: CallPlan, client: CallsClient | None) -> None:
     try:
         if plan.register and client is not None:
             await client.register(call.caller.id)
@@ -108,7 +108,7 @@ async def _connect(call: Placed, plan: Plan, client: CallsClient | None) -> None
     call.caller.handset.speak(plan.pcm, repeat=plan.repeat)
 
 
-async def _until_over(calls: list[Placed], seconds: float) -> None:
+async def _until_over(calls: list[PlacedCall], seconds: float) -> None:
     """Wait for `seconds`, or until the server has ended every call."""
     try:
         async with asyncio.timeout(seconds):
@@ -118,7 +118,7 @@ async def _until_over(calls: list[Placed], seconds: float) -> None:
         pass
 
 
-async def _converse(call: Placed, plan: Plan, client: CallsClient | None) -> None:
+async def _converse(call: PlacedCall, plan: CallPlan, client: CallsClient | None) -> None:
     """What one call does besides listening."""
     caller = call.caller
     try:
@@ -193,7 +193,7 @@ def run(args: argparse.Namespace) -> int:
         pcm = read_wav(args.wav, args.rate).astype("<i2").tobytes() if args.wav else b""
     except (OSError, ValueError) as error:
         return _complain(f"cannot read --wav: {error}")
-    plan = Plan(
+    plan = CallPlan(
         host=host.strip("[]"),
         port=int(port),
         http_url=args.http,

@@ -23,7 +23,7 @@ STILL_VOICED_S: Final = 0.8
 
 
 @dataclass(slots=True)
-class Placed:
+class PlacedCall:
     """A call, and what was done on it besides listening."""
 
     caller: Caller
@@ -87,7 +87,7 @@ class Placed:
 class Report:
     """The measurements of calls that have ended. Lateness counts between `from_s` and `until_s`, when all were up."""
 
-    def __init__(self, placed: list[Placed], from_s: float, until_s: float) -> None:
+    def __init__(self, placed: list[PlacedCall], from_s: float, until_s: float) -> None:
         self.placed = placed
         self._up = [call for call in placed if call.caller.connected]
         self._from_s = from_s
@@ -100,7 +100,7 @@ class Report:
 
     @cached_property
     def exact_lateness(self) -> Spread | None:
-        """The same without the frames whose time is an upper bound."""
+        """Lateness without the frames whose time is an upper bound."""
         return _joined([late_ms[~bounds] for late_ms, bounds in self._lateness])
 
     @cached_property
@@ -150,7 +150,7 @@ class Report:
         }
 
     def text(self) -> str:
-        """The same for people."""
+        """Returns the figures as a person reads them."""
         received, expected = self.frames
         blurred_calls = sum(blurred(call.caller) for call in self._up)
         frames = sum(len(call.caller.received) for call in self._up)
@@ -181,19 +181,19 @@ class Report:
             ("lateness", "lateness against the 20 ms grid", self.lateness),
             ("exact_lateness", "… without upper bounds", self.exact_lateness if self.upper_bounds else None),
             ("spacing", "from frame to frame", self.spacing),
-            ("first_frame", "dialled → first frame", self._spread(Placed.first_frame_ms)),
-            ("first_voiced", "dialled → first voiced frame", self._spread(Placed.first_voiced_ms)),
-            ("say", "text handed over → first voiced frame", self._spread(Placed.say_ms)),
-            ("silence", "interrupt → last voiced frame", self._spread(Placed.silence_ms)),
-            ("closed", "our hang-up → server closed", self._spread(Placed.closed_ms)),
+            ("first_frame", "dialled → first frame", self._spread(PlacedCall.first_frame_ms)),
+            ("first_voiced", "dialled → first voiced frame", self._spread(PlacedCall.first_voiced_ms)),
+            ("say", "text handed over → first voiced frame", self._spread(PlacedCall.say_ms)),
+            ("silence", "interrupt → last voiced frame", self._spread(PlacedCall.silence_ms)),
+            ("closed", "our hang-up → server closed", self._spread(PlacedCall.closed_ms)),
         ]
 
-    def _spread(self, figure: Callable[[Placed], float | None]) -> Spread | None:
+    def _spread(self, figure: Callable[[PlacedCall], float | None]) -> Spread | None:
         return _spread_of(value for call in self._up if (value := figure(call)) is not None)
 
     @cached_property
     def _lateness(self) -> list[tuple[NDArray[np.float64], NDArray[np.bool_]]]:
-        """Of each call, the lateness of its frames and which of them are upper bounds."""
+        """Returns each call's lateness of frames, and which of them are upper bounds."""
         found = []
         for call in self._up:
             received, within = call.caller.received, self._within(call)
@@ -203,14 +203,14 @@ class Report:
 
     @cached_property
     def _frames(self) -> list[tuple[int, int]]:
-        """Of each call, the frames received and expected while all were up."""
+        """Returns how many frames each call received and was to receive while all were up."""
         found = []
         for call in self._up:
             arrivals_s = call.caller.received.arrivals_s[self._within(call)]
             found.append((arrivals_s.size, expected_frames(arrivals_s, min(self._until_s, end_s(call.caller)))))
         return found
 
-    def _within(self, call: Placed) -> NDArray[np.bool_]:
+    def _within(self, call: PlacedCall) -> NDArray[np.bool_]:
         """Which frames came while all calls were up."""
         arrivals_s = call.caller.received.arrivals_s
         return (arrivals_s >= self._from_s) & (arrivals_s <= self._until_s)

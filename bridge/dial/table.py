@@ -23,7 +23,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """The same as a Markdown table; the first row is its head."""
+    """Returns the rows as a Markdown table; the first row is its head."""
     head, *body = [f"| {' | '.join(row)} |" for row in rows]
     rule = f"| --- |{' ---: |' * (len(rows[0]) - 1)}"
     return "\n".join((head, rule, *body))

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from bridge.hearing.events import Heard, SpeechStarted, SpeechStopped
 from bridge.hearing.gap_filler import GapFiller
-from bridge.line.call import Call
+from bridge.line.call import Call, CallObserver
 
 BEAT_S: Final = 0.1
 """How often gaps in the caller's audio are filled and the recogniser is looked at."""
@@ -47,7 +47,7 @@ class LocalEar(Protocol):
         """Tell nothing more."""
 
 
-class Listening:
+class Listening(CallObserver):
     """One call's ears. `heard_locally` is where the local detector tells what it hears."""
 
     def __init__(
@@ -65,8 +65,8 @@ class Listening:
         self._on_heard = on_heard
         self._on_failed = on_failed
         self._now_s = now_s
-        self._inbound = GapFiller(now_s())
-        self._recogniser: Recognizer | None = None
+        self._gap_filler = GapFiller(now_s())
+        self._recognizer: Recognizer | None = None
         self._ear: LocalEar | None = None
         self._onset_s = 0.0
         self._onset_ms = 0
@@ -74,16 +74,16 @@ class Listening:
         self._unanswered_since_s = math.inf
         """When speech began of which the recogniser has shown no sign."""
 
-    def start(self, recogniser: Recognizer | None, ear: LocalEar | None) -> None:
+    def start(self, recognizer: Recognizer | None, ear: LocalEar | None) -> None:
         """Listen until the call ends."""
-        self._recogniser, self._ear = recogniser, ear
-        for part in (recogniser, ear):
+        self._recognizer, self._ear = recognizer, ear
+        for part in (recognizer, ear):
             if part is not None:
                 self.audio_listeners.append(part.push)
-        if recogniser is not None:
-            self._call.spawn(recogniser.run())
+        if recognizer is not None:
+            self._call.spawn(recognizer.run())
         if self.audio_listeners:
-            self._call.audio_listeners.append(self._audio)
+            self._call.observe(self)
             self._call.spawn(self._beat())
 
     def stop(self) -> None:
@@ -93,40 +93,40 @@ class Listening:
 
     def heard_locally(self, event: SpeechStarted | SpeechStopped) -> None:
         """The first sign of speech where the recogniser gives none, and its watchdog."""
-        recogniser = self._recogniser
-        if recogniser is None:
+        recognizer = self._recognizer
+        if recognizer is None:
             return
         if isinstance(event, SpeechStarted):
             self._onset_s, self._onset_ms = self._now_s(), event.audio_start_ms or 0
-        elif recogniser.heard_s < self._onset_s:
+        elif recognizer.heard_s < self._onset_s:
             self._unanswered_ms += max((event.audio_end_ms or 0) - self._onset_ms, 0)
             self._unanswered_since_s = min(self._unanswered_since_s, self._onset_s)
-        if not recogniser.speech_events:
+        if not recognizer.speech_events:
             self._on_heard(event)
         if isinstance(event, SpeechStopped):
-            recogniser.flush()
+            recognizer.flush()
 
-    def _audio(self, pcm: bytes, rate_hz: int) -> None:
-        self._feed(self._inbound.push(pcm, rate_hz, self._now_s()))
+    def audio_received(self, pcm: bytes, rate_hz: int) -> None:
+        self._feed(self._gap_filler.push(pcm, rate_hz, self._now_s()))
 
     def _feed(self, pcm: bytes) -> None:
         if pcm:
             for listener in self.audio_listeners:
-                listener(pcm, self._inbound.rate_hz)
+                listener(pcm, self._gap_filler.rate_hz)
 
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(BEAT_S)
-            self._feed(self._inbound.fill(self._now_s()))
+            self._feed(self._gap_filler.fill(self._now_s()))
             self._watch()
 
     def _watch(self) -> None:
-        recogniser, now_s = self._recogniser, self._now_s()
-        if recogniser is None:
+        recognizer, now_s = self._recognizer, self._now_s()
+        if recognizer is None:
             return
-        if recogniser.heard_s >= self._unanswered_since_s:
+        if recognizer.heard_s >= self._unanswered_since_s:
             self._unanswered_ms, self._unanswered_since_s = 0, math.inf
-        if recogniser.down_since_s is not None and now_s - recogniser.down_since_s > self._timeout_s:
+        if recognizer.down_since_s is not None and now_s - recognizer.down_since_s > self._timeout_s:
             self._on_failed(f"not connected for {self._timeout_s:g} s")
         elif self._unanswered_ms >= UNANSWERED_MS and now_s - self._unanswered_since_s > self._timeout_s:
             self._on_failed(f"{self._unanswered_ms} ms of speech and no sign of life for {self._timeout_s:g} s")

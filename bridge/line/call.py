@@ -16,7 +16,8 @@ import structlog
 
 from bridge.line.apology import Apology
 from bridge.line.audiosocket import KIND_OF_RATE, RATE_HZ, encode
-from bridge.line.playout import Interruption, Playout, Utterance
+from bridge.line.playout import Interruption, Playout
+from bridge.line.utterance import Utterance, UtteranceObserver
 from engine.audio import Resampler
 from engine.pipeline import speak
 from engine.speech import Engine, SpeechError, Style, UnspeakableText
@@ -50,8 +51,24 @@ class Wire(Protocol):
         """End the call in a way that lets the dialplan go on."""
 
 
+class CallObserver(UtteranceObserver):
+    """Is told what happens in a call. Each method does nothing until it is overridden."""
+
+    def audio_received(self, pcm: bytes, rate_hz: int) -> None:
+        """The caller's audio has come: 16-bit little-endian mono, in whole samples."""
+
+    def digit_received(self, digit: str) -> None:
+        """The caller has pressed a key."""
+
+    def frame_sent(self, pcm: bytes, rate_hz: int) -> None:
+        """A frame has left: 16-bit little-endian mono."""
+
+    def call_ended(self, call: Call) -> None:
+        """Everything of the call has been told to end. This is told once, and last."""
+
+
 @dataclass(slots=True)
-class _Line:
+class _QueuedText:
     utterance: Utterance
     text: str | AsyncIterable[str]
     style: Style
@@ -79,31 +96,28 @@ class Call:
         self.ended_at: float | None = None
         self.end_reason = ""
         self.style = style
-        self.playout = Playout(self._utterance_started, self._utterance_done)
+        self._observers: list[CallObserver] = []
+        self.playout = Playout(self._observers)
         self.rate_known = asyncio.Event()
         """Set by the caller's first audio, or by `RATE_WAIT_S` without."""
-        self.audio_listeners: list[Callable[[bytes, int], None]] = []
-        """Called with each message of the caller's audio (16-bit little-endian mono, in whole samples) and its rate."""
-        self.dtmf_listeners: list[Callable[[str], None]] = []
-        self.frame_listeners: list[Callable[[bytes, int], None]] = []
-        """Called with each frame as it leaves (16-bit little-endian mono) and its rate in Hz."""
-        self.made_listeners: list[Callable[[Utterance], None]] = []
-        """Called when an utterance's first audio has been made."""
-        self.started_listeners: list[Callable[[Utterance], None]] = []
-        self.done_listeners: list[Callable[[Utterance], None]] = []
-        self.end_listeners: list[Callable[[str], None]] = []
-        """Called once with the reason, when everything of the call has been told to end."""
+        self._frame_observers: list[CallObserver] = []
         self._wire = wire
         self._engine = engine
         self._normalize = normalize
         self._apology = apology
         self._now_s = now_s
-        self._lines: deque[_Line] = deque()
+        self._queue: deque[_QueuedText] = deque()
         self._speaker: asyncio.Task[None] | None = None
         self._room = asyncio.Event()
         self._waiting: Utterance | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._rate_timer = asyncio.get_running_loop().call_later(RATE_WAIT_S, self.rate_known.set)
+
+    def observe(self, *observers: CallObserver) -> None:
+        """Tell them, after those who observe already, what happens from now on."""
+        self._observers += observers
+        # A frame leaves every 20 ms: only who overrides it is told.
+        self._frame_observers += [o for o in observers if type(o).frame_sent is not CallObserver.frame_sent]
 
     # What it hears ----------------------------------------------------------------------------------------------
 
@@ -119,15 +133,15 @@ class Call:
         if self.state is not State.ACTIVE:
             self.playout.drop(utterance)
             return utterance
-        self._lines.append(_Line(utterance, text, style))
+        self._queue.append(_QueuedText(utterance, text, style))
         if self._speaker is None:
-            self._speaker = self.spawn(self._speak_lines())
+            self._speaker = self.spawn(self._speak_queue())
         return utterance
 
     @property
     def queued(self) -> int:
         """Texts that wait to be spoken, behind the one that is."""
-        return len(self._lines)
+        return len(self._queue)
 
     def pause(self) -> bool:
         """Fall silent within a tick, keeping the place; synthesis goes on. False if nothing was playing."""
@@ -139,7 +153,7 @@ class Call:
 
     def interrupt(self) -> Interruption:
         """Fall silent within a tick, drop what was to be said and cancel its synthesis."""
-        self._lines.clear()
+        self._queue.clear()
         if self._speaker is not None:
             self._speaker.cancel()
             self._speaker = None
@@ -164,10 +178,10 @@ class Call:
         self.interrupt()
         for task in self._tasks:
             task.cancel()
-        for listener in self.end_listeners:
-            listener(reason)
+        for observer in self._observers:
+            observer.call_ended(self)
 
-    def apologise(self) -> None:
+    def apologize(self) -> None:
         """Say that something went wrong, from audio made before the first call; then let the dialplan go on."""
         self.interrupt()
         if self.state is State.ACTIVE and self._apology:
@@ -190,8 +204,8 @@ class Call:
         """Send the frame of this tick."""
         rate_hz, pcm = self.playout.tick(now_s)
         self._wire.send(encode(KIND_OF_RATE[rate_hz], pcm))
-        for listener in tuple(self.frame_listeners):
-            listener(pcm, rate_hz)
+        for observer in self._frame_observers:
+            observer.frame_sent(pcm, rate_hz)
         if self._waiting is not None and self._waiting.buffered_ms < AHEAD_MS:
             self._room.set()
         if self.state is State.ENDING and self._speaker is None and self.playout.idle:
@@ -204,64 +218,66 @@ class Call:
             self.playout.rate_hz = rate_hz
             self.rate_known.set()
         pcm = pcm[: len(pcm) // 2 * 2]
-        for listener in self.audio_listeners:
-            listener(pcm, rate_hz)
+        for observer in self._observers:
+            observer.audio_received(pcm, rate_hz)
 
     def dtmf_received(self, digit: str) -> None:
         """A digit, at its end."""
         self.dtmf += digit
-        for listener in self.dtmf_listeners:
-            listener(digit)
+        for observer in self._observers:
+            observer.digit_received(digit)
 
     # Its own work -------------------------------------------------------------------------------------------------
 
-    async def _speak_lines(self) -> None:
+    async def _speak_queue(self) -> None:
         await self.rate_known.wait()
-        while self._lines:
-            line = self._lines.popleft()
+        while self._queue:
+            queued = self._queue.popleft()
             try:
-                await self._speak_line(line)
+                await self._speak(queued)
             except UnspeakableText as error:
                 log.warning("not spoken", call=str(self.id), error=str(error))
             except SpeechError as error:
                 log.error("speech failed", call=str(self.id), error=str(error))
                 self._speaker = None
-                self.apologise()
+                self.apologize()
                 return
             finally:
-                line.utterance.end()
+                queued.utterance.end()
         self._speaker = None
 
-    async def _speak_line(self, line: _Line) -> None:
-        rate_hz = self.playout.rate_hz
-        line.utterance.open(rate_hz)
+    async def _speak(self, queued: _QueuedText) -> None:
+        rate_hz, utterance = self.playout.rate_hz, queued.utterance
+        utterance.open(rate_hz)
         resampler = Resampler(self._engine.sample_rate_hz, rate_hz)
         speech = speak(
-            self._engine, line.text, line.style, normalize=self._normalize, busy_wait_s=BUSY_WAIT_S, by_word=True
+            self._engine,
+            queued.text,
+            queued.style,
+            normalize=self._normalize,
+            busy_wait_s=BUSY_WAIT_S,
+            by_word=True,
+            on_sentence=lambda: self._sentence_begun(utterance),
         )
         async with aclosing(speech) as chunks:
             first = True
             async for chunk in chunks:
-                line.utterance.write(resampler.push(chunk.pcm).tobytes(), chunk.text)
+                utterance.write(resampler.push(chunk.pcm).tobytes(), chunk.text)
                 if first:
                     first = False
-                    for listener in self.made_listeners:
-                        listener(line.utterance)
-                while line.utterance.buffered_ms >= AHEAD_MS:
-                    self._waiting = line.utterance
+                    for observer in self._observers:
+                        observer.utterance_made(utterance)
+                while utterance.buffered_ms >= AHEAD_MS:
+                    self._waiting = utterance
                     self._room.clear()
                     await self._room.wait()
-        line.utterance.write(resampler.flush().tobytes())
+        utterance.write(resampler.flush().tobytes())
 
     def _task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a call's task failed", call=str(self.id), exc_info=error)
 
-    def _utterance_started(self, utterance: Utterance) -> None:
-        for listener in self.started_listeners:
-            listener(utterance)
-
-    def _utterance_done(self, utterance: Utterance) -> None:
-        for listener in self.done_listeners:
-            listener(utterance)
+    def _sentence_begun(self, utterance: Utterance) -> None:
+        for observer in self._observers:
+            observer.sentence_begun(utterance)

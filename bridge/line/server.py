@@ -13,8 +13,7 @@ from uuid import UUID
 import structlog
 
 from bridge.line.audiosocket import RATE_HZ, Decoder, Kind, Message, encode
-from bridge.line.call import Call
-from bridge.line.calls import CallRefused, Calls
+from bridge.line.call import Call, Wire
 from bridge.line.clock import Clock
 from bridge.line.timer import Timer
 
@@ -33,6 +32,10 @@ SEND_BUFFER_BYTES: Final = 16_384
 BACKLOG: Final = 1024
 
 _SILENCE: Final = encode(Kind.SLIN8, bytes(320))
+
+
+class CallRefused(Exception):
+    """The call is not taken; says why."""
 
 
 class Connection(asyncio.Protocol):
@@ -75,7 +78,6 @@ class Connection(asyncio.Protocol):
             if error is not None and not isinstance(error, ConnectionError):  # a reset is a hang-up in a hurry
                 self._end_reason = f"lost: {error}"
             self._call.end(self._end_reason)
-            self._server.calls.remove(self._call)
 
     def pause_writing(self) -> None:
         self._stalled_since_s = time.monotonic()
@@ -141,7 +143,7 @@ class Connection(asyncio.Protocol):
             return
         call_id = UUID(bytes=message.payload)
         try:
-            self._call = self._server.calls.admit(call_id, self)
+            self._call = self._server.admit(call_id, self)
         except CallRefused as refusal:
             log.warning("call refused", call=str(call_id), reason=str(refusal))
             self.hang_up()
@@ -153,6 +155,11 @@ class Connection(asyncio.Protocol):
     def _name(self) -> str:
         return str(self._call.id) if self._call is not None else "none"
 
+    def finish(self) -> None:
+        """Let the call, if there is one, finish what it is saying."""
+        if self._call is not None:
+            self._call.hang_up()
+
     def abort(self) -> None:
         """Close at once."""
         self._transport.abort()
@@ -161,8 +168,11 @@ class Connection(asyncio.Protocol):
 class AudioSocketServer:
     """Listens, and drives the one clock of all its calls."""
 
-    def __init__(self, calls: Calls, on_lateness: Callable[[float], None] = lambda late_s: None) -> None:
-        self.calls = calls
+    def __init__(
+        self, admit: Callable[[UUID, Wire], Call], on_lateness: Callable[[float], None] = lambda late_s: None
+    ) -> None:
+        self.admit = admit
+        """Sets up the call of a connection that has told its UUID. Raises CallRefused."""
         self.clock = Clock(on_lateness)
         self.connections: set[Connection] = set()
         self._timer: Timer | None = None
@@ -181,7 +191,8 @@ class AudioSocketServer:
         if self._server is None:
             return
         self._server.close()
-        self.calls.hang_up_all()
+        for connection in self.connections:
+            connection.finish()
         if not await self._all_gone(timeout_s):
             log.warning("calls cut at the end of the drain time", calls=len(self.connections))
             for connection in tuple(self.connections):

@@ -6,7 +6,7 @@ import math
 
 
 class BargeInProtection:
-    """Of one reply. What is heard within it counts when it ends. The time is handed in."""
+    """One reply's protection. What is heard within it counts when it ends. The time is handed in."""
 
     def __init__(self) -> None:
         self.sound = False

@@ -9,7 +9,7 @@ from bridge.turns.words import Backchannels, words
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Of all the turns of a call."""
+    """The rules of all the turns of a call."""
 
     min_interrupt_words: int = 1
     """Words that end the agent's turn; 0 lets any speech end it at once."""

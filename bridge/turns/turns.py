@@ -8,19 +8,13 @@ order, and `deadline_s` says when `expire` is due.
 from __future__ import annotations
 
 import math
-from difflib import SequenceMatcher
 from enum import StrEnum
-from typing import Final
 
 from bridge.turns.actions import Action, Answer, Commit, Pause, PromptCaller, Reason, Resume
+from bridge.turns.patience import SPEECH_LIMIT_S, Patience
 from bridge.turns.protection import BargeInProtection
 from bridge.turns.rules import Rules
-from bridge.turns.words import words
-
-SPEECH_LIMIT_S: Final = 10.0
-"""Sound that lasts this long without a word or an end is no speech (or its recogniser is gone)."""
-SAME_WORDS: Final = 0.6
-"""Share of words in common from which two texts are of the same speech, told twice."""
+from bridge.turns.words import same_speech, words
 
 
 class Agent(StrEnum):
@@ -41,13 +35,10 @@ class Turns:
         self.caller_speaking = False
         self._interruptible = True
         self._begun_ms = 0
-        self._guard = BargeInProtection()
+        self._protection = BargeInProtection()
+        self._patience = Patience()
         self._words = ""
-        """Of the speech of now, as far as told."""
-        self._onset_s = math.inf
-        """When the sound of now began."""
-        self._words_after_s = 0.0
-        """The longest so far from a sound's beginning to words in it; 0 while the service has told none so early."""
+        """What the caller is saying now, as far as it was told."""
         self._unmatched_stops = 0
         self._awaiting = False
         """A reply was dropped before all the words were known that dropped it."""
@@ -76,8 +67,8 @@ class Turns:
         """An utterance's first sound has left; `protect_ms` of it are not to be interrupted."""
         if self.agent is not Agent.SPEAKING:
             self.agent = Agent.SPEAKING
-            self._guard.hold(now_s + self.rules.echo_guard_ms / 1000)
-        self._guard.hold(now_s + protect_ms / 1000)
+            self._protection.hold(now_s + self.rules.echo_guard_ms / 1000)
+        self._protection.hold(now_s + protect_ms / 1000)
         was_interruptible, self._interruptible = self._interruptible, interruptible
         if interruptible and not was_interruptible and self.caller_speaking:
             return self._onset(now_s)  # they spoke on, into what may be interrupted
@@ -103,14 +94,17 @@ class Turns:
             return []
         if not self.caller_speaking:
             self._words = ""
-            self._onset_s = now_s
+            self._patience.sound_began(now_s)
         if self.agent is Agent.IDLE:  # their answer is over, and what comes now is of this sound
             self._overdue.clear()
         self.caller_speaking = True
         self._prompt_s = math.inf
         if self._awaiting:
             self._final_s = now_s + SPEECH_LIMIT_S
-        return self._onset(now_s, SPEECH_LIMIT_S if audio_start_ms is not None else self._patience_s())
+        if audio_start_ms is not None or self._words:
+            return self._onset(now_s)
+        # It may be an old sound, told again: nothing says when it was.
+        return self._onset(now_s, self._patience.limit_s(self.rules.false_interruption_timeout_ms / 1000))
 
     def speech_stopped(self, now_s: float) -> list[Action]:
         """The sound is over."""
@@ -133,7 +127,7 @@ class Turns:
         if not text or self._stale(audio_start_ms):
             return []
         if self.caller_speaking and not self._words:
-            self._words_after_s = max(self._words_after_s, now_s - self._onset_s)
+            self._patience.words_came(now_s)
         self._words = text
         self._prompt_s = math.inf
         if self.agent is Agent.IDLE:
@@ -144,11 +138,11 @@ class Turns:
             self.caller_speaking = True
             if not self._interrupts(text, unfinished=True):
                 actions = self._onset(now_s)
-            elif self._guard.holds(now_s):
-                self._guard.sound = True
-        if self.paused:
-            self._resume_s = now_s + SPEECH_LIMIT_S if self.caller_speaking else self._resume_s
-        if self.agent is Agent.SPEAKING and not self._guard.sound and self._interrupts(text, unfinished=True):
+            elif self._protection.holds(now_s):
+                self._protection.sound = True
+        if self.paused and self.caller_speaking:
+            self._resume_s = now_s + SPEECH_LIMIT_S
+        if self.agent is Agent.SPEAKING and not self._protection.sound and self._interrupts(text, unfinished=True):
             return self._commit(now_s, Reason.WORDS)
         return actions
 
@@ -157,7 +151,8 @@ class Turns:
         if self._stale(audio_start_ms):
             return []
         overdue, self._overdue = self._overdue, []
-        if overdue and _same(overdue, words(text)) and (self.agent is not Agent.THINKING or overdue == words(text)):
+        said = words(text)
+        if overdue and (said == overdue if self.agent is Agent.THINKING else same_speech(overdue, said)):
             self._unmatched_stops = max(self._unmatched_stops - 1, 0)
             return []
         if self._unmatched_stops:
@@ -179,8 +174,8 @@ class Turns:
                 return []
             case Agent.THINKING if heard and self._interruptible:
                 return [*self._commit(now_s, Reason.RESTART), *self._answer(heard)]
-            case Agent.SPEAKING if self._interrupts(heard) and self._guard.sound and self._guard.holds(now_s):
-                self._guard.hear(heard)
+            case Agent.SPEAKING if self._interrupts(heard) and self._protection.sound and self._protection.holds(now_s):
+                self._protection.hear(heard)
                 return []
             case Agent.SPEAKING if self._interrupts(heard):
                 return [*self._commit(now_s, Reason.WORDS), *self._answer(heard)]
@@ -191,7 +186,7 @@ class Turns:
     def digit(self, now_s: float) -> list[Action]:
         """A key was pressed: it ends any reply, protected or not."""
         self._kept.clear()
-        self._guard.end()
+        self._protection.end()
         if self.agent is Agent.IDLE:
             self._prompt_s = self._final_s = math.inf
             return []
@@ -204,13 +199,13 @@ class Turns:
 
     def deadline_s(self) -> float:
         """When `expire` is due; infinity for never."""
-        return min(self._resume_s, self._final_s, self._prompt_s, self._guard.deadline_s())
+        return min(self._resume_s, self._final_s, self._prompt_s, self._protection.deadline_s())
 
     def expire(self, now_s: float) -> list[Action]:
         """Do what is due by now."""
         actions: list[Action] = []
-        if self._guard.deadline_s() <= now_s:
-            actions += self._guard_ended(now_s)
+        if self._protection.deadline_s() <= now_s:
+            actions += self._protection_ended(now_s)
         if self._resume_s <= now_s:
             self.caller_speaking = False
             actions += self._resume()
@@ -230,21 +225,11 @@ class Turns:
 
     # Inside -------------------------------------------------------------------------------------------------------
 
-    def _patience_s(self) -> float:
-        """How long a sound may hold the agent that may be an old one, told again: nothing says when it was.
-
-        Where words are known to come while the caller speaks, one without them is none.
-        """
-        if self._words or not self._words_after_s:
-            return SPEECH_LIMIT_S
-        patience_s = max(2 * self._words_after_s, self.rules.false_interruption_timeout_ms / 1000)
-        return min(patience_s, SPEECH_LIMIT_S)
-
     def _onset(self, now_s: float, limit_s: float = SPEECH_LIMIT_S) -> list[Action]:
         if self.agent is Agent.IDLE or not self._interruptible:
             return []
-        if self.agent is Agent.SPEAKING and self._guard.holds(now_s) and not self.paused:
-            self._guard.sound = True
+        if self.agent is Agent.SPEAKING and self._protection.holds(now_s) and not self.paused:
+            self._protection.sound = True
             return []
         if self.agent is Agent.SPEAKING and self.rules.min_interrupt_words == 0:
             return self._commit(now_s, Reason.SPEECH)
@@ -254,8 +239,8 @@ class Turns:
         self.paused = True
         return [Pause()]
 
-    def _guard_ended(self, now_s: float) -> list[Action]:
-        final = self._guard.end()
+    def _protection_ended(self, now_s: float) -> list[Action]:
+        final = self._protection.end()
         if self.agent is not Agent.SPEAKING or not self._interruptible:
             self._keep(final)
             return []
@@ -276,7 +261,7 @@ class Turns:
         self.agent = Agent.IDLE
         self.paused = False
         self._resume_s = math.inf
-        self._keep(self._guard.end())
+        self._keep(self._protection.end())
         self._interruptible = True
         self._arm_prompt(now_s)
 
@@ -308,9 +293,5 @@ class Turns:
         return self._interruptible and self.rules.interrupts(text, unfinished=unfinished)
 
     def _stale(self, audio_start_ms: int | None) -> bool:
-        """Of a sound older than the reply that it would interrupt."""
+        """Whether this is of a sound older than the reply that it would interrupt."""
         return self.agent is not Agent.IDLE and audio_start_ms is not None and audio_start_ms < self._begun_ms
-
-
-def _same(first: list[str], second: list[str]) -> bool:
-    return SequenceMatcher(None, first, second, autojunk=False).ratio() >= SAME_WORDS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from difflib import SequenceMatcher
 from typing import Final
 
 _WORD: Final = re.compile(
@@ -11,6 +12,8 @@ _WORD: Final = re.compile(
     r"|(?:(?![\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff])\w)+(?:['’]\w+)*"
 )
 
+SAME_SPEECH: Final = 0.6
+"""Share of words in common from which two texts are of the same speech, told twice."""
 BACKCHANNELS: Final[dict[str, tuple[str, ...]]] = {
     "en": ("mm", "mm hm", "mhm", "uh huh", "hm", "hmm", "aha", "ah", "oh", "yeah", "yep", "right", "okay", "ok",
            "i see", "sure", "got it"),
@@ -27,6 +30,11 @@ BACKCHANNELS: Final[dict[str, tuple[str, ...]]] = {
 def words(text: str) -> list[str]:
     """The words of `text` in lower case, without punctuation; "mm-hm" is two."""
     return [word.replace("’", "'") for word in _WORD.findall(text.casefold())]
+
+
+def same_speech(first: list[str], second: list[str]) -> bool:
+    """Whether these are the words of one stretch of speech, told twice."""
+    return SequenceMatcher(None, first, second, autojunk=False).ratio() >= SAME_SPEECH
 
 
 class Backchannels:

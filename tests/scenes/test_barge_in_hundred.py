@@ -13,7 +13,7 @@ import numpy as np
 
 from bridge.conversation.conversation import Conversation
 from bridge.dial.caller import Caller
-from bridge.line.call import Call
+from bridge.line.call import Call, CallObserver
 from tests.support.llm_server import Answer, LlmServer
 from tests.support.whole_app import Bench, whole_app
 
@@ -25,15 +25,15 @@ STARTED = {"type": "input_audio_buffer.speech_started"}
 COMPLETED = {"type": "conversation.item.input_audio_transcription.completed", "transcript": "stop that"}
 
 
-class Frames:
-    """Of a call, as they leave."""
+class Frames(CallObserver):
+    """A call's, as they leave."""
 
     def __init__(self, call: Call) -> None:
         self.voiced: list[bool] = []
         self._changed = asyncio.Event()
-        call.frame_listeners.append(self._frame)
+        call.observe(self)
 
-    def _frame(self, pcm: bytes, rate_hz: int) -> None:
+    def frame_sent(self, pcm: bytes, rate_hz: int) -> None:
         self.voiced.append(any(pcm))
         self._changed.set()
 
@@ -54,10 +54,9 @@ async def one_call(bench: Bench, caller: Caller) -> Conversation:
     """A caller who interrupts after a second of the greeting, and hears the reply."""
     await caller.connect("127.0.0.1", bench.app.audiosocket_port)
     await caller.voice(0.0)
-    call, conversation = bench.app.calls.find(caller.id), bench.app.conversations.find(caller.id)
-    assert call is not None
+    conversation = bench.app.calls.find(caller.id)
     assert conversation is not None
-    frames = Frames(call)
+    frames = Frames(conversation.call)
     await frames.until(lambda: sum(frames.voiced) >= 50)
     path = f"/v1/calls/{caller.id}/events"
 

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import numpy as np
 
 from bridge.line.audiosocket import Decoder, Kind, Message, encode
+from bridge.line.call import Call, CallObserver
 from engine.speech import Engine, EngineBusy, SpeechError, UnknownVoice, UnspeakableText, Voice
 from engine.status import EngineStatus
 
@@ -72,6 +73,22 @@ class FakeEngine(Engine):
 
     def status(self):
         return EngineStatus("fake", "fake", model_loaded=True, queue_depth=0)
+
+
+class CallEnd(CallObserver):
+    """Waits for a call's end."""
+
+    def __init__(self, call: Call) -> None:
+        self._ended = asyncio.Event()
+        if call.ended_at is not None:
+            self._ended.set()
+        call.observe(self)
+
+    def call_ended(self, call: Call) -> None:
+        self._ended.set()
+
+    async def wait(self) -> None:
+        await asyncio.wait_for(self._ended.wait(), 10)
 
 
 class Asterisk:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,7 +11,8 @@ import aiohttp
 
 from bridge.app import App
 from bridge.config import Settings
-from tests.support.fakes import Asterisk, FakeEngine
+from bridge.line.call import Call
+from tests.support.fakes import Asterisk, CallEnd, FakeEngine
 
 QUICK = {"audiosocket_port": 0, "http_port": 0, "drain_timeout": 0, "apology": ""}
 
@@ -59,15 +59,17 @@ class Bench:
             assert response.content_type == "text/plain"
             return await response.text()
 
+    def call_of(self, peer: Asterisk) -> Call:
+        """The server's side of a peer's call."""
+        conversation = self.app.calls.find(peer.id)
+        assert conversation is not None
+        return conversation.call
+
     async def ended(self, peer: Asterisk) -> None:
         """Close the peer's side and wait until the server has noticed."""
-        call = self.app.calls.find(peer.id)
-        assert call is not None
-        gone = asyncio.Event()
-        call.end_listeners.append(lambda reason: gone.set())
+        end = CallEnd(self.call_of(peer))
         await peer.close()
-        if call.ended_at is None:
-            await asyncio.wait_for(gone.wait(), 10)
+        await end.wait()
 
 
 @asynccontextmanager

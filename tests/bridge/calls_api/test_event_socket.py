@@ -31,7 +31,7 @@ async def test_it_works_both_ways(bench: Bench) -> None:
         await peer.close()
         assert (await socket.receive_json())["type"] == "call.ended"
         assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
-    conversation = bench.app.conversations.find(peer.id)
+    conversation = bench.app.calls.find(peer.id)
     assert len(conversation.journal.observers) == 1, "the web-hooks' alone"
 
 
@@ -64,7 +64,7 @@ async def test_an_observer_that_falls_behind_is_dropped(
     bench: Bench, peer: Asterisk, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_socket, "MAX_BEHIND", 5)
-    conversation = bench.app.conversations.find(peer.id)
+    conversation = bench.app.calls.find(peer.id)
     async with bench.http.ws_connect(f"{path}/events") as socket:
         assert (await socket.receive_json())["type"] == "call.started"
         for number in range(20):  # in one turn of the loop: nothing can be sent meanwhile
@@ -85,7 +85,7 @@ async def test_a_call_has_so_many_observers_at_most(
         assert refused.value.status == 503
         await first.close()
         await first.receive()
-        conversation = bench.app.conversations.find(peer.id)
+        conversation = bench.app.calls.find(peer.id)
         while len(conversation.journal.observers) > 2:
             await peer.receive()
         async with bench.http.ws_connect(f"{path}/events") as third:

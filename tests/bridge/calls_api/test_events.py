@@ -66,7 +66,7 @@ async def test_bad_ones_are_refused_and_none_of_a_list_happens(
     bench: Bench, peer: Asterisk, path: str, body: Any
 ) -> None:
     told: list[dict[str, Any]] = []
-    conversation = bench.app.conversations.find(peer.id)
+    conversation = bench.app.calls.find(peer.id)
     assert conversation is not None
     conversation.journal.observers.append(told.append)
     whole = [{"type": COMPLETED, "transcript": "hello"}, body]
@@ -91,7 +91,7 @@ async def test_pieces_that_never_end_take_no_room(bench: Bench, peer: Asterisk, 
     events = [{"type": DELTA, "item_id": "i", "delta": "word " * 400}] * 50
     for _ in range(4):
         assert (await bench.post(f"{path}/events", events))[0] == 202
-    conversation = bench.app.conversations.find(peer.id)
+    conversation = bench.app.calls.find(peer.id)
     assert conversation is not None
     assert sum(len(text) for text in conversation._reader._texts.values()) <= 10_000
 

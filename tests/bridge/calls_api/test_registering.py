@@ -37,7 +37,7 @@ async def test_a_form_as_a_dialplan_posts_it(bench: Bench) -> None:
     call_id = uuid4()
     form = f"id={call_id}&from=%2B49%2030&name=J%C3%BCrgen+M%C3%BCller&empty=&=nameless"
     assert (await bench.post("/v1/calls", data=form, headers=FORM))[0] == 201
-    registration = bench.app.conversations.registrations.claim(call_id)  # as its connection would
+    registration = bench.app.calls.registrations.claim(call_id)  # as its connection would
     assert registration is not None
     assert registration.variables == {"from": "+49 30", "to": "", "name": "Jürgen Müller", "empty": ""}
 
@@ -47,7 +47,7 @@ async def test_a_name_in_another_encoding_does_not_cost_the_call(bench: Bench, n
     call_id = uuid4()
     form = f"id={call_id}&name=".encode() + name
     assert (await bench.post("/v1/calls", data=form, headers=FORM))[0] == 201
-    registration = bench.app.conversations.registrations.claim(call_id)
+    registration = bench.app.calls.registrations.claim(call_id)
     assert registration is not None
     assert registration.variables["name"] == "J\ufffdrgen"
 
@@ -56,7 +56,7 @@ async def test_announced_again_it_is_known_by_what_was_said_last(bench: Bench) -
     call_id = str(uuid4())
     for name in ("Ada", "Bob"):
         assert (await bench.post("/v1/calls", {"id": call_id, "name": name}))[0] == 201
-    assert len(bench.app.conversations.registrations) == 1
+    assert len(bench.app.calls.registrations) == 1
     peer = await Asterisk.connect(bench.app.audiosocket_port, uuid4())
     await peer.close()
     assert (await bench.post("/v1/calls", {"id": call_id, "name": "Cyd"}))[0] == 201
@@ -121,7 +121,7 @@ async def test_who_is_full_or_going_says_so_before_the_call_connects() -> None:
         assert (await bench.post("/v1/calls", body))[0] == 201
         status, answer = await bench.post("/v1/calls", {"id": str(peer.id)})
         assert (status, answer["error"]["code"]) == (409, "conflict"), "an ended call cannot come again"
-        bench.app.calls.hang_up_all()
+        bench.app.calls.open = False
         async with bench.http.post("/v1/calls", json=body) as response:
             assert response.status == 503
             assert response.headers["Retry-After"]

@@ -13,8 +13,8 @@ from prometheus_client import CollectorRegistry
 from bridge.brains.brain import Brain, BrainError, Fallback, HangUp, Piece, Say, Transfer
 from bridge.brains.destinations import Destinations, NotAllowed
 from bridge.conversation.conversation import Conversation
+from bridge.conversation.metrics import ConversationMetrics
 from bridge.conversation.settings import ConversationSettings
-from bridge.conversation.trace import ConversationMetrics
 from bridge.hearing.events import Partial, SpeechStarted, SpeechStopped, Transcript
 from bridge.line.apology import Apology
 from bridge.line.call import Call, State
@@ -297,7 +297,7 @@ async def test_a_turn_begun_between_a_key_and_its_end_is_over_before_the_key_cou
 
     rig.brain.pressed = pressed  # type: ignore[method-assign]
     rig.talk._digits._gap_ms = 1_500  # as with a language model
-    rig.talk._digit("1")
+    rig.talk.digit_received("1")
     await rig.say("one", "One two three.", END)
     await rig.tick_ms(500)
     rig.talk._digits._done()
@@ -341,7 +341,7 @@ async def test_the_end_comes_after_the_last_word(rigs: list[Rig], action: Piece,
     assert not rig.hung_up
     assert await rig.tick_ms(400) == 5
     assert rig.hung_up
-    assert rig.talk.next_destination == destination
+    assert str(rig.talk.next) == destination
 
 
 async def test_an_interrupted_goodbye_does_not_end_the_call(rigs: list[Rig]) -> None:
@@ -352,7 +352,7 @@ async def test_an_interrupted_goodbye_does_not_end_the_call(rigs: list[Rig]) -> 
     await rig.tick_ms(2000)
     assert not rig.hung_up
     assert rig.call.state is State.ACTIVE
-    assert rig.talk.next_destination == ""
+    assert str(rig.talk.next) == ""
 
 
 async def test_a_goodbye_that_is_being_drained_is_not_interrupted(rigs: list[Rig]) -> None:
@@ -365,7 +365,7 @@ async def test_a_goodbye_that_is_being_drained_is_not_interrupted(rigs: list[Rig
     rig.talk.heard(Transcript("but I"))
     assert await rig.tick_ms(1000) >= 40
     assert rig.hung_up
-    assert rig.talk.next_destination == "ext-queues,400,1"
+    assert str(rig.talk.next) == "ext-queues,400,1"
     with pytest.raises(NotAllowed):
         rig.talk.hang_up("", "macro-evil,s,1")
 
@@ -389,7 +389,7 @@ async def test_where_a_call_goes_is_not_for_the_brain_once_it_was_told_from_outs
     rig.talk.hang_up("", "sales")
     await rig.tick_ms(2000)
     assert rig.hung_up
-    assert rig.talk.next_destination == "ext-queues,400,1"
+    assert str(rig.talk.next) == "ext-queues,400,1"
 
 
 async def test_an_announcement_is_part_of_the_conversation(rigs: list[Rig]) -> None:
@@ -491,7 +491,7 @@ async def test_a_brain_that_fails_apologises_and_goes_to_the_fallback(rigs: list
     assert await rig.tick_ms(2000) >= 49
     assert rig.hung_up
     assert rig.talk.failed == "llm"
-    assert rig.talk.next_destination == "from-internal,100,1"
+    assert str(rig.talk.next) == "from-internal,100,1"
 
 
 @pytest.mark.parametrize("pieces", [("👍",), ("...", "\n", "👍"), (Say("👍"),), ("   ",), (Say("👍"), Say("..."))])
@@ -503,7 +503,7 @@ async def test_an_answer_that_cannot_be_spoken_apologises_too(rigs: list[Rig], p
     assert await rig.tick_ms(2000) >= 49
     assert rig.hung_up
     assert rig.talk.failed == "llm"
-    assert rig.talk.next_destination == "from-internal,100,1"
+    assert str(rig.talk.next) == "from-internal,100,1"
     assert rig.brain.heard_texts == [("", False)]
 
 
@@ -536,7 +536,7 @@ async def test_what_follows_an_answer_that_cannot_be_spoken_is_done(rigs: list[R
     await rig.say("sales", "👍", Transfer("Sales"), END)
     await rig.tick_ms(200)
     assert (rig.hung_up, rig.talk.failed) == (True, "")
-    assert rig.talk.next_destination == "ext-queues,400,1"
+    assert str(rig.talk.next) == "ext-queues,400,1"
 
 
 async def test_silence_of_both_prompts(rigs: list[Rig]) -> None:

@@ -11,7 +11,8 @@ from PIL import Image
 
 from bridge.__main__ import main
 from bridge.demo import command as demo
-from bridge.demo.command import AgentSpurt, BargeIn, DemoCall, Spurt, figures
+from bridge.demo.scripted_call import AgentText, BargeIn, ScriptedCall, SpokenText, figures
+from bridge.demo.scripted_caller import LONG_ANSWER
 from bridge.demo.server_process import CannotServe
 from bridge.dial.caller import Caller
 from bridge.dial.client import Rejected
@@ -22,7 +23,7 @@ HEARD = "Before you come, please have your order"
 
 
 @pytest.fixture
-def conversation():
+def ended_call():
     """Two seconds of speech, cut by the caller after the first."""
     caller = Caller(keep_audio=True)
     caller.dialled_s, caller.first_sent_s = 99.990, 100.0
@@ -32,18 +33,18 @@ def conversation():
         level = 5_000 if tick <= 50 else 0
         caller.received.feed(encode(Kind.SLIN8, np.full(160, level, "<i2").tobytes()), 100.0 + tick * 0.020)
     caller.hung_up_s, caller.closed_s, caller.close = 102.0, 102.0015, "EOF"
-    greeting = AgentSpurt("Hello.", 100.0, 100.3, 99.990, 100.28)
-    cut = AgentSpurt(HEARD + " number at hand.", 100.5, 101.02, 100.460, 101.0)
-    return DemoCall(
+    greeting = AgentText("Hello.", 100.0, 100.3, 99.990, 100.28)
+    cut = AgentText(HEARD + " number at hand.", 100.5, 101.02, 100.460, 101.0)
+    return ScriptedCall(
         caller,
         [greeting, cut],
-        [Spurt("Sorry, one question.", 100.8, 101.4)],
+        [SpokenText("Sorry, one question.", 100.8, 101.4)],
         BargeIn(cut, 100.993, 101.0, HEARD + " ", 102.5),
     )
 
 
-def test_the_figures(conversation):
-    table = figures(conversation)
+def test_the_figures(ended_call):
+    table = figures(ended_call)
     for name, value in (
         ("dialled → first frame", "10.0 ms"),
         ("dialled → greeting heard", "10.0 ms"),
@@ -58,10 +59,10 @@ def test_the_figures(conversation):
     assert "FAULT" not in table
 
 
-def test_the_picture_marks_the_barge_in(conversation, tmp_path):
+def test_the_picture_marks_the_barge_in(ended_call, tmp_path):
     from bridge.demo import timeline
 
-    timeline.draw(conversation, tmp_path / "with.png")
+    timeline.draw(ended_call, tmp_path / "with.png")
     picture = np.asarray(Image.open(tmp_path / "with.png").convert("RGB")).astype(int)
     height, width, _ = picture.shape
     assert (width, height) == (1920, 1200)
@@ -102,11 +103,11 @@ async def test_the_whole_demo(tmp_path):
     )
     printed = (await process.communicate())[0].decode()
     assert "interrupt → last voiced frame" in printed
-    assert demo.LONG_ANSWER in printed
+    assert LONG_ANSWER in printed
     heard = re.search(r"^heard: (.+) …$", printed, re.M)
     assert heard is not None
-    assert demo.LONG_ANSWER.startswith(heard[1])
-    assert 0.3 < len(heard[1]) / len(demo.LONG_ANSWER) < 0.7
+    assert LONG_ANSWER.startswith(heard[1])
+    assert 0.3 < len(heard[1]) / len(LONG_ANSWER) < 0.7
     both = read_wav(tmp_path / "call.wav", 8_000)
     assert 15 < both.size / 8_000 < 40
     assert Image.open(tmp_path / "call.png").size == (1920, 1200)
@@ -114,7 +115,7 @@ async def test_the_whole_demo(tmp_path):
 
 
 async def test_a_conversation_that_goes_wrong_does_not_cost_the_call(monkeypatch, tmp_path, capsys):
-    from bridge.demo import conversation
+    from bridge.demo import spoken_order
 
     call = object()
 
@@ -124,13 +125,13 @@ async def test_a_conversation_that_goes_wrong_does_not_cost_the_call(monkeypatch
         return call
 
     async def fails(dial):
-        raise conversation.WentWrong("the recogniser took a noise for words")
+        raise spoken_order.WentWrong("the recogniser took a noise for words")
 
     shown = []
     monkeypatch.setattr(demo, "hold_call", hold_call)
-    monkeypatch.setattr(conversation, "_hold", fails)
-    monkeypatch.setattr(conversation, "available", lambda: True)
+    monkeypatch.setattr(spoken_order, "_hold", fails)
+    monkeypatch.setattr(spoken_order, "available", lambda: True)
     monkeypatch.setattr(demo, "_leave", lambda left, output: shown.append(left) or 0)
-    with pytest.raises(conversation.WentWrong):
+    with pytest.raises(spoken_order.WentWrong):
         await asyncio.wait_for(demo._hold_calls(tmp_path, spoken=True), 10)
     assert shown == [call]

@@ -11,7 +11,7 @@ from bridge.__main__ import main
 from bridge.app import App
 from bridge.config import Settings
 from bridge.dial.caller import CannotCall
-from bridge.dial.command import Plan, place_calls
+from bridge.dial.command import CallPlan, place_calls
 from bridge.dial.wav import read_wav, write_wav
 from bridge.line.audiosocket import Kind, encode
 from bridge.line.playout import Interruption
@@ -34,7 +34,7 @@ async def app():
 
 
 def plan(app, **arguments):
-    return Plan(port=app.audiosocket_port, http_url=f"http://127.0.0.1:{app.http_port}", **arguments)
+    return CallPlan(port=app.audiosocket_port, http_url=f"http://127.0.0.1:{app.http_port}", **arguments)
 
 
 async def dial(app, *arguments):
@@ -93,7 +93,7 @@ async def test_an_agent_that_never_speaks_is_a_fault(app):
 
 
 async def test_refused_requests_are_faults(app):
-    wrong = Plan(port=app.audiosocket_port, http_url="http://127.0.0.1:1", seconds=1.0, say="Hello.")
+    wrong = CallPlan(port=app.audiosocket_port, http_url="http://127.0.0.1:1", seconds=1.0, say="Hello.")
     report = await place_calls(wrong)
     assert list(report.faults) == ["refuses"]
     assert "Cannot connect" in report.faults["refuses"][0]
@@ -127,7 +127,7 @@ def test_a_folder_that_is_not_there_is_said_before_the_call(capsys):
 
 async def test_no_server_at_all():
     with pytest.raises(CannotCall, match="Connection refused"):
-        await place_calls(Plan(port=1, calls=2))
+        await place_calls(CallPlan(port=1, calls=2))
 
 
 # The command ----------------------------------------------------------------------------------------------------------
@@ -151,8 +151,8 @@ async def test_json(app, capsys):
 async def test_digits_arrive(app, monkeypatch):
     monkeypatch.setattr("bridge.dial.command.DTMF_AFTER_S", 0.0)
     assert await dial(app, "--seconds", "1", "--dtmf", "4#") == 0
-    (call,) = app.calls._ended.values()
-    assert call.dtmf == "4#"
+    (conversation,) = app.calls._ended.values()
+    assert conversation.call.dtmf == "4#"
 
 
 async def test_what_was_heard_is_recorded(tmp_path):

@@ -78,7 +78,7 @@ async def test_a_model_that_is_to_be_loaded_with_the_first_request_is_not_loaded
     await peer.hear(voiced=True)
     assert main.loaded
     spare.spoken.clear()
-    app.calls.active()[0].apologise()
+    app.calls.active()[0].call.apologize()
     heard = await peer.drain()
     assert sum(any(message.payload) for message in heard) >= 29, "six letters of 100 ms"
     assert spare.spoken == [], "it was ready"
@@ -112,7 +112,7 @@ async def test_what_the_embedded_voice_cannot_say_is_made_with_the_first_call() 
     assert app._late_apology is not None
     app._late_apology.add_done_callback(lambda task: made.set())
     await asyncio.wait_for(made.wait(), 10)
-    app.calls.active()[0].apologise()
+    app.calls.active()[0].call.apologize()
     heard = await peer.drain()
     assert sum(any(message.payload) for message in heard) >= 54
     await peer.close()

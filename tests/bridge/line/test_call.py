@@ -9,7 +9,7 @@ import pytest
 from bridge.line import call as call_module
 from bridge.line.apology import Apology
 from bridge.line.audiosocket import Kind
-from bridge.line.call import AHEAD_MS, Call, State
+from bridge.line.call import AHEAD_MS, Call, CallObserver, State
 from engine import language, normalize, pipeline
 from engine.speech import Style, UnknownVoice
 from tests.support.fakes import LEVEL, FakeEngine
@@ -29,6 +29,26 @@ class Wire:
 
     def hang_up(self):
         self.hung_up = True
+
+
+class Told(CallObserver):
+    """Keeps what a call tells its observers."""
+
+    def __init__(self, call):
+        self.heard, self.sentences, self.done, self.reasons = [], [], [], []
+        call.observe(self)
+
+    def audio_received(self, pcm, rate_hz):
+        self.heard.append((pcm, rate_hz))
+
+    def sentence_begun(self, utterance):
+        self.sentences.append(utterance)
+
+    def utterance_done(self, utterance):
+        self.done.append(utterance)
+
+    def call_ended(self, call):
+        self.reasons.append(call.end_reason)
 
 
 class Rig:
@@ -79,11 +99,10 @@ async def rig():
 
 async def test_lines_are_spoken_in_order_and_whole(rig):
     lines = [rig.call.say("First line."), rig.call.say("Second.")]
-    order = []
-    rig.call.done_listeners.append(order.append)
+    told = Told(rig.call)
     await rig.settle()
     voiced = await rig.tick_until_quiet()
-    assert order == lines
+    assert told.done == lines
     assert voiced == 90 + 0 * len("First line.Second."), "1.8 s at 50 frames a second"
     assert [line.heard_text().strip() for line in lines] == ["First line.", "Second."]
 
@@ -152,10 +171,14 @@ async def test_text_that_arrives_in_pieces_is_spoken_as_its_sentences_complete(r
         while (piece := await pieces.get()) is not None:
             yield piece
 
+    told = Told(rig.call)
     utterance = rig.call.say(text())
-    for piece in ("One sen", "tence. Ano"):
-        pieces.put_nowait(piece)
+    pieces.put_nowait("One sen")
     await rig.settle()
+    assert told.sentences == []
+    pieces.put_nowait("tence. Ano")
+    await rig.settle()
+    assert told.sentences == [utterance]
     assert rig.tick() == 1
     for piece in ("ther one.", None):
         pieces.put_nowait(piece)
@@ -209,8 +232,7 @@ async def test_a_broken_engine_is_apologised_for_and_the_call_given_back():
 
 
 async def test_the_end_of_a_call_ends_its_work_at_once(rig):
-    reasons = []
-    rig.call.end_listeners.append(reasons.append)
+    told = Told(rig.call)
     rig.engine.gate.clear()
     rig.call.say("Still being made.")
     await rig.settle()
@@ -219,7 +241,7 @@ async def test_the_end_of_a_call_ends_its_work_at_once(rig):
     rig.call.end("again")
     await rig.settle()
     assert rig.engine.streams == 0
-    assert reasons == ["caller hung up"]
+    assert told.reasons == ["caller hung up"]
     assert rig.call.state is State.ENDED
 
 
@@ -245,9 +267,8 @@ async def test_the_voice_of_a_line_is_its_own(rig):
 
 
 async def test_who_listens_gets_whole_samples(rig):
-    heard = []
-    rig.call.audio_listeners.append(lambda pcm, rate_hz: heard.append((pcm, rate_hz)))
+    told = Told(rig.call)
     rig.call.audio_received(Kind.SLIN8, b"abc")
     rig.call.audio_received(Kind.SLIN16, b"a")
     rig.call.audio_received(Kind.SLIN16, b"abcd")
-    assert heard == [(b"ab", 8_000), (b"", 16_000), (b"abcd", 16_000)]
+    assert told.heard == [(b"ab", 8_000), (b"", 16_000), (b"abcd", 16_000)]

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.line.playout import FADE_AFTER_S, FADE_MS, Playout
+from bridge.line.utterance import UtteranceObserver
 
 RATE_HZ = 8_000
 FRAME = 160
@@ -197,88 +198,9 @@ def test_resume_goes_back_no_further_than_the_start(playout, caller):
     assert caller.hear(1) == ramp(FRAME)
 
 
-def test_long_speech_is_forgotten_as_it_is_played_but_words_can_still_be_repeated(playout, caller):
-    utterance = spoken(playout, bytes(2 * RATE_HZ * 60))
-    caller.hear(50 * 59)
-    assert len(utterance._audio) < 2 * RATE_HZ * 6
-    utterance.rewind(1_000)
-    assert utterance.played_ms == 58_000
-
-
 def test_nothing_to_pause_before_the_first_sound(playout, caller):
     playout.begin()
     assert not playout.pause(caller.now_s)
-
-
-def test_heard_text_is_exact_by_sentence_and_by_share_within_one(playout, caller):
-    utterance = playout.begin()
-    utterance.open(RATE_HZ)
-    utterance.write(bytes(2 * FRAME * 10), "One two three. ")
-    utterance.write(bytes(2 * FRAME * 10), "Four five six seven.")
-    utterance.end()
-    assert utterance.heard_text() == ""
-    caller.hear(10)
-    assert utterance.heard_text() == "One two three. "
-    caller.hear(5)
-    assert utterance.heard_text() == "One two three. Four five "
-    caller.hear(5)
-    assert utterance.heard_text() == "One two three. Four five six seven."
-
-
-def test_heard_text_is_exact_by_word_where_words_come_with_their_audio(playout, caller):
-    utterance = playout.begin()
-    utterance.open(RATE_HZ)
-    utterance.write(bytes(2 * FRAME * 10), "Incomprehensibilities, ")
-    utterance.write(bytes(2 * FRAME * 2), "I ")
-    utterance.write(bytes(2 * FRAME * 6), "say.")
-    utterance.end()
-    caller.hear(4)
-    assert utterance.heard_text() == "", "not yet half of it"
-    caller.hear(1)
-    assert utterance.heard_text() == "Incomprehensibilities, "
-    caller.hear(6)
-    assert utterance.heard_text() == "Incomprehensibilities, I "
-    caller.hear(4)
-    assert playout.cut(caller.now_s).text == "Incomprehensibilities, I say."
-
-
-def test_text_without_audio_of_its_own_is_heard_with_what_was_before_it(playout, caller):
-    utterance = playout.begin()
-    utterance.open(RATE_HZ)
-    utterance.write(bytes(2 * FRAME * 2), "One ")
-    utterance.write(b"", "two. ")
-    utterance.write(bytes(2 * FRAME * 4), "Three.")
-    utterance.write(b"", " Four")
-    utterance.end()
-    caller.hear(3)
-    assert utterance.heard_text() == "One two. "
-    caller.hear(3)
-    assert utterance.done
-    assert utterance.heard_text() == "One two. Three. Four"
-
-
-def test_what_is_played_again_is_not_heard_twice(playout, caller):
-    utterance = playout.begin()
-    utterance.open(RATE_HZ)
-    for word in ("One ", "two ", "three."):
-        utterance.write(bytes(2 * FRAME * 5), word)
-    utterance.end()
-    caller.hear(10)
-    playout.pause(caller.now_s)
-    assert utterance.heard_text() == "One two "
-    playout.resume(rewind_ms=100)
-    caller.hear(5)
-    assert utterance.heard_text() == "One two "
-
-
-def test_a_sentence_still_being_made_is_not_taken_for_heard(playout, caller):
-    utterance = playout.begin()
-    utterance.open(RATE_HZ)
-    utterance.write(
-        bytes(2 * FRAME * 10), "A long sentence of which only the beginning has been made so far by the engine."
-    )
-    caller.hear(10)
-    assert utterance.heard_text() in ("A ", "A long ")
 
 
 def test_each_utterance_is_heard_at_its_own_rate(playout, caller):
@@ -290,8 +212,25 @@ def test_each_utterance_is_heard_at_its_own_rate(playout, caller):
     assert caller.hear(2) == ramp(320) + ramp(160)
 
 
+class Told(UtteranceObserver):
+    """Keeps what a playout tells, and cuts it at the first start where it is to."""
+
+    def __init__(self):
+        self.events = []
+        self.to_cut = None
+
+    def utterance_started(self, utterance):
+        self.events.append(("started", utterance.id))
+        if self.to_cut is not None:
+            self.to_cut.cut(0.02)
+
+    def utterance_done(self, utterance):
+        self.events.append(("done", utterance.id))
+
+
 def test_who_is_told_of_the_start_may_cut():
-    playout = Playout(lambda utterance: playout.cut(0.02))
+    told = Told()
+    told.to_cut = playout = Playout([told])
     caller = Caller(playout)
     first = spoken(playout, ramp(FRAME * 2))
     assert caller.hear(2) == SILENCE * 2
@@ -301,11 +240,11 @@ def test_who_is_told_of_the_start_may_cut():
 
 
 def test_tells_when_an_utterance_starts_and_is_done():
-    told = []
-    playout = Playout(lambda u: told.append(("started", u.id)), lambda u: told.append(("done", u.id)))
+    told = Told()
+    playout = Playout([told])
     caller = Caller(playout)
     first, second = spoken(playout, ramp(FRAME * 2)), spoken(playout, ramp(FRAME * 2))
     caller.hear(3)
-    assert told == [("started", first.id), ("done", first.id), ("started", second.id)]
+    assert told.events == [("started", first.id), ("done", first.id), ("started", second.id)]
     playout.cut(caller.now_s)
-    assert told[-1] == ("done", second.id)
+    assert told.events[-1] == ("done", second.id)

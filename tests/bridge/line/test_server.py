@@ -9,31 +9,38 @@ import pytest
 
 from bridge.line import server as server_module
 from bridge.line.audiosocket import Kind, encode
-from bridge.line.call import Call
-from bridge.line.calls import Calls
-from bridge.line.server import AudioSocketServer, Connection
+from bridge.line.call import Call, CallObserver
+from bridge.line.server import AudioSocketServer, CallRefused, Connection
 from engine.speech import Style
 from tests.support.fakes import Asterisk, FakeEngine
 
 GREETING = "Hello."
 
 
-class Bridge:
+class Bridge(CallObserver):
     """A running server; its calls greet with `GREETING`."""
 
-    def __init__(self, max_calls=10):
+    def __init__(self):
         self.engine = FakeEngine()
-        self.calls = Calls(self._create, max_calls)
-        self.server = AudioSocketServer(self.calls)
+        self.calls = []
+        self.full = False
+        self.server = AudioSocketServer(self._admit)
         self.ended = asyncio.Queue()
 
-    def _create(self, call_id, wire):
+    def _admit(self, call_id, wire):
+        if self.full:
+            raise CallRefused("full")
         call = Call(call_id, wire, self.engine, Style())
-        call.end_listeners.append(self.ended.put_nowait)
+        call.observe(self)
+        self.calls.append(call)
         call.say(GREETING)
         return call
 
-    async def call_ended(self):
+    def call_ended(self, call):
+        self.calls.remove(call)
+        self.ended.put_nowait(call.end_reason)
+
+    async def next_end(self):
         return await asyncio.wait_for(self.ended.get(), 10)
 
 
@@ -62,7 +69,7 @@ async def test_the_caller_is_greeted(bridge):
     assert frame.kind == Kind.SLIN8
     assert len(frame.payload) == 320
     await peer.close()
-    assert await bridge.call_ended() == "caller hung up"
+    assert await bridge.next_end() == "caller hung up"
     assert len(bridge.calls) == 0
 
 
@@ -120,18 +127,28 @@ async def test_tolerates_unknown_kinds_errors_and_any_length(bridge):
     peer.send(Kind.DTMF, b"\xff")
     peer.send(Kind.DTMF, b"5")
     await peer.hear(voiced=True)
-    assert bridge.calls.active()[0].dtmf == "5"
+    assert bridge.calls[0].dtmf == "5"
     await peer.close()
 
 
+class Ears(CallObserver):
+    """Lengths and rates of the caller's audio."""
+
+    def __init__(self):
+        self.heard = asyncio.Queue()
+
+    def audio_received(self, pcm, rate_hz):
+        self.heard.put_nowait((len(pcm), rate_hz))
+
+
 async def test_the_callers_audio_reaches_who_listens_whatever_its_size(bridge):
-    heard = asyncio.Queue()
+    ears = Ears()
     peer = await Asterisk.connect(bridge.port)
     await peer.hear(voiced=True)
-    bridge.calls.active()[0].audio_listeners.append(lambda pcm, rate_hz: heard.put_nowait((len(pcm), rate_hz)))
+    bridge.calls[0].observe(ears)
     peer.send(Kind.SLIN8, bytes(160))
     peer.send(Kind.SLIN16, bytes(640))
-    assert [await heard.get(), await heard.get()] == [(160, 8_000), (640, 16_000)]
+    assert [await ears.heard.get(), await ears.heard.get()] == [(160, 8_000), (640, 16_000)]
     await peer.close()
 
 
@@ -150,7 +167,7 @@ async def test_an_end_at_any_byte_leaves_nothing_behind(bridge, cut, how):
     else:
         peer.reset()
     if cut >= 19:
-        await bridge.call_ended()
+        await bridge.next_end()
     healthy = await Asterisk.connect(bridge.port)
     await healthy.hear(voiced=True)
     assert len(bridge.calls) == 1
@@ -160,7 +177,7 @@ async def test_an_end_at_any_byte_leaves_nothing_behind(bridge, cut, how):
 async def test_our_hang_up_lets_the_last_word_out_and_resets_nobody(bridge):
     peer = await Asterisk.connect(bridge.port)
     await peer.hear(voiced=True)
-    bridge.calls.active()[0].hang_up()
+    bridge.calls[0].hang_up()
     voiced = 1
     while True:
         peer.send_audio()  # Asterisk goes on sending: unread audio at our close would be a reset
@@ -173,37 +190,27 @@ async def test_our_hang_up_lets_the_last_word_out_and_resets_nobody(bridge):
     assert len(bridge.calls) == 1, "the connection is read until Asterisk closes it"
     peer.writer.write_eof()
     assert await peer.drain() == []
-    assert await bridge.call_ended() == "hung up"
+    assert await bridge.next_end() == "hung up"
 
 
 async def test_a_peer_that_never_closes_is_closed_after_the_deadline(bridge, monkeypatch):
     monkeypatch.setattr(server_module, "CLOSE_DEADLINE_S", 0.05)
     peer = await Asterisk.connect(bridge.port)
     await peer.receive()
-    bridge.calls.active()[0].interrupt()
-    bridge.calls.active()[0].hang_up()
+    bridge.calls[0].interrupt()
+    bridge.calls[0].hang_up()
     assert (await peer.drain())[-1].kind == Kind.HANGUP
-    assert await bridge.call_ended() == "hung up"
+    assert await bridge.next_end() == "hung up"
     await peer.close()
 
 
-async def test_a_call_too_many_goes_back_to_its_dialplan():
-    bridge = Bridge(max_calls=1)
-    port = await bridge.server.start("127.0.0.1", 0)
-    first, second = await Asterisk.connect(port), await Asterisk.connect(port)
-    await first.hear(voiced=True)
-    while (message := await second.receive()).kind != Kind.HANGUP:
-        assert not any(message.payload)
-    await asyncio.gather(first.close(), second.close())
-    await bridge.server.close()
-
-
-async def test_a_uuid_in_use_is_refused_and_the_call_goes_on(bridge):
+async def test_a_refused_call_goes_back_to_its_dialplan_and_the_others_go_on(bridge):
     first = await Asterisk.connect(bridge.port)
     await first.receive()
-    second = await Asterisk.connect(bridge.port, first.id)
-    while (await second.receive()).kind != Kind.HANGUP:
-        pass
+    bridge.full = True
+    second = await Asterisk.connect(bridge.port)
+    while (message := await second.receive()).kind != Kind.HANGUP:
+        assert not any(message.payload)
     await first.hear(voiced=True)
     await asyncio.gather(first.close(), second.close())
 
@@ -216,7 +223,7 @@ async def test_a_peer_that_stops_reading_is_dropped(bridge, monkeypatch):
     await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", bridge.port))
     # 384 kB a second fill the small buffers at once
     await asyncio.get_running_loop().sock_sendall(sock, encode(Kind.UUID, uuid4().bytes) + encode(Kind.SLIN192, b"12"))
-    assert await bridge.call_ended() == "lost: stopped reading"
+    assert await bridge.next_end() == "lost: stopped reading"
     sock.close()
 
 
@@ -237,7 +244,7 @@ async def test_draining_ends_calls_after_their_words_and_takes_no_new_ones(bridg
 async def test_draining_cuts_who_speaks_longer_than_the_time_given(bridge):
     peer = await Asterisk.connect(bridge.port)
     await peer.hear(voiced=True)
-    bridge.calls.active()[0].say("A sentence that lasts for six seconds or so, letter by letter.")
+    bridge.calls[0].say("A sentence that lasts for six seconds or so, letter by letter.")
     draining = asyncio.create_task(bridge.server.drain(0.05))
     while (await peer.receive()).kind != Kind.HANGUP:
         pass
@@ -287,21 +294,21 @@ async def test_a_call_whose_tick_fails_goes_back_to_its_dialplan(bridge):
     peer = await Asterisk.connect(bridge.port)
     await peer.hear(voiced=True)
 
-    def fail(pcm, rate_hz):
-        raise RuntimeError("a fault of ours")
+    class Faulty(CallObserver):
+        def frame_sent(self, pcm, rate_hz):
+            raise RuntimeError("a fault of ours")
 
-    bridge.calls.active()[-1].frame_listeners.append(fail)
+    bridge.calls[-1].observe(Faulty())
     assert (await peer.drain())[-1].kind == Kind.HANGUP
     await peer.close()
-    assert await bridge.call_ended() == "failed"
+    assert await bridge.next_end() == "failed"
     await healthy.hear(voiced=True)
     await healthy.close()
 
 
 async def test_five_hundred_calls_leave_nothing_behind(bridge):
-    bridge.calls._max_calls = 500
     await (await Asterisk.connect(bridge.port)).close()
-    await bridge.call_ended()
+    await bridge.next_end()
     gc.collect()
     tasks = len(asyncio.all_tasks())
     for _ in range(10):
@@ -309,7 +316,7 @@ async def test_five_hundred_calls_leave_nothing_behind(bridge):
         await asyncio.gather(*(peer.receive() for peer in peers))
         await asyncio.gather(*(peer.close() for peer in peers))
         for _ in peers:
-            await bridge.call_ended()
+            await bridge.next_end()
     for _ in range(10):
         await asyncio.sleep(0)
     assert len(bridge.calls) == 0

@@ -225,7 +225,7 @@ async def test_a_service_that_never_gets_going(kind: type[AsrService], monkeypat
         peer = await Asterisk.connect(bench.app.audiosocket_port, uuid4())
         peer.send_audio()
         assert (await peer.drain())[-1].kind == Kind.HANGUP
-        conversation = bench.app.conversations.find(peer.id)
+        conversation = bench.app.calls.find(peer.id)
         assert conversation is not None
         assert conversation.failed == "asr"
         await peer.close()

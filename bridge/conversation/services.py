@@ -1,15 +1,13 @@
-"""The conversations of this process, and the services that they share."""
+"""The services that all conversations share, and how a conversation begins with them."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
-from uuid import UUID
 
 import aiohttp
-import structlog
 from prometheus_client import CollectorRegistry
 
 from bridge.brains.brain import Brain, fill
@@ -17,10 +15,9 @@ from bridge.brains.destinations import Destinations
 from bridge.brains.script import DEFAULT_SCRIPT, ScriptBrain, load_script
 from bridge.brains.tools import Toolbox, load_tools
 from bridge.conversation.conversation import Conversation
+from bridge.conversation.metrics import ConversationMetrics
 from bridge.conversation.recording import CallRecording
-from bridge.conversation.registration import Registrations
 from bridge.conversation.settings import ConversationSettings
-from bridge.conversation.trace import ConversationMetrics
 from bridge.conversation.webhooks import Webhooks
 from bridge.hearing.asr.client import AsrClient
 from bridge.hearing.asr.embedded import EmbeddedAsr, WhisperPool
@@ -29,37 +26,24 @@ from bridge.hearing.asr.protocols import PROTOCOLS
 from bridge.hearing.listening import LocalEar, Recognizer
 from bridge.hearing.vad import Detector
 from bridge.line.call import Call
-from bridge.line.calls import ENDED_KEPT, CallRefused
-from engine.speech import Engine
-from engine.text import SentenceSplitter
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
-
-log = structlog.get_logger(__name__)
 
 LLM_RETRIES: Final = 1
 """The client's own, for a connection that fails at once; a slow answer is not asked for twice."""
 
 
-class Conversations:
-    """`start` once, `attach` for each call, `close` once."""
+class Services:
+    """Recogniser, language model, tools, web-hooks: `start` once, `begin` for each call, `close` once."""
 
-    def __init__(
-        self, settings: ConversationSettings, engine: Engine, registry: CollectorRegistry, *, greeting: str = ""
-    ) -> None:
-        self.registrations = Registrations(settings.registration_ttl)
+    def __init__(self, settings: ConversationSettings, registry: CollectorRegistry, *, greeting: str = "") -> None:
         self._settings = settings
-        self._engine = engine
         self._greeting = greeting
         self._metrics = ConversationMetrics(registry)
         self._destinations = Destinations(settings.transfer_allow)
         self._script = load_script(settings.script or DEFAULT_SCRIPT)
         self._tools = load_tools(settings.llm_tools) if settings.llm_tools is not None else []
-        self._active: dict[UUID, Conversation] = {}
-        self._ended: OrderedDict[UUID, Conversation] = OrderedDict()
-        """In the order in which they ended: what `Calls` remembers is here too."""
-        self._started = False
         self._recognizer: WhisperPool | None = None
         self._detector: Detector | None = None
         self._writer: ThreadPoolExecutor | None = None
@@ -71,7 +55,6 @@ class Conversations:
         settings = self._settings
         self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
         self._webhooks = Webhooks(settings.webhook_url, self._http)
-        self._started = True
         if settings.llm_base_url:
             from openai import AsyncOpenAI  # takes a second, and only who has a model needs it
 
@@ -110,40 +93,20 @@ class Conversations:
         if self._writer is not None:
             self._writer.shutdown()
 
-    def claim(self, call_id: UUID) -> Mapping[str, str]:
-        """What was registered of a call that connects. Raises Refused where it had to be and was not."""
-        registration = self.registrations.claim(call_id)
-        if registration is None and self._settings.require_registration:
-            raise CallRefused("REQUIRE_REGISTRATION=true and this call was not registered, or too long ago")
-        return registration.variables if registration is not None else {}
-
-    def attach(self, call: Call, variables: Mapping[str, str]) -> Conversation:
-        """Begin the conversation of a call that was answered."""
-        settings = self._settings
+    def begin(self, call: Call, variables: Mapping[str, str]) -> Conversation:
+        """Begins and returns the conversation of a call that was answered."""
         conversation = Conversation(
             call,
             self._brain(variables),
-            settings,
+            self._settings,
             self._metrics,
             destinations=self._destinations,
             variables=variables,
             recording=self._recording(call),
-            splitter=lambda: SentenceSplitter("en", self._engine.first_sentence_chars),
         )
-        self._active[call.id] = conversation
-        conversation.journal.observers.append(self._webhook)
+        conversation.journal.observers.append(partial(self._tell_webhook, conversation))
         conversation.start(*self._listeners(conversation))
-        call.end_listeners.append(lambda reason: self._call_ended(call.id))
         return conversation
-
-    def find(self, call_id: UUID) -> Conversation | None:
-        """The conversation of a call in progress, or of one that ended lately."""
-        return self._active.get(call_id) or self._ended.get(call_id)
-
-    def _call_ended(self, call_id: UUID) -> None:
-        self._ended[call_id] = self._active.pop(call_id)
-        while len(self._ended) > ENDED_KEPT:
-            self._ended.popitem(last=False)
 
     def _brain(self, variables: Mapping[str, str]) -> Brain:
         settings, greeting = self._settings, fill(self._greeting, variables)
@@ -151,7 +114,7 @@ class Conversations:
             return ScriptBrain(self._script, {**variables, "greeting": greeting})
         from bridge.brains.llm import LlmBrain, LlmOptions
 
-        assert self._http is not None, "calls are attached between start and close"
+        assert self._http is not None, "calls begin between start and close"
         options = LlmOptions(
             model=settings.llm_model,
             system_prompt=settings.system_prompt,
@@ -171,7 +134,10 @@ class Conversations:
 
     def _listeners(self, conversation: Conversation) -> tuple[Recognizer | None, LocalEar | None]:
         settings, call = self._settings, conversation.call
-        agent_speaks = _agent_speaks(call)
+
+        def agent_speaks() -> bool:
+            return call.playout.speaking
+
         if self._recognizer is not None:
             embedded = EmbeddedAsr(
                 self._recognizer, conversation.heard, agent_speaks=agent_speaks, call_id=str(call.id)
@@ -185,25 +151,15 @@ class Conversations:
             api_key=settings.asr_api_key.get_secret_value(),
             sample_rate_hz=settings.asr_sample_rate,
         )
-        assert self._http is not None, "calls are attached between start and close"
+        assert self._http is not None, "calls begin between start and close"
         protocol = PROTOCOLS[settings.asr_protocol]
         client = AsrClient(protocol, settings.asr_url, options, self._http, conversation.heard, call_id=str(call.id))
         if self._detector is None:
             return client, None
         return client, self._detector.ear(conversation.listening.heard_locally, agent_speaks=agent_speaks)
 
-    def _webhook(self, event: dict[str, Any]) -> None:
+    def _tell_webhook(self, conversation: Conversation, event: dict[str, Any]) -> None:
         if event["type"] == "call.started":
-            conversation = self._active[UUID(event["call_id"])]
             self._webhooks.send({**event, "variables": conversation.variables})
         elif event["type"] == "call.ended":
-            conversation = self._active[UUID(event["call_id"])]
             self._webhooks.send({**event, **conversation.describe()})
-
-
-def _agent_speaks(call: Call) -> Callable[[], bool]:
-    def speaks() -> bool:
-        playing = call.playout.current
-        return playing is not None and playing.started and not call.playout.paused
-
-    return speaks

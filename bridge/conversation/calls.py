@@ -1,0 +1,74 @@
+"""The book of calls: who is announced, who is in progress, and who has ended and is still asked about."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from bridge.conversation.conversation import Conversation
+from bridge.conversation.registration import Registrations
+from bridge.line.call import Call, CallObserver
+from bridge.line.server import CallRefused
+
+log = structlog.get_logger(__name__)
+
+ENDED_KEPT: Final = 1_000
+"""Ended calls whose state can still be asked for: the dialplan asks after the call, within a second or so."""
+
+
+class Calls(CallObserver):
+    """Every call's conversation by its id."""
+
+    def __init__(self, max_calls: int, registrations: Registrations, *, require_registration: bool = False) -> None:
+        self.registrations = registrations
+        self.open = True
+        """False once the process is draining: nobody new is taken."""
+        self._max_calls = max_calls
+        self._require_registration = require_registration
+        self._active: dict[UUID, Conversation] = {}
+        self._ended: OrderedDict[UUID, Conversation] = OrderedDict()
+
+    def admit(self, call_id: UUID) -> Mapping[str, str]:
+        """Returns what was announced of a call that connects. Raises CallRefused."""
+        if reason := self.refusal():
+            raise CallRefused(reason)
+        if call_id in self._active:
+            raise CallRefused("a call with this UUID is in progress")
+        registration = self.registrations.claim(call_id)
+        if registration is None and self._require_registration:
+            raise CallRefused("REQUIRE_REGISTRATION=true and this call was not registered, or too long ago")
+        return registration.variables if registration is not None else {}
+
+    def refusal(self) -> str:
+        """Returns why nobody is taken at the moment, or nothing if somebody would be."""
+        if not self.open:
+            return "shutting down"
+        if len(self._active) >= self._max_calls:
+            return f"MAX_CALLS={self._max_calls} calls are in progress"
+        return ""
+
+    def add(self, conversation: Conversation) -> None:
+        """The call of this conversation is in progress until it ends."""
+        self._active[conversation.call.id] = conversation
+        conversation.call.observe(self)
+
+    def call_ended(self, call: Call) -> None:
+        log.info("call ended", call=str(call.id), reason=call.end_reason)
+        self._ended[call.id] = self._active.pop(call.id)
+        while len(self._ended) > ENDED_KEPT:
+            self._ended.popitem(last=False)
+
+    def active(self) -> list[Conversation]:
+        """The conversations in progress, oldest first."""
+        return list(self._active.values())
+
+    def find(self, call_id: UUID) -> Conversation | None:
+        """A conversation in progress, or one that ended lately."""
+        return self._active.get(call_id) or self._ended.get(call_id)
+
+    def __len__(self) -> int:
+        return len(self._active)

@@ -1,0 +1,50 @@
+"""What Prometheus is told about conversations."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from bridge.conversation.trace import Mark, TurnTrace
+
+STAGES: Final = [
+    ("transcript", Mark.SPEECH_END, Mark.TRANSCRIPT),
+    ("first_token", Mark.TRANSCRIPT, Mark.FIRST_TOKEN),
+    ("first_sentence", Mark.FIRST_TOKEN, Mark.FIRST_SENTENCE),
+    ("first_audio", Mark.FIRST_SENTENCE, Mark.FIRST_AUDIO),
+    ("first_frame", Mark.FIRST_AUDIO, Mark.FIRST_FRAME),
+    ("turn", Mark.SPEECH_END, Mark.FIRST_FRAME),
+]
+
+
+class ConversationMetrics:
+    """What Prometheus is told about conversations."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.stage = Histogram(
+            "talkspurt_turn_stage_seconds",
+            "Time of a turn's stages; `turn` is from the caller's last sound to the agent's first frame",
+            ["stage"],
+            buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0),
+            registry=registry,
+        )
+        self.silence = Histogram(
+            "talkspurt_interrupt_to_silence_seconds",
+            "Time from a barge-in signal to the last voiced sample on the wire",
+            buckets=(0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1),
+            registry=registry,
+        )
+        self.interruptions = Counter(
+            "talkspurt_interruptions", "Replies paused or dropped, by how it went on", ["outcome"], registry=registry
+        )
+        self.failures = Counter(
+            "talkspurt_service_failures", "Calls sent to the fallback, by service", ["service"], registry=registry
+        )
+
+    def observe(self, trace: TurnTrace) -> None:
+        """Count a turn whose first frame has left."""
+        for name, first, second in STAGES:
+            elapsed_s = trace.between_s(first, second)
+            if elapsed_s is not None:
+                self.stage.labels(name).observe(max(elapsed_s, 0.0))

@@ -1,0 +1,103 @@
+"""The book of calls: who is taken, who is refused and why, and who is still known afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from uuid import UUID, uuid4
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from bridge.conversation.calls import ENDED_KEPT, Calls
+from bridge.conversation.conversation import Conversation
+from bridge.conversation.registration import Registrations
+from bridge.conversation.services import Services
+from bridge.conversation.settings import ConversationSettings
+from bridge.line.call import Call
+from bridge.line.server import CallRefused
+from engine.speech import Style
+from tests.support.fakes import FakeEngine
+
+
+class NoWire:
+    """Nobody listens."""
+
+    def send(self, frame: bytes) -> None:
+        pass
+
+    def hang_up(self) -> None:
+        pass
+
+
+class Rig:
+    """A book, and calls to be kept in it."""
+
+    def __init__(self, services: Services) -> None:
+        self.registrations = Registrations(60.0)
+        self.calls = Calls(3, self.registrations)
+        self._services = services
+
+    def take(self, call_id: UUID | None = None) -> Conversation:
+        call_id = call_id or uuid4()
+        variables = self.calls.admit(call_id)
+        conversation = self._services.begin(Call(call_id, NoWire(), FakeEngine(), Style()), variables)
+        self.calls.add(conversation)
+        return conversation
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[Rig]:
+    services = Services(ConversationSettings(), CollectorRegistry())
+    await services.start()
+    rig = Rig(services)
+    yield rig
+    for conversation in rig.calls.active():
+        conversation.call.end("test over")
+    assert len(rig.calls) == 0
+    await services.close()
+
+
+async def test_a_call_that_ended_is_known_for_a_while_and_one_in_progress_however_long_it_is(rig: Rig) -> None:
+    live, long = rig.take(), rig.take()
+    short = [uuid4() for _ in range(ENDED_KEPT + 10)]
+    for call_id in short:
+        rig.take(call_id).call.end("hung up")
+    long.call.end("hung up")
+    assert rig.calls.active() == [live]
+    for conversation in (live, long):
+        assert rig.calls.find(conversation.call.id) is conversation
+    known = [rig.calls.find(call_id) is not None for call_id in short]
+    assert known == [False] * 11 + [True] * (ENDED_KEPT - 1), "the longest ended go first"
+
+
+async def test_a_call_too_many_is_refused(rig: Rig) -> None:
+    first, *_ = [rig.take() for _ in range(3)]
+    with pytest.raises(CallRefused, match="MAX_CALLS=3"):
+        rig.take()
+    first.call.end("hung up")
+    rig.take()
+
+
+async def test_a_uuid_in_use_is_refused(rig: Rig) -> None:
+    first = rig.take()
+    with pytest.raises(CallRefused, match="in progress"):
+        rig.take(first.call.id)
+    assert rig.calls.active() == [first]
+
+
+async def test_nobody_is_taken_once_the_server_goes(rig: Rig) -> None:
+    first = rig.take()
+    rig.calls.open = False
+    with pytest.raises(CallRefused, match="shutting down"):
+        rig.take()
+    assert rig.calls.active() == [first]
+
+
+async def test_what_was_announced_is_known_of_the_call_and_may_be_asked_for() -> None:
+    calls, call_id = Calls(3, Registrations(60.0), require_registration=True), uuid4()
+    with pytest.raises(CallRefused, match="REQUIRE_REGISTRATION=true"):
+        calls.admit(call_id)
+    calls.registrations.add(call_id, {"from": "12345"})
+    assert calls.admit(call_id) == {"from": "12345"}
+    with pytest.raises(CallRefused, match="REQUIRE_REGISTRATION=true"):
+        calls.admit(call_id)
