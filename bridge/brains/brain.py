@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
+
+_VARIABLE: Final = re.compile(r"\{([A-Za-z_]\w*)\}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +82,8 @@ async def nothing() -> AsyncGenerator[Piece]:
 
 
 def fill(text: str, variables: Mapping[str, str]) -> str:
-    """Put the call's variables in place of `{name}`; one that is not known becomes empty."""
-    return _Variables(variables).fill(text)
+    """Returns `text` with the call's variables in place of `{name}`; one that is not known becomes empty.
 
-
-class _Variables(dict[str, str]):
-    def __missing__(self, name: str) -> str:
-        return ""
-
-    def fill(self, text: str) -> str:
-        try:
-            return text.format_map(self)
-        except (ValueError, IndexError, AttributeError, KeyError):
-            return text  # braces that are no variables, as in JSON
+    Other braces, as in JSON, stay as they are, and so do those in a variable's value: a caller chooses his name.
+    """
+    return _VARIABLE.sub(lambda match: variables.get(match[1], ""), text)

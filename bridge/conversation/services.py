@@ -109,16 +109,16 @@ class Services:
         return conversation
 
     def _brain(self, variables: Mapping[str, str]) -> Brain:
-        settings, greeting = self._settings, fill(self._greeting, variables)
+        settings = self._settings
         if self._llm is None:
-            return ScriptBrain(self._script, {**variables, "greeting": greeting})
+            return ScriptBrain(self._script, {**variables, "greeting": fill(self._greeting, variables)})
         from bridge.brains.llm import LlmBrain, LlmOptions
 
         assert self._http is not None, "calls begin between start and close"
         options = LlmOptions(
             model=settings.llm_model,
             system_prompt=settings.system_prompt,
-            greeting=greeting,
+            greeting=self._greeting,
             no_input_prompt=settings.no_input_prompt,
             timeout_ms=settings.llm_timeout_ms,
             temperature=settings.llm_temperature,

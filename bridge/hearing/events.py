@@ -31,18 +31,24 @@ class SpeechStopped:
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """The words so far of what is being said: all of them, not the newest alone."""
+    """The words so far of what is being said: all of them, not the newest alone, up to MAX_TEXT_CHARS."""
 
     text: str
     audio_start_ms: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", self.text[:MAX_TEXT_CHARS])
 
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """The words of what was said. Empty: there were none."""
+    """The words of what was said, up to MAX_TEXT_CHARS. Empty: there were none."""
 
     text: str
     audio_start_ms: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", self.text[:MAX_TEXT_CHARS])
 
 
 Heard = SpeechStarted | SpeechStopped | Partial | Transcript

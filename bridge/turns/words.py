@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
-from difflib import SequenceMatcher
 from typing import Final
 
 _WORD: Final = re.compile(
     r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]"  # kana and ideographs are words of their own
-    r"|(?:(?![\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff])\w)+(?:['’]\w+)*"
+    r"|(?:(?![\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff])\w)+(?:'\w+)*"
 )
 
 SAME_SPEECH: Final = 0.6
@@ -26,33 +26,46 @@ BACKCHANNELS: Final[dict[str, tuple[str, ...]]] = {
 }  # fmt: skip
 """Listener's noises by ISO 639-1 language, for `BACKCHANNELS=en`: what one says to mean "go on"."""
 
+MOST_WORDS: Final = 100
+"""Whoever says more of them without a pause wants to be heard."""
+
 
 def words(text: str) -> list[str]:
     """The words of `text` in lower case, without punctuation; "mm-hm" is two."""
-    return [word.replace("’", "'") for word in _WORD.findall(text.casefold())]
+    return _WORD.findall(text.casefold().replace("’", "'"))
 
 
 def same_speech(first: list[str], second: list[str]) -> bool:
     """Whether these are the words of one stretch of speech, told twice."""
-    return SequenceMatcher(None, first, second, autojunk=False).ratio() >= SAME_SPEECH
+    shared = (Counter(first) & Counter(second)).total()
+    return 2 * shared >= SAME_SPEECH * (len(first) + len(second))
 
 
 class Backchannels:
     """A list of listener's noises. Empty, nothing is one."""
 
     def __init__(self, phrases: Iterable[str] = ()) -> None:
-        self._phrases = [tuple(split) for phrase in phrases if (split := words(phrase))]
+        self._beginning: dict[str, list[list[str]]] = {}
+        """The noises by their first word, each as the words that follow it."""
+        for first, *rest in {tuple(split) for phrase in phrases if (split := words(phrase))}:
+            self._beginning.setdefault(first, []).append(rest)
 
     def all_of(self, text: str, *, unfinished: bool = False) -> bool:
-        """True when `text` is nothing but such noises. `unfinished`: the last may still be on its way."""
-        return bool(self._phrases) and self._match(tuple(words(text)), unfinished)
+        """Whether `text` is nothing but such noises, MOST_WORDS at most. `unfinished`: its last may still be coming.
 
-    def _match(self, said: tuple[str, ...], unfinished: bool) -> bool:
-        if not said:
-            return True
-        for phrase in self._phrases:
-            if said[: len(phrase)] == phrase and self._match(said[len(phrase) :], unfinished):
-                return True
-            if unfinished and len(said) < len(phrase) and phrase[: len(said)] == said:
-                return True
-        return False
+        Takes time in proportion to the length of the text, for a caller chooses it.
+        """
+        said = words(text)
+        if not self._beginning or len(said) > MOST_WORDS:
+            return False
+        ends = {0}  # after how many words a noise may have ended
+        for place, word in enumerate(said):
+            if place not in ends:
+                continue
+            for rest in self._beginning.get(word, ()):
+                following = said[place + 1 : place + 1 + len(rest)]
+                if following == rest:
+                    ends.add(place + 1 + len(rest))
+                elif unfinished and following == rest[: len(said) - place - 1]:
+                    return True
+        return len(said) in ends

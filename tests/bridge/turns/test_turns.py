@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -546,3 +547,20 @@ def test_random_orders(events: list[str], min_words: int, echo_guard_ms: int, no
     words_said = [word for word in line.said if word.startswith("word")]
     words_answered = [word for word in line.answered if word.startswith("word")]
     assert sorted(words_answered) == sorted(words_said)
+
+
+@pytest.mark.parametrize("word", ["a", "yes no", "嗯", "x" * 40])
+def test_a_late_transcript_of_ten_thousand_characters_holds_up_no_call(word: str) -> None:
+    """It is compared with what was answered without it; that once took over 100 s."""
+    text = f"{word} " * (10_000 // (len(word) + 1))
+    took_s = []
+    for _ in range(5):
+        turns = Turns(Rules())
+        turns.speech_started(1.0)
+        turns.partial(1.5, text)
+        turns.speech_stopped(2.0)
+        assert turns.expire(2.0 + FINAL_TIMEOUT_S) == [Answer(text)]
+        begin_s = time.thread_time()
+        assert turns.transcript(6.0, text[1:]) == []
+        took_s.append(time.thread_time() - begin_s)
+    assert min(took_s) < 0.005

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from random import Random
+
 import pytest
 
-from bridge.turns.words import BACKCHANNELS, Backchannels, words
+from bridge.turns.words import BACKCHANNELS, MOST_WORDS, Backchannels, words
+
+MOST_S = 0.005
+"""Of the event loop's time that a caller may take with 10,000 characters: a quarter of a wire frame."""
 
 
 @pytest.mark.parametrize(
@@ -50,3 +57,46 @@ def test_chinese_noises() -> None:
     noises = Backchannels(BACKCHANNELS["zh"])
     assert noises.all_of("嗯，好的。")
     assert not noises.all_of("不好")
+
+
+def brute_force(phrases: list[list[str]], said: list[str], unfinished: bool) -> bool:
+    """The same by trying every way to cut a text into noises, which takes for ever with a long one."""
+    if not said:
+        return True
+    return any(
+        (said[: len(phrase)] == phrase and brute_force(phrases, said[len(phrase) :], unfinished))
+        or (unfinished and len(said) < len(phrase) and phrase[: len(said)] == said)
+        for phrase in phrases
+    )
+
+
+def test_every_way_to_cut_a_text_into_noises_is_found() -> None:
+    random = Random(7)
+    for _ in range(3_000):
+        phrases = [[random.choice("abc") for _ in range(random.randint(1, 4))] for _ in range(random.randint(1, 4))]
+        said, unfinished = [random.choice("abc") for _ in range(random.randint(0, 8))], random.random() < 0.5
+        found = Backchannels([" ".join(phrase) for phrase in phrases]).all_of(" ".join(said), unfinished=unfinished)
+        assert found == brute_force(phrases, said, unfinished)
+
+
+@pytest.mark.parametrize("language", BACKCHANNELS)
+@pytest.mark.parametrize("between", ["", " ", "-"])
+def test_no_text_of_ten_thousand_characters_holds_up_a_call(language: str, between: str) -> None:
+    """ "mm hm" said 19 times once held up every call for 11.8 s: it can be cut in as many ways as 2^19."""
+    noises = Backchannels(BACKCHANNELS[language])
+    for noise in BACKCHANNELS[language]:
+        text = (noise + between) * (10_000 // len(noise + between))
+        assert min(_thread_s(lambda text=text: noises.all_of(text)) for _ in range(5)) < MOST_S, noise
+
+
+def _thread_s(work: Callable[[], object]) -> float:
+    """The processor's seconds that it takes, whatever else the machine does."""
+    begin_s = time.thread_time()
+    work()
+    return time.thread_time() - begin_s
+
+
+def test_noises_in_a_row_are_noises_up_to_a_bound() -> None:
+    noises = Backchannels(BACKCHANNELS["en"])
+    assert noises.all_of("mm hm " * (MOST_WORDS // 2))
+    assert not noises.all_of("mm hm " * (MOST_WORDS // 2 + 1))
