@@ -1,12 +1,16 @@
-"""Which tests need the clock to themselves, which take long, and how the processes of one run share the cores."""
+"""The Asterisk of all tests; which tests need the clock to themselves or take long; how processes share the cores."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.asterisk.asterisk import Asterisk
+from tests.support.asterisk.fetch import Installation, Unavailable, fetch
 
 HERE = Path(__file__).parent
 REALTIME = (
@@ -56,3 +60,21 @@ def pytest_runtest_logreport(report: Any) -> None:
     if report.outcome == "rerun":
         load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
         print(f"\n{report.nodeid} failed under a load of {load} and is run once more:\n{report.longreprtext}")
+
+
+@pytest.fixture(scope="session")
+def installation() -> Installation:
+    try:
+        return fetch()
+    except Unavailable as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"no Asterisk: {error}")
+        pytest.skip(f"no Asterisk: {error}")
+
+
+@pytest.fixture(scope="session")
+def asterisk(installation: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asterisk]:
+    instance = Asterisk(installation, tmp_path_factory.mktemp("asterisk"))
+    instance.start()
+    yield instance
+    instance.stop()
