@@ -6,7 +6,7 @@ Every call speaks without a pause, and HTTP clients in a process of their own as
 answered; sentences are shorter than what the engine makes ahead, so it never has enough and never rests. The checkpoint
 is made here, in the true size and the real format, with random weights: speed does not depend on their values.
 To try it without a GPU: `--device cpu --size tiny --calls 2 --clients 2`, with OMP_NUM_THREADS=1 and, as torchaudio's
-wheel does not load beside a CPU torch, PYTHONPATH=$PWD/tests/qwen3/stand_ins.
+wheel does not load beside a CPU torch, PYTHONPATH=$PWD/tests/support/qwen3/stand_ins.
 """
 
 from __future__ import annotations

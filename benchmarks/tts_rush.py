@@ -4,7 +4,7 @@
 
 The engine's process is real but for the GPU: `benchmarks.tts_rush_worker` sleeps as long as an H200 works. The calls
 come within a second, as in `benchmarks.tts_clock`, and all speak without a pause. `lag` is how long an event of the
-engine's has been on its way at most. Beside a CPU torch it needs PYTHONPATH=$PWD/tests/qwen3/stand_ins.
+engine's has been on its way at most. Beside a CPU torch it needs PYTHONPATH=$PWD/tests/support/qwen3/stand_ins.
 """
 
 from __future__ import annotations
