@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 # The first whose interpreter goes with numpy 2.4. Not among constraints.txt: a CUDA torch insists on a version of its own.
 TRITON := 3.9.0
 
-.PHONY: demo run test lint types bench clean
+.PHONY: demo run test test-fast lint types bench clean
 .DEFAULT_GOAL := test
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -29,12 +29,17 @@ demo: $(VENV)/.installed
 run: $(VENV)/.installed
 	$(BIN)/talkspurt serve
 
+# Two processes: one for all that plays in real time, one for the rest (tests/conftest.py, docs/testing.md).
 test: $(VENV)/.qwen3
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+test-fast: $(VENV)/.qwen3
+	$(BIN)/pytest -n 2 --dist loadscope -m 'not realtime and not slow'
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
 
 types: $(VENV)/.qwen3
 	$(BIN)/mypy

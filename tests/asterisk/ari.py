@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.asterisk.asterisk import Asterisk
+from tests.support.asterisk.asterisk import Asterisk
 
 Event = dict[str, Any]
 HEADERS = {"Authorization": aiohttp.encode_basic_auth("test", "test")}

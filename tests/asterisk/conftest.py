@@ -1,8 +1,7 @@
-"""One Asterisk and one server for all the tests of this folder; fresh clients for each."""
+"""One server for all the tests of this folder; fresh clients for each."""
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
 
@@ -10,29 +9,10 @@ import aiohttp
 import pytest
 
 from tests.asterisk.ari import Ari
-from tests.asterisk.asterisk import Asterisk
-from tests.asterisk.fetch import Installation, Unavailable, fetch
-from tests.asterisk.talkspurt import CallsApi, Talkspurt, running
+from tests.support.asterisk.asterisk import Asterisk
+from tests.support.asterisk.talkspurt import CallsApi, Talkspurt, running
 
 GREETING = "Thank you for calling. How can I help you today?"
-
-
-@pytest.fixture(scope="session")
-def installation() -> Installation:
-    try:
-        return fetch()
-    except Unavailable as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"no Asterisk: {error}")
-        pytest.skip(f"no Asterisk: {error}")
-
-
-@pytest.fixture(scope="session")
-def asterisk(installation: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asterisk]:
-    instance = Asterisk(installation, tmp_path_factory.mktemp("asterisk"))
-    instance.start()
-    yield instance
-    instance.stop()
 
 
 @pytest.fixture(scope="session")

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from tests.asterisk.ari import Ari
-from tests.asterisk.asterisk import Asterisk, free_port
 from tests.asterisk.conftest import GREETING
-from tests.asterisk.signals import is_milliwatt, share_db
-from tests.asterisk.sip import L16_WIDEBAND, PCMA, PCMU, Codec, SipCall, dial
-from tests.asterisk.talkspurt import CallsApi, Talkspurt, running
 from tests.asterisk.tap import Tap
-from tests.asterisk.waiting import eventually
+from tests.support.asterisk.asterisk import Asterisk, free_port
+from tests.support.asterisk.signals import is_milliwatt, share_db
+from tests.support.asterisk.sip import L16_WIDEBAND, PCMA, PCMU, Codec, SipCall, dial
+from tests.support.asterisk.talkspurt import CallsApi, Talkspurt, running
+from tests.support.asterisk.waiting import eventually
 from tests.support.recognition import normalise, read_wav, recognise
 
 ANSWER_S = 15.0

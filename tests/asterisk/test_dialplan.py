@@ -11,10 +11,10 @@ import pytest
 
 from bridge.commands.dialplan import DialplanOptions, ServerAddress, render
 from tests.asterisk.ari import Ari
-from tests.asterisk.asterisk import Asterisk, free_port
-from tests.asterisk.sip import SipCall, dial
-from tests.asterisk.talkspurt import CallsApi, Talkspurt, running
-from tests.asterisk.waiting import eventually
+from tests.support.asterisk.asterisk import Asterisk, free_port
+from tests.support.asterisk.sip import SipCall, dial
+from tests.support.asterisk.talkspurt import CallsApi, Talkspurt, running
+from tests.support.asterisk.waiting import eventually
 
 API_KEY = "opensesame"
 ANSWER_S = 15.0

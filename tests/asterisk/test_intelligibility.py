@@ -8,9 +8,9 @@ import uuid
 import pytest
 
 from engine.speech import Pcm
-from tests.asterisk.asterisk import Asterisk
-from tests.asterisk.sip import dial
-from tests.asterisk.talkspurt import CallsApi, Talkspurt
+from tests.support.asterisk.asterisk import Asterisk
+from tests.support.asterisk.sip import dial
+from tests.support.asterisk.talkspurt import CallsApi, Talkspurt
 from tests.support.recognition import normalise, recognise, word_error_rate
 
 SENTENCES = [

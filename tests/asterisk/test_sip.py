@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.asterisk.asterisk import Asterisk
-from tests.asterisk.signals import correlation, speech_like
-from tests.asterisk.sip import L16_WIDEBAND, PCMA, PCMU, Codec, dial
+from tests.support.asterisk.asterisk import Asterisk
+from tests.support.asterisk.signals import correlation, speech_like
+from tests.support.asterisk.sip import L16_WIDEBAND, PCMA, PCMU, Codec, dial
 
 
 @pytest.mark.parametrize("codec", [PCMU, PCMA, L16_WIDEBAND], ids=lambda codec: codec.name)

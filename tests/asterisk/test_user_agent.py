@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.asterisk.ari import Ari
-from tests.asterisk.asterisk import Asterisk
 from tests.asterisk.conftest import GREETING
-from tests.asterisk.talkspurt import CallsApi, Talkspurt
-from tests.asterisk.waiting import eventually
+from tests.support.asterisk.asterisk import Asterisk
+from tests.support.asterisk.talkspurt import CallsApi, Talkspurt
+from tests.support.asterisk.waiting import eventually
 from tests.support.recognition import normalise, read_wav, recognise
 
 REPOSITORY = Path(__file__).parents[2]

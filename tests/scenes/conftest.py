@@ -1,4 +1,4 @@
-"""One Asterisk, one recogniser, and a server for each test that needs its own."""
+"""A recogniser; each test has a server of its own."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.asterisk.conftest import asterisk, installation
-from tests.scenes.recogniser import RecognitionService
-
-__all__ = ["asterisk", "installation"]
+from tests.support.recognition_service import RecognitionService
 
 pytest.importorskip("faster_whisper")
 

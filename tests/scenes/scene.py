@@ -16,10 +16,10 @@ import aiohttp
 import numpy as np
 
 from engine.speech import Pcm
-from tests.asterisk.asterisk import Asterisk
-from tests.asterisk.signals import is_milliwatt
-from tests.asterisk.sip import SipCall, dial
-from tests.asterisk.talkspurt import Talkspurt
+from tests.support.asterisk.asterisk import Asterisk
+from tests.support.asterisk.signals import is_milliwatt
+from tests.support.asterisk.sip import SipCall, dial
+from tests.support.asterisk.talkspurt import Talkspurt
 from tests.support.voices import caller_says
 
 RATE_HZ = 8_000

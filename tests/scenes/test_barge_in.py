@@ -13,12 +13,12 @@ import numpy as np
 from aiohttp import web
 
 from engine.speech import Pcm
-from tests.asterisk.asterisk import Asterisk
-from tests.asterisk.talkspurt import running
-from tests.scenes.recogniser import RecognitionService
 from tests.scenes.scene import Caller, call_state, calling
+from tests.support.asterisk.asterisk import Asterisk
+from tests.support.asterisk.talkspurt import running
 from tests.support.llm_server import Answer, LlmServer, ToolCall
 from tests.support.recognition import recognise, word_error_rate
+from tests.support.recognition_service import RecognitionService
 
 GREETING = "Good morning, this is the museum, and you may interrupt me whenever you like."
 LONG = "The garden is open from nine to five. The tower is open from ten to four. The shop is closed."

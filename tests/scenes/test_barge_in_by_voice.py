@@ -9,10 +9,10 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.asterisk.asterisk import Asterisk
-from tests.asterisk.talkspurt import running
 from tests.scenes.scene import Caller, calling, read_stereo, stretches_ms
 from tests.scenes.test_barge_in import tool_server
+from tests.support.asterisk.asterisk import Asterisk
+from tests.support.asterisk.talkspurt import running
 from tests.support.llm_server import Answer, LlmServer, ToolCall
 
 GREETING = "This is the museum and you may interrupt me whenever you like and whatever it is that I am saying."

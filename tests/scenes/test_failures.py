@@ -21,12 +21,12 @@ import numpy as np
 
 from engine.audio import resample
 from engine.speech import Pcm
-from tests.asterisk.asterisk import Asterisk
-from tests.asterisk.signals import correlation
-from tests.asterisk.talkspurt import Talkspurt, running
-from tests.asterisk.waiting import eventually
 from tests.scenes.scene import RATE_HZ, Caller, call_state, calling, next_destination, until_tone
 from tests.support.asr_services import LOUD, RUBBISH, Connection, OpenAiService
+from tests.support.asterisk.asterisk import Asterisk
+from tests.support.asterisk.signals import correlation
+from tests.support.asterisk.talkspurt import Talkspurt, running
+from tests.support.asterisk.waiting import eventually
 from tests.support.llm_server import Answer, LlmServer
 from tests.support.voices import caller_says
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from tests.asterisk.asterisk import Asterisk
-from tests.asterisk.talkspurt import running
-from tests.scenes.recogniser import RecognitionService
 from tests.scenes.scene import calling, read_stereo, stretches_ms
+from tests.support.asterisk.asterisk import Asterisk
+from tests.support.asterisk.talkspurt import running
 from tests.support.llm_server import Answer, LlmServer
 from tests.support.recognition import recognise, word_error_rate
+from tests.support.recognition_service import RecognitionService
 
 GREETING = "Good morning, this is the museum. How can I help you?"
 TURNS = [

@@ -21,8 +21,8 @@ import numpy as np
 from bridge.line.audiosocket import FRAME_MS
 from bridge.line.playout import FADE_MS
 from engine.speech import Pcm
-from tests.asterisk.talkspurt import Talkspurt, running
 from tests.scenes.scene import read_stereo
+from tests.support.asterisk.talkspurt import Talkspurt, running
 from tests.support.fakes import Asterisk
 from tests.support.recognition import word_times
 

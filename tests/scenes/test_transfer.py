@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.asterisk.asterisk import Asterisk
-from tests.asterisk.talkspurt import running
 from tests.scenes.scene import calling, next_destination, until_tone
+from tests.support.asterisk.asterisk import Asterisk
+from tests.support.asterisk.talkspurt import running
 from tests.support.llm_server import Answer, LlmServer, ToolCall
 from tests.support.recognition import recognise, word_error_rate
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
-
 import pytest
 
 from tests.support.fakes import Asterisk
@@ -27,7 +25,10 @@ async def test_lists_calls_in_progress_and_remembers_those_that_ended(bench: Ben
         ("GET", "/events"),
     ],
 )
-@pytest.mark.parametrize("call_id", [str(uuid4()), "no-uuid", "9" * 4_000, "%F0%9F%93%9E", "%00", "..%2F.."])
+@pytest.mark.parametrize(
+    "call_id",
+    ["5b7f2f0c-8a35-4f3f-9d6e-3f1d1f0c2a11", "no-uuid", "9" * 4_000, "%F0%9F%93%9E", "%00", "..%2F.."],
+)
 async def test_an_unknown_call_is_a_404_in_openais_shape(bench: Bench, method: str, what: str, call_id: str) -> None:
     async with bench.http.request(method, f"{bench.url}/v1/calls/{call_id}{what}", json={"text": "x"}) as response:
         assert response.status == 404

@@ -85,8 +85,12 @@ async def test_a_client_that_stops_reading_is_dropped_and_delays_nobody(tmp_path
         dropped = select.poll()
         dropped.register(lazy, 0)  # 0: wake for errors and hang-ups only, not for what there is to read
         assert await asyncio.to_thread(dropped.poll, 10_000)
+        slow = service.metrics.requests.labels("/v1/audio/speech", "wav", "slow")._value
+        async with asyncio.timeout(10):  # the client sees the end before the server has put all away
+            while not slow.get():  # noqa: ASYNC110 - a metric has no event to wait on
+                await asyncio.sleep(0.01)
+        assert slow.get() == 1
         assert (service.synthesizer.depth, engine.open_streams) == (0, 0)
-        assert service.metrics.requests.labels("/v1/audio/speech", "wav", "slow")._value.get() == 1
         lazy.close()
         eager.close()
     finally:

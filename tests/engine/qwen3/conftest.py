@@ -25,7 +25,11 @@ else:
 
 
 def pytest_report_header() -> str | None:
-    return f"tests/qwen3 left out: {', '.join(MISSING)} not installed (make test installs them)" if MISSING else None
+    return (
+        f"tests/engine/qwen3 left out: {', '.join(MISSING)} not installed (make test installs them)"
+        if MISSING
+        else None
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)

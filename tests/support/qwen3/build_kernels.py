@@ -20,7 +20,6 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 
-from engine.qwen3.batch.sentence import CHUNK_RAMP
 from engine.qwen3.cuda.graphs import HISTORY_FRAMES
 from engine.qwen3.kernels import ahead, frame, pdl, sample
 from engine.qwen3.kernels.codec import FastCodec
@@ -32,7 +31,9 @@ from tests.support.qwen3.convert import convert
 from tests.support.qwen3.random_codec import CodecSize, random_codec
 from tests.support.qwen3.random_weights import PREDICTOR_SIZE, TALKER_SIZES, random_weights
 
-ROWS = (1, 2, 4, 8, 16, 32, 64)
+ROWS = {"none": (1, 2, 4, 64), "int8": (1, 2, 4, 16, 32, 64), "fp8": (1, 4, 16, 64)}
+"""Batches, the largest among them, in which all ways of multiplying occur that `candidates` names for a format."""
+SOUND = (SOUND_FRAMES[0], SOUND_FRAMES[-1])
 FORMATS = {"none": None, "int8": to_int8, "fp8": to_fp8}
 TOOLS = Path(triton.__file__).parent / "backends/nvidia/bin"
 
@@ -54,24 +55,24 @@ class Absent:
 
 
 def launch_all(capability: int, size: str, quantize: str) -> None:
-    """Everything that a start would compile, in widths of the real models."""
+    """Every kernel that a start would compile, in widths of the real models, for the batches of ROWS."""
     sizes = replace(TALKER_SIZES[size], layers=1), replace(PREDICTOR_SIZE, layers=2)
     talker, predictor = random_weights(*sizes, "cpu", torch.bfloat16, 128)
     plain = FrameModel.build(talker, predictor, torch.zeros(talker.stack.hidden, dtype=torch.bfloat16), 2150)
-    most = max(ROWS)
+    most = max(ROWS[quantize])
     state = DecodeState.allocate(talker, predictor, most, 128, 8)
     history = torch.zeros(most + 1, HISTORY_FRAMES, 16, dtype=torch.int64)
     to = FORMATS[quantize]
     model = plain if to is None else convert(plain, to)
     scratch = frame.Scratch.allocate(model, most)
-    for rows in ROWS:
+    for rows in ROWS[quantize]:
         slots, codes = torch.zeros(rows, dtype=torch.int64), torch.zeros(rows, 16, dtype=torch.int64)
         for variant in candidates(rows, frame.is_plain(model)):
             frame.decode_frame(model, state, slots, codes, scratch, history, frame.How(variant, capability >= 90))
     if to is not None:
         return  # the sound's kernels are the same
     codec = FastCodec(random_codec("cpu", torch.float32, CodecSize(layers=1)), 4, 4)
-    for frames in CHUNK_RAMP:
+    for frames in SOUND:
         rows = codec.rows_for(frames)
         codes, at = torch.zeros(rows, frames, 16, dtype=torch.int64), torch.zeros(rows, dtype=torch.int64)
         sample.recall(history, at, at, codes)

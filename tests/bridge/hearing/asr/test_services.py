@@ -14,7 +14,6 @@ from aiohttp import WSCloseCode
 from bridge.line.audiosocket import Kind
 from engine.audio import resample
 from engine.speech import Pcm
-from tests.asterisk.signals import correlation
 from tests.support.asr_services import (
     LOUD,
     SERVICES,
@@ -24,6 +23,7 @@ from tests.support.asr_services import (
     Qwen3AsrService,
     VllmService,
 )
+from tests.support.asterisk.signals import correlation
 from tests.support.fakes import Asterisk
 from tests.support.llm_server import Answer, LlmServer
 from tests.support.voices import caller_says, silence

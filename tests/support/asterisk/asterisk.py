@@ -9,7 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.asterisk.fetch import HERE, Installation
+from tests.support.asterisk.fetch import HERE, Installation
 
 BOOT_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 10

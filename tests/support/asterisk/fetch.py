@@ -1,6 +1,6 @@
 """Debian's Asterisk, unpacked into a cache folder: no root, nothing installed, no maintainer script run.
 
-Run by the tests when they need it; by hand: `python -m tests.asterisk.fetch`.
+Run by the tests when they need it; by hand: `python -m tests.support.asterisk.fetch`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
-CACHE = Path(os.environ.get("TALKSPURT_CACHE") or HERE.parents[1] / ".cache")
+CACHE = Path(os.environ.get("TALKSPURT_CACHE") or HERE.parents[2] / ".cache")
 MIRROR = os.environ.get("TALKSPURT_DEBIAN_MIRROR")
 """Where to fetch from; unset: the mirror that this machine's own apt uses."""
 SUITE = "sid"

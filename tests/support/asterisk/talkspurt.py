@@ -16,7 +16,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.asterisk.waiting import eventually
+from tests.support.asterisk.waiting import eventually
 
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 30.0

@@ -1,0 +1,80 @@
+"""The Asterisk of all tests; which tests need the clock to themselves or take long; how processes share the cores."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.asterisk.asterisk import Asterisk
+from tests.support.asterisk.fetch import Installation, Unavailable, fetch
+
+HERE = Path(__file__).parent
+REALTIME = (
+    "asterisk", "scenes", "bridge/demo", "bridge/dial", "bridge/hearing/asr/test_embedded.py",
+    "bridge/hearing/asr/test_services.py", "bridge/line/test_server.py", "bridge/test_app.py",
+)  # fmt: skip
+"""What plays or listens at the pace of a telephone line. One process runs all of it, one test after the other."""
+SLOW = (
+    "bridge/calls_api/test_document.py", "engine/qwen3/host/test_process.py", "engine/qwen3/kernels/test_bounds.py",
+    "engine/qwen3/kernels/test_builds.py", "engine/qwen3/model/test_compile.py", "engine/qwen3/model/test_frame.py",
+    "engine/qwen3/worker/test_main.py", "engine/qwen3/worker/test_worker.py", "engine/web/test_openapi.py",
+)  # fmt: skip
+"""What compiles or interprets kernels, starts a model's process, or asks thousands of questions."""
+NICE = 3
+"""Enough for others to go first, and not so much that nothing is left on a machine that is busy with something else."""
+
+
+def _is_within(item: pytest.Item, places: tuple[str, ...]) -> bool:
+    return any(item.path.is_relative_to(HERE / place) for place in places)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    missing = [place for place in REALTIME + SLOW if not (HERE / place).exists()]
+    if missing:
+        raise pytest.UsageError(f"tests/conftest.py names what is not there: {', '.join(missing)}")
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if _is_within(item, REALTIME):
+            item.add_marker(pytest.mark.realtime)
+            item.add_marker(pytest.mark.xdist_group("realtime"))
+            item.add_marker(pytest.mark.flaky(reruns=1))
+        if _is_within(item, SLOW):
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Lets what plays in real time go first, for good: a process that has come to the other tests keeps to them."""
+    if "PYTEST_XDIST_WORKER" in os.environ and not item.get_closest_marker("realtime"):
+        os.nice(max(0, NICE - os.nice(0)))
+
+
+def pytest_runtest_logreport(report: Any) -> None:
+    if report.outcome == "rerun":
+        load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+        print(f"\n{report.nodeid} failed under a load of {load} and is run once more:\n{report.longreprtext}")
+
+
+@pytest.fixture(scope="session")
+def installation() -> Installation:
+    try:
+        return fetch()
+    except Unavailable as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"no Asterisk: {error}")
+        pytest.skip(f"no Asterisk: {error}")
+
+
+@pytest.fixture(scope="session")
+def asterisk(installation: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asterisk]:
+    instance = Asterisk(installation, tmp_path_factory.mktemp("asterisk"))
+    instance.start()
+    yield instance
+    instance.stop()
