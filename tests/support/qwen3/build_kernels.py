@@ -20,6 +20,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 
+from engine.qwen3.batch.sentence import CHUNK_RAMP
 from engine.qwen3.cuda.graphs import HISTORY_FRAMES
 from engine.qwen3.kernels import ahead, frame, pdl, sample
 from engine.qwen3.kernels.codec import FastCodec
@@ -33,7 +34,7 @@ from tests.support.qwen3.random_weights import PREDICTOR_SIZE, TALKER_SIZES, ran
 
 ROWS = {"none": (1, 2, 4, 64), "int8": (1, 2, 4, 16, 32, 64), "fp8": (1, 4, 16, 64)}
 """Batches, the largest among them, in which all ways of multiplying occur that `candidates` names for a format."""
-SOUND = (SOUND_FRAMES[0], SOUND_FRAMES[-1])
+SOUND = (CHUNK_RAMP[0], CHUNK_RAMP[-1])
 FORMATS = {"none": None, "int8": to_int8, "fp8": to_fp8}
 TOOLS = Path(triton.__file__).parent / "backends/nvidia/bin"
 
