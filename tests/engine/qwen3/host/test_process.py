@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import shutil
 import signal
 import sys
 from contextlib import aclosing
@@ -17,6 +18,7 @@ import torch
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import CollectorRegistry
+from safetensors.torch import load_file, save_file
 
 from engine.api import add_speech_routes
 from engine.child import pack, read
@@ -31,6 +33,7 @@ from engine.speech import Priority, SpeechError, Style, VoiceReference
 from tests.engine.qwen3.host.test_voices import write_wav
 from tests.engine.qwen3.model.test_frame import a_recording
 from tests.support.fakes import LETTER_SAMPLES, FakeEngine
+from tests.support.qwen3.checkpoints import EOS
 
 DEVICES = [
     "cpu",
@@ -133,7 +136,15 @@ def test_a_package_that_fails_as_it_is_imported_does_not_end_the_process(
 
 
 LONG = "and so on, " * 40
-"""Keeps its place until its stream is closed: a sentence is not over before its text has gone in."""
+
+
+def without_an_end(checkpoint: Path, folder: Path) -> str:
+    """A copy whose sentences do not end before their text has gone in: LONG keeps its place until it is closed."""
+    shutil.copytree(checkpoint, folder)
+    weights = load_file(folder / "model.safetensors")
+    weights["talker.codec_head.weight"][EOS] = 0.0
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return str(folder)
 
 
 async def test_a_full_batch(checkpoint_folder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,14 +152,14 @@ async def test_a_full_batch(checkpoint_folder: Any, tmp_path: Path, monkeypatch:
     monkeypatch.setenv("PYTHONPATH", ":".join(path for path in sys.path if path.endswith(("stand_ins", "site"))))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     settings = QwenSettings(
-        model_id=str(checkpoint_folder("custom_voice")),
+        model_id=without_an_end(checkpoint_folder("custom_voice"), tmp_path / "model"),
         device="cpu",
         dtype="float32",
         max_batch=1,
         max_positions=1024,
     )
     spare = FakeEngine()
-    steady = Style(language="en", temperature=0.0)  # by chance it would end now and then before its text does
+    steady = Style(language="en", temperature=0.0)
     qwen = Qwen3Engine(settings, voices := VoiceSettings(voices_dir=tmp_path), 300.0)
     engine = FallbackEngine(qwen, spare)
     await engine.start()
