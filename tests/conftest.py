@@ -19,7 +19,8 @@ REALTIME = (
 )  # fmt: skip
 """What plays or listens at the pace of a telephone line. One process runs all of it, one test after the other."""
 SLOW = (
-    "bridge/calls_api/test_document.py", "bridge/test_app.py", "engine/hibari/test_synthesis.py", "engine/qwen3/batch/test_runner.py",
+    "bridge/calls_api/test_document.py", "bridge/test_app.py", "engine/hibari/test_synthesis.py",
+    "engine/qwen3/batch/test_runner.py",
     "engine/qwen3/host/test_process.py", "engine/qwen3/kernels/test_bounds.py", "engine/qwen3/kernels/test_builds.py",
     "engine/qwen3/model/test_checkpoint.py", "engine/qwen3/model/test_compile.py", "engine/qwen3/model/test_frame.py",
     "engine/qwen3/worker/test_main.py", "engine/qwen3/worker/test_worker.py", "engine/web/test_openapi.py",
