@@ -25,11 +25,8 @@ else:
 
 
 def pytest_report_header() -> str | None:
-    return (
-        f"tests/engine/qwen3 left out: {', '.join(MISSING)} not installed (make test installs them)"
-        if MISSING
-        else None
-    )
+    missing = ", ".join(MISSING)
+    return f"tests/engine/qwen3 left out: {missing} not installed (make test installs them)" if missing else None
 
 
 @pytest.fixture(scope="session", autouse=True)
