@@ -1,4 +1,4 @@
-"""`talkspurt dialplan`: what Asterisk is to do with a call, for the administrator's version and addresses."""
+"""`talkspurt dialplan`: prints what Asterisk is to do with a call, for the administrator's version and addresses."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _VERSION: Final = re.compile(r"(?:Asterisk |certified[-/])*(\d+)(?:\.(\d+))?")
 
 
 class CannotPrint(Exception):
-    """No dialplan can be made of this; says why in one line."""
+    """No dialplan can be made of the options. The text says why in one line, for an administrator."""
 
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """The first release of each branch that has something."""
+    """The first release of each branch of Asterisk that has a certain feature."""
 
     since: dict[int, int]
-    """Minor version by branch; a later branch than any of these has it from its start, another one never got it."""
+    """The first minor version by branch. Later branches have the feature from their start; others never got it."""
 
     def __contains__(self, version: tuple[int, int]) -> bool:
         branch, minor = version
@@ -45,12 +45,12 @@ UUID_FUNCTION: Final = Feature({20: 12, 21: 7, 22: 2, 23: 0})
 DTMF: Final = Feature({20: 14, 21: 9, 22: 4, 23: 0})
 WIDEBAND: Final = Feature({20: 17, 21: 12, 22: 7, 23: 1})
 OLDEST: Final = (18, 0)
-"""The first with AudioSocket."""
+"""The first version with AudioSocket."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerAddress:
-    """Where a server listens, as Asterisk sees it."""
+    """The addresses at which Asterisk reaches a server."""
 
     host: str
     http_port: int
@@ -58,7 +58,7 @@ class ServerAddress:
 
     @classmethod
     def parse(cls, text: str, settings: ServerSettings) -> ServerAddress:
-        """From HOST, HOST:HTTP_PORT or HOST:HTTP_PORT:AUDIOSOCKET_PORT. Raises CannotPrint."""
+        """Returns the address in HOST, HOST:HTTP_PORT or HOST:HTTP_PORT:AUDIOSOCKET_PORT. Raises CannotPrint."""
         match = re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^:\[\]]+)(?::(\d+))?(?::(\d+))?", text)
         if not match or not (match[1].startswith("[") or _HOST.fullmatch(match[1])):
             raise CannotPrint(f"--server {text}: must be HOST[:HTTP_PORT[:AUDIOSOCKET_PORT]], IPv6 in square brackets")
@@ -69,7 +69,7 @@ class ServerAddress:
 
     @classmethod
     def configured(cls, settings: ServerSettings) -> ServerAddress:
-        """The server that these settings describe. Raises CannotPrint."""
+        """Returns the address of the server that these settings describe. Raises CannotPrint."""
         host = settings.audiosocket_host
         try:
             address = ip_address(host)
@@ -83,21 +83,21 @@ class ServerAddress:
 
 @dataclass(frozen=True, slots=True)
 class DialplanOptions:
-    """What the dialplan is for."""
+    """What the dialplan is made for."""
 
     servers: Sequence[ServerAddress]
-    """Tried in this order."""
+    """The servers, which the dialplan tries in this order."""
     asterisk: tuple[int, int] | None = None
-    """Branch and minor version; None prints what every version from 18 on understands."""
+    """Branch and minor version of Asterisk; with None the dialplan works on every version from 18 on."""
     wideband: bool = False
     context: str = CONTEXT
     fallback: str = ""
-    """Where calls go that no agent took; empty: back to the Custom Destination."""
+    """Where calls go that no agent took; if empty, they go back to the Custom Destination."""
     api_key: str = ""
 
 
 def render(options: DialplanOptions, command: str) -> str:
-    """The dialplan. `command` prints it again. Raises CannotPrint."""
+    """Returns the dialplan. Its first line says that `command` prints it again. Raises CannotPrint."""
     _check(options)
     values = {
         "HEAD": _head(options, command),
@@ -111,7 +111,7 @@ def render(options: DialplanOptions, command: str) -> str:
             if options.wideband
             else "AudioSocket(${TS_CALL},${ARG2})"
         ),
-        "CONTEXT": options.context,  # last: it is in the others
+        "CONTEXT": options.context,  # comes last, because the other values contain it
     }
     text = resources.files("bridge.commands").joinpath("dialplan.conf").read_text()
     for name, value in values.items():
@@ -120,7 +120,10 @@ def render(options: DialplanOptions, command: str) -> str:
 
 
 def parse_version(text: str) -> tuple[int, int]:
-    """Branch and minor version, from `22.8`, `20.14.1`, `certified-20.7-cert4` or what `asterisk -V` says."""
+    """Returns branch and minor version of `22.8`, `20.14.1`, `certified-20.7-cert4` or what `asterisk -V` says.
+
+    Raises CannotPrint.
+    """
     match = _VERSION.match(text.strip())
     if not match:
         raise CannotPrint(f"--asterisk {text}: must be a version such as 20.14 or 22.8.2")
@@ -156,7 +159,7 @@ def _head(options: DialplanOptions, command: str) -> str:
     if not _has(options, DTMF):
         lines.append(f"; Keys that the caller presses reach the agent with Asterisk {DTMF}, or later.")
     if options.api_key:
-        lines.append("; Holds the API key: readable by nobody but Asterisk.")
+        lines.append("; This holds the API key: let nobody but Asterisk read it.")
     return "\n".join(lines)
 
 
@@ -187,25 +190,28 @@ def _fallback(options: DialplanOptions) -> str:
 
 
 def add_parser(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """`talkspurt dialplan`."""
+    """Adds `talkspurt dialplan`."""
     parser = sub.add_parser("dialplan", help="print what goes into extensions_custom.conf")
-    parser.add_argument("--asterisk", metavar="VERSION", help="as `asterisk -V` says; left out: for 18 and later")
+    parser.add_argument("--asterisk", metavar="VERSION", help="as `asterisk -V` says (default: any from 18 on)")
     parser.add_argument(
         "--server",
         action="append",
         metavar="HOST[:HTTP_PORT[:AUDIOSOCKET_PORT]]",
-        help="where Asterisk finds the server, by the settings if left out; given twice, the second stands in",
+        help="where Asterisk finds the server (default: as the settings say); given twice, the second stands in",
     )
-    parser.add_argument("--wideband", action="store_true", help="16 kHz both ways, for callers who have it")
-    parser.add_argument("--context", default=CONTEXT, help="its name in the dialplan (default: %(default)s)")
+    parser.add_argument("--wideband", action="store_true", help="16 kHz both ways, for callers with wideband codecs")
+    parser.add_argument("--context", default=CONTEXT, help="name of the context (default: %(default)s)")
     parser.add_argument(
-        "--fallback", default="", metavar="CONTEXT,EXTEN,PRIORITY", help="instead of back to the Custom Destination"
+        "--fallback",
+        default="",
+        metavar="CONTEXT,EXTEN,PRIORITY",
+        help="where calls go that no agent took (default: back to the Custom Destination)",
     )
     parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print it; one line on standard error and a status other than 0 when that cannot be."""
+    """Prints the dialplan; where it cannot, prints one line on standard error and returns 2."""
     try:
         settings = load_settings()
         options = DialplanOptions(

@@ -1,4 +1,4 @@
-"""What `talkspurt dialplan` prints for which version and addresses. tests/asterisk places calls through it."""
+"""What `talkspurt dialplan` prints for each version and address. tests/asterisk places calls through it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHELL_UUID = "${SHELL(cat /proc/sys/kernel/random/uuid):0:36}"
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Neither a .env file nor the settings of this machine."""
+    """Keeps a .env file and the settings of this machine out of the tests."""
     monkeypatch.chdir(tmp_path)
     for name in ("AUDIOSOCKET_HOST", "AUDIOSOCKET_PORT", "HTTP_HOST", "HTTP_PORT", "API_KEY"):
         monkeypatch.delenv(name, raising=False)

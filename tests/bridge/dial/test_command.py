@@ -19,7 +19,7 @@ from tests.support.fakes import LEVEL, FakeEngine
 
 
 async def start_app(**settings):
-    """A running application on free ports, its calls silent."""
+    """Starts the application on free ports; its calls are silent."""
     settings = {"apology": "", "drain_timeout": 0} | settings
     app = App(Settings.of(audiosocket_port=0, http_port=0, **settings), FakeEngine())
     await app.start()
@@ -38,7 +38,7 @@ def plan(app, **arguments):
 
 
 async def dial(app, *arguments):
-    """Run the command in a thread of its own, as it runs its own event loop; its exit status."""
+    """Runs the command in a thread, because it runs an event loop of its own; returns its exit status."""
     return await asyncio.to_thread(main, ["dial", f"127.0.0.1:{app.audiosocket_port}", *arguments])
 
 
