@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final, Literal, Self, get_args
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError, create_model
@@ -75,6 +76,14 @@ class _Environment(BaseSettings):
     )
 
 
+SHOWN_MAX: Final = 80
+"""Characters of a wrong value that are shown."""
+EXPLAINED_MAX: Final = 400
+"""Characters of the explanation that are shown; a part of a file may be quoted in it."""
+_SECRETS: Final = ("_KEY", "_TOKEN", "_SECRET")
+_CREDENTIALS: Final = re.compile(r"(?<=//)[^/@]*(?=@)|(?<=\?).*", re.S)
+"""User and password of an address, and its query, which may hold a key."""
+
 _TEXTS: Final[dict[str, Any]] = dict.fromkeys(FIELDS, (str, ""))
 _EnvironmentTexts: Final = create_model("_EnvironmentTexts", __base__=_Environment, **_TEXTS)
 
@@ -87,6 +96,8 @@ def load_settings() -> Settings:
     """The settings of this process. Raises WrongSetting."""
     try:
         return Settings.of(**_EnvironmentTexts().model_dump(exclude_unset=True))
+    except (UnicodeDecodeError, OSError) as error:
+        raise WrongSetting(f".env: {error}") from None
     except ValidationError as error:
         raise WrongSetting("\n".join(_explain(dict(detail)) for detail in error.errors())) from None
 
@@ -96,8 +107,17 @@ def _explain(detail: dict[str, object]) -> str:
     assert isinstance(location, tuple)
     name = str(location[1]).upper()  # behind that of its group
     allowed = str(detail["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
-    value = "(hidden)" if name.endswith(("_KEY", "_TOKEN", "_SECRET")) else repr(detail["input"])
+    allowed = _shortened(" ".join(allowed.split()), EXPLAINED_MAX)
+    value = "(hidden)" if name.endswith(_SECRETS) else repr(_shown(name, str(detail["input"])))
     return f"{name}={value}: must be {allowed}" if not allowed.startswith("must") else f"{name}={value}: {allowed}"
+
+
+def _shown(name: str, value: str) -> str:
+    return _shortened(_CREDENTIALS.sub("(hidden)", value) if name.endswith("_URL") else value, SHOWN_MAX)
+
+
+def _shortened(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 def settings_table() -> str:

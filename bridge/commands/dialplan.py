@@ -13,12 +13,21 @@ from ipaddress import ip_address
 from typing import Final
 
 from bridge.brains.destinations import is_destination
-from bridge.config import ServerSettings, WrongSetting, load_settings
+from bridge.config import SHOWN_MAX, ServerSettings, WrongSetting, load_settings
 
 CONTEXT: Final = "talkspurt"
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
+_SERVER: Final = re.compile(r"(\[[0-9a-fA-F:]+\]|[^:\[\]]+)(?::([0-9]{1,5}))?(?::([0-9]{1,5}))?")
 _HOST: Final = re.compile(r"[A-Za-z0-9.-]+")
-_VERSION: Final = re.compile(r"(?:Asterisk |certified[-/])*(\d+)(?:\.(\d+))?")
+_NUMBER: Final = r"([0-9]{1,4})(?![0-9])"
+_VERSION: Final = re.compile(rf"(?:Asterisk |certified[-/])*{_NUMBER}(?:\.{_NUMBER})?[ -~]{{0,200}}")
+_UNFIT_FOR_A_KEY: Final = re.compile(r"[^!-~]|[,;\\${}()\[\]\"'`]")
+"""What ends a word or means something to Asterisk in a `Set()`."""
+COMMAND_MAX: Final = 1_000
+"""Asterisk reads a longer line than 8 KiB as two, and the rest of a comment is none."""
+KEY_MAX: Final = 1_000
+NAME_MAX: Final = 70
+"""Asterisk's AST_MAX_CONTEXT, less what is appended to the name."""
 
 
 class CannotPrint(Exception):
@@ -59,12 +68,14 @@ class ServerAddress:
     @classmethod
     def parse(cls, text: str, settings: ServerSettings) -> ServerAddress:
         """Returns the address in HOST, HOST:HTTP_PORT or HOST:HTTP_PORT:AUDIOSOCKET_PORT. Raises CannotPrint."""
-        match = re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^:\[\]]+)(?::(\d+))?(?::(\d+))?", text)
+        match = _SERVER.fullmatch(text)
         if not match or not (match[1].startswith("[") or _HOST.fullmatch(match[1])):
-            raise CannotPrint(f"--server {text}: must be HOST[:HTTP_PORT[:AUDIOSOCKET_PORT]], IPv6 in square brackets")
+            raise CannotPrint(
+                f"--server {_shown(text)}: must be HOST[:HTTP_PORT[:AUDIOSOCKET_PORT]], IPv6 in square brackets"
+            )
         http_port, audiosocket_port = int(match[2] or settings.http_port), int(match[3] or settings.audiosocket_port)
         if not 0 < http_port < 65_536 or not 0 < audiosocket_port < 65_536:
-            raise CannotPrint(f"--server {text}: ports are 1 to 65535")
+            raise CannotPrint(f"--server {_shown(text)}: ports are 1 to 65535")
         return cls(match[1], http_port, audiosocket_port)
 
     @classmethod
@@ -99,6 +110,8 @@ class DialplanOptions:
 def render(options: DialplanOptions, command: str) -> str:
     """Returns the dialplan. Its first line says that `command` prints it again. Raises CannotPrint."""
     _check(options)
+    if len(command) > COMMAND_MAX or not command.isprintable():
+        raise CannotPrint("the options are too long for a dialplan, or hold characters that cannot be printed")
     values = {
         "HEAD": _head(options, command),
         "RETURN": "No" if options.fallback else "Yes",
@@ -124,26 +137,35 @@ def parse_version(text: str) -> tuple[int, int]:
 
     Raises CannotPrint.
     """
-    match = _VERSION.match(text.strip())
+    match = _VERSION.fullmatch(text.strip())
     if not match:
-        raise CannotPrint(f"--asterisk {text}: must be a version such as 20.14 or 22.8.2")
+        raise CannotPrint(f"--asterisk {_shown(text)}: must be a version such as 20.14 or 22.8.2")
     version = int(match[1]), int(match[2] or 0)
     if version < OLDEST:
-        raise CannotPrint(f"--asterisk {text}: AudioSocket is in Asterisk from 18 on")
+        raise CannotPrint(f"--asterisk {_shown(text)}: AudioSocket is in Asterisk from 18 on")
     return version
 
 
 def _check(options: DialplanOptions) -> None:
-    if not _NAME.fullmatch(options.context):
-        raise CannotPrint(f"--context {options.context}: letters, digits, - and _")
+    if not _NAME.fullmatch(options.context) or len(options.context) > NAME_MAX:
+        raise CannotPrint(f"--context {_shown(options.context)}: letters, digits, - and _, {NAME_MAX} at most")
     if options.fallback and not is_destination(options.fallback):
-        raise CannotPrint(f"--fallback {options.fallback}: must be context,extension,priority, as ext-queues,400,1")
+        raise CannotPrint(
+            f"--fallback {_shown(options.fallback)}: must be context,extension,priority, as ext-queues,400,1"
+        )
     if options.wideband and options.asterisk is None:
         raise CannotPrint(f"--wideband: say with --asterisk which version it is for; it needs {WIDEBAND}, or later")
     if options.wideband and not _has(options, WIDEBAND):
         raise CannotPrint(f"--wideband: needs Asterisk {WIDEBAND}, or later")
-    if re.search(r"[\s,;\\${}()]", options.api_key):
-        raise CannotPrint("API_KEY holds a character that means something else in a dialplan; use letters and digits")
+    if _UNFIT_FOR_A_KEY.search(options.api_key) or len(options.api_key) > KEY_MAX:
+        raise CannotPrint(
+            "API_KEY holds a character that means something else in a dialplan, or too many; use letters and digits"
+        )
+
+
+def _shown(text: str) -> str:
+    """Returns an argument fit for one line of an error message."""
+    return text if text.isprintable() and len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]!a}…"
 
 
 def _has(options: DialplanOptions, feature: Feature) -> bool:

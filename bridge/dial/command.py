@@ -6,7 +6,9 @@ import argparse
 import asyncio
 import gc
 import json
+import math
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -31,6 +33,8 @@ TURN_SILENCE_S: Final = 0.6
 """An agent that is silent for this long has finished; a pause inside a sentence is shorter."""
 DIGITS: Final = "0123456789*#ABCDabcd"
 DEFAULT_PORT: Final = 9092
+ADDRESS_SHOWN: Final = 80
+"""Characters of a wrong address that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +158,13 @@ def add_parser(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     add("address", nargs="?", default=f"127.0.0.1:{DEFAULT_PORT}", metavar="HOST:PORT", help="default: %(default)s")
     add("--calls", type=_positive(int), default=1, metavar="N", help="simultaneous calls (default: 1)")
     add("--seconds", type=_positive(float), default=10.0, metavar="S", help="length of the calls (default: 10)")
-    add("--settle", type=float, default=0.0, metavar="S", help="begin to measure lateness S seconds later (default: 0)")
+    add(
+        "--settle",
+        type=_finite,
+        default=0.0,
+        metavar="S",
+        help="begin to measure lateness S seconds later (default: 0)",
+    )
     add("--rate", type=int, choices=sorted(KIND_OF_RATE), default=8_000, help="sample rate in Hz (default: 8000)")
     add("--uuid", type=UUID, metavar="UUID", help="the call's UUID (one call only; default: a random one)")
     add("--wav", type=Path, metavar="FILE", help="a sound file that the caller says (default: silence)")
@@ -170,7 +180,7 @@ def add_parser(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     add("--say", default="", metavar="TEXT", help="have TEXT spoken into the call, and measure until it is heard")
     add(
         "--interrupt-after",
-        type=float,
+        type=_finite,
         metavar="S",
         help="interrupt S seconds into the speech, and measure the silence",
     )
@@ -188,8 +198,8 @@ def run(args: argparse.Namespace) -> int:
     if args.uuid and args.calls > 1:
         return _complain("--uuid is for one call; several cannot share it")
     host, _, port = args.address.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        return _complain(f"{args.address!r} is not HOST:PORT")
+    if not host or not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 65536:
+        return _complain(f"{args.address[:ADDRESS_SHOWN]!r} is not HOST:PORT")
     if args.record and not args.record.parent.is_dir():
         return _complain(f"cannot write --record: there is no folder {args.record.parent}")
     try:
@@ -227,12 +237,19 @@ def run(args: argparse.Namespace) -> int:
 def _positive(kind: type[int] | type[float]) -> Callable[[str], float]:
     def parse(text: str) -> float:
         value = kind(text)
-        if value <= 0:
-            raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
+        if value <= 0 or not math.isfinite(value):
+            raise argparse.ArgumentTypeError(f"must be above 0 and finite, not {text}")
         return value
 
     parse.__name__ = kind.__name__  # argparse names it in its message about what is no number
     return parse
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"must be a number of seconds, not {text}")
+    return value
 
 
 def _digits(text: str) -> str:
