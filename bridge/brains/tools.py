@@ -1,4 +1,4 @@
-"""What a language model may do besides talking: transfer, hang up, and HTTP tools from a YAML file."""
+"""The tools of a language model: it may transfer, hang up, and call HTTP tools from a YAML file."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from bridge.brains.destinations import Destinations, NotAllowed
 from bridge.brains.yaml_file import read_yaml
 
 MAX_RESULT_CHARS: Final = 4_000
-"""What of a tool's answer the model is shown."""
+"""How much of a tool's answer the model is shown."""
 _ENVIRONMENT: Final = re.compile(r"\$\{(\w+)\}")
 
 
 class HttpTool(BaseModel):
-    """One tool of the YAML file: the model's arguments become a JSON body, or a query for GET."""
+    """One tool of the YAML file. The model's arguments become a JSON body, or the query of a GET."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -46,7 +46,10 @@ class _ToolFile(BaseModel):
 
 
 def load_tools(path: Path) -> list[HttpTool]:
-    """The tools of a YAML file. `${NAME}` in headers and URLs is the environment's. Raises ValueError."""
+    """Returns the tools of a YAML file. Raises ValueError.
+
+    `${NAME}` in headers and URLs stands for the environment's variable NAME, read at each request.
+    """
     tools = read_yaml(path, _ToolFile).tools
     names = [tool.name for tool in tools]
     for name in names:
@@ -57,12 +60,12 @@ def load_tools(path: Path) -> list[HttpTool]:
 
 @dataclass(slots=True)
 class ToolResult:
-    """What came of a tool call."""
+    """The outcome of a tool call."""
 
     content: str
-    """Told to the model."""
+    """The text that the model is told."""
     action: Transfer | HangUp | None = None
-    """To be done when the turn has been heard."""
+    """What is to be done when the turn has been heard."""
 
 
 @dataclass(slots=True)
@@ -75,7 +78,7 @@ class Toolbox:
     variables: Mapping[str, str] = field(default_factory=dict)
 
     def specifications(self) -> list[dict[str, Any]]:
-        """The tools as OpenAI's API describes them."""
+        """Returns the tools in the form in which OpenAI's API describes them."""
         specifications = [_specification("hangup", "End the call, after what you have said has been heard.", {})]
         if self.destinations:
             destination: dict[str, Any] = {"type": "string", "description": "Where to send the caller."}
@@ -87,7 +90,7 @@ class Toolbox:
         return specifications + [_specification(tool.name, tool.description, tool.parameters) for tool in self.tools]
 
     async def call(self, name: str, arguments: str) -> ToolResult:
-        """Run one tool. A failure is told to the model, never raised."""
+        """Runs one tool and returns its outcome. A failure is told to the model, never raised."""
         try:
             given = json.loads(arguments or "{}")
         except (ValueError, RecursionError):
@@ -123,7 +126,7 @@ class Toolbox:
                 text = (await response.content.read(MAX_RESULT_CHARS * 4)).decode(errors="replace")[:MAX_RESULT_CHARS]
         except TimeoutError:
             return f"error: no answer within {tool.timeout_ms} ms"
-        except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: what cannot stand in a URL or header
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: a value unfit for a URL or header
             return f"error: {type(error).__name__}"
         return text if response.ok else f"error: HTTP {response.status}: {text}"
 

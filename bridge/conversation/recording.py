@@ -19,11 +19,11 @@ from engine.audio import RateConverter
 log = structlog.get_logger(__name__)
 
 WRITE_S: Final = 2
-"""Audio gathered before it is written."""
+"""How much audio is gathered before it is written."""
 
 
 class CallRecording:
-    """Both sides are fed from the answer on; the shorter is made up with silence at the end."""
+    """The recording of one call. Both sides begin at the answer; at the end the shorter is padded with silence."""
 
     def __init__(self, folder: Path, call_id: str, writer: ThreadPoolExecutor) -> None:
         self.wav_path = folder / f"{call_id}.wav"
@@ -37,16 +37,16 @@ class CallRecording:
         self._failed = False
 
     def caller(self, pcm: bytes, rate_hz: int) -> None:
-        """The caller's audio, gaps filled."""
+        """Adds the caller's audio, whose gaps have been filled."""
         self._caller += self._at_our_rate("caller", pcm, rate_hz)
         self._write_some()
 
     def agent(self, pcm: bytes, rate_hz: int) -> None:
-        """A frame as it left."""
+        """Adds the agent's audio as it left for the wire."""
         self._agent += self._at_our_rate("agent", pcm, rate_hz)
 
     def close(self, transcript: dict[str, Any]) -> None:
-        """Write what is left, and the transcript."""
+        """Writes the rest of the audio, and the transcript."""
         for side, audio in (("caller", self._caller), ("agent", self._agent)):
             if side in self._converters:
                 audio += self._converters[side].flush().tobytes()
@@ -71,7 +71,7 @@ class CallRecording:
         self._writer.submit(self._append, caller, agent)
 
     def _append(self, caller: bytes, agent: bytes) -> None:
-        """In the writer's thread."""
+        """Appends to the WAV file. Runs in the writer's thread."""
         if self._failed:
             return
         try:
@@ -98,7 +98,7 @@ class CallRecording:
 
 
 class SentAudio(CallObserver):
-    """Hands what a call sends to its recording, in step with what it hears."""
+    """Hands what a call sends to its recording, in step with the caller's audio."""
 
     def __init__(self, call: Call, recording: CallRecording, now_s: Callable[[], float]) -> None:
         self._call = call

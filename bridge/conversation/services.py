@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 LLM_RETRIES: Final = 1
-"""The client's own, for a connection that fails at once; a slow answer is not asked for twice."""
+"""Retries that the client makes for a connection that fails at once; a slow answer is not asked for twice."""
 
 
 class Services:
-    """Recogniser, language model, tools, web-hooks: `start` once, `begin` for each call, `close` once."""
+    """The recogniser, language model, tools and web-hooks. Call `start` once, `begin` for each call, `close` once."""
 
     def __init__(self, settings: ConversationSettings, registry: CollectorRegistry, *, greeting: str = "") -> None:
         self._settings = settings
@@ -51,14 +51,14 @@ class Services:
         self._http: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
-        """Load what is embedded, open what is shared. Raises OSError with what is missing."""
+        """Loads the embedded models and opens the shared connections. Raises OSError that says what is missing."""
         settings = self._settings
         self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
         self._webhooks = Webhooks(settings.webhook_url, self._http)
         if settings.llm_base_url:
-            from openai import AsyncOpenAI  # takes a second, and only who has a model needs it
+            from openai import AsyncOpenAI  # the import takes a second and is needed only with a model
 
-            import bridge.brains.llm  # noqa: F401  (now, not with the first call)
+            import bridge.brains.llm  # noqa: F401  (imported now, so that the first call does not wait)
 
             self._llm = AsyncOpenAI(
                 base_url=settings.llm_base_url,
@@ -79,7 +79,7 @@ class Services:
             self._writer = ThreadPoolExecutor(1, thread_name_prefix="recording")
 
     async def close(self) -> None:
-        """After the last call, or where `start` failed or was never called."""
+        """Closes everything after the last call; also safe if `start` failed or was never called."""
         if self._http is None:
             return
         await self._webhooks.close()

@@ -147,7 +147,7 @@ async def test_transfer_and_hangup_come_last_and_are_forgotten_when_cut(call: To
 
 
 async def test_a_cut_turn_keeps_the_tools_that_have_answered_and_drops_the_one_at_work_and_those_to_come() -> None:
-    """What a tool has done has happened, heard of or not: a model that forgot it would book the table twice."""
+    """What a tool did has happened, heard of or not: a model that forgot it would book the table twice."""
     asked: list[str] = []
     at_work, cancelled = asyncio.Event(), asyncio.Event()
 
@@ -211,7 +211,7 @@ async def test_a_tool_that_fails_is_told_to_the_model(call: ToolCall, told: str)
             assert text_of(await collect(ai.answer("do it"))) == "Sorry."
             *_, asked, answered = server.requests[1]["messages"]
             assert told in answered["content"]
-            json.loads(asked["tool_calls"][0]["function"]["arguments"])  # as servers do before all else
+            json.loads(asked["tool_calls"][0]["function"]["arguments"])  # servers parse it before all else
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ async def test_calls_of_several_tools_are_told_apart(deltas: list[dict[str, Any]
 
 
 class Thinker:
-    """A client whose model sends one delta over and over, each `pace_s` of the loop's clock after the last."""
+    """Returns a client whose model repeats one delta, each `pace_s` of the loop's clock after the last."""
 
     def __init__(self, clock: LoopClock, delta: dict[str, Any], pace_s: float, count: int, last: str = "") -> None:
         self.chat = SimpleNamespace(completions=SimpleNamespace(create=self._create))
@@ -281,7 +281,7 @@ class Thinker:
         for delta in self._deltas:
             self._clock.advance(self._pace_s)
             await asyncio.sleep(0)
-            await asyncio.sleep(0)  # a timer that is due now has its say
+            await asyncio.sleep(0)  # lets a timer that is due now run
             choice = {"index": 0, "delta": delta, "finish_reason": None}
             chunk = {"id": "1", "object": "chat.completion.chunk", "created": 0, "model": "m", "choices": [choice]}
             yield ChatCompletionChunk.model_validate(chunk)

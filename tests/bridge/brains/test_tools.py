@@ -1,4 +1,4 @@
-"""The tool file: what it may hold, and errors that say where."""
+"""The tool file, what it may hold, and errors that say where it is wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A call's recording: both sides in step, whole, and with its transcript; and a whole application that records."""
+"""Recordings hold both sides in step and whole, with a transcript; the last tests run a whole application."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The services that conversations share: they start, or say what is missing, and close whatever came of it."""
+"""The services that conversations share start, or say what is missing, and close whatever was opened."""
 
 from __future__ import annotations
 

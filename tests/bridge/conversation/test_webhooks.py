@@ -1,4 +1,4 @@
-"""Web-hooks: delivered, tried again, given up, and ended with the process."""
+"""Web-hooks are delivered, tried again, given up, and ended with the process."""
 
 from __future__ import annotations
 
