@@ -53,18 +53,17 @@ class Services:
     async def start(self) -> None:
         """Loads the embedded models and opens the shared connections. Raises OSError that says what is missing."""
         settings = self._settings
-        self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        self._http = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),  # a cookie set in one call must not be sent in another
+        )
         self._webhooks = Webhooks(settings.webhook_url, self._http)
         if settings.llm_base_url:
-            from openai import AsyncOpenAI  # the import takes a second and is needed only with a model
-
             import bridge.brains.llm  # noqa: F401  (imported now, so that the first call does not wait)
+            from bridge.brains.llm_client import make_llm_client  # takes a second and is needed only with a model
 
-            self._llm = AsyncOpenAI(
-                base_url=settings.llm_base_url,
-                api_key=settings.llm_api_key.get_secret_value() or "none",
-                max_retries=LLM_RETRIES,
-            )
+            key = settings.llm_api_key.get_secret_value() or "none"
+            self._llm = make_llm_client(settings.llm_base_url, key, LLM_RETRIES)
         if settings.asr_protocol == "embedded":
             self._recognizer = WhisperPool()
             await self._recognizer.start()

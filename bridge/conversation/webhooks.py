@@ -49,12 +49,12 @@ class Webhooks:
             try:
                 async with (
                     asyncio.timeout(TIMEOUT_S),
-                    self._http.post(self._url, json=event) as response,
+                    self._http.post(self._url, json=event, allow_redirects=False) as response,
                 ):
                     if response.status < 300:
                         return
                     problem = f"HTTP {response.status}"
-                    if 400 <= response.status < 500 and response.status not in (408, 429):
+                    if 300 <= response.status < 500 and response.status not in (408, 429):
                         break  # the receiver refuses this, however often it is sent
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 problem = str(error) or type(error).__name__

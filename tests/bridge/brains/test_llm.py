@@ -18,9 +18,11 @@ from openai.types.chat import ChatCompletionChunk
 from bridge.brains.brain import BrainError, Fallback, HangUp, Piece, Say, Transfer
 from bridge.brains.destinations import Destinations
 from bridge.brains.llm import LlmBrain, LlmOptions
+from bridge.brains.llm_client import make_llm_client
 from bridge.brains.tools import HttpTool, Toolbox
 from tests.support.llm_server import Answer, LlmServer, ToolCall
 from tests.support.loop_clock import LoopClock
+from tests.support.serving import serving
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ async def loop_clock() -> AsyncIterator[LoopClock]:
 async def brain(
     server: LlmServer, *tools: HttpTool, variables: dict[str, str] | None = None, **options: Any
 ) -> AsyncIterator[LlmBrain]:
-    async with aiohttp.ClientSession() as http, AsyncOpenAI(base_url=server.url, api_key="k", max_retries=0) as client:
+    async with aiohttp.ClientSession() as http, make_llm_client(server.url, "k", 0) as client:
         toolbox = Toolbox(http, list(tools), Destinations("sales=ext-queues,400,1"), variables or {})
         yield LlmBrain(client, LlmOptions(model="m", **options), toolbox, variables)
 
@@ -117,17 +119,6 @@ async def test_a_tool_after_which_nothing_is_said_is_an_answer_only_where_someth
                 await collect(ai.answer("a table"))
             ai.heard("", interrupted=True)
             assert [message["role"] for message in ai.history.messages()] == ["user", "assistant", "tool"]
-
-
-@asynccontextmanager
-async def serving(handler: Any) -> AsyncIterator[str]:
-    app = web.Application()
-    app.router.add_route("*", "/tool", handler)
-    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}/tool"
-    await runner.cleanup()
 
 
 @pytest.mark.parametrize(
