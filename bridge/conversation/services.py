@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +16,7 @@ from bridge.brains.tools import Toolbox, load_tools
 from bridge.conversation.conversation import Conversation
 from bridge.conversation.metrics import ConversationMetrics
 from bridge.conversation.recording import CallRecording
+from bridge.conversation.recording_writer import RecordingWriter, make_folder
 from bridge.conversation.settings import ConversationSettings
 from bridge.conversation.webhooks import Webhooks
 from bridge.hearing.asr.client import AsrClient
@@ -46,7 +46,7 @@ class Services:
         self._tools = load_tools(settings.llm_tools) if settings.llm_tools is not None else []
         self._recognizer: WhisperPool | None = None
         self._detector: Detector | None = None
-        self._writer: ThreadPoolExecutor | None = None
+        self._writer: RecordingWriter | None = None
         self._llm: AsyncOpenAI | None = None
         self._http: aiohttp.ClientSession | None = None
 
@@ -72,10 +72,10 @@ class Services:
             self._detector.load()
         if settings.record_dir is not None:
             try:
-                settings.record_dir.mkdir(parents=True, exist_ok=True)
+                make_folder(settings.record_dir)
             except OSError as error:
                 raise OSError(f"RECORD_DIR={settings.record_dir}: {error.strerror}") from error
-            self._writer = ThreadPoolExecutor(1, thread_name_prefix="recording")
+            self._writer = RecordingWriter()
 
     async def close(self) -> None:
         """Closes everything after the last call; also safe if `start` failed or was never called."""
@@ -90,7 +90,7 @@ class Services:
             await self._llm.close()
         await self._http.close()
         if self._writer is not None:
-            self._writer.shutdown()
+            self._writer.close()
 
     def begin(self, call: Call, variables: Mapping[str, str]) -> Conversation:
         """Begins and returns the conversation of a call that was answered."""
