@@ -1,4 +1,4 @@
-"""The codec's kernels: causal convolutions as one matrix product each, channels last, what surrounds them fused in.
+"""The codec's kernels: each causal convolution is one matrix product, channels last, with what surrounds it fused in.
 
 A convolution's input lies in a buffer [B, context + T, channels] whose first rows are what the slot remembers, so the
 kernel knows nothing of slots. A transposed convolution of stride s is one of two taps and s times the channels out:
@@ -30,13 +30,13 @@ else:
 
     @triton.jit
     def _sine(x):  # type: ignore[no-untyped-def]
-        """The special function unit's sine: exact to 2^-20 near 0, where the caller has brought x."""
+        """Returns the special function unit's sine: exact to 2^-20 near 0, where the caller has brought x."""
         return tl.inline_asm_elementwise("sin.approx.f32 $0, $1;", "=f,f", [x], dtype=tl.float32, is_pure=True, pack=1)
 
 
 @triton.jit
 def snake(x, alpha, inverse_beta):  # type: ignore[no-untyped-def]
-    """x + sin²(alpha x) / beta. sin² repeats every pi."""
+    """Returns x + sin²(alpha x) / beta. sin² repeats every pi."""
     turns = x * alpha * 0.3183098861837907
     turns -= tl.floor(turns + 0.5)
     s = _sine(turns * 3.141592653589793)
@@ -45,7 +45,7 @@ def snake(x, alpha, inverse_beta):  # type: ignore[no-untyped-def]
 
 @triton.jit
 def _fit(x, place):  # type: ignore[no-untyped-def]
-    """Kept within float16 where that is what is stored: a loud spot clips, it does not turn into infinities."""
+    """Returns x, kept within float16 where that is stored: a loud spot clips and does not turn into infinities."""
     if place.dtype.element_ty == tl.float16:
         x = tl.minimum(tl.maximum(x, -65504.0), 65504.0)
     return x
@@ -209,7 +209,7 @@ def _remember(  # type: ignore[no-untyped-def]
 @triton.jit(do_not_specialize=["T", "scratch"])
 def _advance(position, slot, T, scratch):  # type: ignore[no-untyped-def]
     s = tl.load(slot + tl.program_id(0)).to(tl.int64)
-    # The slot that pads batches would walk out of the tables within minutes.
+    # The scratch slot would walk out of the tables within minutes.
     tl.store(position + s, tl.where(s == scratch, 0, tl.load(position + s) + T))
 
 
@@ -231,7 +231,7 @@ class Packed:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Where a product's rows are: `offset` elements into the arena, `stride` from one call's rows to the next's."""
+    """A product's rows: the memory from the first one on, and the elements from one call's rows to the next call's."""
 
     data: Tensor
     stride: int
@@ -250,7 +250,7 @@ def convolve(
     alpha: Tensor | None = None,
     inverse_beta: Tensor | None = None,
 ) -> None:
-    """`steps` rows in for each of `calls`; writes the sum, or its snake, or both."""
+    """Convolves `steps` rows of each of `calls`. Writes the sum, or its snake, or both."""
     rows, outputs, depth = calls * steps, packed.weight.shape[0], packed.channels_in
     power = depth & -depth  # the largest power of two that divides the channels in
     if rows >= 2048:
@@ -281,7 +281,7 @@ def convolve(
 def depthwise_norm(
     weight: Tensor, bias: Tensor, norm: Tensor, norm_bias: Tensor, inp: Rows, calls: int, steps: int, out: Tensor
 ) -> None:
-    """Depthwise convolution (weight [taps, C]) and layer norm; out [calls * steps, C]."""
+    """Makes a depthwise convolution (weight [taps, C]) and layer norm; out [calls * steps, C]."""
     taps, channels = weight.shape
     launch(_depthwise, (calls * steps,))(
         inp.data, weight, bias, norm, norm_bias, out, steps, inp.stride,
@@ -290,7 +290,7 @@ def depthwise_norm(
 
 
 def last_convolution(packed: Packed, inp: Rows, calls: int, steps: int, out: Tensor) -> None:
-    """To one channel, clamped: out [calls, steps], float within -1 and 1 or int16."""
+    """Convolves to one channel and clamps it: out [calls, steps], float within -1 and 1 or int16."""
     channels = packed.channels_in
     launch(_last, (triton.cdiv(calls * steps, 32),))(
         inp.data, packed.weight, packed.bias, out, calls * steps, steps, inp.stride,
@@ -311,7 +311,10 @@ def embed(table: Tensor, codes: Tensor, out: Rows) -> None:
 def attend_window(
     qkv: Tensor, cos: Tensor, sin: Tensor, slot: Tensor, position: Tensor, kv: Tensor, out: Tensor, window: int
 ) -> None:
-    """T new frames of B calls over one layer's ring kv [2, slots, heads, ring, D]; qkv [B, T, 3 * heads * D]."""
+    """Attends from T new frames of B calls over one layer's ring.
+
+    qkv [B, T, 3 * heads * D]; kv [2, slots, heads, ring, D].
+    """
     batch, frames, _ = qkv.shape
     heads, ring, head_dim = kv.shape[2:]
     launch(_window, (heads, batch))(
@@ -321,12 +324,12 @@ def attend_window(
 
 
 def remember(state: Tensor, arena: Tensor, slot: Tensor, table: Tensor, block: int, save: bool) -> None:
-    """Contexts of the slots [slots, size] into their places in the arena, or, with `save`, the new ones back."""
+    """Copies the contexts of slots [slots, size] to their places in the arena, or with `save` the new ones back."""
     launch(_remember, (table.shape[0], slot.shape[0]))(
         state, arena, slot, table, state.stride(0), BLOCK=block, SAVE=save, num_warps=4
     )
 
 
 def advance(position: Tensor, slot: Tensor, frames: int) -> None:
-    """position[slot] += frames, but for the last slot, which is nobody's."""
+    """Adds frames to position[slot], but for the last slot, the scratch slot."""
     launch(_advance, (slot.shape[0],))(position, slot, frames, position.shape[0] - 1, num_warps=1)

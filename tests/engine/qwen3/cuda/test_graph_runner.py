@@ -1,4 +1,4 @@
-"""The fast runner: slots, prompts in pieces, ends; its sound is the plain runner's. On a CPU too."""
+"""The fast runner, on a CPU too: slots, prompts in pieces, ends; its sound is the plain runner's."""
 
 from __future__ import annotations
 
