@@ -4,7 +4,7 @@
 
 Each row is a part of the start: its seconds, and what the GPU's memory is after it: all of it by the driver's count,
 and PyTorch's share. The checkpoint has the true size and format and random weights. "Cold" has no compiled kernels and
-no measured choices; the checkpoint has just been written, so it comes from the page cache and not from a disk.
+no tuning; the checkpoint has just been written, so it comes from the page cache and not from a disk.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from benchmarks.gpu.load import Load, drain, percentile, run_calls
-from benchmarks.gpu.models import DEVICE, build_model, build_runner, bytes_a_frame, no_choices
+from benchmarks.gpu.models import DEVICE, build_model, build_runner, bytes_a_frame, no_tuning
 from engine.qwen3.batch.sentence import FRAME_S
 from engine.qwen3.cuda import graphs
 from engine.qwen3.cuda.graphs import Capture, FrameGraphs, measure
@@ -63,7 +63,7 @@ class Frames:
         return lambda: decode_frame(self.model, self.state, at, LOOKED_AT, codes)
 
     def ours_ms(self, graph: bool) -> tuple[float, float]:
-        made = FrameGraphs(self.model, self.state, Capture(torch.cuda.Stream(), graph), no_choices(), CALLS)
+        made = FrameGraphs(self.model, self.state, Capture(torch.cuda.Stream(), graph), no_tuning(), CALLS)
         with ahead.compiling():
             made.launch()
         made.build()

@@ -31,7 +31,7 @@ def build_model(size: str, quantize: str) -> FrameModel:
     return model if convert_to is None else convert(model, convert_to)
 
 
-def no_choices() -> Tuning:
+def no_tuning() -> Tuning:
     """A tuning that knows nothing yet and keeps nothing."""
     return Tuning("benchmark", Path(tempfile.mkdtemp()))
 
@@ -51,7 +51,7 @@ def build_runner(
     model = build_model(size, quantize)
     codec = random_codec(DEVICE, torch.float32)
     fast = FastSlots(model, codec, slots, positions, text, PREFIX_BYTES, Streams.make(DEVICE, separate))
-    return GraphRunner(fast, no_choices(), graphs=graphs, pin=pin), model
+    return GraphRunner(fast, no_tuning(), graphs=graphs, pin=pin), model
 
 
 def bytes_a_frame(model: FrameModel) -> int:

@@ -22,7 +22,7 @@ from tests.support.qwen3.random_codec import random_codec
 
 
 def start(size: str, slots: int) -> None:
-    """Measures starts, each in a fresh process: without compiled kernels and choices, then with both on disk."""
+    """Measures starts, each in a fresh process: without compiled kernels and tuning, then with both on disk."""
     folder = Path(tempfile.mkdtemp())
     environment = {**os.environ, "TRITON_CACHE_DIR": str(folder / "triton"), "XDG_CACHE_HOME": str(folder)}
     for name in ("cold", "warm"):

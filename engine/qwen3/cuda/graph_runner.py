@@ -51,7 +51,7 @@ class GraphRunner(Runner):
     def __init__(
         self,
         slots: FastSlots,
-        choices: Tuning,
+        tuning: Tuning,
         *,
         graphs: bool = True,
         pin: bool = True,
@@ -62,7 +62,7 @@ class GraphRunner(Runner):
         self._streams, self._clock, self._rest = slots.streams, clock, rest
         self._captures = (Capture(self._streams.frames, graphs), Capture(self._streams.sound, graphs))
         largest = slots.state.slots
-        self.frames = FrameGraphs(slots.model, slots.state, self._captures[0], choices, largest)
+        self.frames = FrameGraphs(slots.model, slots.state, self._captures[0], tuning, largest)
         self.prefill = PrefillGraphs(slots.model, slots.state, self.frames.scratch, self._captures[0])
         self.sound = SoundGraphs(slots.fast_codec, self.frames.history, self._captures[1], slots.state.scratch)
         self.start_s: dict[str, float] = {}
@@ -77,7 +77,7 @@ class GraphRunner(Runner):
         for name, part in parts.items():
             with self._timed(name):
                 part.build()
-        choices.save()
+        tuning.save()
         most = CHUNK_RAMP[-1]
         rows = self.sound.rows(most)
         self.costs = Costs(

@@ -122,10 +122,10 @@ class Uploads:
 class FrameGraphs:
     """One graph of `decode_frame` for each bucket."""
 
-    def __init__(self, model: FrameModel, state: DecodeState, capture: Capture, choices: Tuning, largest: int) -> None:
+    def __init__(self, model: FrameModel, state: DecodeState, capture: Capture, tuning: Tuning, largest: int) -> None:
         self.sizes = buckets(largest)
         device = state.x.device
-        self.model, self._state, self._capture, self._choices = model, state, capture, choices
+        self.model, self._state, self._capture, self._tuning = model, state, capture, tuning
         self._slots = torch.full((largest,), state.scratch, dtype=torch.int64, device=device)
         self.codes = torch.zeros(largest, CODE_GROUPS, dtype=torch.int64, device=device)
         self.history = torch.zeros(state.slots + 1, HISTORY_FRAMES, CODE_GROUPS, dtype=torch.int64, device=device)
@@ -152,7 +152,7 @@ class FrameGraphs:
         for size in self.sizes:
             timed = [(self._measure(size, replay), replay, variant) for variant, replay in captured.pop(size)]
             self.seconds[size], self._replays[size], self.variants[size] = min(timed, key=lambda entry: entry[0])
-            self._choices.put(f"frame of {size}", {"variant": asdict(self.variants[size])})
+            self._tuning.put(f"frame of {size}", {"variant": asdict(self.variants[size])})
         self._state.position.zero_()
         self._state.frame.zero_()
         self._slots.fill_(self._state.scratch)
@@ -172,7 +172,7 @@ class FrameGraphs:
     def _possible(self, size: int) -> list[tuple[Variant, Callable[[], None]]]:
         """Returns what is to be measured for a bucket: only what measured fastest before, where that is known."""
         possible = candidates(size, is_plain(self.model))
-        known = self._choices.get(f"frame of {size}")
+        known = self._tuning.get(f"frame of {size}")
         if known is not None:
             possible = tuple(v for v in possible if asdict(v) == known["variant"]) or possible
         slots, codes = self._slots[:size], self.codes[:size]

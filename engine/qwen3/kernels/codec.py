@@ -13,7 +13,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from engine.qwen3.kernels import conv
+from engine.qwen3.kernels import conv, memory
 from engine.qwen3.kernels.codec_weights import pack, pack_blocks, pack_layers, pack_nexts, pack_snake
 from engine.qwen3.kernels.conv import GELU, Rows
 from engine.qwen3.kernels.linear import rms_norm, silu_mul
@@ -168,7 +168,7 @@ class FastCodec:
         assert batch <= layout.rows
         assert codes.is_contiguous()
         assert pcm.is_contiguous()
-        conv.remember(self.state, self.arena, slots, layout.table, COPY_BLOCK, save=False)
+        memory.remember(self.state, self.arena, slots, layout.table, COPY_BLOCK, save=False)
         spans = iter(zip(layout.spans, self.contexts, strict=True))
 
         def span() -> tuple[Rows, Rows]:
@@ -232,8 +232,8 @@ class FastCodec:
                 )  # fmt: skip
             inp = whole
         conv.last_convolution(self.last, inp, batch, steps, pcm)
-        conv.remember(self.state, self.arena, slots, layout.table, COPY_BLOCK, save=True)
-        conv.advance(self.position, slots, frames)
+        memory.remember(self.state, self.arena, slots, layout.table, COPY_BLOCK, save=True)
+        memory.advance(self.position, slots, frames)
 
     def _transform(self, slots: Tensor, batch: int, frames: int, latent: Rows, plain: Plain) -> Rows:
         hidden = self.input.channels
@@ -248,7 +248,7 @@ class FastCodec:
             qkv_rows, qkv = plain(0, frames, width)
             conv.convolve(layer.qkv, normed_rows, batch, frames, out=qkv_rows)
             attended_rows, attended = plain(2, frames, self.heads * self.head_dim)
-            conv.attend_window(
+            memory.attend_window(
                 qkv.view(batch, frames, width), self.cos, self.sin, slots, self.position, self.kv[number],
                 attended, self.window,
             )  # fmt: skip

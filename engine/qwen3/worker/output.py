@@ -27,7 +27,7 @@ class Output:
 
     def __init__(self, speed: float = 1.0) -> None:
         self._trim = SilenceTrim(SILENCE_DBFS, BEFORE_SAMPLES, AFTER_SAMPLES)
-        self._tempo = None if speed == 1.0 else TimeStretch(speed, SAMPLE_RATE_HZ)
+        self._stretch = None if speed == 1.0 else TimeStretch(speed, SAMPLE_RATE_HZ)
         self._held = np.zeros(0, np.int16)
 
     def push(self, sound: NDArray[np.float32]) -> Iterator[Pcm]:
@@ -39,8 +39,8 @@ class Output:
     def flush(self, cut_short: bool) -> Iterator[Pcm]:
         """Yields the rest. With `cut_short` speech was still going on, so it is faded out."""
         self._take(self._paced(self._trim.flush()))
-        if self._tempo is not None:
-            self._take(self._tempo.flush())
+        if self._stretch is not None:
+            self._take(self._stretch.flush())
         if cut_short:
             fade = min(FADE_SAMPLES, self._held.size)
             ramp = np.linspace(1, 0, fade)
@@ -59,7 +59,7 @@ class Output:
 
     def _paced(self, sound: NDArray[np.float32]) -> Pcm:
         pcm: Pcm = np.rint(np.clip(sound, -1, 1) * 32767).astype(np.int16)
-        return pcm if self._tempo is None else self._tempo.push(pcm)
+        return pcm if self._stretch is None else self._stretch.push(pcm)
 
     def _take(self, pcm: Pcm) -> None:
         self._held = np.concatenate((self._held, pcm))

@@ -342,8 +342,8 @@ def graphed(assembled: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     with torch.inference_mode():
         slots = FastSlots(model, codec, 2, 128, 128, 2**20, streams, torch.float32)
         clock = count(0.0, 0.01).__next__  # or it would wait for what it has made to be played
-        choices = Tuning("test", tmp_path)
-        runner = GraphRunner(slots, choices, graphs=False, pin=False, clock=clock, rest=lambda _: None)
+        tuning = Tuning("test", tmp_path)
+        runner = GraphRunner(slots, tuning, graphs=False, pin=False, clock=clock, rest=lambda _: None)
     return Process(replace(assembly, slots=slots, runner=runner))
 
 
