@@ -19,10 +19,11 @@ from py_nanotts import NanoTTS
 
 from benchmarks.machine import facts
 from benchmarks.servers import CLIP_TEXT, serving, write_clip
+from benchmarks.table import markdown
 from bridge.demo.server_process import running_server
 from bridge.dial.caller import Caller
 from bridge.dial.lateness import Spread
-from bridge.dial.table import markdown, spread_cells
+from bridge.dial.table import spread_cells
 from bridge.line.audiosocket import FRAME_MS
 from engine.audio import resample
 from engine.speech import Pcm

@@ -18,11 +18,12 @@ import numpy as np
 
 from benchmarks.machine import facts, memory_bytes
 from bridge.dial.table import aligned
-from engine.audio import Resampler, resample, ulaw_decode, ulaw_encode
+from engine.audio import Resampler, resample, ulaw_encode
 from engine.hibari import HibariEngine
 from engine.normalize import normalize
 from engine.pipeline import speak
 from engine.speech import Pcm, Style
+from tests.support.g711 import ulaw_decode
 from tests.support.recognition import recognise, word_error_rate
 
 TELEPHONE_HZ = 8000

@@ -24,11 +24,11 @@ import uvloop
 from benchmarks import first_audio, pacing
 from benchmarks.machine import facts
 from benchmarks.servers import Running
+from benchmarks.table import markdown
 from bridge.demo.server_process import running_server
 from bridge.dial.caller import Caller
 from bridge.dial.client import CallsClient
 from bridge.dial.command import CallPlan
-from bridge.dial.table import markdown
 
 TEXT = (
     "Thank you for calling about order number {n}. It was sent on Monday and it should be with you tomorrow morning. "

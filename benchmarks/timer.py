@@ -10,8 +10,9 @@ import numpy as np
 import uvloop
 
 from benchmarks.machine import facts
+from benchmarks.table import markdown
 from bridge.dial.lateness import Spread
-from bridge.dial.table import aligned, markdown, spread_cells
+from bridge.dial.table import aligned, spread_cells
 from bridge.line.clock import TICK_S
 from bridge.line.timer import Timer
 

@@ -19,8 +19,9 @@ from multiprocessing.shared_memory import SharedMemory
 
 import numpy as np
 
+from benchmarks.table import markdown
 from bridge.dial.lateness import Spread
-from bridge.dial.table import PERCENTILES, markdown, spread_cells
+from bridge.dial.table import PERCENTILES, spread_cells
 from engine.child import pack, read
 from engine.qwen3.host.process import ModelProcess
 from engine.qwen3.messages import Audio, Event

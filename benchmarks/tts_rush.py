@@ -17,7 +17,7 @@ import uvloop
 
 from benchmarks import tts_clock
 from benchmarks.machine import facts
-from bridge.dial.table import markdown
+from benchmarks.table import markdown
 
 SECONDS = 2.5
 SETTINGS = {

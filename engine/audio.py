@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from engine.speech import Pcm
 
-with (
-    warnings.catch_warnings()
-):  # Python 3.11 and 3.12 announce that it leaves; audioop-lts takes its place from 3.13 on
+# Python 3.11 and 3.12 announce that it leaves; audioop-lts takes its place from 3.13 on.
+with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     import audioop
 
@@ -167,19 +166,9 @@ def ulaw_encode(pcm: Pcm) -> bytes:
     return audioop.lin2ulaw(pcm.tobytes(), 2)
 
 
-def ulaw_decode(data: bytes) -> Pcm:
-    """Returns the PCM of G.711 µ-law."""
-    return np.frombuffer(audioop.ulaw2lin(data, 2), np.int16)
-
-
 def alaw_encode(pcm: Pcm) -> bytes:
     """Returns G.711 A-law, one byte a sample."""
     return audioop.lin2alaw(pcm.tobytes(), 2)
-
-
-def alaw_decode(data: bytes) -> Pcm:
-    """Returns the PCM of G.711 A-law."""
-    return np.frombuffer(audioop.alaw2lin(data, 2), np.int16)
 
 
 # Where the limiter begins, as a part of full scale.
