@@ -1,4 +1,4 @@
-"""Settings from the environment or a `.env` file, under bare upper-case names; a wrong one stops the start."""
+"""The settings, from the environment or a `.env` file under bare upper-case names. A wrong one stops the start."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ServerSettings(BaseModel):
 
 
 class Settings(BaseModel):
-    """Every setting of `talkspurt serve`, in groups: each part of the program is given its own alone."""
+    """Every setting of `talkspurt serve`, in groups. Each part of the program is given only its own group."""
 
     server: ServerSettings
     conversation: ConversationSettings
@@ -50,7 +50,7 @@ class Settings(BaseModel):
 
     @classmethod
     def of(cls, **values: Any) -> Self:
-        """The settings with these values, each under its bare name. Raises ValidationError."""
+        """Returns settings with these values, each given under its bare name. Raises ValidationError."""
         return cls.model_validate(
             {
                 group: {name: values[name] for name in model.model_fields if name in values}
@@ -69,7 +69,7 @@ FIELDS: Final[dict[str, FieldInfo]] = {
 
 
 class _Environment(BaseSettings):
-    """What is set, as it is written there; every field is added below."""
+    """The values as they are written in the environment. Every field is added below."""
 
     model_config = SettingsConfigDict(
         env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", protected_namespaces=()
@@ -89,11 +89,11 @@ _EnvironmentTexts: Final = create_model("_EnvironmentTexts", __base__=_Environme
 
 
 class WrongSetting(Exception):
-    """A setting's value is not allowed; one line for each, with name, value and what is."""
+    """Some values are not allowed. The message has a line for each setting: its name, its value and what is allowed."""
 
 
 def load_settings() -> Settings:
-    """The settings of this process. Raises WrongSetting."""
+    """Returns the settings of this process. Raises WrongSetting."""
     try:
         return Settings.of(**_EnvironmentTexts().model_dump(exclude_unset=True))
     except (UnicodeDecodeError, OSError) as error:
@@ -105,7 +105,7 @@ def load_settings() -> Settings:
 def _explain(detail: dict[str, object]) -> str:
     location = detail["loc"]
     assert isinstance(location, tuple)
-    name = str(location[1]).upper()  # behind that of its group
+    name = str(location[1]).upper()  # the first part is the name of its group
     allowed = str(detail["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
     allowed = _shortened(" ".join(allowed.split()), EXPLAINED_MAX)
     value = "(hidden)" if name.endswith(_SECRETS) else repr(_shown(name, str(detail["input"])))
@@ -121,7 +121,7 @@ def _shortened(text: str, longest: int) -> str:
 
 
 def settings_table() -> str:
-    """Every setting as a Markdown table."""
+    """Returns a Markdown table of every setting."""
     rows = ["| setting | default | |", "|---|---|---|"]
     for name, field in sorted(FIELDS.items()):
         value = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default

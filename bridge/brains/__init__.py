@@ -1,1 +1,1 @@
-"""Who answers: a language model or a script."""
+"""Who answers the caller: a language model or a script."""

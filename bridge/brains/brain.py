@@ -1,4 +1,4 @@
-"""What a brain is: what the caller said in, what the agent says and does out, piece by piece."""
+"""The interface of a brain: it takes what the caller said, and yields piece by piece what the agent says and does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _VARIABLE: Final = re.compile(r"\{([A-Za-z_]\w*)\}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """A text that is an utterance of its own."""
+    """A text that becomes an utterance of its own."""
 
     text: str
     interruptible: bool = True
@@ -22,68 +22,68 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """When all before it has been heard, the call goes on at this destination: `context,extension,priority`."""
+    """Sends the call to `context,extension,priority` when all before this piece has been heard."""
 
     destination: str
 
 
 @dataclass(frozen=True, slots=True)
 class HangUp:
-    """When all before it has been heard, the call ends."""
+    """Ends the call when all before this piece has been heard."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """When all before it has been heard, the caller goes to whoever answers when the agent cannot."""
+    """Sends the caller to whoever answers when the agent cannot, when all before this piece has been heard."""
 
 
 Piece = str | Say | Transfer | HangUp | Fallback
-"""A `str` is the next part of a text that goes on: sentences are spoken as they complete."""
+"""A `str` is the next part of a growing text, whose sentences are spoken as they complete."""
 
 
 class BrainError(Exception):
-    """The brain has no answer; its text is fit for an administrator."""
+    """The brain has no answer. The text of the error is meant for an administrator."""
 
 
 class Brain(ABC):
-    """One call's brain. At most one generator is open at a time; closing it cancels the turn.
+    """The brain of one call. At most one of its generators is open at a time; closing it cancels the turn.
 
-    After each turn, played to its end or cut, `heard` is called with what the caller heard of it, before the next.
+    After each turn, played to its end or cut, `heard` is called with what the caller heard, before the next begins.
     """
 
     digit_gap_ms: ClassVar[int] = 0
-    """How long after a key to wait for more of them before `pressed`."""
+    """How long to wait after a key for more keys before `pressed` is called."""
 
     def greet(self) -> AsyncGenerator[Piece]:
-        """The call has been answered."""
+        """Yields the greeting of a call that has been answered."""
         return nothing()
 
     @abstractmethod
     def answer(self, said: str) -> AsyncGenerator[Piece]:
-        """The caller has said this. Raises BrainError."""
+        """Yields the answer to what the caller said. Raises BrainError."""
 
     def pressed(self, digits: str) -> AsyncGenerator[Piece]:
-        """The caller has pressed these keys."""
+        """Yields the answer to the keys that the caller pressed."""
         return nothing()
 
     def silence(self) -> AsyncGenerator[Piece]:
-        """Nobody has said anything for a while."""
+        """Yields what is said when nobody has said anything for a while."""
         return nothing()
 
     @abstractmethod
     def heard(self, text: str, *, interrupted: bool) -> None:
-        """The turn is over and this is what was heard of it; empty for nothing."""
+        """Notes that the turn is over and what the caller heard of it; an empty text if nothing."""
 
 
 async def nothing() -> AsyncGenerator[Piece]:
-    """No piece at all."""
+    """Yields no piece."""
     return
     yield ""
 
 
 def fill(text: str, variables: Mapping[str, str]) -> str:
-    """Returns `text` with the call's variables in place of `{name}`; one that is not known becomes empty.
+    """Returns `text` with the call's variables in place of `{name}`; an unknown name becomes empty.
 
-    Other braces, as in JSON, stay as they are, and so do those in a variable's value: a caller chooses his name.
+    Other braces, as in JSON, stay as they are, and so do those in a variable's value, which the caller may choose.
     """
     return _VARIABLE.sub(lambda match: variables.get(match[1], ""), text)

@@ -1,4 +1,4 @@
-"""Where a call may be sent: the allow-list of TRANSFER_ALLOW."""
+"""The allow-list of TRANSFER_ALLOW: where a call may be sent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 _DESTINATION: Final = re.compile(r"[\w.*#+-]+,[\w.*#+-]+,[\w-]+")
-"""`context,extension,priority`: nothing else may reach a `Goto` in the dialplan."""
+"""The form `context,extension,priority`; nothing else may reach a `Goto` in the dialplan."""
 _WILDCARDS: Final = frozenset("*?[")
 _PATTERN: Final = re.compile(r"[\w.*#+?\[\]!-]+,[\w.*#+?\[\]!-]+,[\w*?-]+")
 
@@ -18,10 +18,10 @@ class NotAllowed(Exception):
 
 
 class Destinations:
-    """Named destinations and patterns, from `sales=ext-queues,400,1; from-internal,2??,1`."""
+    """Named destinations and patterns, written as `sales=ext-queues,400,1; from-internal,2??,1`."""
 
     def __init__(self, allow: str = "") -> None:
-        """Raises ValueError with what is wrong."""
+        """Reads the list. Raises ValueError that says what is wrong."""
         self.names: dict[str, str] = {}
         self._patterns: list[str] = []
         for entry in filter(None, (part.strip() for part in allow.split(";"))):
@@ -38,7 +38,7 @@ class Destinations:
         return bool(self._patterns)
 
     def resolve(self, wanted: str) -> str:
-        """The destination that a name or a destination stands for. Raises NotAllowed."""
+        """Returns the destination for a name or a destination on the list. Raises NotAllowed."""
         destination = self.names.get(wanted.strip().casefold(), wanted.strip())
         if not is_destination(destination):
             raise NotAllowed(f"{wanted!r} is no destination; known names are {_names(self.names)}")
@@ -48,7 +48,7 @@ class Destinations:
 
 
 def is_destination(text: str) -> bool:
-    """Whether it is one `context,extension,priority`, and can be nothing else to a dialplan."""
+    """Tells whether `text` is one `context,extension,priority` that a dialplan can read in no other way."""
     return _DESTINATION.fullmatch(text) is not None
 
 

@@ -1,4 +1,4 @@
-"""A conversation as a language model is told it: what was said, and exactly what was heard."""
+"""The conversation as a language model is told it: what the caller said, and exactly what the caller heard."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from typing import Any, Final
 Message = dict[str, Any]
 
 MAX_MESSAGES: Final = 200
-"""The oldest are forgotten beyond this; the system prompt never is."""
+"""How many messages are kept; beyond that the oldest are forgotten, but never the system prompt."""
 
 
 class History:
-    """Alternating user and assistant messages, one a turn, with the results of tools between."""
+    """User and assistant messages in turn, one for each turn, with the results of tools between them."""
 
     def __init__(self, system: str = "") -> None:
         self._system: list[Message] = [{"role": "system", "content": system}] if system else []
         self._messages: list[Message] = []
 
     def messages(self) -> list[Message]:
-        """All of it, for a request."""
+        """Returns all messages for a request, the system prompt first."""
         return [*self._system, *self._messages]
 
     def said(self, text: str) -> None:
-        """The caller's words; joined to those that were not answered yet."""
+        """Adds the caller's words, joined to those that have not been answered yet."""
         self._add("user", text)
 
     def heard(self, text: str, tools: list[Message]) -> None:
-        """The agent's turn: the tools that were used, then the words that were heard, if any."""
+        """Adds the agent's turn: the tools that were used, then the words that were heard, if any."""
         self._messages += tools
         if text:
             self._add("assistant", text)

@@ -19,9 +19,9 @@ from bridge.brains.tools import Toolbox, ToolResult
 log = structlog.get_logger(__name__)
 
 MAX_TOOL_ROUNDS: Final = 8
-"""Rounds of tools in one turn; a model that wants more is going in circles."""
+"""How many rounds of tools one turn may have; a model that wants more is going in circles."""
 MAX_SILENCES: Final = 2
-"""Prompts in a row that nobody answers, after which the caller goes to the fallback."""
+"""How many prompts in a row may go unanswered before the caller is sent to the fallback."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class LlmOptions:
     greeting: str = ""
     no_input_prompt: str = ""
     timeout_ms: int = 8_000
-    """To the first words or tool, and from those to the next; reasoning is neither."""
+    """The longest wait for the first words or tool, and from those to the next; reasoning is neither."""
     temperature: float | None = None
     max_tokens: int | None = None
 
@@ -45,7 +45,7 @@ class _ToolCall:
     arguments: str = ""
 
     def add(self, part: Any) -> None:
-        """The next piece of it."""
+        """Adds the next piece of this call."""
         self.id = self.id or part.id or ""
         if part.function is not None:
             self.name += part.function.name or ""
@@ -60,9 +60,10 @@ class _ToolCalls:
         self._open: dict[int, _ToolCall] = {}
 
     def add(self, part: Any) -> None:
-        """The next piece of one. Some servers send all calls under one index: another id and a name begin another.
+        """Adds the next piece of a call.
 
-        An id alone does not: others give every piece a new one, and the name with the first only.
+        Some servers send all calls under one index, so a new id with a name begins another call. A new id alone does
+        not: other servers give every piece a new id, and the name only with the first.
         """
         call = self._open.get(part.index)
         names = part.function is not None and part.function.name
@@ -74,11 +75,11 @@ class _ToolCalls:
 
 @dataclass(slots=True)
 class _Used:
-    """A tool that has answered."""
+    """A tool call that has been answered."""
 
     call: _ToolCall
     spoken: str
-    """What the model said before it, in the same answer."""
+    """What the model said before the call, in the same answer."""
     result: ToolResult
 
     def messages(self, *, spoken: bool = True) -> list[Message]:
@@ -92,7 +93,7 @@ class _Used:
 
 
 def _sendable(arguments: str) -> str:
-    """Servers parse what the model wrote when they are told it again, and refuse the request where it is no JSON."""
+    """Returns `arguments`, or `{}` if they are no JSON: servers parse them again and would refuse the next request."""
     try:
         json.loads(arguments)
     except (ValueError, RecursionError):
@@ -114,8 +115,8 @@ class LlmBrain(Brain):
         self._variables = dict(variables or {})
         self.history = History(fill(options.system_prompt, self._variables))
         self._used: list[_Used] = []
-        """Tools of this turn that have answered. A new list each turn: a cancelled one's last breath must not reach
-        the next."""
+        """The tools of this turn that have answered. Each turn has a new list, so that a cancelled turn that is still
+        ending cannot add to the next."""
         self._silences = 0
 
     async def greet(self) -> AsyncGenerator[Piece]:
@@ -124,7 +125,7 @@ class LlmBrain(Brain):
 
     def answer(self, said: str) -> AsyncGenerator[Piece]:
         self._silences = 0
-        self.history.said(said)  # now: the turn may be cut before its first step
+        self.history.said(said)  # noted now, because the turn may be cut before its first step
         return self._answer()
 
     async def _answer(self) -> AsyncGenerator[Piece]:
@@ -170,16 +171,16 @@ class LlmBrain(Brain):
             yield Say(self._options.no_input_prompt)
 
     def heard(self, text: str, *, interrupted: bool) -> None:
-        """A tool that has answered stays told, heard of or not: what it did has happened, and must not be done twice.
+        """Keeps every tool that has answered, whatever was heard: what it did has happened and must not be done twice.
 
-        A tool at work when the turn was cut, those to come, a transfer or an ending have not: they are dropped.
+        When the turn was cut, a tool still at work, the tools to come, and a transfer or hang-up are dropped.
         """
         used, self._used = self._used, []
         kept = [use for use in used if not (interrupted and use.result.action is not None)]
         self.history.heard(text, [message for use in kept for message in use.messages(spoken=False)])
 
     async def _deltas(self, messages: list[Message]) -> AsyncGenerator[Any]:
-        """The pieces of one answer. Raises BrainError for whatever goes wrong with the service."""
+        """Yields the deltas of one answer. Raises BrainError for whatever goes wrong with the service."""
         clock, timeout_s = asyncio.get_running_loop().time, self._options.timeout_ms / 1000
         until_s = clock() + timeout_s
         stream: Any = None

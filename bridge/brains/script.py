@@ -1,4 +1,4 @@
-"""A scripted brain: a small dialogue from YAML, by words or keys, that needs no language model."""
+"""A brain that follows a small dialogue from YAML, by words or keys, and needs no language model."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from bridge.brains.yaml_file import read_yaml
 from bridge.turns.words import words
 
 FALLBACK: Final = "fallback"
-"""`transfer: fallback`: to whoever answers when the agent cannot."""
+"""`transfer: fallback` sends the caller to whoever answers when the agent cannot."""
 DEFAULT_SCRIPT: Final = Path(__file__).parent / "scripts" / "default.yaml"
 
 
 class Line(BaseModel):
-    """Something to say and what to do after it."""
+    """A text to say, and what to do after it."""
 
     model_config = ConfigDict(extra="forbid")
 
     say: str | list[str] = ""
-    """One of several is chosen at random."""
+    """The text; one of several is chosen at random."""
     interruptible: bool = True
     goto: str = ""
-    """The next step; empty to stay in this one."""
+    """The name of the next step; empty to stay in this one."""
     transfer: str = ""
     hangup: bool = False
 
@@ -39,10 +39,10 @@ class Line(BaseModel):
 
 
 class ScriptAnswer(Line):
-    """What to do when the caller says one of these, or presses this."""
+    """What to do when the caller says one of the phrases in `match`, or presses `dtmf`."""
 
     match: list[str] = []
-    """Words or phrases; one of them is to be among what was said. `*` is anything."""
+    """Words or phrases, one of which must be among what was said. `*` matches anything."""
     dtmf: str = Field(default="", pattern=r"^[0-9A-D*#]*$")
 
     @model_validator(mode="after")
@@ -56,7 +56,7 @@ class ScriptAnswer(Line):
 
 
 class Step(BaseModel):
-    """A place in the dialogue: what is said on reaching it, and the answers it knows."""
+    """A place in the dialogue, with the text that is said on reaching it and the answers that it knows."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -64,22 +64,22 @@ class Step(BaseModel):
     interruptible: bool = True
     answers: list[ScriptAnswer] = []
     otherwise: Line | None = None
-    """When words fit no answer."""
+    """What to do when the words fit no answer."""
     silence: Line | None = None
-    """When nobody says anything."""
+    """What to do when nobody says anything."""
     max_tries: int = Field(default=3, ge=1)
-    """Times in a row that `otherwise` or `silence` may be needed before the caller goes to the fallback."""
+    """How often in a row `otherwise` or `silence` may be needed before the caller goes to the fallback."""
 
 
 class Script(BaseModel):
-    """A whole dialogue."""
+    """A whole dialogue, as a YAML file holds it."""
 
     model_config = ConfigDict(extra="forbid")
 
     start: str = "start"
     steps: dict[str, Step]
     anywhere: list[ScriptAnswer] = []
-    """Answers that every step knows, after its own."""
+    """Answers that every step knows, tried after its own."""
 
     @model_validator(mode="after")
     def _steps_exist(self) -> Self:
@@ -93,12 +93,12 @@ class Script(BaseModel):
 
 
 def load_script(path: Path) -> Script:
-    """Read a dialogue. Raises ValueError with what is wrong and where."""
+    """Reads a dialogue. Raises ValueError that says what is wrong and where."""
     return read_yaml(path, Script)
 
 
 class ScriptBrain(Brain):
-    """One call's way through the dialogue."""
+    """The way of one call through the dialogue."""
 
     def __init__(self, script: Script, variables: Mapping[str, str] | None = None, seed: int | None = None) -> None:
         self._script = script
@@ -108,7 +108,7 @@ class ScriptBrain(Brain):
         self._digits = ""
         self._tries = 0
         self._before = (self._step, 0, "")
-        """Step, tries and unanswered words before this turn, to go back to when nothing of it is heard."""
+        """The step, tries and unanswered words before this turn; they are restored when nothing of it is heard."""
         self._unanswered = ""
 
     async def greet(self) -> AsyncGenerator[Piece]:
@@ -130,7 +130,7 @@ class ScriptBrain(Brain):
             yield piece
 
     def pressed(self, digits: str) -> AsyncGenerator[Piece]:
-        pieces = self._press(digits)  # now: the next key may cut the turn before its first step
+        pieces = self._press(digits)  # pressed now, because the next key may cut the turn before its first step
         self._before = (self._step, self._tries, "")  # a key stays pressed, whatever is heard of the answer
         return _each(pieces)
 
@@ -139,7 +139,7 @@ class ScriptBrain(Brain):
             yield piece
 
     def heard(self, text: str, *, interrupted: bool) -> None:
-        """A script goes on wherever it was cut; but a turn of which nothing was heard has not been."""
+        """Goes on wherever the turn was cut; if nothing of it was heard, goes back to where it began."""
         self._unanswered = ""
         if interrupted and not text:
             self._step, self._tries, self._unanswered = self._before

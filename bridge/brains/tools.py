@@ -1,4 +1,4 @@
-"""What a language model may do besides talking: transfer, hang up, and HTTP tools from a YAML file."""
+"""The tools of a language model: it may transfer, hang up, and call HTTP tools from a YAML file."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
-from urllib.parse import quote
+from typing import Any, Final, Literal, Self
+from urllib.parse import quote, unquote
 
 import aiohttp
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from yarl import URL
 
 from bridge.brains.brain import HangUp, Transfer, fill
@@ -21,12 +21,14 @@ from bridge.brains.destinations import Destinations, NotAllowed
 from bridge.brains.yaml_file import read_yaml
 
 MAX_RESULT_CHARS: Final = 4_000
-"""What of a tool's answer the model is shown."""
+"""How much of a tool's answer the model is shown."""
 _ENVIRONMENT: Final = re.compile(r"\$\{(\w+)\}")
+_DOTS: Final = frozenset({".", ".."})
+"""Parts of a path that lead elsewhere; a caller may choose what fills a part."""
 
 
 class HttpTool(BaseModel):
-    """One tool of the YAML file: the model's arguments become a JSON body, or a query for GET."""
+    """One tool of the YAML file. The model's arguments become a JSON body, or the query of a GET."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -37,6 +39,24 @@ class HttpTool(BaseModel):
     headers: dict[str, str] = {}
     parameters: dict[str, Any] = {"type": "object", "properties": {}}
     timeout_ms: int = Field(default=5_000, ge=1, le=60_000)
+    hosts: list[str] = []
+    """The hosts that the URL may name, if a variable of the call stands before its path."""
+
+    @model_validator(mode="after")
+    def _goes_where_the_file_says(self) -> Self:
+        if not self.hosts and "{" in _before_the_path(_ENVIRONMENT.sub("", self.url)):
+            raise ValueError("hosts must list what a URL with a variable before its path may name")
+        return self
+
+    def address(self, variables: Mapping[str, str]) -> URL:
+        """Returns the URL for a call with these variables. Raises ValueError if they would lead elsewhere."""
+        text = fill(_environment(self.url), {name: quote(value, safe="") for name, value in variables.items()})
+        url = URL(text, encoded=True)
+        if self.hosts and url.host not in {host.casefold() for host in self.hosts}:
+            raise ValueError("the URL's host is not one of the tool's hosts")
+        if not _DOTS.isdisjoint(re.split(r"[/\\]", unquote(url.raw_path))):
+            raise ValueError("a variable would change the URL's path")
+        return url
 
 
 class _ToolFile(BaseModel):
@@ -46,7 +66,10 @@ class _ToolFile(BaseModel):
 
 
 def load_tools(path: Path) -> list[HttpTool]:
-    """The tools of a YAML file. `${NAME}` in headers and URLs is the environment's. Raises ValueError."""
+    """Returns the tools of a YAML file. Raises ValueError.
+
+    `${NAME}` in headers and URLs stands for the environment's variable NAME, read at each request.
+    """
     tools = read_yaml(path, _ToolFile).tools
     names = [tool.name for tool in tools]
     for name in names:
@@ -57,12 +80,12 @@ def load_tools(path: Path) -> list[HttpTool]:
 
 @dataclass(slots=True)
 class ToolResult:
-    """What came of a tool call."""
+    """The outcome of a tool call."""
 
     content: str
-    """Told to the model."""
+    """The text that the model is told."""
     action: Transfer | HangUp | None = None
-    """To be done when the turn has been heard."""
+    """What is to be done when the turn has been heard."""
 
 
 @dataclass(slots=True)
@@ -75,7 +98,7 @@ class Toolbox:
     variables: Mapping[str, str] = field(default_factory=dict)
 
     def specifications(self) -> list[dict[str, Any]]:
-        """The tools as OpenAI's API describes them."""
+        """Returns the tools in the form in which OpenAI's API describes them."""
         specifications = [_specification("hangup", "End the call, after what you have said has been heard.", {})]
         if self.destinations:
             destination: dict[str, Any] = {"type": "string", "description": "Where to send the caller."}
@@ -87,7 +110,7 @@ class Toolbox:
         return specifications + [_specification(tool.name, tool.description, tool.parameters) for tool in self.tools]
 
     async def call(self, name: str, arguments: str) -> ToolResult:
-        """Run one tool. A failure is told to the model, never raised."""
+        """Runs one tool and returns its outcome. A failure is told to the model, never raised."""
         try:
             given = json.loads(arguments or "{}")
         except (ValueError, RecursionError):
@@ -108,29 +131,46 @@ class Toolbox:
         return ToolResult(f"error: there is no tool {name!r}")
 
     async def _request(self, tool: HttpTool, arguments: dict[str, Any]) -> str:
-        quoted = {name: quote(value, safe="") for name, value in self.variables.items()}
-        url = fill(_environment(tool.url), quoted)
+        try:
+            url = tool.address(self.variables)
+        except ValueError as error:
+            return f"error: {error}"
         headers = {name: fill(_environment(value), self.variables) for name, value in tool.headers.items()}
         query = {k: str(v) for k, v in arguments.items()} if tool.method == "GET" else None
         body = None if tool.method == "GET" else arguments
         try:
             async with (
                 asyncio.timeout(tool.timeout_ms / 1000),
+                # A redirect would take the headers' keys and the caller's data to another server.
                 self.http.request(
-                    tool.method, URL(url, encoded=True), params=query, json=body, headers=headers
+                    tool.method, url, params=query, json=body, headers=headers, allow_redirects=False
                 ) as response,
             ):
-                text = (await response.content.read(MAX_RESULT_CHARS * 4)).decode(errors="replace")[:MAX_RESULT_CHARS]
+                text = await _beginning(response)
         except TimeoutError:
             return f"error: no answer within {tool.timeout_ms} ms"
-        except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: what cannot stand in a URL or header
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: a value unfit for a URL or header
             return f"error: {type(error).__name__}"
-        return text if response.ok else f"error: HTTP {response.status}: {text}"
+        return text if response.status < 300 else f"error: HTTP {response.status}: {text}"
 
 
 def _specification(name: str, description: str, parameters: dict[str, Any]) -> dict[str, Any]:
     parameters = parameters or {"type": "object", "properties": {}}
     return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
+
+
+async def _beginning(response: aiohttp.ClientResponse) -> str:
+    """Returns as much of the body as the model is shown."""
+    body = bytearray()
+    async for part in response.content.iter_any():
+        body += part
+        if len(body) >= MAX_RESULT_CHARS * 4:
+            break
+    return body.decode(errors="replace")[:MAX_RESULT_CHARS]
+
+
+def _before_the_path(url: str) -> str:
+    return re.split(r"[/?#]", url.partition("://")[2])[0]
 
 
 def _environment(text: str) -> str:

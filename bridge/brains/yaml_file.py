@@ -1,4 +1,4 @@
-"""An administrator's YAML file as its model, or one line that says what is wrong and where."""
+"""Reads an administrator's YAML file into a model, or says in one line what is wrong and where."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def read_yaml(path: Path, model: type[Model]) -> Model:
-    """Returns the file as a `model`; an empty file is an empty mapping. Raises ValueError with one line."""
+    """Returns the file as `model`; an empty file counts as an empty mapping. Raises ValueError with one line."""
     try:
         return model.model_validate(yaml.safe_load(path.read_text("utf-8")) or {})
     except OSError as error:

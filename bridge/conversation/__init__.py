@@ -1,1 +1,1 @@
-"""One call's conversation: what is heard goes to the turns, what they decide is done."""
+"""One call's conversation: it hands what is heard to the turns and carries out what they decide."""

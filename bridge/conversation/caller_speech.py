@@ -1,4 +1,4 @@
-"""When the caller spoke: for the transcript, and for the trace of the turn that answers. No I/O, injected clock."""
+"""Notes when the caller spoke, for the transcript and for the trace of the answering turn. No I/O, injected clock."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bridge.conversation.trace import Mark, TurnTrace
 
 
 class CallerSpeech:
-    """The caller's latest stretch of speech. Milliseconds are since the answer."""
+    """The caller's latest stretch of speech. Times in milliseconds count from the moment the call was answered."""
 
     def __init__(self, journal: Journal, now_s: Callable[[], float]) -> None:
         self._journal = journal
@@ -19,16 +19,16 @@ class CallerSpeech:
         self._end_s: float | None = None
 
     def started(self, start_ms: int | None) -> None:
-        """The caller has begun to speak; None: now."""
+        """Notes that the caller began to speak at `start_ms`, or now if it is None."""
         self._start_ms = self._journal.clock_ms() if start_ms is None else start_ms
 
     def stopped(self, end_ms: int | None) -> None:
-        """The caller has fallen silent; None: now."""
+        """Notes that the caller fell silent at `end_ms`, or now if it is None."""
         now_s = self._now_s()
         self._end_s = now_s if end_ms is None else min(self._answered_s + end_ms / 1000, now_s)
 
     def said(self, text: str) -> None:
-        """These were the words."""
+        """Writes the words of the latest stretch of speech into the journal."""
         end_ms = self._journal.clock_ms() if self._end_s is None else round((self._end_s - self._answered_s) * 1000)
         self._journal.user(text, self._start_ms, end_ms)
 

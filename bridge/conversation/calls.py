@@ -17,23 +17,23 @@ from bridge.line.server import CallRefused
 log = structlog.get_logger(__name__)
 
 ENDED_KEPT: Final = 1_000
-"""Ended calls whose state can still be asked for: the dialplan asks after the call, within a second or so."""
+"""How many ended calls are kept: the dialplan asks for the state of a call within a second or so of its end."""
 
 
 class Calls(CallObserver):
-    """Every call's conversation by its id."""
+    """The conversations of all calls, found by the id of the call."""
 
     def __init__(self, max_calls: int, registrations: Registrations, *, require_registration: bool = False) -> None:
         self.registrations = registrations
         self.open = True
-        """False once the process is draining: nobody new is taken."""
+        """False once the process is draining and takes no new call."""
         self._max_calls = max_calls
         self._require_registration = require_registration
         self._active: dict[UUID, Conversation] = {}
         self._ended: OrderedDict[UUID, Conversation] = OrderedDict()
 
     def admit(self, call_id: UUID) -> Mapping[str, str]:
-        """Returns what was announced of a call that connects. Raises CallRefused."""
+        """Admits a call that connects and returns the variables announced for it. Raises CallRefused."""
         if reason := self.refusal():
             raise CallRefused(reason)
         if call_id in self._active:
@@ -44,7 +44,7 @@ class Calls(CallObserver):
         return registration.variables if registration is not None else {}
 
     def refusal(self) -> str:
-        """Returns why nobody is taken at the moment, or nothing if somebody would be."""
+        """Returns why a new call would be refused now, or an empty text if it would be taken."""
         if not self.open:
             return "shutting down"
         if len(self._active) >= self._max_calls:
@@ -52,7 +52,7 @@ class Calls(CallObserver):
         return ""
 
     def add(self, conversation: Conversation) -> None:
-        """The call of this conversation is in progress until it ends."""
+        """Keeps this conversation among those in progress until its call ends."""
         self._active[conversation.call.id] = conversation
         conversation.call.observe(self)
 
@@ -63,11 +63,11 @@ class Calls(CallObserver):
             self._ended.popitem(last=False)
 
     def active(self) -> list[Conversation]:
-        """The conversations in progress, oldest first."""
+        """Returns the conversations in progress, oldest first."""
         return list(self._active.values())
 
     def find(self, call_id: UUID) -> Conversation | None:
-        """A conversation in progress, or one that ended lately."""
+        """Returns a conversation that is in progress or ended lately, or None."""
         return self._active.get(call_id) or self._ended.get(call_id)
 
     def __len__(self) -> int:

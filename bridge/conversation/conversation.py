@@ -1,6 +1,6 @@
-"""One call's conversation: what the caller says to the brain, what the brain says to the caller, and who may interrupt.
+"""One call's conversation: it takes what the caller says to the brain, and what the brain says to the caller.
 
-Everything it starts is the call's own and ends with it.
+`Turns` decides who may interrupt whom. Every task and timer started here belongs to the call and ends with it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ log = structlog.get_logger(__name__)
 
 
 class Conversation(CallObserver):
-    """Attached to a call when it is answered. All methods are for the event loop's thread."""
+    """The conversation of one call, made when the call is answered. Only the event loop's thread may use it."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Conversation(CallObserver):
         self.variables = dict(variables or {})
         self.journal = Journal(str(call.id), lambda: self.audio_ms)
         self.failed = ""
-        """The service that failed, and sent the call to the fallback."""
+        """The service whose failure sent the call to the fallback; empty if none has failed."""
         self.interrupt_to_silence_ms: list[float] = []
         self._brain = brain
         self._settings = settings
@@ -78,7 +78,7 @@ class Conversation(CallObserver):
         )
 
     def start(self, recognizer: Recognizer | None = None, ear: LocalEar | None = None) -> None:
-        """Listen and greet."""
+        """Starts to listen to the caller and says the greeting."""
         self.call.observe(self, self._speaking, self._silence)
         if self._recording is not None:
             self.call.observe(SentAudio(self.call, self._recording, self._now_s))
@@ -90,29 +90,29 @@ class Conversation(CallObserver):
 
     @property
     def audio_ms(self) -> int:
-        """Time since the answer."""
+        """The time since the call was answered."""
         return round((self._now_s() - self._start_s) * 1000)
 
     # From outside -------------------------------------------------------------------------------------------------
 
     def say(self, text: str | AsyncIterable[str], *, voice: str | None = None, interruptible: bool = True) -> Utterance:
-        """Speak into the conversation, behind what is being said. Raises UnknownVoice."""
+        """Queues a text behind what the agent is saying and returns its utterance. Raises UnknownVoice."""
         utterance = self._speaking.say(text, voice=voice, interruptible=interruptible)
         if not utterance.done:
             self._do(self._turn_began(interruptible=interruptible))
         return utterance
 
     def interrupt(self) -> Interruption:
-        """Take the floor from the agent, whatever it is doing."""
+        """Silences the agent, whatever it is doing, and returns what was heard of it."""
         self._silence.signal()
         interruption = self._speaking.cut("interrupt")
         self._do(self._turns.finished(self._now_s()))
         return interruption
 
     def hang_up(self, goodbye: str = "", destination: str = HANG_UP) -> bool:
-        """Say goodbye, if there is one, then give the call back, to go on at `destination`. Raises NotAllowed.
+        """Says the goodbye, if any, then gives the call back to the dialplan at `destination`. Raises NotAllowed.
 
-        False where the call is ending already: nothing changes then.
+        Returns False and changes nothing if the call is ending already.
         """
         destination = self.next.resolve(destination)
         if self.call.state is not State.ACTIVE:
@@ -125,12 +125,12 @@ class Conversation(CallObserver):
         return True
 
     def event(self, event: InboundEvent) -> Interruption:
-        """An event of a recogniser elsewhere; returns what it did to the agent's speech."""
+        """Takes an event from a recogniser outside this server; returns what it did to the agent's speech."""
         heard = self._reader.read(event)
         return NOTHING if heard is None else self.heard(heard)
 
     def heard(self, event: Heard) -> Interruption:
-        """The recogniser has heard something; returns what that did to the agent's speech."""
+        """Takes what a recogniser heard; returns what it did to the agent's speech."""
         if self.call.state is not State.ACTIVE:
             return NOTHING
         now_s = self._now_s()
@@ -149,7 +149,7 @@ class Conversation(CallObserver):
                 return self._do(self._turns.transcript(now_s, text, start_ms))
 
     def fail(self, service: str, problem: str) -> None:
-        """A service that the conversation needs is gone: an apology, and the fallback."""
+        """Ends the conversation with an apology and the fallback, because a service that it needs is gone."""
         if self.call.state is not State.ACTIVE:
             return
         log.error("conversation failed", call=str(self.call.id), service=service, problem=problem)
@@ -160,7 +160,7 @@ class Conversation(CallObserver):
         self.call.apologize()
 
     def describe(self) -> dict[str, Any]:
-        """The conversation's part of the call's JSON."""
+        """Returns the conversation's part of the JSON that describes the call."""
         return {
             "variables": self.variables,
             "agent": self._turns.agent.value,
@@ -174,7 +174,7 @@ class Conversation(CallObserver):
     # The turn -----------------------------------------------------------------------------------------------------
 
     def _do(self, actions: Iterable[Action]) -> Interruption:
-        """Does what the turns ask for, and what they ask for then; returns what became of the agent's speech."""
+        """Carries out the actions and those that follow from them; returns what became of the agent's speech."""
         interruption = NOTHING
         due = deque(actions)
         while due:
@@ -198,7 +198,7 @@ class Conversation(CallObserver):
         return interruption
 
     def _begin(self, pieces: AsyncGenerator[Piece], trace: TurnTrace) -> list[Action]:
-        """Lets the brain speak; returns what the turns ask for now."""
+        """Begins a reply made by the brain; returns the actions that the turns ask for now."""
         if self.call.state is not State.ACTIVE:
             return []
         self._speaking.begin(pieces, trace, Filler(self._settings.filler, self._settings.filler_after_ms))
@@ -210,11 +210,11 @@ class Conversation(CallObserver):
     # bridge.conversation.speaking.SpeakingObserver ----------------------------------------------------------------
 
     def playing(self, *, interruptible: bool, protect_ms: int) -> None:
-        """An utterance's first frame leaves."""
+        """Tells the turns that an utterance's first frame leaves."""
         self._do(self._turns.playing(self._now_s(), interruptible=interruptible, protect_ms=protect_ms))
 
     def finished(self, action: Transfer | HangUp | Fallback | None) -> None:
-        """All of it has been heard."""
+        """Ends the agent's turn, of which all has been heard, and carries out its action."""
         actions = self._turns.finished(self._now_s())
         if action is not None and not self.next.is_settled:
             self.next.follow(action)
@@ -223,7 +223,7 @@ class Conversation(CallObserver):
             self._do(actions)
 
     def was_cut(self) -> None:
-        """Somebody has silenced the call itself."""
+        """Ends the agent's turn, because somebody has silenced the call itself."""
         self.interrupt()
 
     def _arm(self) -> None:
@@ -250,7 +250,7 @@ class Conversation(CallObserver):
     def _pressed(self, digits: str) -> None:
         if self.call.state is not State.ACTIVE:
             return
-        self._do(self._turns.digit(self._now_s()))  # what has begun since the first of them is over before they count
+        self._do(self._turns.digit(self._now_s()))  # a reply begun since the first key ends before they are answered
         trace = TurnTrace()
         trace.mark(Mark.TRANSCRIPT, self._now_s())
         self._do(self._begin(self._brain.pressed(digits), trace))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class Digits:
-    """Hands over what was pressed after a pause, or at `#`."""
+    """Hands over the keys pressed in a row once the caller pauses, or at `#`."""
 
     def __init__(self, gap_ms: int, on_pressed: Callable[[str], None]) -> None:
         self._gap_ms = gap_ms
@@ -16,7 +16,7 @@ class Digits:
         self._timer: asyncio.TimerHandle | None = None
 
     def press(self, digit: str) -> None:
-        """One more key. With a gap of 0 it is handed over at once."""
+        """Adds one key. With a gap of 0 it is handed over at once."""
         self.cancel()
         self._digits += digit
         if self._gap_ms and digit != "#":
@@ -25,7 +25,7 @@ class Digits:
             self._done()
 
     def cancel(self) -> None:
-        """Hand over nothing until the next key."""
+        """Hands over nothing until the next key is pressed."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -1,4 +1,4 @@
-"""What happened in a conversation: told to observers as it happens, and kept as a transcript."""
+"""Tells observers what happens in a conversation as it happens, and keeps the transcript."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Entry:
     """`user` or `agent`."""
     text: str
     start_ms: int
-    """From the answer on."""
+    """When it began, counted from the moment the call was answered."""
     end_ms: int
     interrupted: bool = False
     trace: dict[str, int] | None = None
@@ -28,29 +28,29 @@ class Journal:
 
     def __init__(self, call_id: str, clock_ms: Callable[[], int]) -> None:
         self.observers: list[Callable[[dict[str, Any]], None]] = []
-        """Told of every event: see `bridge.hearing.events.out`."""
+        """Each is called with every event, in the form that `bridge.hearing.events.out` gives it."""
         self.entries: list[Entry] = []
         self.clock_ms = clock_ms
-        """The time since the answer."""
+        """Returns the time since the call was answered."""
         self._call_id = call_id
 
     def tell(self, kind: str, **fields: Any) -> None:
-        """Something has happened."""
+        """Tells every observer of an event."""
         event = out(kind, self._call_id, at_ms=self.clock_ms(), **fields)
         for observer in tuple(self.observers):
             observer(event)
 
     def user(self, text: str, start_ms: int, end_ms: int) -> None:
-        """The caller has said this."""
+        """Notes what the caller has said."""
         start_ms = min(start_ms, end_ms)
         self.entries.append(Entry("user", text, start_ms, end_ms))
         self.tell("transcript.user", text=text, start_ms=start_ms, end_ms=end_ms)
 
     def agent(self, text: str, start_ms: int, *, interrupted: bool, trace: dict[str, int]) -> None:
-        """The caller has heard this."""
+        """Notes what the caller has heard of the agent's turn."""
         self.entries.append(Entry("agent", text, start_ms, self.clock_ms(), interrupted, trace or None))
         self.tell("transcript.agent", text=text, interrupted=interrupted)
 
     def transcript(self) -> list[dict[str, Any]]:
-        """All of it, for JSON."""
+        """Returns all entries in a form fit for JSON."""
         return [asdict(entry) for entry in self.entries]

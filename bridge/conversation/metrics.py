@@ -1,4 +1,4 @@
-"""What Prometheus is told about conversations."""
+"""The metrics of conversations for Prometheus."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STAGES: Final = [
 
 
 class ConversationMetrics:
-    """What Prometheus is told about conversations."""
+    """Counters and histograms that all conversations share."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.stage = Histogram(
@@ -43,7 +43,7 @@ class ConversationMetrics:
         )
 
     def observe(self, trace: TurnTrace) -> None:
-        """Count a turn whose first frame has left."""
+        """Counts the stages of a turn whose first frame has left."""
         for name, first, second in STAGES:
             elapsed_s = trace.between_s(first, second)
             if elapsed_s is not None:

@@ -1,4 +1,4 @@
-"""Where the dialplan goes on when a call is over."""
+"""Decides where the dialplan goes on when a call is over."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from bridge.brains.destinations import Destinations, NotAllowed
 log = structlog.get_logger(__name__)
 
 HANG_UP: Final = "hangup"
-"""What the dialplan is told of a call that is to end."""
+"""The answer that makes the dialplan end the call."""
 
 
 class NextDestination:
-    """What was told from outside, else what the brain wanted last, else the fallback."""
+    """The destination told from outside, else the one that the brain wanted last, else the fallback."""
 
     def __init__(self, allowed: Destinations, fallback: str, call_id: str) -> None:
         self.is_settled = False
-        """It was told from outside: the brain has no say in it any more."""
+        """True once a destination was told from outside; the brain can no longer change it."""
         self._allowed = allowed
         self._fallback = fallback
         self._call_id = call_id
         self._next: str | None = None
 
     def __str__(self) -> str:
-        """A destination, `hangup`, or empty for the dialplan's own fallback."""
+        """Returns a destination, `hangup`, or an empty text for the dialplan's own fallback."""
         return self._fallback if self._next is None else self._next
 
     def resolve(self, wanted: str) -> str:
-        """Returns what may be settled on. Raises NotAllowed."""
+        """Returns the destination that `wanted` stands for, fit for `settle`. Raises NotAllowed."""
         return wanted if wanted in (HANG_UP, "") else self._allowed.resolve(wanted)
 
     def settle(self, destination: str) -> None:
-        """The call goes on there, whatever the brain wants; empty for the fallback."""
+        """Sends the call there, whatever the brain wants; an empty text stands for the fallback."""
         self._next, self.is_settled = destination or None, True
 
     def follow(self, action: Transfer | HangUp | Fallback) -> None:
-        """The call goes on where the brain wants, if that is allowed."""
+        """Sends the call where the brain wants, if that is allowed, else to the fallback."""
         self._next = None
         match action:
             case Transfer(destination):
@@ -51,5 +51,5 @@ class NextDestination:
                 self._next = HANG_UP
 
     def fall_back(self) -> None:
-        """A service has failed."""
+        """Sends the call to the fallback, because a service has failed."""
         self._next = None

@@ -1,4 +1,4 @@
-"""Calls announced before their socket connects: who calls, and whatever else the dialplan knows. Injected clock."""
+"""Keeps what the dialplan announces of a call (who calls, for example) until the call connects. Injected clock."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Final
 from uuid import UUID
 
 MAX_WAITING: Final = 10_000
-"""Registrations kept; a dialplan that registers and never connects must not fill the memory."""
+"""How many registrations are kept: a dialplan that registers and never connects must not fill the memory."""
 MAX_VARIABLES: Final = 64
 NAME: Final = "[A-Za-z_][A-Za-z0-9_-]{0,63}"
-"""What a variable may be called: it stands as `{name}` in prompts."""
+"""The pattern of a variable's name, which stands as `{name}` in prompts."""
 MAX_VALUE_CHARS: Final = 1_000
 MAX_CHARS: Final = 8_000
-"""What all names and values of a call may have together."""
+"""How long all names and values of one call may be together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What is known of a call before it is answered."""
+    """What is known of one call before it is answered."""
 
     call_id: UUID
     variables: Mapping[str, str]
@@ -30,7 +30,7 @@ class Registration:
 
 
 class Registrations:
-    """Announced calls; each is claimed once, or expires."""
+    """The announced calls. Each is claimed once, or expires after `ttl_s`."""
 
     def __init__(self, ttl_s: float, now_s: Callable[[], float] = time.monotonic) -> None:
         self.ttl_s = ttl_s
@@ -38,7 +38,7 @@ class Registrations:
         self._waiting: dict[UUID, Registration] = {}
 
     def add(self, call_id: UUID, variables: Mapping[str, str]) -> Registration:
-        """Announce a call, or announce it again with other variables. Raises ValueError for too much."""
+        """Announces a call, or announces it again with other variables. Raises ValueError if a limit is passed."""
         if len(variables) > MAX_VARIABLES:
             raise ValueError(f"more than {MAX_VARIABLES} variables")
         if sum(len(name) + len(value) for name, value in variables.items()) > MAX_CHARS:
@@ -58,7 +58,7 @@ class Registrations:
         return registration
 
     def claim(self, call_id: UUID) -> Registration | None:
-        """The call has connected: what was announced of it, once."""
+        """Returns what was announced of a call that connects, once, or None."""
         self._expire()
         return self._waiting.pop(call_id, None)
 
@@ -76,5 +76,5 @@ class Registrations:
 
 
 def _printable(value: str) -> str:
-    """A caller's name goes into prompts: no control characters."""
+    """Returns `value` with spaces for control characters: a caller's name goes into prompts."""
     return "".join(c if c.isprintable() else " " for c in value)

@@ -1,4 +1,4 @@
-"""One turn of the agent: a brain's pieces on their way to the caller, and what the caller heard of them."""
+"""One turn of the agent: it takes a brain's pieces to the caller, and knows what the caller heard of them."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from engine.speech import UnknownVoice
 log = structlog.get_logger(__name__)
 
 MAX_FILLERS: Final = 1
-"""Said in a turn: a second "one moment" is worse than silence."""
+"""How many fillers are said in a turn: a second "one moment" is worse than silence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filler:
-    """What is said while an answer is slow."""
+    """The text that is said while an answer is slow."""
 
     text: str = ""
     after_ms: int = 0
-    """0 for never."""
+    """How long to wait before it is said; 0 for never."""
 
 
 class Reply:
-    """The agent's turn: what a brain makes, if one does, and what others put into `utterances`."""
+    """The agent's turn: utterances made by the brain, if `pieces` are given, and those that others append."""
 
     def __init__(
         self,
@@ -47,20 +47,20 @@ class Reply:
     ) -> None:
         self.trace = trace
         self.protect_ms = protect_ms
-        """So much of its first utterance is not to be interrupted."""
+        """How much of the first utterance may not be interrupted."""
         self.action: Transfer | HangUp | Fallback | None = None
-        """To be done when all of it has been heard."""
+        """What is to be done when all of the turn has been heard."""
         self.utterances: list[Utterance] = []
         self.has_words = False
-        """The brain has given it something to say."""
+        """Tells whether the brain has given it something to say."""
         self.started = False
-        """Its first frame has left."""
+        """Tells whether its first frame has left."""
         self.started_ms = 0
-        """When that was, from the answer on."""
+        """When the first frame left, counted from the moment the call was answered."""
         self._call = call
         self._now_s = now_s
         self._pieces = pieces
-        """None once the brain has made all of them."""
+        """The brain's generator; None once it has ended."""
         self._filler = filler or Filler()
         self._text: GrowingText | None = None
         self._fillers: list[Utterance] = []
@@ -82,19 +82,19 @@ class Reply:
 
     @property
     def over(self) -> bool:
-        """All of it was made, and played to its end or cut."""
+        """Tells whether all of the turn was made, and played to its end or cut."""
         return self._pieces is None and all(utterance.done for utterance in self.utterances)
 
     def heard_text(self) -> str:
-        """What the caller heard of it."""
+        """Returns what the caller heard of the turn."""
         return " ".join(text for utterance in self.utterances if (text := utterance.heard_text().strip()))
 
     def is_unspeakable(self) -> bool:
-        """Whether one that is over had something to say, and the caller heard none of it. A filler is no answer."""
+        """Tells whether a turn that is over had words, none of which was heard. A filler does not count as heard."""
         return self.has_words and not any(u.heard_text().strip() for u in self.utterances if self.is_answer(u))
 
     def is_answer(self, utterance: Utterance) -> bool:
-        """Whether it is of this turn, and more than a filler."""
+        """Tells whether the utterance belongs to this turn and is not a filler."""
         return utterance in self.utterances and utterance not in self._fillers
 
     async def _take(self, pieces: AsyncGenerator[Piece]) -> None:
@@ -128,7 +128,7 @@ class Reply:
                     self.action = piece
 
     def _write(self, text: str) -> None:
-        """More of the text that is being spoken."""
+        """Adds to the text that is being spoken, or begins one."""
         if self._text is None:
             self._text = GrowingText()
             self.utterances.append(self._call.say(self._text))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +16,7 @@ from bridge.brains.tools import Toolbox, load_tools
 from bridge.conversation.conversation import Conversation
 from bridge.conversation.metrics import ConversationMetrics
 from bridge.conversation.recording import CallRecording
+from bridge.conversation.recording_writer import RecordingWriter, make_folder
 from bridge.conversation.settings import ConversationSettings
 from bridge.conversation.webhooks import Webhooks
 from bridge.hearing.asr.client import AsrClient
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 LLM_RETRIES: Final = 1
-"""The client's own, for a connection that fails at once; a slow answer is not asked for twice."""
+"""Retries that the client makes for a connection that fails at once; a slow answer is not asked for twice."""
 
 
 class Services:
-    """Recogniser, language model, tools, web-hooks: `start` once, `begin` for each call, `close` once."""
+    """The recogniser, language model, tools and web-hooks. Call `start` once, `begin` for each call, `close` once."""
 
     def __init__(self, settings: ConversationSettings, registry: CollectorRegistry, *, greeting: str = "") -> None:
         self._settings = settings
@@ -46,25 +46,24 @@ class Services:
         self._tools = load_tools(settings.llm_tools) if settings.llm_tools is not None else []
         self._recognizer: WhisperPool | None = None
         self._detector: Detector | None = None
-        self._writer: ThreadPoolExecutor | None = None
+        self._writer: RecordingWriter | None = None
         self._llm: AsyncOpenAI | None = None
         self._http: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
-        """Load what is embedded, open what is shared. Raises OSError with what is missing."""
+        """Loads the embedded models and opens the shared connections. Raises OSError that says what is missing."""
         settings = self._settings
-        self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        self._http = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),  # a cookie set in one call must not be sent in another
+        )
         self._webhooks = Webhooks(settings.webhook_url, self._http)
         if settings.llm_base_url:
-            from openai import AsyncOpenAI  # takes a second, and only who has a model needs it
+            import bridge.brains.llm  # noqa: F401  (imported now, so that the first call does not wait)
+            from bridge.brains.llm_client import make_llm_client  # takes a second and is needed only with a model
 
-            import bridge.brains.llm  # noqa: F401  (now, not with the first call)
-
-            self._llm = AsyncOpenAI(
-                base_url=settings.llm_base_url,
-                api_key=settings.llm_api_key.get_secret_value() or "none",
-                max_retries=LLM_RETRIES,
-            )
+            key = settings.llm_api_key.get_secret_value() or "none"
+            self._llm = make_llm_client(settings.llm_base_url, key, LLM_RETRIES)
         if settings.asr_protocol == "embedded":
             self._recognizer = WhisperPool()
             await self._recognizer.start()
@@ -73,13 +72,13 @@ class Services:
             self._detector.load()
         if settings.record_dir is not None:
             try:
-                settings.record_dir.mkdir(parents=True, exist_ok=True)
+                make_folder(settings.record_dir)
             except OSError as error:
                 raise OSError(f"RECORD_DIR={settings.record_dir}: {error.strerror}") from error
-            self._writer = ThreadPoolExecutor(1, thread_name_prefix="recording")
+            self._writer = RecordingWriter()
 
     async def close(self) -> None:
-        """After the last call, or where `start` failed or was never called."""
+        """Closes everything after the last call; also safe if `start` failed or was never called."""
         if self._http is None:
             return
         await self._webhooks.close()
@@ -91,7 +90,7 @@ class Services:
             await self._llm.close()
         await self._http.close()
         if self._writer is not None:
-            self._writer.shutdown()
+            self._writer.close()
 
     def begin(self, call: Call, variables: Mapping[str, str]) -> Conversation:
         """Begins and returns the conversation of a call that was answered."""

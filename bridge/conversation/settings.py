@@ -1,4 +1,4 @@
-"""The settings of conversations: recogniser, turns, brain, registration, recording, web-hooks."""
+"""The settings of conversations: recogniser, turns, brain, registration, recording and web-hooks."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from bridge.turns.words import BACKCHANNELS, Backchannels
 AsrProtocol = Literal["openai-realtime", "qwen3-asr", "vllm-realtime", "deepgram", "vosk", "embedded"]
 
 NEED_LOCAL_VAD: Final = ("qwen3-asr", "vllm-realtime")
-"""Services that give a final transcript only when they are told that the caller has stopped."""
+"""Protocols whose services give a final transcript only when told that the caller has stopped."""
 
 FINAL_TIMEOUT_MS: Final = 3_000
-"""A service that gives words but no final transcript by then has lost it."""
+"""A service that has given words but no final transcript for this long has lost it."""
 EMBEDDED_FINAL_TIMEOUT_MS: Final = 15_000
 """The embedded recogniser loses nothing, but is slow on a busy machine."""
 
@@ -153,7 +153,7 @@ class ConversationSettings(BaseModel):
         return value
 
     def rules(self) -> Rules:
-        """For the turns of a call."""
+        """Returns the rules for the turns of a call."""
         phrases = [phrase for language in _list(self.backchannels) for phrase in BACKCHANNELS[language]]
         return Rules(
             min_interrupt_words=self.min_interrupt_words,

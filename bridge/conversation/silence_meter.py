@@ -1,4 +1,4 @@
-"""Measures how long after a barge-in signal the last voiced sample of the agent left."""
+"""Measures how long after a barge-in signal the agent's last voiced sample left for the wire."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class SilenceMeter(CallObserver):
         self._voiced_s = 0.0
 
     def signal(self) -> None:
-        """The agent is to fall silent now. There is nothing to measure if it is silent already."""
+        """Starts a measurement: the agent is to fall silent now. Does nothing if it is silent already."""
         if self._signal_s is None and self._playout.speaking:
             self._signal_s = self._voiced_s = self._now_s()
 

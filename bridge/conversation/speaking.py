@@ -1,4 +1,4 @@
-"""One call's mouth: the agent's turn, from a brain's pieces to what the caller heard of them."""
+"""Speaks the agent's turn in one call, from a brain's pieces to the text that the caller heard."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ class SpeakingObserver(Protocol):
     """Is told how the agent's turn goes."""
 
     def playing(self, *, interruptible: bool, protect_ms: int) -> None:
-        """An utterance's first frame leaves; `protect_ms` of it are not to be interrupted."""
+        """An utterance's first frame leaves; its first `protect_ms` may not be interrupted."""
 
     def finished(self, action: Transfer | HangUp | Fallback | None) -> None:
-        """All of the turn has been heard, and this is to be done."""
+        """All of the turn has been heard, and `action` is to be done."""
 
     def fail(self, service: str, problem: str) -> None:
-        """The turn cannot go on, because this service is gone."""
+        """The turn cannot go on, because `service` is gone."""
 
     def was_cut(self) -> None:
         """Somebody has silenced the call itself."""
 
 
 class Speaking(CallObserver):
-    """At most one reply at a time. When it is over the brain is told what was heard of it, and the journal too."""
+    """Speaks at most one reply at a time. When it is over, the brain and the journal are told what was heard of it."""
 
     def __init__(
         self,
@@ -61,13 +61,13 @@ class Speaking(CallObserver):
         self._cutting = False
 
     def begin(self, pieces: AsyncGenerator[Piece], trace: TurnTrace, filler: Filler, protect_ms: int = 0) -> None:
-        """Say what a brain makes, in place of what is being said; `protect_ms` of it are not to be interrupted."""
+        """Says what a brain makes, in place of what is being said; its first `protect_ms` may not be interrupted."""
         self.cut("restart")
         reply = Reply(self._call, trace, self._now_s, pieces=pieces, filler=filler, protect_ms=protect_ms)
         self._reply, self._maker = reply, self._call.spawn(self._make(reply))
 
     def say(self, text: str | AsyncIterable[str], *, voice: str | None = None, interruptible: bool = True) -> Utterance:
-        """Say a text behind what is being said, as part of the turn or a turn of its own. Raises UnknownVoice."""
+        """Says a text behind what is being said, as part of the turn or as a turn of its own. Raises UnknownVoice."""
         utterance = self._call.say(text, voice=voice, interruptible=interruptible)
         if not utterance.done:
             self._reply = self._reply or Reply(self._call, TurnTrace(), self._now_s)
@@ -75,7 +75,7 @@ class Speaking(CallObserver):
         return utterance
 
     def pause(self) -> Interruption:
-        """Fall silent and keep the place, or do not begin. Returns what was heard of the utterance that played."""
+        """Falls silent and keeps the place, or does not begin. Returns what was heard of the utterance that played."""
         playing = self._call.playout.current
         if not self._call.pause() or playing is None or self._reply is None:
             self._call.playout.paused = True  # nothing is heard yet, and nothing shall be
@@ -85,12 +85,12 @@ class Speaking(CallObserver):
         return Interruption(True, text, playing.played_ms)
 
     def resume(self, rewind_ms: int) -> None:
-        """Go on where `pause` stopped, or so much before."""
+        """Goes on where `pause` stopped, or `rewind_ms` before that."""
         self._call.resume(rewind_ms)
         self._journal.tell("response.resumed")
 
     def cut(self, reason: str) -> Interruption:
-        """Drop the agent's turn; what was heard of it is kept. Returns what was heard of the utterance that played."""
+        """Drops the agent's turn, keeping what was heard of it. Returns what was heard of the utterance that played."""
         reply, self._reply = self._reply, None
         if self._maker is not None:
             self._maker.cancel()
@@ -123,9 +123,9 @@ class Speaking(CallObserver):
             self._finish(reply)
 
     def _finish(self, reply: Reply) -> None:
-        """All of it has been heard."""
+        """Ends a reply of which all has been heard."""
         self._reply = self._maker = None
-        self._call.resume()  # one that was held, and had nothing to say, must not hold the next
+        self._call.resume()  # a held reply that had nothing to say must not hold the next
         text = reply.heard_text()
         self._brain.heard(text, interrupted=False)
         if text:
@@ -155,7 +155,7 @@ class Speaking(CallObserver):
     def utterance_started(self, utterance: Utterance) -> None:
         reply, protect_ms = self._reply, 0
         if reply is None or utterance not in reply.utterances:
-            return  # the apology
+            return  # it is the apology
         if not reply.started:
             reply.started, reply.started_ms, protect_ms = True, self._journal.clock_ms(), reply.protect_ms
             reply.trace.mark(Mark.FIRST_FRAME, self._now_s())
@@ -170,8 +170,8 @@ class Speaking(CallObserver):
         if self._call.state is State.ENDED:
             self.cut("hung up")
         elif utterance not in self._reply.utterances:
-            return  # one that came too late to a call that is ending: what is being said is heard to its end
-        elif utterance.interrupted:  # by somebody who did not ask us
+            return  # it came too late to a call that is ending: what is being said is heard to its end
+        elif utterance.interrupted:  # somebody silenced the call without asking this object
             self._observer.was_cut()
         elif self._reply.over:
             self._finish(self._reply)

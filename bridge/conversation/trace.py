@@ -1,4 +1,4 @@
-"""Where the time of a turn goes, from the caller's last sound to the agent's first frame. No I/O."""
+"""Traces where the time of a turn goes, from the caller's last sound to the agent's first frame. No I/O."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ class Mark(StrEnum):
 
 @dataclass(slots=True)
 class TurnTrace:
-    """One turn's marks, each set once, in seconds of the monotonic clock."""
+    """The marks of one turn. Each is set once, in seconds of the monotonic clock."""
 
     at_s: dict[Mark, float] = field(default_factory=dict)
 
     def mark(self, mark: Mark, now_s: float) -> None:
-        """The turn has reached this station."""
+        """Notes that the turn has reached this station."""
         self.at_s.setdefault(mark, now_s)
 
     def stages_ms(self) -> dict[str, int]:
-        """Each station's time after the first that was reached, and the whole turn's."""
+        """Returns when each station was reached, counted from the first one that was."""
         reached = [mark for mark in Mark if mark in self.at_s]
         if not reached:
             return {}

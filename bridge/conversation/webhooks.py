@@ -1,4 +1,4 @@
-"""Tells another system of calls: JSON by POST, tried again when it fails, and never in a call's way."""
+"""Tells another system of calls by POST of JSON: tries again when that fails, and never delays a call."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import structlog
 log = structlog.get_logger(__name__)
 
 RETRY_S: Final = (0.5, 2.0, 10.0)
-"""Waits between tries; after the last the event is given up."""
+"""The waits between tries; after the last try the event is given up."""
 TIMEOUT_S: Final = 5.0
 MAX_PENDING: Final = 1_000
 
 
 class Webhooks:
-    """Sends events to one URL, each on its own; a slow receiver delays nobody."""
+    """Sends events to one URL, each in a task of its own, so that a slow receiver delays nothing."""
 
     def __init__(self, url: str, http: aiohttp.ClientSession) -> None:
         self._url = url
@@ -25,7 +25,7 @@ class Webhooks:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def send(self, event: dict[str, Any]) -> None:
-        """Send an event in the background. Without a URL, nothing."""
+        """Sends an event in the background. Does nothing without a URL."""
         if not self._url:
             return
         if len(self._tasks) >= MAX_PENDING:
@@ -36,7 +36,7 @@ class Webhooks:
         task.add_done_callback(self._tasks.discard)
 
     async def close(self, timeout_s: float = TIMEOUT_S) -> None:
-        """Wait for what is being sent, then give up the rest."""
+        """Waits up to `timeout_s` for what is being sent, then gives up the rest."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=timeout_s)
         for task in self._tasks:
@@ -49,13 +49,13 @@ class Webhooks:
             try:
                 async with (
                     asyncio.timeout(TIMEOUT_S),
-                    self._http.post(self._url, json=event) as response,
+                    self._http.post(self._url, json=event, allow_redirects=False) as response,
                 ):
                     if response.status < 300:
                         return
                     problem = f"HTTP {response.status}"
-                    if 400 <= response.status < 500 and response.status not in (408, 429):
-                        break  # it does not want this, however often it is sent
+                    if 300 <= response.status < 500 and response.status not in (408, 429):
+                        break  # the receiver refuses this, however often it is sent
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 problem = str(error) or type(error).__name__
             if wait_s is not None:

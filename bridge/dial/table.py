@@ -1,4 +1,4 @@
-"""Writes tables for a terminal and in Markdown."""
+"""Writes tables for a terminal."""
 
 from __future__ import annotations
 
@@ -20,13 +20,6 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
         ).rstrip()
         for row in rows
     )
-
-
-def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """Returns the rows as a Markdown table; the first row is its head."""
-    head, *body = [f"| {' | '.join(row)} |" for row in rows]
-    rule = f"| --- |{' ---: |' * (len(rows[0]) - 1)}"
-    return "\n".join((head, rule, *body))
 
 
 def spread_cells(spread: Spread | None) -> tuple[str, str, str, str]:

@@ -1,1 +1,1 @@
-"""Who has the floor. No I/O."""
+"""The turns of a call: who has the floor. No I/O."""

@@ -1,4 +1,4 @@
-"""What a turn asks to be done: fall silent, go on, drop the reply, answer, prompt."""
+"""The actions that the turns ask for: fall silent, go on, drop the reply, answer, prompt."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Fall silent, keep the place; if nothing plays yet, do not begin."""
+    """The agent falls silent and keeps its place; if nothing plays yet, it does not begin."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Go on where `Pause` stopped."""
+    """The agent goes on where `Pause` stopped it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """The reply is over: drop what was not heard, and cancel whoever makes it."""
+    """The reply is over: what was not heard is dropped, and its making is cancelled."""
 
     reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The caller has said this and waits for an answer."""
+    """The caller has said `text` and waits for an answer."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class PromptCaller:
-    """Nobody has said anything for a while."""
+    """The caller is prompted, because nobody has said anything for a while."""
 
 
 Action = Pause | Resume | Commit | Answer | PromptCaller

@@ -1,4 +1,4 @@
-"""How long a sound without words may hold the agent. No I/O, the time is handed in."""
+"""Learns how long a sound without words may hold the agent. No I/O, the time is handed in."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import math
 from typing import Final
 
 SPEECH_LIMIT_S: Final = 10.0
-"""Sound that lasts this long without a word or an end is no speech (or its recogniser is gone)."""
+"""A sound that lasts this long without a word or an end is no speech, or its recogniser is gone."""
 
 
 class Patience:
-    """Learns how soon words come while the caller speaks: where they do come, sound without them is no speech."""
+    """Learns how soon words come while the caller speaks; a sound without words for much longer is no speech."""
 
     def __init__(self) -> None:
         self._onset_s = math.inf
-        """When the sound of now began."""
+        """When the present sound began."""
         self._words_after_s = 0.0
-        """The longest so far from a sound's beginning to words in it; 0 while the service has told none so early."""
+        """The longest time so far from the beginning of a sound to words in it; 0 if none has had words yet."""
 
     def sound_began(self, now_s: float) -> None:
-        """The caller has begun to make a sound."""
+        """Notes that the caller has begun to make a sound."""
         self._onset_s = now_s
 
     def words_came(self, now_s: float) -> None:
-        """The first words have come, and the sound goes on."""
+        """Notes that the first words have come while the sound goes on."""
         self._words_after_s = max(self._words_after_s, now_s - self._onset_s)
 
     def limit_s(self, least_s: float) -> float:

@@ -1,4 +1,4 @@
-"""The time in which the caller's sound is not acted on: an echo's, or the protected beginning of a greeting."""
+"""Protects a reply from barge-in for a time: against the agent's own echo, or while a greeting begins."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ import math
 
 
 class BargeInProtection:
-    """One reply's protection. What is heard within it counts when it ends. The time is handed in."""
+    """The protection of one reply. What is heard while it holds counts when it ends. The time is handed in."""
 
     def __init__(self) -> None:
         self.sound = False
-        """The caller's sound of now began within it."""
+        """Tells whether the caller's present sound began while the protection held."""
         self.words = ""
-        """Said within it."""
+        """What was said while the protection held."""
         self._until_s = -math.inf
 
     def hold(self, until_s: float) -> None:
-        """It lasts until then, or longer."""
+        """Makes the protection hold until `until_s` at least."""
         self._until_s = max(self._until_s, until_s)
 
     def holds(self, now_s: float) -> bool:
-        """It has not ended."""
+        """Tells whether the protection holds at `now_s`."""
         return now_s < self._until_s
 
     def deadline_s(self) -> float:
-        """When it is to be looked at what was heard within it; infinity for never."""
+        """Returns when what was heard during the protection is to be acted on; infinity for never."""
         return self._until_s if self.sound else math.inf
 
     def hear(self, text: str) -> None:
-        """All the words of a stretch of speech within it."""
+        """Adds all the words of a stretch of speech during the protection."""
         self.words = f"{self.words} {text}".strip()
 
     def end(self) -> str:
-        """It is over, or its reply is; returns what was said within it."""
+        """Ends the protection and returns what was said while it held."""
         words, self.words = self.words, ""
         self.sound = False
         self._until_s = -math.inf

@@ -1,8 +1,8 @@
-"""Who has the floor: pause on a sound, commit on words, resume on nothing. No I/O, the time is handed in.
+"""Decides who has the floor: pause on a sound, commit on words, resume on nothing. No I/O, the time is handed in.
 
 The caller's sound alone only pauses the agent: a cough, an echo or "mm-hm" must not cost the reply. Words commit: the
-reply is dropped. Silence or a listener's noise resumes it where it stopped. Every method returns what is to be done, in
-order, and `deadline_s` says when `expire` is due.
+reply is dropped. Silence or a listener's noise resumes it where it stopped. Every method returns the actions to carry
+out, in order, and `deadline_s` says when `expire` is due.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Agent(StrEnum):
 
 
 class Turns:
-    """The turn of one call."""
+    """The turns of one call: it is told what happens, and returns the actions that follow."""
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
@@ -38,12 +38,12 @@ class Turns:
         self._protection = BargeInProtection()
         self._patience = Patience()
         self._words = ""
-        """What the caller is saying now, as far as it was told."""
+        """The words so far of what the caller is saying now."""
         self._unmatched_stops = 0
         self._awaiting = False
-        """A reply was dropped before all the words were known that dropped it."""
+        """True if a reply was dropped before all the words that dropped it were known."""
         self._overdue: list[str] = []
-        """Words that were answered without waiting for their final transcript any longer."""
+        """Words that were answered without waiting any longer for their final transcript."""
         self._kept: list[str] = []
         """What was said while the agent could not be interrupted."""
         self._resume_s = math.inf
@@ -53,7 +53,7 @@ class Turns:
     # The agent ----------------------------------------------------------------------------------------------------
 
     def began(self, now_s: float, *, audio_ms: int = 0, interruptible: bool = True) -> list[Action]:
-        """A reply has been asked for. `audio_ms`: how much of the caller's audio there was by then."""
+        """Notes that a reply has been asked for, when there were `audio_ms` of the caller's audio."""
         if self.agent is not Agent.IDLE:
             return []
         self.agent = Agent.THINKING
@@ -64,7 +64,7 @@ class Turns:
         return self._onset(now_s) if self.caller_speaking else []
 
     def playing(self, now_s: float, *, interruptible: bool = True, protect_ms: int = 0) -> list[Action]:
-        """An utterance's first sound has left; `protect_ms` of it are not to be interrupted."""
+        """Notes that an utterance's first sound has left; its first `protect_ms` may not be interrupted."""
         if self.agent is not Agent.SPEAKING:
             self.agent = Agent.SPEAKING
             self._protection.hold(now_s + self.rules.echo_guard_ms / 1000)
@@ -75,7 +75,7 @@ class Turns:
         return []
 
     def finished(self, now_s: float) -> list[Action]:
-        """All of the reply has been played, or it had nothing to say."""
+        """Notes that all of the reply has been played, or that it had nothing to say."""
         if self.agent is Agent.IDLE:
             return []
         self._idle(now_s)
@@ -89,13 +89,13 @@ class Turns:
     # The caller ---------------------------------------------------------------------------------------------------
 
     def speech_started(self, now_s: float, audio_start_ms: int | None = None) -> list[Action]:
-        """A sound that may be speech."""
+        """Notes that the caller began a sound that may be speech."""
         if self._stale(audio_start_ms):
             return []
         if not self.caller_speaking:
             self._words = ""
             self._patience.sound_began(now_s)
-        if self.agent is Agent.IDLE:  # their answer is over, and what comes now is of this sound
+        if self.agent is Agent.IDLE:  # the answer to those words is over, and what comes now belongs to this sound
             self._overdue.clear()
         self.caller_speaking = True
         self._prompt_s = math.inf
@@ -103,11 +103,11 @@ class Turns:
             self._final_s = now_s + SPEECH_LIMIT_S
         if audio_start_ms is not None or self._words:
             return self._onset(now_s)
-        # It may be an old sound, told again: nothing says when it was.
+        # It may be an old sound told again, for nothing says when it was.
         return self._onset(now_s, self._patience.limit_s(self.rules.false_interruption_timeout_ms / 1000))
 
     def speech_stopped(self, now_s: float) -> list[Action]:
-        """The sound is over."""
+        """Notes that the caller's sound is over."""
         if not self.caller_speaking:
             return []
         self.caller_speaking = False
@@ -123,7 +123,7 @@ class Turns:
         return []
 
     def partial(self, now_s: float, text: str, audio_start_ms: int | None = None) -> list[Action]:
-        """Words so far."""
+        """Takes the words so far of what the caller is saying."""
         if not text or self._stale(audio_start_ms):
             return []
         if self.caller_speaking and not self._words:
@@ -147,7 +147,7 @@ class Turns:
         return actions
 
     def transcript(self, now_s: float, text: str, audio_start_ms: int | None = None) -> list[Action]:
-        """All the words of a stretch of speech."""
+        """Takes all the words of a stretch of speech; an empty text if there were none."""
         if self._stale(audio_start_ms):
             return []
         overdue, self._overdue = self._overdue, []
@@ -184,7 +184,7 @@ class Turns:
         return self._resume() if self.paused and not self.caller_speaking else []
 
     def digit(self, now_s: float) -> list[Action]:
-        """A key was pressed: it ends any reply, protected or not."""
+        """Notes that a key was pressed, which ends any reply, protected or not."""
         self._kept.clear()
         self._protection.end()
         if self.agent is Agent.IDLE:
@@ -198,11 +198,11 @@ class Turns:
     # Time ---------------------------------------------------------------------------------------------------------
 
     def deadline_s(self) -> float:
-        """When `expire` is due; infinity for never."""
+        """Returns when `expire` is due; infinity for never."""
         return min(self._resume_s, self._final_s, self._prompt_s, self._protection.deadline_s())
 
     def expire(self, now_s: float) -> list[Action]:
-        """Do what is due by now."""
+        """Returns the actions that are due by now."""
         actions: list[Action] = []
         if self._protection.deadline_s() <= now_s:
             actions += self._protection_ended(now_s)
@@ -281,7 +281,7 @@ class Turns:
         return [Answer(said)]
 
     def _keep(self, text: str) -> None:
-        """To be answered when the agent is through."""
+        """Keeps words to be answered when the agent has finished."""
         if text:
             self._kept.append(text)
 
@@ -293,5 +293,5 @@ class Turns:
         return self._interruptible and self.rules.interrupts(text, unfinished=unfinished)
 
     def _stale(self, audio_start_ms: int | None) -> bool:
-        """Whether this is of a sound older than the reply that it would interrupt."""
+        """Tells whether a sound is older than the reply that it would interrupt."""
         return self.agent is not Agent.IDLE and audio_start_ms is not None and audio_start_ms < self._begun_ms

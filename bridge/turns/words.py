@@ -1,4 +1,4 @@
-"""What counts as words: for deciding whether a caller said something or only made a listener's noise."""
+"""Splits texts into words, to tell whether a caller said something or only made a listener's noise."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WORD: Final = re.compile(
 )
 
 SAME_SPEECH: Final = 0.6
-"""Share of words in common from which two texts are of the same speech, told twice."""
+"""The share of common words from which two texts count as the same speech, told twice."""
 BACKCHANNELS: Final[dict[str, tuple[str, ...]]] = {
     "en": ("mm", "mm hm", "mhm", "uh huh", "hm", "hmm", "aha", "ah", "oh", "yeah", "yep", "right", "okay", "ok",
            "i see", "sure", "got it"),
@@ -27,33 +27,35 @@ BACKCHANNELS: Final[dict[str, tuple[str, ...]]] = {
 """Listener's noises by ISO 639-1 language, for `BACKCHANNELS=en`: what one says to mean "go on"."""
 
 MOST_WORDS: Final = 100
-"""Whoever says more of them without a pause wants to be heard."""
+"""Whoever says more noises than this without a pause wants to be heard."""
 
 
 def words(text: str) -> list[str]:
-    """The words of `text` in lower case, without punctuation; "mm-hm" is two."""
+    """Returns the words of `text` in lower case, without punctuation; "mm-hm" is two words."""
     return _WORD.findall(text.casefold().replace("’", "'"))
 
 
 def same_speech(first: list[str], second: list[str]) -> bool:
-    """Whether these are the words of one stretch of speech, told twice."""
+    """Tells whether these are the words of one stretch of speech, told twice."""
     shared = (Counter(first) & Counter(second)).total()
     return 2 * shared >= SAME_SPEECH * (len(first) + len(second))
 
 
 class Backchannels:
-    """A list of listener's noises. Empty, nothing is one."""
+    """A list of listener's noises. If it is empty, nothing counts as such a noise."""
 
     def __init__(self, phrases: Iterable[str] = ()) -> None:
         self._beginning: dict[str, list[list[str]]] = {}
-        """The noises by their first word, each as the words that follow it."""
+        """For each first word, the noises that begin with it, each as the list of its further words."""
         for first, *rest in {tuple(split) for phrase in phrases if (split := words(phrase))}:
             self._beginning.setdefault(first, []).append(rest)
 
     def all_of(self, text: str, *, unfinished: bool = False) -> bool:
-        """Whether `text` is nothing but such noises, MOST_WORDS at most. `unfinished`: its last may still be coming.
+        """Tells whether `text` is nothing but such noises, of MOST_WORDS words at most.
 
-        Takes time in proportion to the length of the text, for a caller chooses it.
+        If it is `unfinished`, the rest of its last noise may still follow.
+
+        The time grows in proportion to the length of the text, because a caller chooses it.
         """
         said = words(text)
         if not self._beginning or len(said) > MOST_WORDS:

@@ -128,7 +128,7 @@ def test_no_two_parts_have_a_setting_of_the_same_name():
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_service_that_must_be_told_when_the_caller_stops_needs_the_local_detector(monkeypatch, protocol):
-    """Without it the answer would wait for a final transcript that never comes."""
+    """Without the detector the answer would wait for a final transcript that never comes."""
     monkeypatch.setenv("ASR_URL", "ws://127.0.0.1:9")
     monkeypatch.setenv("ASR_PROTOCOL", protocol)
     monkeypatch.setenv("LOCAL_VAD", "false")

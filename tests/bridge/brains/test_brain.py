@@ -1,4 +1,4 @@
-"""The call's variables in texts: names alone are filled in, and whatever a caller is called stays as it is."""
+"""A call's variables are filled into texts by name alone, and their values stay as they are."""
 
 from __future__ import annotations
 

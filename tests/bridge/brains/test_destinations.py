@@ -1,4 +1,4 @@
-"""Where a call may be sent, and that nothing else gets into the dialplan."""
+"""Calls are sent only where the allow-list says, and nothing else gets into the dialplan."""
 
 from __future__ import annotations
 

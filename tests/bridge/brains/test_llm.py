@@ -18,9 +18,11 @@ from openai.types.chat import ChatCompletionChunk
 from bridge.brains.brain import BrainError, Fallback, HangUp, Piece, Say, Transfer
 from bridge.brains.destinations import Destinations
 from bridge.brains.llm import LlmBrain, LlmOptions
+from bridge.brains.llm_client import make_llm_client
 from bridge.brains.tools import HttpTool, Toolbox
 from tests.support.llm_server import Answer, LlmServer, ToolCall
 from tests.support.loop_clock import LoopClock
+from tests.support.serving import serving
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ async def loop_clock() -> AsyncIterator[LoopClock]:
 async def brain(
     server: LlmServer, *tools: HttpTool, variables: dict[str, str] | None = None, **options: Any
 ) -> AsyncIterator[LlmBrain]:
-    async with aiohttp.ClientSession() as http, AsyncOpenAI(base_url=server.url, api_key="k", max_retries=0) as client:
+    async with aiohttp.ClientSession() as http, make_llm_client(server.url, "k", 0) as client:
         toolbox = Toolbox(http, list(tools), Destinations("sales=ext-queues,400,1"), variables or {})
         yield LlmBrain(client, LlmOptions(model="m", **options), toolbox, variables)
 
@@ -119,17 +121,6 @@ async def test_a_tool_after_which_nothing_is_said_is_an_answer_only_where_someth
             assert [message["role"] for message in ai.history.messages()] == ["user", "assistant", "tool"]
 
 
-@asynccontextmanager
-async def serving(handler: Any) -> AsyncIterator[str]:
-    app = web.Application()
-    app.router.add_route("*", "/tool", handler)
-    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}/tool"
-    await runner.cleanup()
-
-
 @pytest.mark.parametrize(
     ("call", "action"),
     [
@@ -147,7 +138,7 @@ async def test_transfer_and_hangup_come_last_and_are_forgotten_when_cut(call: To
 
 
 async def test_a_cut_turn_keeps_the_tools_that_have_answered_and_drops_the_one_at_work_and_those_to_come() -> None:
-    """What a tool has done has happened, heard of or not: a model that forgot it would book the table twice."""
+    """What a tool did has happened, heard of or not: a model that forgot it would book the table twice."""
     asked: list[str] = []
     at_work, cancelled = asyncio.Event(), asyncio.Event()
 
@@ -211,7 +202,7 @@ async def test_a_tool_that_fails_is_told_to_the_model(call: ToolCall, told: str)
             assert text_of(await collect(ai.answer("do it"))) == "Sorry."
             *_, asked, answered = server.requests[1]["messages"]
             assert told in answered["content"]
-            json.loads(asked["tool_calls"][0]["function"]["arguments"])  # as servers do before all else
+            json.loads(asked["tool_calls"][0]["function"]["arguments"])  # servers parse it before all else
 
 
 @pytest.mark.parametrize(
@@ -263,7 +254,7 @@ async def test_calls_of_several_tools_are_told_apart(deltas: list[dict[str, Any]
 
 
 class Thinker:
-    """A client whose model sends one delta over and over, each `pace_s` of the loop's clock after the last."""
+    """Returns a client whose model repeats one delta, each `pace_s` of the loop's clock after the last."""
 
     def __init__(self, clock: LoopClock, delta: dict[str, Any], pace_s: float, count: int, last: str = "") -> None:
         self.chat = SimpleNamespace(completions=SimpleNamespace(create=self._create))
@@ -281,7 +272,7 @@ class Thinker:
         for delta in self._deltas:
             self._clock.advance(self._pace_s)
             await asyncio.sleep(0)
-            await asyncio.sleep(0)  # a timer that is due now has its say
+            await asyncio.sleep(0)  # lets a timer that is due now run
             choice = {"index": 0, "delta": delta, "finish_reason": None}
             chunk = {"id": "1", "object": "chat.completion.chunk", "created": 0, "model": "m", "choices": [choice]}
             yield ChatCompletionChunk.model_validate(chunk)

@@ -1,4 +1,4 @@
-"""When the caller spoke, as the transcript and the trace have it."""
+"""The transcript and the trace say when the caller spoke."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Line:
         return [(entry.text, entry.start_ms, entry.end_ms) for entry in self.journal.entries]
 
 
-def test_a_recogniser_that_tells_when() -> None:
+def test_a_recognizer_that_tells_when() -> None:
     line = Line()
     line.now_s = 103.0
     line.speech.started(900)
@@ -31,7 +31,7 @@ def test_a_recogniser_that_tells_when() -> None:
     )
 
 
-def test_a_recogniser_that_does_not() -> None:
+def test_a_recognizer_that_does_not() -> None:
     line = Line()
     line.now_s = 101.0
     line.speech.started(None)

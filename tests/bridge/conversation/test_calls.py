@@ -20,7 +20,7 @@ from tests.support.fakes import FakeEngine
 
 
 class NoWire:
-    """Nobody listens."""
+    """A stand-in for the network, of which nobody reads."""
 
     def send(self, frame: bytes) -> None:
         pass

@@ -27,7 +27,7 @@ END = None
 
 
 class PuppetBrain(Brain):
-    """Says what the test puts into `pieces`; END ends a turn."""
+    """A brain that says what the test puts into `pieces`; END ends a turn."""
 
     def __init__(self, greeting: str = "") -> None:
         self.greeting = greeting
@@ -75,7 +75,7 @@ class Rig:
         self.engine = FakeEngine()
         self.brain = PuppetBrain(greeting)
         self.events: list[dict[str, object]] = []
-        style = Style(language="en")  # told and plain: nothing is worked out in a thread
+        style = Style(language="en")  # the language is given and plain, so no thread has to find it out
         self.call = Call(uuid4(), self, self.engine, style, normalize=False, apology=apology, now_s=lambda: self.now_s)
         self.call.audio_received(0x10, bytes(320))
         self.talk = Conversation(
@@ -95,12 +95,12 @@ class Rig:
         self.hung_up = True
 
     async def settle(self, rounds: int = 300) -> None:
-        """Let everything run that can without the clock."""
+        """Lets everything run that can without the clock."""
         for _ in range(rounds):
             await asyncio.sleep(0)
 
     async def tick(self, ticks: int = 1) -> int:
-        """Returns how many of the ticks had sound."""
+        """Ticks the call; returns how many of the ticks had sound."""
         before = len(self.frames)
         for _ in range(ticks):
             self.now_s += FRAME_S
@@ -115,7 +115,7 @@ class Rig:
         return await self.tick(ms // 20)
 
     async def say(self, said: str, *pieces: Piece | Exception | None) -> None:
-        """The caller says something, and the brain answers."""
+        """Has the caller say something, and the brain answer."""
         self.brain.put(*pieces)
         self.talk.heard(Transcript(said))
         await self.settle()
@@ -126,7 +126,7 @@ class Rig:
 
 @pytest.fixture
 async def rigs() -> AsyncIterator[list[Rig]]:
-    """Every call that a test made is ended, and nothing of it may be left."""
+    """Collects the calls that a test makes, ends them, and asserts that nothing of them is left."""
     rigs: list[Rig] = []
     yield rigs
     for rig in rigs:
@@ -457,7 +457,7 @@ async def test_a_slow_answer_gets_one_filler_and_both_are_remembered(rigs: list[
 async def test_an_answer_that_comes_all_at_once_is_split_piece_by_piece(
     rigs: list[Rig], monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
-    """100,000 characters take a tenth of a second and more: other calls' frames are due meanwhile."""
+    """Splitting 100,000 characters takes a tenth of a second or more, and frames of other calls are due meanwhile."""
     rig = await conversation(rigs)
     turn, fed = 0, {0: 0}
     feed = SentenceSplitter.feed
@@ -478,13 +478,13 @@ async def test_an_answer_that_comes_all_at_once_is_split_piece_by_piece(
     while not rig.engine.spoken:
         await rig.settle()
     await rig.tick_ms(200)
-    # For the trace, which looks for the first sentence alone; and for the engine, a slice in each turn of the loop.
+    # The trace looks only for the first sentence, and the engine is given one slice in each turn of the loop.
     assert max(fed.values()) <= 1_000
     assert rig.engine.spoken[0][0] == text.strip()[: len(rig.engine.spoken[0][0])]
 
 
 @pytest.mark.parametrize("error", [BrainError("no model"), ValueError("a fault of ours")])
-async def test_a_brain_that_fails_apologises_and_goes_to_the_fallback(rigs: list[Rig], error: Exception) -> None:
+async def test_a_brain_that_fails_apologizes_and_goes_to_the_fallback(rigs: list[Rig], error: Exception) -> None:
     apology = Apology(np.full(24_000, 5000, np.int16), 24_000)
     rig = await conversation(rigs, apology=apology, fallback_destination="from-internal,100,1")
     await rig.say("hello", error)
@@ -495,7 +495,7 @@ async def test_a_brain_that_fails_apologises_and_goes_to_the_fallback(rigs: list
 
 
 @pytest.mark.parametrize("pieces", [("👍",), ("...", "\n", "👍"), (Say("👍"),), ("   ",), (Say("👍"), Say("..."))])
-async def test_an_answer_that_cannot_be_spoken_apologises_too(rigs: list[Rig], pieces: tuple[Piece, ...]) -> None:
+async def test_an_answer_that_cannot_be_spoken_apologizes_too(rigs: list[Rig], pieces: tuple[Piece, ...]) -> None:
     apology = Apology(np.full(24_000, 5000, np.int16), 24_000)
     rig = await conversation(rigs, apology=apology, fallback_destination="from-internal,100,1")
     rig.engine.unspeakable = ("👍", "...", "...\n👍")
@@ -569,7 +569,7 @@ async def test_the_trace_of_a_turn(rigs: list[Rig]) -> None:
 
 
 async def test_random_cuts_leave_no_word_out_and_add_none(rigs: list[Rig]) -> None:
-    """What is remembered is what was played, to the word, wherever it is cut."""
+    """The history holds what was played, to the word, wherever the answer is cut."""
     random = np.random.default_rng(4)
     text = "One two three. Four five six. Seven eight nine."
     rig = await conversation(rigs)

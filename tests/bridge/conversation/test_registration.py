@@ -1,4 +1,4 @@
-"""Calls announced before they connect: once, in time, and not without end."""
+"""A call's announcement is claimed once, in time, and announcements are limited in number and size."""
 
 from __future__ import annotations
 

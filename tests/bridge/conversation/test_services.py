@@ -1,4 +1,4 @@
-"""The services that conversations share: they start, or say what is missing, and close whatever came of it."""
+"""The services that conversations share start, or say what is missing, and close whatever was opened."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from prometheus_client import CollectorRegistry
 from bridge.conversation.services import Services
 from bridge.conversation.settings import ConversationSettings
 from bridge.hearing.asr import embedded
+from tests.support.llm_server import Answer, LlmServer, ToolCall
+from tests.support.serving import serving
 from tests.support.whole_app import whole_app
 
 
@@ -51,6 +53,27 @@ async def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_wrong_setting_says_what_is_allowed(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ConversationSettings.model_validate(settings)
+
+
+async def test_a_cookie_of_one_call_is_not_sent_in_another(tmp_path: Path) -> None:
+    cookies: list[str | None] = []
+
+    async def handle(request: web.Request) -> web.Response:
+        cookies.append(request.headers.get("Cookie"))
+        return web.Response(headers={"Set-Cookie": "caller=ada; Path=/"})
+
+    async with serving(handle) as url, LlmServer(*[Answer(tools=[ToolCall("ask")]), "Done."] * 2) as model:
+        url = url.replace("127.0.0.1", "localhost")  # cookies of an address alone would not be kept anyway
+        (tmp_path / "tools.yaml").write_text(f"tools: [{{name: ask, description: d, url: '{url}'}}]")
+        settings = {"llm_base_url": model.url, "llm_model": "m", "llm_tools": tmp_path / "tools.yaml", "filler": ""}
+        async with whole_app(**settings) as bench:
+            said = {"type": "conversation.item.input_audio_transcription.completed", "transcript": "Ask."}
+            for item in ("i1", "i2"):
+                peer = await bench.call()
+                await bench.post(f"/v1/calls/{peer.id}/events", {**said, "item_id": item})
+                await peer.hear(voiced=True)
+                await peer.close()
+    assert cookies == [None, None]
 
 
 async def test_another_system_is_told_of_start_and_end_and_prometheus_of_the_turn() -> None:

@@ -1,4 +1,4 @@
-"""Web-hooks: delivered, tried again, given up, and ended with the process."""
+"""Web-hooks are delivered, tried again, given up, and ended with the process."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from aiohttp import web
 
 from bridge.conversation import webhooks as module
 from bridge.conversation.webhooks import Webhooks
+from tests.support.serving import serving
 
 
 class Receiver:
@@ -62,6 +63,20 @@ async def test_it_is_given_up_after_the_last_try_and_at_once_where_it_is_not_wan
         webhooks.send({"n": 2})
         await asyncio.gather(*webhooks._tasks)
         assert receiver.events.qsize() == 5
+
+
+async def test_a_redirect_is_not_followed() -> None:
+    asked: list[str] = []
+
+    async def handle(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return web.Response(status=307, headers={"Location": "/elsewhere"})
+
+    async with serving(handle) as url, aiohttp.ClientSession() as http:
+        webhooks = Webhooks(url, http)
+        webhooks.send({"type": "call.started"})
+        await asyncio.gather(*webhooks._tasks)
+    assert asked == ["/tool"]
 
 
 async def test_nothing_is_left_when_it_closes() -> None:

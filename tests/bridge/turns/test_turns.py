@@ -18,7 +18,7 @@ FINAL_TIMEOUT_S = Rules().final_timeout_ms / 1000
 
 
 def speaking(rules: Rules | None = None, *, interruptible: bool = True, protect_ms: int = 0) -> Turns:
-    """A turn in which the agent began to be heard at 10 s."""
+    """Returns turns in which the agent began to be heard at 10 s."""
     turns = Turns(rules or Rules())
     assert turns.began(9.0, audio_ms=9_000, interruptible=interruptible) == []
     assert turns.playing(10.0, interruptible=interruptible, protect_ms=protect_ms) == []
@@ -58,7 +58,7 @@ def test_words_without_a_final_transcript_are_answered_after_a_while() -> None:
 
 
 def overdue() -> Turns:
-    """A turn that answered "two pizzas" without waiting for its transcript any longer."""
+    """Returns turns that answered "two pizzas" without waiting any longer for its transcript."""
     turns = Turns(Rules())
     turns.speech_started(1.0)
     turns.partial(1.5, "two pizzas")
@@ -153,7 +153,7 @@ def test_sound_that_never_ends_resumes_at_the_limit() -> None:
 
 
 def answered(words_after_s: float = 0.4) -> Turns:
-    """The agent answers a caller whose words came so long after their sound; 0 only when they had stopped."""
+    """Returns turns in which the agent answers a caller whose words came so long into the sound, or after it if 0."""
     turns = Turns(Rules())
     turns.speech_started(1.0)
     if words_after_s:
@@ -356,7 +356,7 @@ def test_words_within_a_protection_that_has_just_ended_are_answered_with_those_t
     turns = speaking(protect_ms=1500)
     turns.speech_started(10.5)
     assert turns.transcript(11.0, "hello there") == []
-    # past the end of the protection, and `expire` has not been called yet
+    # the protection is over, but `expire` has not been called yet
     assert turns.transcript(11.6, "anybody") == [Commit(Reason.WORDS), Answer("hello there anybody")]
     turns.began(11.6)
     assert turns.finished(12.0) == []
@@ -551,7 +551,7 @@ def test_random_orders(events: list[str], min_words: int, echo_guard_ms: int, no
 
 @pytest.mark.parametrize("word", ["a", "yes no", "嗯", "x" * 40])
 def test_a_late_transcript_of_ten_thousand_characters_holds_up_no_call(word: str) -> None:
-    """It is compared with what was answered without it; that once took over 100 s."""
+    """A late transcript is compared with the words answered without it; that once took over 100 s."""
     text = f"{word} " * (10_000 // (len(word) + 1))
     took_s = []
     for _ in range(5):

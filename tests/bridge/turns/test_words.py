@@ -11,7 +11,7 @@ import pytest
 from bridge.turns.words import BACKCHANNELS, MOST_WORDS, Backchannels, words
 
 MOST_S = 0.005
-"""Of the event loop's time that a caller may take with 10,000 characters: a quarter of a wire frame."""
+"""How much of the event loop's time a caller may take with 10,000 characters: a quarter of a wire frame."""
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_chinese_noises() -> None:
 
 
 def brute_force(phrases: list[list[str]], said: list[str], unfinished: bool) -> bool:
-    """The same by trying every way to cut a text into noises, which takes for ever with a long one."""
+    """Answers as `all_of` does, by trying every way to cut a text into noises; far too slow for a long text."""
     if not said:
         return True
     return any(
@@ -90,7 +90,7 @@ def test_no_text_of_ten_thousand_characters_holds_up_a_call(language: str, betwe
 
 
 def _thread_s(work: Callable[[], object]) -> float:
-    """The processor's seconds that it takes, whatever else the machine does."""
+    """Returns the processor seconds that a function takes, whatever else the machine does."""
     begin_s = time.thread_time()
     work()
     return time.thread_time() - begin_s

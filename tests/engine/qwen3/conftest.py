@@ -20,7 +20,7 @@ else:
         for name in [name for name in sys.modules if name.split(".")[0] == "torchaudio"]:
             del sys.modules[name]
         sys.path.append(str(Path(__file__).parents[2] / "support" / "qwen3" / "stand_ins"))
-    # Says whether Triton interprets, which Triton asks once: at its import, whichever test's that is.
+    # Triton asks once whether to interpret: at its import, whichever test imports it.
     import tests.support.qwen3.kernel_support  # noqa: F401
 
 

@@ -1,0 +1,57 @@
+"""The HTTP client for a language model: no cookies, no redirects, no compression, and no event without an end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Final
+
+import httpx2
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+
+MAX_EVENT_BYTES: Final = 256 * 1024
+"""How long one event of the stream, or an answer that is no stream, may be; a word takes some 300 bytes."""
+_EVENT_ENDS: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
+
+
+class BadAnswer(Exception):
+    """The service answers in a form that is not read on."""
+
+
+def make_llm_client(base_url: str, api_key: str, retries: int) -> AsyncOpenAI:
+    """Returns a client that keeps nothing between calls, and takes key and conversation to `base_url` alone."""
+    http = DefaultAsyncHttpxClient(
+        follow_redirects=False,
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+        headers={"Accept-Encoding": "identity"},
+        event_hooks={"response": [_bound]},
+    )
+    return AsyncOpenAI(base_url=base_url, api_key=api_key, max_retries=retries, http_client=http)
+
+
+async def _bound(response: httpx2.Response) -> None:
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise BadAnswer("the answer is compressed, which was not asked for")
+    assert isinstance(response.stream, httpx2.AsyncByteStream)
+    response.stream = _BoundedStream(response.stream)
+
+
+class _BoundedStream(httpx2.AsyncByteStream):
+    """Passes a response's bytes on until an event is over MAX_EVENT_BYTES; then raises BadAnswer."""
+
+    def __init__(self, stream: httpx2.AsyncByteStream) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        length, tail = 0, b""
+        async for chunk in self._stream:
+            joined = tail + chunk
+            end = max(place + len(mark) if (place := joined.rfind(mark)) >= 0 else 0 for mark in _EVENT_ENDS)
+            length = len(joined) - end if end else length + len(chunk)
+            if length > MAX_EVENT_BYTES:
+                raise BadAnswer(f"an event of over {MAX_EVENT_BYTES} bytes")
+            tail = joined[-3:]
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()

@@ -1,0 +1,69 @@
+"""Writes recordings in a thread of its own, and bounds what may wait for a slow disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Lock
+from typing import BinaryIO, Final
+
+MAX_AUDIO_BYTES: Final = 32 * 2**20
+"""How much audio of all calls may wait for the disk: 500 calls at 8 kHz make as much in two seconds."""
+MAX_WAITING_BYTES: Final = 48 * 2**20
+"""How much may wait with transcripts, which are still taken where audio is not."""
+MAX_NAMESAKES: Final = 1_000
+"""How many recordings may be of calls with one UUID."""
+
+
+class RecordingWriter:
+    """One thread that all recordings share. Only the event loop's thread may call `submit` and `close`."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="recording")
+        self._lock = Lock()
+        self._waiting_bytes = 0
+
+    def submit(self, size_bytes: int, work: Callable[[], None], limit_bytes: int = MAX_AUDIO_BYTES) -> bool:
+        """Has the thread do `work`, which holds so many bytes. Returns False and drops it if too much waits."""
+        with self._lock:
+            if self._waiting_bytes + size_bytes > limit_bytes:
+                return False
+            self._waiting_bytes += size_bytes
+        self._thread.submit(self._do, size_bytes, work)
+        return True
+
+    def close(self) -> None:
+        """Waits until everything has been written."""
+        self._thread.shutdown()
+
+    def _do(self, size_bytes: int, work: Callable[[], None]) -> None:
+        try:
+            work()
+        finally:
+            with self._lock:
+                self._waiting_bytes -= size_bytes
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder that is open to its owner alone, or leaves the one that is there. Raises OSError."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def create(path: Path) -> BinaryIO:
+    """Opens a new file that its owner alone may read. Raises FileExistsError where there is one, or OSError."""
+    return open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600))
+
+
+def create_pair(folder: Path, name: str) -> tuple[BinaryIO, Path]:
+    """Opens a new `name`.wav beside which there is no .json, or `name-2`.wav and so on; returns it and its path."""
+    make_folder(folder)
+    for count in range(1, MAX_NAMESAKES + 1):
+        path = folder / (f"{name}.wav" if count == 1 else f"{name}-{count}.wav")
+        if not path.with_suffix(".json").exists():
+            try:
+                return create(path), path
+            except FileExistsError:
+                continue
+    raise FileExistsError(f"there are {MAX_NAMESAKES} recordings of calls {name}")

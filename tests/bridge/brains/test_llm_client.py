@@ -1,0 +1,82 @@
+"""The language model's client keeps no cookies, follows no redirect, and reads no event without an end."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from aiohttp import web
+from openai import APIStatusError
+
+from bridge.brains.llm_client import MAX_EVENT_BYTES, BadAnswer, make_llm_client
+from tests.support.serving import serving
+
+REQUEST: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "my secret"}], "stream": True}
+
+
+async def test_neither_cookies_nor_redirects() -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    async def handle(request: web.Request) -> web.Response:
+        asked.append((request.path, request.headers.get("Cookie")))
+        return web.Response(status=307, headers={"Location": "/elsewhere", "Set-Cookie": "caller=ada"})
+
+    async with serving(handle) as url, make_llm_client(f"{url}/v1", "k", 0) as client:
+        for _ in range(2):
+            with pytest.raises(APIStatusError):
+                await client.chat.completions.create(**REQUEST)
+    assert asked == [("/tool/v1/chat/completions", None)] * 2
+
+
+@pytest.mark.parametrize("status", [200, 400])
+async def test_an_answer_without_an_end_is_given_up(status: int) -> None:
+    sent, left = 0, asyncio.Event()
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        nonlocal sent
+        response = web.StreamResponse(status=status, headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        try:
+            await response.write(b"data: {}\n\ndata: ")
+            while sent < 100 * MAX_EVENT_BYTES:
+                await response.write(b"x" * 65_536 + b"\n")  # a line ends, the event does not
+                sent += 65_536
+        except (asyncio.CancelledError, ConnectionError):
+            left.set()
+            raise
+        return response
+
+    async with serving(handle) as url, make_llm_client(url, "k", 0) as client:
+        with pytest.raises(BadAnswer):
+            async for _ in await client.chat.completions.create(**REQUEST):
+                pass
+        await left.wait()
+    assert sent < 100 * MAX_EVENT_BYTES
+
+
+async def test_short_events_are_read_however_many_and_however_they_are_cut() -> None:
+    event = b'data: {"choices": [{"index": 0, "delta": {"content": "a"}}]}\r\n\r\n'
+    stream = event * 8_000
+    assert len(stream) > MAX_EVENT_BYTES
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        for start in range(0, len(stream), 997):
+            await response.write(stream[start : start + 997])
+        await response.write(b"data: [DONE]\n\n")
+        return response
+
+    async with serving(handle) as url, make_llm_client(url, "k", 0) as client:
+        assert len([chunk async for chunk in await client.chat.completions.create(**REQUEST)]) == 8_000
+
+
+async def test_what_is_compressed_is_not_unpacked() -> None:
+    async def handle(request: web.Request) -> web.Response:
+        assert request.headers["Accept-Encoding"] == "identity"
+        return web.Response(body=b"rubbish", headers={"Content-Encoding": "gzip"})
+
+    async with serving(handle) as url, make_llm_client(url, "k", 0) as client:
+        with pytest.raises(BadAnswer):
+            await client.chat.completions.create(**REQUEST)
