@@ -12,9 +12,10 @@ from uuid import UUID
 
 import structlog
 
-from bridge.line.audiosocket import RATE_HZ, Decoder, Kind, Message, encode
+from bridge.line.audiosocket import FRAME_MS, RATE_HZ, Decoder, Kind, Message, encode
 from bridge.line.call import Call, Wire
 from bridge.line.clock import Clock
+from bridge.line.intake import Intake
 from bridge.line.timer import Timer
 
 log = structlog.get_logger(__name__)
@@ -33,6 +34,10 @@ death shows."""
 SEND_BUFFER_BYTES: Final = 16_384
 """About a second of 8 kHz audio. What the kernel queues for a stalled peer stays late for the rest of the call."""
 BACKLOG: Final = 1024
+TURN_MESSAGES: Final = 100
+"""The number of messages taken from one connection in a turn of the event loop, so that the others are served."""
+REST_S: Final = FRAME_MS / 1000
+"""How long nothing is read from a peer that has sent more than is taken in."""
 
 _SILENCE: Final = encode(Kind.SLIN8, bytes(320))
 
@@ -48,8 +53,12 @@ class Connection(asyncio.Protocol):
     def __init__(self, server: AudioSocketServer) -> None:
         self._server = server
         self._decoder = Decoder()
+        self._intake = Intake(time.monotonic())
+        self._rest: asyncio.TimerHandle | None = None
         self._call: Call | None = None
         self._ignored: set[int] = set()
+        self._told = False
+        """It has been logged that the peer sends too much."""
         self._closing = False
         self._end_reason = "caller hung up"
         self._stalled_since_s: float | None = None
@@ -65,10 +74,23 @@ class Connection(asyncio.Protocol):
         self._server.joined(self, self._tick)
 
     def data_received(self, data: bytes) -> None:
-        for message in self._decoder.feed(data):
+        if self._closing:
+            return  # we read on only so that Asterisk's audio does not turn our close into a reset
+        now_s, too_much = time.monotonic(), False
+        messages = self._decoder.feed(data, TURN_MESSAGES)
+        for message in messages:
             if self._closing:
-                return  # we read on only so that Asterisk's audio does not turn our close into a reset
-            self._message(message)
+                return
+            if self._intake.takes(message, now_s):
+                self._message(message)
+            else:
+                too_much = True
+        if too_much or len(messages) == TURN_MESSAGES:
+            self._transport.pause_reading()
+            self._rest = asyncio.get_running_loop().call_later(REST_S, self._read_on)
+            if too_much and not self._told:
+                self._told = True
+                log.warning("the peer sends more than is taken in", call=self._name())
 
     def eof_received(self) -> bool:
         return False  # close our side too
@@ -76,8 +98,9 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._server.clock.leave(self._tick)
         self._server.left(self)
-        if self._deadline is not None:
-            self._deadline.cancel()
+        for timer in (self._deadline, self._rest):
+            if timer is not None:
+                timer.cancel()
         if self._call is not None:
             if error is not None and not isinstance(error, ConnectionError):  # a reset is a hang-up in a hurry
                 self._end_reason = f"lost: {error}"
@@ -104,6 +127,11 @@ class Connection(asyncio.Protocol):
         self._deadline = asyncio.get_running_loop().call_later(CLOSE_DEADLINE_S, self._transport.close)
 
     # Its own ----------------------------------------------------------------------------------------------------
+
+    def _read_on(self) -> None:
+        """Takes what was left, and reads again unless that is too much once more."""
+        self._transport.resume_reading()
+        self.data_received(b"")
 
     def _tick(self, now_s: float) -> None:
         if self._stalled_since_s is not None:
