@@ -15,6 +15,7 @@ import structlog
 from bridge.line.audiosocket import FRAME_MS, RATE_HZ, Decoder, Kind, Message, encode
 from bridge.line.call import Call, Wire
 from bridge.line.clock import Clock
+from bridge.line.doorway import BACKLOG, open_doorways
 from bridge.line.intake import Intake
 from bridge.line.timer import Timer
 
@@ -33,12 +34,12 @@ HALF_OPEN_MS: Final = 10_000
 death shows."""
 SEND_BUFFER_BYTES: Final = 16_384
 """About a second of 8 kHz audio. What the kernel queues for a stalled peer stays late for the rest of the call."""
-BACKLOG: Final = 1024
 TURN_MESSAGES: Final = 100
 """The number of messages taken from one connection in a turn of the event loop, so that the others are served."""
 REST_S: Final = FRAME_MS / 1000
 """How long nothing is read from a peer that has sent more than is taken in."""
 
+_HANGUP: Final = encode(Kind.HANGUP)
 _SILENCE: Final = encode(Kind.SLIN8, bytes(320))
 
 
@@ -68,6 +69,11 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        if self._server.unnamed >= self._server.max_unnamed:
+            self._transport.set_protocol(asyncio.Protocol())
+            self._transport.write(_HANGUP)
+            self._transport.close()
+            return
         self._transport.set_write_buffer_limits(high=0)
         _set_socket_options(self._transport.get_extra_info("socket"))
         self._deadline = asyncio.get_running_loop().call_later(UUID_DEADLINE_S, self._no_uuid)
@@ -123,7 +129,7 @@ class Connection(asyncio.Protocol):
         self._closing = True
         self._end_reason = "hung up"
         self._server.clock.leave(self._tick)
-        self._transport.write(encode(Kind.HANGUP))
+        self._transport.write(_HANGUP)
         self._deadline = asyncio.get_running_loop().call_later(CLOSE_DEADLINE_S, self._transport.close)
 
     # Its own ----------------------------------------------------------------------------------------------------
@@ -184,6 +190,11 @@ class Connection(asyncio.Protocol):
         log.info("connection sent no UUID")
         self._transport.close()
 
+    @property
+    def named(self) -> bool:
+        """Tells whether its UUID has come and a call was made of it."""
+        return self._call is not None
+
     def _name(self) -> str:
         return str(self._call.id) if self._call is not None else "none"
 
@@ -201,28 +212,38 @@ class AudioSocketServer:
     """Listens for connections, and drives the one clock of all their calls."""
 
     def __init__(
-        self, admit: Callable[[UUID, Wire], Call], on_lateness: Callable[[float], None] = lambda late_s: None
+        self,
+        admit: Callable[[UUID, Wire], Call],
+        on_lateness: Callable[[float], None] = lambda late_s: None,
+        max_unnamed: int = BACKLOG,
     ) -> None:
         self.admit = admit
         """Sets up the call of a connection that has sent its UUID. Raises CallRefused."""
+        self.max_unnamed = max_unnamed
+        """The number of connections that may be without a call; one more is closed."""
         self.clock = Clock(on_lateness)
         self.connections: set[Connection] = set()
         self._timer: Timer | None = None
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._gone = asyncio.Event()
 
     async def start(self, host: str, port: int) -> int:
         """Starts to listen and returns the port, which the system chooses if `port` is 0. Raises OSError."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Connection(self), host, port, backlog=BACKLOG)
+        for doorway in await open_doorways(host, port, _HANGUP):
+            self._servers.append(await loop.create_server(lambda: Connection(self), sock=doorway, backlog=BACKLOG))
         self._timer = Timer(loop, self._run_clock)
-        return int(self._server.sockets[0].getsockname()[1])
+        return int(self._servers[0].sockets[0].getsockname()[1])
+
+    @property
+    def unnamed(self) -> int:
+        """The number of connections without a call: before their UUID, or refused."""
+        return sum(not connection.named for connection in self.connections)
 
     async def drain(self, timeout_s: float) -> None:
         """Takes no new calls and lets those in progress finish what they are saying, for at most `timeout_s`."""
-        if self._server is None:
-            return
-        self._server.close()
+        for server in self._servers:
+            server.close()
         for connection in self.connections:
             connection.finish()
         if not await self._all_gone(timeout_s):
@@ -233,12 +254,12 @@ class AudioSocketServer:
 
     async def close(self) -> None:
         """Ends every connection that is left and stops listening."""
-        if self._server is None:
-            return
-        self._server.close()
+        for server in self._servers:
+            server.close()
         for connection in tuple(self.connections):
             connection.abort()
-        await self._server.wait_closed()
+        for server in self._servers:
+            await server.wait_closed()
         if self._timer is not None:
             self._timer.close()
 

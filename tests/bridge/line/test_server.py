@@ -104,6 +104,24 @@ async def test_no_uuid_in_time_is_a_quiet_close(bridge, monkeypatch):
     await peer.close()
 
 
+async def test_of_connections_without_a_uuid_only_so_many_are_kept_and_calls_do_not_count(bridge):
+    bridge.server.max_unnamed = 3
+    calls = []
+    for _ in range(5):
+        calls.append(await Asterisk.connect(bridge.port))
+        await calls[-1].hear(voiced=True)
+    silent = [await Asterisk.connect(bridge.port, say_uuid=False) for _ in range(3)]
+    for peer in silent:
+        await peer.receive()
+    late = await Asterisk.connect(bridge.port)
+    assert await late.drain() == [(Kind.HANGUP, b"")], "it goes back to its dialplan"
+    assert len(bridge.calls) == 5
+    await silent[0].drain()  # until its time is over
+    again = await Asterisk.connect(bridge.port)
+    await again.hear(voiced=True)
+    await asyncio.gather(*(peer.close() for peer in (*calls, *silent, late, again)))
+
+
 @pytest.mark.parametrize(
     "first", [b"GET / HTTP/1.1\r\n\r\n" + bytes(40_000), encode(Kind.UUID, b"short"), encode(Kind.SLIN8, bytes(320))]
 )
