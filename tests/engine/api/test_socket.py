@@ -7,7 +7,9 @@ import json
 
 import numpy as np
 import pytest
+from aiohttp import WSMsgType
 
+from engine.api import socket as api_socket
 from engine.audio import resample
 from engine.speech import SpeechError, Style
 from tests.support.speech_server import speech_server
@@ -205,6 +207,19 @@ async def test_too_many_unanswered_requests_are_refused(socket, engine):
     _, event = await answer(socket)
     assert (event["event"], event["code"]) == ("error", "QUEUE_FULL")
     engine.release()
+
+
+async def test_a_connection_is_closed_once_it_is_idle_but_not_while_it_is_spoken_for(server, engine, monkeypatch):
+    monkeypatch.setattr(api_socket, "IDLE_S", 0.5)
+    engine.hold()
+    async with server.session.ws_connect(server.url + PATH) as socket:
+        await socket.send_json({"input": "Hello there."})
+        with pytest.raises(TimeoutError):
+            await socket.receive(timeout=1.0)
+        engine.release()
+        assert (await answer(socket))[1]["event"] == "done"
+        message = await socket.receive(timeout=10)
+        assert (message.type, message.extra) == (WSMsgType.CLOSE, "idle")
 
 
 async def test_a_plain_request_is_told_to_upgrade(server):
