@@ -146,7 +146,8 @@ class _Connection:
         assert turn.text is not None
         if not turn.dropped and (fault := self._service.too_long(turn.text.characters + len(piece))):
             turn.drop(fault)
-        turn.text.write(piece)
+        if not turn.dropped:
+            turn.text.write(piece)
 
     def _end_text(self) -> None:
         turn, self._open = self._open, None
