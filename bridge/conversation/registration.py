@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -11,12 +12,18 @@ from uuid import UUID
 
 MAX_WAITING: Final = 10_000
 """How many registrations are kept: a dialplan that registers and never connects must not fill the memory."""
+MAX_WAITING_OF_ONE: Final = MAX_WAITING // 2
+"""How many registrations are kept of one source, so that another one always finds room."""
 MAX_VARIABLES: Final = 64
 NAME: Final = "[A-Za-z_][A-Za-z0-9_-]{0,63}"
 """The pattern of a variable's name, which stands as `{name}` in prompts."""
 MAX_VALUE_CHARS: Final = 1_000
 MAX_CHARS: Final = 8_000
 """How long all names and values of one call may be together."""
+
+
+class TooManyRegistrations(Exception):
+    """There is no room for a registration until others have connected or expired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +34,8 @@ class Registration:
     variables: Mapping[str, str]
     """`from`, `to`, `name` and whatever else was given."""
     expires_s: float
+    source: str = ""
+    """The address that announced it."""
 
 
 class Registrations:
@@ -36,9 +45,13 @@ class Registrations:
         self.ttl_s = ttl_s
         self._now_s = now_s
         self._waiting: dict[UUID, Registration] = {}
+        self._of_source: Counter[str] = Counter()
 
-    def add(self, call_id: UUID, variables: Mapping[str, str]) -> Registration:
-        """Announces a call, or announces it again with other variables. Raises ValueError if a limit is passed."""
+    def add(self, call_id: UUID, variables: Mapping[str, str], source: str = "") -> Registration:
+        """Announces a call, or announces it again with other variables, and returns its registration.
+
+        Raises ValueError for variables that are not allowed and TooManyRegistrations if there is no room.
+        """
         if len(variables) > MAX_VARIABLES:
             raise ValueError(f"more than {MAX_VARIABLES} variables")
         if sum(len(name) + len(value) for name, value in variables.items()) > MAX_CHARS:
@@ -49,18 +62,21 @@ class Registrations:
             if len(value) > MAX_VALUE_CHARS:
                 raise ValueError(f"{name} is longer than {MAX_VALUE_CHARS} characters")
         self._expire()
-        if len(self._waiting) >= MAX_WAITING:
-            del self._waiting[next(iter(self._waiting))]
+        if call_id not in self._waiting and (
+            len(self._waiting) >= MAX_WAITING or self._of_source[source] >= MAX_WAITING_OF_ONE
+        ):
+            raise TooManyRegistrations
         clean = {name: _printable(value) for name, value in variables.items()}
-        registration = Registration(call_id, clean, self._now_s() + self.ttl_s)
-        self._waiting.pop(call_id, None)
+        registration = Registration(call_id, clean, self._now_s() + self.ttl_s, source)
+        self._remove(call_id)
         self._waiting[call_id] = registration
+        self._of_source[source] += 1
         return registration
 
     def claim(self, call_id: UUID) -> Registration | None:
         """Returns what was announced of a call that connects, once, or None."""
         self._expire()
-        return self._waiting.pop(call_id, None)
+        return self._remove(call_id)
 
     def __len__(self) -> int:
         self._expire()
@@ -72,7 +88,15 @@ class Registrations:
             oldest = next(iter(self._waiting.values()))
             if oldest.expires_s > now_s:
                 return
-            del self._waiting[oldest.call_id]
+            self._remove(oldest.call_id)
+
+    def _remove(self, call_id: UUID) -> Registration | None:
+        registration = self._waiting.pop(call_id, None)
+        if registration is not None:
+            self._of_source[registration.source] -= 1
+            if not self._of_source[registration.source]:
+                del self._of_source[registration.source]
+        return registration
 
 
 def _printable(value: str) -> str:

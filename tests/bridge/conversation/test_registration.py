@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from bridge.conversation.registration import MAX_WAITING, Registrations
+from bridge.conversation.registration import MAX_WAITING, MAX_WAITING_OF_ONE, Registrations, TooManyRegistrations
 
 
 class Clock:
@@ -48,13 +48,39 @@ def test_registering_again_takes_the_place_of_the_first() -> None:
     assert len(registrations) == 1
 
 
-def test_the_oldest_goes_when_there_are_too_many() -> None:
-    registrations, first = Registrations(60.0, Clock()), uuid4()
-    registrations.add(first, {})
-    for _ in range(MAX_WAITING):
-        registrations.add(uuid4(), {})
-    assert registrations.claim(first) is None
+def test_when_there_are_too_many_those_that_wait_are_kept_and_new_ones_refused() -> None:
+    clock, first = Clock(), uuid4()
+    registrations = Registrations(60.0, clock)
+    registrations.add(first, {"a": "1"}, "192.0.2.0")
+    for number in range(MAX_WAITING - 1):
+        registrations.add(uuid4(), {}, f"192.0.2.{number % 3}")
+    with pytest.raises(TooManyRegistrations):
+        registrations.add(uuid4(), {}, "192.0.2.9")
     assert len(registrations) == MAX_WAITING
+    registrations.add(first, {"a": "2"}, "192.0.2.0")
+    claimed = registrations.claim(first)
+    assert claimed is not None
+    assert claimed.variables == {"a": "2"}, "one that waits may be announced again"
+    registrations.add(uuid4(), {}, "192.0.2.9")
+    clock.now_s = 60.0
+    registrations.add(uuid4(), {}, "192.0.2.9")
+    assert len(registrations) == 1
+
+
+def test_a_source_that_announces_without_end_leaves_room_for_the_others() -> None:
+    clock = Clock()
+    registrations = Registrations(60.0, clock)
+    for _ in range(MAX_WAITING_OF_ONE):
+        call_id = uuid4()
+        registrations.add(call_id, {}, "192.0.2.1")
+    with pytest.raises(TooManyRegistrations):
+        registrations.add(uuid4(), {}, "192.0.2.1")
+    registrations.add(uuid4(), {}, "192.0.2.2")
+    registrations.claim(call_id)
+    registrations.add(uuid4(), {}, "192.0.2.1")
+    clock.now_s = 60.0
+    assert len(registrations) == 0
+    assert not registrations._of_source
 
 
 @pytest.mark.parametrize(
