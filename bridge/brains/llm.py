@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -20,6 +21,14 @@ log = structlog.get_logger(__name__)
 
 MAX_TOOL_ROUNDS: Final = 8
 """How many rounds of tools one turn may have; a model that wants more is going in circles."""
+MAX_TOOL_CALLS: Final = 32
+"""How many tools one answer may call."""
+MAX_CALL_CHARS: Final = 64_000
+"""How long the names and arguments of one answer's tool calls may be together."""
+MAX_ANSWER_CHARS: Final = 20_000
+"""How much is said in one turn, some twenty minutes of speech; what a model adds to it is not read."""
+DELTAS_A_TURN: Final = 16
+"""How many deltas are read before the event loop has its turn: a model may send thousands at once."""
 MAX_SILENCES: Final = 2
 """How many prompts in a row may go unanswered before the caller is sent to the fallback."""
 
@@ -58,16 +67,23 @@ class _ToolCalls:
     def __init__(self) -> None:
         self.all: list[_ToolCall] = []
         self._open: dict[int, _ToolCall] = {}
+        self._chars = 0
 
     def add(self, part: Any) -> None:
-        """Adds the next piece of a call.
+        """Adds the next piece of a call. Raises BrainError for too many calls, or calls too long.
 
         Some servers send all calls under one index, so a new id with a name begins another call. A new id alone does
         not: other servers give every piece a new id, and the name only with the first.
         """
         call = self._open.get(part.index)
         names = part.function is not None and part.function.name
+        texts = (part.id, names, part.function and part.function.arguments)
+        self._chars += sum(len(text) for text in texts if text)
+        if self._chars > MAX_CALL_CHARS:
+            raise BrainError(f"the language model's tool calls are longer than {MAX_CALL_CHARS} characters")
         if call is None or (names and part.id and call.id and part.id != call.id):
+            if len(self.all) == MAX_TOOL_CALLS:
+                raise BrainError(f"the language model wanted more than {MAX_TOOL_CALLS} tools in one answer")
             call = self._open[part.index] = _ToolCall()
             self.all.append(call)
         call.add(part)
@@ -131,6 +147,7 @@ class LlmBrain(Brain):
     async def _answer(self) -> AsyncGenerator[Piece]:
         used: list[_Used] = []
         self._used = used
+        chars = 0
         for _ in range(MAX_TOOL_ROUNDS):
             calls = _ToolCalls()
             spoken = ""
@@ -140,7 +157,11 @@ class LlmBrain(Brain):
                     words = (delta.content or "") if spoken else (delta.content or "").lstrip()
                     if words:
                         spoken += words
-                        yield words
+                        chars += len(words)
+                        yield words[: len(words) + MAX_ANSWER_CHARS - chars]
+                    if chars >= MAX_ANSWER_CHARS:
+                        log.warning("the language model's answer has no end: it is cut", chars=chars)
+                        return
                     for part in delta.tool_calls or ():
                         calls.add(part)
             if not calls.all:
@@ -188,7 +209,9 @@ class LlmBrain(Brain):
             async with asyncio.timeout_at(until_s):
                 stream = await self._client.chat.completions.create(**self._request(messages))
             chunks = aiter(stream)
-            while True:
+            for count in itertools.count(1):
+                if count % DELTAS_A_TURN == 0:
+                    await asyncio.sleep(0)
                 async with asyncio.timeout_at(until_s):
                     chunk = await anext(chunks, None)
                 if chunk is None:

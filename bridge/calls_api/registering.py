@@ -10,7 +10,7 @@ from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from bridge.calls_api.lookup import CALLS, bounded, read_body
-from bridge.conversation.registration import MAX_VALUE_CHARS, MAX_VARIABLES, NAME
+from bridge.conversation.registration import MAX_VALUE_CHARS, MAX_VARIABLES, NAME, TooManyRegistrations
 from engine.web.bodies import in_time
 from engine.web.errors import ApiError, from_validation_error, queue_full
 from engine.web.operations import Operation
@@ -64,6 +64,8 @@ async def register(request: web.Request) -> web.Response:
         raise ApiError(409, "CONFLICT", f"a call {body.id} is or was in progress", param="id")
     try:
         calls.registrations.add(body.id, body.variables())
+    except TooManyRegistrations:
+        raise queue_full("too many calls are announced and have not connected") from None
     except ValueError as error:
         raise ApiError(400, "INVALID_REQUEST", str(error)) from None
     answer = Registered(id=body.id, expires_in=calls.registrations.ttl_s)

@@ -19,6 +19,9 @@ log = structlog.get_logger(__name__)
 ENDED_KEPT: Final = 1_000
 """How many ended calls are kept: the dialplan asks for the state of a call within a second or so of its end."""
 
+MAX_ENDED_CHARS: Final = 20_000_000
+"""How long the transcripts of all ended calls may be together."""
+
 
 class Calls(CallObserver):
     """The conversations of all calls, found by the id of the call."""
@@ -31,6 +34,7 @@ class Calls(CallObserver):
         self._require_registration = require_registration
         self._active: dict[UUID, Conversation] = {}
         self._ended: OrderedDict[UUID, Conversation] = OrderedDict()
+        self._ended_chars = 0
 
     def admit(self, call_id: UUID) -> Mapping[str, str]:
         """Admits a call that connects and returns the variables announced for it. Raises CallRefused."""
@@ -59,8 +63,10 @@ class Calls(CallObserver):
     def call_ended(self, call: Call) -> None:
         log.info("call ended", call=str(call.id), reason=call.end_reason)
         self._ended[call.id] = self._active.pop(call.id)
-        while len(self._ended) > ENDED_KEPT:
-            self._ended.popitem(last=False)
+        self._ended_chars += self._ended[call.id].journal.chars
+        while len(self._ended) > ENDED_KEPT or (self._ended_chars > MAX_ENDED_CHARS and len(self._ended) > 1):
+            _, oldest = self._ended.popitem(last=False)
+            self._ended_chars -= oldest.journal.chars
 
     def active(self) -> list[Conversation]:
         """Returns the conversations in progress, oldest first."""

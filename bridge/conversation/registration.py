@@ -11,6 +11,8 @@ from uuid import UUID
 
 MAX_WAITING: Final = 10_000
 """How many registrations are kept: a dialplan that registers and never connects must not fill the memory."""
+MAX_WAITING_CHARS: Final = 10_000_000
+"""How long the names and values of all of them may be together."""
 MAX_VARIABLES: Final = 64
 NAME: Final = "[A-Za-z_][A-Za-z0-9_-]{0,63}"
 """The pattern of a variable's name, which stands as `{name}` in prompts."""
@@ -28,6 +30,15 @@ class Registration:
     """`from`, `to`, `name` and whatever else was given."""
     expires_s: float
 
+    @property
+    def chars(self) -> int:
+        """How long all names and values are together."""
+        return sum(len(name) + len(value) for name, value in self.variables.items())
+
+
+class TooManyRegistrations(Exception):
+    """No more calls can be announced until some have connected or expired."""
+
 
 class Registrations:
     """The announced calls. Each is claimed once, or expires after `ttl_s`."""
@@ -36,9 +47,14 @@ class Registrations:
         self.ttl_s = ttl_s
         self._now_s = now_s
         self._waiting: dict[UUID, Registration] = {}
+        self._waiting_chars = 0
 
     def add(self, call_id: UUID, variables: Mapping[str, str]) -> Registration:
-        """Announces a call, or announces it again with other variables. Raises ValueError if a limit is passed."""
+        """Announces a call, or announces it again with other variables.
+
+        Raises ValueError if the call passes a limit, and TooManyRegistrations if all calls together do: those that were
+        announced before are kept, so that nobody can push them out.
+        """
         if len(variables) > MAX_VARIABLES:
             raise ValueError(f"more than {MAX_VARIABLES} variables")
         if sum(len(name) + len(value) for name, value in variables.items()) > MAX_CHARS:
@@ -49,18 +65,21 @@ class Registrations:
             if len(value) > MAX_VALUE_CHARS:
                 raise ValueError(f"{name} is longer than {MAX_VALUE_CHARS} characters")
         self._expire()
-        if len(self._waiting) >= MAX_WAITING:
-            del self._waiting[next(iter(self._waiting))]
         clean = {name: _printable(value) for name, value in variables.items()}
         registration = Registration(call_id, clean, self._now_s() + self.ttl_s)
-        self._waiting.pop(call_id, None)
+        earlier = self._waiting.get(call_id)
+        count, chars = len(self._waiting) + (earlier is None), self._waiting_chars + registration.chars
+        if count > MAX_WAITING or chars - (earlier.chars if earlier is not None else 0) > MAX_WAITING_CHARS:
+            raise TooManyRegistrations
+        self._remove(call_id)
         self._waiting[call_id] = registration
+        self._waiting_chars += registration.chars
         return registration
 
     def claim(self, call_id: UUID) -> Registration | None:
         """Returns what was announced of a call that connects, once, or None."""
         self._expire()
-        return self._waiting.pop(call_id, None)
+        return self._remove(call_id)
 
     def __len__(self) -> int:
         self._expire()
@@ -72,7 +91,12 @@ class Registrations:
             oldest = next(iter(self._waiting.values()))
             if oldest.expires_s > now_s:
                 return
-            del self._waiting[oldest.call_id]
+            self._remove(oldest.call_id)
+
+    def _remove(self, call_id: UUID) -> Registration | None:
+        registration = self._waiting.pop(call_id, None)
+        self._waiting_chars -= registration.chars if registration is not None else 0
+        return registration
 
 
 def _printable(value: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator
+from yarl import URL
 
 from bridge.brains.destinations import Destinations, is_destination
 from bridge.brains.script import load_script
@@ -86,8 +87,8 @@ class ConversationSettings(BaseModel):
     @field_validator("llm_base_url", "webhook_url")
     @classmethod
     def _is_http(cls, value: str) -> str:
-        if value and not value.startswith(("http://", "https://")):
-            raise ValueError("must start with http:// or https://")
+        if value and not (value.startswith(("http://", "https://")) and URL(value).host):
+            raise ValueError("must start with http:// or https:// and a host")
         return value
 
     @field_validator("backchannels")

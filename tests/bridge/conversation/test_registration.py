@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from bridge.conversation.registration import MAX_WAITING, Registrations
+from bridge.conversation.registration import MAX_WAITING, MAX_WAITING_CHARS, Registrations, TooManyRegistrations
 
 
 class Clock:
@@ -48,13 +48,24 @@ def test_registering_again_takes_the_place_of_the_first() -> None:
     assert len(registrations) == 1
 
 
-def test_the_oldest_goes_when_there_are_too_many() -> None:
-    registrations, first = Registrations(60.0, Clock()), uuid4()
-    registrations.add(first, {})
-    for _ in range(MAX_WAITING):
-        registrations.add(uuid4(), {})
-    assert registrations.claim(first) is None
-    assert len(registrations) == MAX_WAITING
+LONGEST = {f"x{i}": "y" * 998 for i in range(8)}
+
+
+@pytest.mark.parametrize(("variables", "most"), [({}, MAX_WAITING), (LONGEST, MAX_WAITING_CHARS // 8_000)])
+def test_too_many_push_out_none_that_were_announced_before(variables: dict[str, str], most: int) -> None:
+    clock = Clock()
+    registrations, announced = Registrations(60.0, clock), [uuid4() for _ in range(most)]
+    for call_id in announced:
+        registrations.add(call_id, variables)
+    with pytest.raises(TooManyRegistrations):
+        registrations.add(uuid4(), {"a": "1"})
+    registrations.add(announced[5], variables)  # one of them may be announced again
+    assert registrations.claim(announced[0]) is not None
+    registrations.add(uuid4(), {"a": "1"})
+    assert len(registrations) == most
+    clock.now_s = 60.0
+    registrations.add(uuid4(), {"a": "1"})
+    assert len(registrations) == 1
 
 
 @pytest.mark.parametrize(
