@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
-from openai import AsyncOpenAI
+from openai import APIConnectionError, APIError, APIStatusError, AsyncOpenAI
 
-from bridge.brains.brain import Brain, BrainError, Fallback, Piece, Say, fill
+from bridge.brains.brain import Brain, BrainError, Fallback, Piece, Say, fill, fill_prompt
 from bridge.brains.history import History, Message
+from bridge.brains.llm_client import BadAnswer
 from bridge.brains.tools import Toolbox, ToolResult
 
 log = structlog.get_logger(__name__)
@@ -29,6 +31,7 @@ MAX_ANSWER_CHARS: Final = 20_000
 """How much is said in one turn, some twenty minutes of speech; what a model adds to it is not read."""
 DELTAS_A_TURN: Final = 16
 """How many deltas are read before the event loop has its turn: a model may send thousands at once."""
+LOGGED_CHARS: Final = 200
 MAX_SILENCES: Final = 2
 """How many prompts in a row may go unanswered before the caller is sent to the fallback."""
 
@@ -117,6 +120,20 @@ def _sendable(arguments: str) -> str:
     return arguments
 
 
+def _reason(error: Exception) -> str:
+    """Returns what went wrong, for the log, in no words of the service: it may repeat the key or the conversation."""
+    if isinstance(error, BadAnswer):
+        return str(error)
+    parts = [type(error).__name__]
+    if isinstance(error, APIStatusError):
+        parts.append(f"HTTP {error.status_code}")
+    if isinstance(error, APIError) and re.fullmatch(r"[a-z_]{1,40}", str(error.code)) and error.code:
+        parts.append(str(error.code))
+    if isinstance(error, APIConnectionError) and error.__cause__ is not None:
+        parts.append(type(error.__cause__).__name__)
+    return ", ".join(parts)
+
+
 class LlmBrain(Brain):
     """One call's conversation with the model."""
 
@@ -129,7 +146,7 @@ class LlmBrain(Brain):
         self._options = options
         self._toolbox = toolbox
         self._variables = dict(variables or {})
-        self.history = History(fill(options.system_prompt, self._variables))
+        self.history = History(fill_prompt(options.system_prompt, self._variables))
         self._used: list[_Used] = []
         """The tools of this turn that have answered. Each turn has a new list, so that a cancelled turn that is still
         ending cannot add to the next."""
@@ -172,7 +189,8 @@ class LlmBrain(Brain):
                 yield "\n"  # what comes after the tools is another sentence
             for call in calls.all:
                 result = await self._toolbox.call(call.name, call.arguments)
-                log.info("tool called", tool=call.name, result=result.content[:200])
+                log.info("tool called", tool=call.name[:LOGGED_CHARS], chars=len(result.content))
+                log.debug("tool answered", tool=call.name[:LOGGED_CHARS], result=result.content[:LOGGED_CHARS])
                 used.append(_Used(call, spoken, result))
                 spoken = ""
             for use in used:
@@ -225,7 +243,8 @@ class LlmBrain(Brain):
         except TimeoutError:
             raise BrainError(f"the language model said nothing for {self._options.timeout_ms} ms") from None
         except Exception as error:  # the client raises its own errors, its transport's and those of decoding rubbish
-            raise BrainError(f"the language model failed: {type(error).__name__}: {error}") from error
+            log.debug("the language model failed", error=str(error)[:LOGGED_CHARS])
+            raise BrainError(f"the language model failed: {_reason(error)}") from None
         finally:
             if stream is not None:
                 await stream.close()

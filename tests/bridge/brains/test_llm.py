@@ -16,7 +16,7 @@ from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionChunk
 
 from bridge.brains import history as history_module
-from bridge.brains.brain import BrainError, Fallback, HangUp, Piece, Say, Transfer
+from bridge.brains.brain import QUOTED_ARE_DATA, BrainError, Fallback, HangUp, Piece, Say, Transfer
 from bridge.brains.destinations import Destinations
 from bridge.brains.history import History
 from bridge.brains.llm import DELTAS_A_TURN, MAX_ANSWER_CHARS, MAX_CALL_CHARS, MAX_TOOL_CALLS, LlmBrain, LlmOptions
@@ -61,7 +61,7 @@ async def test_words_are_passed_on_as_they_come_and_heard_ones_are_remembered() 
         ai.heard("We have two sizes.", interrupted=True)
         await collect(ai.answer("large"))
         assert server.requests[1]["messages"] == [
-            {"role": "system", "content": "You serve Ada."},
+            {"role": "system", "content": f'You serve "Ada".\n\n{QUOTED_ARE_DATA}'},
             {"role": "user", "content": "a pizza"},
             {"role": "assistant", "content": "We have two sizes."},
             {"role": "user", "content": "large"},
