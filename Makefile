@@ -14,7 +14,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 # What the Qwen3-TTS tests run on, apart from what everyone needs: a torch, and upstream's package without its demo's web
-# interface and without torchaudio, whose wheel does not load beside a CPU torch (tests/engine/qwen3/stand_ins says more).
+# interface and without torchaudio, whose wheel does not load beside a CPU torch (tests/support/qwen3/stand_ins says more).
 # A CUDA torch brings a Triton of its own; beside a CPU torch one interprets the kernels, which tests them without a GPU.
 $(VENV)/.qwen3: $(VENV)/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev,qwen3]'

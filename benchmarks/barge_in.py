@@ -1,4 +1,4 @@
-"""From the request for an interrupt to the last voiced frame, with one call and with many."""
+"""Barge-in: from the request for an interrupt to the last voiced frame, with one call and with many."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from bridge.dial.lateness import Spread
 from bridge.line.audiosocket import FRAME_MS
 
 WATCHED_S = 0.2
-"""For how long it is listened to after the request. Nothing voiced may come in the end of it."""
+"""How long a call is listened to after the request. Nothing voiced may come at the end of it."""
 BETWEEN_S = 0.04
 """Speech before a call is interrupted, and up to a tick more, so that interrupts meet every phase of the tick."""
 
 
 async def measure(calls: int, interrupts: int, clip: Path) -> tuple[Spread, int]:
-    """The spread in ms over `interrupts` in all, and how many calls were not silent afterwards."""
+    """Returns the spread in ms over all `interrupts`, and how many calls were not silent afterwards."""
     async with serving("ours", clip) as server, CallsClient(server.http_url) as client:
         callers = [Caller() for _ in range(calls)]
         try:

@@ -20,7 +20,8 @@ import uvloop
 from benchmarks import barge_in, first_audio, pacing
 from benchmarks.machine import facts
 from benchmarks.servers import PEER, install_peer, write_clip
-from bridge.dial.table import PERCENTILES, markdown, spread_cells
+from benchmarks.table import markdown
+from bridge.dial.table import PERCENTILES, spread_cells
 
 LOADS = [1, 100, 250, 500]
 SECONDS = 10.0

@@ -1,4 +1,4 @@
-"""How fast the agent falls silent when a caller begins to speak: python -m benchmarks.conversation
+"""Measures how fast the agent falls silent when a caller begins to speak: python -m benchmarks.conversation
 
 Two measures, both at the caller's end of a real TCP connection: from a recogniser's signal to the last voiced frame,
 with one call and with many; and from the caller's first sound to the last voiced frame, with the embedded detector.
@@ -19,10 +19,11 @@ from py_nanotts import NanoTTS
 
 from benchmarks.machine import facts
 from benchmarks.servers import CLIP_TEXT, serving, write_clip
+from benchmarks.table import markdown
 from bridge.demo.server_process import running_server
 from bridge.dial.caller import Caller
 from bridge.dial.lateness import Spread
-from bridge.dial.table import markdown, spread_cells
+from bridge.dial.table import spread_cells
 from bridge.line.audiosocket import FRAME_MS
 from engine.audio import resample
 from engine.speech import Pcm
@@ -31,16 +32,16 @@ STARTED = {"type": "input_audio_buffer.speech_started"}
 STOPPED = {"type": "input_audio_buffer.speech_stopped"}
 NOTHING = {"type": "conversation.item.input_audio_transcription.completed", "transcript": ""}
 WATCHED_S = 0.2
-"""For how long it is listened to after a signal."""
+"""How long a call is listened to after a signal."""
 BETWEEN_S_A_CALL = 0.02
-"""For each call, so much at most from one signal of a call to its going on: people do not all speak at once."""
+"""The most time, for each call, from a signal to its going on: people do not all speak at once."""
 ONSET_WATCHED_S = 1.0
 LONG = "This goes on and on, and it says nothing that anybody would want to hear to the end of it. " * 20
 SAID = ("Stop it, please.", "Wait a moment.", "No, that is wrong.", "Excuse me, I have a question.", "Hello?")
 
 
 async def signal_to_silence(calls: int, signals: int, clip: Path) -> tuple[Spread, int]:
-    """The spread in ms over `signals` in all, and how many calls went on speaking after theirs."""
+    """Returns the spread in ms over all `signals`, and how many calls went on speaking after theirs."""
     async with serving("ours", clip) as server, aiohttp.ClientSession(server.http_url) as http:
         callers = [Caller() for _ in range(calls)]
         for caller in callers:
@@ -76,7 +77,7 @@ async def _signal_often(caller: Caller, http: aiohttp.ClientSession, times: int,
 
 
 async def onset_to_silence(times: int) -> tuple[Spread, int]:
-    """The spread in ms over `times` interruptions by voice, and how many went unnoticed for a second."""
+    """Returns the spread in ms over `times` interruptions by voice, and how many went unnoticed for a second."""
     voices = [_caller_says(text) for text in SAID]
     values_ms = []
     settings = {"ENGINE": "hibari", "ASR_PROTOCOL": "embedded", "FALSE_INTERRUPTION_TIMEOUT_MS": "200"}
@@ -100,7 +101,7 @@ async def onset_to_silence(times: int) -> tuple[Spread, int]:
 
 
 def _caller_says(text: str) -> Pcm:
-    """In a voice that is not the agent's, without silence before it."""
+    """Returns speech in a voice that is not the agent's, without silence before it."""
     pcm = np.frombuffer(NanoTTS().speak(text, voice="en-US", volume=0.4), np.int16)
     return resample(pcm[int(np.flatnonzero(np.abs(pcm) > 200)[0]) :], 16_000, 8_000)
 

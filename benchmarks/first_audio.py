@@ -1,4 +1,4 @@
-"""With the whole bridge and the embedded voice: text to first voiced frame, and pacing while speech is being made."""
+"""First audio with the whole bridge and the embedded voice, and pacing while speech is being made."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PAUSE_S = 0.15
 
 
 async def measure(times: int) -> dict[str, Spread]:
-    """From handing a text over to its first voiced frame, in ms, by kind of text; one call, each text a new one."""
+    """Returns ms from handing a text over to its first voiced frame, by kind of text; one call, each text new."""
     found: dict[str, list[float]] = {"short": [], "long": []}
     async with running_server(ENGINE="hibari") as server, CallsClient(server.http_url) as client:
         caller = Caller()
@@ -66,7 +66,7 @@ def _spread(values: list[float]) -> Spread:
 
 
 async def pacing_while_made(calls: int, seconds: float) -> tuple[Round, int]:
-    """Lateness with `calls` whose speech is being made meanwhile, and how many frames were silent for want of it."""
+    """Returns the lateness with `calls` whose speech is being made meanwhile, and the frames silent for want of it."""
     async with running_server(ENGINE="hibari") as server:
         plan = CallPlan(
             host=server.host,

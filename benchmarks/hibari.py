@@ -18,11 +18,12 @@ import numpy as np
 
 from benchmarks.machine import facts, memory_bytes
 from bridge.dial.table import aligned
-from engine.audio import Resampler, resample, ulaw_decode, ulaw_encode
+from engine.audio import Resampler, resample, ulaw_encode
 from engine.hibari import HibariEngine
 from engine.normalize import normalize
 from engine.pipeline import speak
 from engine.speech import Pcm, Style
+from tests.support.g711 import ulaw_decode
 from tests.support.recognition import recognise, word_error_rate
 
 TELEPHONE_HZ = 8000
@@ -113,7 +114,7 @@ async def main() -> None:
 
 
 async def timings(engine: HibariEngine, runs: int) -> list[Sequence[str]]:
-    """First audio and all of it, in ms from the text to PCM in this process; ×realtime."""
+    """Returns rows: ms from the text to the first PCM and to all of it in this process; × realtime."""
     rows: list[Sequence[str]] = [("text", "first audio p50 ms", "p95 ms", "all p50 ms", "audio s", "×realtime")]
     for name, voice, text in (
         ("40 characters", "heart", SHORT),
@@ -146,21 +147,21 @@ async def timings(engine: HibariEngine, runs: int) -> list[Sequence[str]]:
 
 
 async def sentence(engine: HibariEngine, text: str, voice: str) -> AsyncGenerator[Pcm, None]:
-    """One sentence from the engine itself."""
+    """Speaks one sentence with the engine itself."""
     async with aclosing(engine.stream(text, Style(voice=voice))) as stream:
         async for pcm in stream:
             yield pcm
 
 
 async def reply(engine: HibariEngine, text: str, voice: str) -> AsyncGenerator[Pcm, None]:
-    """A text as a call or an HTTP client gets it: its opening broken off, read out, its language told."""
+    """Speaks a text as a call or an HTTP client gets it: its opening broken off, read out, its language told."""
     async with aclosing(speak(engine, text, Style(voice=voice))) as stream:
         async for chunk in stream:
             yield chunk.pcm
 
 
 def resampling(runs: int) -> list[Sequence[str]]:
-    """What one push of 20 ms takes."""
+    """Measures what one push of 20 ms takes."""
     rows: list[Sequence[str]] = [("resampling 20 ms", "µs p50", "held back ms")]
     pcm = np.random.default_rng(0).integers(-8000, 8000, 480).astype(np.int16)
     for to_hz in (8000, 12000, 16000, 24000, 32000, 44100, 48000, 96000, 192000):
@@ -174,7 +175,7 @@ def resampling(runs: int) -> list[Sequence[str]]:
 
 
 async def voices(engine: HibariEngine) -> list[Sequence[str]]:
-    """The twenty sentences in every voice."""
+    """Measures how well the twenty sentences are understood in every voice."""
     rows: list[Sequence[str]] = [("voice", "words wrong %", "audio s")]
     for voice in engine.voices():
         lines = [await over_the_telephone(engine, text, voice.id) for text in SENTENCES]
@@ -184,7 +185,7 @@ async def voices(engine: HibariEngine) -> list[Sequence[str]]:
 
 
 async def numbers(engine: HibariEngine) -> list[Sequence[str]]:
-    """Numbers, dates and addresses with `normalize` and without, beside a person's way to read them out."""
+    """Measures numbers, dates and addresses with `normalize` and without, beside a person's way to read them out."""
     rows: list[Sequence[str]] = [("read out", "words wrong %")]
     spoken = [spoken for _, spoken in WRITTEN]
     for name, texts in (
@@ -203,7 +204,7 @@ async def numbers(engine: HibariEngine) -> list[Sequence[str]]:
 
 
 async def over_the_telephone(engine: HibariEngine, text: str, voice: str = "") -> Pcm:
-    """One sentence through µ-law at 8 kHz."""
+    """Returns one sentence after µ-law at 8 kHz."""
     async with aclosing(engine.stream(text, Style(voice=voice))) as stream:
         pcm = np.concatenate([pcm async for pcm in stream])
     return ulaw_decode(ulaw_encode(resample(pcm, engine.sample_rate_hz, TELEPHONE_HZ)))

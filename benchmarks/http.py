@@ -1,4 +1,4 @@
-"""The speech endpoints on the embedded voice: first byte and total, by pipelining and cache; and calls beside them.
+"""Measures the speech endpoints on the embedded voice: first byte and total, by pipelining and cache, beside calls too.
 
 Prints Markdown for `docs/performance.md`. The client runs in this process, the server in another, on the same machine,
 one request at a time over one kept connection. `first byte` is the first one of the body, `total` the last.
@@ -24,11 +24,11 @@ import uvloop
 from benchmarks import first_audio, pacing
 from benchmarks.machine import facts
 from benchmarks.servers import Running
+from benchmarks.table import markdown
 from bridge.demo.server_process import running_server
 from bridge.dial.caller import Caller
 from bridge.dial.client import CallsClient
 from bridge.dial.command import CallPlan
-from bridge.dial.table import markdown
 
 TEXT = (
     "Thank you for calling about order number {n}. It was sent on Monday and it should be with you tomorrow morning. "
@@ -111,7 +111,7 @@ class Connection:
 
 
 async def over_socket(socket: aiohttp.ClientWebSocketResponse, body: dict[str, Any]) -> Timing:
-    """The same over the WebSocket."""
+    """Asks for the same over the WebSocket."""
     began_s, first_s, size = time.perf_counter(), 0.0, 0
     await socket.send_json(body)
     async for message in socket:
@@ -124,7 +124,7 @@ async def over_socket(socket: aiohttp.ClientWebSocketResponse, body: dict[str, A
 
 @asynccontextmanager
 async def speech_server(ahead: int) -> AsyncIterator[int]:
-    """The port of a server whose pipeline makes `ahead` sentences beyond the one that is sent."""
+    """Runs a server whose pipeline makes `ahead` sentences beyond the one that is sent; yields its port."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "benchmarks.http_server", "--ahead", str(ahead)), stdout=asyncio.subprocess.PIPE
     )
@@ -137,7 +137,7 @@ async def speech_server(ahead: int) -> AsyncIterator[int]:
 
 
 class Client:
-    """One server's endpoints, over connections that are kept."""
+    """The endpoints of one server, over connections that are kept."""
 
     def __init__(self, connection: Connection, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._connection, self._socket = connection, socket
@@ -157,7 +157,7 @@ class Client:
 
 
 async def endpoints(times: int) -> dict[str, list[tuple[Timing, ...]]]:
-    """Every endpoint, asked three ways in turn: pipelined, not pipelined, and for what is in the cache."""
+    """Asks every endpoint three ways in turn: pipelined, not pipelined, and for what is in the cache."""
     numbers = count(1_000)
     found: dict[str, list[tuple[Timing, ...]]] = {}
     async with Client.of_server(ahead=1) as pipelined, Client.of_server(ahead=0) as plain:
@@ -177,7 +177,7 @@ async def endpoints(times: int) -> dict[str, list[tuple[Timing, ...]]]:
 
 
 def cell(values: list[float]) -> str:
-    """Median and the 95th percentile."""
+    """Returns the median and the 95th percentile."""
     return f"{np.median(values):.1f} ({np.percentile(values, 95):.1f})"
 
 
@@ -207,7 +207,7 @@ async def keep_asking(url: str, numbers: Any) -> None:
 
 
 async def beside_calls(clients: int, seconds: float, texts: int) -> list[str]:
-    """Calls whose speech is being made, with `clients` over HTTP that never rest."""
+    """Measures calls whose speech is being made, with `clients` over HTTP that never rest."""
     settings = {"ENGINE": "hibari", "AUDIO_CACHE_MAX": "0"}
     async with running_server(**settings) as server:
         numbers = count(1_000)
@@ -245,7 +245,7 @@ async def beside_calls(clients: int, seconds: float, texts: int) -> list[str]:
 
 
 async def call_first_audio(http_url: str, host: str, port: int, texts: int) -> list[float]:
-    """From a text handed to one more call to its first voiced frame, in ms."""
+    """Returns ms from a text handed to one more call to its first voiced frame."""
     async with CallsClient(http_url) as client:
         caller = Caller()
         await caller.connect(host, port)

@@ -16,7 +16,7 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def facts() -> list[tuple[str, str]]:
-    """Machine, versions, date, command and commit, as rows of a table."""
+    """Returns machine, versions, date, command and commit, as rows of a table."""
     cores = len(os.sched_getaffinity(0))
     memory_gib = os.sysconf("SC_PHYS_PAGES") * _PAGE_BYTES / 2**30
     load = os.getloadavg()[0]
@@ -47,7 +47,7 @@ def _commit() -> str:
 
 
 def memory_bytes(pid: int) -> int:
-    """Resident memory of a process."""
+    """Returns the resident memory of a process."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES
 
 
@@ -57,13 +57,13 @@ class Usage:
 
     at_s: float
     machine_s: float
-    """By everything that runs on it."""
+    """The time used by everything that runs on the machine."""
     process_s: float
     own_s: float
 
     @classmethod
     def now(cls, pid: int) -> Self:
-        """Of the machine, of process `pid` and of this one."""
+        """Returns what the machine, process `pid` and this one have used until now."""
         user, nice, system, _, _, irq, softirq, steal = map(int, _first_line("/proc/stat").split()[1:9])
         return cls(
             float(_first_line("/proc/uptime").split()[0]),
@@ -73,7 +73,7 @@ class Usage:
         )
 
     def share_since(self, before: Usage) -> tuple[float, float, float]:
-        """Shares of one core since `before`: of the process, of this one, and of all others together."""
+        """Returns shares of one core since `before`: the process's, this one's, and all others' together."""
         wall_s = self.at_s - before.at_s
         process = (self.process_s - before.process_s) / wall_s
         own = (self.own_s - before.own_s) / wall_s

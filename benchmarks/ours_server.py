@@ -21,7 +21,7 @@ MAX_CALLS = 2_000
 
 
 class ClipEngine(Engine):
-    """Has the clip at hand."""
+    """An engine that has the clip at hand."""
 
     name = "clip"
     sample_rate_hz = RATE_HZ

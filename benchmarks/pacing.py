@@ -1,4 +1,4 @@
-"""How evenly frames come in with many calls that all hear audio already made; ours and the peer in turn."""
+"""Measures how evenly frames come with many calls that hear audio already made; ours and the peer in turn."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bridge.dial.command import CallPlan, place_calls
 from bridge.dial.report import Report
 
 SETTLE_S = 2.0
-"""After the last call is up: by then all of them speak, and the peer's burst at its start is not counted against it."""
+"""The time left out after the last call is up: then all speak, and the peer's burst at its start is not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +27,19 @@ class Round:
     p99_ms: float
     p999_ms: float
     p999_exact_ms: float
-    """Without the frames whose time is an upper bound."""
+    """The same without the frames whose time is an upper bound."""
     max_ms: float
     frames: int
     missing: int
     voiced_share: float
     server_share: float
-    """Of one core, as the next two."""
+    """A share of one core, as the next two are."""
     caller_share: float
     others_share: float
     call_kib: float
-    """Growth of the server's resident memory, a call."""
+    """The growth of the server's resident memory for each call."""
     upper_bounds: int
-    """Frames whose time is an upper bound."""
+    """The frames whose time is an upper bound."""
     callers_late_ms: float
     """How late this process was at the worst."""
 
@@ -70,7 +70,7 @@ async def measure(server: Running, plan: CallPlan) -> Round:
 
 
 async def _watch(pid: int, plan: CallPlan) -> tuple[tuple[float, float, float], int]:
-    """Shares and memory over the middle of the round, when all calls are up."""
+    """Returns shares and memory over the middle of the round, when all calls are up."""
     await asyncio.sleep(plan.settle_s + plan.calls * 0.004)
     before = Usage.now(pid)
     await asyncio.sleep(max(0.5, plan.seconds - plan.settle_s - 1.0))
@@ -78,7 +78,7 @@ async def _watch(pid: int, plan: CallPlan) -> tuple[tuple[float, float, float], 
 
 
 def _voiced_share(report: Report) -> float:
-    """Of the frames of the last second, so that nobody is measured sending silence."""
+    """Returns the voiced share of the last second's frames, so that nobody is measured sending silence."""
     last = [call.caller.received.voiced[-50:] for call in report.placed]
     return float(np.concatenate(last).mean())
 
@@ -86,7 +86,7 @@ def _voiced_share(report: Report) -> float:
 async def compare(
     names: list[str], loads: list[int], seconds: float, repeats: int, clip: Path
 ) -> dict[tuple[int, str], list[Round]]:
-    """Every load at every server, in turn, `repeats` times over; a fresh server process each time."""
+    """Measures every load at every server in turn, `repeats` times, with a fresh server process each time."""
     rounds: dict[tuple[int, str], list[Round]] = {(calls, name): [] for calls in loads for name in names}
     for repeat in range(repeats):
         for calls in loads:
@@ -114,7 +114,7 @@ HEAD = (
 
 
 def row(calls: int, name: str, rounds: list[Round]) -> tuple[str, ...]:
-    """One line of the table: medians over the repeats, the worst maximum, and the range of p99.9."""
+    """Returns one line of the table: medians over the repeats, the worst maximum, and the range of p99.9."""
     p999_ms = [one.p999_ms for one in rounds]
     return (
         str(calls),

@@ -19,12 +19,12 @@ from bridge.dial.wav import write_wav
 
 PEER = "asterisk-ai-voice-agent 0.1.6"
 PEER_REQUIREMENTS = ("asterisk-ai-voice-agent==0.1.6", "websockets>=13.0")
-"""Without their dependencies: its transport imports nothing else."""
+"""The peer's packages, without dependencies: its transport imports nothing else."""
 PEER_FOLDER = Path(".cache/asterisk-ai-voice-agent-0.1.6").absolute()
 CLIP_RATE_HZ = 8_000
 CLIP_S = 5
 CLIP_TEXT = "This is the clip that every caller hears. " * 60
-"""What ours is told to say: the clip for each sentence, for five minutes. The peer plays it of itself."""
+"""What ours is told to say: the clip for each sentence, for five minutes. The peer plays it by itself."""
 CLIP_LEVEL = 3_000
 START_TIMEOUT_S = 60.0
 
@@ -39,13 +39,13 @@ class Running:
 
 
 def write_clip(path: Path) -> None:
-    """What is played: noise at a steady level, so that every frame is voiced and no pause flatters an interrupt."""
+    """Makes the clip: noise at a steady level, so that every frame is voiced and no pause flatters an interrupt."""
     noise = np.random.default_rng(0).normal(0, CLIP_LEVEL, CLIP_S * CLIP_RATE_HZ)
     write_wav(path, noise.clip(-32768, 32767).astype(np.int16), CLIP_RATE_HZ)
 
 
 def install_peer() -> str:
-    """Put the peer into a folder of its own, if it is not there; why not, or nothing."""
+    """Puts the peer into a folder of its own, if it is not there. Returns why it cannot, or nothing."""
     if (PEER_FOLDER / "asterisk_ai_voice_agent").is_dir():
         return ""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]

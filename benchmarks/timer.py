@@ -1,4 +1,4 @@
-"""How late a 20 ms tick comes: our timer beside the event loop's own. `python -m benchmarks.timer`"""
+"""Measures how late a 20 ms tick comes: our timer beside the event loop's own. `python -m benchmarks.timer`"""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import numpy as np
 import uvloop
 
 from benchmarks.machine import facts
+from benchmarks.table import markdown
 from bridge.dial.lateness import Spread
-from bridge.dial.table import aligned, markdown, spread_cells
+from bridge.dial.table import aligned, spread_cells
 from bridge.line.clock import TICK_S
 from bridge.line.timer import Timer
 
@@ -19,7 +20,7 @@ TICKS = 500
 
 
 async def lateness_ms(own: bool) -> list[float]:
-    """Of each of `TICKS` ticks, with our timer or with `loop.call_at`."""
+    """Returns how late each of `TICKS` ticks came, with our timer or with `loop.call_at`."""
     loop = asyncio.get_running_loop()
     late_ms: list[float] = []
     done = asyncio.Event()

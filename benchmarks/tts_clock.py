@@ -1,4 +1,4 @@
-"""Whether the calls' clock holds while the Qwen3-TTS engine is at full load: in a process of its own, and in a thread.
+"""Measures whether the calls' clock holds beside a Qwen3-TTS engine at full load, in a process and in a thread.
 
     python -m benchmarks.tts_clock [--calls 16 100 250] [--clients 64] [--size 0.6B] [--ways …] [--no-handover]
 
@@ -34,21 +34,21 @@ import uvloop
 from benchmarks import first_audio, pacing, tts_clock_handover
 from benchmarks.machine import Usage, facts
 from benchmarks.servers import CLIP_TEXT, Running
+from benchmarks.table import markdown
 from bridge.demo import server_process
 from bridge.demo.server_process import ServerProcess, bare_environment, running_server
 from bridge.dial.command import CallPlan
-from bridge.dial.table import markdown
 
 CALLS = (16, 100, 250)
 SECONDS = 5.0
 SETTLE_S = 2.5
-"""After the last call is up: by then all of them speak, and the rush of first sentences is over."""
+"""The time left out after the last call is up: by then all speak, and the rush of first sentences is over."""
 CLIENTS = 64
-"""MAX_QUEUE_DEPTH's default: one more is refused."""
+"""The default of MAX_QUEUE_DEPTH: one client more is refused."""
 MAX_POSITIONS = 64
-"""Ends a sentence after 54 frames, 4.3 s, if it has not ended by itself: the engine makes 4 s ahead."""
+"""The positions that end a sentence after 54 frames, 4.3 s, if it has not ended: the engine makes 4 s ahead."""
 START_TIMEOUT_S = 400.0
-"""The first start compiles the kernels."""
+"""The time for a start; the first one compiles the kernels."""
 WAYS = {
     "made": "no GPU work",
     "process, calls alone": "its own process, calls alone",
@@ -73,7 +73,7 @@ class Round:
     clock: pacing.Round
     silent_frames: int
     engine_share: float | None
-    """Of one core; None where it has no process of its own."""
+    """A share of one core; None where the engine has no process of its own."""
     gpu_share: float | None
     http: dict[str, float]
 
@@ -103,7 +103,7 @@ def row(one: Round) -> tuple[str, ...]:
 
 
 async def build(folder: Path, size: str, device: str) -> None:
-    """The checkpoint, in a process of its own: its share of the GPU is free afterwards."""
+    """Makes the checkpoint in a process of its own, so that its share of the GPU is free afterwards."""
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", BUILD, str(folder), size, device)
     if await process.wait():
         raise RuntimeError("the checkpoint could not be made")
@@ -157,7 +157,7 @@ async def http_clients(url: str, clients: int) -> AsyncIterator[dict[str, float]
 
 
 async def watch_gpu(shares: list[float]) -> None:
-    """Twice a second, how much of the last moment the GPU worked, until cancelled."""
+    """Notes twice a second how much of the last moment the GPU worked, until cancelled."""
     if shutil.which("nvidia-smi") is None:
         return
     process = await asyncio.create_subprocess_exec(
@@ -182,7 +182,7 @@ async def health(server: ServerProcess) -> dict[str, Any]:
 
 
 async def measure(server: ServerProcess, way: str, calls: int, seconds: float, clients: int) -> Round:
-    """One load."""
+    """Measures one load."""
     plan = CallPlan(
         host=server.host,
         port=server.port,
@@ -213,7 +213,7 @@ async def measure(server: ServerProcess, way: str, calls: int, seconds: float, c
 
 
 async def measure_all(args: argparse.Namespace, folder: Path, found: list[Round]) -> None:
-    """Every load in every way, into `found`; a server for each place where the engine can be."""
+    """Measures every load in every way, into `found`; a server for each place where the engine can be."""
     places = 1 << (max(args.calls) + args.clients - 1).bit_length()
     settings = {
         "ENGINE": "qwen3",

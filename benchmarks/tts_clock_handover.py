@@ -19,8 +19,9 @@ from multiprocessing.shared_memory import SharedMemory
 
 import numpy as np
 
+from benchmarks.table import markdown
 from bridge.dial.lateness import Spread
-from bridge.dial.table import PERCENTILES, markdown, spread_cells
+from bridge.dial.table import PERCENTILES, spread_cells
 from engine.child import pack, read
 from engine.qwen3.host.process import ModelProcess
 from engine.qwen3.messages import Audio, Event
@@ -32,24 +33,25 @@ RING_BYTES = CHUNK_BYTES * 4096
 EVERY_S = 0.005
 TURNS = 400
 CHUNKS = (1, 8, 64)
-"""Handed over together, every 5 ms: 64 are the sound of 1,024 calls."""
+"""The chunks handed over together, every 5 ms: 64 are the sound of 1,024 calls."""
 WAYS = ("pipe", "shared memory")
 COPIES = {"pipe": 9, "shared memory": 2}
-"""Of each sample on its way from the model's array to one in the serving process, by reading: for the pipe into bytes,
-a pickle, a message, a batch, the kernel; out of it into bytes, the reader's buffer, a message, the unpickled bytes."""
+"""The copies of each sample on its way from the model's array to one in the serving process, counted by reading: for
+the pipe into bytes, a pickle, a message, a batch, the kernel; then into bytes, the reader's buffer, a message, and the
+unpickled bytes."""
 PLACE = struct.Struct("<QI")
 
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """One way, with so many chunks at a time."""
+    """The costs of one way, with so many chunks at a time."""
 
     way: str
     together: int
     latency_ms: Spread
-    """From before the sender's packing to the sound's being an array here."""
+    """The time from before the sender's packing until the sound is an array here."""
     receiver_us: float
-    """Processor time of a chunk, here; the next, in the sender."""
+    """The processor time of a chunk here; the next is the sender's."""
     sender_us: float
 
 

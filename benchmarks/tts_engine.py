@@ -1,4 +1,4 @@
-"""The whole Qwen3-TTS engine, its process and its pipes included: load, first sound, many at once, unload, a fault.
+"""Measures the whole Qwen3-TTS engine, process and pipes included: load, first sound, many at once, unload, a fault.
 
     python -m benchmarks.tts_engine [--size 0.6B] [--quantize none int8 fp8]
 
@@ -32,7 +32,7 @@ from tests.support.qwen3.checkpoints import build_checkpoint
 
 HEARD_S = 3.0
 UNLOADED_S = 20.0
-"""Long enough for the next process to have imported what it needs: who unloads a model does not want it at once."""
+"""A rest long enough for the next process to import what it needs, as there is after a real unload."""
 CONTEXT = """
 import torch
 torch.ones(1, device="cuda")
@@ -43,7 +43,7 @@ SENTENCE = "I have moved your appointment to Tuesday at half past nine."
 
 
 def used_mib() -> int:
-    """GPU memory in use, all processes together."""
+    """Returns the GPU memory in use, of all processes together."""
     if not torch.cuda.is_available():
         return 0
     free, total = torch.cuda.mem_get_info()
@@ -51,7 +51,7 @@ def used_mib() -> int:
 
 
 def context_mib() -> int:
-    """GPU memory of a process that has one number there."""
+    """Returns the GPU memory of one process."""
     if not torch.cuda.is_available():
         return 0
     before = used_mib()
@@ -60,7 +60,7 @@ def context_mib() -> int:
 
 
 async def listen(engine: Qwen3Engine, seed: int) -> tuple[float, float, float]:
-    """Seconds until the first sound, until HEARD_S of it or its end, and how much that is."""
+    """Returns the seconds until the first sound, and until HEARD_S of it or its end, and how much that is."""
     begin, first, samples = time.perf_counter(), 0.0, 0
     async with aclosing(engine.stream(SENTENCE, Style(language="en", seed=seed))) as stream:
         async for pcm in stream:

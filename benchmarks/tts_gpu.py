@@ -1,4 +1,4 @@
-"""What the Qwen3-TTS engine takes on this GPU: ms a frame, first sound, calls, start-up, memory; peers beside it.
+"""Measures the Qwen3-TTS engine on this GPU: ms a frame, first sound, calls, start-up, memory; peers beside it.
 
     python -m benchmarks.tts_gpu frames kernels sound calls cancel icl memory profile ablation start peers [--size 0.6B]
 
@@ -27,7 +27,7 @@ from tests.support.qwen3.random_weights import TALKER_SIZES
 
 
 def peers(size: str) -> None:
-    """Upstream's generate and faster-qwen3-tts, where installed, in a process of their own on the same GPU."""
+    """Measures upstream's generate and faster-qwen3-tts, where installed, in a process of their own on the same GPU."""
     command = [sys.executable, "-m", "benchmarks.tts_peers", size]
     done = subprocess.run(command, capture_output=True, text=True)
     print(done.stdout.strip() or f"peers not measured: {done.stderr.strip().splitlines()[-1:]}")

@@ -1,4 +1,4 @@
-"""What 8-bit weights save, cost and change: memory, ms a frame, and how far the codes move from bfloat16's.
+"""Measures what 8-bit weights save, cost and change: memory, ms a frame, and how far the codes move from bfloat16's.
 
     python -m benchmarks.tts_quantization [--sizes 0.6B 1.7B] [--frames 64]
 
@@ -55,7 +55,7 @@ def build(size: str, device: torch.device, dtype: torch.dtype) -> FrameModel:
 
 
 def weight_bytes(model: FrameModel) -> int:
-    """Of everything that decoding reads: layers, heads and embeddings."""
+    """Returns the bytes of everything that decoding reads: layers, heads and embeddings."""
     seen: dict[int, int] = {}
 
     def visit(value: Any) -> None:
@@ -101,7 +101,7 @@ def record(model: FrameModel, frames: int) -> Trace:
 
 
 def logits_along(model: FrameModel, trace: Trace) -> Iterator[list[Tensor]]:
-    """For each frame the logits of its 16 codes, the model being fed what the trace was, not what it would say."""
+    """Returns for each frame the logits of its 16 codes, the model being fed the trace, not what it would say."""
     dtype = model.pad.dtype
     kv = KvCache.allocate(model.talker.stack, COMPARED_CALLS, len(trace.inputs))
     sub_kv = KvCache.allocate(model.predictor.stack, COMPARED_CALLS, CODE_GROUPS)
@@ -120,7 +120,7 @@ def logits_along(model: FrameModel, trace: Trace) -> Iterator[list[Tensor]]:
 
 
 def errors(model: FrameModel, reference: FrameModel, trace: Trace) -> dict[str, float]:
-    """KL divergence in nats, and how often the likeliest code is the same: code 0's, and all sixteen's."""
+    """Returns the KL divergence in nats, and how often the likeliest code is the same: of code 0, and of all 16."""
     sums = {"kl": 0.0, "top1": 0.0, "codes": 0.0, "deviation": 0.0}
     for ours, theirs in zip(logits_along(model, trace), logits_along(reference, trace), strict=True):
         told = [logits.log_softmax(-1) for logits in theirs]
@@ -150,7 +150,7 @@ def median_ms(work: Callable[[], None], times: int = 5) -> float:
 
 
 def plain_ms(model: FrameModel, batch: int, capture: bool) -> float:
-    """Plain PyTorch, in a graph if it is to be captured."""
+    """Times plain PyTorch, in a graph if it is to be captured."""
     state = DecodeState.allocate(model.talker, model.predictor, batch, 256, 1)
     slots = torch.arange(batch, device=state.x.device)
     codes = torch.zeros(batch, CODE_GROUPS, dtype=torch.int64, device=state.x.device)
@@ -172,7 +172,7 @@ def plain_ms(model: FrameModel, batch: int, capture: bool) -> float:
 
 
 def graphs_ms(model: FrameModel) -> dict[int, float]:
-    """What the engine runs."""
+    """Times what the engine runs."""
     from engine.qwen3.cuda.graphs import Capture, FrameGraphs
     from engine.qwen3.cuda.tuning import Tuning
 
@@ -223,7 +223,7 @@ def run(size: str, frames: int, graphs: bool, device: torch.device) -> None:
 
 
 def _widened(value: Any) -> Any:
-    """The same weights in float32."""
+    """Returns the same weights in float32."""
     if isinstance(value, Tensor):
         return value.float() if value.is_floating_point() else value
     if isinstance(value, tuple):

@@ -1,4 +1,4 @@
-"""What the serving process does with the sound of many calls that come in one moment, on a machine without a GPU.
+"""Measures the serving process with the sound of many calls that come at one moment, on a machine without a GPU.
 
     python -m benchmarks.tts_rush [--calls 150] [--clients 32] [--rounds 3]
 
@@ -17,7 +17,7 @@ import uvloop
 
 from benchmarks import tts_clock
 from benchmarks.machine import facts
-from bridge.dial.table import markdown
+from benchmarks.table import markdown
 
 SECONDS = 2.5
 SETTINGS = {

@@ -23,7 +23,7 @@ from engine.qwen3.worker import main as serve
 from engine.qwen3.worker import worker
 
 FRAMES = 54
-"""Of each sentence, 4.3 s: more than is made ahead."""
+"""The frames of each sentence, 4.3 s: more than is made ahead."""
 FRAME_SAMPLES = 1920
 BEAT_S = 0.05
 IDLE_S = 0.001

@@ -1,10 +1,10 @@
-"""Where the seconds of the Qwen3-TTS process's start and its GPU memory go, from its first instruction on.
+"""Measures where the Qwen3-TTS process's start and its GPU memory go, from its first instruction on.
 
     python -m benchmarks.tts_start [--size 0.6B] [--quantize none int8] [--callers 16]
 
 Each row is a part of the start: its seconds, and what the GPU's memory is after it: all of it by the driver's count,
 and PyTorch's share. The checkpoint has the true size and format and random weights. "Cold" has no compiled kernels and
-no measured choices; the checkpoint has just been written, so it comes from the page cache and not from a disk.
+no tuning; the checkpoint has just been written, so it comes from the page cache and not from a disk.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 from engine.qwen3.host.process import worker_environment
 
 BEGUN = "BENCHMARK_BEGUN_S"
-"""time.monotonic when the process was asked for."""
+"""The time.monotonic at which the process was asked for."""
 SHOWN_S = 0.02
 
 
@@ -33,7 +33,7 @@ class Parts:
         self._at = float(os.environ[BEGUN])
 
     def end(self, name: str) -> None:
-        """All since the last part's end was `name`."""
+        """Counts all the time since the last part's end as `name`."""
         import torch
 
         counts = ["–"] * 3
@@ -49,7 +49,7 @@ class Parts:
         self._at = now
 
     def watch(self, owner: Any, name: str, told: str, before: str | None = None) -> None:
-        """`owner.name` is a part called `told`, and what comes before it one called `before`."""
+        """Counts `owner.name` as a part called `told`, and what comes before it as one called `before`."""
         inner: Callable[..., Any] = getattr(owner, name)
 
         def outer(*args: Any, **kwargs: Any) -> Any:
@@ -64,7 +64,7 @@ class Parts:
 
 
 def once(folder: str, quantize: str, device: str, callers: int) -> None:
-    """In the process that is measured."""
+    """Runs in the process that is measured."""
     parts = Parts()
     from engine.qwen3.model import checkpoint
     from engine.qwen3.worker import build as assemble

@@ -16,11 +16,11 @@ from bridge.dial import command as dial
 if TYPE_CHECKING:
     from bridge.config import Settings
 
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime phones home otherwise; before anything imports it
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # set before onnxruntime is imported, or it phones home
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit status."""
+    """Runs one command and returns its exit status."""
     parser = argparse.ArgumentParser(prog="talkspurt", description="The phone voice of a language model.")
     sub = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_serve(sub)
@@ -32,20 +32,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def add_serve(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """`talkspurt serve`."""
+    """Adds `talkspurt serve`."""
     parser = sub.add_parser("serve", help="take calls and HTTP requests until SIGTERM")
     parser.add_argument("--check", action="store_true", help="check the settings and exit")
     parser.set_defaults(func=run_serve)
 
 
 def add_settings(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """`talkspurt settings`."""
+    """Adds `talkspurt settings`."""
     parser = sub.add_parser("settings", help="list every setting with its default, as a Markdown table")
     parser.set_defaults(func=run_settings)
 
 
 def run_settings(args: argparse.Namespace) -> int:
-    """Print the table."""
+    """Prints the table of settings."""
     from bridge.config import settings_table
 
     print(settings_table(), end="")
@@ -53,7 +53,7 @@ def run_settings(args: argparse.Namespace) -> int:
 
 
 def run_serve(args: argparse.Namespace) -> int:
-    """Check the settings, then serve."""
+    """Checks the settings, then serves. Returns 2 where a setting is wrong, 1 where the server cannot start."""
     from bridge.config import WrongSetting, load_settings
     from bridge.logs import set_up_logs
 
@@ -77,7 +77,7 @@ def run_serve(args: argparse.Namespace) -> int:
 
 
 def check_voice(settings: Settings) -> int:
-    """The rest of `serve --check`: VOICE, where the engine knows its voices without being started."""
+    """Does the rest of `serve --check`: VOICE is checked where the engine knows its voices without being started."""
     from engine.hibari import HibariEngine
     from engine.registry import create_engine
     from engine.speech import UnknownVoice

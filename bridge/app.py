@@ -1,4 +1,4 @@
-"""`talkspurt serve`: the engine, the AudioSocket server and the HTTP server in one process, from start to last call."""
+"""`talkspurt serve`: runs the engine, the AudioSocket server and the HTTP server in one process until it is stopped."""
 
 from __future__ import annotations
 
@@ -35,19 +35,18 @@ from engine.speech import Engine, Priority, SpeechError, Style, UnknownVoice, Un
 log = structlog.get_logger(__name__)
 
 NICENESS: Final = -5
-"""Before batch work, behind Asterisk (which runs at -10 or in real time where it may): a frame is due every 20 ms."""
+"""The process's niceness: a frame is due every 20 ms, so that it comes before batch work, but behind Asterisk, which
+runs at -10 or in real time where it may."""
 WARM_UP: Final = "Hello."
 FORM_BYTES: Final = 2**20
-"""What a form may hold beside its file."""
-
-
+"""How much a form may hold beside its file."""
 HTTP_CLOSE_S: Final = 0.25
-"""What HTTP gets to end even where calls have used up DRAIN_TIMEOUT."""
+"""How long HTTP requests get to end even if calls have used up DRAIN_TIMEOUT."""
 
 
 @contextlib.contextmanager
 def _naming(prefix: str, host: str, port: int) -> Iterator[None]:
-    """Say which setting it was that could not be listened at."""
+    """Names the setting in an error of the system about an address to listen on."""
     try:
         yield
     except (OSError, UnicodeError) as error:
@@ -62,7 +61,7 @@ def _naming(prefix: str, host: str, port: int) -> Iterator[None]:
 
 
 class App:
-    """Everything that `serve` runs. `start`, then `stop`; both once."""
+    """Everything that `serve` runs. `start` and then `stop` are called once each."""
 
     def __init__(self, settings: Settings, engine: Engine) -> None:
         self._settings, self._server = settings, settings.server
@@ -85,7 +84,7 @@ class App:
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
-        """Load the engine, then listen. Raises SpeechError or OSError with what is wrong, everything closed again."""
+        """Loads the engine, then listens. Raises SpeechError or OSError once everything has been closed again."""
         try:
             await self._start()
         except BaseException:
@@ -121,7 +120,7 @@ class App:
         )
 
     async def stop(self) -> None:
-        """No new calls; those in progress, then downloads, end within DRAIN_TIMEOUT; then everything is closed."""
+        """Takes no new calls, lets calls and then downloads end within DRAIN_TIMEOUT, and closes everything."""
         until_s = time.monotonic() + self._server.drain_timeout
         log.info("draining", calls=len(self.calls), timeout_s=self._server.drain_timeout)
         self.calls.open = False
@@ -136,7 +135,7 @@ class App:
                 await site.stop()
             if self._runner.server is not None:
                 self._runner.server.pre_shutdown()
-                # aiohttp waits so long for the answers to be sent, and so long again once it has given them up.
+                # aiohttp waits this long for the answers to be sent, and as long again once it has given them up.
                 await self._runner.server.shutdown(max(timeout_s / 2, HTTP_CLOSE_S))
             await self._runner.cleanup()
         if self._late_apology is not None:
@@ -164,7 +163,7 @@ class App:
         return app
 
     async def _say_first_words(self) -> None:
-        """Make the apology. Whatever loads with the first text does so here, not while the first caller waits.
+        """Makes the apology, so that whatever loads with the first text does so before the first caller waits for it.
 
         A model that is to be loaded with the first request is not loaded by this: the embedded voice speaks instead.
         """
@@ -181,10 +180,10 @@ class App:
         except UnspeakableText:
             if loaded:
                 raise
-            # The embedded voice has not this language: with the first call.
+            # The embedded voice does not speak this language: the apology is made with the first call.
 
     async def _make_late_apology(self) -> None:
-        """With the first call, which loads the model anyway."""
+        """Makes the apology during the first call, which loads the model anyway."""
         style = replace(self._style, priority=Priority.BULK)
         try:
             await self._apology.make(self.engine, self._server.apology, style, normalize=self._normalize)
@@ -193,7 +192,7 @@ class App:
 
 
 async def serve(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT. Raises SpeechError or OSError when it cannot start."""
+    """Serves until SIGTERM or SIGINT. Raises SpeechError or OSError if it cannot start."""
     engine = create_engine(settings.engine, settings.qwen, settings.voices, settings.speech.request_timeout)
     app = App(settings, engine)
     stop = asyncio.Event()

@@ -1,7 +1,8 @@
-"""Settings from the environment or a `.env` file, under bare upper-case names; a wrong one stops the start."""
+"""The settings, from the environment or a `.env` file under bare upper-case names. A wrong one stops the start."""
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final, Literal, Self, get_args
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError, create_model
@@ -38,7 +39,7 @@ class ServerSettings(BaseModel):
 
 
 class Settings(BaseModel):
-    """Every setting of `talkspurt serve`, in groups: each part of the program is given its own alone."""
+    """Every setting of `talkspurt serve`, in groups. Each part of the program is given only its own group."""
 
     server: ServerSettings
     conversation: ConversationSettings
@@ -49,7 +50,7 @@ class Settings(BaseModel):
 
     @classmethod
     def of(cls, **values: Any) -> Self:
-        """The settings with these values, each under its bare name. Raises ValidationError."""
+        """Returns settings with these values, each given under its bare name. Raises ValidationError."""
         return cls.model_validate(
             {
                 group: {name: values[name] for name in model.model_fields if name in values}
@@ -68,25 +69,35 @@ FIELDS: Final[dict[str, FieldInfo]] = {
 
 
 class _Environment(BaseSettings):
-    """What is set, as it is written there; every field is added below."""
+    """The values as they are written in the environment. Every field is added below."""
 
     model_config = SettingsConfigDict(
         env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", protected_namespaces=()
     )
 
 
+SHOWN_MAX: Final = 80
+"""Characters of a wrong value that are shown."""
+EXPLAINED_MAX: Final = 400
+"""Characters of the explanation that are shown; a part of a file may be quoted in it."""
+_SECRETS: Final = ("_KEY", "_TOKEN", "_SECRET")
+_CREDENTIALS: Final = re.compile(r"(?<=//)[^/@]*(?=@)|(?<=\?).*", re.S)
+"""User and password of an address, and its query, which may hold a key."""
+
 _TEXTS: Final[dict[str, Any]] = dict.fromkeys(FIELDS, (str, ""))
 _EnvironmentTexts: Final = create_model("_EnvironmentTexts", __base__=_Environment, **_TEXTS)
 
 
 class WrongSetting(Exception):
-    """A setting's value is not allowed; one line for each, with name, value and what is."""
+    """Some values are not allowed. The message has a line for each setting: its name, its value and what is allowed."""
 
 
 def load_settings() -> Settings:
-    """The settings of this process. Raises WrongSetting."""
+    """Returns the settings of this process. Raises WrongSetting."""
     try:
         return Settings.of(**_EnvironmentTexts().model_dump(exclude_unset=True))
+    except (UnicodeDecodeError, OSError) as error:
+        raise WrongSetting(f".env: {error}") from None
     except ValidationError as error:
         raise WrongSetting("\n".join(_explain(dict(detail)) for detail in error.errors())) from None
 
@@ -94,14 +105,23 @@ def load_settings() -> Settings:
 def _explain(detail: dict[str, object]) -> str:
     location = detail["loc"]
     assert isinstance(location, tuple)
-    name = str(location[1]).upper()  # behind that of its group
+    name = str(location[1]).upper()  # the first part is the name of its group
     allowed = str(detail["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
-    value = "(hidden)" if name.endswith(("_KEY", "_TOKEN", "_SECRET")) else repr(detail["input"])
+    allowed = _shortened(" ".join(allowed.split()), EXPLAINED_MAX)
+    value = "(hidden)" if name.endswith(_SECRETS) else repr(_shown(name, str(detail["input"])))
     return f"{name}={value}: must be {allowed}" if not allowed.startswith("must") else f"{name}={value}: {allowed}"
 
 
+def _shown(name: str, value: str) -> str:
+    return _shortened(_CREDENTIALS.sub("(hidden)", value) if name.endswith("_URL") else value, SHOWN_MAX)
+
+
+def _shortened(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}…"
+
+
 def settings_table() -> str:
-    """Every setting as a Markdown table."""
+    """Returns a Markdown table of every setting."""
     rows = ["| setting | default | |", "|---|---|---|"]
     for name, field in sorted(FIELDS.items()):
         value = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default

@@ -1,4 +1,4 @@
-"""Log lines on stderr, ours and the libraries' alike: JSON for machines or text for people."""
+"""Sets up the log on stderr, for our lines and the libraries' alike: JSON for machines or text for people."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from structlog.typing import Processor
 
 
 def warn_on_stderr() -> None:
-    """For a command whose standard output is its own: warnings and errors alone, as text on stderr."""
+    """Logs only warnings and errors, as text on stderr, for a command that prints its results on standard output."""
     structlog.configure(
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger("warning"),
@@ -20,9 +20,9 @@ def warn_on_stderr() -> None:
 
 
 def set_up_logs(log_format: Literal["json", "text"], level: str) -> None:
-    """Configure structlog and the standard library's logging, once.
+    """Configures structlog and the standard library's logging. It is called once.
 
-    Tracebacks are plain and without locals: those hold secrets, and to format them holds the event loop for seconds.
+    Tracebacks are plain and without locals, which hold secrets and would take seconds of the event loop to format.
     """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,

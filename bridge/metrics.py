@@ -1,4 +1,4 @@
-"""What Prometheus is told about the telephone side."""
+"""The metrics of the telephone side for Prometheus."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LATENESS_BUCKETS_S: Final = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.010, 0.020, 
 
 
 class Metrics(CallObserver):
-    """The bridge's metrics on `registry`; the speech endpoints add their own beside them."""
+    """The bridge's metrics on `registry`, to which the speech endpoints add their own."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
@@ -35,7 +35,7 @@ class Metrics(CallObserver):
         )
 
     def call_started(self, call: Call) -> None:
-        """Counts the call now, and what becomes of it."""
+        """Counts a call, and observes what becomes of it."""
         self.calls.inc()
         self.calls_active.inc()
         call.observe(self)

@@ -1,4 +1,4 @@
-"""Where the words of one wording of a text lie among those of another: "$5" where it is read out "five dollars"."""
+"""Finds where the words of one wording of a text lie in another: "$5" where it is read out as "five dollars"."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from difflib import SequenceMatcher
 
 
 def positions(words: Sequence[str], others: Sequence[str]) -> list[float]:
-    """For each of `words` the place among `others` at which it begins, in words; never before the one ahead of it.
+    """Returns for each of `words` the place, counted in `others`, at which it begins. The places never decrease.
 
-    Both are the same text in order. Words that are the same but for case and marks lie together; what is worded
-    differently between two of those is shared out by its letters, so a place may be within a word.
+    Both sequences are the same text in order. Words that differ in case and punctuation only are matched; what is
+    worded differently between two matches is shared out by its letters, so a place may lie within a word.
     """
     mine, theirs = [_bare(word) for word in words], [_bare(word) for word in others]
     places: list[float] = []
@@ -23,7 +23,7 @@ def positions(words: Sequence[str], others: Sequence[str]) -> list[float]:
 
 
 def _shared_out(words: Sequence[str], others: Sequence[str], first: int) -> Iterator[float]:
-    """Places for words among others, the first of which is at `first`, that have no word in common."""
+    """Yields places for words that have none in common with `others`, the first of which is at `first`."""
     scale = sum(map(_length, others)) / max(1, sum(map(_length, words)))
     before, at, passed = 0.0, 0, 0
     for word in words:

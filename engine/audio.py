@@ -1,4 +1,4 @@
-"""PCM on its way from an engine to a telephone: a streaming resampler, G.711, gain."""
+"""PCM on its way from an engine to a telephone: a streaming resampler, G.711 and a limiter."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from engine.speech import Pcm
 
-with (
-    warnings.catch_warnings()
-):  # Python 3.11 and 3.12 announce that it leaves; audioop-lts takes its place from 3.13 on
+# Python 3.11 and 3.12 announce that it leaves; audioop-lts takes its place from 3.13 on.
+with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     import audioop
 
@@ -64,11 +63,11 @@ class _Design:
         self.matrix = np.where(within, taps[np.where(within, tap, 0)], 0.0)
 
     def ready(self, samples: int) -> int:
-        """How many outputs have everything they depend on within the first `samples` inputs."""
+        """Returns how many outputs depend on nothing beyond the first `samples` inputs."""
         return max(0, (samples * self.up - 1 - self.half) // self.down + 1)
 
     def total(self, samples: int) -> int:
-        """How many outputs stand for `samples` inputs, rounded to the nearest."""
+        """Returns how many outputs stand for `samples` inputs, rounded to the nearest."""
         return (2 * samples * self.up + self.down) // (2 * self.down)
 
 
@@ -94,7 +93,7 @@ class Resampler:
         self._held: NDArray[np.float64] = np.zeros(0 if self._design is None else self._design.reach)
 
     def push(self, pcm: Pcm) -> Pcm:
-        """Take int16 samples at from_hz, shape (samples,); return what is ready at to_hz, maybe none."""
+        """Takes int16 samples at from_hz, shape (samples,); returns those that are ready at to_hz, maybe none."""
         if pcm.dtype != np.int16 or pcm.ndim != 1:
             raise ValueError(f"PCM is int16 of shape (samples,), not {pcm.dtype} of shape {pcm.shape}")
         if self._design is None:
@@ -107,7 +106,7 @@ class Resampler:
         return self._make(self._design.ready(self._taken))
 
     def flush(self) -> Pcm:
-        """End the stream, ready for another: the rest, so that n samples have become round(n * to_hz / from_hz)."""
+        """Ends the stream, returns its rest: n samples have become round(n * to_hz / from_hz). Another may follow."""
         if self._design is None:
             return np.empty(0, np.int16)
         self._held = np.concatenate((self._held, np.zeros(self._design.reach + 1)))
@@ -117,7 +116,7 @@ class Resampler:
         return rest
 
     def _make(self, until: int) -> Pcm:
-        """Outputs from the next one to `until`."""
+        """Returns the outputs from the next one to `until`."""
         design = self._design
         assert design is not None
         if until <= self._made:
@@ -144,18 +143,18 @@ class RateConverter:
         self._resampler: Resampler | None = None
 
     def push(self, pcm: bytes, from_hz: int) -> Pcm:
-        """What is ready at the wanted rate, maybe nothing; what was held back of another rate than before is lost."""
+        """Returns what is ready at `to_hz`, maybe nothing. Where the rate changes, what was held back is lost."""
         if self._resampler is None or self._resampler.from_hz != from_hz:
             self._resampler = Resampler(from_hz, self._to_hz)
         return self._resampler.push(np.frombuffer(pcm, np.int16))
 
     def flush(self) -> Pcm:
-        """Ends the stream: the rest of it."""
+        """Ends the stream and returns the rest of it."""
         return np.empty(0, np.int16) if self._resampler is None else self._resampler.flush()
 
 
 def resample(pcm: Pcm, from_hz: int, to_hz: int) -> Pcm:
-    """A whole clip at another rate: round(samples * to_hz / from_hz) samples, not delayed."""
+    """Returns a whole clip at another rate: round(samples * to_hz / from_hz) samples, not delayed."""
     if from_hz == to_hz:
         return pcm
     resampler = Resampler(from_hz, to_hz)
@@ -163,23 +162,13 @@ def resample(pcm: Pcm, from_hz: int, to_hz: int) -> Pcm:
 
 
 def ulaw_encode(pcm: Pcm) -> bytes:
-    """G.711 µ-law, one byte a sample."""
+    """Returns G.711 µ-law, one byte a sample."""
     return audioop.lin2ulaw(pcm.tobytes(), 2)
 
 
-def ulaw_decode(data: bytes) -> Pcm:
-    """PCM of G.711 µ-law."""
-    return np.frombuffer(audioop.ulaw2lin(data, 2), np.int16)
-
-
 def alaw_encode(pcm: Pcm) -> bytes:
-    """G.711 A-law, one byte a sample."""
+    """Returns G.711 A-law, one byte a sample."""
     return audioop.lin2alaw(pcm.tobytes(), 2)
-
-
-def alaw_decode(data: bytes) -> Pcm:
-    """PCM of G.711 A-law."""
-    return np.frombuffer(audioop.alaw2lin(data, 2), np.int16)
 
 
 # Where the limiter begins, as a part of full scale.
@@ -187,7 +176,7 @@ LIMIT_KNEE: Final = 0.75
 
 
 def soft_limit(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Bend what is louder than the knee so that it stays within ±1; leave the rest as it is."""
+    """Bends samples that are louder than the knee so that they stay within ±1, and leaves the others as they are."""
     loud = np.abs(samples)
     if not np.any(loud > LIMIT_KNEE):
         return samples

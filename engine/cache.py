@@ -11,14 +11,14 @@ from engine.speech import Style
 
 @dataclass(frozen=True, slots=True)
 class CacheKey:
-    """Everything that shapes the bytes."""
+    """Everything on which the bytes of a clip depend."""
 
     engine: str
     model_id: str
     text: str
     normalize: bool
     style: Style
-    """Its `voice` an id, not an alias; its `priority` the same for all."""
+    """The style, with a voice's id in place of an alias and the same `priority` for all."""
     format: FormatName
     sample_rate_hz: int
 
@@ -32,7 +32,7 @@ class Clip:
 
 
 class AudioCache:
-    """The clips used last: at most `max_entries`, together at most `max_bytes`. Either at 0 turns it off."""
+    """Keeps the clips used last: at most `max_entries` and `max_bytes` together. Either at 0 turns the cache off."""
 
     def __init__(self, max_entries: int, max_bytes: int) -> None:
         self.max_entries = max_entries
@@ -45,7 +45,7 @@ class AudioCache:
         return len(self._clips)
 
     def get(self, key: CacheKey) -> Clip | None:
-        """The clip, now the one used last; None if it is not here."""
+        """Returns the clip, which is now the one used last; None where it is not kept."""
         clip = self._clips.get(key)
         if clip is not None:
             self._clips.move_to_end(key)
@@ -53,11 +53,11 @@ class AudioCache:
         return clip
 
     def fits(self, size_bytes: int) -> bool:
-        """Whether a clip of this size would be kept at all."""
+        """Tells whether a clip of this size would be kept at all."""
         return self.max_entries > 0 and size_bytes <= self.max_bytes
 
     def put(self, key: CacheKey, clip: Clip) -> None:
-        """Keep a clip; those used longest ago make room."""
+        """Keeps a clip; those used longest ago make room for it."""
         if not self.fits(len(clip.data)):
             return
         replaced = self._clips.pop(key, None)
@@ -68,7 +68,7 @@ class AudioCache:
             self.size_bytes -= len(oldest.data)
 
     def clear(self) -> int:
-        """Forget every clip; how many there were."""
+        """Forgets every clip and returns how many there were."""
         count = len(self._clips)
         self._clips.clear()
         self.size_bytes = 0

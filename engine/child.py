@@ -1,4 +1,4 @@
-"""A Python program in a process of its own: started, told, heard and ended by the one that needs it.
+"""A Python program in a child process: its parent starts it, sends it messages, receives its answers and ends it.
 
 Messages are pickled, each behind its length, on the child's standard input and output. The child calls `connect` first
 and `send_logs` next; what it logs then stands in its parent's log. It ends when its standard input does, so it cannot
@@ -28,7 +28,7 @@ ROOT: Final = str(Path(__file__).parents[1])
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """A line for the parent's log."""
+    """A log entry on its way to the parent's log."""
 
     level: int
     name: str
@@ -37,13 +37,13 @@ class Log:
 
 
 def pack(message: Any) -> bytes:
-    """The message as it travels."""
+    """Returns the message as it is written to the pipe: its length, then its pickle."""
     payload = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
     return LENGTH.pack(len(payload)) + payload
 
 
 class ChildLost(Exception):
-    """The process is gone: with this exit status, or by a signal where it is negative."""
+    """The process has ended, with this exit status; a negative one is the signal that ended it."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"ended unexpectedly, with status {status}")
@@ -51,7 +51,7 @@ class ChildLost(Exception):
 
 
 class ChildProcess:
-    """The parent's side."""
+    """The parent's side of a child process."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdin is not None
@@ -84,20 +84,20 @@ class ChildProcess:
 
     @property
     def silent_s(self) -> float:
-        """Seconds since it last said anything."""
+        """Seconds since its last message."""
         return self._clock() - self._heard_at_s
 
     def touch(self) -> None:
-        """Counts its silence from now: before, there was nothing to say."""
+        """Counts its silence from now on, for a child that had no reason to send anything before."""
         self._heard_at_s = self._clock()
 
     def send(self, message: Any) -> None:
-        """Never blocks, and raises nothing where the process is gone: `receive` does."""
+        """Queues a message for the child. Never blocks; where the process is gone, only `receive` raises."""
         with contextlib.suppress(ConnectionError, RuntimeError):
             self._stdin.write(pack(message))
 
     async def receive(self) -> Any:
-        """The next message; none is lost by being cancelled. Raises ChildLost. Writes what the process logs."""
+        """Returns the next message; cancelling loses none. Raises ChildLost. Log entries go to this process's log."""
         while True:
             try:
                 if self._length is None:
@@ -113,16 +113,16 @@ class ChildProcess:
             structlog.get_logger(message.name).log(message.level, message.event, **message.values)
 
     def kill(self) -> None:
-        """Ends it at once, whatever it is doing."""
+        """Kills the process at once, whatever it is doing."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 
     async def wait(self) -> int:
-        """Waits until it is gone; returns its exit status."""
+        """Waits until the process is gone; returns its exit status."""
         return await self._process.wait()
 
     async def close(self, grace_s: float = 0.0) -> None:
-        """Ends it and waits until it is gone; it may end by itself for `grace_s`, now that it is told nothing more."""
+        """Closes its input, kills the process where it has not ended within `grace_s`, and waits until it is gone."""
         self._stdin.close()
         if grace_s:
             with contextlib.suppress(TimeoutError):
@@ -133,7 +133,7 @@ class ChildProcess:
 
 
 def connect(niceness: int = 0) -> tuple[BinaryIO, BinaryIO]:
-    """Makes this process a child; returns what it is told through, for `read`, and what it answers through."""
+    """Makes this process a child; returns the file that its messages come from, for `read`, and the one for answers."""
     for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group; the parent decides
         signal.signal(number, signal.SIG_IGN)
     # A parent with the calls' clock in it comes before all others; what it starts does not.
@@ -146,7 +146,7 @@ def connect(niceness: int = 0) -> tuple[BinaryIO, BinaryIO]:
 
 
 def read(told: BinaryIO) -> Any | None:
-    """The next message; None at the end."""
+    """Returns the next message; None at the end."""
     head = told.read(LENGTH.size)
     if len(head) < LENGTH.size:
         return None
@@ -156,7 +156,7 @@ def read(told: BinaryIO) -> Any | None:
 
 
 def send_logs(send: Callable[[Log], None], chatty: Collection[str] = ()) -> None:
-    """Has all that is logged here sent to the parent; of the libraries in `chatty`, errors alone."""
+    """Sends everything that is logged in this process to the parent, but only errors of the libraries in `chatty`."""
     structlog.configure(
         processors=[structlog.processors.format_exc_info, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -1,4 +1,4 @@
-"""PCM to what HTTP clients ask for, as it is made: WAV, raw, G.711, and FFmpeg's MP3, AAC, FLAC and Ogg Opus."""
+"""Encodes PCM as it is made for HTTP clients: WAV, raw, G.711, and FFmpeg's MP3, AAC, FLAC and Ogg Opus."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SAMPLE_RATES_HZ: Final = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100,
 OPUS_RATES_HZ: Final = (8000, 12000, 16000, 24000, 48000)
 G711_RATE_HZ: Final = 8000
 UNKNOWN_SIZE: Final = 0xFFFFFFFF
-"""What a WAV header says where the length is not known yet; players then read to the end."""
+"""The size in a WAV header where the length is not known yet; players then read to the end."""
 # Bits a second for one voice: where more is no longer heard. MP3 has steps, and fewer of them below 16 kHz.
 OPUS_BITRATE: Final = 32_000
 LOSSY_BITRATES: Final = ((12_000, 32_000), (16_000, 48_000), (24_000, 64_000), (48_000, 96_000))
@@ -36,12 +36,12 @@ class Format:
     media_type: str
     rates_hz: tuple[int, ...] = SAMPLE_RATES_HZ
     own_rate_hz: int | None = None
-    """The rate where none is asked for; None is the engine's."""
+    """The rate where the client asks for none; None means the engine's."""
     takes_time: bool = False
-    """Whether encoding is work enough to be kept off the event loop: a millisecond or two for 200 ms of audio."""
+    """Whether encoding takes so long, a millisecond or two for 200 ms of audio, that it is kept off the event loop."""
 
     def rate_hz(self, engine_hz: int, asked_hz: int | None = None) -> int:
-        """The rate to send at: what was asked for, or the engine's own; or the next that this format has."""
+        """Returns the rate to send at: the one asked for, or the engine's, or the next higher one of this format."""
         wanted_hz = asked_hz or self.own_rate_hz or engine_hz
         return min((rate for rate in self.rates_hz if rate >= wanted_hz), default=self.rates_hz[-1])
 
@@ -64,15 +64,15 @@ class Encoder(ABC):
 
     @abstractmethod
     def encode(self, pcm: Pcm) -> bytes:
-        """The bytes that are ready after these samples, maybe none."""
+        """Returns the bytes that are ready after these samples, maybe none."""
 
     def finish(self) -> bytes:
-        """What is left. Once, at the end."""
+        """Returns what is left. It is called once, at the end."""
         return b""
 
 
 def create_encoder(form: Format, rate_hz: int) -> Encoder:
-    """An encoder of one stream, mono at `rate_hz`, which is one of the format's."""
+    """Returns an encoder of one mono stream at `rate_hz`, which is one of the format's rates."""
     match form.name:
         case "wav":
             return _Wav(rate_hz)
@@ -93,14 +93,14 @@ def create_encoder(form: Format, rate_hz: int) -> Encoder:
 
 
 def wav_header(rate_hz: int, data_bytes: int = UNKNOWN_SIZE) -> bytes:
-    """44 bytes before `data_bytes` of mono PCM16."""
+    """Returns the 44 bytes that come before `data_bytes` of mono PCM16."""
     riff_bytes = UNKNOWN_SIZE if data_bytes == UNKNOWN_SIZE else data_bytes + 36
     fmt = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate_hz, rate_hz * 2, 2, 16)
     return struct.pack("<4sI4s", b"RIFF", riff_bytes, b"WAVE") + fmt + struct.pack("<4sI", b"data", data_bytes)
 
 
 def state_length(form: Format, rate_hz: int, data: bytes, samples: int) -> bytes:
-    """A finished stream with its length written where the format has a place for it: it was not known at the start."""
+    """Returns a finished stream with its length written where the format has a place for it; it was unknown before."""
     if form.name == "wav":
         header = wav_header(rate_hz, len(data) - 44)
         return header + data[len(header) :]
@@ -116,7 +116,7 @@ def _bitrate(rate_hz: int) -> int:
 
 
 class _Samples(Encoder):
-    """Headerless: every sample for itself."""
+    """An encoder without a header, which encodes every sample by itself."""
 
     def __init__(self, encode: Callable[[Pcm], bytes]) -> None:
         self._encode = encode

@@ -1,4 +1,4 @@
-"""An engine that stands in for another when that one cannot speak: a caller must never be left in silence."""
+"""An engine with a spare that speaks when the main one cannot: a caller must never be left in silence."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ log = structlog.get_logger(__name__)
 
 
 class FallbackEngine(Engine):
-    """Speaks with `main`; with `spare` in a call for each sentence that `main` fails, and for all where `main` is
-    `optional` and did not start.
+    """Speaks with `main`. In a call, `spare` speaks each sentence that `main` fails; where `main` is `optional` and did
+    not start, it speaks all of them.
 
     An HTTP request is answered by the engine it was meant for, or by its error: there nobody listens to silence.
     Both must speak at the same rate.
@@ -37,10 +37,10 @@ class FallbackEngine(Engine):
         assert main.sample_rate_hz == spare.sample_rate_hz, "a call's audio cannot change its rate"
         self._main = main
         self.spare = spare
-        """Always ready: it is started with this engine, and needs nothing loaded."""
+        """The spare engine, which is always ready: it is started with this engine and needs nothing loaded."""
         self._optional = optional
         self._broken = ""
-        """Why `main` did not start."""
+        """The reason why `main` did not start."""
         self._stood_in = 0
 
     @property
@@ -123,7 +123,7 @@ class FallbackEngine(Engine):
         return self._active.clear_voices()
 
     def for_spare(self, style: Style) -> Style:
-        """The nearest that `spare` has to this style."""
+        """Returns the style of `spare` that is nearest to this one."""
         if self._broken:
             return style
         try:

@@ -15,13 +15,13 @@ class GrowingText:
         self._pieces: asyncio.Queue[str | None] = asyncio.Queue()
 
     def write(self, piece: str) -> None:
-        """Adds to the text; of no effect after its end."""
+        """Adds to the text; has no effect after its end."""
         if not self._ended:
             self.characters += len(piece)
             self._pieces.put_nowait(piece)
 
     def end(self) -> None:
-        """Says that this was all."""
+        """Marks the end of the text."""
         self._ended = True
         self._pieces.put_nowait(None)
 

@@ -1,4 +1,4 @@
-"""Which language a text is in, if that can be told."""
+"""Detects the language of a text."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ CHARS: Final = 400
 
 
 def detect(text: str) -> str | None:
-    """The ISO 639-1 code, or None where a text is too short or too mixed to be sure. Some 0.1 ms.
+    """Returns the ISO 639-1 code, or None where a text is too short or too mixed to be sure. It takes some 0.1 ms.
 
-    The first call loads the model: half a second and 50 MB. `load` does that ahead of time.
+    The first call loads the model, which takes half a second and 50 MB. `load` does that ahead of time.
     """
     language, probability = load().classify(text[:CHARS])
     return str(language) if probability >= CERTAIN else None
@@ -25,7 +25,7 @@ def detect(text: str) -> str | None:
 
 @cache
 def load() -> Any:
-    """The model, loaded once."""
+    """Loads the model once and returns it."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
@@ -34,5 +34,5 @@ def load() -> Any:
 
 
 def is_loaded() -> bool:
-    """Whether `detect` answers at once."""
+    """Tells whether `detect` answers at once."""
     return load.cache_info().currsize > 0

@@ -1,4 +1,4 @@
-"""Text as it is written to text as it is read out: numbers, money, dates, times, telephone numbers, e-mail, URLs, ids.
+"""Writes a text out as it is read aloud: numbers, money, dates, times, telephone numbers, e-mail, URLs, ids.
 
 What is written the same way everywhere is rewritten here; words for numbers and the like come from damga's grammars,
 in the seven languages it has. In another language, digits are left to the engine.
@@ -76,7 +76,7 @@ _HALF_DAY: Final = re.compile(r"\b([ap]) m\b\.?")
 
 
 def normalize(text: str, language: str = "en") -> str:
-    """`text` written out for reading aloud in `language` (ISO 639-1). Plain words come back as they were."""
+    """Returns `text` written out for reading aloud in `language` (ISO 639-1). Plain words come back as they were."""
     if is_plain(text):
         return text
     language = language[:2].lower()
@@ -90,25 +90,25 @@ def normalize(text: str, language: str = "en") -> str:
 
 
 def load(language: str) -> None:
-    """Load a language's grammar: some 50 ms, which the first `normalize` takes otherwise."""
+    """Loads a language's grammar. That takes some 50 ms, which the first `normalize` would take otherwise."""
     language = language[:2].lower()
     if not is_loaded(language):
         _grammars[language] = TextNormalizer(lang=language)
 
 
 def is_loaded(language: str) -> bool:
-    """Whether `load` has nothing to do."""
+    """Tells whether `load` has nothing to do."""
     language = language[:2].lower()
     return language not in LANGUAGES or language in _grammars
 
 
 def is_plain(text: str) -> bool:
-    """Whether `normalize` has nothing to do: it can take some milliseconds, finding that out does not."""
+    """Tells whether `normalize` has nothing to do: it can take some milliseconds, finding that out does not."""
     return not _WORK.search(text) and (text.isascii() or not emoji.emoji_count(text))
 
 
 def _signs(text: str) -> str:
-    """Without Markdown and emoji, which are not for the ear."""
+    """Returns the text without Markdown and emoji, which are not for the ear."""
     text = _FENCE.sub("", _LINK.sub(r"\1", text))
     text = _LINE_MARK.sub("", text)
     text = _EMPHASIS.sub(r"\2", text)
@@ -116,7 +116,7 @@ def _signs(text: str) -> str:
 
 
 def _spelled(text: str, language: str) -> str:
-    """Addresses in words; telephone numbers, ids and long runs of digits one digit at a time."""
+    """Writes addresses in words, and telephone numbers, ids and long runs of digits one digit at a time."""
     text = _EMAIL.sub(lambda match: _address(match[0], language), text)
     text = _URL.sub(lambda match: _address(_bare(match[0]), language), text)
     text = _ID.sub(lambda match: f"{_letters(match[1])}{_digits(match[2])}" if match[1] else _digits(match[3]), text)
@@ -126,7 +126,7 @@ def _spelled(text: str, language: str) -> str:
 
 
 def _english(text: str) -> str:
-    """What damga reads another way than a caller would expect, or not at all."""
+    """Rewrites English that damga reads in another way than a caller would expect, or not at all."""
     text = _CODE.sub(lambda match: (match[1] or match[3]) + _digits(match[2] or match[4]), text)
     text = _US_DATE.sub(_date, text)
     text = _CLOCK_RANGE.sub(r"\1 to ", text)
@@ -145,7 +145,7 @@ def _worded(text: str, language: str) -> str:
 
 
 def _bare(url: str) -> str:
-    """Without what nobody says: scheme, www, query."""
+    """Returns a URL without what nobody says: scheme, www, query."""
     url = re.sub(r"^(?:https?://)?(?:www\.)?", "", url)
     return re.split(r"[?#]", url)[0].rstrip("/")
 
@@ -156,12 +156,12 @@ def _address(address: str, language: str) -> str:
 
 
 def _letters(letters: str) -> str:
-    """Each for itself; the hyphen keeps a last "A" a letter where it could be an article."""
+    """Writes letters one by one; the hyphen keeps a last "A" a letter where it could be an article."""
     return f"{'- '.join(letters)}-, "
 
 
 def _digits(digits: str) -> str:
-    """One by one; a longer run in groups of three, the last of up to four, with a short rest between."""
+    """Writes digits one by one; longer runs in groups of three, the last of up to four, with a short rest between."""
     groups = [digits]
     while len(groups[-1]) > (5 if len(groups) == 1 else 4):
         groups[-1:] = [groups[-1][:3], groups[-1][3:]]

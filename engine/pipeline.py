@@ -1,4 +1,4 @@
-"""A text, whole or still being written, to audio in order: sentence N + 1 is made while sentence N is sent."""
+"""Turns a text, whole or still being written, into audio in order: sentence N + 1 is made while N is sent."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def speak(
     by_word: bool = False,
     on_sentence: Callable[[], None] = lambda: None,
 ) -> AsyncGenerator[Chunk, None]:
-    """Speak a text sentence by sentence: chunks in order, each sentence's first one carrying its text as written.
+    """Speaks a text sentence by sentence. Yields chunks in order; a sentence's first carries its text as written.
 
     With `by_word`, where the engine tells when its words begin, a chunk begins with each and carries that word instead.
     `on_sentence` is called whenever a sentence is whole and its turn to be made has come.
@@ -72,7 +72,7 @@ async def speak(
 
 
 class _Maker:
-    """Makes one sentence after the other, as far ahead of who takes them as is allowed."""
+    """Makes one sentence after the other, as far ahead of the consumer as is allowed."""
 
     def __init__(
         self,
@@ -84,9 +84,9 @@ class _Maker:
         on_sentence: Callable[[], None],
     ) -> None:
         self.made: asyncio.Queue[Chunk | _Mark] = asyncio.Queue()
-        """Chunks, and a mark after each sentence."""
+        """The chunks that were made, and a mark after each sentence."""
         self.allowed = asyncio.Semaphore(1 + SENTENCES_AHEAD)
-        """Released by the taker for each sentence it is through with."""
+        """A permit for each sentence that may be made ahead; the consumer releases one after each sentence."""
         self._engine, self._style, self._write_out = engine, style, write_out
         self._busy_wait_s = busy_wait_s
         self._by_word = by_word
@@ -98,7 +98,7 @@ class _Maker:
         self._unspeakable: UnspeakableText | None = None
 
     async def run(self, text: str | AsyncIterable[str]) -> None:
-        """Make all of it. Raises what the engine or the source of the text raises."""
+        """Makes every sentence. Raises what the engine or the source of the text raises."""
         if isinstance(text, str):
             await self._detect(text)
         seen = ""
@@ -124,7 +124,7 @@ class _Maker:
         return self._style.language or "en"
 
     async def _detect(self, text: str) -> None:
-        """Set the style's language once it can be told."""
+        """Sets the style's language once it can be told."""
         if self._style.language:
             return
         if not language.is_loaded():
@@ -140,7 +140,7 @@ class _Maker:
         return await asyncio.to_thread(normalize.normalize, text, self._language)
 
     async def _say(self, sentence: str) -> bool:
-        """Make one sentence; False when the engine has no sounds for it."""
+        """Makes one sentence; returns False where the engine has no sounds for it."""
         spoken = sentence.strip()
         if self._write_out:
             spoken = await self._written_out(spoken)

@@ -1,4 +1,4 @@
-"""An uploaded recording, in whatever format, to the PCM of a voice to clone; what cannot be used is refused."""
+"""Decodes an uploaded recording to the PCM of a voice to clone, and refuses what cannot be used."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ WINDOWS_PER_S: Final = 10
 
 
 class InvalidRecording(Exception):
-    """Not a recording of a voice. Its text says why, for whoever sent it."""
+    """The file is not a usable recording of a voice. The text tells the sender why."""
 
 
 def read_recording(data: bytes, *, min_s: float, max_s: float, text: str | None = None) -> VoiceReference:
-    """Decode a recording to mono at its own rate. Raises InvalidRecording. Takes time: keep it off the event loop."""
+    """Decodes a recording to mono at its own rate. Raises InvalidRecording. Takes time: keep it off the event loop."""
     pcm, rate_hz = _decode(data, max_s)
     duration_s = pcm.size / rate_hz
     if duration_s < min_s:

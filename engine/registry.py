@@ -1,4 +1,4 @@
-"""Which engine speaks: from ENGINE= to an engine object."""
+"""Creates the engine that ENGINE names."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from engine.settings import VoiceSettings
 from engine.speech import Engine
 
 GPU_DEVICES: Final = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
-"""What NVIDIA's driver shows, on Linux and under WSL: looked at first, since importing torch takes seconds."""
+"""The devices of NVIDIA's driver, on Linux and under WSL. They tell of a GPU without importing torch for seconds."""
 
 
 class EngineSettings(BaseModel):
-    """Which engine speaks, and where a remote one is."""
+    """The settings that choose the engine and tell where a remote one is."""
 
     engine: Literal["auto", "hibari", "qwen3", "remote"] = Field(
         "auto", description="auto: qwen3 where there is a GPU, else the embedded hibari"
@@ -42,7 +42,7 @@ class EngineSettings(BaseModel):
 def create_engine(
     settings: EngineSettings, qwen: QwenSettings, voices: VoiceSettings, request_timeout_s: float
 ) -> Engine:
-    """The engine that the settings ask for, not started. Imports no torch: a CUDA engine has its own process.
+    """Returns the engine that the settings ask for, not started. Imports no torch: a CUDA engine has its own process.
 
     Behind an engine that may fail stands the embedded one, so that no caller is left in silence. Asked for by name, an
     engine that cannot start stops the start; `auto` goes on with the embedded one and says so in /health.

@@ -1,4 +1,4 @@
-"""Another OpenAI-compatible speech server as the engine (ENGINE=remote)."""
+"""An engine that asks another OpenAI-compatible speech server (ENGINE=remote)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CHUNK_BYTES: Final = 9_600
 """200 ms at 24 kHz."""
 CONNECT_TIMEOUT_S: Final = 2.0
 READ_TIMEOUT_S: Final = 10.0
-"""No audio for this long: the server is stuck, and a caller is listening to silence."""
+"""A server that sends no audio for this long is stuck, and a caller is listening to silence."""
 
 
 class RemoteEngine(Engine):
@@ -90,7 +90,7 @@ class RemoteEngine(Engine):
         return self._voices or [Voice("alloy", "alloy", ("*",))]
 
     def resolve_voice(self, name: str) -> str:
-        """The server knows its own aliases: any name is passed on where it does not list its voices."""
+        """Returns the listed id, or any other name as it is: the server knows its own aliases."""
         if not name:
             return self.voices()[0].id
         return next((voice.id for voice in self._voices if voice.id.lower() == name.lower()), name)

@@ -14,7 +14,7 @@ ORIGIN: Final = re.compile(r"https?://[^/\s,*]+")
 
 
 class SpeechSettings(BaseModel):
-    """What the speech endpoints may do, for whom, and how long it may take."""
+    """The limits of the speech endpoints: who may use them, for what, and for how long."""
 
     api_key: SecretStr = Field(SecretStr(""), description="bearer token wanted by all but /health; empty: none")
     cors_origins: str = Field("", description="origins whose pages may call, separated by commas, or *; empty: none")
@@ -38,12 +38,12 @@ class SpeechSettings(BaseModel):
         return value
 
     def origins(self) -> frozenset[str]:
-        """CORS_ORIGINS taken apart."""
+        """Returns the origins in CORS_ORIGINS."""
         return frozenset(filter(None, (part.strip() for part in self.cors_origins.split(","))))
 
 
 class VoiceSettings(BaseModel):
-    """Where recordings of voices are kept, and which are taken."""
+    """The settings of where recordings of voices are kept and which are accepted."""
 
     voices_dir: Path = Field(Path("voices"), description="where stored voices are kept")
     voices_max: int = Field(100, ge=0, description="stored voices at most")

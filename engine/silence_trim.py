@@ -1,4 +1,4 @@
-"""Cuts the silence before a sentence and after it, in a stream."""
+"""Cuts the silence before and after a sentence while it is streamed."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class SilenceTrim:
     def __init__(self, silence_dbfs: float, before_samples: int, after_samples: int) -> None:
         """Keeps `before_samples` (whole windows) before the first sound; fades `after_samples` out after the last."""
         self.cut_samples = 0
-        """Those cut before the first sound; known once there is one."""
+        """The number of samples cut before the first sound; known once there is one."""
         self._silence = 10 ** (silence_dbfs / 20)
         self._before_samples, self._after_samples = before_samples, after_samples
         self._held = np.zeros(0, np.float32)
         self._begun = False
 
     def push(self, sound: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What can be said to belong to the sentence now; silence is held back until something follows it."""
+        """Returns the samples that surely belong to the sentence; silence is held back until sound follows it."""
         self._held = np.concatenate((self._held, sound))
         windows = self._held[: self._held.size // WINDOW_SAMPLES * WINDOW_SAMPLES].reshape(-1, WINDOW_SAMPLES)
         loud = np.flatnonzero(np.sqrt(np.mean(windows**2, axis=1)) > self._silence)
@@ -37,12 +37,12 @@ class SilenceTrim:
         return out
 
     def flush(self) -> NDArray[np.float32]:
-        """The end of the sentence, faded out so that it stops without a click."""
+        """Returns the end of the sentence, faded out so that it stops without a click."""
         tail = self._held[: self._after_samples if self._begun else 0]
         return tail * np.linspace(1, 0, tail.size, dtype=np.float32)
 
     def trimmed(self, sound: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-        """What is left of a whole sound, as it comes."""
+        """Yields what is left of a whole sound as its blocks come."""
         for block in sound:
             if (out := self.push(block)).size:
                 yield out

@@ -1,4 +1,4 @@
-"""What an engine is: one sentence in, chunks of PCM out, cancelled by closing the stream."""
+"""The interface of an engine: one sentence in, chunks of PCM out, cancelled by closing the stream."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Pcm = NDArray[np.int16]
 
 
 class Priority(IntEnum):
-    """Who is served first when an engine has more work than it can do at once; lower goes first."""
+    """The order of service where an engine has more work than it can do at once; lower goes first."""
 
     CALL = 0
     HTTP = 1
@@ -42,7 +42,7 @@ class VoiceReference:
     pcm: Pcm = field(compare=False, repr=False)
     sample_rate_hz: int
     text: str | None = None
-    """What is said in it, where that is known: the imitation is closer then."""
+    """The words that are said in it, where they are known: the imitation is closer then."""
     digest: str = field(init=False)
     """SHA-256 of samples, rate and text, in hex."""
 
@@ -58,7 +58,7 @@ class Style:
     voice: str = ""
     """A voice's id or an alias of one; empty means the engine's default."""
     language: str | None = None
-    """ISO 639-1; None lets the engine decide from the text."""
+    """An ISO 639-1 code; None lets the engine decide from the text."""
     instructions: str | None = None
     speed: float = 1.0
     """1.0 is the voice's own pace; 0.25 to 4.0."""
@@ -66,12 +66,12 @@ class Style:
     top_p: float | None = None
     seed: int | None = None
     reference: VoiceReference | None = None
-    """Speak in the voice of this recording, `voice` notwithstanding; only for engines that `can_clone`."""
+    """The recording whose voice is used in place of `voice`; only for engines that `can_clone`."""
     priority: Priority = Priority.CALL
     needed_at_s: float | None = field(default=None, compare=False)
-    """When the audio has to be there, on the event loop's clock, for an engine that must choose what to make first.
+    """The time at which the audio is needed, on the event loop's clock, for an engine that chooses what to make first.
 
-    The pipeline sets it for each sentence; None is at once.
+    The pipeline sets it for each sentence; None means at once.
     """
     on_word_starts: Callable[[Sequence[int]], None] | None = field(default=None, compare=False, repr=False)
     """Called by an engine that knows when its words begin: with the samples before each word of the sentence, in the
@@ -85,15 +85,15 @@ class Chunk:
 
     pcm: Pcm
     text: str = ""
-    """The sentence that begins with this chunk, as it was written, or the word; empty where the last one goes on."""
+    """The sentence or word that begins with this chunk, as it was written; empty where the last one goes on."""
 
 
 class SpeechError(Exception):
-    """The engine could not speak. Its text is fit for an administrator."""
+    """The engine could not speak. The text is fit for an administrator."""
 
 
 class UnknownVoice(SpeechError):
-    """No such voice. `known` lists what there is."""
+    """There is no such voice. `known` lists those that there are."""
 
     def __init__(self, voice: str, known: Sequence[str]) -> None:
         super().__init__(f"unknown voice {voice!r}; known are {', '.join(known)}")
@@ -102,11 +102,11 @@ class UnknownVoice(SpeechError):
 
 
 class UnspeakableText(SpeechError):
-    """This engine has no sounds for this text (another script or language, nothing but punctuation)."""
+    """The engine has no sounds for this text: another script or language, or nothing but punctuation."""
 
 
 class CannotClone(SpeechError):
-    """This engine cannot imitate a recorded voice."""
+    """The engine cannot imitate a recorded voice."""
 
     def __init__(self, engine: str) -> None:
         super().__init__(f"engine {engine!r} cannot clone voices; ENGINE=qwen3 with a Base model can")
@@ -120,31 +120,31 @@ class EngineBusy(SpeechError):
 class Engine(ABC):
     """Makes speech, one sentence at a time, for many callers at once.
 
-    Life: `start` once, any number of concurrent `stream`s, `close` once. All on one event loop, which `stream`
-    never blocks: the work happens in another process or thread.
+    It is started once, streams any number of sentences at once, and is closed once, all on one event loop. `stream`
+    never blocks that loop: the work happens in another process or thread.
     """
 
     name: str
-    """What ENGINE= calls it."""
+    """The engine's name in ENGINE."""
     sample_rate_hz: int
-    """Rate of every chunk."""
+    """The sample rate of every chunk."""
     first_sentence_chars: int | None = None
-    """Where only whole sentences come out: the longest opening that still gives prompt first audio, so the pipeline
+    """The longest opening that still gives prompt first audio, for an engine that makes whole sentences: the pipeline
     breaks a longer first sentence at a clause. None where audio streams out while a sentence is made."""
     can_clone: bool = False
     """Whether `Style.reference` is followed."""
 
     @abstractmethod
     async def start(self) -> None:
-        """Load and warm up. Raises SpeechError with one clear line when it cannot."""
+        """Loads the engine and warms it up. Raises SpeechError with one clear line when it cannot."""
 
     @abstractmethod
     async def close(self) -> None:
-        """End every stream and free everything. Idempotent."""
+        """Ends every stream and frees everything. It may be called more than once."""
 
     @abstractmethod
     def stream(self, sentence: str, style: Style) -> AsyncGenerator[Pcm, None]:
-        """Speak one sentence: PCM at `sample_rate_hz`, each chunk 20 to 200 ms, silence at both ends trimmed.
+        """Yields the PCM of one sentence at `sample_rate_hz`, 20 to 200 ms a chunk, with silence trimmed at both ends.
 
         Closing the generator cancels the work and frees its place. Raises UnknownVoice, UnspeakableText, EngineBusy
         or SpeechError, at the first chunk or any later one.
@@ -152,30 +152,30 @@ class Engine(ABC):
 
     @abstractmethod
     def voices(self) -> Sequence[Voice]:
-        """Every voice this engine can make, the default first."""
+        """Returns every voice that this engine can make, the default first."""
 
     @abstractmethod
     def resolve_voice(self, name: str) -> str:
-        """The id of the voice that `name` (an id or an alias, any case, "" for the default) stands for.
+        """Returns the id of the voice that `name` (an id or an alias, any case, "" for the default) stands for.
 
         Raises UnknownVoice.
         """
 
     @abstractmethod
     def deterministic(self, style: Style) -> bool:
-        """True where the same sentence and style always give the same samples (so they may be cached)."""
+        """Tells whether the same sentence and style always give the same samples, so that they may be cached."""
 
     @abstractmethod
     def status(self) -> EngineStatus:
-        """The engine's part of /health and /metrics."""
+        """Returns the engine's part of /health and /metrics."""
 
     async def prepare_clone(self, reference: VoiceReference) -> None:
-        """Work out ahead what speaking in this voice takes, and keep it for the streams that follow.
+        """Computes ahead what speaking in this voice needs, and keeps it for the streams that follow.
 
         Raises CannotClone, or SpeechError where the recording cannot be used.
         """
         raise CannotClone(self.name)
 
     def clear_voices(self) -> int:
-        """Forget what `prepare_clone` kept; how many voices that was."""
+        """Forgets the voices that `prepare_clone` kept and returns how many they were."""
         return 0

@@ -1,4 +1,4 @@
-"""What an engine says of its own state."""
+"""The state that an engine reports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class EngineStatus:
     """Sentences that are being made or wait."""
     warnings: tuple[str, ...] = ()
     capacity: int | None = None
-    """Sentences at once that the engine was found to keep up with."""
+    """Number of sentences at once that the engine was measured to keep up with."""
     refused: int | None = None
     """Sentences refused for want of a place."""
     faults: int | None = None
@@ -31,9 +31,9 @@ class EngineStatus:
     sentences_by_spare: int | None = None
     """Sentences that a spare engine has spoken for this one."""
     details: Mapping[str, Any] = field(default_factory=dict)
-    """Whatever else it has to tell, shown as it is. What lies on a GPU is `cuda`, `gpu_name` and `gpu_…_mb`."""
+    """Further values, shown as they are. Those of a GPU are `cuda`, `gpu_name` and `gpu_…_mb`."""
 
     def told(self) -> dict[str, Any]:
-        """All that the engine tells, by name, as /health shows it."""
+        """Returns all that the engine tells, by name, as /health shows it."""
         values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "details"}
         return {name: value for name, value in values.items() if value is not None} | dict(self.details)

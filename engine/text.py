@@ -1,4 +1,4 @@
-"""Sentences out of a text, whole or arriving in pieces; nothing is lost and nothing changed on the way."""
+"""Splits a text, whole or arriving in pieces, into sentences; nothing is lost or changed on the way."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class SentenceSplitter:
     """
 
     def __init__(self, language: str = "en", first_chars: int | None = None) -> None:
-        """`first_chars`: break a first sentence that is longer than this at its last clause before, or its next."""
+        """A first sentence longer than `first_chars` is broken at its last clause before that length, or its next."""
         self._detector = get_boundary_detector(language)
         self._first_chars = first_chars or MAX_SENTENCE_CHARS
         self._begin()
@@ -53,7 +53,7 @@ class SentenceSplitter:
         self._limit = min(MAX_SENTENCE_CHARS, int(self._first_chars * OPENING_GROWTH))
 
     def feed(self, piece: str) -> list[str]:
-        """Take the next piece of text; return the sentences that are now known to be whole."""
+        """Takes the next piece of text; returns the sentences that are now known to be whole."""
         sentences = []
         for char in piece:
             self._buffer += char
@@ -63,7 +63,7 @@ class SentenceSplitter:
         return sentences
 
     def finish(self) -> list[str]:
-        """The end of the text: what is left of it. Then ready for another text."""
+        """Ends the text and returns what is left of it. Another text may follow."""
         rest = self._buffer
         self._begin()
         return [rest] if rest else []
@@ -74,7 +74,7 @@ class SentenceSplitter:
         return sentence
 
     def _cut(self) -> int:
-        """Where the buffer's first sentence ends, given that it did not one character ago; 0 if it does not."""
+        """Returns where the buffer's first sentence ends, given that it did not one character ago; 0 if it does not."""
         buffer, last = self._buffer, len(self._buffer) - 1
         char = buffer[last]
         if not char.isspace() and self._line_ends():
@@ -90,11 +90,11 @@ class SentenceSplitter:
         return self._break() if last >= self._clause_limit else 0
 
     def _closes(self, char: str) -> bool:
-        """Whether a closing mark at the buffer's end still belongs to the sentence before: it follows without a gap."""
+        """Tells whether a closing mark at the buffer's end belongs to the sentence before: it follows without a gap."""
         return char in CLOSING_MARKS and not self._buffer[-2].isspace()
 
     def _after_mark(self) -> int:
-        """The first character after the end mark that belongs to the next sentence."""
+        """Returns the place of the first character after the end mark that belongs to the next sentence."""
         end = self._mark + 1
         while end < len(self._buffer) and (self._buffer[end] in CLOSING_MARKS or self._buffer[end] in END_MARKS):
             end += 1
@@ -103,14 +103,14 @@ class SentenceSplitter:
         return end
 
     def _line_ends(self) -> bool:
-        """Whether a line break before the last character ends a sentence: not where a line was merely wrapped."""
+        """Tells whether a line break before the last character ends a sentence: not where a line was merely wrapped."""
         buffer = self._buffer
         body = buffer[:-1].rstrip()
         gap = buffer[len(body) : -1]
         return bool(body) and "\n" in gap and (gap.count("\n") > 1 or not buffer[-1].islower())
 
     def _break(self) -> int:
-        """Where to break what is long: after its last clause; if it is too long, between words, or anywhere. Or 0."""
+        """Returns where to break a long buffer: after its last clause; if too long, between words or anywhere; or 0."""
         patterns = (_CLAUSE, _SPACE) if len(self._buffer) > self._limit else (_CLAUSE,)
         for pattern in patterns:
             ends = [match.end() for match in pattern.finditer(self._buffer)]
@@ -121,7 +121,7 @@ class SentenceSplitter:
 
 
 def pause_after_ms(sentence: str) -> int:
-    """The silence that belongs between this sentence and the next, as its end asks for."""
+    """Returns the silence between this sentence and the next, which depends on how this one ends."""
     body = sentence.rstrip()
     if "\n" in sentence[len(body) :]:
         return LINE_PAUSE_MS
@@ -132,7 +132,7 @@ def pause_after_ms(sentence: str) -> int:
 
 
 def split(text: str, language: str = "en", first_chars: int | None = None) -> list[str]:
-    """The sentences of a whole text, each with its trailing white space."""
+    """Returns the sentences of a whole text, each with its trailing white space."""
     splitter = SentenceSplitter(language, first_chars)
     return splitter.feed(text) + splitter.finish()
 
@@ -140,7 +140,7 @@ def split(text: str, language: str = "en", first_chars: int | None = None) -> li
 async def sentences(
     text: str | AsyncIterable[str], language: str = "en", first_chars: int | None = None
 ) -> AsyncGenerator[str, None]:
-    """The sentences of a whole text or of one that arrives in pieces; closing it closes the source of the pieces."""
+    """Yields the sentences of a text that is whole or arrives in pieces; closing it closes the source of the pieces."""
     splitter = SentenceSplitter(language, first_chars)
     async with aclosing(_slices(text)) as slices:
         async for piece in slices:
@@ -152,7 +152,7 @@ async def sentences(
 
 
 async def _slices(text: str | AsyncIterable[str]) -> AsyncGenerator[str, None]:
-    """The text in pieces that are each split in about a millisecond: others wait for the event loop meanwhile."""
+    """Yields the text in pieces that each take about a millisecond to split: others need the event loop meanwhile."""
     if isinstance(text, str):
         for start in range(0, len(text), SLICE_CHARS):
             yield text[start : start + SLICE_CHARS]

@@ -29,23 +29,23 @@ class StoredVoice:
 
     name: str
     language: str | None
-    """ISO 639-1 of what is said in the recording."""
+    """The ISO 639-1 code of the language in the recording."""
     created: int
-    """Seconds since 1970."""
+    """The time at which it was stored, in seconds since 1970."""
     reference: VoiceReference
 
     @property
     def duration_s(self) -> float:
-        """How long the recording is."""
+        """The length of the recording."""
         return self.reference.pcm.size / self.reference.sample_rate_hz
 
 
 class VoiceStoreError(Exception):
-    """A voice could not be kept. Its text is fit for an administrator."""
+    """A voice could not be kept or deleted. The text is fit for an administrator."""
 
 
 class VoiceStore:
-    """The stored voices of one folder, all of them in memory too: a minute of one is some 3 MB.
+    """The stored voices of one folder. All of them are in memory too: a minute of a recording is some 3 MB.
 
     The folder may hold other files. A voice is what has `<name>.json`, written last and removed first, so that one
     whose saving was cut short is not there at all. `save` and `delete` wait for the disk: keep them off the event loop.
@@ -57,7 +57,7 @@ class VoiceStore:
         self._voices: dict[str, StoredVoice] = {}
 
     def load(self) -> None:
-        """Read the folder, which need not exist. A voice that cannot be read is left out with a warning."""
+        """Reads the folder, which need not exist. A voice that cannot be read is left out with a warning."""
         self._voices = {}
         for path in sorted(self.folder.glob("*.json")):
             try:
@@ -68,15 +68,15 @@ class VoiceStore:
                 self._voices[voice.name] = voice
 
     def voices(self) -> list[StoredVoice]:
-        """All of them, by name."""
+        """Returns all voices, sorted by name."""
         return [self._voices[name] for name in sorted(self._voices)]
 
     def find(self, name: str) -> StoredVoice | None:
-        """The voice of this name, in any case; None if there is none."""
+        """Returns the voice of this name, in any case; None if there is none."""
         return self._voices.get(name.strip().lower())
 
     def save(self, name: str, language: str | None, reference: VoiceReference) -> StoredVoice:
-        """Keep a new voice. Raises VoiceStoreError where the disk or the number of voices does not allow it."""
+        """Stores a new voice. Raises VoiceStoreError where the disk or the number of voices does not allow it."""
         if not NAME.fullmatch(name):
             raise ValueError(f"{name!r} is no name for a voice: {NAME.pattern}")
         if len(self._voices) >= self.max_voices:
@@ -93,7 +93,7 @@ class VoiceStore:
         return voice
 
     def delete(self, name: str) -> bool:
-        """Forget a voice and its files; False if there is none. Raises VoiceStoreError."""
+        """Deletes a voice and its files; returns False if there is none. Raises VoiceStoreError."""
         voice = self.find(name)
         if voice is None:
             return False
@@ -129,7 +129,7 @@ def _to_wav(reference: VoiceReference) -> bytes:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Whole or not at all, also when the power fails."""
+    """Writes a file whole or not at all, also when the power fails."""
     part = path.with_name(path.name + ".part")
     with part.open("wb") as file:
         file.write(data)

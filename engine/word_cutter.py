@@ -16,22 +16,22 @@ _WORD: Final = re.compile(r"\s*\S+\s*")
 
 
 class WordCutter:
-    """For one sentence, whose engine may tell when its words begin (`Style.on_word_starts`).
+    """Cuts the audio of one sentence, whose engine may tell when its words begin (`Style.on_word_starts`).
 
-    Where it does not, the first chunk has the whole sentence's text.
+    Where the engine does not tell, the first chunk has the whole sentence's text.
     """
 
     def __init__(self, written: str, spoken: str) -> None:
-        """`spoken` is what the engine was given of what was `written`."""
+        """`written` is the sentence in the text; `spoken` is its wording as the engine was given it."""
         self._written = written
         self._spoken_words = spoken.split()
         self._words: deque[tuple[str, float]] = deque()
-        """Words that have not begun, as they were written, and at which of those spoken they begin."""
+        """The words that have not begun, as written, and the place among the spoken words where each begins."""
         self._starts: list[int] = []
         self._made_samples = 0
 
     def tell(self, starts: Sequence[int]) -> None:
-        """The next spoken words begin after so many samples each."""
+        """Takes the samples after which each of the next spoken words begins."""
         if self._written:
             places = positions(self._written.split(), self._spoken_words)
             self._words.extend(zip(_WORD.findall(self._written), places, strict=True))
@@ -39,7 +39,7 @@ class WordCutter:
         self._starts += starts
 
     def cut(self, pcm: Pcm) -> Iterator[Chunk]:
-        """The next of its audio."""
+        """Yields the next audio of the sentence as chunks, each with the word that begins with it."""
         text, self._written = self._written, ""
         first = not self._made_samples
         done = 0
@@ -56,11 +56,11 @@ class WordCutter:
         self._made_samples += pcm.size
 
     def rest(self) -> str:
-        """The words of which the engine told nothing, once all of the audio was cut."""
+        """Returns the words whose start the engine did not tell, once all of the audio was cut."""
         return "".join(word for word, _ in self._words) if self._made_samples else ""
 
     def _start(self, place: float) -> int | None:
-        """The sample at which a spoken word, or a part of one, begins; None while that is not known."""
+        """Returns the sample at which a spoken word, or a part of one, begins; None while that is not known."""
         place = min(place, len(self._spoken_words) - 1)
         if place > len(self._starts) - 1:
             return None

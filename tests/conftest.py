@@ -15,15 +15,19 @@ from tests.support.asterisk.fetch import Installation, Unavailable, fetch
 HERE = Path(__file__).parent
 REALTIME = (
     "asterisk", "scenes", "bridge/demo", "bridge/dial", "bridge/hearing/asr/test_embedded.py",
-    "bridge/hearing/asr/test_services.py", "bridge/line/test_server.py", "bridge/test_app.py",
+    "bridge/hearing/asr/test_services.py", "bridge/line/test_server.py",
 )  # fmt: skip
 """What plays or listens at the pace of a telephone line. One process runs all of it, one test after the other."""
 SLOW = (
-    "bridge/calls_api/test_document.py", "engine/qwen3/host/test_process.py", "engine/qwen3/kernels/test_bounds.py",
-    "engine/qwen3/kernels/test_builds.py", "engine/qwen3/model/test_compile.py", "engine/qwen3/model/test_frame.py",
+    "bridge/calls_api/test_document.py", "bridge/test_app.py", "engine/hibari/test_synthesis.py",
+    "engine/qwen3/batch/test_runner.py",
+    "engine/qwen3/host/test_process.py", "engine/qwen3/kernels/test_bounds.py", "engine/qwen3/kernels/test_builds.py",
+    "engine/qwen3/model/test_checkpoint.py", "engine/qwen3/model/test_compile.py", "engine/qwen3/model/test_frame.py",
     "engine/qwen3/worker/test_main.py", "engine/qwen3/worker/test_worker.py", "engine/web/test_openapi.py",
 )  # fmt: skip
-"""What compiles or interprets kernels, starts a model's process, or asks thousands of questions."""
+"""What compiles or interprets kernels, runs models for long, has speech recognized, or asks thousands of questions."""
+VOICED = ("engine/hibari", "engine/qwen3/host/test_engine.py", "bridge/commands/test_say.py", "bridge/test_app.py")
+"""What has the embedded voice speak, whose worker is given up after 3 s of silence: too little on a busy machine."""
 NICE = 3
 """Enough for others to go first, and not so much that nothing is left on a machine that is busy with something else."""
 
@@ -33,7 +37,7 @@ def _is_within(item: pytest.Item, places: tuple[str, ...]) -> bool:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    missing = [place for place in REALTIME + SLOW if not (HERE / place).exists()]
+    missing = [place for place in REALTIME + SLOW + VOICED if not (HERE / place).exists()]
     if missing:
         raise pytest.UsageError(f"tests/conftest.py names what is not there: {', '.join(missing)}")
 
@@ -44,6 +48,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if _is_within(item, REALTIME):
             item.add_marker(pytest.mark.realtime)
             item.add_marker(pytest.mark.xdist_group("realtime"))
+        if _is_within(item, REALTIME + VOICED):
             item.add_marker(pytest.mark.flaky(reruns=1))
         if _is_within(item, SLOW):
             item.add_marker(pytest.mark.slow)

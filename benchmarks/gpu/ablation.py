@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from benchmarks.gpu.load import Load, drain, percentile, run_calls
-from benchmarks.gpu.models import DEVICE, build_model, build_runner, bytes_a_frame, no_choices
+from benchmarks.gpu.models import DEVICE, build_model, build_runner, bytes_a_frame, no_tuning
 from engine.qwen3.batch.sentence import FRAME_S
 from engine.qwen3.cuda import graphs
 from engine.qwen3.cuda.graphs import Capture, FrameGraphs, measure
@@ -33,7 +33,7 @@ def row(optimization: str, what: str, off: str, on: str) -> None:
 
 
 def timed_ms(work: Callable[[], object], repeat: int = 5) -> float:
-    """Launched and waited for, the median of a few."""
+    """Returns the time to launch and wait, the median of a few."""
     work()
     torch.cuda.synchronize()
     spans = []
@@ -63,7 +63,7 @@ class Frames:
         return lambda: decode_frame(self.model, self.state, at, LOOKED_AT, codes)
 
     def ours_ms(self, graph: bool) -> tuple[float, float]:
-        made = FrameGraphs(self.model, self.state, Capture(torch.cuda.Stream(), graph), no_choices(), CALLS)
+        made = FrameGraphs(self.model, self.state, Capture(torch.cuda.Stream(), graph), no_tuning(), CALLS)
         with ahead.compiling():
             made.launch()
         made.build()
@@ -72,7 +72,7 @@ class Frames:
         return timed_ms(lambda: made.run(slots[:1])), timed_ms(lambda: made.run(slots))
 
     def talker_ms(self, rows: int, layer_of: Callable[..., torch.Tensor]) -> float:
-        """The talker's 28 layers in plain PyTorch under a graph: launching costs nothing, what is launched does."""
+        """Measures the talker's 28 layers in plain PyTorch under a graph, where launching costs nothing."""
         at = torch.arange(rows, device=DEVICE)
         x, positions = self.state.x[at], self.state.position[at]
         weights, cache = self.model.talker, self.state.talker_kv
@@ -142,7 +142,7 @@ def pipelining(size: str) -> None:
 
 
 def resampling() -> None:
-    """Per 80 ms of one call, on the CPU, where it is done."""
+    """Measures 80 ms of one call, on the CPU, where it is done."""
     from engine.audio import Resampler
 
     pcm = (np.random.default_rng(1).standard_normal(1920) * 8000).astype(np.int16)
@@ -157,7 +157,7 @@ def resampling() -> None:
 
 
 def with_calls(size: str) -> None:
-    """Pinned memory and streams: 64 calls for 4 s each."""
+    """Measures pinned memory and streams: 64 calls for 4 s each."""
     results = {}
     for name, how in (("on", {}), ("ordinary", {"pin": False}), ("one stream", {"separate": False})):
         runner, model = build_runner(size, "none", CALLS, **how)

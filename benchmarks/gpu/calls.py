@@ -14,9 +14,9 @@ from engine.qwen3.model.prompt import Prompt
 ALONE = 100
 CANCELS = 50
 REFERENCE_FRAMES = 125
-"""10 s."""
+"""The frames of the recording: 10 s."""
 REFERENCE_TOKENS = 40
-"""What is said in them."""
+"""The tokens of what is said in the recording."""
 BEFORE_REFERENCE = 9
 ICL_CALLS = 64
 ICL_EVERY_S = 0.25
@@ -76,7 +76,7 @@ def cancel(size: str) -> None:
 
 
 def _clone(hidden: int, voice: int) -> Prompt:
-    """A prompt as `PromptBuilder` makes it in context: the recording's words, then ours, run beside its codes."""
+    """Returns a prompt as `PromptBuilder` makes it in context: the recording's words, then ours, beside its codes."""
     embeds = torch.randn(BEFORE_REFERENCE + REFERENCE_FRAMES + 1, hidden, device=DEVICE).bfloat16()
     codes = torch.randint(0, 2048, (REFERENCE_FRAMES, 16), device=DEVICE)
     return Prompt(embeds, BEFORE_REFERENCE + REFERENCE_TOKENS, ("clone", voice), embeds[:8], codes)
@@ -88,7 +88,7 @@ def _row(name: str, values_s: Sequence[float]) -> None:
 
 
 def icl(size: str, seconds: float) -> None:
-    """A voice cloned in context from 10 s of recording: its first sound, and what it does to the calls that run."""
+    """Measures a voice cloned in context from 10 s of recording: its first sound, and its effect on running calls."""
     runner, model = build_runner(size, "none", 2 * ICL_CALLS, 384)
     hidden = model.talker.stack.hidden
     print(f"\n{size}, a clone from a recording of 10 s: first sound, ms                p50      p95      n")

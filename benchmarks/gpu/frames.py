@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from benchmarks.gpu.models import DEVICE, build_model, bytes_a_frame, copy_bandwidth_tb_s, no_choices
+from benchmarks.gpu.models import DEVICE, build_model, bytes_a_frame, copy_bandwidth_tb_s, no_tuning
 from engine.qwen3.cuda.graphs import MEASURED_POSITIONS, Capture, FrameGraphs, SoundGraphs
 from engine.qwen3.kernels import ahead
 from engine.qwen3.kernels.codec import FastCodec
@@ -24,7 +24,7 @@ def build_frames(size: str, quantize: str, largest: int) -> FrameGraphs:
         layer.normal_()
     state.x.normal_()
     state.seed.copy_(torch.arange(largest + 1))
-    made = FrameGraphs(model, state, Capture(torch.cuda.Stream(), True), no_choices(), largest)
+    made = FrameGraphs(model, state, Capture(torch.cuda.Stream(), True), no_tuning(), largest)
     with ahead.compiling():
         made.launch()
     made.build()

@@ -14,16 +14,16 @@ BATCHES = (1, 16, 64)
 FRAMES = 5
 SHOWN = 12
 GAP_US = 200.0
-"""Longer than any kernel: what lies between two frames."""
+"""A gap longer than any kernel, which separates two frames."""
 
 
 @dataclass
 class Spent:
     launches: int = 0
     busy_us: float = 0.0
-    """From its start to its end, waiting for what it depends on included."""
+    """The time from its start to its end, waiting for what it depends on included."""
     step_us: float = 0.0
-    """From the end of the kernel before it to its own: these add up to the frame."""
+    """The time from the end of the kernel before it to its own; these add up to the frame."""
 
 
 def kernels(size: str, quantize: str) -> None:

@@ -50,7 +50,7 @@ class Talk:
 
 @dataclass
 class Load:
-    """Calls that come at random and stay; each speaks sentences one after the other without a pause."""
+    """A load of calls that come at random and stay; each speaks one sentence after the other without a pause."""
 
     runner: GraphRunner
     hidden: int
@@ -67,7 +67,7 @@ class Load:
         self._text = torch.randn(48, self.hidden, device=DEVICE).bfloat16()
 
     def say(self, frames: int, asked_s: float | None = None) -> Sentence | None:
-        """Text handed over: the prompt is built as the engine builds it, from embeddings on the device."""
+        """Hands a text over: the prompt is built as the engine builds it, from embeddings on the device."""
         asked = time.perf_counter() if asked_s is None else asked_s
         voice = self.numbers % VOICES
         prompt = Prompt(self._prefix[voice], PROMPT_POSITIONS - 1, voice, self._text[:TEXT_TOKENS], None)
@@ -83,7 +83,7 @@ class Load:
         return sentence
 
     def step(self) -> list[Talk]:
-        """One step; returns the sentences that ended in it."""
+        """Makes one step; returns the sentences that ended in it."""
         begin, ended = time.perf_counter(), []
         for made in self.runner.step():
             now, talk = time.perf_counter(), self.talks[made.sentence.number]
@@ -96,7 +96,7 @@ class Load:
         return ended
 
     def finish(self) -> None:
-        """Until nobody speaks any more."""
+        """Runs until nobody speaks any more."""
         while self.talks:
             self.step()
 
@@ -113,12 +113,12 @@ class Load:
 
 
 def a_sentence(load: Load) -> int:
-    """Frames of 2 to 6 seconds."""
+    """Returns a sentence's frames: 2 to 6 seconds."""
     return int(load.generator.integers(25, 75))
 
 
 def run_calls(runner: GraphRunner, hidden: int, calls: int, seconds: float) -> tuple[Load, int]:
-    """Calls come at random within two seconds, then each goes on to its next sentence (2 to 6 s) as one ends."""
+    """Runs calls that come at random within two seconds and go from sentence (2 to 6 s) to sentence."""
     load = Load(runner, hidden)
     arrivals = sorted(load.generator.uniform(0, JOINING_S, calls).tolist())
     gc.collect()

@@ -31,8 +31,8 @@ def build_model(size: str, quantize: str) -> FrameModel:
     return model if convert_to is None else convert(model, convert_to)
 
 
-def no_choices() -> Tuning:
-    """Nothing known yet, nothing kept."""
+def no_tuning() -> Tuning:
+    """A tuning that knows nothing yet and keeps nothing."""
     return Tuning("benchmark", Path(tempfile.mkdtemp()))
 
 
@@ -47,15 +47,15 @@ def build_runner(
     graphs: bool = True,
     pin: bool = True,
 ) -> tuple[GraphRunner, FrameModel]:
-    """`separate`: streams of their own."""
+    """Returns a runner; with `separate` its work has streams of its own."""
     model = build_model(size, quantize)
     codec = random_codec(DEVICE, torch.float32)
     fast = FastSlots(model, codec, slots, positions, text, PREFIX_BYTES, Streams.make(DEVICE, separate))
-    return GraphRunner(fast, no_choices(), graphs=graphs, pin=pin), model
+    return GraphRunner(fast, no_tuning(), graphs=graphs, pin=pin), model
 
 
 def bytes_a_frame(model: FrameModel) -> int:
-    """Weights that one frame reads at batch 1: the talker once, the predictor's layers 15 times, its heads once."""
+    """Returns the bytes of weights that one frame of one call reads: the predictor's layers 15 times, all else once."""
     talker = sum(m.nbytes for y in model.talker.stack.layers for m in (y.qkv, y.o, y.gate_up, y.down))
     predictor = sum(m.nbytes for y in model.predictor.stack.layers for m in (y.qkv, y.o, y.gate_up, y.down))
     heads = model.talker.head.nbytes + sum(head.nbytes for head in model.predictor.heads)

@@ -16,15 +16,15 @@ from benchmarks.gpu.models import build_runner
 
 CALLS = 64
 BEFORE_STEPS, STEPS = 12, 40
-"""While the calls are new: later they are seconds ahead of their playback, and the GPU rests."""
+"""The steps that are profiled, while the calls are new: later they have seconds of lead, and the GPU rests."""
 FRAME_MARKS, SOUND_MARKS = ("_first", "_next", "_attend"), ("_window", "_conv", "_remember")
-"""Kernels that only frames, and only sound, have."""
+"""The kernels that only frames have, and those that only sound has."""
 
 Span = tuple[float, float]
 
 
 def union(spans: Iterable[Span]) -> list[Span]:
-    """What the spans cover, as spans that do not touch, in order."""
+    """Returns what the spans cover, as spans that do not touch, in order."""
     out: list[Span] = []
     for begin, end in sorted(spans):
         if out and begin <= out[-1][1]:
@@ -39,12 +39,12 @@ def length(spans: Iterable[Span]) -> float:
 
 
 def common(first: list[Span], second: list[Span]) -> float:
-    """How long both are covered, each as `union` gives it."""
+    """Returns how long both are covered; each is a result of `union`."""
     return length(first) + length(second) - length(union([*first, *second]))
 
 
 def roles(events: list[dict[str, Any]]) -> dict[Any, str]:
-    """Which stream is which, told by what it runs."""
+    """Tells which stream is which, by what it runs."""
     ran: dict[Any, Counter[str]] = {}
     for event in events:
         seen, name = ran.setdefault(event["args"]["stream"], Counter()), event["name"]
@@ -59,7 +59,7 @@ def roles(events: list[dict[str, Any]]) -> dict[Any, str]:
 
 
 def report(events: list[dict[str, Any]], steps: int) -> str:
-    """events: of a Chrome trace, those of the GPU, times in microseconds."""
+    """Returns a table of how far the streams overlap. events: the GPU's in a Chrome trace, times in microseconds."""
     of_stream = roles(events)
     spans: dict[str, list[Span]] = {}
     for event in events:
@@ -83,7 +83,7 @@ def report(events: list[dict[str, Any]], steps: int) -> str:
 
 
 def gpu_events(profiler: torch.profiler.profile, trace: Path | None = None) -> list[dict[str, Any]]:
-    """What the GPU did, as events of a Chrome trace, times in microseconds; the whole of it into `trace`."""
+    """Returns what the GPU did, as events of a Chrome trace in microseconds; writes the whole trace to `trace`."""
     path = trace or Path(tempfile.mkdtemp()) / "trace.json"
     profiler.export_chrome_trace(str(path))
     events = json.loads(path.read_text())["traceEvents"]

@@ -22,7 +22,7 @@ from tests.support.qwen3.random_codec import random_codec
 
 
 def start(size: str, slots: int) -> None:
-    """Each in a fresh process: no compiled kernels and no choices, then both on disk."""
+    """Measures starts, each in a fresh process: without compiled kernels and tuning, then with both on disk."""
     folder = Path(tempfile.mkdtemp())
     environment = {**os.environ, "TRITON_CACHE_DIR": str(folder / "triton"), "XDG_CACHE_HOME": str(folder)}
     for name in ("cold", "warm"):
@@ -32,7 +32,7 @@ def start(size: str, slots: int) -> None:
 
 
 def start_once(size: str, slots: int) -> None:
-    """From a loaded model to the first call's sound."""
+    """Measures the time from a loaded model to the first call's sound."""
     model = build_model(size, "none")
     weights = random_codec(DEVICE, torch.float32)
     torch.cuda.synchronize()
@@ -52,7 +52,7 @@ def start_once(size: str, slots: int) -> None:
 
 
 def memory(size: str) -> None:
-    """In processes of their own: what PyTorch keeps reserved depends on all that went before, and on its settings."""
+    """Measures memory in processes of their own: what PyTorch reserves depends on all before it and its settings."""
     for name, setting in (
         ("by default", {}),
         ("expandable segments", {"PYTORCH_ALLOC_CONF": "expandable_segments:True"}),
@@ -64,7 +64,7 @@ def memory(size: str) -> None:
 
 
 def memory_once(size: str) -> None:
-    """What 16 calls take with int8 weights, sentences of up to 60 s, beside the framework's own few hundred MB."""
+    """Measures what 16 calls take with int8 weights and sentences of up to 60 s, without the framework's share."""
     runner, model = build_runner(size, "int8", 16, 768, 768)
     gc.collect()
     torch.cuda.empty_cache()

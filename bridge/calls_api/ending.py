@@ -1,4 +1,4 @@
-"""How a call ends, and where the dialplan goes on with it."""
+"""The operations that end a call and tell the dialplan where to go on."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def hang_up(request: web.Request) -> web.Response:
 
 
 async def next_destination(request: web.Request) -> web.Response:
-    """Plain text for `CURL()`; empty where nothing is known, so that the dialplan goes to its own fallback."""
+    """Answers `CURL()` with plain text. It is empty for an unknown call: the dialplan takes its own fallback then."""
     try:
         conversation = conversation_of(request)
     except ApiError:

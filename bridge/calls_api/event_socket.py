@@ -1,4 +1,4 @@
-"""A conversation's events over a WebSocket: a recogniser's in, what happens out."""
+"""A conversation's events over a WebSocket: it takes a recogniser's events and sends what happens in the call."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from engine.web.errors import ApiError, from_validation_error, queue_full
 from engine.web.operations import Operation
 
 MAX_OBSERVERS: Final = 32
-"""So many may follow one call: every event is sent to each of them."""
+"""The number of WebSockets that may follow one call, for every event is sent to each of them."""
 MAX_BEHIND: Final = 1_000
-"""Events that an observer may be behind; a slower one is dropped."""
+"""The number of events that an observer may be behind; a slower one is dropped."""
 HEARTBEAT_S: Final = 20.0
 SOCKETS: Final = web.AppKey("event_sockets", set[web.WebSocketResponse])
 
 
 async def serve_events(request: web.Request) -> web.StreamResponse:
-    """Both ways, until the call ends or the peer leaves."""
+    """Exchanges events until the call ends or the peer leaves."""
     conversation = live_conversation(request)
     socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=MAX_BODY_BYTES, compress=False)
     if not socket.can_prepare(request).ok:
         raise ApiError(426, "INVALID_REQUEST", "this is a WebSocket", headers={"Upgrade": "websocket"})
     if len(conversation.journal.observers) >= MAX_OBSERVERS:
         raise queue_full(f"{MAX_OBSERVERS} observe this call already")
-    observer = _Observer(conversation)  # now: what happens while the peer is answered must not be missed
+    observer = _Observer(conversation)  # made now, so that it misses nothing while the peer is answered
     sockets = request.app[SOCKETS]
     try:
         await socket.prepare(request)
@@ -47,13 +47,13 @@ async def serve_events(request: web.Request) -> web.StreamResponse:
 
 
 async def close_sockets(app: web.Application) -> None:
-    """The server stops."""
+    """Closes every WebSocket, because the server stops."""
     goodbyes = [socket.close(code=WSCloseCode.GOING_AWAY) for socket in app[SOCKETS]]
     await asyncio.gather(*goodbyes)
 
 
 def _receive(conversation: Conversation, message: WSMessage) -> str:
-    """Take a peer's events; returns what is wrong with them."""
+    """Takes a peer's events; returns what is wrong with them, or nothing."""
     if message.type is not WSMsgType.TEXT:
         return "events are JSON in text messages"
     try:
@@ -64,7 +64,7 @@ def _receive(conversation: Conversation, message: WSMessage) -> str:
 
 
 class _Observer:
-    """What one peer has still to be sent."""
+    """The queue of events that are still to be sent to one peer."""
 
     def __init__(self, conversation: Conversation) -> None:
         self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -74,18 +74,18 @@ class _Observer:
         self._observers.append(self.tell)
 
     def start(self, socket: web.WebSocketResponse) -> None:
-        """Send, from now on."""
+        """Sends from now on."""
         self._sender = asyncio.create_task(self._send(socket))
 
     def tell(self, event: dict[str, Any]) -> None:
-        """Something has happened."""
+        """Queues an event; a peer that is too far behind is dropped."""
         if self._events.qsize() < MAX_BEHIND:
             self._events.put_nowait(event)
         elif self._sender is not None and not self._sender.cancelling():
             self._sender.cancel()
 
     async def leave(self) -> None:
-        """Be told nothing more."""
+        """Stops observing and sending."""
         self._observers.remove(self.tell)
         if self._sender is not None:
             self._sender.cancel()

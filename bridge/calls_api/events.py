@@ -1,4 +1,4 @@
-"""What a recogniser elsewhere has heard, by POST."""
+"""The operation that takes the events of a recogniser elsewhere, by POST."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class EventsRequest(RootModel[_Events]):
     """One event or a list of them, as OpenAI's Realtime API names them."""
 
     def tell(self, conversation: Conversation) -> Interruption:
-        """Let them happen; returns the last interruption that came of them."""
+        """Tells the conversation the events; returns the last interruption that they caused."""
         last = Interruption(interrupted=False)
         for event in self.root if isinstance(self.root, list) else [self.root]:
             done = conversation.event(event)

@@ -1,4 +1,4 @@
-"""From a request to its call's conversation and its body."""
+"""Finds the conversation and the body that a request means."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from engine.web.errors import ApiError
 
 CALLS: Final = web.AppKey("calls", Calls)
 MAX_BODY_BYTES: Final = 2**18
-"""More than any text that may be said takes as JSON, and little enough that to read it holds nobody up."""
+"""The largest body taken: any text that may be said fits into it as JSON, and reading it holds nobody up."""
 ONE_CALL: Final = (404,)
-"""What every operation on a call may answer."""
+"""The error statuses that every operation on a call may answer."""
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -36,7 +36,7 @@ def conversation_of(request: web.Request) -> Conversation:
 
 
 def live_conversation(request: web.Request) -> Conversation:
-    """Returns it where the call is neither ending nor ended. Raises ApiError."""
+    """Returns the conversation of a call that is neither ending nor ended. Raises ApiError."""
     conversation = conversation_of(request)
     if conversation.call.state is not State.ACTIVE:
         raise not_now(conversation)
@@ -44,15 +44,15 @@ def live_conversation(request: web.Request) -> Conversation:
 
 
 def not_now(conversation: Conversation) -> ApiError:
-    """The call is ending or ended, too late for what is asked."""
+    """Returns the error for a request that comes when the call is ending or has ended."""
     return ApiError(409, "CONFLICT", f"the call is {conversation.call.state.value}", param="id")
 
 
 async def read_body(request: web.Request, model: type[Body]) -> Body:
-    """A JSON body as its model. Raises ApiError."""
+    """Returns a JSON body as its model. Raises ApiError."""
     return await read_json(bounded(request), model)
 
 
 def bounded(request: web.Request) -> web.Request:
-    """Returns the request with a body of `MAX_BODY_BYTES` at most."""
+    """Returns the request with its body limited to `MAX_BODY_BYTES`."""
     return request.clone(client_max_size=MAX_BODY_BYTES)

@@ -1,4 +1,4 @@
-"""A call that is announced before it connects."""
+"""The operation that announces a call before it connects."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from engine.web.operations import Operation
 
 
 def _text(value: Any) -> Any:
-    """Numbers in JSON are as good as texts."""
+    """Returns a JSON number as a text, for the two are equally good here."""
     return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
@@ -44,7 +44,7 @@ class RegisterRequest(BaseModel):
     name: Text = Field("", description="the caller's name")
 
     def variables(self) -> dict[str, str]:
-        """All of it but the id."""
+        """Returns the call's variables: everything but the id."""
         return {"from": self.caller, "to": self.called, "name": self.name, **self.__pydantic_extra__}
 
 

@@ -1,4 +1,4 @@
-"""What is said into a call, and how it is silenced."""
+"""The operations that speak into a call and silence it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from engine.web.errors import ApiError, queue_full
 from engine.web.operations import Operation
 
 MAX_TEXT_CHARS: Final = 20_000
-"""Said with one request: some twenty minutes of speech."""
+"""The longest text of one request: some twenty minutes of speech."""
 MAX_QUEUED: Final = 100
-"""Texts that may wait in one call: a client that goes on regardless must not fill the memory."""
+"""The number of texts that may wait in one call, so that no client fills the memory."""
 PIECE_TIMEOUT_S: Final = 30.0
-"""A client that writes nothing more for so long is gone or hangs; what it has written has been said by then."""
+"""How long a client may write nothing before it counts as gone. What it has written has been said by then."""
 CHARSETS: Final = frozenset({"utf-8", "us-ascii", "ascii"})
 
 
@@ -57,13 +57,13 @@ class Interrupted(BaseModel):
 
     @classmethod
     def of(cls, interruption: Interruption) -> Interrupted:
-        """As JSON has it."""
+        """Returns an interruption as the API shows it."""
         if not interruption.interrupted:
             return cls(interrupted=False)
         return cls(interrupted=True, text=interruption.text, audio_end_ms=interruption.audio_end_ms)
 
     def response(self, status: int = 200) -> web.Response:
-        """The answer, without what is not known."""
+        """Returns the answer, without the fields that are not known."""
         return web.json_response(self.model_dump(exclude_none=True), status=status)
 
 
@@ -83,7 +83,7 @@ async def interrupt(request: web.Request) -> web.Response:
 
 
 async def _say_as_it_comes(request: web.Request, conversation: Conversation) -> web.Response:
-    """A body of plain text, spoken sentence by sentence while it arrives."""
+    """Speaks a body of plain text sentence by sentence while it arrives."""
     if (charset := (request.charset or "utf-8").lower()) not in CHARSETS:
         raise ApiError(415, "INVALID_REQUEST", f"the text is in {charset}; send it in utf-8")
     text = GrowingText()

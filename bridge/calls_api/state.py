@@ -1,4 +1,4 @@
-"""Which calls there are, and what is known of one."""
+"""The operations that list the calls and look one up."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class CallList(BaseModel):
 
 
 def describe(call: Call) -> CallState:
-    """A call as the API shows it."""
+    """Returns a call as the API shows it."""
     return CallState(
         id=str(call.id),
         state=call.state,

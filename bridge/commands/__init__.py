@@ -1,1 +1,1 @@
-"""The subcommands of `talkspurt` that need no package of their own."""
+"""The subcommands of `talkspurt` that are one module each."""

@@ -1,4 +1,4 @@
-"""`talkspurt dialplan`: what Asterisk is to do with a call, for the administrator's version and addresses."""
+"""`talkspurt dialplan`: prints what Asterisk is to do with a call, for the administrator's version and addresses."""
 
 from __future__ import annotations
 
@@ -13,24 +13,33 @@ from ipaddress import ip_address
 from typing import Final
 
 from bridge.brains.destinations import is_destination
-from bridge.config import ServerSettings, WrongSetting, load_settings
+from bridge.config import SHOWN_MAX, ServerSettings, WrongSetting, load_settings
 
 CONTEXT: Final = "talkspurt"
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
+_SERVER: Final = re.compile(r"(\[[0-9a-fA-F:]+\]|[^:\[\]]+)(?::([0-9]{1,5}))?(?::([0-9]{1,5}))?")
 _HOST: Final = re.compile(r"[A-Za-z0-9.-]+")
-_VERSION: Final = re.compile(r"(?:Asterisk |certified[-/])*(\d+)(?:\.(\d+))?")
+_NUMBER: Final = r"([0-9]{1,4})(?![0-9])"
+_VERSION: Final = re.compile(rf"(?:Asterisk |certified[-/])*{_NUMBER}(?:\.{_NUMBER})?[ -~]{{0,200}}")
+_UNFIT_FOR_A_KEY: Final = re.compile(r"[^!-~]|[,;\\${}()\[\]\"'`]")
+"""What ends a word or means something to Asterisk in a `Set()`."""
+COMMAND_MAX: Final = 1_000
+"""Asterisk reads a longer line than 8 KiB as two, and the rest of a comment is none."""
+KEY_MAX: Final = 1_000
+NAME_MAX: Final = 70
+"""Asterisk's AST_MAX_CONTEXT, less what is appended to the name."""
 
 
 class CannotPrint(Exception):
-    """No dialplan can be made of this; says why in one line."""
+    """No dialplan can be made of the options. The text says why in one line, for an administrator."""
 
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """The first release of each branch that has something."""
+    """The first release of each branch of Asterisk that has a certain feature."""
 
     since: dict[int, int]
-    """Minor version by branch; a later branch than any of these has it from its start, another one never got it."""
+    """The first minor version by branch. Later branches have the feature from their start; others never got it."""
 
     def __contains__(self, version: tuple[int, int]) -> bool:
         branch, minor = version
@@ -45,12 +54,12 @@ UUID_FUNCTION: Final = Feature({20: 12, 21: 7, 22: 2, 23: 0})
 DTMF: Final = Feature({20: 14, 21: 9, 22: 4, 23: 0})
 WIDEBAND: Final = Feature({20: 17, 21: 12, 22: 7, 23: 1})
 OLDEST: Final = (18, 0)
-"""The first with AudioSocket."""
+"""The first version with AudioSocket."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerAddress:
-    """Where a server listens, as Asterisk sees it."""
+    """The addresses at which Asterisk reaches a server."""
 
     host: str
     http_port: int
@@ -58,18 +67,20 @@ class ServerAddress:
 
     @classmethod
     def parse(cls, text: str, settings: ServerSettings) -> ServerAddress:
-        """From HOST, HOST:HTTP_PORT or HOST:HTTP_PORT:AUDIOSOCKET_PORT. Raises CannotPrint."""
-        match = re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^:\[\]]+)(?::(\d+))?(?::(\d+))?", text)
+        """Returns the address in HOST, HOST:HTTP_PORT or HOST:HTTP_PORT:AUDIOSOCKET_PORT. Raises CannotPrint."""
+        match = _SERVER.fullmatch(text)
         if not match or not (match[1].startswith("[") or _HOST.fullmatch(match[1])):
-            raise CannotPrint(f"--server {text}: must be HOST[:HTTP_PORT[:AUDIOSOCKET_PORT]], IPv6 in square brackets")
+            raise CannotPrint(
+                f"--server {_shown(text)}: must be HOST[:HTTP_PORT[:AUDIOSOCKET_PORT]], IPv6 in square brackets"
+            )
         http_port, audiosocket_port = int(match[2] or settings.http_port), int(match[3] or settings.audiosocket_port)
         if not 0 < http_port < 65_536 or not 0 < audiosocket_port < 65_536:
-            raise CannotPrint(f"--server {text}: ports are 1 to 65535")
+            raise CannotPrint(f"--server {_shown(text)}: ports are 1 to 65535")
         return cls(match[1], http_port, audiosocket_port)
 
     @classmethod
     def configured(cls, settings: ServerSettings) -> ServerAddress:
-        """The server that these settings describe. Raises CannotPrint."""
+        """Returns the address of the server that these settings describe. Raises CannotPrint."""
         host = settings.audiosocket_host
         try:
             address = ip_address(host)
@@ -83,22 +94,24 @@ class ServerAddress:
 
 @dataclass(frozen=True, slots=True)
 class DialplanOptions:
-    """What the dialplan is for."""
+    """What the dialplan is made for."""
 
     servers: Sequence[ServerAddress]
-    """Tried in this order."""
+    """The servers, which the dialplan tries in this order."""
     asterisk: tuple[int, int] | None = None
-    """Branch and minor version; None prints what every version from 18 on understands."""
+    """Branch and minor version of Asterisk; with None the dialplan works on every version from 18 on."""
     wideband: bool = False
     context: str = CONTEXT
     fallback: str = ""
-    """Where calls go that no agent took; empty: back to the Custom Destination."""
+    """Where calls go that no agent took; if empty, they go back to the Custom Destination."""
     api_key: str = ""
 
 
 def render(options: DialplanOptions, command: str) -> str:
-    """The dialplan. `command` prints it again. Raises CannotPrint."""
+    """Returns the dialplan. Its first line says that `command` prints it again. Raises CannotPrint."""
     _check(options)
+    if len(command) > COMMAND_MAX or not command.isprintable():
+        raise CannotPrint("the options are too long for a dialplan, or hold characters that cannot be printed")
     values = {
         "HEAD": _head(options, command),
         "RETURN": "No" if options.fallback else "Yes",
@@ -111,7 +124,7 @@ def render(options: DialplanOptions, command: str) -> str:
             if options.wideband
             else "AudioSocket(${TS_CALL},${ARG2})"
         ),
-        "CONTEXT": options.context,  # last: it is in the others
+        "CONTEXT": options.context,  # comes last, because the other values contain it
     }
     text = resources.files("bridge.commands").joinpath("dialplan.conf").read_text()
     for name, value in values.items():
@@ -120,27 +133,39 @@ def render(options: DialplanOptions, command: str) -> str:
 
 
 def parse_version(text: str) -> tuple[int, int]:
-    """Branch and minor version, from `22.8`, `20.14.1`, `certified-20.7-cert4` or what `asterisk -V` says."""
-    match = _VERSION.match(text.strip())
+    """Returns branch and minor version of `22.8`, `20.14.1`, `certified-20.7-cert4` or what `asterisk -V` says.
+
+    Raises CannotPrint.
+    """
+    match = _VERSION.fullmatch(text.strip())
     if not match:
-        raise CannotPrint(f"--asterisk {text}: must be a version such as 20.14 or 22.8.2")
+        raise CannotPrint(f"--asterisk {_shown(text)}: must be a version such as 20.14 or 22.8.2")
     version = int(match[1]), int(match[2] or 0)
     if version < OLDEST:
-        raise CannotPrint(f"--asterisk {text}: AudioSocket is in Asterisk from 18 on")
+        raise CannotPrint(f"--asterisk {_shown(text)}: AudioSocket is in Asterisk from 18 on")
     return version
 
 
 def _check(options: DialplanOptions) -> None:
-    if not _NAME.fullmatch(options.context):
-        raise CannotPrint(f"--context {options.context}: letters, digits, - and _")
+    if not _NAME.fullmatch(options.context) or len(options.context) > NAME_MAX:
+        raise CannotPrint(f"--context {_shown(options.context)}: letters, digits, - and _, {NAME_MAX} at most")
     if options.fallback and not is_destination(options.fallback):
-        raise CannotPrint(f"--fallback {options.fallback}: must be context,extension,priority, as ext-queues,400,1")
+        raise CannotPrint(
+            f"--fallback {_shown(options.fallback)}: must be context,extension,priority, as ext-queues,400,1"
+        )
     if options.wideband and options.asterisk is None:
         raise CannotPrint(f"--wideband: say with --asterisk which version it is for; it needs {WIDEBAND}, or later")
     if options.wideband and not _has(options, WIDEBAND):
         raise CannotPrint(f"--wideband: needs Asterisk {WIDEBAND}, or later")
-    if re.search(r"[\s,;\\${}()]", options.api_key):
-        raise CannotPrint("API_KEY holds a character that means something else in a dialplan; use letters and digits")
+    if _UNFIT_FOR_A_KEY.search(options.api_key) or len(options.api_key) > KEY_MAX:
+        raise CannotPrint(
+            "API_KEY holds a character that means something else in a dialplan, or too many; use letters and digits"
+        )
+
+
+def _shown(text: str) -> str:
+    """Returns an argument fit for one line of an error message."""
+    return text if text.isprintable() and len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]!a}…"
 
 
 def _has(options: DialplanOptions, feature: Feature) -> bool:
@@ -156,7 +181,7 @@ def _head(options: DialplanOptions, command: str) -> str:
     if not _has(options, DTMF):
         lines.append(f"; Keys that the caller presses reach the agent with Asterisk {DTMF}, or later.")
     if options.api_key:
-        lines.append("; Holds the API key: readable by nobody but Asterisk.")
+        lines.append("; This holds the API key: let nobody but Asterisk read it.")
     return "\n".join(lines)
 
 
@@ -187,25 +212,28 @@ def _fallback(options: DialplanOptions) -> str:
 
 
 def add_parser(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """`talkspurt dialplan`."""
+    """Adds `talkspurt dialplan`."""
     parser = sub.add_parser("dialplan", help="print what goes into extensions_custom.conf")
-    parser.add_argument("--asterisk", metavar="VERSION", help="as `asterisk -V` says; left out: for 18 and later")
+    parser.add_argument("--asterisk", metavar="VERSION", help="as `asterisk -V` says (default: any from 18 on)")
     parser.add_argument(
         "--server",
         action="append",
         metavar="HOST[:HTTP_PORT[:AUDIOSOCKET_PORT]]",
-        help="where Asterisk finds the server, by the settings if left out; given twice, the second stands in",
+        help="where Asterisk finds the server (default: as the settings say); given twice, the second stands in",
     )
-    parser.add_argument("--wideband", action="store_true", help="16 kHz both ways, for callers who have it")
-    parser.add_argument("--context", default=CONTEXT, help="its name in the dialplan (default: %(default)s)")
+    parser.add_argument("--wideband", action="store_true", help="16 kHz both ways, for callers with wideband codecs")
+    parser.add_argument("--context", default=CONTEXT, help="name of the context (default: %(default)s)")
     parser.add_argument(
-        "--fallback", default="", metavar="CONTEXT,EXTEN,PRIORITY", help="instead of back to the Custom Destination"
+        "--fallback",
+        default="",
+        metavar="CONTEXT,EXTEN,PRIORITY",
+        help="where calls go that no agent took (default: back to the Custom Destination)",
     )
     parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print it; one line on standard error and a status other than 0 when that cannot be."""
+    """Prints the dialplan; where it cannot, prints one line on standard error and returns 2."""
     try:
         settings = load_settings()
         options = DialplanOptions(

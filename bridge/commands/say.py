@@ -1,4 +1,4 @@
-"""`talkspurt say`: a text into a sound file, with the engine and voice that callers would hear."""
+"""`talkspurt say`: speaks a text into a sound file, with the engine and voice that callers would hear."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from engine.pipeline import speak
 from engine.registry import create_engine
 from engine.speech import Engine, Pcm, SpeechError, Style
 
-# What a file's name ends in; ulaw, alaw and sln are what Asterisk calls the headerless files it plays.
+# The format for each ending of a file's name. Asterisk calls the headerless files that it plays ulaw, alaw and sln.
 SUFFIXES: Final[dict[str, FormatName]] = {
     ".wav": "wav",
     ".mp3": "mp3",
@@ -36,18 +36,18 @@ SLN_RATE_HZ: Final = 8000
 
 
 def add_parser(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """`talkspurt say`."""
+    """Adds `talkspurt say`."""
     parser = sub.add_parser("say", help="speak a text into a sound file")
     parser.add_argument("text", help="what to say; - reads it from standard input")
     parser.add_argument("-o", "--output", type=Path, required=True, help=f"ending in {' '.join(SUFFIXES)}")
-    parser.add_argument("--rate", type=int, metavar="HZ", help="sample rate; by default the voice's own")
-    parser.add_argument("--voice", help="by default the setting VOICE")
+    parser.add_argument("--rate", type=int, metavar="HZ", help="sample rate (default: the voice's own)")
+    parser.add_argument("--voice", help="name of the voice (default: the setting VOICE)")
     parser.add_argument("--speed", type=float, default=1.0, help="0.25 to 4.0; 1.0 is the voice's own pace")
     parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make the file. One line on standard error and status 2 where it was asked for wrongly, 1 where it fails."""
+    """Writes the file. Returns 2 where an argument or setting is wrong and 1 where speaking fails; stderr says why."""
     warn_on_stderr()
     try:
         settings = load_settings()

@@ -74,6 +74,16 @@ class ConversationSettings(BaseModel):
     def _is_web_socket(cls, value: str) -> str:
         if value and not value.startswith(("ws://", "wss://")):
             raise ValueError("must start with ws:// or wss://")
+        if value and not _is_address(value):
+            raise ValueError("must be an address as ws://host:port/path")
+        return value
+
+    @field_validator("asr_api_key")
+    @classmethod
+    def _is_the_only_credential(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        """Refuses what aiohttp refuses to send, with every call: the key's header and the address's own."""
+        if value and "@" in URL(info.data.get("asr_url", "")).raw_authority:
+            raise ValueError("must be empty where ASR_URL holds a user or password")
         return value
 
     @field_validator("local_vad")
@@ -153,6 +163,14 @@ class ConversationSettings(BaseModel):
             no_input_timeout_ms=self.no_input_timeout_ms,
             backchannels=Backchannels(phrases),
         )
+
+
+def _is_address(text: str) -> bool:
+    """Tells whether there is a host to connect to, and a port that can be."""
+    try:
+        return bool(URL(text).host)
+    except ValueError:
+        return False
 
 
 def _list(text: str) -> list[str]:

@@ -1,1 +1,1 @@
-"""`talkspurt demo`: calls to a server of its own, as sound, as a picture and as figures."""
+"""`talkspurt demo`: starts servers, calls them, and leaves the calls as sound, as a picture and as figures."""

@@ -1,4 +1,4 @@
-"""What the demo's callers say, and how it gets into a call."""
+"""Makes the speech of the demo's callers and puts it into a call."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from engine.speech import Engine, Pcm, Style
 RATE_HZ: Final = 8_000
 CALLER_SPEED: Final = 1.2
 CALLER_PITCH: Final = 0.82
-"""The caller is the same voice, lower: played slower by this, and made faster beforehand to keep the pace."""
+"""The caller has the agent's voice, but lower: it is spoken faster (`CALLER_SPEED`), then played slower by this."""
 
 
 @asynccontextmanager
 async def embedded_voice() -> AsyncIterator[Engine]:
-    """The embedded engine, for as long as it is needed."""
+    """Yields the embedded engine, started, and closes it afterwards."""
     engine = HibariEngine()
     await engine.start()
     try:
@@ -32,18 +32,18 @@ async def embedded_voice() -> AsyncIterator[Engine]:
 
 
 async def caller_lines(engine: Engine, *texts: str) -> dict[str, Pcm]:
-    """Returns what the caller says, at 8 kHz, in a voice of the caller's own."""
+    """Returns each of `texts` with its speech at 8 kHz, in the caller's voice."""
     pitch_hz = round(engine.sample_rate_hz * CALLER_PITCH)
     return {text: resample(await speech_of(engine, text, CALLER_SPEED), pitch_hz, RATE_HZ) for text in texts}
 
 
 async def speech_of(engine: Engine, text: str, speed: float = 1.0) -> Pcm:
-    """Returns all of a text's audio, at the engine's rate."""
+    """Returns the whole speech of a text, at the engine's rate."""
     return np.concatenate([chunk.pcm async for chunk in speak(engine, text, Style(speed=speed))])
 
 
 def begin_to_speak(caller: Caller, pcm: Pcm) -> tuple[float, float]:
-    """Lets the caller say this; returns when it begins and when it will have ended."""
+    """Has the caller say `pcm`; returns when it begins and when it will have ended."""
     start_s = caller.first_sent_s + len(caller.handset.spoken) / (2 * RATE_HZ)
     caller.handset.speak(pcm.astype("<i2").tobytes())
     return start_s, start_s + pcm.size / RATE_HZ

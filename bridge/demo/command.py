@@ -1,4 +1,4 @@
-"""`talkspurt demo`: calls to a server of one's own, as sound, as a picture and as figures."""
+"""The command `talkspurt demo`: holds the demo's calls, prints their figures and writes their files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FOLDER: Final = Path("demo")
 
 
 def add_parser(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """`talkspurt demo`."""
+    """Adds `talkspurt demo`."""
     parser = sub.add_parser(
         "demo",
         help="hold a call with a barge-in and show it",
@@ -37,7 +37,7 @@ def add_parser(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 
 def run(args: argparse.Namespace) -> int:
-    """Hold the calls, print their figures, write the files. Status 1 when one went wrong."""
+    """Holds the calls, prints their figures and writes the files. Returns 1 if one went wrong."""
     if importlib.util.find_spec("matplotlib") is None:
         return _fail("the timeline needs matplotlib: pip install 'talkspurt[demo]'")
     import uvloop
@@ -54,20 +54,20 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _hold_calls(output: Path, *, spoken: bool) -> int:
-    """The call, and beside it, at another server, the conversation."""
+    """Holds the scripted call and, beside it at another server, the spoken conversation. Returns the exit status."""
     from bridge.demo import spoken_order
 
     if spoken and not spoken_order.available():
         print("A spoken conversation needs a recogniser: pip install 'talkspurt[demo]'")
         spoken = False
     print("Holding a call, and a spoken conversation beside it …" if spoken else "Holding a call …", flush=True)
-    dial = asyncio.Barrier(2 if spoken else 1)  # two servers that load beside a call would be heard in its figures
+    dial = asyncio.Barrier(2 if spoken else 1)  # a server that loads beside a call would spoil the figures of the call
     calling = asyncio.create_task(hold_call(dial))
     orders = [asyncio.create_task(spoken_order.hold_order(dial))] if spoken else []
     try:
         call = await calling
         if orders:
-            await asyncio.wait(orders)  # drawing meanwhile would hold up its caller
+            await asyncio.wait(orders)  # drawing meanwhile would hold up the caller of the conversation
     finally:
         for task in (calling, *orders):
             task.cancel()
@@ -80,7 +80,7 @@ async def _hold_calls(output: Path, *, spoken: bool) -> int:
 
 
 def _leave(call: ScriptedCall, output: Path) -> int:
-    """The call's files and figures. Returns 1 where the server did not conform."""
+    """Writes the call's files and prints its figures. Returns 1 if the server did not conform."""
     from bridge.demo.timeline import draw
 
     write_wav(output / "call.wav", both_sides(call.caller), RATE_HZ)

@@ -1,4 +1,4 @@
-"""The demo's first call once it has ended: who said what when, and its figures."""
+"""The demo's scripted call once it has ended: who said what when, and its figures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bridge.dial.table import aligned
 
 @dataclass(frozen=True, slots=True)
 class SpokenText:
-    """Someone spoke. Times are seconds of `time.monotonic()`."""
+    """A text that someone spoke. Times are seconds of `time.monotonic()`."""
 
     text: str
     start_s: float
@@ -21,7 +21,7 @@ class SpokenText:
 
 @dataclass(frozen=True, slots=True)
 class AgentText(SpokenText):
-    """The agent spoke."""
+    """A text that the agent spoke."""
 
     handed_s: float
     """When the text was handed over; for the greeting, when the number was dialled."""
@@ -30,16 +30,16 @@ class AgentText(SpokenText):
 
     @property
     def first_audio_ms(self) -> float:
-        """From handing the text over to its first voiced frame on the wire."""
+        """The time from handing the text over to its first voiced frame on the wire."""
         return (self.start_s - self.handed_s) * 1000
 
 
 @dataclass(frozen=True, slots=True)
 class BargeIn:
-    """The caller cut the agent short."""
+    """The moment at which the caller cut the agent short."""
 
     answer: AgentText
-    """What was cut."""
+    """The text that was cut."""
     requested_s: float
     last_voiced_s: float
     heard: str
@@ -49,7 +49,7 @@ class BargeIn:
 
     @property
     def silence_ms(self) -> float:
-        """From the request to the last voiced frame on the wire; 0 if none came after it."""
+        """The time from the request to the last voiced frame on the wire; 0 if none came after it."""
         return max(0.0, (self.last_voiced_s - self.requested_s) * 1000)
 
 
@@ -63,13 +63,13 @@ class ScriptedCall:
     barge_in: BargeIn | None = None
 
     def lateness(self) -> Spread | None:
-        """Lateness of every frame of the call, ms."""
+        """Returns the lateness of the call's frames, in ms."""
         received = self.caller.received
         return Spread.of(lateness_ms(received.arrivals_s, received.positions_s))
 
 
 def figures(call: ScriptedCall) -> str:
-    """The call's figures as a table."""
+    """Returns the call's figures as a table."""
     caller, barge_in, lateness = call.caller, call.barge_in, call.lateness()
     assert barge_in is not None
     assert lateness is not None

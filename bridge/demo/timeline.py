@@ -1,4 +1,4 @@
-"""A call as a picture: both sides' sound, the barge-in, and how late each frame was."""
+"""Draws the scripted call: both sides' sound, the barge-in, and how late each frame was."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ DASHES: Final = (0, (4, 2))
 SIZE_INCHES: Final = (16, 10)
 DOTS_PER_INCH: Final = 120
 STROKE_MS: Final = 5
-"""So much sound is drawn as one vertical stroke from its lowest to its highest sample."""
+"""This much sound is drawn as one vertical stroke, from its lowest to its highest sample."""
 CAPTION_CHARACTERS_PER_S: Final = 9.0
 ZOOM_MS: Final = (-70, 90)
 
 
 def draw(call: ScriptedCall, path: Path) -> None:
-    """Write the timeline of a call with a barge-in as PNG."""
+    """Writes the timeline of a call with a barge-in as PNG."""
     barge_in = call.barge_in
     assert barge_in is not None
     with mpl.rc_context(
@@ -105,7 +105,7 @@ def _draw_sound(
     texts: Sequence[SpokenText],
     start_s: float,
 ) -> float:
-    """One side's waveform with captions; its peak."""
+    """Draws one side's waveform with captions, and returns its peak."""
     stroke = STROKE_MS * rate_hz // 1000
     strokes = sound[: sound.size // stroke * stroke].reshape(-1, stroke)
     times_s = (np.arange(len(strokes)) + 0.5) * STROKE_MS / 1000
@@ -143,7 +143,7 @@ def _draw_lateness(call: ScriptedCall, axes: Axes) -> None:
 
 
 def _draw_barge_in(call: ScriptedCall, barge_in: BargeIn, axes: Axes) -> None:
-    """The frames around the interrupt, each from where it came in."""
+    """Draws the frames around the interrupt, each from when it came in."""
     received = call.caller.received
     begin_ms, end_ms = ZOOM_MS
     loudest = 0.02
@@ -173,7 +173,7 @@ def _draw_barge_in(call: ScriptedCall, barge_in: BargeIn, axes: Axes) -> None:
 
 
 def _draw_words(call: ScriptedCall, barge_in: BargeIn, axes: Axes) -> None:
-    """What was heard of the text that was cut, and what was not."""
+    """Writes the text that was cut, and marks what was heard of it."""
     axes.axis("off")
     axes.set_title("What the server says was heard of it, for the history")
     text, heard = barge_in.answer.text, barge_in.heard.rstrip()

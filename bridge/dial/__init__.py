@@ -1,1 +1,1 @@
-"""The other end of the line: a caller that speaks AudioSocket as Asterisk does, and what it measures."""
+"""The caller's side: calls that speak AudioSocket as Asterisk does, and what they measure."""

@@ -1,4 +1,4 @@
-"""One call placed at an AudioSocket server as Asterisk places it, with the time of everything that comes back."""
+"""Places one call at an AudioSocket server as Asterisk does, and notes when everything comes back."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from bridge.line.audiosocket import FRAME_MS, Kind, encode
 
 TICK_S: Final = FRAME_MS / 1000
 CONNECT_TIMEOUT_S: Final = 2.0
-"""Asterisk's MAX_CONNECT_TIMEOUT_MSEC."""
+"""This is Asterisk's MAX_CONNECT_TIMEOUT_MSEC."""
 CLOSE_TIMEOUT_S: Final = 1.0
 """How long the server may take to close its side after a hang-up."""
 
 _HEADER_BYTES: Final = 3
-_SO_TIMESTAMPNS: Final = 35  # Linux's SO_TIMESTAMPNS_OLD; Python's socket module does not name it
+_SO_TIMESTAMPNS: Final = 35  # Linux calls it SO_TIMESTAMPNS_OLD; Python's socket module does not name it
 _TIMESPEC: Final = struct.Struct("@ll")
 _ANCILLARY_BYTES: Final = socket.CMSG_SPACE(_TIMESPEC.size)
 
@@ -40,15 +40,15 @@ class Close(StrEnum):
 
 
 class CannotCall(Exception):
-    """No connection came about. Its text is fit for an administrator."""
+    """The server could not be connected to. The text is fit for an administrator."""
 
 
 class Caller:
-    """A call in progress. Sends a frame every 20 ms on a phase of its own and reads everything.
+    """A call that is placed and held. It sends a frame every 20 ms from a random moment on, and reads everything.
 
     All times are seconds of `time.monotonic()`. Arrivals are timed by the kernel, at the moment when the last byte of a
-    frame reached this host, so that a busy caller is not taken for a late server. Where the kernel gives no stamp the
-    time is that of reading, and `unstamped` counts it (a first frame or two while the kernel turns its stamps on).
+    frame reached this host, so that a busy caller is not taken for a late server. Where the kernel gives no stamp, the
+    time is that of reading, and `unstamped` counts it: the first frame or two, while the kernel turns its stamps on.
     """
 
     def __init__(self, *, rate_hz: int = 8_000, call_id: UUID | None = None, keep_audio: bool = False) -> None:
@@ -57,22 +57,22 @@ class Caller:
         self.received = Reception(rate_hz, keep_audio=keep_audio)
         self.unstamped = 0
         self.dialled_s = 0.0
-        """When the connection was asked for."""
+        """When `connect` was called."""
         self.first_sent_s = 0.0
-        """When the first frame was."""
+        """When the first frame was sent."""
         self.hung_up_s: float | None = None
-        """When our side ended: of itself, or because the server hung up."""
+        """When our side ended, be it by `hang_up` or because the server hung up."""
         self.by_server = False
-        """It was the server that ended the call."""
+        """Whether the server ended the call."""
         self.closed_s: float | None = None
         """When the server closed its side."""
         self.close = Close.OPEN
         self.write_failed = False
-        """The server did not read, and a write failed; Asterisk drops the call then."""
+        """Whether a write failed because the server did not read; Asterisk drops the call then."""
         self.late_s = 0.0
-        """How late our own frames left at the worst: a measure of how busy this host was."""
+        """How late the latest of our own frames left, which tells how busy this host was."""
         self.ended = asyncio.Event()
-        """Both sides are closed, or the server's is still open `CLOSE_TIMEOUT_S` after ours."""
+        """Set when both sides are closed, or the server's is still open `CLOSE_TIMEOUT_S` after ours."""
         self._sock: socket.socket | None = None
         self._read_bytes = _HEADER_BYTES + self.handset.frame_bytes
         self._tick_handle: asyncio.TimerHandle | None = None
@@ -80,7 +80,7 @@ class Caller:
         self._voice_waiters: list[tuple[float, asyncio.Future[float]]] = []
 
     async def connect(self, host: str, port: int) -> None:
-        """Connect, send the UUID and start to speak. Raises CannotCall."""
+        """Connects, sends the UUID and starts to send frames. Raises CannotCall."""
         self._loop = asyncio.get_running_loop()
         self.dialled_s = time.monotonic()
         try:
@@ -98,11 +98,11 @@ class Caller:
 
     @property
     def connected(self) -> bool:
-        """The connection came about, whatever became of it."""
+        """Tells whether `connect` succeeded, whatever happened afterwards."""
         return self._sock is not None
 
     def hang_up(self) -> None:
-        """End our side, as Asterisk does when the caller has gone. `ended` is set when the server's has, too."""
+        """Ends our side, as Asterisk does when the caller has gone. `ended` is set once the server's has ended too."""
         if self._sock is None or self.hung_up_s is not None:
             return
         self.hung_up_s = time.monotonic()
@@ -113,7 +113,7 @@ class Caller:
         self._close_handle = self._loop.call_later(CLOSE_TIMEOUT_S, self._over)
 
     async def voice(self, after_s: float) -> float:
-        """When the first voiced frame after `after_s` came in; waits for it. Raises EOFError if the call ends first."""
+        """Waits for the first voiced frame after `after_s` and returns its time. Raises EOFError if the call ends."""
         already = self.received.first_voiced_s(after_s)
         if already is not None:
             return already
@@ -124,7 +124,7 @@ class Caller:
         return await waiter
 
     async def silence(self, lasting_s: float) -> None:
-        """Wait until nothing voiced has come in for `lasting_s`, counted from now at the earliest."""
+        """Waits until no voiced frame has come in for `lasting_s`, counted from now at the earliest."""
         since_s = time.monotonic()
         while not self.ended.is_set():
             left_s = max(since_s, self.received.latest_voiced_s or 0.0) + lasting_s - time.monotonic()
@@ -156,7 +156,7 @@ class Caller:
         self.hang_up()
 
     def _readable(self) -> None:
-        """Read one frame at most, so that it gets its own stamp: a longer read gets only the last one's."""
+        """Reads one frame at most, so that it gets its own stamp: a longer read would get only the last one's."""
         assert self._sock is not None
         try:
             data, ancillary, _, _ = self._sock.recvmsg(self._read_bytes, _ANCILLARY_BYTES)
@@ -211,16 +211,16 @@ class Caller:
 
 
 def realtime_offset_ns() -> int:
-    """What to take from a kernel stamp (CLOCK_REALTIME) to get `time.monotonic_ns()`."""
+    """Returns what to subtract from a kernel stamp (CLOCK_REALTIME) to get `time.monotonic_ns()`."""
     readings = []
     for _ in range(5):
         before, realtime, after = time.monotonic_ns(), time.time_ns(), time.monotonic_ns()
         readings.append((after - before, realtime - (before + after) // 2))
-    return min(readings)[1]  # of the reading that was disturbed least
+    return min(readings)[1]  # the reading that was disturbed least
 
 
 async def _connected(host: str, port: int) -> socket.socket:
-    """A connection to the first address of `host` that takes one. Raises OSError."""
+    """Returns a connection to the first address of `host` that accepts one. Raises OSError."""
     loop = asyncio.get_running_loop()
     error = OSError(f"no address for {host}")
     for family, kind, protocol, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):

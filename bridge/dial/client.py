@@ -1,4 +1,4 @@
-"""The calls API from the other side: register, say, interrupt and hang up over HTTP."""
+"""A client of the calls API: registers calls, speaks into them, interrupts them and hangs them up over HTTP."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import aiohttp
 
 
 class Rejected(Exception):
-    """The server answered with an error, or not at all. Its text is fit for an administrator."""
+    """The server answered with an error, or not at all. The text is fit for an administrator."""
 
 
 class CallsClient:
@@ -32,19 +32,19 @@ class CallsClient:
         await self._session.close()
 
     async def register(self, call_id: UUID) -> dict[str, Any]:
-        """Announce a call before it connects, as the dialplan does. Raises Rejected."""
+        """Announces a call before it connects, as the dialplan does. Raises Rejected."""
         return await self._post("", {"id": str(call_id)})
 
     async def say(self, call_id: UUID, text: str, voice: str | None = None) -> dict[str, Any]:
-        """Have a text spoken into a call. Raises Rejected."""
+        """Has a text spoken into a call. Raises Rejected."""
         return await self._post(f"{call_id}/say", {"text": text} | ({} if voice is None else {"voice": voice}))
 
     async def interrupt(self, call_id: UUID) -> dict[str, Any]:
-        """Silence a call at once; what was heard of the utterance. Raises Rejected."""
+        """Silences a call at once and returns what was heard of the utterance. Raises Rejected."""
         return await self._post(f"{call_id}/interrupt", None)
 
     async def hang_up(self, call_id: UUID) -> dict[str, Any]:
-        """End a call after what is still to be said. Raises Rejected."""
+        """Ends a call once everything has been said. Raises Rejected."""
         return await self._post(f"{call_id}/hangup", None)
 
     async def _post(self, path: str, body: dict[str, Any] | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`talkspurt dial`: places calls as Asterisk does, measures what comes back, and says what does not conform."""
+"""`talkspurt dial`: places calls as Asterisk does, measures what comes back, and names what does not conform."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import argparse
 import asyncio
 import gc
 import json
+import math
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -25,12 +27,14 @@ from bridge.dial.wav import both_sides, heard, read_wav, write_wav
 from bridge.line.audiosocket import KIND_OF_RATE
 
 SPACING_S: Final = 0.002
-"""Between one call's start, or end, and the next one's: 500 calls arrive within a second, as from a busy Asterisk."""
+"""The time from one call's start, or end, to the next: 500 calls arrive within a second, as from a busy Asterisk."""
 DTMF_AFTER_S: Final = 1.0
 TURN_SILENCE_S: Final = 0.6
-"""Silent for this long, the agent has said what it had to say; a pause inside a sentence is shorter."""
+"""An agent that is silent for this long has finished; a pause inside a sentence is shorter."""
 DIGITS: Final = "0123456789*#ABCDabcd"
 DEFAULT_PORT: Final = 9092
+ADDRESS_SHOWN: Final = 80
+"""Characters of a wrong address that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +49,9 @@ class CallPlan:
     """Announce each call over HTTP before it connects, as the dialplan does."""
     calls: int = 1
     seconds: float = 10.0
-    """From when all calls are up, unless the server ends them."""
+    """How long the calls last from when all are up, unless the server ends them."""
     settle_s: float = 0.0
-    """From when all calls are up to when lateness begins to be measured."""
+    """The time from when all calls are up to when lateness begins to be measured."""
     rate_hz: int = 8_000
     call_id: UUID | None = None
     pcm: bytes = b""
@@ -57,18 +61,18 @@ class CallPlan:
     say: str = ""
     """A text to be spoken into the call over HTTP, once the agent has finished its greeting."""
     interrupt_after_s: float | None = None
-    """From the first voiced frame (of `say`, if there is one) to the interrupt over HTTP."""
+    """The time from the first voiced frame (of `say`, if that is set) to the interrupt over HTTP."""
     keep_audio: bool = False
 
 
 async def place_calls(plan: CallPlan) -> Report:
-    """Place the calls of `plan` at the same time and return what was measured. Raises CannotCall if none connects."""
+    """Places the calls of `plan` at the same time and returns what was measured. Raises CannotCall if none connects."""
     placed = [
         PlacedCall(Caller(rate_hz=plan.rate_hz, call_id=plan.call_id, keep_audio=plan.keep_audio))
         for _ in range(plan.calls)
     ]
     gc.collect()
-    gc.freeze()  # a later collection that walked all that is loaded would make this caller late
+    gc.freeze()  # a collection that walked everything that is loaded would make this caller late
     async with CallsClient(plan.http_url, plan.api_key) if plan.http_url else nullcontext() as client:
         conversations: list[asyncio.Task[None]] = []
         try:
@@ -109,7 +113,7 @@ async def _connect(call: PlacedCall, plan: CallPlan, client: CallsClient | None)
 
 
 async def _until_over(calls: list[PlacedCall], seconds: float) -> None:
-    """Wait for `seconds`, or until the server has ended every call."""
+    """Waits for `seconds`, or until the server has ended every call."""
     try:
         async with asyncio.timeout(seconds):
             for call in calls:
@@ -119,7 +123,7 @@ async def _until_over(calls: list[PlacedCall], seconds: float) -> None:
 
 
 async def _converse(call: PlacedCall, plan: CallPlan, client: CallsClient | None) -> None:
-    """What one call does besides listening."""
+    """Presses the keys of one call, has its text spoken and interrupts it, each if `plan` says so."""
     caller = call.caller
     try:
         if plan.dtmf:
@@ -139,11 +143,11 @@ async def _converse(call: PlacedCall, plan: CallPlan, client: CallsClient | None
     except Rejected as error:
         call.failed = str(error)
     except EOFError:
-        pass  # the server ended the call before its turn came; the report tells when
+        pass  # the server ended the call first; the report tells when
 
 
 def add_parser(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """`talkspurt dial`."""
+    """Adds `talkspurt dial`."""
     parser = sub.add_parser(
         "dial",
         help="place calls at an AudioSocket server and measure it",
@@ -154,23 +158,29 @@ def add_parser(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     add("address", nargs="?", default=f"127.0.0.1:{DEFAULT_PORT}", metavar="HOST:PORT", help="default: %(default)s")
     add("--calls", type=_positive(int), default=1, metavar="N", help="simultaneous calls (default: 1)")
     add("--seconds", type=_positive(float), default=10.0, metavar="S", help="length of the calls (default: 10)")
-    add("--settle", type=float, default=0.0, metavar="S", help="begin to measure lateness so much later (default: 0)")
+    add(
+        "--settle",
+        type=_finite,
+        default=0.0,
+        metavar="S",
+        help="begin to measure lateness S seconds later (default: 0)",
+    )
     add("--rate", type=int, choices=sorted(KIND_OF_RATE), default=8_000, help="sample rate in Hz (default: 8000)")
     add("--uuid", type=UUID, metavar="UUID", help="the call's UUID (one call only; default: a random one)")
-    add("--wav", type=Path, metavar="FILE", help="what the caller says; silence without")
-    add("--repeat", action="store_true", help="say it over and over")
+    add("--wav", type=Path, metavar="FILE", help="a sound file that the caller says (default: silence)")
+    add("--repeat", action="store_true", help="say the file over and over")
     add(
         "--dtmf", type=_digits, default="", metavar="DIGITS", help=f"digits to press {DTMF_AFTER_S:.0f} s into the call"
     )
     add("--record", type=Path, metavar="FILE", help="write what the caller hears (FILE-1.wav … with several calls)")
     add("--stereo", action="store_true", help="record both sides: caller left, agent right")
-    add("--http", default="", metavar="URL", help="the calls API, for the next four")
+    add("--http", default="", metavar="URL", help="address of the calls API, for the next four options")
     add("--api-key", default=os.environ.get("API_KEY", ""), metavar="KEY", help="its key (default: API_KEY)")
     add("--register", action="store_true", help="announce each call first, as the dialplan does")
     add("--say", default="", metavar="TEXT", help="have TEXT spoken into the call, and measure until it is heard")
     add(
         "--interrupt-after",
-        type=float,
+        type=_finite,
         metavar="S",
         help="interrupt S seconds into the speech, and measure the silence",
     )
@@ -179,14 +189,17 @@ def add_parser(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 
 def run(args: argparse.Namespace) -> int:
-    """Place the calls, print the figures. 0: the server conforms, 1: it does not, 2: the calls could not be placed."""
+    """Places the calls and prints the figures.
+
+    Returns 0 if the server conforms, 1 if it does not, and 2 if the calls could not be placed.
+    """
     if (args.register or args.say or args.interrupt_after is not None) and not args.http:
         return _complain("--register, --say and --interrupt-after need --http URL")
     if args.uuid and args.calls > 1:
         return _complain("--uuid is for one call; several cannot share it")
     host, _, port = args.address.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        return _complain(f"{args.address!r} is not HOST:PORT")
+    if not host or not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 65536:
+        return _complain(f"{args.address[:ADDRESS_SHOWN]!r} is not HOST:PORT")
     if args.record and not args.record.parent.is_dir():
         return _complain(f"cannot write --record: there is no folder {args.record.parent}")
     try:
@@ -224,12 +237,19 @@ def run(args: argparse.Namespace) -> int:
 def _positive(kind: type[int] | type[float]) -> Callable[[str], float]:
     def parse(text: str) -> float:
         value = kind(text)
-        if value <= 0:
-            raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
+        if value <= 0 or not math.isfinite(value):
+            raise argparse.ArgumentTypeError(f"must be above 0 and finite, not {text}")
         return value
 
-    parse.__name__ = kind.__name__  # argparse puts it into its message for what is no number
+    parse.__name__ = kind.__name__  # argparse names it in its message about what is no number
     return parse
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"must be a number of seconds, not {text}")
+    return value
 
 
 def _digits(text: str) -> str:

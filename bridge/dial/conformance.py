@@ -1,4 +1,4 @@
-"""What a server did on a call that would drop or spoil it on a real Asterisk. Numbers of the wire, not of taste."""
+"""Finds what a server did on a call that would drop or spoil the call on a real Asterisk."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from bridge.line.audiosocket import FRAME_MS, KIND_OF_RATE, RATE_HZ, Kind
 FIRST_FRAME_MS: Final = 500
 """A channel without a frame when it is first read stops reading its caller (asterisk#2089); 2 s of silence drops it."""
 LONGEST_BURST: Final = 4
-"""A server that was up to 60 ms late may send three missed frames with the one that is due. More is no lateness:
-Asterisk passes it on at once, and the caller's jitter buffer throws it away."""
+"""A server that was up to 60 ms late may send three missed frames with the one that is due. A longer burst is not
+lateness: Asterisk passes it on at once, and the caller's jitter buffer throws it away."""
 LONGEST_GAP_MS: Final = 100
-"""From a hole of this length on, Asterisk starts the caller's RTP timing anew."""
+"""After a hole of this length or more, Asterisk starts the caller's RTP timing anew."""
 MISSED_SHARE: Final = 0.01
-"""More missing than this is a server that does not keep sending, not one that was late."""
+"""A server that misses a greater share of frames than this does not keep sending; it was not merely late."""
 EXTRA_FRAMES: Final = 2
-"""One frame ahead, and one for the reckoning at both ends."""
+"""One frame may be ahead, and one is for rounding at both ends."""
 SPLIT_MS: Final = 1.0
-"""Asterisk waits 5 ms for the rest of a message. One write arrives within this, over a network too."""
+"""Asterisk waits 5 ms for the rest of a message. What is written at once arrives within 1 ms, over a network too."""
 BLURRED_MS: Final = FRAME_MS
 RATE_KNOWN_MS: Final = 500
-"""By then a server knows the caller's rate from the caller's own audio."""
+"""After this time a server knows the caller's rate from the caller's own audio."""
 
 _MAY_BE_SENT: Final = frozenset({int(Kind.HANGUP), *RATE_HZ})
 
 
 class Fault(NamedTuple):
-    """A rule that was broken, and what was seen."""
+    """A rule that a server broke, and what was seen."""
 
     rule: str
     seen: str
 
 
 def faults(caller: Caller) -> list[Fault]:
-    """What went wrong on a call that has ended, each rule once; empty for a server that conforms."""
+    """Returns what the server did wrong on a call that has ended, each rule once; nothing if the server conforms."""
     return [*_messages(caller), *_pacing(caller), *_ending(caller)]
 
 
@@ -99,11 +99,11 @@ def _ending(caller: Caller) -> Iterator[Fault]:
 
 
 def blurred(caller: Caller) -> bool:
-    """This caller was so late itself that frames lay unread together, and spacing says nothing of the server."""
+    """Tells whether this caller was so late itself that the spacing of frames says nothing about the server."""
     return caller.late_s * 1000 > BLURRED_MS
 
 
 def end_s(caller: Caller) -> float:
-    """Until when frames were due: the hang-up from either side."""
+    """Returns until when frames were due, which is the first hang-up or close from either side."""
     ends = [s for s in (caller.received.hangup_s, caller.hung_up_s, caller.closed_s) if s is not None]
     return min(ends)

@@ -1,4 +1,4 @@
-"""What a caller does, tick by tick: speak, press digits, be silent. No I/O."""
+"""What a caller sends tick by tick: speech, keys or silence. It does no I/O."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Final
 from bridge.line.audiosocket import FRAME_MS, KIND_OF_RATE, Kind, encode
 
 DIGIT_TICKS: Final = 5
-"""A digit is pressed for 100 ms, in which Asterisk sends no audio; as long is the pause to the next, with audio."""
+"""A key is pressed for 100 ms, in which Asterisk sends no audio. The pause to the next is as long, and has audio."""
 
 
 class Handset:
-    """Makes the message that Asterisk would send in each 20 ms."""
+    """Makes the message that Asterisk would send in each tick of 20 ms."""
 
     def __init__(self, rate_hz: int, *, keep_audio: bool = False) -> None:
         self.rate_hz = rate_hz
         self.frame_bytes = 2 * rate_hz * FRAME_MS // 1000
         self.spoken = bytearray()
-        """All that was said, with silence where nothing was, if `keep_audio`."""
+        """Everything the caller sent, silence included, if `keep_audio` is set."""
         self._keep_audio = keep_audio
         self._speech = bytearray()
         self._repeat = b""
@@ -26,21 +26,21 @@ class Handset:
         self._digit_ticks = 0
 
     def speak(self, pcm: bytes, *, repeat: bool = False) -> None:
-        """Say 16-bit little-endian mono at `rate_hz`, after what is still to be said; over and over if `repeat`."""
+        """Says `pcm` (16-bit little-endian mono at `rate_hz`) once all before it is said; over and over if `repeat`."""
         self._speech += pcm
         self._repeat = pcm if repeat else b""
 
     @property
     def speaking(self) -> bool:
-        """There is still something to be said."""
+        """Tells whether there is still something to be said."""
         return bool(self._speech)
 
     def press(self, digits: str) -> None:
-        """Press digits, one after the other."""
+        """Presses the keys `digits`, one after the other."""
         self._digits.extend(digits)
 
     def tick(self) -> bytes:
-        """The message of this tick; empty while a digit is pressed."""
+        """Returns the message of this tick; it is empty while a key is pressed."""
         if not self._digits and not self._digit_ticks:
             return self._audio()
         self._digit_ticks += 1

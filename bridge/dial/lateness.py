@@ -1,4 +1,4 @@
-"""How evenly frames come in: lateness against the 20 ms grid, spacing, bursts. Plain arithmetic on arrival times.
+"""Computes from arrival times how evenly frames come in: lateness against the 20 ms grid, spacing and bursts.
 
 **Lateness** of frame n is its one-way delay variation after RFC 5481, section 4.2 (PDV): how much longer it took than
 the fastest frame of the same call. Frame n begins at audio position p(n), which is n · 20 ms where all frames are
@@ -25,26 +25,26 @@ from numpy.typing import NDArray
 from bridge.line.audiosocket import FRAME_MS
 
 BURST_SPACING_MS: Final = 5.0
-"""Frames closer together than this came in one burst. Asterisk passes each on at once; it paces nothing."""
+"""Frames closer together than this are one burst. Asterisk does not pace: it passes each frame on at once."""
 
 Times = NDArray[np.float64]
 """Seconds, shape (frames,)."""
 
 
 def lateness_ms(arrivals_s: Times, positions_s: Times) -> NDArray[np.float64]:
-    """Lateness of each frame, as the module's text defines it, shape (frames,)."""
+    """Returns the lateness of each frame, as the module's text defines it, shape (frames,)."""
     delay_s = arrivals_s - positions_s
     late_s: Times = delay_s - delay_s.min(initial=math.inf)
     return late_s * 1000
 
 
 def spacing_ms(arrivals_s: Times) -> NDArray[np.float64]:
-    """Time from each frame to the next, shape (frames - 1,)."""
+    """Returns the time from each frame to the next, shape (frames - 1,)."""
     return np.diff(arrivals_s) * 1000
 
 
 def longest_burst(arrivals_s: Times) -> int:
-    """How many frames the longest run has in which each comes within `BURST_SPACING_MS` of the one before."""
+    """Returns the length of the longest run of frames that each come within `BURST_SPACING_MS` of the one before."""
     if not arrivals_s.size:
         return 0
     apart = np.flatnonzero(spacing_ms(arrivals_s) >= BURST_SPACING_MS)
@@ -53,7 +53,7 @@ def longest_burst(arrivals_s: Times) -> int:
 
 
 def expected_frames(arrivals_s: Times, until_s: float) -> int:
-    """How many frames a 20 ms clock sends from the first arrival to the last, or to `until_s` if they ceased before."""
+    """Returns how many frames a 20 ms clock sends from the first arrival to `until_s`, or to the last if later."""
     if not arrivals_s.size:
         return 0
     end_s = max(float(arrivals_s[-1]), until_s - FRAME_MS / 1000)
@@ -62,7 +62,7 @@ def expected_frames(arrivals_s: Times, until_s: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """A quantity's distribution. Percentiles are values that occurred (nearest rank), never between two."""
+    """The distribution of a quantity. Each percentile is a value that occurred (nearest rank)."""
 
     count: int
     p50: float
@@ -72,7 +72,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: NDArray[np.float64]) -> Spread | None:
-        """The spread of `values`; None where there are none."""
+        """Returns the spread of `values`, or None where there are none."""
         if not values.size:
             return None
         p50, p99, p999 = np.quantile(values, (0.5, 0.99, 0.999), method="inverted_cdf")

@@ -1,4 +1,4 @@
-"""What came in on one call, message by message, with the time of each. No I/O."""
+"""Keeps what came in on one call, message by message, with the time of each. It does no I/O."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from numpy.typing import NDArray
 from bridge.line.audiosocket import RATE_HZ, Decoder, Kind
 
 VOICED_DBFS: Final = -50.0
-"""A frame is voiced when its peak is above this: no line noise or rounding is, and the softest syllable is."""
+"""A frame is voiced when its peak is above this. Line noise and rounding stay below; the softest syllable is above."""
 VOICED_PEAK: Final = int(32768 * 10 ** (VOICED_DBFS / 20))
 
 HEARD_AT_ONCE: Final = 50
 
 
 class Reception:
-    """Everything a server sent on one call. Times are whatever clock `feed` is given, in seconds."""
+    """Everything that a server sent on one call. Times are in seconds of the clock that `feed` is given."""
 
     def __init__(self, rate_hz: int, *, keep_audio: bool = False) -> None:
         self.rate_hz = rate_hz
-        """The rate that was called with, and so the one to be answered in."""
+        """The caller's rate, in which the server is to answer."""
         self.audio: list[tuple[int, bytes]] = []
-        """Rate and samples of each frame, if `keep_audio`."""
+        """Rate and samples of each frame, if `keep_audio` is set."""
         self.duration_s = 0.0
-        """Audio received so far."""
+        """How much audio has been received so far."""
         self.hangup_s: float | None = None
-        """When 00 00 00 came."""
+        """When the message 00 00 00 came, with which a server hangs up."""
         self.kinds: Counter[int] = Counter()
         """How many messages came of each kind."""
         self.sizes: Counter[tuple[int, int]] = Counter()
@@ -37,7 +37,7 @@ class Reception:
         self.other_rate_s: float | None = None
         """When audio at another rate than `rate_hz` last came."""
         self.after_hangup = 0
-        """Messages after 00 00 00."""
+        """How many messages came after 00 00 00."""
         self.worst_split_ms = 0.0
         """The longest time from a part of a message to its end; Asterisk drops the call at about 5 ms."""
         self._keep_audio = keep_audio
@@ -50,7 +50,7 @@ class Reception:
         self._latest_voiced_s: float | None = None
 
     def feed(self, data: bytes, at_s: float) -> None:
-        """Bytes have come in, the last of them at `at_s`."""
+        """Takes bytes that have come in, the last of them at `at_s`."""
         for kind, payload in self._decoder.feed(data):
             if self._part_s is not None:
                 self.worst_split_ms = max(self.worst_split_ms, (at_s - self._part_s) * 1000)
@@ -61,7 +61,7 @@ class Reception:
 
     @property
     def mid_message(self) -> bool:
-        """The bytes so far end inside a message."""
+        """Tells whether the bytes so far end inside a message."""
         return self._decoder.mid_message
 
     def __len__(self) -> int:
@@ -69,40 +69,40 @@ class Reception:
 
     @property
     def arrivals_s(self) -> NDArray[np.float64]:
-        """When each frame came in, shape (frames,)."""
+        """Returns when each frame came in, shape (frames,)."""
         return np.array(self._arrivals_s)
 
     @property
     def positions_s(self) -> NDArray[np.float64]:
-        """Where in the audio each frame begins, shape (frames,)."""
+        """Returns where in the audio each frame begins, in seconds, shape (frames,)."""
         return np.array(self._positions_s)
 
     @property
     def voiced(self) -> NDArray[np.bool_]:
-        """Which frames hold sound, shape (frames,)."""
+        """Tells which frames are voiced, shape (frames,)."""
         self._hear()
         return np.array(self._peaks) > VOICED_PEAK
 
     @property
     def latest_voiced_s(self) -> float | None:
-        """When the latest voiced frame came in."""
+        """Returns when the latest voiced frame came in, or None if there was none."""
         self._hear()
         return self._latest_voiced_s
 
     @property
     def upper_bounds(self) -> NDArray[np.bool_]:
-        """Which frames have the time of the one after them, because they lay unread together, shape (frames,)."""
+        """Tells which frames have the time of the next one, because the two lay unread together, shape (frames,)."""
         bounds: NDArray[np.bool_] = np.diff(self.arrivals_s, append=np.inf) == 0
         return bounds
 
     def first_voiced_s(self, after_s: float) -> float | None:
-        """When the first voiced frame after `after_s` came in; None if there was none."""
+        """Returns when the first voiced frame after `after_s` came in, or None if there was none."""
         voiced = self.arrivals_s[self.voiced]
         later = voiced[voiced > after_s]
         return float(later[0]) if later.size else None
 
     def last_voiced_s(self, from_s: float, to_s: float) -> float | None:
-        """When the last voiced frame of that time came in; None if there was none."""
+        """Returns when the last voiced frame between `from_s` and `to_s` came in, or None if there was none."""
         voiced = self.arrivals_s[self.voiced]
         within = voiced[(voiced >= from_s) & (voiced <= to_s)]
         return float(within[-1]) if within.size else None
@@ -131,7 +131,7 @@ class Reception:
             self._hear()
 
     def _hear(self) -> None:
-        """Find the peaks of the frames since the last time: many at once, at a tenth of the cost."""
+        """Finds the peaks of the frames since the last time. Many at once cost a tenth of what one by one would."""
         if not self._unheard:
             return
         frames, self._unheard = self._unheard, []
@@ -148,7 +148,7 @@ class Reception:
 
 
 def _peaks(pcm: bytes, frames: int) -> list[int]:
-    """The peak of each of `frames` equally long frames."""
+    """Returns the peak of each of `frames` equally long frames."""
     samples = np.frombuffer(pcm, "<i2", len(pcm) // 2).reshape(frames, -1)
     if not samples.size:
         return [0] * frames

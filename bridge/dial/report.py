@@ -1,4 +1,4 @@
-"""What a round of calls showed: figures over all of them, and the faults of the server."""
+"""What the calls showed: figures over all of them, and the faults of the server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bridge.dial.lateness import Spread, expected_frames, lateness_ms, longest_b
 from bridge.dial.table import PERCENTILES, aligned, spread_cells
 
 SILENCE_CHECK_S: Final = 1.0
-"""For how long it must be silent after an interrupt."""
+"""How long after an interrupt voiced frames are looked for."""
 STILL_VOICED_S: Final = 0.8
 """A voiced frame this long after an interrupt is speech that went on, not the end of it."""
 
@@ -28,40 +28,40 @@ class PlacedCall:
 
     caller: Caller
     failed: str = ""
-    """Why it did not come about, or what the calls API refused."""
+    """Why the call could not be placed, or what the calls API refused."""
     unmet: str = ""
-    """What it waited for in vain."""
+    """What the call waited for in vain."""
     handed_s: float | None = None
-    """When a text to be spoken was handed over."""
+    """When the text to be spoken was handed over."""
     interrupted_s: float | None = None
     """When the interrupt was asked for."""
 
     def first_frame_ms(self) -> float | None:
-        """From dialling to the first frame of any kind."""
+        """Returns the time from dialling to the first frame of any kind."""
         arrivals_s = self.caller.received.arrivals_s
         return _ms(self.caller.dialled_s, float(arrivals_s[0]) if arrivals_s.size else None)
 
     def first_voiced_ms(self) -> float | None:
-        """From dialling to the first voiced frame."""
+        """Returns the time from dialling to the first voiced frame."""
         return _ms(self.caller.dialled_s, self.caller.received.first_voiced_s(0.0))
 
     def say_ms(self) -> float | None:
-        """From handing the text over to its first voiced frame."""
+        """Returns the time from handing the text over to its first voiced frame."""
         return _ms(self.handed_s, self.caller.received.first_voiced_s(self.handed_s or 0.0))
 
     def silence_ms(self) -> float | None:
-        """From the interrupt to the last voiced frame; 0 if none came after it."""
+        """Returns the time from the interrupt to the last voiced frame; 0 if none came after it."""
         if self.interrupted_s is None:
             return None
         last_s = self.caller.received.last_voiced_s(self.interrupted_s, self.interrupted_s + SILENCE_CHECK_S)
         return _ms(self.interrupted_s, last_s) or 0.0
 
     def closed_ms(self) -> float | None:
-        """From our hang-up to the server's close."""
+        """Returns the time from our hang-up to the server's close."""
         return None if self.caller.by_server else _ms(self.caller.hung_up_s, self.caller.closed_s)
 
     def faults(self) -> list[Fault]:
-        """What the server did wrong on this call."""
+        """Returns what the server did wrong on this call."""
         if self.failed:
             return [Fault("refuses", self.failed)]
         found = faults(self.caller)
@@ -75,7 +75,7 @@ class PlacedCall:
         return found
 
     def ending(self) -> str:
-        """How it ended, in words."""
+        """Returns in words how the call ended."""
         if self.failed:
             return "not placed, or refused"
         if not self.caller.by_server:
@@ -95,7 +95,7 @@ class Report:
 
     @cached_property
     def lateness(self) -> Spread | None:
-        """Lateness of every frame of every call, ms; of some it is an upper bound."""
+        """Lateness of every frame of every call, in ms; for some frames it is an upper bound."""
         return _joined([late_ms for late_ms, _ in self._lateness])
 
     @cached_property
@@ -105,27 +105,27 @@ class Report:
 
     @cached_property
     def spacing(self) -> Spread | None:
-        """Time from each frame to the next, ms."""
+        """The time from each frame to the next, in ms."""
         return _joined([spacing_ms(call.caller.received.arrivals_s[self._within(call)]) for call in self._up])
 
     @cached_property
     def upper_bounds(self) -> int:
-        """Frames, while all calls were up, whose time is an upper bound."""
+        """How many frames have a time that is an upper bound, counted while all calls were up."""
         return sum(int(bounds.sum()) for _, bounds in self._lateness)
 
     @cached_property
     def frames(self) -> tuple[int, int]:
-        """Frames received, and frames expected."""
+        """How many frames were received, and how many were expected."""
         return sum(received for received, _ in self._frames), sum(expected for _, expected in self._frames)
 
     @property
     def missing(self) -> int:
-        """Frames that never came; what one call got too many does not make up for another's."""
+        """How many frames never came. Frames too many on one call do not make up for those missing on another."""
         return sum(max(0, expected - received) for received, expected in self._frames)
 
     @cached_property
     def faults(self) -> dict[str, list[str]]:
-        """Each rule that was broken, with what was seen on each call that had it."""
+        """Each rule that was broken, with what was seen on each call that broke it."""
         found: dict[str, list[str]] = {}
         for call in self.placed:
             for fault in call.faults():
@@ -133,7 +133,7 @@ class Report:
         return found
 
     def figures(self) -> dict[str, Any]:
-        """Everything that was measured, for a machine. Times in ms."""
+        """Returns everything that was measured, for a machine; times are in ms."""
         received, expected = self.frames
         spreads = {name: spread for name, _, spread in self._rows()}
         return {
@@ -150,7 +150,7 @@ class Report:
         }
 
     def text(self) -> str:
-        """Returns the figures as a person reads them."""
+        """Returns the figures as text for a person."""
         received, expected = self.frames
         blurred_calls = sum(blurred(call.caller) for call in self._up)
         frames = sum(len(call.caller.received) for call in self._up)
@@ -203,7 +203,7 @@ class Report:
 
     @cached_property
     def _frames(self) -> list[tuple[int, int]]:
-        """Returns how many frames each call received and was to receive while all were up."""
+        """Returns how many frames each call received, and how many were expected, while all were up."""
         found = []
         for call in self._up:
             arrivals_s = call.caller.received.arrivals_s[self._within(call)]
@@ -211,7 +211,7 @@ class Report:
         return found
 
     def _within(self, call: PlacedCall) -> NDArray[np.bool_]:
-        """Which frames came while all calls were up."""
+        """Tells which frames came while all calls were up."""
         arrivals_s = call.caller.received.arrivals_s
         return (arrivals_s >= self._from_s) & (arrivals_s <= self._until_s)
 

@@ -1,4 +1,4 @@
-"""Plain tables for a terminal and for Markdown."""
+"""Writes tables for a terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PERCENTILES: Final = ("p50", "p99", "p99.9", "max")
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Rows in columns, the first one to the left and the others to the right."""
+    """Returns the rows with their columns aligned, the first to the left and the others to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(
@@ -22,15 +22,8 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """Returns the rows as a Markdown table; the first row is its head."""
-    head, *body = [f"| {' | '.join(row)} |" for row in rows]
-    rule = f"| --- |{' ---: |' * (len(rows[0]) - 1)}"
-    return "\n".join((head, rule, *body))
-
-
 def spread_cells(spread: Spread | None) -> tuple[str, str, str, str]:
-    """p50, p99, p99.9 and the maximum; dashes where nothing was measured."""
+    """Returns p50, p99, p99.9 and the maximum, or dashes where nothing was measured."""
     if spread is None:
         return ("–", "–", "–", "–")
     return (f"{spread.p50:.2f}", f"{spread.p99:.2f}", f"{spread.p999:.2f}", f"{spread.max:.2f}")

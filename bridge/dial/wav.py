@@ -1,4 +1,4 @@
-"""What was heard and said on a call as WAV: a caller's words out of a file, a call's audio into one."""
+"""Reads what a caller says from a sound file, and writes what was said and heard on a call as WAV."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from engine.audio import resample
 from engine.speech import Pcm
 
 PHONE_BUFFER_S: Final = 0.060
-"""What a telephone's jitter buffer commonly rides out. In a recording, only frames later than this leave a hole."""
+"""A telephone's jitter buffer commonly rides this out. In a recording, only frames later than this leave a hole."""
 
 PHONE_AHEAD_S: Final = 0.020
-"""How far ahead of its playing a frame may come before a phone's buffer shrinks."""
+"""A frame may come this long before it is played; beyond that, a phone's buffer shrinks."""
 
 
 def read_wav(path: Path, rate_hz: int) -> Pcm:
-    """A WAV file (or what else FFmpeg decodes) as mono at `rate_hz`, shape (samples,). Raises ValueError, OSError."""
+    """Returns a sound file (WAV or whatever FFmpeg decodes) as mono at `rate_hz`, shape (samples,).
+
+    Raises ValueError, OSError.
+    """
     try:
         with av.open(str(path)) as container:
             if not container.streams.audio:
@@ -40,7 +43,7 @@ def read_wav(path: Path, rate_hz: int) -> Pcm:
 
 
 def write_wav(path: Path, pcm: Pcm, rate_hz: int) -> None:
-    """Write int16 `pcm`: mono of shape (samples,), or several channels of shape (samples, channels)."""
+    """Writes int16 `pcm`, which is mono of shape (samples,) or several channels of shape (samples, channels)."""
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1 if pcm.ndim == 1 else pcm.shape[1])
         file.setsampwidth(2)
@@ -49,10 +52,10 @@ def write_wav(path: Path, pcm: Pcm, rate_hz: int) -> None:
 
 
 def heard(received: Reception, start_s: float) -> Pcm:
-    """What a telephone would have played from `start_s` on, at the call's rate, shape (samples,).
+    """Returns what a telephone would have played from `start_s` on, at the call's rate, shape (samples,).
 
-    Frames play one after the other; one that comes later than the phone's buffer holds plays when it comes, after
-    silence. Of frames that come faster than they play, silent ones are left out, so that the recording keeps time.
+    Frames play one after the other. A frame that comes later than the phone's buffer holds plays when it comes, after
+    silence. Where frames come faster than they play, silent ones are left out, so that the recording keeps time.
     """
     pieces: list[Pcm] = []
     run: list[bytes] = []
@@ -86,7 +89,7 @@ def heard(received: Reception, start_s: float) -> Pcm:
 
 
 def both_sides(caller: Caller) -> Pcm:
-    """The whole call in stereo from the caller's first frame on: caller left, agent right, shape (samples, 2)."""
+    """Returns the call in stereo from the caller's first frame on: caller left, agent right, shape (samples, 2)."""
     said = np.frombuffer(bytes(caller.handset.spoken), "<i2")
     played = heard(caller.received, caller.first_sent_s)
     sides = np.zeros((max(said.size, played.size), 2), np.int16)

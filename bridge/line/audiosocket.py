@@ -7,13 +7,13 @@ from enum import IntEnum
 from typing import Final, NamedTuple
 
 FRAME_MS: Final = 20
-"""Duration of every frame we send; Asterisk's own may differ (it follows the caller's ptime)."""
+"""The duration of every wire frame that we send. Asterisk's own may differ: they follow the caller's ptime."""
 
 _HEADER: Final = struct.Struct(">BH")
 
 
 class Kind(IntEnum):
-    """The kinds that Asterisk knows. Anything else from it is skipped; anything else *to* it drops the call."""
+    """The message kinds that Asterisk knows. We skip any other kind from it; it drops the call on any other from us."""
 
     HANGUP = 0x00
     UUID = 0x01
@@ -45,30 +45,30 @@ KIND_OF_RATE: Final[dict[int, int]] = {rate_hz: int(kind) for kind, rate_hz in R
 
 
 class Message(NamedTuple):
-    """One message off the wire. `kind` may be none of `Kind`; audio is 16-bit signed little-endian mono."""
+    """One message off the wire. `kind` need not be one of `Kind`; audio is 16-bit signed little-endian mono."""
 
     kind: int
     payload: bytes
 
 
 def encode(kind: int, payload: bytes = b"") -> bytes:
-    """Header and payload in one piece, to be sent in one write: Asterisk waits only 5 ms for the rest of a message."""
+    """Returns header and payload, to be sent in one write: Asterisk waits only 5 ms for the rest of a message."""
     return _HEADER.pack(kind, len(payload)) + payload
 
 
 class Decoder:
-    """Cuts a byte stream into messages, whatever pieces it arrives in."""
+    """Cuts a byte stream into messages, in whatever pieces the stream arrives."""
 
     def __init__(self) -> None:
         self._partial = b""
 
     @property
     def mid_message(self) -> bool:
-        """True when the stream stands inside a message (so an EOF now is a broken one)."""
+        """Tells whether the stream has ended inside a message, so that an EOF now would break it off."""
         return bool(self._partial)
 
     def feed(self, data: bytes) -> list[Message]:
-        """The messages that `data` completes, in order."""
+        """Returns the messages that `data` completes, in order."""
         if self._partial:
             data = self._partial + data
         messages: list[Message] = []

@@ -1,4 +1,4 @@
-"""One call: what it hears, who makes its speech, and how it ends. Everything it started ends with it."""
+"""One call: it has its texts spoken, passes the caller's audio on, and ends everything it started when it ends."""
 
 from __future__ import annotations
 
@@ -25,16 +25,18 @@ from engine.speech import Engine, SpeechError, Style, UnspeakableText
 log = structlog.get_logger(__name__)
 
 AHEAD_MS: Final = 4_000
-"""Speech made ahead of the caller: rides out a busy engine, and is all that a barge-in throws away."""
+"""The longest lead of the speech that is made over what the caller has heard. It bridges a busy engine, and it is the
+most that a barge-in throws away."""
 BUSY_WAIT_S: Final = 20.0
-"""How long a line waits for an engine with no place for it: a burst of calls is through by then; a caller is not kept
-in silence for longer."""
+"""How long a call waits for an engine that has no place for it. A burst of calls is through by then, and no caller
+should be kept in silence for longer."""
 RATE_WAIT_S: Final = 0.1
-"""Asterisk's first audio tells the caller's rate and comes at once; who sends none (DTX) is spoken to at 8 kHz."""
+"""How long to wait for the caller's rate. Asterisk's first audio tells it and comes at once; a caller who sends none
+(DTX) is spoken to at 8 kHz."""
 
 
 class State(StrEnum):
-    """Where a call stands."""
+    """The stages of a call."""
 
     ACTIVE = "active"
     ENDING = "ending"
@@ -42,13 +44,13 @@ class State(StrEnum):
 
 
 class Wire(Protocol):
-    """What a call needs of its connection; who owns the clock is the one thing in which transports differ."""
+    """What a call needs of its connection. The server's clock decides when a frame is sent, not the connection."""
 
     def send(self, frame: bytes) -> None:
-        """Send one frame, header and payload, in one write."""
+        """Sends one wire frame, header and payload, in one write."""
 
     def hang_up(self) -> None:
-        """End the call in a way that lets the dialplan go on."""
+        """Ends the call in a way that lets the dialplan go on."""
 
 
 class CallObserver(UtteranceObserver):
@@ -64,7 +66,7 @@ class CallObserver(UtteranceObserver):
         """A frame has left: 16-bit little-endian mono."""
 
     def call_ended(self, call: Call) -> None:
-        """Everything of the call has been told to end. This is told once, and last."""
+        """The call has ended and its tasks have been cancelled. This is told once, and last."""
 
 
 @dataclass(slots=True)
@@ -91,7 +93,7 @@ class Call:
         self.id = call_id
         self.state = State.ACTIVE
         self.dtmf = ""
-        """Digits pressed so far."""
+        """The digits pressed so far."""
         self.started_at = time.time()
         self.ended_at: float | None = None
         self.end_reason = ""
@@ -99,7 +101,7 @@ class Call:
         self._observers: list[CallObserver] = []
         self.playout = Playout(self._observers)
         self.rate_known = asyncio.Event()
-        """Set by the caller's first audio, or by `RATE_WAIT_S` without."""
+        """Is set by the caller's first audio, or after `RATE_WAIT_S` without any."""
         self._frame_observers: list[CallObserver] = []
         self._wire = wire
         self._engine = engine
@@ -114,17 +116,18 @@ class Call:
         self._rate_timer = asyncio.get_running_loop().call_later(RATE_WAIT_S, self.rate_known.set)
 
     def observe(self, *observers: CallObserver) -> None:
-        """Tell them, after those who observe already, what happens from now on."""
+        """Tells `observers` what happens from now on, after those who observe the call already."""
         self._observers += observers
-        # A frame leaves every 20 ms: only who overrides it is told.
+        # A frame leaves every 20 ms, so that only those are called who override `frame_sent`.
         self._frame_observers += [o for o in observers if type(o).frame_sent is not CallObserver.frame_sent]
 
     # What it hears ----------------------------------------------------------------------------------------------
 
     def say(self, text: str | AsyncIterable[str], *, voice: str | None = None, interruptible: bool = True) -> Utterance:
-        """Speak `text` after what was said before; pieces are spoken as their sentences complete.
+        """Speaks `text` after what is queued already and returns its utterance. Raises UnknownVoice.
 
-        Raises UnknownVoice. A call that is ending says nothing more: the utterance comes back cut.
+        A text that comes in pieces is spoken sentence by sentence, as the sentences complete. A call that is ending
+        says nothing more: the utterance comes back cut.
         """
         style = self.style
         if voice is not None:
@@ -140,19 +143,19 @@ class Call:
 
     @property
     def queued(self) -> int:
-        """Texts that wait to be spoken, behind the one that is."""
+        """The number of texts that wait behind the one that is being spoken."""
         return len(self._queue)
 
     def pause(self) -> bool:
-        """Fall silent within a tick, keeping the place; synthesis goes on. False if nothing was playing."""
+        """Falls silent within a tick and keeps the place; synthesis goes on. Returns False if nothing was playing."""
         return self.playout.pause(self._now_s())
 
     def resume(self, rewind_ms: int = 0) -> None:
-        """Go on where `pause` stopped, or `rewind_ms` before."""
+        """Goes on where `pause` stopped, or `rewind_ms` before that."""
         self.playout.resume(rewind_ms)
 
     def interrupt(self) -> Interruption:
-        """Fall silent within a tick, drop what was to be said and cancel its synthesis."""
+        """Falls silent within a tick, drops everything queued, cancels its synthesis, and returns what was heard."""
         self._queue.clear()
         if self._speaker is not None:
             self._speaker.cancel()
@@ -162,13 +165,13 @@ class Call:
     # How it ends ------------------------------------------------------------------------------------------------
 
     def hang_up(self) -> None:
-        """Say what is still to be said, then give the call back to the dialplan. Idempotent."""
+        """Says what is queued, then gives the call back to the dialplan. Idempotent."""
         if self.state is State.ACTIVE:
             self.state = State.ENDING
             self.resume()
 
     def end(self, reason: str) -> None:
-        """The connection is gone: end everything of this call. Idempotent."""
+        """Ends everything that the call has started, now that its connection is gone. Idempotent."""
         if self.state is State.ENDED:
             return
         self.state = State.ENDED
@@ -182,7 +185,7 @@ class Call:
             observer.call_ended(self)
 
     def apologize(self) -> None:
-        """Say that something went wrong, from audio made before the first call; then let the dialplan go on."""
+        """Plays the apology, which was made before it is needed, then gives the call back to the dialplan."""
         self.interrupt()
         if self.state is State.ACTIVE and self._apology:
             utterance = self.playout.begin(interruptible=False)
@@ -192,7 +195,7 @@ class Call:
         self.hang_up()
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run a coroutine as this call's own: it is cancelled when the call ends."""
+        """Runs a coroutine as a task of this call, which is cancelled when the call ends."""
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._task_done)
@@ -201,7 +204,7 @@ class Call:
     # What the connection and the clock tell it --------------------------------------------------------------------
 
     def tick(self, now_s: float) -> None:
-        """Send the frame of this tick."""
+        """Sends the wire frame of this tick. Once a call that is ending has said everything, hangs up."""
         rate_hz, pcm = self.playout.tick(now_s)
         self._wire.send(encode(KIND_OF_RATE[rate_hz], pcm))
         for observer in self._frame_observers:
@@ -212,7 +215,7 @@ class Call:
             self._wire.hang_up()
 
     def audio_received(self, kind: int, pcm: bytes) -> None:
-        """The caller's audio, in whatever length it comes."""
+        """Takes the caller's audio, in whatever length it comes, and passes it to the observers."""
         rate_hz = RATE_HZ[kind]
         if not self.rate_known.is_set() or rate_hz != self.playout.rate_hz:
             self.playout.rate_hz = rate_hz
@@ -222,7 +225,7 @@ class Call:
             observer.audio_received(pcm, rate_hz)
 
     def dtmf_received(self, digit: str) -> None:
-        """A digit, at its end."""
+        """Takes a key that the caller has pressed; Asterisk tells it when the key is released."""
         self.dtmf += digit
         for observer in self._observers:
             observer.digit_received(digit)

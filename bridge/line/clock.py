@@ -15,14 +15,14 @@ log = structlog.get_logger(__name__)
 
 TICK_S: Final = FRAME_MS / 1000
 PHASES: Final = 10
-"""Calls are spread over this many moments of the tick, so that 500 frames do not all wait behind one another."""
+"""The number of moments in a tick over which calls are spread, so that 500 frames do not wait behind one another."""
 CATCH_UP_S: Final = TICK_S / 2
-"""While behind, a call's frames come this far apart: faster than real time, but never a burst."""
+"""The shortest time between two frames of a call that is behind: faster than real time, but never a burst."""
 REBASE_S: Final = 0.060
-"""Later than this, the missed ticks are dropped: phones keep too little buffer to use what comes later."""
+"""A clock that is later than this drops the ticks it missed: phones buffer too little to use frames so late."""
 
 Tick = Callable[[float], None]
-"""Called with the time now, in seconds of the injected clock, once per 20 ms."""
+"""A function that is called once every 20 ms with the time now, in seconds of the injected clock."""
 
 
 @dataclass(slots=True)
@@ -36,16 +36,16 @@ class _Phase:
 
 
 class Clock:
-    """Who is due when. Holds no timer: the driver sleeps until `next_s()` and then calls `run(now_s)`."""
+    """Knows which call is due when. It holds no timer: its driver sleeps until `next_s()`, then calls `run(now_s)`."""
 
     def __init__(self, on_lateness: Callable[[float], None] = lambda late_s: None) -> None:
         self._phases = [_Phase() for _ in range(PHASES)]
         self._on_lateness = on_lateness
         self.missed_ticks = 0
-        """Frames that were never sent because the process stood still for more than `REBASE_S`."""
+        """The number of frames never sent because the process stood still for more than `REBASE_S`."""
 
     def join(self, tick: Tick, now_s: float) -> None:
-        """Call `tick` every 20 ms from within the next 20 ms on, in the phase that has the fewest calls."""
+        """Calls `tick` every 20 ms, for the first time within 20 ms, in the phase that has the fewest calls."""
         index = min(range(PHASES), key=lambda i: (len(self._phases[i].ticks), _first_due_s(i, now_s)))
         phase = self._phases[index]
         if not phase.ticks:
@@ -54,17 +54,17 @@ class Clock:
         phase.ticks.append(tick)
 
     def leave(self, tick: Tick) -> None:
-        """Never call `tick` again. Harmless if it has left already."""
+        """Never calls `tick` again. Does nothing if it has left already."""
         for phase in self._phases:
             if tick in phase.ticks:
                 phase.ticks.remove(tick)
 
     def next_s(self) -> float | None:
-        """When `run` is to be called next; None while nobody has joined."""
+        """Returns when `run` is to be called next, or None while nobody has joined."""
         return min((phase.next_s() for phase in self._phases if phase.ticks), default=None)
 
     def run(self, now_s: float) -> None:
-        """Tick everyone who is due at `now_s`, each at most once."""
+        """Ticks everyone who is due at `now_s`, each at most once."""
         for phase in self._phases:
             if phase.ticks and phase.next_s() <= now_s:
                 self._run_phase(phase, now_s)
@@ -87,6 +87,6 @@ class Clock:
 
 
 def _first_due_s(index: int, now_s: float) -> float:
-    """The first moment after `now_s` on the grid of phase `index`."""
+    """Returns the first moment after `now_s` on the grid of phase `index`."""
     offset_s = index * TICK_S / PHASES
     return (math.floor((now_s - offset_s) / TICK_S) + 1) * TICK_S + offset_s

@@ -1,4 +1,4 @@
-"""How much of a text was heard: from a share of its audio to its words."""
+"""Works out the heard text: the words of a text that belong to the share of its audio that was played."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ _DIGIT_LETTERS: Final = 4
 _CLAUSE_LETTERS: Final = 7
 """The pause at a comma or dash lasts about as long as seven letters."""
 LETTERS_PER_SECOND: Final = 18.0
-"""Pace of English speech (the embedded voice's is 17 to 21), to guess a sentence's length before all of it is made."""
+"""The pace of English speech (the embedded voice has 17 to 21). It serves to guess a sentence's length before all
+of its audio is made."""
 
 
 def spoken_letters(text: str) -> float:
-    """A measure of how long `text` takes to say, in letters."""
+    """Returns how long `text` takes to say, measured in letters."""
     return sum(_word_letters(word) for word in _WORD.findall(text))
 
 
 def heard_words(text: str, share: float) -> str:
-    """The words of `text` of which the caller heard at least half, when `share` (0 to 1) of its audio was played."""
+    """Returns the words of `text` that were heard at least half, when `share` (0 to 1) of its audio was played."""
     if share >= 1.0:
         return text
     left = share * spoken_letters(text)

@@ -1,4 +1,4 @@
-"""What one call hears: utterances in order, one frame a tick, paused and cut within a tick. No I/O, injected clock."""
+"""One call's playout: utterances in order, one wire frame a tick, paused or cut within a tick. No I/O."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from bridge.line.heard import LETTERS_PER_SECOND
 from bridge.line.utterance import SAMPLE_BYTES, Utterance, UtteranceObserver
 
 FADE_MS: Final = 5
-"""Long enough to take the click off a cut, short enough to be no speech."""
+"""The length of the fade at a cut: long enough to avoid a click, too short to be heard as speech."""
 FADE_AFTER_S: Final = 0.005
-"""A fade spends the next frame. Sooner than this after a frame the next one is over 15 ms away and would break the
-promise of silence within 20 ms of the signal, network included: then the cut is hard."""
+"""A cut that comes sooner than this after a frame is hard. A fade takes up the next frame, which would then be over
+15 ms away and break the promise of silence within 20 ms of the signal, network included."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interruption:
-    """What became of a cut."""
+    """The result of a cut."""
 
     interrupted: bool
     text: str = ""
-    """What the caller heard of the utterance that was playing."""
+    """The heard text of the utterance that was playing."""
     audio_end_ms: int = 0
 
 
 class Playout:
-    """The queue of one call's utterances, taken a frame a tick. The observers are told from within `tick` and `cut`."""
+    """The queue of one call's utterances. `tick` takes one frame; `tick`, `cut` and `drop` call the observers."""
 
     def __init__(self, observers: Sequence[UtteranceObserver] = ()) -> None:
         self.rate_hz = 8_000
-        """Rate of silence, and what new utterances should be opened with: the caller's own."""
+        """The caller's rate: that of silence, and the one with which new utterances are to be opened."""
         self.paused = False
         self.underrun_frames = 0
-        """Frames of silence inside an utterance because its audio was not made in time."""
+        """The number of silent frames inside utterances whose audio was not made in time."""
         self._queue: deque[Utterance] = deque()
         self._fade: tuple[int, bytes] | None = None
         self._ticked_s = 0.0
@@ -47,13 +47,13 @@ class Playout:
         self._observers = observers
 
     def begin(self, *, interruptible: bool = True) -> Utterance:
-        """Queue an utterance behind the others; its audio is written to it as it is made."""
+        """Queues an utterance behind the others and returns it; its audio is written to it as it is made."""
         utterance = Utterance(interruptible=interruptible, letters_per_second=self._letters_per_second)
         self._queue.append(utterance)
         return utterance
 
     def drop(self, utterance: Utterance) -> None:
-        """Take one utterance out of the queue, with what was not played of it."""
+        """Takes one utterance out of the queue and drops what was not played of it."""
         if utterance in self._queue:
             self._queue.remove(utterance)
             utterance.cut()
@@ -61,21 +61,21 @@ class Playout:
 
     @property
     def current(self) -> Utterance | None:
-        """The utterance that plays, or will next."""
+        """The utterance that plays, or that will play next; None if none is queued."""
         return self._queue[0] if self._queue else None
 
     @property
     def speaking(self) -> bool:
-        """An utterance is being heard: it has begun, and is not paused."""
+        """Tells whether an utterance is being heard: it has begun and is not paused."""
         return bool(self._queue) and self._queue[0].started and not self.paused
 
     @property
     def idle(self) -> bool:
-        """Nothing is queued, and the last frame of what was has left."""
+        """Tells whether nothing is queued and the last frame of speech has left."""
         return not self._queue and self._fade is None
 
     def tick(self, now_s: float) -> tuple[int, bytes]:
-        """The frame of this tick: its rate and exactly 20 ms of 16-bit little-endian samples."""
+        """Returns the rate and the samples of this tick's wire frame: exactly 20 ms of 16-bit little-endian mono."""
         self._ticked_s = now_s
         if self._fade is not None:
             frame, self._fade = self._fade, None
@@ -96,7 +96,7 @@ class Playout:
         return self.rate_hz, self._silent_frame(self.rate_hz)
 
     def pause(self, now_s: float) -> bool:
-        """Fall silent within one tick and keep the place. False if nothing was playing."""
+        """Falls silent within one tick and keeps the place. Returns False if nothing was playing."""
         if not self.speaking:
             return False
         self._fade_out(self._queue[0], now_s)
@@ -104,7 +104,7 @@ class Playout:
         return True
 
     def resume(self, rewind_ms: int = 0) -> None:
-        """Go on from the sample where `pause` stopped, or `rewind_ms` before it."""
+        """Goes on from the sample where `pause` stopped, or `rewind_ms` before it."""
         if not self.paused:
             return
         if self._queue:
@@ -113,7 +113,7 @@ class Playout:
         self._fade = None
 
     def cut(self, now_s: float) -> Interruption:
-        """Fall silent within one tick and drop everything queued."""
+        """Falls silent within one tick and drops everything queued; returns what was heard."""
         if not self._queue:
             return Interruption(interrupted=False)
         current = self._queue[0]
@@ -133,7 +133,7 @@ class Playout:
         if first:
             for observer in self._observers:
                 observer.utterance_started(utterance)
-            if utterance.done:  # who was told has cut it: not even this frame is heard
+            if utterance.done:  # an observer has cut it: not even this frame is heard
                 return self._silent_frame(utterance.rate_hz)
         if utterance.ended and not utterance.available_samples:
             self._finish(utterance)
@@ -150,7 +150,7 @@ class Playout:
             observer.utterance_done(utterance)
 
     def _fade_out(self, utterance: Utterance, now_s: float) -> None:
-        """Let the next frame be the few milliseconds that would have come, fading away."""
+        """Makes the next frame out of the few milliseconds that would have come, fading away."""
         if now_s - self._ticked_s < FADE_AFTER_S:
             return
         samples = np.frombuffer(utterance.peek(FADE_MS * utterance.rate_hz // 1000), np.int16)

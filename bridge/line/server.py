@@ -1,4 +1,4 @@
-"""The AudioSocket TCP server: admission, the wire of each call, graceful close."""
+"""The AudioSocket TCP server: it admits calls, carries each one's frames, and closes gracefully."""
 
 from __future__ import annotations
 
@@ -20,26 +20,30 @@ from bridge.line.timer import Timer
 log = structlog.get_logger(__name__)
 
 UUID_DEADLINE_S: Final = 1.0
-"""Asterisk sends the UUID as it connects; who has not by then is a port scan or a health check."""
+"""How long to wait for the UUID. Asterisk sends it as it connects; what has not by then is a port scan or a health
+check."""
 CLOSE_DEADLINE_S: Final = 1.0
-"""How long to read on for Asterisk's EOF after our hang-up: closing on unread audio resets, and drops the caller."""
+"""How long to read on for Asterisk's EOF after our hang-up. To close with audio unread would reset the connection, and
+Asterisk would drop the caller."""
 STALL_DEADLINE_S: Final = 5.0
-"""A peer that has not taken a byte for this long is gone or hung."""
+"""How long a peer may take no byte before it counts as gone or hung."""
 HALF_OPEN_MS: Final = 10_000
-"""Unacknowledged for this long, the other host is gone (we send every 20 ms, so a silent death shows)."""
+"""How long data may stay unacknowledged before the other host counts as gone. We send every 20 ms, so that a silent
+death shows."""
 SEND_BUFFER_BYTES: Final = 16_384
-"""About a second of 8 kHz audio: what is queued in the kernel for a stalled peer is late for ever."""
+"""About a second of 8 kHz audio. What the kernel queues for a stalled peer stays late for the rest of the call."""
 BACKLOG: Final = 1024
 
 _SILENCE: Final = encode(Kind.SLIN8, bytes(320))
 
 
 class CallRefused(Exception):
-    """The call is not taken; says why."""
+    """The call is not taken; the message says why."""
 
 
 class Connection(asyncio.Protocol):
-    """One TCP connection: silence from accept, a call from its UUID on, and an end that keeps the caller."""
+    """One TCP connection. It sends silence from the start, carries a call once its UUID has come, and ends so that the
+    caller stays with Asterisk."""
 
     def __init__(self, server: AudioSocketServer) -> None:
         self._server = server
@@ -63,7 +67,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         for message in self._decoder.feed(data):
             if self._closing:
-                return  # reading on only so that Asterisk's audio does not turn our close into a reset
+                return  # we read on only so that Asterisk's audio does not turn our close into a reset
             self._message(message)
 
     def eof_received(self) -> bool:
@@ -156,23 +160,23 @@ class Connection(asyncio.Protocol):
         return str(self._call.id) if self._call is not None else "none"
 
     def finish(self) -> None:
-        """Let the call, if there is one, finish what it is saying."""
+        """Lets the call, if there is one, finish what it is saying."""
         if self._call is not None:
             self._call.hang_up()
 
     def abort(self) -> None:
-        """Close at once."""
+        """Closes at once."""
         self._transport.abort()
 
 
 class AudioSocketServer:
-    """Listens, and drives the one clock of all its calls."""
+    """Listens for connections, and drives the one clock of all their calls."""
 
     def __init__(
         self, admit: Callable[[UUID, Wire], Call], on_lateness: Callable[[float], None] = lambda late_s: None
     ) -> None:
         self.admit = admit
-        """Sets up the call of a connection that has told its UUID. Raises CallRefused."""
+        """Sets up the call of a connection that has sent its UUID. Raises CallRefused."""
         self.clock = Clock(on_lateness)
         self.connections: set[Connection] = set()
         self._timer: Timer | None = None
@@ -180,14 +184,14 @@ class AudioSocketServer:
         self._gone = asyncio.Event()
 
     async def start(self, host: str, port: int) -> int:
-        """Listen; returns the port, which was chosen by the system if `port` is 0. Raises OSError."""
+        """Starts to listen and returns the port, which the system chooses if `port` is 0. Raises OSError."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: Connection(self), host, port, backlog=BACKLOG)
         self._timer = Timer(loop, self._run_clock)
         return int(self._server.sockets[0].getsockname()[1])
 
     async def drain(self, timeout_s: float) -> None:
-        """Take no new calls, and let those in progress finish what they are saying, for `timeout_s` at most."""
+        """Takes no new calls and lets those in progress finish what they are saying, for at most `timeout_s`."""
         if self._server is None:
             return
         self._server.close()
@@ -200,7 +204,7 @@ class AudioSocketServer:
             await self._all_gone(CLOSE_DEADLINE_S)
 
     async def close(self) -> None:
-        """End every connection that is left and stop listening."""
+        """Ends every connection that is left and stops listening."""
         if self._server is None:
             return
         self._server.close()
@@ -221,13 +225,13 @@ class AudioSocketServer:
         return True
 
     def joined(self, connection: Connection, tick: Callable[[float], None]) -> None:
-        """A connection was accepted: it is ticked from now on."""
+        """Ticks a connection that was accepted, from now on."""
         self.connections.add(connection)
         self.clock.join(tick, time.monotonic())
         self._arm()
 
     def left(self, connection: Connection) -> None:
-        """A connection is gone."""
+        """Forgets a connection that is gone."""
         self.connections.discard(connection)
         if not self.connections:
             self._gone.set()
@@ -243,7 +247,7 @@ class AudioSocketServer:
 
 
 def _set_socket_options(sock: socket.socket) -> None:
-    """Send at once, keep little for a stalled peer, notice a dead one. Best effort: the call works without."""
+    """Has the kernel send at once, queue little for a stalled peer and notice a dead one. A call works without it."""
     for level, name, value in (
         (socket.SOL_SOCKET, "SO_SNDBUF", SEND_BUFFER_BYTES),
         (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),

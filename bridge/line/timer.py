@@ -1,4 +1,4 @@
-"""A timer for the event loop that is exact to tens of microseconds, where the loop's own rounds up to milliseconds."""
+"""A timer for the event loop, exact to tens of microseconds; the loop's own timers round up to milliseconds."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class _Itimerspec(ctypes.Structure):
 
 
 class Timer:
-    """Calls back once at each armed time, in seconds of `loop.time()`. Arming again moves the time.
+    """Calls back once at each armed time, in seconds of `loop.time()`. Arming it again moves the time.
 
-    On Linux a timerfd (CLOCK_MONOTONIC, as the loop's own clock); elsewhere `loop.call_at`.
+    On Linux it is a timerfd (CLOCK_MONOTONIC, as the loop's own clock), elsewhere `loop.call_at`.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
@@ -42,7 +42,7 @@ class Timer:
                 loop.add_reader(self._fd, self._expired)
 
     def arm(self, at_s: float) -> None:
-        """Call back at `at_s`; at once if that is past."""
+        """Calls back at `at_s`, or at once if that is past."""
         if self._fd < 0:
             self.disarm()
             self._handle = self._loop.call_at(at_s, self._callback)
@@ -50,14 +50,14 @@ class Timer:
         self._set(max(at_s, 1e-9))  # all zeros would disarm
 
     def disarm(self) -> None:
-        """Do not call back until armed again."""
+        """Does not call back until it is armed again."""
         if self._handle is not None:
             self._handle.cancel()
         if self._fd >= 0:
             self._set(0.0)
 
     def close(self) -> None:
-        """Never call back again."""
+        """Never calls back again."""
         self.disarm()
         if self._fd >= 0:
             self._loop.remove_reader(self._fd)
@@ -70,6 +70,6 @@ class Timer:
         self._libc.timerfd_settime(self._fd, _TFD_TIMER_ABSTIME, ctypes.byref(spec), None)
 
     def _expired(self) -> None:
-        with contextlib.suppress(BlockingIOError):  # moved between the wake-up and here
+        with contextlib.suppress(BlockingIOError):  # the timer was armed anew between the wake-up and here
             os.read(self._fd, 8)
             self._callback()

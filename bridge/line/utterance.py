@@ -1,4 +1,4 @@
-"""One reply text on the line: its audio, how far it was played, and what of the text was heard. No I/O."""
+"""One utterance: its audio, how far it was played, and which part of its text was heard. No I/O."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from bridge.line.heard import LETTERS_PER_SECOND, heard_words, spoken_letters
 
 SAMPLE_BYTES: Final = 2
 KEPT_BEHIND_MS: Final = 2_000
-"""Played audio kept for `rewind`; more than any word lasts."""
+"""How much played audio is kept for `rewind`: more than any word lasts."""
 _ids: Final = count(1)
 
 
 @dataclass(slots=True)
 class _Span:
-    """A sentence's place in the audio, or a word's; it ends where the next one starts."""
+    """The place of a sentence or of a word in the audio. It ends where the next one starts."""
 
     text: str
     start_samples: int
@@ -24,35 +24,36 @@ class _Span:
 
 @dataclass(slots=True, eq=False)
 class Utterance:
-    """One reply on its way to the caller: audio as it is made, with the text it speaks."""
+    """One text on its way to the caller: its audio as it is made, and the text that the audio speaks."""
 
     interruptible: bool = True
     id: str = field(default_factory=lambda: f"utt_{next(_ids)}")
     rate_hz: int = 0
-    """Rate of the audio; set by `open`, before the first write."""
+    """The rate of the audio, which `open` sets before the first write."""
     played_samples: int = 0
-    """Handed to the wire so far."""
+    """The number of samples handed to the wire so far."""
     ended: bool = False
     """All of its audio has been written."""
     done: bool = False
-    """It was played to its end, or cut."""
+    """It has been played to its end, or cut."""
     interrupted: bool = False
     letters_per_second: float = LETTERS_PER_SECOND
-    """The voice's pace, as far as known."""
+    """The voice's pace, as far as it is known."""
     _audio: bytearray = field(default_factory=bytearray)
     _audio_start_samples: int = 0
     _written_samples: int = 0
     _spans: list[_Span] = field(default_factory=list)
     _heard: str | None = None
-    """Its text as heard, once it was cut: what was not played is forgotten then, and with it the sentence's length."""
+    """The heard text of an utterance that was cut. It is kept, because the cut forgets the audio not played and with it
+    the sentence's length."""
 
     def open(self, rate_hz: int) -> None:
-        """Say at which rate the audio will come."""
+        """Sets the rate at which the audio will come."""
         assert not self._written_samples, "the rate is set before the first write"
         self.rate_hz = rate_hz
 
     def write(self, pcm: bytes, text: str = "") -> None:
-        """Append audio (16-bit little-endian mono). A non-empty `text` is the sentence or word that begins with it."""
+        """Appends audio (16-bit little-endian mono). A non-empty `text` is the sentence or word that begins with it."""
         if self.done:
             return
         if text:
@@ -61,7 +62,7 @@ class Utterance:
         self._written_samples += len(pcm) // SAMPLE_BYTES
 
     def end(self) -> None:
-        """All of it has been written."""
+        """Marks that all of its audio has been written."""
         self.ended = True
 
     @property
@@ -74,18 +75,19 @@ class Utterance:
 
     @property
     def available_samples(self) -> int:
-        """Audio made but not played."""
+        """The number of samples made but not played."""
         return self._written_samples - self.played_samples
 
     @property
     def buffered_ms(self) -> int:
-        """How long the audio lasts that was made but not played."""
+        """The duration of the audio that was made but not played."""
         return self._to_ms(self.available_samples)
 
     def heard_text(self) -> str:
-        """The text played so far, to the word: what was written with its audio exactly, the last of it by its share.
+        """Returns the text played so far, to the word.
 
-        A word counts from its middle on: from there a listener knows it more often than not.
+        What lies before the last span is known exactly; of the last span the words are counted by the share of its
+        audio that was played. A word counts from its middle on, where a listener knows it more often than not.
         """
         if self._heard is not None:
             return self._heard
@@ -100,31 +102,31 @@ class Utterance:
         return "".join(heard)
 
     def rewind(self, ms: int) -> None:
-        """Play the last `ms` again, as far as they are kept."""
+        """Plays the last `ms` milliseconds again, as far as they are kept."""
         back = min(ms * self.rate_hz // 1000, self.played_samples - self._audio_start_samples)
         self.played_samples -= max(back, 0)
 
     def take(self, samples: int) -> bytes:
-        """The next `samples` of audio, fewer at the end; advances the position."""
+        """Returns the next `samples` samples of audio, fewer at the end, and advances the position."""
         pcm = self.peek(samples)
         self.played_samples += len(pcm) // SAMPLE_BYTES
         self._forget_played()
         return pcm
 
     def peek(self, samples: int) -> bytes:
-        """The next `samples` of audio, without advancing."""
+        """Returns the next `samples` samples of audio without advancing the position."""
         start = (self.played_samples - self._audio_start_samples) * SAMPLE_BYTES
         return bytes(self._audio[start : start + samples * SAMPLE_BYTES])
 
     def cut(self) -> None:
-        """Drop what was not played."""
+        """Drops what was not played."""
         self._heard = self.heard_text()
         self.interrupted = self.done = True
         self._audio.clear()
         self._audio_start_samples = self._written_samples = self.played_samples
 
     def _span_samples(self, index: int) -> float:
-        """Length of a span's audio; guessed from its text while it is still being made."""
+        """Returns the length of a span's audio, guessed from its text while it is still being made."""
         start = self._spans[index].start_samples
         if index + 1 < len(self._spans):
             return max(self._spans[index + 1].start_samples - start, 1)
@@ -134,7 +136,7 @@ class Utterance:
         return max(written, spoken_letters(self._spans[index].text) / self.letters_per_second * self.rate_hz, 1)
 
     def pace(self) -> float | None:
-        """Letters a second of what was played to its end; None where that is nothing."""
+        """Returns the letters spoken a second, or None if the utterance was cut or is empty."""
         letters = sum(spoken_letters(span.text) for span in self._spans)
         if self.interrupted or not letters or not self._written_samples:
             return None
@@ -143,7 +145,7 @@ class Utterance:
     def _forget_played(self) -> None:
         kept = KEPT_BEHIND_MS * self.rate_hz // 1000
         behind = self.played_samples - self._audio_start_samples
-        if behind > 2 * kept:  # in strides, so that the memory is moved seldom
+        if behind > 2 * kept:  # in strides, so that the memory is seldom moved
             del self._audio[: (behind - kept) * SAMPLE_BYTES]
             self._audio_start_samples += behind - kept
 
@@ -152,16 +154,16 @@ class Utterance:
 
 
 class UtteranceObserver:
-    """Is told how an utterance goes. Each method does nothing until it is overridden."""
+    """Is told what becomes of utterances. Each method does nothing until it is overridden."""
 
     def sentence_begun(self, utterance: Utterance) -> None:
-        """A sentence of the utterance is whole and goes to the engine."""
+        """A sentence of the utterance is complete and goes to the engine."""
 
     def utterance_made(self, utterance: Utterance) -> None:
         """The first audio of the utterance has been made."""
 
     def utterance_started(self, utterance: Utterance) -> None:
-        """The first frame of the utterance leaves. It may still be cut, and is not heard then."""
+        """The first frame of the utterance is about to leave. If an observer cuts it now, nothing of it is heard."""
 
     def utterance_done(self, utterance: Utterance) -> None:
         """The last frame of the utterance has left, or it was cut."""

@@ -25,7 +25,7 @@ def add_speech_routes(
     voice_settings: VoiceSettings,
     registry: CollectorRegistry | None = None,
 ) -> SpeechService:
-    """Serves the speech endpoints, /health, /metrics and /docs; checks access to every route of `app`, others' too.
+    """Adds the speech endpoints, /health, /metrics and /docs to `app`, and checks access to all of its routes.
 
     `registry` is what /metrics shows. Others add to /health by `app[HEALTH]` and to /docs by `add_operations`. The
     engine is the caller's to start and close. Run the application with `handler_cancellation=True`, or a client that

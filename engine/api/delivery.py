@@ -1,4 +1,4 @@
-"""Audio to a client as it is made: at the client's pace, until it has everything, leaves, or is too slow."""
+"""Sends audio to a client as it is made, at the client's pace, until it has all of it, leaves, or is too slow."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class SlowReader(Exception):
 
 
 class Pace:
-    """How long a client is waited for: the audio that it has been sent may play, and `slack_s` besides."""
+    """The time that a client is given: as long as the audio that it was sent plays, and `slack_s` besides."""
 
     def __init__(self, slack_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._left_s = slack_s
         self._clock = clock
 
     async def send(self, sending: Awaitable[None], duration_s: float) -> None:
-        """Wait until the client has taken what is being sent, which plays for `duration_s`. Raises SlowReader."""
+        """Waits until the client has taken what is being sent, which plays for `duration_s`. Raises SlowReader."""
         started_s = self._clock()
         self._left_s += duration_s
         try:
@@ -47,13 +47,13 @@ class Pace:
 
 
 class Account:
-    """What became of one job, for the log and the metrics. Every one that is opened is closed."""
+    """The outcome of one job, for the log and the metrics. Every account that is opened is closed."""
 
     def __init__(self, service: SpeechService, endpoint: str, job: SpeechJob) -> None:
         self.outcome = "gone"
-        """`ok` once all of it was sent; an error's code; `slow`, or `gone` where the client did not stay."""
+        """`ok` once all of it was sent; an error's code; `slow`; `gone` where the client left."""
         self.sent_s = 0.0
-        """How long what was sent plays."""
+        """The playing time of what was sent."""
         self.characters = len(job.text) if isinstance(job.text, str) else 0
         self._metrics = service.metrics
         self._endpoint = endpoint
@@ -62,13 +62,13 @@ class Account:
         self._first_s: float | None = None
 
     def first_audio(self, speech: SpeechStream) -> None:
-        """The first audio is there."""
+        """Notes that the first audio was made."""
         self._first_s = time.perf_counter() - self._started_s
         if speech.clip is None:
             self._metrics.first_audio.labels(self._endpoint).observe(self._first_s)
 
     def close(self, **context: str) -> None:
-        """It is over."""
+        """Writes the outcome to the metrics and the log."""
         total_s = time.perf_counter() - self._started_s
         form = self._job.format.name
         self._metrics.requests.labels(self._endpoint, form, self.outcome).inc()
@@ -91,7 +91,7 @@ class Account:
 
 
 async def deliver(request: web.Request, job: SpeechJob, framing: Framing, *, whole: bool = False) -> web.StreamResponse:
-    """Answer with a job's audio: as it is made, or `whole`. Raises ApiError or SpeechError as long as nothing is sent.
+    """Answers with a job's audio, as it is made or `whole`. Raises ApiError or SpeechError until something is sent.
 
     Returning, or being cancelled because the client left, ends the synthesis.
     """
@@ -118,7 +118,7 @@ async def deliver(request: web.Request, job: SpeechJob, framing: Framing, *, who
 
 
 def as_api_error(error: Exception) -> ApiError:
-    """What to tell a client of an error; one that nobody foresaw is logged."""
+    """Returns what a client is told of an error; one that nobody foresaw is logged."""
     match error:
         case ApiError():
             return error
@@ -131,7 +131,7 @@ def as_api_error(error: Exception) -> ApiError:
 async def _send(
     request: web.Request, response: web.StreamResponse, speech: SpeechStream, framing: Framing, account: Account
 ) -> str:
-    """Send everything; what came of it."""
+    """Sends everything and returns the outcome."""
     pace = Pace(request.app[SPEECH].settings.slow_reader_timeout)
 
     async def send(data: bytes, duration_s: float = 0.0) -> None:
@@ -166,7 +166,7 @@ async def _send(
 
 
 def drop(request: web.Request) -> None:
-    """End the connection with a reset: what the kernel still holds for a client that does not read is freed too."""
+    """Resets the connection, which also frees what the kernel still holds for a client that does not read."""
     transport = request.transport
     if transport is not None:
         connection = transport.get_extra_info("socket")

@@ -1,4 +1,4 @@
-"""What Prometheus is told of the engine itself: counts and levels of its `status`."""
+"""The engine's metrics for Prometheus: counts and levels of its `status`."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ GAUGES: Final = {
 
 
 class EngineCollector(Collector):
-    """Reads them when it is asked; what an engine does not tell of is left out."""
+    """Reads the engine's status whenever Prometheus asks; values that the engine does not tell are left out."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def describe(self) -> list[Metric]:
-        """Nothing: it depends on the engine, which may not be started yet."""
+        """Returns nothing: the metrics depend on the engine, which may not be started yet."""
         return []
 
     def collect(self) -> Iterator[Metric]:

@@ -1,4 +1,4 @@
-"""How blocks of audio are put on the wire: as they are, as OpenAI's events, or as the earlier server's."""
+"""Frames blocks of audio for the wire: as they are, as OpenAI's events, or as the earlier server's."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from engine.api.synthesis import SpeechJob, SpeechStream
 from engine.web.errors import ApiError
 
 OUTPUT_TOKENS_PER_S: Final = 12.5
-"""Codec frames in a second of the speech model; OpenAI's `usage` counts such."""
+"""The codec frames in a second of the speech model, which stand for the output tokens of OpenAI's `usage`."""
 
 
 class Framing(Protocol):
-    """What goes around the audio. `fault` is what tells of an error after the start; b"" where nothing can."""
+    """The bytes around the audio. `fault` tells of an error after the start; it is b"" where nothing can."""
 
     media_type: str
 
@@ -26,7 +26,7 @@ class Framing(Protocol):
 
 
 class Bare:
-    """The audio itself."""
+    """The audio without anything around it."""
 
     def __init__(self, media_type: str) -> None:
         self.media_type = media_type
@@ -72,7 +72,7 @@ class OpenAiEvents:
 
 
 class DataEvents:
-    """The earlier server's: one JSON object that says what comes, base64 PCM16, `[DONE]`; or `[ERROR]` and why."""
+    """The earlier server's events: a JSON object that says what comes, base64 PCM16, `[DONE]`; or `[ERROR]` and why."""
 
     media_type = "text/event-stream"
 

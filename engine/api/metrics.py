@@ -1,4 +1,4 @@
-"""What Prometheus is told about the speech endpoints."""
+"""The metrics of the speech endpoints for Prometheus."""
 
 from __future__ import annotations
 

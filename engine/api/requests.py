@@ -1,4 +1,4 @@
-"""What clients send: one model of each body, which validates it and writes its schema into the OpenAPI document."""
+"""The models of what clients send. Each validates one body and gives its schema to the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MAX_SEED: Final = 2**32 - 1
 
 
 def _language_code(value: str) -> str:
-    """ISO 639-1 of a code, a locale or an English name; "" where the language is to be detected."""
+    """Returns the ISO 639-1 code of a code, a locale or an English name; "" where the language is to be detected."""
     if value in NAMES:
         return NAMES[value]
     code = ISO_CODE.fullmatch(value)
@@ -42,7 +42,7 @@ def _language_code(value: str) -> str:
 
 
 def _whole_number(value: object) -> object:
-    """JSON knows one kind of number: 8000.0 is a whole one too."""
+    """Returns a float such as 8000.0 as an int: JSON has one kind of number only."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -53,7 +53,7 @@ def _known_rate(value: int) -> int:
 
 
 def _truth(value: object) -> object:
-    """A form's fields are strings."""
+    """Returns the truth value of a form's field, which is a string."""
     return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
 
 
@@ -90,7 +90,7 @@ class VoiceId(BaseModel):
 
 
 class SpeechFields(BaseModel):
-    """What every speech endpoint takes."""
+    """The fields that every speech endpoint takes."""
 
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
@@ -104,12 +104,12 @@ class SpeechFields(BaseModel):
     )
 
     def language_code(self) -> str | None:
-        """ISO 639-1; None where it is to be detected."""
+        """Returns the ISO 639-1 code; None where the language is to be detected."""
         return self.language or None
 
 
 class SpeechRequest(SpeechFields):
-    """Body of `POST /v1/audio/speech`, `/stream` and `/stream/pcm`, and a message of the WebSocket."""
+    """The body of `POST /v1/audio/speech`, `/stream` and `/stream/pcm`, and a message of the WebSocket."""
 
     input: str = Field(description="the text to speak", min_length=1)
     model: str | None = Field(None, description="taken and not looked at: there is one model, see /v1/models")
@@ -124,7 +124,7 @@ class SpeechRequest(SpeechFields):
     )
 
     def voice_name(self) -> str:
-        """The voice asked for; empty for the default."""
+        """Returns the name of the voice asked for; empty for the default."""
         return self.voice.id if isinstance(self.voice, VoiceId) else self.voice or ""
 
 
@@ -145,7 +145,7 @@ class VoiceUpload(BaseModel):
 
 
 class SocketMessage(BaseModel):
-    """What a message on the WebSocket is, before its speech fields are looked at."""
+    """The fields that tell what a message on the WebSocket is, before its speech fields are read."""
 
     event: Literal["cancel", "flush"] | None = None
     input: str | None = None

@@ -1,4 +1,4 @@
-"""What the routes share: the engine, its settings, the stored voices and the synthesizer; a request made a job."""
+"""The service behind the routes: engine, settings, stored voices and synthesizer. It turns requests into jobs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class SpeechService:
         self.cache = AudioCache(settings.audio_cache_max, settings.audio_cache_max_bytes)
         self.voices = VoiceStore(voice_settings.voices_dir, voice_settings.voices_max)
         self.voices_lock = asyncio.Lock()
-        """Held while the stored voices change."""
+        """The lock that is held while the stored voices change."""
         self.synthesizer = Synthesizer(engine, settings, self.cache, self.metrics)
 
     def job(
@@ -54,9 +54,9 @@ class SpeechService:
         text: str | AsyncIterable[str] | None = None,
         reference: VoiceReference | None = None,
     ) -> SpeechJob:
-        """The job that a request asks for, in `form` where the endpoint decides that. Raises ApiError.
+        """Returns the job that a request asks for, in `form` where the endpoint decides that. Raises ApiError.
 
-        `text` stands for the request's own where it is still being written; `reference` for its voice.
+        `text` replaces the request's own where it is still being written, and `reference` replaces its voice.
         """
         chosen = FORMATS[form or request.response_format or self.settings.default_response_format]
         text = self._checked(request.input) if text is None else text
@@ -77,7 +77,7 @@ class SpeechService:
         return SpeechJob(text, style, chosen, chosen.rate_hz(self.engine.sample_rate_hz, request.sample_rate))
 
     def aliases(self) -> dict[str, str]:
-        """What each of OpenAI's and Qwen3-TTS's names means on this engine."""
+        """Returns the voice's id on this engine for each of OpenAI's and Qwen3-TTS's names."""
         voices: dict[str, str] = {}
         for name in (*QWEN_VOICES, *OPENAI_VOICES):
             with suppress(UnknownVoice):
@@ -85,7 +85,7 @@ class SpeechService:
         return voices
 
     def voice_names(self) -> list[str]:
-        """Every name that a request may give for a voice."""
+        """Returns every name that a request may give for a voice."""
         own = (voice.id for voice in self.engine.voices())
         stored = (voice.name for voice in self.voices.voices())
         return list(dict.fromkeys((*own, *self.aliases(), *stored)))
@@ -102,7 +102,7 @@ class SpeechService:
                 fields["voice"]["anyOf"] = [names, identified, {"type": "null"}]
 
     def too_long(self, characters: int) -> ApiError | None:
-        """The error of a text of this length; None where it may be as long."""
+        """Returns the error of a text of this length; None where the length is allowed."""
         limit = self.settings.max_input_chars
         if characters <= limit:
             return None
@@ -123,7 +123,7 @@ class SpeechService:
         return text
 
     def _voice(self, name: str) -> tuple[str, VoiceReference | None]:
-        """The voice's id, and its recording if it is a stored one."""
+        """Returns the voice's id, and its recording if it is a stored one."""
         stored = self.voices.find(name)
         if stored is not None:
             if not self.engine.can_clone:

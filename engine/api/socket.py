@@ -1,4 +1,4 @@
-"""WS /v1/audio/speech/ws: requests in turn on one connection, text whole or in pieces, cancelled at any time."""
+"""WS /v1/audio/speech/ws speaks requests in turn on one connection, whole or in pieces, until they are cancelled."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from engine.web.errors import ApiError, empty_input
 PATH: Final = "/v1/audio/speech/ws"
 MAX_MESSAGE_BYTES: Final = 1024 * 1024
 MAX_TURNS: Final = 64
-"""Requests that one connection may have unfinished."""
+"""The number of requests that one connection may have unfinished."""
 SOCKETS: Final = web.AppKey("sockets", set[web.WebSocketResponse])
 
 
 async def serve_socket(request: web.Request) -> web.StreamResponse:
-    """One connection, from its handshake to its end."""
+    """Serves one connection, from its handshake to its end."""
     # No heartbeat: libraries that answer pings only while they are read from would be dropped when idle.
     socket = web.WebSocketResponse(max_msg_size=MAX_MESSAGE_BYTES, compress=False)
     if not socket.can_prepare(request).ok:
@@ -47,32 +47,32 @@ async def serve_socket(request: web.Request) -> web.StreamResponse:
 
 
 async def close_sockets(app: web.Application) -> None:
-    """The server goes down: say so on every connection."""
+    """Closes every connection with the word that the server is stopping."""
     sockets: set[web.WebSocketResponse] = app[SOCKETS]
     goodbyes = [socket.close(code=WSCloseCode.GOING_AWAY, message=b"the server is stopping") for socket in sockets]
     await asyncio.gather(*goodbyes)
 
 
 class _Turn:
-    """One request and what has become of it."""
+    """One request and its state."""
 
     def __init__(self, job: SpeechJob, text: GrowingText | None) -> None:
         self.job = job
         self.text = text
         self.dropped = False
         self.fault: ApiError | None = None
-        """Why it was dropped; None where the client wanted it so."""
+        """The error for which it was dropped; None where the client cancelled it."""
         self.task: asyncio.Task[None] | None = None
 
     def drop(self, fault: ApiError | None = None) -> None:
-        """End it now, or before it has begun."""
+        """Ends the request now, or before it has begun."""
         self.dropped, self.fault = True, self.fault or fault
         if self.task is not None:
             self.task.cancel()
 
 
 class _Connection:
-    """What one client has asked for and not yet got. Each request is answered by one `done` or one `error`."""
+    """One client's unfinished requests. Each is answered by one `done` or one `error`."""
 
     def __init__(self, request: web.Request, socket: web.WebSocketResponse) -> None:
         self._request = request
@@ -80,12 +80,12 @@ class _Connection:
         self._socket = socket
         self._queue: asyncio.Queue[_Turn] = asyncio.Queue()
         self._turns: list[_Turn] = []
-        """Those not yet answered, in order."""
+        """The requests that are not yet answered, in order."""
         self._open: _Turn | None = None
-        """The one whose text is still being written."""
+        """The request whose text is still being written."""
 
     async def receive(self, message: WSMessage) -> None:
-        """Take one message. What is wrong with it is answered, and the connection lives on."""
+        """Takes one message. An error in it is answered, and the connection stays open."""
         try:
             if message.type is not WSMsgType.TEXT:
                 raise ApiError(400, "INVALID_REQUEST", "messages are JSON texts")
@@ -94,7 +94,7 @@ class _Connection:
             await self._answer_fault(as_api_error(error))
 
     async def speak(self) -> None:
-        """Speak the requests one after the other, until cancelled."""
+        """Speaks the requests one after the other, until cancelled."""
         while True:
             turn = await self._queue.get()
             try:
@@ -121,7 +121,7 @@ class _Connection:
             self._end_text()
 
     def _add(self, piece: str, data: str) -> None:
-        """More of the open text; the first piece opens one, and its message brings the other fields."""
+        """Adds a piece to the open text; the first piece opens one, and its message brings the other fields."""
         if self._open is None:
             fields = json.dumps({**json.loads(data), "input": "in pieces"})
             text = GrowingText()

@@ -1,4 +1,4 @@
-"""POST /v1/audio/speech, /stream, /stream/pcm and /clone: text in, audio out as it is made."""
+"""POST /v1/audio/speech, /stream, /stream/pcm and /clone take a text and send its audio as it is made."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def clone_speech(request: web.Request) -> web.StreamResponse:
 
 
 async def prepare_reference(service: SpeechService, file: bytes | None, ref_text: str | None) -> VoiceReference:
-    """An uploaded recording as a voice that the engine is ready to speak in. Raises ApiError or SpeechError."""
+    """Returns an uploaded recording as a voice that the engine is ready for. Raises ApiError or SpeechError."""
     if file is None:
         raise ApiError(400, "INVALID_AUDIO", "a recording of the voice is required, as the part 'file'", param="file")
     limits, timeout_s = service.voice_settings, service.settings.request_timeout

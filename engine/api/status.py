@@ -1,4 +1,4 @@
-"""What there is and how it does: /v1/models, /v1/info, /health, /metrics, /cache/clear."""
+"""The endpoints about the server itself: /v1/models, /v1/info, /health, /metrics, /cache/clear."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from engine.web.errors import ApiError
 from engine.web.operations import Operation
 
 OPENAI_MODELS: Final = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
-"""What OpenAI's clients ask for. All of them mean the one model that is there."""
+"""The names of models that OpenAI's clients ask for. All of them mean the one model that there is."""
 
 HEALTH: Final = web.AppKey("health", list[Callable[[], Mapping[str, Any]]])
-"""Others of the same process add to /health what they have to say."""
+"""The list to which other parts of the process add functions that give their part of /health."""
 
 
 class Model(BaseModel):
@@ -157,7 +157,7 @@ async def get_health(request: web.Request) -> web.Response:
 
 
 def engine_health(service: SpeechService) -> dict[str, Any]:
-    """The speech part of /health."""
+    """Returns the speech part of /health."""
     status = service.engine.status()
     details, voice_cache_max = status.details, status.voice_cache_max
     return Health(

@@ -1,4 +1,4 @@
-"""From a request to blocks of encoded audio: admission, cache, synthesis, resampling and encoding in one place."""
+"""Makes blocks of encoded audio of a job: admission, cache, synthesis, resampling and encoding in one place."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True, slots=True)
 class SpeechJob:
-    """What is to be said, how, and what it is to become."""
+    """A text to speak, its style, and the format and rate of its audio."""
 
     text: str | AsyncIterable[str]
     style: Style
-    """Its voice an id of the engine's."""
+    """The style, whose voice is one of the engine's ids."""
     format: Format
     sample_rate_hz: int
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A piece of the encoded stream, as soon as there is one. Encoders hold some back: `data` may be empty."""
+    """A piece of the encoded stream. `data` may be empty, since encoders hold some back."""
 
     data: bytes
     duration_s: float
@@ -52,12 +52,12 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class SpeechStream:
-    """A job under way, its first audio made."""
+    """A job under way whose first audio is made."""
 
     job: SpeechJob
     blocks: AsyncIterator[Block]
     clip: Clip | None = None
-    """The whole of it, where it came out of the cache."""
+    """The whole audio, where it is known."""
 
 
 class Synthesizer:
@@ -68,19 +68,19 @@ class Synthesizer:
         self.cache = cache
         self.metrics = metrics
         self.depth = 0
-        """Requests whose audio is being made."""
+        """The number of requests whose audio is being made."""
         self._settings = settings
         self._threads = ThreadPoolExecutor(THREADS, "http-audio", _be_nice)
 
     def close(self) -> None:
-        """Once nothing is being made any more."""
+        """Ends the threads, once nothing is being made any more."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     @asynccontextmanager
     async def speak(self, job: SpeechJob) -> AsyncGenerator[SpeechStream, None]:
-        """Begin a job and wait for its first audio; leaving ends it, made or not.
+        """Begins a job and waits for its first audio; leaving the context ends the job, made or not.
 
-        Raises ApiError or SpeechError before any audio, and out of `blocks` after.
+        Raises ApiError or SpeechError before any audio; `blocks` raises them after that.
         """
         key = self._key(job)
         clip = self.cache.get(key) if key is not None else None
@@ -105,7 +105,7 @@ class Synthesizer:
             self.metrics.queue_depth.set(self.depth)
 
     async def whole(self, speech: SpeechStream) -> SpeechStream:
-        """The same with all of its audio made."""
+        """Returns the same stream with all of its audio made."""
         if speech.clip is not None:
             return speech
         data = bytearray()
@@ -152,18 +152,18 @@ class Synthesizer:
             raise ApiError(504, "SYNTHESIS_TIMEOUT", f"the engine made no audio for {limit_s:g} s") from None
 
     async def in_background(self, work: Callable[[], Made]) -> Made:
-        """Do work that takes its time, beside the event loop and after everything that a call waits for."""
+        """Does slow work beside the event loop and after everything that a call waits for; returns its result."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     async def _encode(self, form: Format, work: Callable[[], Made]) -> Made:
         return await self.in_background(work) if form.takes_time else work()
 
     def _stand_ins(self) -> int:
-        """Sentences that a spare engine has spoken for this one: audio with one of them is not what is asked for."""
+        """Returns how many sentences a spare engine has spoken: audio with one of them is not what was asked for."""
         return self.engine.status().sentences_by_spare or 0
 
     def _key(self, job: SpeechJob) -> CacheKey | None:
-        """Under what the finished audio is kept; None where it is not to be."""
+        """Returns the key under which the finished audio is kept; None where it is not to be kept."""
         if not isinstance(job.text, str) or not self.cache.fits(0):
             return None
         if not self._settings.audio_cache_sampled and not self.engine.deterministic(job.style):
@@ -180,7 +180,7 @@ class Synthesizer:
 
 
 def _be_nice() -> None:
-    """A thread of its own niceness is Linux's doing; elsewhere that is the whole process's and stays as it is."""
+    """Lowers this thread's priority on Linux alone: elsewhere niceness belongs to the whole process."""
     if sys.platform == "linux":
         thread = threading.get_native_id()
         os.setpriority(os.PRIO_PROCESS, thread, max(NICENESS, os.getpriority(os.PRIO_PROCESS, thread)))

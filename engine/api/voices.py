@@ -1,4 +1,4 @@
-"""GET /v1/audio/voices, and POST and DELETE of stored ones."""
+"""GET /v1/audio/voices lists the voices; POST and DELETE store and delete one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from engine.web.operations import Operation
 
 
 class VoiceEntry(BaseModel):
-    """One voice."""
+    """One voice in the list."""
 
     id: str
     name: str
@@ -42,7 +42,7 @@ class VoiceList(BaseModel):
 
 
 class VoiceDeleted(BaseModel):
-    """A stored voice is gone."""
+    """The answer that a stored voice was deleted."""
 
     id: str
     deleted: bool
@@ -53,7 +53,7 @@ async def list_voices(request: web.Request) -> web.Response:
 
 
 def voice_list(service: SpeechService) -> VoiceList:
-    """The engine's voices, its default first, then the stored ones."""
+    """Returns the engine's voices, its default first, then the stored ones."""
     engine = service.engine
     aliases = service.aliases()
     default = engine.resolve_voice("")

@@ -1,4 +1,4 @@
-"""hibari as an engine: a queue of sentences, the most urgent first, and workers that make them."""
+"""hibari as an engine: workers make the sentences of a queue, the most urgent first."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RESTART_DELAYS_S: Final = (0.0, 0.1, 0.5, 2.0, 5.0)
 
 
 class HibariEngine(Engine):
-    """English, one trained voice and others drawn from it, some fifty times faster than real time on one core."""
+    """Speaks English with one trained voice and others drawn from it, on one core fifty times faster than real time."""
 
     name = "hibari"
     sample_rate_hz = SAMPLE_RATE_HZ
@@ -60,7 +60,7 @@ class HibariEngine(Engine):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(*(worker.close() for worker in self._workers))  # of a task that had not begun
+        await asyncio.gather(*(worker.close() for worker in self._workers))  # those of tasks that had not begun
         self._workers.clear()
         self._fail_all(SpeechError("hibari was closed"))
 
@@ -112,7 +112,7 @@ class HibariEngine(Engine):
         )
 
     async def _serve(self, worker: WorkerProcess) -> None:
-        """Feed one worker; when it is lost, put another in its place."""
+        """Feeds one worker; when it is lost, puts another in its place."""
         while True:
             try:
                 await self._feed(worker)
@@ -124,7 +124,7 @@ class HibariEngine(Engine):
             worker = await self._replace()
 
     async def _feed(self, worker: WorkerProcess) -> None:
-        """Give it one request after the other until it is lost; the request at hand is lost with it."""
+        """Gives a worker one request after the other until it is lost; the request at hand is lost with it."""
         lost = asyncio.create_task(worker.ended())
         try:
             while True:
@@ -138,7 +138,7 @@ class HibariEngine(Engine):
             lost.cancel()
 
     async def _next(self, lost: asyncio.Task[SpeechError]) -> Request:
-        """The most urgent request that is still wanted. Raises SpeechError when the worker is lost meanwhile."""
+        """Returns the most urgent request that is still wanted. Raises SpeechError when the worker is lost."""
         while True:
             taking = asyncio.create_task(self._queue.get())
             try:
@@ -177,7 +177,7 @@ class HibariEngine(Engine):
 
 
 def _check_speakable(text: str, language: str | None) -> None:
-    """Raise UnspeakableText for another language, or for what is mostly not written in Latin letters or digits."""
+    """Raises UnspeakableText for another language, or for a text mostly not in Latin letters or digits."""
     if language and not language.lower().startswith("en"):
         raise UnspeakableText(f"hibari speaks English only, not {language!r}")
     latin = other = 0

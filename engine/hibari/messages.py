@@ -1,7 +1,8 @@
-"""What the engine and its worker processes say to each other.
+"""The messages between the engine and its worker processes.
 
-A worker says None once it is ready. It answers a Speak with any number of pieces of PCM, among them the list of samples
-at which its words begin where it was asked for, and then with None. Instead of any None may come a SpeechError.
+A worker sends None once it is ready. It answers a Speak with any number of chunks of PCM, then with None. Where it was
+asked for the word starts, lists of the samples at which words begin come among the chunks. A SpeechError may come in
+place of any None.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ class Speak:
     speed: float = 1.0
     seed: int = 0
     word_starts: bool = False
-    """Whether to tell when its words begin."""
+    """Whether to tell when the words begin."""
 
 
 def unspeakable(text: str) -> UnspeakableText:
-    """What is raised for a text without English sounds."""
+    """Returns the error of a text without English sounds."""
     return UnspeakableText(f"hibari speaks English only and has no sounds for {text[:60]!r}")

@@ -1,4 +1,4 @@
-"""One worker process, as the event loop sees it."""
+"""The event loop's side of one worker process."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class WorkerProcess(ChildProcess):
 
     @classmethod
     async def start(cls) -> Self:
-        """Starts one and waits until it is ready. Raises SpeechError when it does not get there."""
+        """Starts a worker and waits until it is ready. Raises SpeechError when it does not get there."""
         try:
             worker = await cls.spawn(*WORKER, environment=ENVIRONMENT)
         except OSError as error:
@@ -51,7 +51,7 @@ class WorkerProcess(ChildProcess):
         return worker
 
     async def work(self, request: Request) -> None:
-        """Has one request answered, an error of its own included. Raises SpeechError when the process is lost."""
+        """Passes on the answers to one request, its own error included. Raises SpeechError when the process is lost."""
         self.send(request.job)
         try:
             while True:
@@ -64,7 +64,7 @@ class WorkerProcess(ChildProcess):
             raise SpeechError(f"hibari's worker said nothing for {JOB_TIMEOUT_S:.0f} s") from None
 
     async def ended(self) -> SpeechError:
-        """Waits until the process is gone; what there is to say about that."""
+        """Waits until the process is gone and returns the error that tells so."""
         return _lost(ChildLost(await self.wait()))
 
     async def _answer(self) -> Answer:

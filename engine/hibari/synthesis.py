@@ -1,4 +1,4 @@
-"""A sentence to PCM at telephone level with hibari: as it is made, and without the silence around it."""
+"""Makes PCM of a sentence with hibari: at telephone level, as it is made, and without the silence around it."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ SLOW: Final = 0.5
 
 
 class Synthesizer:
-    """hibari, loaded and ready. Not for several threads at once."""
+    """hibari, loaded and ready. It is not for several threads at once."""
 
     def __init__(self) -> None:
         self._hibari = Hibari(model=model_with_durations(DEFAULT), threads=1)
 
     def speak(self, job: Speak, on_word_starts: Callable[[Sequence[int]], None] | None = None) -> Iterator[Pcm]:
-        """Chunks of 20 to 200 ms; none when there are no English sounds in the text. The same job, the same samples.
+        """Yields chunks of 20 to 200 ms; none for a text without English sounds. The same job gives the same samples.
 
         `on_word_starts` is told the samples at which the text's words begin, as `Style.on_word_starts` is.
         """
@@ -51,7 +51,7 @@ class Synthesizer:
     def _sound(
         self, job: Speak, variant: Variant, on_word_starts: Callable[[Sequence[int]], None] | None
     ) -> Iterator[NDArray[np.float32]]:
-        """Sound to be played at `formant_percent` of 24 kHz."""
+        """Yields sound that is to be played at `formant_percent` of 24 kHz."""
         text = " ".join(job.text.split())  # to hibari, each line is a sentence
         pace = job.speed * variant.pace
         native = SLOW if pace <= SLOW else 1.0
@@ -84,7 +84,7 @@ class Synthesizer:
 
 
 def chunked(sound: Iterator[Pcm], resampler: Resampler) -> Iterator[Pcm]:
-    """The sound at its final rate in pieces of CHUNK_SAMPLES; the last one neither tiny nor much longer."""
+    """Yields the sound at its final rate in pieces of CHUNK_SAMPLES; the last is neither tiny nor much longer."""
     held = np.zeros(0, np.int16)
     for block in sound:
         held = np.concatenate((held, resampler.push(block)))

@@ -1,4 +1,4 @@
-"""From what hibari's network predicts to sound: at any pitch and length, a few frames at a time.
+"""Makes sound of what hibari's network predicts: at any pitch and length, a few frames at a time.
 
 The network gives for every frame of 12.5 ms log magnitudes of a harmonic, a noise and a free part, phases, and a pitch;
 `hibari.dsp.synth` makes the sound of a whole sentence of them. Here it is made in blocks, so that the first is heard
@@ -39,7 +39,7 @@ class Vocoder:
         pitch: float = 1.0,
         melody: float = 1.0,
     ) -> None:
-        """`stretch` times as long; the pitch `pitch` times as high, its ups and downs raised to the power `melody`."""
+        """Makes it `stretch` times as long and `pitch` times as high, and raises the melody to the power `melody`."""
         self._harmonic, self._theta, self._noise, self._free, self._phi, f0_hz = outputs
         self._frames = _Frames(len(f0_hz), stretch)
         self._own_f0_hz = self._frames.between_voiced(f0_hz)
@@ -48,12 +48,12 @@ class Vocoder:
         self._rng = np.random.default_rng(seed)
 
     def sample_at(self, share: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Where in the sound this share of the network's frames has passed."""
+        """Returns the sample at which this share of the network's frames has passed."""
         delay: int = dsp.N_FFT // 2  # the window's other half is not waited for
         return share * float(self._frames.count * dsp.HOP) + delay
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
-        """The sound, 24 kHz, shape (samples,) each."""
+        """Yields the sound at 24 kHz in blocks of shape (samples,)."""
         pulses = np.pad(dsp.pulses(self._f0_hz, UNVOICED_HZ), dsp.N_FFT // 2, mode="reflect")
         windows = np.lib.stride_tricks.sliding_window_view(pulses, dsp.N_FFT)[:: dsp.HOP][: self._frames.count]
         tail = np.zeros((OVERLAPS - 1, dsp.HOP), np.float32)
@@ -81,7 +81,7 @@ class Vocoder:
 
 
 class _Frames:
-    """Where the frames of a sound that is `stretch` times as long lie among those of the original."""
+    """The places of the frames of a sound `stretch` times as long among those of the original."""
 
     def __init__(self, frames: int, stretch: float) -> None:
         self.count = max(1, round(frames * stretch))
@@ -93,7 +93,7 @@ class _Frames:
         self._nearest = np.rint(position).astype(int)
 
     def between(self, values: NDArray[np.float32], block: slice = slice(None)) -> NDArray[np.float32]:
-        """Values of shape (…, original frames) at a block of frames, interpolated."""
+        """Returns values of shape (…, original frames) at a block of frames, interpolated."""
         if not self._moved:
             return values[..., block]
         part = self._part[block]
@@ -101,17 +101,17 @@ class _Frames:
         return moved
 
     def nearest(self, values: NDArray[np.float32], block: slice = slice(None)) -> NDArray[np.float32]:
-        """The same for what cannot be interpolated: phases."""
+        """Returns the nearest values at a block of frames, for phases, which cannot be interpolated."""
         return values[..., self._nearest[block]] if self._moved else values[..., block]
 
     def between_voiced(self, f0_hz: Curve) -> Curve:
-        """The same for a pitch curve, without a slide between a voiced frame and an unvoiced one."""
+        """Returns a pitch curve interpolated, but without a slide between a voiced frame and an unvoiced one."""
         voiced = (f0_hz[self._low] > UNVOICED_HZ) & (f0_hz[self._high] > UNVOICED_HZ)
         return np.where(voiced, self.between(f0_hz), self.nearest(f0_hz))
 
 
 def _sing(f0_hz: Curve, pitch: float, melody: float) -> Curve:
-    """A pitch curve with its mean moved by the factor `pitch` and its ups and downs raised to the power `melody`."""
+    """Returns a pitch curve with its mean times `pitch` and its ups and downs raised to the power `melody`."""
     voiced = f0_hz > UNVOICED_HZ
     if not voiced.any():
         return f0_hz
@@ -121,7 +121,7 @@ def _sing(f0_hz: Curve, pitch: float, melody: float) -> Curve:
 
 
 def _envelope(harmonic: Spectrum, theta: Spectrum, f0_hz: Curve) -> tuple[Spectrum, Spectrum]:
-    """Magnitudes and phases as they would be for any other pitch.
+    """Returns magnitudes and phases as they would be for any other pitch.
 
     The network was trained where its own harmonics lie and left to itself between and below them, so what the harmonics
     of another pitch need there is drawn from those on either side.

@@ -14,7 +14,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """What is changed about heart, who speaks at about 195 Hz."""
+    """The changes to heart, who speaks at about 195 Hz, that make another voice."""
 
     pitch: float = 1.0
     """Factor on the pitch, the mean over a sentence."""

@@ -1,4 +1,4 @@
-"""When hibari's words begin: from how long its network makes each phoneme, which it does not tell by itself."""
+"""Finds when hibari's words begin, from the length of each phoneme, which its network has but does not tell."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _RUN: Final = re.compile(r"\S+")
 
 
 def model_with_durations(voice: str) -> bytes:
-    """A voice's ONNX model with DURATIONS as its last output, int64 of shape (phonemes,)."""
+    """Returns a voice's ONNX model with DURATIONS as its last output, int64 of shape (phonemes,)."""
     # What is appended to a protobuf message adds to it: to field 7 of a model, its graph, in field 12, the graph's
     # outputs, one more with this in field 1, its name.
     return Path(voice_path(voice)).read_bytes() + _field(7, _field(12, _field(1, DURATIONS.encode())))
 
 
 def _field(number: int, payload: bytes) -> bytes:
-    """A protobuf field of up to 127 bytes."""
+    """Returns a protobuf field of up to 127 bytes."""
     return bytes((number << 3 | 2, len(payload))) + payload
 
 
@@ -42,15 +42,15 @@ class WordStarts:
         read = list(_read(hibari, text))
         self._count = len(read)
         self._begins = iter([index == 0 for _, runs in read for index in range(runs)])
-        """For each run of phonemes between spaces: whether a word begins with it, as hibari reads the text."""
+        """For each run of phonemes between spaces, whether a word begins with it, as hibari reads the text."""
         self._starts: list[float] = []
-        """Of hibari's words so far."""
+        """The starts of hibari's words so far, in samples."""
         self._places = positions(text.split(), [word for word, _ in read])
 
     def part(self, phonemes: str, ends: NDArray[np.float64]) -> Sequence[int]:
-        """The starts, in samples, of those words (as `text.split()` gives them) that follow the ones told before.
+        """Returns the starts, in samples, of the words of `text.split()` that follow the ones told before.
 
-        `ends`: at which sample of the sound the pause before the next phonemes and then each of them ends.
+        `ends` holds the samples at which the pause before the next phonemes, and then each of those, ends.
         """
         for run in _RUN.finditer(phonemes):
             if next(self._begins, False):
@@ -62,7 +62,7 @@ class WordStarts:
 
 
 def _read(hibari: Hibari, text: str) -> Iterator[tuple[str, int]]:
-    """The words that hibari makes of a text, and in how many runs between spaces their phonemes come: 25 has two."""
+    """Yields hibari's words of a text, each with the number of runs between spaces in its phonemes: 25 has two."""
     for sentence in hibari.split_sentences(text):
         word = phonemes = ""
         for token in hibari.g2p.phonemize_tokens(hibari.g2p.tokenize(normalize(sentence))):

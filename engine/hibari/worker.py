@@ -1,4 +1,4 @@
-"""The process in which hibari makes speech, one sentence at a time."""
+"""The worker process in which hibari makes speech, one sentence at a time."""
 
 from __future__ import annotations
 

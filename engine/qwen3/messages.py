@@ -1,4 +1,4 @@
-"""What the engine and its model process say to each other."""
+"""The messages between the engine and its model's process: commands go in, events come out."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Speak:
-    """Make one sentence. Answered by Audio, the last one marked, by Failed or by Refused."""
+    """Asks for one sentence. The process answers with Audio, the last of it marked, or with Failed or Refused."""
 
     number: int
     text: str
     voice: str
-    """A key that `Learn` gave, or "speaker:<name>", or "designed"."""
+    """The key of a `Learn`, or "speaker:<name>", or "designed"."""
     language: str | None = None
-    """As the checkpoint names it; None for whatever the text is in."""
+    """The checkpoint's name of the language; None lets the model tell it from the text."""
     instructions: str = ""
     speed: float = 1.0
     temperature: float | None = None
@@ -25,23 +25,23 @@ class Speak:
     seed: int | None = None
     priority: int = 0
     needed_in_s: float = 0.0
-    """When its sound has to be there, from now: who needs it first goes first among equals."""
+    """Seconds from now until the sound is needed; among equals, the sentence needed first goes first."""
     patience_s: float = math.inf
-    """How much later than that it may still get its place in the batch; then it is refused."""
+    """Seconds after that moment until which it may still get its place in the batch; then it is refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Stop making a sentence; nothing of it is sent any more. Unknown numbers are no error."""
+    """Stops a sentence: nothing of it is sent any more. An unknown number is no error."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class Prime:
-    """Keep ready what the first sentence of a voice in a language would wait for, once there is nothing else to do.
+    """Has the process prepare a voice in a language while it is idle, so that its first sentence need not wait.
 
-    The fields are those of Speak.
+    The fields mean what they mean in Speak.
     """
 
     voice: str
@@ -51,7 +51,7 @@ class Prime:
 
 @dataclass(frozen=True, slots=True)
 class Learn:
-    """Take the voice of a recording. Answered by Learnt."""
+    """Takes the voice of a recording. The process answers with Learned."""
 
     key: str
     pcm: bytes
@@ -61,7 +61,7 @@ class Learn:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Let go of a learnt voice."""
+    """Lets go of a learned voice."""
 
     key: str
 
@@ -88,7 +88,7 @@ class NotReady:
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """int16 PCM of a sentence, possibly none; `end` with the last, saying why it is the last."""
+    """A piece of a sentence's int16 PCM, possibly empty. The last one says in `end` why it is the last."""
 
     number: int
     pcm: bytes
@@ -105,14 +105,14 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A sentence got no place in the batch in time: those in it would stutter if it had."""
+    """A sentence got no place in the batch in time: with one more, those in the batch would stutter."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """A voice can be used, or could not be taken."""
+    """A voice can be used from now on, or could not be taken; then `error` says why."""
 
     key: str
     error: str | None = None
@@ -120,7 +120,7 @@ class Learned:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """Sent about once a second while there is work or something has changed: the process lives."""
+    """A sign that the process lives, sent about once a second."""
 
     facts: Mapping[str, Any]
     warnings: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 SAMPLE_RATE_HZ: Final = 24_000
-"""Of all the sound that the model makes."""
+"""The sample rate of all the sound that the model makes."""
 LANGUAGES: Final = {
     "en": "english",
     "zh": "chinese",
@@ -20,7 +20,7 @@ LANGUAGES: Final = {
     "fr": "french",
     "ru": "russian",
 }
-"""What every voice speaks: ISO 639-1 → the name that the checkpoints have for it."""
+"""The languages that every voice speaks: ISO 639-1 code → the checkpoints' name."""
 DEFAULT_MODEL_ID: Final = "Qwen/Qwen3-TTS-12Hz-0.6B-Base"
 
 

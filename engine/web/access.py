@@ -1,4 +1,4 @@
-"""Who may call: the bearer token, and which other sites' pages. It stands before every route of the application."""
+"""Checks who may call, before every route of the application: the bearer token and the origin of a page."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def add_access_checks(app: web.Application, api_key: str, origins: frozenset[str
 
 
 def request_id(request: web.Request) -> str:
-    """What this request is called in the answer's X-Request-Id and in the log."""
+    """Returns the name of this request in the answer's X-Request-Id and in the log."""
     if REQUEST_ID not in request:
         request[REQUEST_ID] = uuid4().hex
     return request[REQUEST_ID]
@@ -63,7 +63,7 @@ def _check_token(api_key: str) -> Middleware:
 def _check_origin(origins: frozenset[str]) -> Middleware:
     @web.middleware
     async def check_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Answer preflights; keep pages of other sites from acting through a visitor's browser.
+        """Answers preflights, and keeps pages of other sites from acting through a visitor's browser.
 
         A browser lets any page send simple POSTs and open WebSockets here: it only hides the answers.
         """

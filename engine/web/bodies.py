@@ -1,4 +1,4 @@
-"""Request bodies off the wire: JSON and multipart forms, bounded in size and time, into their models."""
+"""Reads request bodies into their models: JSON and multipart forms, bounded in size and time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Body = TypeVar("Body", bound=BaseModel)
 
 
 async def read_json(request: web.Request, model: type[Body]) -> Body:
-    """A JSON body as its model. Raises ApiError."""
+    """Returns a JSON body as its model. Raises ApiError."""
     if request.headers.get("Content-Type") and not request.content_type.endswith(("/json", "+json")):
         raise ApiError(415, "INVALID_REQUEST", f"the body is {request.content_type}; send it as application/json")
     async with in_time():
@@ -32,7 +32,7 @@ async def read_json(request: web.Request, model: type[Body]) -> Body:
 
 
 def parse_json(data: bytes | str, model: type[Body]) -> Body:
-    """JSON as its model, types as JSON has them: "8000" is no number. Raises ApiError."""
+    """Returns JSON as its model, with types as JSON has them: "8000" is no number. Raises ApiError."""
     try:
         return model.model_validate_json(data, strict=True)
     except ValidationError as error:
@@ -40,7 +40,7 @@ def parse_json(data: bytes | str, model: type[Body]) -> Body:
 
 
 async def read_form(request: web.Request, model: type[Body], max_file_bytes: int) -> tuple[Body, bytes | None]:
-    """A multipart form as its model, and its file; None where it has none. Raises ApiError."""
+    """Returns a multipart form as its model, and its file or None. Raises ApiError."""
     if request.content_type != "multipart/form-data":
         raise ApiError(415, "INVALID_REQUEST", f"the body is {request.content_type}; send it as multipart/form-data")
     fields: dict[str, str] = {}
@@ -86,7 +86,7 @@ async def _read_part(part: BodyPartReader, max_bytes: int) -> bytes:
 
 @asynccontextmanager
 async def in_time() -> AsyncGenerator[None, None]:
-    """Of a body that is read: raises ApiError when it does not arrive."""
+    """Bounds the time in which a body is read: raises ApiError when it does not arrive."""
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             yield

@@ -1,4 +1,4 @@
-"""What goes wrong, told to both families of clients in one body: OpenAI's and the earlier Qwen3-TTS server's."""
+"""The error body that both families of clients read: OpenAI's and those of the earlier Qwen3-TTS server."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ Code = Literal[
 ]
 
 RETRY_AFTER_S: Final = 1
-"""A sentence is made in less, so a place in the queue is likely to be free by then."""
+"""The wait told to a refused client: a sentence is made in less, so a place in the queue is likely free by then."""
 
 
 class OpenAiError(BaseModel):
-    """The part that OpenAI's clients read."""
+    """The part of an error's body that OpenAI's clients read."""
 
     message: str
     type: str
@@ -52,7 +52,7 @@ class OpenAiError(BaseModel):
 
 
 class ErrorBody(BaseModel):
-    """Every error's body: `error` for OpenAI's clients, the rest for the earlier server's."""
+    """The body of every error: `error` for OpenAI's clients, the rest for the earlier server's."""
 
     error: OpenAiError
     code: Code
@@ -62,7 +62,7 @@ class ErrorBody(BaseModel):
 
 
 class ApiError(Exception):
-    """An answer that is an error."""
+    """An error that is answered with its status and body."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class ApiError(Exception):
         self.headers = dict(headers or {})
 
     def body(self) -> dict[str, Any]:
-        """The answer's JSON, as `ErrorBody` describes it."""
+        """Returns the answer's JSON, as `ErrorBody` describes it."""
         kind = "invalid_request_error" if self.status < 500 else "server_error"
         openai = OpenAiError(message=self.message, type=kind, param=self.param, code=self.code.lower())
         whole = ErrorBody(
@@ -92,12 +92,12 @@ class ApiError(Exception):
         return whole.model_dump()
 
     def response(self) -> web.Response:
-        """The answer."""
+        """Returns the answer to the client."""
         return web.json_response(self.body(), status=self.status, headers=self.headers)
 
 
 def from_speech_error(error: SpeechError) -> ApiError:
-    """What an engine's error is to a client."""
+    """Returns what a client is told of an engine's error."""
     match error:
         case UnknownVoice():
             return ApiError(400, "UNKNOWN_VOICE", str(error), param="voice", context={"known": list(error.known)})
@@ -112,7 +112,7 @@ def from_speech_error(error: SpeechError) -> ApiError:
 
 
 def from_validation_error(error: ValidationError) -> ApiError:
-    """What a body that does not fit its model is to a client: its first fault, and all of them in the context."""
+    """Returns what a client is told of a body that does not fit: its first fault, and all of them in the context."""
     faults = [
         {"field": ".".join(str(part) for part in fault["loc"]) or "body", "reason": _reason(fault)}
         for fault in error.errors(include_url=False, include_context=False, include_input=False)
@@ -128,24 +128,24 @@ def _reason(fault: Mapping[str, Any]) -> str:
 
 
 def empty_input() -> ApiError:
-    """No text was given."""
+    """Returns the error of a request without text."""
     return ApiError(400, "EMPTY_INPUT", "input is required: there is no text to speak", param="input")
 
 
 def queue_full(message: str) -> ApiError:
-    """As much is being made as may be."""
+    """Returns the error of a request that finds no place."""
     return ApiError(503, "QUEUE_FULL", message, headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
 def unforeseen(error: Exception) -> ApiError:
-    """A defect of ours: the log has it, the client does not."""
+    """Logs a defect of this server and returns what the client is told, which is nothing of it."""
     log.error("unforeseen error", exc_info=error)
     return ApiError(500, "INTERNAL_ERROR", "internal error; the server's log says more")
 
 
 @web.middleware
 async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every error as JSON, the application's other routes included; what nobody foresaw is logged."""
+    """Answers every error of every route as JSON; those that nobody foresaw are logged."""
     try:
         return await handler(request)
     except ApiError as error:

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document at /openapi.json, made from the models that validate requests and shape answers."""
+"""Makes the OpenAPI 3.1 document at /openapi.json from the models that validate requests and shape answers."""
 
 from __future__ import annotations
 
@@ -46,21 +46,21 @@ ERROR_MEANINGS: Final = {
 
 
 class Description:
-    """The document and its page, ready to be sent. To make them takes the event loop some 20 ms."""
+    """The document and its page, ready to be sent. Making them takes the event loop some 20 ms."""
 
     def __init__(
         self, voice_names: Callable[[], list[str]], settle: Callable[[dict[str, Json]], None], key: bool
     ) -> None:
         """`settle` completes the schemas with what is known at run time alone; `key` says that an API key is wanted."""
         self.document = b""
-        """As JSON."""
+        """The document as JSON."""
         self.page = ""
         self.page_policy = ""
         self._voice_names, self._settle, self._key = voice_names, settle, key
         self._voices: list[str] | None = None
 
     def of_the_moment(self, app: web.Application) -> Description:
-        """Itself, made anew if there are other voices than before: it names them. All else stands once `app` runs."""
+        """Returns itself, made anew where the voices that it names have changed: all else is fixed once `app` runs."""
         voices = self._voice_names()
         if voices != self._voices:
             whole = self._whole(app[OPERATIONS_KEY])
@@ -93,7 +93,7 @@ DESCRIPTION_KEY: Final = web.AppKey("description", Description)
 
 
 async def describe_at_start(app: web.Application) -> None:
-    """Make the description before anyone is served."""
+    """Makes the description before anyone is served."""
     app[DESCRIPTION_KEY].of_the_moment(app)
 
 
@@ -147,7 +147,7 @@ def _body(operation: Operation, schemas: dict[str, Json]) -> Json:
 
 
 def _form_field(field: Json) -> Json:
-    """A form has no null: a field that is not given is left out."""
+    """Returns a form field's schema without null, which a form does not have: a field not given is left out."""
     kept = {name: value for name, value in field.items() if not (name == "default" and value is None)}
     if "anyOf" in kept:
         choices = [choice for choice in kept.pop("anyOf") if choice != {"type": "null"}]

@@ -1,4 +1,4 @@
-"""One row for each HTTP operation: where it is, who handles it, and what the OpenAPI document says of it."""
+"""One row for each HTTP operation: its path, its handler, and what the OpenAPI document says of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aiohttp.typedefs import Handler
 from pydantic import BaseModel
 
 Media = type[BaseModel] | Literal["audio", "events", "text", "html"]
-"""What an answer holds: JSON of a model, encoded audio, server-sent events, plain text, a page."""
+"""The content of an answer: JSON of a model, encoded audio, server-sent events, plain text or a page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,23 +23,23 @@ class Operation:
     handler: Handler
     summary: str
     answers: Mapping[int, tuple[str, tuple[Media, ...]]]
-    """By status: what it means, and what comes with it."""
+    """The meaning and the content of each status of a good answer."""
     details: str = ""
     body: type[BaseModel] | None = None
     body_required: bool = True
     form: Literal["json", "multipart"] = "json"
-    """How the body travels; a multipart one has a `file` beside the model's fields."""
+    """The encoding of the body; a multipart one has a `file` beside the model's fields."""
     errors: tuple[int, ...] = ()
-    """Statuses that come with an ErrorBody."""
+    """The statuses that come with an ErrorBody."""
     curl: str = ""
-    """An example: what follows `curl http://localhost:8000<path>`."""
+    """The arguments that follow `curl http://localhost:8000<path>` in an example."""
 
 
 OPERATIONS: Final = web.AppKey("operations", list[Operation])
 
 
 def add_operations(app: web.Application, operations: list[Operation]) -> None:
-    """Serve operations and have the OpenAPI document tell of them."""
+    """Adds the operations to the application's routes and to its OpenAPI document."""
     app.setdefault(OPERATIONS, []).extend(operations)
     for operation in operations:
         if operation.method == "GET":

@@ -1,4 +1,4 @@
-"""The readable page at /docs, made of the OpenAPI document; it fetches nothing from anywhere else."""
+"""Makes the readable page at /docs out of the OpenAPI document; the page fetches nothing from anywhere else."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ RECEIVED: Final = {
 
 
 def render_page(document: Json) -> tuple[str, str]:
-    """The page, and the Content-Security-Policy that lets it do no more than it does."""
+    """Returns the page, and the Content-Security-Policy that lets it do no more than it does."""
     request = document["components"]["schemas"]["SpeechRequest"]["properties"]
     formats = _enum(request["response_format"])
     default = request["response_format"]["default"]
@@ -147,7 +147,7 @@ def _fields(document: Json, schema: Json) -> str:
 
 
 def _type(document: Json, schema: Json) -> str:
-    """A schema in a few words."""
+    """Describes a schema in a few words."""
     schema = _resolve(document, schema)
     if "discriminator" in schema:
         return " or ".join(f"<code>{escape(name)}</code>" for name in schema["discriminator"]["mapping"])
@@ -193,7 +193,7 @@ def _rows(cells: dict[str, str]) -> str:
 
 
 def _prose(text: str) -> str:
-    """Text whose `code` is set as code."""
+    """Returns text as HTML, with what stands between backticks set as code."""
     return "".join(
         f"<code>{escape(part)}</code>" if odd % 2 else escape(part) for odd, part in enumerate(text.split("`"))
     )

@@ -52,6 +52,62 @@ def test_a_wrong_setting_is_one_line_with_name_value_and_what_is_allowed(monkeyp
     assert "\n" not in line
 
 
+@pytest.mark.parametrize("value", ["9" * 5_000, "1\n2", "\x1b[2J", "９" * 500])
+def test_a_wrong_value_of_any_length_is_one_short_line(monkeypatch, value):
+    monkeypatch.setenv("HTTP_PORT", value)
+    with pytest.raises(WrongSetting) as raised:
+        load_settings()
+    assert str(raised.value).startswith("HTTP_PORT=")
+    assert len(str(raised.value)) < 300
+    assert str(raised.value).isprintable()
+
+
+def test_a_dotenv_file_that_is_no_text_is_one_line(tmp_path):
+    (tmp_path / ".env").write_bytes(b"GREETING=\xff\xfe\n")
+    with pytest.raises(WrongSetting, match=r"^\.env: .*utf-8[^\n]*$"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("address", "problem"),
+    [
+        ("ws://[", "must be an address"),
+        ("ws://", "must be an address"),
+        ("ws://asr:99999999", "must be an address"),
+        ("ws://asr:" + "9" * 5_000, "must be an address"),
+    ],
+)
+def test_an_address_that_no_call_could_connect_to_stops_the_start(monkeypatch, address, problem):
+    monkeypatch.setenv("ASR_URL", address)
+    with pytest.raises(WrongSetting) as raised:
+        load_settings()
+    assert f": {problem}" in str(raised.value)
+    assert str(raised.value).startswith("ASR_URL=")
+    assert len(str(raised.value)) < 300
+
+
+def test_a_password_in_asr_url_and_a_key_exclude_one_another(monkeypatch):
+    """The client refuses to send both, with each call."""
+    monkeypatch.setenv("ASR_URL", "ws://user:hush@asr/path?key=hush")
+    assert load_settings().conversation.asr_url
+    monkeypatch.setenv("ASR_API_KEY", "hush")
+    with pytest.raises(WrongSetting) as raised:
+        load_settings()
+    assert str(raised.value).startswith("ASR_API_KEY=(hidden): must be empty")
+    assert "hush" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["ASR_URL", "LLM_BASE_URL", "REMOTE_URL", "WEBHOOK_URL"])
+def test_a_wrong_address_does_not_tell_its_password(monkeypatch, name):
+    monkeypatch.setenv("ENGINE", "remote")
+    monkeypatch.setenv(name, "gopher://user:hush@host/path?key=hush")
+    with pytest.raises(WrongSetting) as raised:
+        load_settings()
+    (line,) = (line for line in str(raised.value).splitlines() if line.startswith(name))
+    assert "host/path" in line
+    assert "hush" not in str(raised.value)
+
+
 def test_every_wrong_setting_of_every_part_is_told_at_once_and_no_key_is(monkeypatch):
     for name in ("REMOTE_API_KEY", "API_KEY", "ASR_API_KEY"):
         monkeypatch.setenv(name, "hush")
@@ -72,7 +128,7 @@ def test_no_two_parts_have_a_setting_of_the_same_name():
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_service_that_must_be_told_when_the_caller_stops_needs_the_local_detector(monkeypatch, protocol):
-    """Without it the answer would wait for a final transcript that never comes."""
+    """Without the detector the answer would wait for a final transcript that never comes."""
     monkeypatch.setenv("ASR_URL", "ws://127.0.0.1:9")
     monkeypatch.setenv("ASR_PROTOCOL", protocol)
     monkeypatch.setenv("LOCAL_VAD", "false")

@@ -6,18 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.audio import (
-    LIMIT_KNEE,
-    RateConverter,
-    Resampler,
-    alaw_decode,
-    alaw_encode,
-    resample,
-    soft_limit,
-    ulaw_decode,
-    ulaw_encode,
-)
+from engine.audio import LIMIT_KNEE, RateConverter, Resampler, alaw_encode, resample, soft_limit, ulaw_encode
 from engine.speech import Pcm
+from tests.support.g711 import alaw_decode, ulaw_decode
 
 ENGINE_HZ = 24000
 WIRE_RATES_HZ = (8000, 12000, 16000, 24000, 32000, 44100, 48000, 96000, 192000)  # AudioSocket kinds 0x10 to 0x18

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import shutil
@@ -80,18 +81,20 @@ def faad() -> tuple[list[str], dict[str, str]]:
     if installed := shutil.which("faad"):
         return [installed], dict(os.environ)
     binary = CACHE / "usr/bin/faad"
-    if not binary.exists():
-        try:
-            _unpack_faad()
-        except (OSError, subprocess.SubprocessError) as error:
-            reason = f"Debian's faad, which decodes AAC, cannot be had: {error}"
-            pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # of two test processes one fetches
+        if not binary.exists():
+            try:
+                _unpack_faad()
+            except (OSError, subprocess.SubprocessError) as error:
+                reason = f"Debian's faad, which decodes AAC, cannot be had: {error}"
+                pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
     library = next((CACHE / "usr/lib").rglob("libfaad.so*")).parent
     return [str(binary)], {**os.environ, "LD_LIBRARY_PATH": str(library)}
 
 
 def _unpack_faad() -> None:
-    CACHE.mkdir(parents=True, exist_ok=True)
     download = ["apt-get", "download", *PACKAGES]
     quiet = {"cwd": CACHE, "check": True, "capture_output": True, "timeout": 120}
     try:

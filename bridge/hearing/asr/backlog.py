@@ -6,33 +6,33 @@ from collections import deque
 from typing import Final
 
 WAITING_MS: Final = 8_000
-"""Audio kept while the service is away. What is older is no longer an answer but a surprise."""
+"""How much audio is kept while the service is away. A reply to anything older would come as a surprise."""
 UNANSWERED_MS: Final = 5_000
-"""Audio kept after it was sent, until its transcript comes: a service that dies takes what it had heard with it, and
-the next connection hears it again. Of a longer sentence the beginning is lost then."""
+"""How much audio is kept after it was sent, until its transcript comes. A service that dies takes what it had heard
+with it, and the next connection hears it again; the beginning of a longer sentence is lost then."""
 
 
 class Backlog:
-    """Pieces of `chunk_ms` each, in order. What is dropped is the oldest, and counted."""
+    """A queue of pieces of `chunk_ms` each. When it is full it drops the oldest, and counts what it dropped."""
 
     def __init__(self, chunk_ms: int) -> None:
         self.position_ms = 0
         """Where in the call's audio the next piece to be taken begins."""
         self.dropped_ms = 0
-        """Audio that no connection ever got."""
+        """How much audio no connection ever got."""
         self._chunk_ms = chunk_ms
         self._waiting: deque[bytes] = deque()
         self._sent: deque[bytes] = deque()
         self._over = 0
-        """How many of the pieces sent are of speech that is over, whose transcript is to come."""
+        """The number of pieces sent that belong to speech that is over and whose transcript is still to come."""
 
     def put(self, chunk: bytes) -> None:
-        """The newest piece."""
+        """Appends the newest piece."""
         self._waiting.append(chunk)
         self._drop_late()
 
     def take(self) -> bytes | None:
-        """The next piece to send, if there is one."""
+        """Returns the next piece to send, or None if there is none."""
         if not self._waiting:
             return None
         chunk = self._waiting.popleft()
@@ -43,15 +43,15 @@ class Backlog:
         return chunk
 
     def speech_ended(self) -> None:
-        """The caller has stopped: the next transcript is of what was sent up to here."""
+        """Notes that the caller has stopped: the next transcript is of what was sent up to here."""
         self._over = len(self._sent)
 
     def answered(self) -> None:
-        """A final transcript has come."""
+        """Forgets the audio whose final transcript has come."""
         self._forget(self._over or len(self._sent))
 
     def rewind(self) -> bool:
-        """The connection is lost: what it has not answered goes out again. Whether speech that was over is in it."""
+        """Queues again what a lost connection has not answered. Returns whether speech that was over is in it."""
         ended = self._over > 0
         self.position_ms -= len(self._sent) * self._chunk_ms
         self._waiting.extendleft(reversed(self._sent))

@@ -1,4 +1,4 @@
-"""Keeps one call's recogniser connected: audio from a bounded backlog out, events in, back-off between connections."""
+"""Keeps one call's recogniser connected: it sends audio from a bounded backlog, reads events, and connects again."""
 
 from __future__ import annotations
 
@@ -21,22 +21,23 @@ log = structlog.get_logger(__name__)
 
 CONNECT_TIMEOUT_S: Final = 2.0
 CLOSE_TIMEOUT_S: Final = 0.5
-"""A service that does not close its side by then is left to itself."""
+"""How long a service has to close its side of a connection."""
 HEARTBEAT_S: Final = 5.0
-"""A service that answers no ping within half of this is hung, and is connected to anew."""
+"""The time between pings. A service that answers none within half of it has hung, and is connected to anew."""
 BACKOFF_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 STEADY_S: Final = 2.0
-"""A connection that ends sooner, without a sign of recognition, was none: the service counts as down since before."""
+"""A connection that ends sooner and shows no sign of recognition does not count: the service has been down since before
+it."""
 MAX_MESSAGE_BYTES: Final = 1 << 18
-"""No transcript is as long; who sends more is closed on."""
+"""The longest message taken. No transcript is as long; a service that sends more is disconnected."""
 BAD_MESSAGES: Final = 20
-"""Messages in a row that cannot be read, or report an error, after which the connection is given up."""
+"""The number of messages in a row that cannot be read or report an error, after which the connection is given up."""
 LOGGED_CHARS: Final = 200
-"""Of what a service says went wrong."""
+"""How much of a service's error text is logged."""
 
 
 class AsrClient:
-    """One call's recogniser. `run` until cancelled; `push` the caller's audio, gaps filled, from the answer on."""
+    """One call's recogniser at a service. `push` takes the caller's audio, gaps filled, from the answer on."""
 
     def __init__(
         self,
@@ -59,9 +60,9 @@ class AsrClient:
         self.rate_hz = options.sample_rate_hz or protocol.default_rate_hz
         self.speech_events = protocol.speech_events
         self.down_since_s: float | None = now_s()
-        """Not connected since; None while it is."""
+        """When the connection was lost; None while there is one."""
         self.heard_s = now_s()
-        """When it last showed that it listens: words, their absence, speech or its end."""
+        """When the service last showed that it listens: by a transcript, even an empty one, or by speech events."""
         self._chunk_bytes = self.rate_hz * protocol.chunk_ms // 1000 * 2
         self.backlog = Backlog(protocol.chunk_ms)
         self._converter = RateConverter(self.rate_hz)
@@ -73,7 +74,7 @@ class AsrClient:
         self._last_partial = ""
 
     def push(self, pcm: bytes, rate_hz: int) -> None:
-        """The caller's audio, 16-bit little-endian mono."""
+        """Takes the caller's audio, 16-bit little-endian mono."""
         self._partial_chunk += self._converter.push(pcm, rate_hz).tobytes()
         while len(self._partial_chunk) >= self._chunk_bytes:
             self.backlog.put(bytes(self._partial_chunk[: self._chunk_bytes]))
@@ -81,12 +82,12 @@ class AsrClient:
             self._ready.set()
 
     def flush(self) -> None:
-        """The caller has stopped speaking, as far as can be heard here: ask for the final transcript."""
+        """Asks for the final transcript, because the local detector has heard the caller stop."""
         self._flush = True
         self._ready.set()
 
     async def run(self) -> None:
-        """Connect, and connect again, until cancelled."""
+        """Connects, and connects again, until it is cancelled."""
         failures = 0
         while True:
             down_since_s, tried_s = self.down_since_s, self._now_s()
@@ -109,7 +110,7 @@ class AsrClient:
             await asyncio.sleep(wait_s * random.uniform(0.75, 1.25))
 
     async def _connection(self) -> float:
-        """One connection, from the opening to its end; returns how many seconds it lasted."""
+        """Runs one connection from its opening to its end; returns how many seconds it lasted."""
         protocol = self._make(self._options, self.backlog.position_ms)
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             socket = await self._http.ws_connect(

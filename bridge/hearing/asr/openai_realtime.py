@@ -13,7 +13,7 @@ _FAILED: Final = "conversation.item.input_audio_transcription.failed"
 
 
 class OpenAiRealtime(AsrProtocol):
-    """`session.update` and `input_audio_buffer.append` out; speech and transcription events in."""
+    """It sends `session.update` and `input_audio_buffer.append`, and reads speech and transcription events."""
 
     path = "/v1/realtime"
     speech_events = True

@@ -1,4 +1,4 @@
-"""What a recogniser's WebSocket protocol is: messages out of audio, events out of messages. No I/O."""
+"""The interface of a recogniser's WebSocket protocol: it turns audio into messages and messages into events. No I/O."""
 
 from __future__ import annotations
 
@@ -12,54 +12,55 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from bridge.hearing.events import BadEvent, Heard
 
 Message = str | bytes
-"""A WebSocket message: text or binary."""
+"""A WebSocket message, text or binary."""
 
 
 Read = tuple[list[Heard], list[Message]]
-"""What was heard, perhaps nothing, and what is to be sent in return."""
+"""The events that a message tells, perhaps none, and the messages to send in return."""
 
 
 class ServiceError(Exception):
-    """The service says that something is wrong; its text is the service's."""
+    """The service reports an error; the message is the service's own text."""
 
 
 class SessionLost(ServiceError):
-    """And nothing more will come of this connection."""
+    """The service reports an error after which nothing more will come over this connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class AsrOptions:
-    """What is asked of a recogniser."""
+    """How a recogniser is to be asked."""
 
     language: str | None = None
-    """ISO 639-1; None lets it decide."""
+    """The ISO 639-1 code of the language; None lets the recogniser decide."""
     model: str = ""
     api_key: str = ""
     sample_rate_hz: int | None = None
-    """None for the protocol's own."""
+    """The rate of the audio sent; None for the protocol's own."""
     extra: Mapping[str, str] = field(default_factory=dict)
-    """More query parameters."""
+    """Further query parameters."""
 
 
 class AsrProtocol(ABC):
-    """One connection's side of a protocol; a new one for each connection."""
+    """Our side of one connection; a new one is made for each connection."""
 
     path: ClassVar[str] = ""
-    """Where the service listens, where the configured URL names no path."""
+    """The path of the service, for a configured URL that names none."""
     speech_events: ClassVar[bool]
-    """It tells when speech starts and stops; otherwise a local detector does, and `flush` is called at its end."""
+    """Whether the service tells when speech starts and stops. If not, a local detector does, and `flush` is called when
+    speech stops."""
     default_rate_hz: ClassVar[int] = 16_000
     chunk_ms: ClassVar[int] = 20
-    """Audio a message."""
+    """How much audio one message carries."""
 
     def __init__(self, options: AsrOptions, offset_ms: int = 0) -> None:
         self.options = options
         self.offset_ms = offset_ms
-        """Where in the call's audio this connection's begins."""
+        """Where in the call's audio this connection's audio begins."""
         self.sample_rate_hz = options.sample_rate_hz or self.default_rate_hz
 
     def url(self, base: str) -> str:
-        """The address to connect to."""
+        """Returns the address to connect to: `base` with the protocol's path and parameters where it has none."""
         parts = urlsplit(base)
         query = {**self.query(), **dict(self.options.extra), **dict(parse_qsl(parts.query))}
         path = parts.path if parts.path not in ("", "/") else self.path
@@ -72,28 +73,31 @@ class AsrProtocol(ABC):
         return {"Authorization": f"Bearer {self.options.api_key}"} if self.options.api_key else {}
 
     def opening(self) -> list[Message]:
-        """Sent first."""
+        """Returns the messages to send first."""
         return []
 
     @abstractmethod
     def audio(self, pcm: bytes) -> list[Message]:
-        """Carry `pcm`: 16-bit little-endian mono at `sample_rate_hz`."""
+        """Returns the messages that carry `pcm`, 16-bit little-endian mono at `sample_rate_hz`."""
 
     def flush(self) -> list[Message]:
-        """The caller has stopped speaking: the final transcript is wanted now."""
+        """Returns the messages that ask for the final transcript, because the caller has stopped speaking."""
         return []
 
     def closing(self) -> list[Message]:
-        """Sent last."""
+        """Returns the messages to send last."""
         return []
 
     @abstractmethod
     def read(self, message: Message) -> Read | None:
-        """What a message says. None: nothing of the caller's audio. Raises BadEvent or ServiceError."""
+        """Returns what a message says, or None if it says nothing about the caller's audio.
+
+        Raises BadEvent or ServiceError.
+        """
 
 
 def decode(message: Message) -> dict[str, Any]:
-    """A JSON object. Raises BadEvent."""
+    """Returns the JSON object in a message. Raises BadEvent."""
     try:
         decoded = json.loads(message)
     except (ValueError, RecursionError) as error:
@@ -104,7 +108,7 @@ def decode(message: Message) -> dict[str, Any]:
 
 
 def text_of(message: Mapping[str, Any], key: str) -> str:
-    """A text member. Raises BadEvent where it is missing or no text."""
+    """Returns a text member of an object. Raises BadEvent if it is missing or no text."""
     text = message.get(key)
     if not isinstance(text, str):
         raise BadEvent(f"{key}: text expected")

@@ -1,4 +1,4 @@
-"""The protocols by the names that ASR_PROTOCOL takes."""
+"""The recognisers' protocols by the names that ASR_PROTOCOL takes."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from bridge.hearing.events import Partial, Transcript
 
 
 class Qwen3Asr(AsrProtocol):
-    """`{"action": "config" | "flush"}` and binary audio out; `{"text", "is_partial", "is_final"}` in."""
+    """It sends `{"action": "config" | "flush"}` and binary audio, and reads `{"text", "is_partial", "is_final"}`."""
 
     path = "/ws/transcribe"
     speech_events = False
@@ -37,7 +37,7 @@ class Qwen3Asr(AsrProtocol):
         if "text" not in event and "status" in event:
             return None
         text = text_of(event, "text")
-        if text == "[timeout]" or text.startswith("[error:"):  # the server tells so what its model ran into
+        if text == "[timeout]" or text.startswith("[error:"):  # this is how the server reports an error of its model
             raise ServiceError(text)
         if event.get("is_final"):
             return [Transcript(text)], []

@@ -1,4 +1,4 @@
-"""vLLM's `/v1/realtime`: transcription deltas alone; an utterance is opened and closed by the client."""
+"""vLLM's `/v1/realtime`: it sends transcription deltas only, and the client opens and closes each utterance."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bridge.hearing.events import BadEvent, Partial, Transcript
 _COMMIT: Final = json.dumps({"type": "input_audio_buffer.commit"})
 _COMMIT_FINAL: Final = json.dumps({"type": "input_audio_buffer.commit", "final": True})
 _HARMLESS: Final = ("invalid_json", "invalid_audio", "unknown_event")
-"""Errors that are about one message; after any other the generation is over and its `done` will not come."""
+"""The errors that concern one message. After any other the generation is over, and its `done` will not come."""
 
 
 class VllmRealtime(AsrProtocol):
@@ -31,7 +31,7 @@ class VllmRealtime(AsrProtocol):
         super().__init__(options, offset_ms)
         self._text = ""
         self._held: list[bytes] | None = None
-        """Audio of the next utterance while this one is being finished."""
+        """The audio of the next utterance while this one is being finished, else None."""
 
     def opening(self) -> list[Message]:
         return [json.dumps({"type": "session.update", "model": self.options.model}), _COMMIT]

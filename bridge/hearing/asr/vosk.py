@@ -1,4 +1,4 @@
-"""vosk-server: binary audio in, `{"partial"}` and `{"text"}` out, one answer a message."""
+"""vosk-server: it takes binary audio and answers each message with `{"partial"}` or `{"text"}`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bridge.hearing.events import BadEvent, Partial, Transcript
 
 
 class Vosk(AsrProtocol):
-    """It ends an utterance itself, after silence, and answers every message: so they are long."""
+    """The server ends an utterance itself, after silence. It answers every message, which is why ours are long."""
 
     path = "/"
     speech_events = False
@@ -23,7 +23,7 @@ class Vosk(AsrProtocol):
         return [pcm]
 
     def closing(self) -> list[Message]:
-        return ['{"eof" : 1}']  # compared as text by the server, blank included
+        return ['{"eof" : 1}']  # the server compares it as text, the blank included
 
     def read(self, message: Message) -> Read:
         event = decode(message)

@@ -1,6 +1,6 @@
-"""The embedded recogniser's process: a bundled Whisper model, and what it is asked to recognise, one after the other.
+"""The embedded recogniser's process: a bundled Whisper model that recognises one stretch of audio after the other.
 
-It is sent (number, 16 kHz 16-bit mono audio) and answers with (number, words, what went wrong or nothing).
+It is sent (number, 16 kHz 16-bit mono audio) and answers with (number, words, traceback or nothing).
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import numpy as np
 from engine.child import connect, pack, read, send_logs
 
 NICENESS: Final = 5
-"""Recognition waits for the call's clock, never the other way round."""
+"""The process's niceness: recognition has to wait for the calls' clock, never the other way round."""
 CHATTY: Final = ("faster_whisper",)
-"""It tells of everything that it recognises."""
+"""Loggers that report everything that is recognised, and are silenced."""
 MIN_CONFIDENCE: Final = -1.0
-"""Mean log-probability of the words, under which Whisper is making them up."""
+"""The mean log-probability of the words under which Whisper is making them up."""
 MAX_NO_SPEECH: Final = 0.6
 _ANNOTATION: Final = re.compile(r"\[[^\]]*\]|\([^)]*\)|\*[^*]*\*|♪")
-"""What Whisper writes for sounds: "[BLANK_AUDIO]", "(coughs)"."""
+"""What Whisper writes for sounds that are no words, such as "[BLANK_AUDIO]" and "(coughs)"."""
 
 
 def serve(asked: BinaryIO, answers: BinaryIO) -> None:
-    """Works until `asked` ends. Raises ImportError where the demo extra is not installed."""
+    """Works until `asked` ends. Raises ImportError if the demo extra is not installed."""
 
     def send(message: Any) -> None:
         answers.write(pack(message))
@@ -45,7 +45,7 @@ def serve(asked: BinaryIO, answers: BinaryIO) -> None:
 
 
 def transcribe(model: Any, pcm: bytes) -> str:
-    """The words in 16 kHz 16-bit mono audio; empty where there are none."""
+    """Returns the words in 16 kHz 16-bit mono audio; empty if there are none."""
     audio = np.frombuffer(pcm, np.int16).astype(np.float32) / 32768
     segments, _ = model.transcribe(
         audio, language="en", beam_size=1, condition_on_previous_text=False, without_timestamps=True, temperature=0.0

@@ -1,1 +1,1 @@
-"""Who is in the batch, what is due, when it is over."""
+"""The batch: which sentences are in it, what is due for each, when each is over; and the plain runner."""

@@ -15,7 +15,7 @@ from engine.qwen3.model.state import CODE_GROUPS
 
 
 class EagerRunner(Runner):
-    """Makes a frame of every sentence in each step, and at once the sound that is due."""
+    """Makes a frame of every sentence in each step, and decodes at once what is due."""
 
     _slots: Slots
 
@@ -63,7 +63,7 @@ class EagerRunner(Runner):
         return sentence.end is not None or len(sentence.codes) - sentence.sounded >= chunk_frames(sentence.chunks)
 
     def _sound(self, due: list[Sentence]) -> list[Made]:
-        """Decodes what is due, sentences with equally many frames together."""
+        """Decodes the frames of the sentences that are due, those with equally many frames together."""
         made = []
         for frames in sorted({len(each.codes) - each.sounded for each in due}):
             group = [each for each in due if len(each.codes) - each.sounded == frames]

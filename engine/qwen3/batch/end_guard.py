@@ -1,4 +1,4 @@
-"""When a sentence has to stop that does not stop by itself: the model misses its end about once in 300 sentences."""
+"""Decides when a sentence must stop that does not stop by itself: the model misses about one end in 300."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ STUCK_FRAMES: Final = 38
 
 
 def frame_budget(text_tokens: int, room: int) -> int:
-    """Frames of 80 ms that a text may take. room: the positions left behind its prompt."""
+    """Returns how many frames of 80 ms a text may take. room: the positions left behind its prompt."""
     return max(1, min(FRAMES_AT_LEAST + FRAMES_PER_TOKEN * text_tokens, room))
 
 
 class EndGuard:
-    """Watches one sentence, frame by frame, for the signs that it is over though no end was drawn."""
+    """Watches one sentence, frame by frame, for signs that it is over though no end was drawn."""
 
     def __init__(self, text_frames: int) -> None:
-        """text_frames: the frames after which all its text has gone in."""
+        """text_frames: the number of frames after which all the text has gone in."""
         self._text_frames = text_frames
         self._frames = 0
         self._silent = 0
@@ -32,7 +32,7 @@ class EndGuard:
         self._same = 0
 
     def over(self, code: int, level_dbfs: float) -> str | None:
-        """Whether to stop after this frame, and why. code: its code 0; level_dbfs: its RMS level."""
+        """Returns why to stop after this frame; None to go on. code: its code 0; level_dbfs: its RMS level."""
         self._frames += 1
         silent = level_dbfs < SILENCE_DBFS
         self._silent = self._silent + 1 if silent else 0

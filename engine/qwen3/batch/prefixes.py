@@ -1,4 +1,4 @@
-"""What is kept of the prompts that come again: a new sentence in a voice begins where their constant part ends."""
+"""The constant parts of prompts, kept so that a new sentence in a known voice begins where that part ends."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor
 
 
 class Remembered(Protocol):
-    """What a codec remembers of the codes that it has heard."""
+    """What a codec remembers of the codes that it has decoded."""
 
     @property
     def nbytes(self) -> int:
-        """Bytes that it takes."""
+        """The bytes that it takes."""
 
 
 R = TypeVar("R", bound=Remembered)
@@ -23,7 +23,7 @@ R = TypeVar("R", bound=Remembered)
 
 @dataclass(frozen=True, slots=True)
 class Prefix(Generic[R]):
-    """What a prompt's constant part leaves behind."""
+    """What a prompt's constant part leaves behind in a slot."""
 
     kv: Tensor  # [layers, 2, kv_heads, positions, head_dim]
     codec: R | None  # after the reference's codes, for in-context cloning
@@ -34,9 +34,9 @@ class Prefix(Generic[R]):
 
 
 class PrefixCache(Generic[R]):
-    """Prefixes by prompt key, the least recently used thrown out.
+    """Prefixes by prompt key; the least recently used one is thrown out first.
 
-    In bfloat16 one of 9 positions takes 1 MB, one of a voice cloned in context from 5 seconds about 14 MB.
+    In bfloat16 a prefix of 9 positions takes 1 MB, that of a voice cloned in context from 5 s about 14 MB.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -61,10 +61,10 @@ class PrefixCache(Generic[R]):
 
     @property
     def spare_bytes(self) -> int:
-        """What more can be kept before something is thrown out."""
+        """The bytes that can still be kept before something is thrown out."""
         return self._max_bytes - self.nbytes
 
     @property
     def largest_bytes(self) -> int:
-        """Bytes of the largest one that is kept."""
+        """The bytes of the largest prefix that is kept."""
         return max((entry.nbytes for entry in self._entries.values()), default=0)

@@ -1,4 +1,4 @@
-"""What makes the frames of every sentence in the batch: what both runners have in common."""
+"""The base of both runners. A runner makes the frames of every sentence in the batch, and their sound."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from engine.qwen3.batch.slots import SlotTable
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """Sound of one sentence, in order; `end` with its last."""
+    """A chunk of one sentence's sound, in order. The last one says in `end` why it is the last."""
 
     sentence: Sentence
     pcm: NDArray[np.float32]
@@ -26,7 +26,7 @@ class Made:
 
     @staticmethod
     def nothing_more(sentence: Sentence, end: End | None) -> Made:
-        """The end of a sentence that has no sound left."""
+        """Returns the end of a sentence that has no sound left."""
         return Made(sentence, np.zeros(0, np.float32), end)
 
 
@@ -36,15 +36,15 @@ class Runner(ABC):
     def __init__(self, slots: SlotTable[Any]) -> None:
         self._slots = slots
         self._batch: dict[int, Sentence] = {}
-        """By their slots."""
+        """The sentences in the batch, by their slots."""
 
     @abstractmethod
     def admit(self, sentence: Sentence) -> bool:
-        """Takes a sentence in that has been built; returns False where there is no place for it now."""
+        """Takes in a sentence that has been built. Returns False where there is no place for it now."""
 
     @abstractmethod
     def step(self) -> Iterable[Made]:
-        """Makes the next frame of each, and whatever sound is due. Those that end have left the batch."""
+        """Makes the next frame of each sentence, and the sound that is due. Sentences that end leave the batch."""
 
     def remove(self, sentence: Sentence) -> None:
         """Lets go of a sentence at once. Does nothing if it is not in the batch."""
@@ -63,11 +63,11 @@ class Runner(ABC):
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """What `/health` tells of it."""
+        """What `/health` shows of the runner."""
         return {}
 
     def _enter(self, sentence: Sentence, slot: int) -> None:
-        """Gives a sentence its slot, and the bounds that it ends within."""
+        """Gives a sentence its slot, its budget of frames and its end guard."""
         prompt = sentence.prompt
         sentence.slot = slot
         sentence.budget = frame_budget(sentence.text_tokens, self._slots.max_positions - len(prompt.embeds))
@@ -76,7 +76,7 @@ class Runner(ABC):
 
     @staticmethod
     def _runs_on(sentence: Sentence, first: int, levels: Sequence[float]) -> bool:
-        """Whether the guard wants the sentence to end. levels: the RMS of its frames from number `first` on."""
+        """Tells whether the guard wants the sentence to end. levels: the RMS of its frames from number `first` on."""
         # Every frame is shown to the guard, also after one that would do.
         verdicts = [
             sentence.guard.over(sentence.codes[first + i][0], 20 * math.log10(max(level, 1e-9)))

@@ -1,6 +1,6 @@
-"""Who is served next: slots by the moment their sound runs out, a new call's first sound before all else, bulk last.
+"""Decides who is served next: a new call's first sound before all else, then whose sound runs out first, bulk last.
 
-No GPU and no clock in here: the runner asks what to do, does it, and says what it has done and when.
+It has no GPU and no clock: the runner asks what to do, does it, and says what it has done and when.
 """
 
 from __future__ import annotations
@@ -16,55 +16,55 @@ from engine.qwen3.batch.sentence import CHUNK_RAMP, FRAME_S, PATIENCE_S, Sentenc
 from engine.speech import Priority
 
 MAX_LEAD_S: Final = 4.0
-"""Sound made this far ahead of its playback is enough: what a caller cuts short is thrown away."""
+"""The lead that is enough: what a caller cuts short is thrown away."""
 MARGIN_S: Final = 0.04
-"""Kept between a chunk and the moment it is needed: 10 ms of sound are held back for a fade and 5 in the resampler, a
-wire frame of 20 ms has to be whole, and the way to it takes a little."""
+"""The time kept between a chunk and its need: 10 ms of sound are held back for a fade and 5 in the resampler, a wire
+frame of 20 ms has to be whole, and the way to the wire takes a little."""
 HEADROOM: Final = 1.3
-"""Rows a second that a small batch must keep up with, over what everybody plays."""
+"""The rows a second that a small batch must reach, as a multiple of what everybody plays."""
 MAX_WAITING: Final = 16
-"""Frames made and not yet sounded at most: the runner keeps the codes of so many and of those in flight."""
+"""The most frames of a sentence made and not yet decoded: the runner keeps their codes and those in flight."""
 SOUND_S: Final = 0.012
-"""Time on the GPU that one step's sound may take, as long as that keeps up."""
+"""The time on the GPU that one step's sound may take, as long as that keeps up."""
 BUSY_LOAD: Final = 0.3
-"""Share of real time: from here on a call's first chunk is two frames. At 0.4 (1,000 calls on an H200) steps take so
-long that 5 % of the sentences had their third chunk late after a first one of one frame."""
+"""The share of real time from which on a call's first chunk is two frames. At 0.4 (1,000 calls on an H200) steps take
+so long that 5 % of the sentences had their third chunk late after a first one of one frame."""
 RUSH_S: Final = 0.5
 RUSH_SENTENCES: Final = 40
-"""So many of calls' sentences that begin within that time are a rush, in which it is two frames too: who resamples and
-plays them lags behind by more than a first chunk of one lasts, and the GPU is not what they wait for."""
+"""So many sentences of calls that begin within RUSH_S are a rush, in which the first chunk is two frames too: whoever
+resamples and plays them lags by more than a first chunk of one frame lasts, and they do not wait for the GPU."""
 FULL_LOAD: Final = 0.85
-"""Of the time that frames sound for, what making them may take; the rest is for new calls and for jitter."""
+"""The share of real time that making frames may take; the rest is for new calls and for jitter."""
 BULK_LOAD: Final = 0.7
-"""What of it sentences that nobody listens to live may bring it to, so that a call finds room."""
+"""The share up to which sentences that nobody listens to live are admitted, so that a call finds room."""
 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What the GPU takes, as measured at the start."""
+    """What frames and sound cost on this GPU, as measured at the start."""
 
     frame_s: tuple[tuple[int, float], ...]
-    """(rows, seconds) of one frame, rows rising."""
+    """(rows, seconds) of one frame, by rising rows."""
     sound_s: float
-    """Seconds for one call's chunk of the longest size, a frame of it, among many."""
+    """Seconds to decode one frame of one call, in chunks of the longest size among many."""
 
     def frame(self, rows: int) -> float:
-        """Of one frame for so many rows: a batch is filled up to the next bucket."""
+        """Returns the seconds of one frame for so many rows: a batch is filled up to the next bucket."""
         at = bisect_left(self.frame_s, (rows, 0.0))
         return self.frame_s[min(at, len(self.frame_s) - 1)][1]
 
     def rate(self, rows: int) -> float:
-        """Frames a second, sound included, in batches of so many rows."""
+        """Returns the frames a second, sound included, in batches of so many rows."""
         return rows / (self.frame(rows) + rows * self.sound_s)
 
     def load(self, calls: int) -> float:
-        """Share of real time that so many calls take: 1.0 is all of it."""
+        """Returns the share of real time that so many calls take; 1.0 is all of it."""
         if not calls:
             return 0.0
         return (self.frame(calls) + calls * self.sound_s) / FRAME_S
 
     def capacity(self, share: float = FULL_LOAD) -> int:
-        """Calls that can be served with that share of real time."""
+        """Returns how many calls can be served with that share of real time."""
         largest = self.frame_s[-1][0]
         low, high = 0, largest
         while low < high:
@@ -78,24 +78,24 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class Chunks:
-    """Sound to be made together: the next `frames` frames of each sentence."""
+    """Sound to be decoded together: the next `frames` frames of each sentence."""
 
     frames: int
     sentences: tuple[Sentence, ...]
 
 
 class Scheduler:
-    """The batch. Times are in seconds of any one clock."""
+    """The batch, and the order in which it is served. Times are in seconds of any one clock."""
 
     def __init__(self, costs: Costs, slots: int) -> None:
         self._costs = costs
         self._sentences: list[Sentence] = []
         self._buckets = tuple(rows for rows, _ in costs.frame_s)
         self.capacity = min(slots, costs.capacity())
-        """Calls that are taken; one more would make the others stutter."""
+        """The calls that are admitted; one more would make the others stutter."""
         self._turnaround_s = costs.frame(1)
         self._begun: deque[float] = deque()
-        """When calls' latest sentences came."""
+        """When the latest sentences of calls came."""
         self._bulk_capacity = max(1, min(self.capacity, costs.capacity(BULK_LOAD)))
 
     def __len__(self) -> int:
@@ -103,11 +103,11 @@ class Scheduler:
 
     @property
     def load(self) -> float:
-        """Share of real time that the batch takes."""
+        """The share of real time that the batch takes."""
         return self._costs.load(len(self._sentences))
 
     def admits(self, priority: int) -> bool:
-        """Whether one more sentence of this priority can be kept fed beside those that are here."""
+        """Tells whether one more sentence of this priority can be kept fed beside those that are here."""
         return len(self._sentences) < (self.capacity if priority <= Priority.CALL else self._bulk_capacity)
 
     def add(self, sentence: Sentence) -> None:
@@ -117,13 +117,13 @@ class Scheduler:
             self._begun.append(sentence.arrived_s)
 
     def remove(self, sentence: Sentence) -> None:
-        """Its place is free at once: nothing of it is planned any more."""
+        """Frees its place at once: nothing of it is planned any more."""
         if sentence in self._sentences:
             self._sentences.remove(sentence)
 
     @property
     def _step_sounds(self) -> int:
-        """Frames that one step may make sound of."""
+        """The frames that one step may decode."""
         played = HEADROOM * len(self._sentences) / FRAME_S
         # A step of one frame for everybody and so much sound makes sound as fast as it is played.
         spare = 1 - played * self._costs.sound_s
@@ -132,7 +132,7 @@ class Scheduler:
         return int(min(most, len(self._sentences) * CHUNK_RAMP[-1]))
 
     def frames(self, now_s: float) -> list[Sentence]:
-        """Whose next frame to make now, most urgent first; empty where all have enough."""
+        """Returns the sentences whose next frame to make now, the most urgent first; none where all have enough."""
         able = [
             sentence
             for sentence in self._sentences
@@ -154,7 +154,7 @@ class Scheduler:
         return (must + [sentence for sentence in able if sentence not in chosen])[: next(enough, self._buckets[-1])]
 
     def sounds(self, now_s: float) -> list[Chunks]:
-        """What to decode to sound now, most urgent first. Call it after `made`."""
+        """Returns what to decode to sound now, the most urgent first. To be called after `made`."""
         soon_s = self._turnaround_s + 2 * self._costs.frame(len(self._sentences)) + MARGIN_S
         # A step that takes most of a frame's time cannot be relied on to bring the second chunk before a first chunk of
         # one frame is over; nor can whoever takes in the sound of a rush.
@@ -196,24 +196,24 @@ class Scheduler:
         return [Chunks(frames, tuple(sentences)) for frames, sentences in groups.items()]
 
     def made(self, sentences: Sequence[Sentence], now_s: float) -> None:
-        """Each of the sentences has got its next frame."""
+        """Notes that each of the sentences has got its next frame."""
         for sentence in sentences:
             sentence.made += 1
             sentence.last_s = now_s
 
     def sounded(self, sentences: Sequence[Sentence], frames: int) -> None:
-        """The next frames of each of the sentences are being decoded."""
+        """Notes that the next frames of each of the sentences are being decoded."""
         for sentence in sentences:
             sentence.sounded += frames
             sentence.chunks += 1
 
     def took(self, seconds: float) -> None:
-        """From deciding on a chunk of sound to handing it over it took so long."""
+        """Notes how long it took from deciding on a chunk of sound to handing it out."""
         # Up at once, down slowly: the next one may meet the same queue.
         self._turnaround_s = max(seconds, self._turnaround_s + (seconds - self._turnaround_s) * 0.02)
 
     def delivered(self, sentence: Sentence, now_s: float) -> None:
-        """Sound of the sentence has been handed over."""
+        """Notes that sound of the sentence has been handed out."""
         if sentence.begun_s is None:
             sentence.begun_s = now_s
 
@@ -222,7 +222,7 @@ class Scheduler:
         return not sentence.made and sentence.priority <= Priority.CALL
 
     def _urgency(self, sentence: Sentence, now_s: float) -> tuple[int, float]:
-        """Lower first: new calls in the order they came, then who runs out first, then who is not heard live."""
+        """Returns a sort key, most urgent first: new calls as they came, then who runs out first, then bulk."""
         if sentence.priority <= Priority.CALL:
             return (0, sentence.arrived_s) if sentence.begun_s is None else (1, sentence.runs_out_s(sentence.sounded))
         if now_s - sentence.last_s > PATIENCE_S:

@@ -1,4 +1,4 @@
-"""One sentence: what is asked for, where it is in the batch, how much of it has been made and heard, why it ended."""
+"""One sentence: what was asked for, its place in the batch, how much of it has been made, why it ended."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine.qwen3.model.prompt import Prompt
 from engine.qwen3.model.sampling import Sampling
 
 FRAME_S: Final = 0.08
-"""What one frame sounds for."""
+"""The duration of one codec frame."""
 CHUNK_RAMP: Final = (1, 2, 4, 8)
 """Frames of the first, second, … chunk; the last one goes on. The first sound is early, the later ones cost less."""
 PATIENCE_S: Final = 1.0
@@ -21,7 +21,7 @@ PATIENCE_S: Final = 1.0
 
 
 def chunk_frames(chunks: int) -> int:
-    """How many frames are wanted for the chunk that comes after so many others."""
+    """Returns how many frames are wanted for the chunk that comes after so many others."""
     return CHUNK_RAMP[min(chunks, len(CHUNK_RAMP) - 1)]
 
 
@@ -32,7 +32,7 @@ class End(Enum):
     BUDGET = "budget"
     GUARD = "guard"
     INVALID_CODE = "invalid_code"
-    """A code was drawn that may not be: nothing that follows it would be speech."""
+    """A code was drawn that may not be drawn: nothing after it would be speech."""
 
 
 @dataclass(eq=False, slots=True)
@@ -44,11 +44,11 @@ class Sentence:
 
     request: Speak
     needed_at_s: float = 0.0
-    """When its sound has to be there, on the worker's clock."""
+    """When its sound is needed, on the worker's clock."""
 
     number: int = field(init=False)
     priority: int = field(init=False)
-    """Lower goes first."""
+    """The sentence with the lower number goes first."""
 
     # What is spoken: known once `build` has been called, before a runner gets it.
     prompt: Prompt = field(init=False, repr=False)
@@ -58,65 +58,66 @@ class Sentence:
     # Its place in the batch, and when it has to end there.
     slot: int = -1
     blocked: bool = False
-    """Its prompt is not worked off yet."""
+    """True while its prompt is not worked off yet."""
     budget: int = 0
-    """The most frames that it may take."""
+    """The most frames that it may have."""
     guard: EndGuard = field(init=False, repr=False)
 
     # How far it is, in frames.
     made: int = 0
-    """Frames, of which the last may not have left the GPU."""
+    """Frames made; the last of them may not have left the GPU."""
     sounded: int = 0
-    """Those that are being decoded to sound or have been."""
+    """Frames that are being decoded to sound or have been."""
     handed_out: int = 0
-    """Those whose sound has been handed out, where that comes later."""
+    """Frames whose sound has been handed out. The fast runner alone counts them: it hands out one step later."""
     chunks: int = 0
-    """Batches of sound that the sounded frames went into."""
+    """Chunks of sound that the sounded frames went into."""
     codes: list[Sequence[int]] = field(default_factory=list, repr=False)
-    """Each frame's codes that have reached the host: code 0 alone where the sound is made from what the GPU has."""
+    """The codes of each frame that have reached the host; code 0 alone where the sound is made from the GPU's copy."""
 
-    # What the scheduler goes by, on its runner's clock.
+    # What the scheduler decides by; times are on the runner's clock.
     arrived_s: float = 0.0
     """When it came into the batch."""
     begun_s: float | None = None
-    """When its first sound was handed over: its playback begins then at the earliest."""
+    """When its first sound was handed out: its playback begins then at the earliest."""
     last_s: float = 0.0
-    """When it last got a frame, or came."""
+    """When it last got a frame, or else when it came."""
     finished: bool = False
-    """No more frames are to be made: what is left is to be sounded."""
+    """True once no more frames are to be made; those made may still have to be decoded."""
 
     # How it ends.
     end: End | None = None
     length: int | None = None
-    """How many frames it has, once that is known: later ones, made meanwhile, are no sound of it."""
+    """How many frames it has, once that is known. Later ones, made meanwhile, are dropped."""
 
     def __post_init__(self) -> None:
         self.number, self.priority = self.request.number, self.request.priority
 
     def build(self, prompt: Prompt, sampling: Sampling, text_tokens: int) -> Sentence:
-        """Says what is spoken; returns the sentence."""
+        """Sets what is spoken. Returns the sentence."""
         self.prompt, self.sampling, self.text_tokens = prompt, sampling, text_tokens
         return self
 
     @property
     def built(self) -> bool:
+        """Whether `build` has been called."""
         return self.text_tokens > 0
 
     @property
     def position(self) -> int:
-        """Where the talker reads next."""
+        """The position at which the talker reads next."""
         return self.prompt.last + self.made
 
     @property
     def waiting(self) -> int:
-        """Frames made and not yet sounded."""
+        """Frames made and not yet decoded to sound."""
         return self.made - self.sounded
 
     @property
     def over(self) -> bool:
-        """All its sound has been handed out."""
+        """Whether all its sound has been handed out."""
         return self.length is not None and self.handed_out >= self.length
 
     def runs_out_s(self, frames: int) -> float:
-        """When so many frames of sound will have been played; long ago for a call that has heard nothing yet."""
+        """Returns when so many frames will have been played; a time long past for a call that has heard nothing yet."""
         return self.arrived_s - PATIENCE_S if self.begun_s is None else self.begun_s + frames * FRAME_S

@@ -1,4 +1,4 @@
-"""The slots of a batch: which are free, how a new sentence is put into one."""
+"""The slots of a batch: which are free, and how a new sentence is put into one."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from engine.qwen3.model.sampling import Sampling
 from engine.qwen3.model.state import DecodeState
 
 KV_STEP: Final = 64
-"""Attention looks at a whole number of these positions, so that few shapes occur."""
+"""Attention looks at a multiple of this many positions, so that few shapes occur."""
 
 
 def kv_length(positions: int, max_positions: int) -> int:
-    """The static length for a batch whose furthest row has so many positions."""
+    """Returns the static length for a batch whose furthest row has so many positions."""
     return min(max_positions, -(-positions // KV_STEP) * KV_STEP)
 
 
 class SlotTable(Generic[R]):
     """The model's state for a fixed number of sentences, its free slots, and the prefixes that are kept.
 
-    R: what the codec remembers.
+    R is the type of what the codec remembers of a slot.
     """
 
     def __init__(self, model: FrameModel, slots: int, max_positions: int, max_text: int, prefix_bytes: int) -> None:
@@ -39,6 +39,7 @@ class SlotTable(Generic[R]):
 
     @property
     def free(self) -> int:
+        """The number of free slots."""
         return len(self._free)
 
     @property
@@ -46,7 +47,7 @@ class SlotTable(Generic[R]):
         return self.state.talker_kv.max_positions
 
     def check(self, prompt: Prompt) -> str | None:
-        """Why the prompt cannot be spoken here at all; None if it can."""
+        """Returns why the prompt cannot be spoken here at all; None if it can."""
         if len(prompt.embeds) >= self.max_positions:
             return f"a prompt of {len(prompt.embeds)} positions leaves no room to speak (MAX_POSITIONS)"
         if len(prompt.text) > self.state.text.shape[1]:
@@ -58,7 +59,7 @@ class SlotTable(Generic[R]):
         self._free.append(slot)
 
     def _settle(self, slot: int, prompt: Prompt, sampling: Sampling) -> None:
-        """Writes all of a slot but what lies before the position that speaks first."""
+        """Writes all of a slot but the keys and values before the position that speaks first."""
         state = self.state
         state.x[slot] = prompt.embeds[prompt.last]
         state.seen[slot].zero_()
@@ -104,7 +105,7 @@ class Slots(SlotTable[CodecState]):
         return slot
 
     def _prefix(self, slot: int, prompt: Prompt) -> Prefix[CodecState]:
-        """The constant part's keys and values, in the slot on return."""
+        """Returns the prefix of the prompt's constant part, whose keys and values are in the slot then."""
         prefix = self.prefixes.get(prompt.key)
         if prefix is not None:
             self.state.talker_kv.write(slot, prefix.kv)

@@ -1,1 +1,1 @@
-"""The batch by CUDA graphs and page-locked memory."""
+"""The fast runner: the batch by CUDA graphs and page-locked memory."""

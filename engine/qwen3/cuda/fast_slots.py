@@ -18,7 +18,7 @@ from engine.qwen3.model.prompt import Prompt
 from engine.qwen3.model.sampling import Sampling
 
 SOUND_BATCH: Final = 256
-"""Calls whose sound is made at once at most: the GPU is full long before, and the buffers are large."""
+"""The most calls whose sound is made at once: the GPU is full long before, and the buffers are large."""
 
 
 class FastSlots(SlotTable[Heard]):
@@ -45,18 +45,18 @@ class FastSlots(SlotTable[Heard]):
         torch.cuda.synchronize()
 
     def place(self, prompt: Prompt, sampling: Sampling) -> Preparation:
-        """Gives a sentence a free slot, which is ready once its preparation is done."""
+        """Gives a sentence a free slot. Returns its preparation; the slot is ready once that is done."""
         slot = self._free.pop()
         with torch.cuda.stream(self.streams.frames):
             self._settle(slot, prompt, sampling)
         return Preparation(slot, prompt)
 
     def is_kept(self, prompt: Prompt) -> bool:
-        """Whether nothing of the prompt is left to be worked off."""
+        """Tells whether nothing of the prompt is left to be worked off."""
         return prompt.constant == prompt.last and self.prefixes.get(prompt.key) is not None
 
     def begin(self, preparation: Preparation) -> None:
-        """Puts what is kept of the prompt into the slot."""
+        """Puts what is kept of the prompt into the slot, where the preparation begins."""
         prompt, slot = preparation.prompt, preparation.slot
         kept = self.prefixes.get(prompt.key)
         preparation.begun, preparation.keep = True, kept is None
@@ -75,7 +75,7 @@ class FastSlots(SlotTable[Heard]):
                 self.fast_codec.write(slot, kept.codec)
 
     def keep(self, preparation: Preparation) -> None:
-        """Keeps what the prompt's constant part has left behind, for the next sentence in this voice."""
+        """Keeps what the prompt's constant part has left in the slot, for the next sentence in this voice."""
         prompt, slot = preparation.prompt, preparation.slot
         with torch.cuda.stream(self.streams.frames):
             kv = self.state.talker_kv.read(slot, prompt.constant)

@@ -34,24 +34,24 @@ REST_S: Final = 0.001
 
 @dataclass(slots=True)
 class _Step:
-    """What one step launched."""
+    """What one step has launched."""
 
     sentences: list[Sentence]
-    """Those that got a frame."""
+    """The sentences that got a frame."""
     codes: Tensor | None
     arrived: torch.cuda.Event | None
     sounds: list[Sound]
 
 
 class GraphRunner(Runner):
-    """Makes one frame of those that the scheduler names in each step, and whatever sound it says."""
+    """Makes in each step one frame of the sentences that the scheduler names, and the sound that it asks for."""
 
     _slots: FastSlots
 
     def __init__(
         self,
         slots: FastSlots,
-        choices: Tuning,
+        tuning: Tuning,
         *,
         graphs: bool = True,
         pin: bool = True,
@@ -62,11 +62,11 @@ class GraphRunner(Runner):
         self._streams, self._clock, self._rest = slots.streams, clock, rest
         self._captures = (Capture(self._streams.frames, graphs), Capture(self._streams.sound, graphs))
         largest = slots.state.slots
-        self.frames = FrameGraphs(slots.model, slots.state, self._captures[0], choices, largest)
+        self.frames = FrameGraphs(slots.model, slots.state, self._captures[0], tuning, largest)
         self.prefill = PrefillGraphs(slots.model, slots.state, self.frames.scratch, self._captures[0])
         self.sound = SoundGraphs(slots.fast_codec, self.frames.history, self._captures[1], slots.state.scratch)
         self.start_s: dict[str, float] = {}
-        """What the start took, by its parts."""
+        """The seconds that each part of the start took."""
         parts: dict[str, FrameGraphs | PrefillGraphs | SoundGraphs] = {
             "frames": self.frames, "prompts": self.prefill, "sound": self.sound
         }  # fmt: skip
@@ -77,7 +77,7 @@ class GraphRunner(Runner):
         for name, part in parts.items():
             with self._timed(name):
                 part.build()
-        choices.save()
+        tuning.save()
         most = CHUNK_RAMP[-1]
         rows = self.sound.rows(most)
         self.costs = Costs(
@@ -105,7 +105,7 @@ class GraphRunner(Runner):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What `/health` tells of it."""
+        """What `/health` shows of the runner."""
         return {
             "graphs": self.graphs,
             "start_s": self.start_s,
@@ -117,7 +117,7 @@ class GraphRunner(Runner):
 
     @property
     def graphs(self) -> int:
-        """How many were captured."""
+        """How many CUDA graphs were captured."""
         return sum(capture.graphs for capture in self._captures)
 
     def admit(self, sentence: Sentence) -> bool:
@@ -183,7 +183,7 @@ class GraphRunner(Runner):
         return _Step(sentences, codes, arrived, sounds) if sentences or sounds or prepared else None
 
     def _prepare(self) -> bool:
-        """Works off one step's share of the prompts that are not ready; returns false where all are."""
+        """Works off one step's share of the prompts that are not ready. Returns False where all are."""
         ranked = sorted(self._preparing, key=lambda each: (each.priority, each.arrived_s))
         for sentence in ranked[: 1 + len(ranked) // PREPARED_OF]:
             self._prepare_one(sentence, self._preparing[sentence])
@@ -204,7 +204,7 @@ class GraphRunner(Runner):
             sentence.blocked = False
 
     def _take_codes(self, step: _Step, made: list[Made]) -> None:
-        """Reads the codes of a step's frame: who has ended, and whose codes cannot be."""
+        """Reads the codes of a step's frame, and ends the sentences whose end or an invalid code was drawn."""
         if step.codes is None or step.arrived is None:
             return
         step.arrived.synchronize()
@@ -245,7 +245,7 @@ class GraphRunner(Runner):
         self._out.free(sound)
 
     def _hand_over(self, *made: Tensor | None) -> None:
-        """From whatever stream is current to ours; who made them may let go of them before we have read them."""
+        """Hands tensors from the current stream to ours. Their maker may let go of them before we have read them."""
         self._streams.frames.wait_stream(torch.cuda.current_stream())
         for tensor in made:
             if tensor is not None and tensor.is_cuda:

@@ -1,7 +1,7 @@
 """The frame of a whole batch, and a chunk of sound, as CUDA graphs: captured before the first call, then replayed.
 
-A graph stands for one batch size (its bucket); attention reads no further than each call has come, so lengths need no
-graphs of their own. What cannot be captured is launched kernel by kernel, and `warnings` says why.
+A graph is for one batch size, its bucket. Attention reads no further than each call has come, so lengths need no graphs
+of their own. What cannot be captured is launched kernel by kernel, and `warnings` says why.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from engine.qwen3.model.frame import FrameModel
 from engine.qwen3.model.state import CODE_GROUPS, DecodeState
 
 HISTORY_FRAMES: Final = 32
-"""Frames whose codes stay on the device: the longest chunk, and what the frames may be ahead of the sound."""
+"""The frames whose codes stay on the device: the longest chunk, and what the frames may be ahead of the sound."""
 SOUND_ROWS: Final = (1, 4, 16, 64, 256)
 MEASURED_POSITIONS: Final = 200
-"""Where measured frames stand: 16 s into a sentence."""
+"""The position of the frames that are measured: 16 s into a sentence."""
 REPLAYS: Final = 5
 SCRATCH_ROWS: Final = 64
-"""At least so many rows of scratch, however few the calls: a prompt's positions are rows too."""
+"""The fewest rows of scratch, however few the calls: a prompt's positions are rows too."""
 UPLOADS: Final = 64
-"""Uploads that may be on their way at once: two steps' sound in batches of every size is half of it."""
+"""The uploads that may be on their way at once: two steps' sound in batches of every size is half of them."""
 
 Replay = Callable[[], None]
 
 
 def buckets(largest: int) -> tuple[int, ...]:
-    """1, 2, 4, … up to `largest`, which is one itself."""
+    """Returns 1, 2, 4, … up to `largest`, which is one itself."""
     sizes = [1]
     while sizes[-1] * 2 < largest:
         sizes.append(sizes[-1] * 2)
@@ -50,11 +50,12 @@ def buckets(largest: int) -> tuple[int, ...]:
 
 
 def bucket_of(sizes: Sequence[int], rows: int) -> int:
+    """Returns the smallest of the sizes, which rise, that holds so many rows."""
     return sizes[bisect_left(sizes, rows)]
 
 
 class Capture:
-    """Makes the graphs of one stream, which share one pool of memory: of theirs no two ever run at once."""
+    """Captures the graphs of one stream. They share one pool of memory, for no two of them ever run at once."""
 
     def __init__(self, stream: torch.cuda.Stream, enabled: bool) -> None:
         self._stream = stream
@@ -65,8 +66,8 @@ class Capture:
         self.warnings: list[str] = []
 
     def __call__(self, name: str, work: Callable[[], None]) -> Replay:
-        """`work` as one graph; `work` itself where that cannot be. Leaves its launches done once."""
-        # What it works on has just been made, on another stream.
+        """Returns `work` as one graph, or `work` itself where that cannot be. `work` has been run once then."""
+        # What `work` reads has just been made, on another stream.
         self._stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._stream):
             work()  # compiles the kernels and sets the libraries up, which capture forbids
@@ -92,9 +93,9 @@ class Capture:
 
 
 class Uploads:
-    """Small integers to the device without waiting: page-locked rows, taken in turn.
+    """Sends small integers to the device without waiting, from page-locked rows taken in turn.
 
-    A row is written again only after the copy from it has run; with as many rows as there are, that has always been so.
+    A row is written again only after the copy from it has run. With UPLOADS rows nobody ever waits for that.
     """
 
     def __init__(self, width: int) -> None:
@@ -106,7 +107,7 @@ class Uploads:
         self.warning = self._pool.warning
 
     def send(self, values: Sequence[int], to: Tensor) -> None:
-        """Into the first places of `to`, on the current stream."""
+        """Copies the values to the first places of `to`, on the current stream."""
         row, self._next = self._next, (self._next + 1) % UPLOADS
         sent = self._sent[row]
         if sent is None:
@@ -119,12 +120,12 @@ class Uploads:
 
 
 class FrameGraphs:
-    """One graph a bucket of `decode_frame`."""
+    """One graph of `decode_frame` for each bucket."""
 
-    def __init__(self, model: FrameModel, state: DecodeState, capture: Capture, choices: Tuning, largest: int) -> None:
+    def __init__(self, model: FrameModel, state: DecodeState, capture: Capture, tuning: Tuning, largest: int) -> None:
         self.sizes = buckets(largest)
         device = state.x.device
-        self.model, self._state, self._capture, self._choices = model, state, capture, choices
+        self.model, self._state, self._capture, self._tuning = model, state, capture, tuning
         self._slots = torch.full((largest,), state.scratch, dtype=torch.int64, device=device)
         self.codes = torch.zeros(largest, CODE_GROUPS, dtype=torch.int64, device=device)
         self.history = torch.zeros(state.slots + 1, HISTORY_FRAMES, CODE_GROUPS, dtype=torch.int64, device=device)
@@ -133,11 +134,11 @@ class FrameGraphs:
         self._pdl = pdl.supported(device.index)
         self._replays: dict[int, Replay] = {}
         self.seconds: dict[int, float] = {}
-        """What a frame of each bucket takes, measured 16 s into a sentence."""
+        """The seconds that a frame of each bucket takes, measured 16 s into a sentence."""
         self.variants: dict[int, Variant] = {}
 
     def launch(self) -> None:
-        """Launches once all that may be captured; within `ahead.compiling` that compiles it."""
+        """Launches once all that may be captured; within `ahead.compiling` this compiles it."""
         for size in self.sizes:
             for _, work in self._possible(size):
                 work()
@@ -151,7 +152,7 @@ class FrameGraphs:
         for size in self.sizes:
             timed = [(self._measure(size, replay), replay, variant) for variant, replay in captured.pop(size)]
             self.seconds[size], self._replays[size], self.variants[size] = min(timed, key=lambda entry: entry[0])
-            self._choices.put(f"frame of {size}", {"variant": asdict(self.variants[size])})
+            self._tuning.put(f"frame of {size}", {"variant": asdict(self.variants[size])})
         self._state.position.zero_()
         self._state.frame.zero_()
         self._slots.fill_(self._state.scratch)
@@ -161,7 +162,7 @@ class FrameGraphs:
         return [self._uploads.warning] if self._uploads.warning else []
 
     def run(self, slots: Sequence[int]) -> Tensor:
-        """The next frame of each slot, on the current stream. Returns the codes [bucket, 16] on the device."""
+        """Makes the next frame of each slot, on the current stream. Returns the codes [bucket, 16] on the device."""
         size = bucket_of(self.sizes, len(slots))
         padded = [*slots, *[self._state.scratch] * (size - len(slots))]
         self._uploads.send(padded, self._slots)
@@ -169,9 +170,9 @@ class FrameGraphs:
         return self.codes[:size]
 
     def _possible(self, size: int) -> list[tuple[Variant, Callable[[], None]]]:
-        """What is to be measured for a bucket: what measured fastest before, where that is known."""
+        """Returns what is to be measured for a bucket: only what measured fastest before, where that is known."""
         possible = candidates(size, is_plain(self.model))
-        known = self._choices.get(f"frame of {size}")
+        known = self._tuning.get(f"frame of {size}")
         if known is not None:
             possible = tuple(v for v in possible if asdict(v) == known["variant"]) or possible
         slots, codes = self._slots[:size], self.codes[:size]
@@ -189,7 +190,7 @@ class FrameGraphs:
 
 
 def measure(replay: Replay) -> float:
-    """Seconds of one replay, the median of a few."""
+    """Returns the seconds of one replay, the median of a few."""
     replay()
     marks = [torch.cuda.Event(enable_timing=True) for _ in range(REPLAYS + 1)]  # type: ignore[no-untyped-call]
     marks[0].record()
@@ -202,13 +203,13 @@ def measure(replay: Replay) -> float:
 
 
 def sound_sizes(codec: FastCodec, frames: int) -> tuple[int, ...]:
-    """The numbers of calls that have a graph for chunks of so many frames."""
+    """Returns the numbers of calls that have a graph for chunks of so many frames."""
     most = codec.rows_for(frames)
     return tuple(sorted({min(rows, most) for rows in SOUND_ROWS} | {most}))
 
 
 class SoundGraphs:
-    """One graph for each number of calls and of frames of `FastCodec.decode`, fed from the frames' history."""
+    """One graph of `FastCodec.decode` for each number of calls and of frames, fed from the frames' history."""
 
     def __init__(self, codec: FastCodec, history: Tensor, capture: Capture, scratch: int) -> None:
         self.codec, self._history, self._capture, self._scratch = codec, history, capture, scratch
@@ -225,13 +226,13 @@ class SoundGraphs:
         self.seconds: dict[tuple[int, int], float] = {}
 
     def launch(self) -> None:
-        """As FrameGraphs has it."""
+        """Launches once all that may be captured, as `FrameGraphs.launch` does."""
         for frames, sizes in self._sizes.items():
             for rows in sizes:
                 self._work(rows, frames)()
 
     def build(self) -> None:
-        """Captures, and measures."""
+        """Captures the graphs and measures each."""
         for frames in reversed(CHUNK_RAMP):
             for rows in reversed(self._sizes[frames]):
                 replay = self._capture(f"the sound of {frames} frames of {rows}", self._work(rows, frames))
@@ -242,15 +243,15 @@ class SoundGraphs:
 
     @property
     def samples(self) -> int:
-        """The most that one run makes."""
+        """The most samples that one run makes."""
         return self._pcm.numel()
 
     def rows(self, frames: int) -> int:
-        """Calls that go together in chunks of so many frames, which is one of CHUNK_RAMP."""
+        """Returns how many calls go together in chunks of so many frames, one of CHUNK_RAMP."""
         return self._sizes[frames][-1]
 
     def run(self, slots: Sequence[int], first: Sequence[int], frames: int) -> Tensor:
-        """The sound of frames `first`… of each slot, on the current stream: [calls, frames * 1920] on the device."""
+        """Decodes frames `first`… of each slot, on the current stream. Returns [calls, frames * 1920] on the device."""
         size = bucket_of(self._sizes[frames], len(slots))
         gap = size - len(slots)
         self._uploads.send([*slots, *[self._scratch] * gap], self._slots)
@@ -260,7 +261,7 @@ class SoundGraphs:
         return self._pcm[: len(slots) * samples].view(len(slots), samples)
 
     def hear(self, slot: int, codes: Tensor) -> None:
-        """The codec takes in codes [T, 16] whose sound nobody wants, T one of CHUNK_RAMP."""
+        """Has the codec take in codes [T, 16] whose sound nobody wants, T one of CHUNK_RAMP."""
         # At the history's end, where a new call's frames come only when this has long been read.
         first = HISTORY_FRAMES - CHUNK_RAMP[-1]
         self._history[slot, first : first + len(codes)].copy_(codes)

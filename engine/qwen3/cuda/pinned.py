@@ -1,4 +1,4 @@
-"""Page-locked host memory and the streams that keep the GPU's copies out of its computing's way."""
+"""Page-locked host memory, and the streams that keep the GPU's copies out of the way of its computing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class PinnedPool:
             self._free.append(self._allocate())
 
     def take(self) -> Tensor:
-        """A buffer, [elements]. A pool that has run out grows by one."""
+        """Returns a buffer, [elements]. A pool that has run out grows by one."""
         return self._free.popleft() if self._free else self._allocate()
 
     def give(self, buffer: Tensor) -> None:
@@ -52,21 +52,23 @@ class PinnedPool:
 
 
 TEXT_BYTES: Final = (2**15, 2**16, 2**17)
-"""Embeddings of a sentence of 8, 16 and 32 tokens, on their way to the GPU."""
+"""The bytes of the embeddings of a sentence of 8, 16 and 32 tokens, on their way to the GPU."""
 TEXTS: Final = 64
-"""Of each that may be on their way at once before torch's pool has to grow."""
+"""How many of each may be on their way at once before torch's pool has to grow."""
 
 
 def fill_pool() -> None:
-    """Has torch's pool of page-locked memory hold what many sentences at once take: CUDA gives out more of it only when
-    the GPU has nothing to do, and that would be waited for while calls speak."""
+    """Grows torch's pool of page-locked memory to what many sentences at once take.
+
+    CUDA gives out more of it only when the GPU has nothing to do, and calls that speak would wait for that.
+    """
     with contextlib.suppress(RuntimeError):  # cannot be locked: PinnedPool tells of that
         _ = [torch.empty(size, dtype=torch.uint8, pin_memory=True) for size in TEXT_BYTES for _ in range(TEXTS)]
 
 
 @dataclass(frozen=True, slots=True)
 class Streams:
-    """Queues of work on the GPU: frames go first, sound fills what they leave, copies run beside both."""
+    """The queues of work on the GPU: frames go first, sound fills what they leave, copies run beside both."""
 
     frames: torch.cuda.Stream
     sound: torch.cuda.Stream
@@ -74,7 +76,7 @@ class Streams:
 
     @staticmethod
     def make(device: torch.device, separate: bool = True) -> Streams:
-        """With `separate` false all three are one, for measuring what the separation is worth."""
+        """Returns three streams, or one for all with `separate` false, to measure what the separation is worth."""
         stream: Any = torch.cuda.Stream  # untyped in torch
         frames, copies = stream(device, priority=-1), stream(device, priority=-1)
         if not separate:

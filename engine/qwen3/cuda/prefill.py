@@ -17,13 +17,13 @@ from engine.qwen3.model.frame import FrameModel
 from engine.qwen3.model.state import DecodeState
 
 PREFILL_POSITIONS: Final = (16, 64)
-"""A prompt's positions that go together: a named voice's nine, and what one step does of a longer prompt."""
+"""The positions that are read at once: for a named voice's nine, and for a step's share of a longer prompt."""
 KV_LENGTHS: Final = (256,)
-"""Positions that attention looks at, where that is enough; else all there are."""
+"""The positions that attention looks at, where that is enough; else it looks at all there are."""
 
 
 class PrefillGraphs:
-    """One graph for each number of positions and each length looked at."""
+    """One graph for each number of positions and each length that attention looks at."""
 
     def __init__(self, model: FrameModel, state: DecodeState, scratch: Scratch, capture: Capture) -> None:
         device = state.x.device
@@ -39,19 +39,19 @@ class PrefillGraphs:
         self._model, self._state, self._scratch = model, state, scratch
 
     def launch(self) -> None:
-        """As FrameGraphs has it."""
+        """Launches once all that may be captured, as `FrameGraphs.launch` does."""
         for size in PREFILL_POSITIONS:
             self._work(size, self._most)
 
     def build(self) -> None:
-        """Captures."""
+        """Captures the graphs."""
         for size in reversed(PREFILL_POSITIONS):
             for length in reversed(self._lengths):
                 work = partial(self._work, size, length)
                 self._replays[size, length] = self._capture(f"{size} positions of a prompt", work)
 
     def run(self, slot: int, start: int, embeds: Tensor) -> None:
-        """Positions `start`… of a slot, on the current stream. embeds [N, hidden], N at most PREFILL_POSITIONS[-1]."""
+        """Reads positions `start`… of a slot, on the current stream. embeds [N, hidden], N <= PREFILL_POSITIONS[-1]."""
         size = bucket_of(PREFILL_POSITIONS, len(embeds))
         length = bucket_of(self._lengths, min(start + size, self._most))
         self._uploads.send([slot, start], self._place)

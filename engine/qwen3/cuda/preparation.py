@@ -17,28 +17,28 @@ from engine.qwen3.cuda.prefill import PREFILL_POSITIONS, PrefillGraphs
 from engine.qwen3.model.prompt import Prompt
 
 PREPARED_OF: Final = 4
-"""One more prompt a step has its share for each so many that wait: a queue of them must not grow for ever."""
+"""A step works on one prompt, and on one more for each so many that wait: their queue must not grow for ever."""
 HEARD_A_STEP: Final = 4
-"""Pieces of a recording that the codec hears in one step, each of eight frames at most."""
+"""The pieces of a recording that the codec hears in one step, each of eight frames at most."""
 
 
 @dataclass(eq=False, slots=True)
 class Preparation:
-    """How far a sentence's slot is."""
+    """How far a sentence's slot has been prepared."""
 
     slot: int
     prompt: Prompt
     begun: bool = False
     keep: bool = False
-    """Its constant part is new, and will be wanted again."""
+    """True where the prompt's constant part is new, and is to be kept for later sentences."""
     position: int = 0
-    """Positions whose keys and values are there."""
+    """The positions whose keys and values are there."""
     heard: int = 0
-    """Frames of the recording that the codec has heard."""
+    """The frames of the recording that the codec has heard."""
 
     @property
     def unheard(self) -> int:
-        """Frames of the recording that the codec has yet to hear."""
+        """The frames of the recording that the codec has yet to hear."""
         codes = self.prompt.reference_codes
         return 0 if codes is None else len(codes) - self.heard
 
@@ -47,18 +47,18 @@ class Preparation:
         return self.begun and self.position >= self.prompt.last and not self.unheard
 
     def next_positions(self) -> Tensor:
-        """What the talker reads next of the prompt, [N, hidden]."""
+        """Returns what the talker reads next of the prompt, [N, hidden]."""
         return self.prompt.embeds[self.position : min(self.prompt.last, self.position + PREFILL_POSITIONS[-1])]
 
     def next_codes(self) -> Tensor:
-        """What the codec hears next, [T, 16]: a size that there is a graph for, since padding would be heard too."""
+        """Returns what the codec hears next, [T, 16], T a size that has a graph, since padding would be heard too."""
         assert self.prompt.reference_codes is not None
         size = max(frames for frames in CHUNK_RAMP if frames <= self.unheard)
         return self.prompt.reference_codes[self.heard : self.heard + size]
 
 
 def hear(sound: SoundGraphs, preparation: Preparation) -> None:
-    """One step's share of the recording, on the current stream."""
+    """Has the codec hear one step's share of the recording, on the current stream."""
     for _ in range(HEARD_A_STEP):
         if preparation.unheard:
             codes = preparation.next_codes()
@@ -67,7 +67,7 @@ def hear(sound: SoundGraphs, preparation: Preparation) -> None:
 
 
 def read_prompt(graphs: PrefillGraphs, preparation: Preparation) -> None:
-    """One step's share of the prompt, on the current stream."""
+    """Has the talker read one step's share of the prompt, on the current stream."""
     embeds = preparation.next_positions()
     if len(embeds):
         graphs.run(preparation.slot, preparation.position, embeds)

@@ -1,4 +1,4 @@
-"""Sound on its way to the host: decoded beside the frames, copied beside both, read one step later."""
+"""Sound on its way to the host: decoded beside the frames, copied beside both, and read one step later."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Sound:
 
     sentences: tuple[Sentence, ...]
     first: tuple[int, ...]
-    """The frame of each sentence that its sound begins with."""
+    """The number of the frame with which each sentence's sound begins."""
     frames: int
     buffer: Tensor
     arrived: torch.cuda.Event
@@ -44,7 +44,7 @@ class SoundOut:
         self.warning = self._buffers.warning
 
     def await_copy(self) -> None:
-        """Has the stream of sound wait until what it made last has left the buffer that the next goes to."""
+        """Has the sound's stream wait until its last batch has left the buffer that the next one goes to."""
         if self._copied is not None:
             self._streams.sound.wait_event(self._copied)
 

@@ -1,4 +1,4 @@
-"""Which way of making a frame measured fastest for each batch, kept on disk so that the next start need not measure."""
+"""The way of making a frame that measured fastest for each batch, kept on disk so that the next start can skip it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ log = structlog.get_logger(__name__)
 
 
 def default_folder() -> Path:
-    """$XDG_CACHE_HOME/talkspurt, by default ~/.cache/talkspurt."""
+    """Returns $XDG_CACHE_HOME/talkspurt, by default ~/.cache/talkspurt."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "talkspurt"
 
 
 class Tuning:
-    """Entries by (subject, case), all under one key that names GPU, versions and model: another key starts afresh."""
+    """Entries by case, all under one key that names GPU, versions and model; another key starts afresh."""
 
     def __init__(self, key: str, folder: Path | None = None) -> None:
         self._path = (folder or default_folder()) / "choices.json"
@@ -33,7 +33,7 @@ class Tuning:
         self._entries[case] = dict(entry)
 
     def save(self) -> None:
-        """Writes them. A folder that cannot be written costs the next start its measuring, nothing else."""
+        """Writes the entries. A folder that cannot be written costs the next start its measuring, nothing else."""
         whole = self._read()
         whole[self._key] = self._entries
         try:

@@ -1,1 +1,1 @@
-"""In the serving process, without torch: the engine, and the model's process seen from outside."""
+"""The serving process's side, without torch: the engine, and the model's process seen from outside."""

@@ -1,4 +1,4 @@
-"""The voices that the model's process has been taught from recordings: each once, those used last kept."""
+"""The voices that the model's process has learned from recordings: each once, the most recently used kept."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from engine.speech import SpeechError, VoiceReference
 
 @dataclass(eq=False, slots=True)
 class _Clone:
-    """One voice, and how many sentences are being spoken with it."""
+    """One voice, and how many sentences use it now."""
 
-    learnt: asyncio.Future[None]
+    learned: asyncio.Future[None]
     users: int = 0
 
 
 class Clones:
-    """Voices by their recording's digest."""
+    """The learned voices, by their recordings' digests."""
 
     def __init__(self, send: Callable[[Command], None], max_kept: int, timeout_s: float) -> None:
         self._send = send
@@ -29,16 +29,16 @@ class Clones:
         self._timeout_s = timeout_s
         self._clones: OrderedDict[str, _Clone] = OrderedDict()
         self.hits = 0
-        """Times that a voice was already there."""
+        """How often a voice was already there."""
         self.misses = 0
-        """Times that it had to be taken."""
+        """How often a voice had to be taken from its recording."""
 
     def __len__(self) -> int:
         return len(self._clones)
 
     @asynccontextmanager
     async def held(self, reference: VoiceReference | None) -> AsyncIterator[None]:
-        """The process knows this voice within; None is nobody's. Raises SpeechError where it cannot be taken."""
+        """Keeps a voice known to the process within; None is no voice. Raises SpeechError where it cannot be taken."""
         if reference is None:
             yield
             return
@@ -55,7 +55,7 @@ class Clones:
         try:
             try:
                 async with asyncio.timeout(self._timeout_s):
-                    await asyncio.shield(clone.learnt)
+                    await asyncio.shield(clone.learned)
             except TimeoutError:
                 raise SpeechError(f"the voice was not taken within {self._timeout_s:g} s (REQUEST_TIMEOUT)") from None
             yield
@@ -66,25 +66,25 @@ class Clones:
                 self._forget(digest)
 
     def clear(self) -> int:
-        """Forgets all that nobody is speaking with; how many that was."""
+        """Forgets all voices that no sentence uses. Returns how many they were."""
         spare = self._spare()
         for digest in spare:
             self._forget(digest)
         return len(spare)
 
-    def on_learnt(self, digest: str, error: str | None) -> None:
-        """The process has taken a voice, or could not."""
+    def on_learned(self, digest: str, error: str | None) -> None:
+        """Notes that the process has taken a voice, or could not."""
         clone = self._clones.get(digest)
-        if clone is None or clone.learnt.done():
+        if clone is None or clone.learned.done():
             return
         if error is None:
-            clone.learnt.set_result(None)
+            clone.learned.set_result(None)
         else:
             del self._clones[digest]
             _fail(clone, SpeechError(error))
 
     def on_lost(self, error: SpeechError) -> None:
-        """The process is gone; the next one knows none of them."""
+        """Notes that the process is gone: the next one knows none of the voices."""
         for clone in self._clones.values():
             _fail(clone, error)
         self._clones.clear()
@@ -98,6 +98,6 @@ class Clones:
 
 
 def _fail(clone: _Clone, error: SpeechError) -> None:
-    if not clone.learnt.done():
-        clone.learnt.set_exception(error)
-        clone.learnt.exception()  # looked at, for perhaps nobody waits any more
+    if not clone.learned.done():
+        clone.learned.set_exception(error)
+        clone.learned.exception()  # retrieved, since perhaps nobody awaits it any more

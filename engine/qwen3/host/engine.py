@@ -1,4 +1,4 @@
-"""ENGINE=qwen3: Qwen3-TTS on a GPU, in a process of its own. No torch here."""
+"""ENGINE=qwen3: Qwen3-TTS on a GPU, in a process of its own. This module imports no torch."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ from engine.speech import (
 )
 from engine.status import EngineStatus
 
-# A call's sentence that has got no place so long after its sound was needed is refused: another voice at once is better
+# A call's sentence that has no place so long after its sound was needed is refused: another voice at once is better
 # than this one after a silence. In a large batch some sentence ends every few milliseconds.
 CALL_PATIENCE_S: Final = 0.3
-# Others wait, as a share of REQUEST_TIMEOUT: to be refused tells more than to see nothing come.
+# Other sentences wait for this share of REQUEST_TIMEOUT: a refusal tells the client more than a timeout.
 PATIENCE: Final = 0.9
 
 
@@ -47,11 +47,11 @@ class _Stream:
 
     events: asyncio.Queue[Audio | Exception] = field(default_factory=asyncio.Queue)
     asked: bool = False
-    """The process has been told to speak and has not ended."""
+    """True from when the process is told to speak until the sentence has ended."""
 
 
 class Qwen3Engine(Engine):
-    """Qwen3-TTS, many callers in one batch."""
+    """The Qwen3-TTS engine: many callers in one batch."""
 
     name = "qwen3"
     sample_rate_hz = SAMPLE_RATE_HZ
@@ -117,7 +117,7 @@ class Qwen3Engine(Engine):
         self._admission.begin(live)
         try:
             await self._supervisor.loaded()
-            # Held until the sentence has ended, so that it is not forgotten meanwhile.
+            # The voice is held until the sentence has ended, so that it is not forgotten meanwhile.
             async with self._clones.held(reference):
                 self._streams[number] = stream
                 stream.asked = True
@@ -219,7 +219,7 @@ class Qwen3Engine(Engine):
                 if number in self._streams:
                     self._streams[number].events.put_nowait(self._admission.refuse())
             case Learned(key, error):
-                self._clones.on_learnt(key, error)
+                self._clones.on_learned(key, error)
             case Ready(kind, instructable, facts, warnings):
                 if kind != self._catalog.kind:
                     self._catalog = Catalog(kind, self._catalog.references)

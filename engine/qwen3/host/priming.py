@@ -1,4 +1,4 @@
-"""Has the model's process keep ready what the first sentence in each voice would wait for."""
+"""Priming: the model's process prepares every voice while it is idle, so that no first sentence waits for that."""
 
 from __future__ import annotations
 
@@ -16,31 +16,33 @@ from engine.voice_store import VoiceStore
 
 
 class Priming:
-    """In the languages of PRIME_LANGUAGES, and in one that could not be told."""
+    """Primes voices in the languages of PRIME_LANGUAGES, and for texts whose language cannot be told."""
 
     def __init__(
         self, languages: str, voices: VoiceSettings, clones: Clones, quiet: asyncio.Event, send: Callable[[Prime], None]
     ) -> None:
-        """`quiet`: nobody waits for anything, so that a voice may be cloned that nobody has asked for."""
+        """`quiet` is set while no sentence is being made or waits: only then is a voice cloned unasked."""
         self._languages = [*(LANGUAGES[code] for code in languages.split(",")), None] if languages else []
         self._voices, self._clones, self._quiet, self._send = voices, clones, quiet, send
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, catalog: Catalog) -> None:
-        """Teaches a new process the voices that it has to be taught, and has it make all of them ready."""
+        """Teaches a new process the voices of recordings, and has it make all voices ready."""
         self._task = asyncio.create_task(self._prime(catalog))
 
     def cancel(self) -> None:
+        """Stops teaching; the process is gone."""
         if self._task is not None:
             self._task.cancel()
 
     async def close(self) -> None:
+        """Stops teaching and waits until that has stopped."""
         self.cancel()
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def make_ready(self, voice: str, instructions: str = "") -> None:
-        """Has one voice made ready, once there is nothing else to do."""
+        """Has the process make one voice ready, once it has nothing else to do."""
         for language in self._languages:
             self._send(Prime(voice, language, instructions))
 

@@ -1,4 +1,4 @@
-"""The model's process, as the event loop sees it: started, spoken to, listened to, ended."""
+"""The model's process, as the event loop sees it: started, sent commands, heard and ended."""
 
 from __future__ import annotations
 
@@ -13,31 +13,33 @@ from engine.qwen3.settings import QwenSettings
 
 CLOSE_TIMEOUT_S: Final = 5.0
 EVENTS_A_TURN: Final = 4
-"""Of those that lie ready, then the loop's others are served: the calls' clock above all. A step of a full batch sends
-hundreds of pieces of sound, and each costs its listener some tenths of a millisecond, resampling and all."""
+"""The events that are handled before the loop's other tasks get their turn, the calls' clock above all. A step of a
+full batch sends hundreds of pieces of sound, and each costs its listener some tenths of a millisecond, resampling
+included."""
 ALLOCATOR: Final = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
-"""Takes 2.84 GB of the GPU where the default takes 3.06 (0.6B in int8, 16 calls: `benchmarks.tts_gpu memory`)."""
+"""The allocator's setting takes 2.84 GB of the GPU where the default takes 3.06 (0.6B in int8, 16 calls:
+`benchmarks.tts_gpu memory`)."""
 FRAMEWORKS: Final = {"USE_TF": "0", "USE_FLAX": "0"}
-"""transformers imports TensorFlow and JAX wherever they are installed: seconds of a start, for nothing."""
+"""Keeps transformers from importing TensorFlow and JAX where they are installed, which costs a start seconds."""
 WORKER: Final = ("-m", "engine.qwen3.worker.main")
-"""What Python is started with."""
+"""The arguments that Python is started with."""
 
 
 def worker_environment() -> dict[str, str]:
-    """What the model's process needs in its environment, but for what an administrator has set there."""
+    """Returns what the model's process needs in its environment and an administrator has not set there."""
     # With both names set PyTorch would take this one, whatever an administrator says under the other.
     allocator = {} if "PYTORCH_ALLOC_CONF" in os.environ else ALLOCATOR
     return {name: value for name, value in (FRAMEWORKS | allocator).items() if name not in os.environ}
 
 
 class ModelProcess(ChildProcess):
-    """One `engine.qwen3.worker.main`. `on_event` and, at its end, `on_exit` are called on the event loop."""
+    """A process that runs `engine.qwen3.worker.main`. Its callbacks are called on the event loop."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         super().__init__(process)
         self._listening: asyncio.Task[None] | None = None
         self.ready = asyncio.Event()
-        """Set when it is ready, or gone."""
+        """Set when the process is ready, or gone."""
 
     @classmethod
     async def start(
@@ -46,18 +48,19 @@ class ModelProcess(ChildProcess):
         on_exit: Callable[[ModelProcess, int], None],
         command: tuple[str, ...] = WORKER,
     ) -> ModelProcess:
-        """One that has loaded nothing yet and holds nothing of the GPU; it imports, and waits for `load`."""
+        """Starts a process that imports and waits for `load`; until then it holds nothing of the GPU. It
+        calls `on_event` for each event, and `on_exit` with its status when it is gone."""
         self = await cls.spawn(*command, environment=worker_environment())
         self._listening = asyncio.create_task(self._listen(on_event, on_exit))
         return self
 
     def load(self, settings: QwenSettings) -> None:
-        """The first that it is told, and once."""
+        """Has it load the model. This is the first message to it, sent once."""
         self.touch()
         self.send(settings)
 
     async def close(self, grace_s: float = CLOSE_TIMEOUT_S) -> None:
-        """Ends it, and waits until it is gone: all that it held of the GPU is free then."""
+        """Ends the process and waits until it is gone: all that it held of the GPU is free then."""
         await super().close(grace_s)
         if self._listening is not None:
             await self._listening

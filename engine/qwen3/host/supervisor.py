@@ -1,4 +1,4 @@
-"""Keeps the model's process: loads it when it is needed, lets it go when it is not, replaces it when it is lost."""
+"""Supervises the model's process: loads it when needed, ends it when idle, replaces it when it is lost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 # Compiling and capturing take minutes the first time; a process that needs longer hangs.
 LOAD_TIMEOUT_S: Final = 900.0
-# A process that has work to do and says nothing for so long hangs: a frame takes milliseconds, it beats every second.
+# A process that has work and says nothing for so long hangs: a frame takes milliseconds, and it beats every second.
 HANG_TIMEOUT_S: Final = 20.0
 REBUILD_DELAYS_S: Final = (0.0, 1.0, 5.0, 15.0, 60.0)
 
@@ -27,7 +27,7 @@ State = Literal["unloaded", "loading", "ready", "rebuilding", "closed"]
 
 
 class Supervisor:
-    """One model process at a time. All on one event loop."""
+    """Keeps one model process at a time. Everything runs on one event loop."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Supervisor:
         rebuild_delays_s: Sequence[float] = REBUILD_DELAYS_S,
         command: tuple[str, ...] = WORKER,
     ) -> None:
-        """`on_event` hears of Ready, Audio, Failed, Learnt and Beat; `on_lost`, that what was asked for is lost."""
+        """`on_event` gets every event but NotReady; `on_lost` is told that all that was asked for is lost, and why."""
         self._settings = settings
         self._on_event = on_event
         self._on_lost = on_lost
@@ -48,7 +48,7 @@ class Supervisor:
         self._command = command
         self._process: ModelProcess | None = None
         self._standby: ModelProcess | None = None
-        """After an unload, until the next load: what it has imported is most of what a load takes."""
+        """The process that stands by between an unload and the next load: importing is most of what a load takes."""
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing: asyncio.Task[None] | None = None
@@ -58,21 +58,22 @@ class Supervisor:
         self._error: SpeechError | None = None
         self.state: State = "unloaded"
         self.faults = 0
-        """Processes lost while they worked."""
+        """The processes lost while they worked."""
         self.unloads = 0
+        """How often an idle model was unloaded."""
 
     @property
     def pid(self) -> int | None:
-        """Of the process, if there is one."""
+        """The id of the process, if there is one."""
         return None if self._process is None else self._process.pid
 
     @property
     def warning(self) -> str:
-        """Why there is no model, where there should be one; else empty."""
+        """The reason why there is no model where there should be one; else empty."""
         return "" if self._error is None else str(self._error)
 
     async def loaded(self) -> None:
-        """Waits until the model is there; begins to load it if nobody has. Raises SpeechError where it cannot be."""
+        """Waits until the model is there, and begins to load it if nobody has. Raises SpeechError where it cannot."""
         if self.state == "unloaded":
             self._set("loading")
             self._spawn(self._load())
@@ -84,7 +85,7 @@ class Supervisor:
             await self._changed.wait()
 
     async def stand_by(self) -> None:
-        """Gets a process ready to load the model when it is wanted. It holds host memory, nothing of the GPU's."""
+        """Starts a process that can load the model when it is wanted. It holds host memory and nothing of the GPU."""
         if self.state != "unloaded" or self._standby is not None:
             return
         with suppress(OSError):  # whoever wants the model will be told
@@ -95,12 +96,12 @@ class Supervisor:
                 self._standby = process
 
     def send(self, command: Command) -> None:
-        """To the process; to nobody where there is none, for then `on_lost` has been called."""
+        """Sends a command to the process. Without one it is dropped, for then `on_lost` has been called."""
         if self._process is not None and self.state == "ready":
             self._process.send(command)
 
     def work(self, busy: bool) -> None:
-        """Whether anybody waits for something of the process: it is watched then, and kept."""
+        """Notes whether anybody waits for the process. While somebody does, it is watched and not unloaded."""
         if busy and not self._busy and self._process is not None:
             self._process.touch()
         self._busy = busy
@@ -111,7 +112,7 @@ class Supervisor:
             self._idle = asyncio.get_running_loop().call_later(self._settings.idle_timeout, self._unload)
 
     async def close(self) -> None:
-        """Ends the processes and waits for them. Idempotent."""
+        """Ends the processes and waits for them. Closing again does nothing."""
         self._set("closed")
         self.work(busy=False)
         if self._closing is not None:
@@ -145,7 +146,7 @@ class Supervisor:
             self._error = SpeechError(f"the model was not loaded within {LOAD_TIMEOUT_S:.0f} s")
             process.kill()
         while not process.gone:
-            # Looked at often enough to find a process hanging soon after its time.
+            # Often enough to find a process that hangs soon after its time.
             await asyncio.sleep(self._hang_timeout_s / 4)
             if self._busy and process.silent_s > self._hang_timeout_s:
                 self._error = SpeechError(f"the model's process said nothing for {process.silent_s:.0f} s")
@@ -169,7 +170,7 @@ class Supervisor:
             self._on_event(event)
 
     def _left(self, process: ModelProcess, status: int) -> None:
-        """The process is gone: it was told to go, it could not load, or it failed."""
+        """Handles the end of a process: it was told to go, it could not load, or it failed."""
         process.ready.set()
         if process is self._standby:
             self._standby = None

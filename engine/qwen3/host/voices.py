@@ -1,4 +1,4 @@
-"""The voices of the Qwen3-TTS engine by name: the same nine on every model. No torch here."""
+"""The voices of the Qwen3-TTS engine by name: the same nine on every model. This module imports no torch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """One of the nine. A VoiceDesign model makes it after its description."""
+    """One of the nine voices. A VoiceDesign model makes it after its description."""
 
     name: str
     description: str
@@ -41,7 +41,7 @@ NAMED: Final = {
     "ono_anna": Named("Ono Anna", "A playful Japanese female voice with a light, nimble timbre."),
     "sohee": Named("Sohee", "A warm Korean female voice with rich emotion."),
 }
-# What OpenAI's clients ask for, by the nearest of the nine.
+# OpenAI's voices, each with the nearest of the nine.
 ALIASES: Final = {
     "alloy": "aiden",
     "ash": "ryan",
@@ -59,12 +59,12 @@ ALIASES: Final = {
 }
 HOUSE: Final = "house"
 """The voice of a Base model to which no recording was given: the embedded engine's, which it clones."""
-# What the embedded engine says then: its sounds are as many as a sentence can hold.
+# What the embedded engine says for it: a sentence with as many different sounds as it can hold.
 HOUSE_TEXT: Final = "Good morning, and thank you for calling. I will gladly tell you all that I know about it."
 
 
 def kind_of(model_id: str) -> str:
-    """What MODEL_ID is, before it is loaded: from a local folder's configuration, or by its name on the Hub."""
+    """Returns the kind of MODEL_ID before it is loaded, by a local folder's configuration or its name on the Hub."""
     config = Path(model_id).expanduser() / "config.json"
     try:
         kind = json.loads(config.read_text("utf-8")).get("tts_model_type")
@@ -77,7 +77,7 @@ def kind_of(model_id: str) -> str:
 
 
 class Catalog:
-    """Who can be asked for, and what stands behind each."""
+    """The voices that can be asked for, and what each is made from."""
 
     def __init__(self, kind: str, references: Mapping[str, VoiceReference] | None = None) -> None:
         """kind: "base", "custom_voice" or "voice_design"; references: a Base model's recordings, the default first."""
@@ -89,14 +89,14 @@ class Catalog:
         self._ids = list(NAMED) if kind != "base" else list(self.references) or [HOUSE]
 
     def voices(self) -> Sequence[Voice]:
-        """The default first."""
+        """Returns the voices, the default first."""
         return [
             Voice(each, NAMED[each].name if each in NAMED else each.capitalize(), tuple(LANGUAGES))
             for each in self._ids
         ]
 
     def resolve(self, name: str) -> str:
-        """The id behind a name or an alias. The nine names are known on every model. Raises UnknownVoice."""
+        """Returns the id of a name or alias. The nine names are known on every model. Raises UnknownVoice."""
         wanted = name.strip().lower().replace(" ", "_")
         wanted = ALIASES.get(wanted, wanted)
         if wanted in self._ids:
@@ -106,7 +106,7 @@ class Catalog:
         raise UnknownVoice(name, self._ids)
 
     def chosen(self, style: Style) -> tuple[str, VoiceReference | None]:
-        """The key of the style's voice, or its recording where it is cloned. Raises SpeechError."""
+        """Returns the key of the style's voice, or its recording where it is cloned. Raises SpeechError."""
         if style.reference is not None:
             if self.kind != "base":
                 raise CannotClone("qwen3")
@@ -123,14 +123,14 @@ class Catalog:
                 return f"speaker:{name}", None
 
     def instructions(self, style: Style) -> str:
-        """What the model is told about how to speak."""
+        """Returns what the model is told about how to speak."""
         wanted = (style.instructions or "").strip()
         if self.kind == "voice_design":
             return f"{NAMED[self.resolve(style.voice)].description} {wanted}".strip()
         return wanted if self.instructable else ""
 
     def warnings(self) -> list[str]:
-        """What an administrator should know about these voices."""
+        """Returns what an administrator should know about these voices."""
         without = [name for name in NAMED if name not in self._ids]
         if not without:
             return []
@@ -141,7 +141,7 @@ class Catalog:
 
 
 def language_name(code: str | None) -> str | None:
-    """The checkpoints' name of a language; None where it is not told. Raises UnspeakableText."""
+    """Returns the checkpoints' name of a language, None where none is given. Raises UnspeakableText."""
     if not code:
         return None
     name = LANGUAGES.get(code.lower().replace("_", "-").split("-")[0])
@@ -151,7 +151,7 @@ def language_name(code: str | None) -> str | None:
 
 
 async def find_voices(kind: str, settings: VoiceSettings) -> Catalog:
-    """The voices of such a model; of a Base one those in VOICES_DIR, or the embedded engine's. Raises SpeechError."""
+    """Returns a model's voices; a Base one's are in VOICES_DIR, or the embedded engine's. Raises SpeechError."""
     if kind != "base":
         return Catalog(kind)
     return Catalog(kind, await asyncio.to_thread(recorded_voices, settings) or {HOUSE: await _house_voice()})
@@ -168,10 +168,10 @@ async def _house_voice() -> VoiceReference:
 
 
 def recorded_voices(settings: VoiceSettings) -> dict[str, VoiceReference]:
-    """The administrator's recordings in VOICES_DIR: `<voice>.wav`, with what is said in it in `<voice>.txt` if known.
+    """Returns the administrator's recordings in VOICES_DIR: `<voice>.wav`, its words in `<voice>.txt` if known.
 
-    Uploaded voices lie there too, each with a `.json` file; those are the HTTP interface's. A file that cannot be used
-    is left out with a warning in the log.
+    Uploaded voices lie there too, each with a `.json` file, and belong to the HTTP interface. A file that cannot be
+    used is left out with a warning in the log.
     """
     found: dict[str, VoiceReference] = {}
     for path in sorted(settings.voices_dir.glob("*.wav")):
@@ -185,6 +185,6 @@ def recorded_voices(settings: VoiceSettings) -> dict[str, VoiceReference]:
             )
         except (OSError, UnicodeDecodeError, InvalidRecording) as error:
             log.warning("left out a voice", path=str(path), error=str(error))
-    # In the order of the nine, others behind them.
+    # The nine come first, in their order.
     order = {name: number for number, name in enumerate(NAMED)}
     return dict(sorted(found.items(), key=lambda item: (order.get(item[0], len(order)), item[0])))

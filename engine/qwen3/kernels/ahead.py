@@ -1,6 +1,6 @@
-"""Compiling kernels ahead of their first launch, many at once: a cold start is made of little else.
+"""Compiles kernels ahead of their first launch, many at once: a cold start is made of little else.
 
-Within `compiling` what would be launched is only compiled, in threads: Triton's passes and the assembler, most of the
+Within `compiling`, launches only compile their kernels, in threads: Triton's passes and the assembler, most of the
 work, run without Python's lock.
 """
 
@@ -18,13 +18,13 @@ import torch
 from engine.qwen3.kernels.pdl import INTERPRETED
 
 THREADS: Final = 16
-"""At most; more would wait for Python's lock."""
+"""The most threads; more would wait for Python's lock."""
 
 _seen: ContextVar[set[Hashable] | None] = ContextVar("compiled ahead", default=None)
 
 
 def launch(kernel: Any, grid: tuple[int, ...]) -> Callable[..., None]:
-    """`launch(kernel, grid)(*args, **options)`: what `kernel[grid](…)` is, but that it may only be compiled."""
+    """Returns `kernel[grid]`, or within `compiling` a function that only compiles it for such arguments."""
     seen = _seen.get()
     if seen is None:
         run: Callable[..., None] = kernel[grid]
@@ -44,7 +44,7 @@ def launch(kernel: Any, grid: tuple[int, ...]) -> Callable[..., None]:
 
 @contextmanager
 def compiling() -> Iterator[set[Hashable]]:
-    """What is launched within is compiled instead, and all of it is there at the end. Yields the cases met."""
+    """Compiles what is launched within, and at the end all of it is compiled. Yields the cases met."""
     seen: set[Hashable] = set()
     before = _seen.set(seen)
     try:
@@ -55,7 +55,7 @@ def compiling() -> Iterator[set[Hashable]]:
 
 
 def _asynchronously(pool: ThreadPoolExecutor) -> Any:
-    """Triton's way of compiling in an executor; the versions that lack it compile one after the other."""
+    """Returns Triton's way of compiling in an executor; the versions that lack it compile one after the other."""
     if INTERPRETED:
         return nullcontext()
     try:
@@ -66,7 +66,7 @@ def _asynchronously(pool: ThreadPoolExecutor) -> Any:
 
 
 def _kind(argument: Any) -> Hashable:
-    """All that Triton may distinguish of an argument, or more."""
+    """Returns all that Triton may distinguish of an argument, or more."""
     if isinstance(argument, torch.Tensor):
         return argument.dtype, argument.data_ptr() % 16 == 0
     if isinstance(argument, int):

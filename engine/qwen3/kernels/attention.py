@@ -1,4 +1,4 @@
-"""Attention of a decode step: QK-norm, rotary embedding, the write into the cache and the attention, in one kernel.
+"""The attention of a frame: QK-norm, rotary embedding, the write into the cache and the attention, in one kernel.
 
 Only positions that are filled are read. With few rows a kernel's time is one memory access after the other. So there a
 program has one query head, and few warps that have to agree; what the cache holds is fetched before the program waits
@@ -17,23 +17,23 @@ from engine.qwen3.kernels.ahead import launch
 from engine.qwen3.kernels.pdl import follow, options
 
 DOT_ROWS: Final = 16
-"""From this many rows on, reading the cache takes the time, and the matrix units' pipelined loads read it faster."""
+"""The rows from which on reading the cache takes the time: the matrix units' pipelined loads read it faster."""
 BLOCK: Final = 32
 DOT_BLOCK: Final = 64
 FEW_BLOCK: Final = 16
-"""Positions read at a time: without them, with them, and all of the predictor's."""
+"""The positions read at a time: without the matrix units, with them, and all of the predictor's."""
 
 
 @triton.jit
 def _gains(norm, cs, sn, D: tl.constexpr):  # type: ignore[no-untyped-def]
-    """A norm's gains with the rotation in them: what an element, and what the other one of its pair, is worth."""
+    """Returns a norm's gains with the rotation in them: the factors of an element and of the other one of its pair."""
     d = tl.arange(0, D)
     return tl.load(norm + d).to(tl.float32) * cs, tl.load(norm + (d + D // 2) % D).to(tl.float32) * sn
 
 
 @triton.jit
 def _turned(head, gain, gain_other, eps, D: tl.constexpr):  # type: ignore[no-untyped-def]
-    """One head [D], normed and rotated."""
+    """Returns one head [D], normed and rotated."""
     d = tl.arange(0, D)
     x = tl.load(head + d).to(tl.float32)
     x_other = tl.load(head + (d + D // 2) % D).to(tl.float32)
@@ -233,7 +233,7 @@ def attend(
     split: int,
     pdl: bool = False,
 ) -> None:
-    """One new position for each of B rows, each at a place of its own.
+    """Attends from one new position of each of B rows, each at a place of its own.
 
     qkv [B, (heads + 2 kv_heads) * D]; position [slots] int64: where each slot's new position goes; slot [B] int64; kv
     [2, slots, kv_heads, max_positions, D], one layer's cache, which no kernel of this frame has written; out
@@ -272,7 +272,7 @@ def attend_few(
     pdl: bool = False,
     early: bool = False,
 ) -> None:
-    """One new position, the same for all B rows and below 16; row b's cache is slot b.
+    """Attends from one new position, the same for all B rows and below 16; row b's cache is slot b.
 
     With `pair`, qkv and out hold 2B rows, all rows' position 0 before all rows' position 1, and `at` is 1. `early`: the
     last call before this one wrote another cache, so this one may be read while kernels before this one still run.

@@ -1,6 +1,7 @@
-"""The codec decoder in hand-written kernels: the weights and arithmetic of `model.codec`, channels last, in 16 bits.
+"""The codec's decoder in hand-written kernels: the weights and arithmetic of `model.codec`, channels last, in 16 bits.
 
-`FastCodec.decode` is engine.qwen3.model.codec.decode; what a slot's convolutions remember is one row of one tensor.
+`FastCodec.decode` does what engine.qwen3.model.codec.decode does. What a slot's convolutions remember is one row of one
+tensor.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from engine.qwen3.kernels import conv
+from engine.qwen3.kernels import conv, memory
 from engine.qwen3.kernels.codec_weights import pack, pack_blocks, pack_layers, pack_nexts, pack_snake
 from engine.qwen3.kernels.conv import GELU, Rows
 from engine.qwen3.kernels.linear import rms_norm, silu_mul
@@ -23,16 +24,16 @@ from engine.qwen3.model.weights import moved
 Plain = Callable[[int, int, int], tuple[Rows, Tensor]]
 """(which of three, rows a call, width) → a buffer without a context, as a product takes it and as a matrix."""
 FRAMES_AT_ONCE: Final = 4
-"""Frames of each call that the buffers are made for; of longer chunks fewer calls go at once. They take 4.3 MB a call
-and frame: with few calls, and thus perhaps little memory, half of it, or `FEWEST` frames in all."""
+"""The frames of each call that the buffers are made for; with longer chunks fewer calls go at once. They take 4.3 MB a
+call and frame: with few calls, and thus perhaps little memory, they take half, or hold `FEWEST` frames in all."""
 FEW_ROWS: Final = 32
 FEWEST: Final = 32
 COPY_BLOCK: Final = 1024
-"""Elements that one program of `remember` copies."""
+"""The elements that one program of `remember` copies."""
 
 
 class _Layout:
-    """The arena's buffers for a number of frames: those with a context first, each wide enough for `rows` calls."""
+    """The arena's buffers for one number of frames: those with a context first, each wide enough for `rows` calls."""
 
     def __init__(self, codec: FastCodec, rows: int, frames: int) -> None:
         self.rows, self.frames = rows, frames
@@ -61,7 +62,7 @@ class _Layout:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What one slot remembers."""
+    """What the codec remembers of one slot."""
 
     state: Tensor
     kv: Tensor
@@ -73,7 +74,7 @@ class Heard:
 
 
 class FastCodec:
-    """Weights, the slots' state and the buffers.
+    """The codec's weights, the slots' state and the buffers.
 
     Slots are numbered as in `CodecState`, the last one a scratch slot for padding rows. `max_rows` calls are decoded at
     once at most, of up to `max_frames` frames each.
@@ -83,8 +84,8 @@ class FastCodec:
         self, weights: CodecWeights, slots: int, max_rows: int, max_frames: int = MAX_CHUNK_FRAMES,
         dtype: torch.dtype = torch.bfloat16, device: torch.device | str | None = None,
     ) -> None:  # fmt: skip
-        """On `device`, or where the weights are. They are packed where they are and not kept: in float32 they would
-        take twice the room of what is packed of them."""
+        """The codec is made on `device`, or where the weights are. These are packed in place and not kept: in float32
+        they take twice the room of what is packed of them."""
         self.dtype, self.eps, self.window = dtype, weights.eps, weights.window
         self.heads, self.head_dim = weights.heads, weights.head_dim
         self.device = weights.norm.device if device is None else torch.device(device)
@@ -138,7 +139,7 @@ class FastCodec:
         return self._layouts[frames]
 
     def rows_for(self, frames: int) -> int:
-        """Calls that fit in the buffers in chunks of so many frames."""
+        """Returns how many calls fit in the buffers in chunks of so many frames."""
         each = FRAMES_AT_ONCE if self.max_rows > FEW_ROWS else FRAMES_AT_ONCE // 2
         return max(1, min(self.max_rows, max(FEWEST, each * self.max_rows) // frames))
 
@@ -147,12 +148,12 @@ class FastCodec:
         return self.state.nbytes + self.kv.nbytes + self.arena.nbytes
 
     def reset(self, slot: int) -> None:
-        """Silence before the first frame."""
+        """Resets a slot to the silence before a first frame."""
         self.position[slot].fill_(0)  # `= 0` would wait for the GPU
         self.state[slot].fill_(0)
 
     def read(self, slot: int) -> Heard:
-        """A copy of what a slot remembers."""
+        """Returns a copy of what a slot remembers."""
         return Heard(self.state[slot].clone(), self.kv[:, :, slot].clone(), self.position[slot].clone())
 
     def write(self, slot: int, heard: Heard) -> None:
@@ -161,17 +162,17 @@ class FastCodec:
         self.kv[:, :, slot].copy_(heard.kv)
 
     def decode(self, slots: Tensor, codes: Tensor, pcm: Tensor) -> None:
-        """The next T frames of B slots. slots [B] int64; codes [B, T, 16] int64; pcm [B, T * 1920] int16 or float."""
+        """Decodes the next T frames of B slots. slots [B], codes [B, T, 16] int64; pcm [B, T * 1920] int16 or float."""
         batch, frames, _ = codes.shape
         layout = self.layout(frames)
         assert batch <= layout.rows
         assert codes.is_contiguous()
         assert pcm.is_contiguous()
-        conv.remember(self.state, self.arena, slots, layout.table, COPY_BLOCK, save=False)
+        memory.remember(self.state, self.arena, slots, layout.table, COPY_BLOCK, save=False)
         spans = iter(zip(layout.spans, self.contexts, strict=True))
 
         def span() -> tuple[Rows, Rows]:
-            """The next buffer with a context: whole, as a convolution reads it, and its new rows alone."""
+            """Returns the next buffer with a context: whole, as a convolution reads it, and its new rows alone."""
             (offset, stride), (context, channels, _) = next(spans)
             return Rows(self.arena[offset:], stride), Rows(self.arena[offset + context * channels :], stride)
 
@@ -231,8 +232,8 @@ class FastCodec:
                 )  # fmt: skip
             inp = whole
         conv.last_convolution(self.last, inp, batch, steps, pcm)
-        conv.remember(self.state, self.arena, slots, layout.table, COPY_BLOCK, save=True)
-        conv.advance(self.position, slots, frames)
+        memory.remember(self.state, self.arena, slots, layout.table, COPY_BLOCK, save=True)
+        memory.advance(self.position, slots, frames)
 
     def _transform(self, slots: Tensor, batch: int, frames: int, latent: Rows, plain: Plain) -> Rows:
         hidden = self.input.channels
@@ -247,7 +248,7 @@ class FastCodec:
             qkv_rows, qkv = plain(0, frames, width)
             conv.convolve(layer.qkv, normed_rows, batch, frames, out=qkv_rows)
             attended_rows, attended = plain(2, frames, self.heads * self.head_dim)
-            conv.attend_window(
+            memory.attend_window(
                 qkv.view(batch, frames, width), self.cos, self.sin, slots, self.position, self.kv[number],
                 attended, self.window,
             )  # fmt: skip

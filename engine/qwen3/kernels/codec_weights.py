@@ -12,7 +12,7 @@ from engine.qwen3.model.codec_weights import CodecWeights, Conv, Snake, UpConv
 
 
 def pack(matrix: Conv | UpConv | tuple[Tensor, Tensor | None], dtype: torch.dtype) -> Packed:
-    """Any of the codec's linear maps as one matrix, weights in `dtype`."""
+    """Returns any of the codec's linear maps as one matrix, its weights in `dtype`."""
     if isinstance(matrix, tuple):
         weight, bias = matrix
         taps, dilation, inputs, channels = 1, 1, weight.shape[1], weight.shape[0]
@@ -46,7 +46,7 @@ class PackedBlock:
     up: Packed
     stride: int
     rate: int
-    """Rows that one frame has become behind it."""
+    """The rows that one frame has become behind it."""
     units: tuple[PackedUnit, ...]
 
 
@@ -77,7 +77,7 @@ class PackedLayer:
 
 
 def pack_layers(weights: CodecWeights, dtype: torch.dtype) -> tuple[PackedLayer, ...]:
-    """The transformer's layers."""
+    """Packs the transformer's layers."""
     return tuple(
         PackedLayer(
             y.input_norm, pack((y.qkv, None), dtype), pack((y.o, None), dtype), y.post_norm,
@@ -88,7 +88,7 @@ def pack_layers(weights: CodecWeights, dtype: torch.dtype) -> tuple[PackedLayer,
 
 
 def pack_nexts(weights: CodecWeights, dtype: torch.dtype) -> tuple[PackedNext, ...]:
-    """The upsampling in front of the blocks."""
+    """Packs the upsampling in front of the blocks."""
     rate, nexts = 1, []
     for up, block in weights.upsample:
         rate *= up.stride
@@ -103,7 +103,7 @@ def pack_nexts(weights: CodecWeights, dtype: torch.dtype) -> tuple[PackedNext, .
 
 
 def pack_blocks(weights: CodecWeights, dtype: torch.dtype, rate: int) -> tuple[PackedBlock, ...]:
-    """The blocks of convolutions. rate: rows that one frame is before them."""
+    """Packs the blocks of convolutions. rate: the rows that one frame has become before them."""
     blocks = []
     for act, up, units in weights.blocks:
         rate *= up.stride

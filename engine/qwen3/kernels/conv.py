@@ -1,4 +1,4 @@
-"""The codec's kernels: causal convolutions as one matrix product each, channels last, what surrounds them fused in.
+"""The codec's kernels: each causal convolution is one matrix product, channels last, with what surrounds it fused in.
 
 A convolution's input lies in a buffer [B, context + T, channels] whose first rows are what the slot remembers, so the
 kernel knows nothing of slots. A transposed convolution of stride s is one of two taps and s times the channels out:
@@ -30,13 +30,13 @@ else:
 
     @triton.jit
     def _sine(x):  # type: ignore[no-untyped-def]
-        """The special function unit's sine: exact to 2^-20 near 0, where the caller has brought x."""
+        """Returns the special function unit's sine: exact to 2^-20 near 0, where the caller has brought x."""
         return tl.inline_asm_elementwise("sin.approx.f32 $0, $1;", "=f,f", [x], dtype=tl.float32, is_pure=True, pack=1)
 
 
 @triton.jit
 def snake(x, alpha, inverse_beta):  # type: ignore[no-untyped-def]
-    """x + sin²(alpha x) / beta. sin² repeats every pi."""
+    """Returns x + sin²(alpha x) / beta. sin² repeats every pi."""
     turns = x * alpha * 0.3183098861837907
     turns -= tl.floor(turns + 0.5)
     s = _sine(turns * 3.141592653589793)
@@ -45,7 +45,7 @@ def snake(x, alpha, inverse_beta):  # type: ignore[no-untyped-def]
 
 @triton.jit
 def _fit(x, place):  # type: ignore[no-untyped-def]
-    """Kept within float16 where that is what is stored: a loud spot clips, it does not turn into infinities."""
+    """Returns x, kept within float16 where that is stored: a loud spot clips and does not turn into infinities."""
     if place.dtype.element_ty == tl.float16:
         x = tl.minimum(tl.maximum(x, -65504.0), 65504.0)
     return x
@@ -143,76 +143,6 @@ def _embed(table, codes, out, T, out_stride, CODES: tl.constexpr, SIZE, D: tl.co
     tl.store(out + (m // T).to(tl.int64) * out_stride + (m % T) * D + d, acc, mask=d < D)
 
 
-@triton.jit(do_not_specialize=["T"])
-def _window(  # type: ignore[no-untyped-def]
-    qkv, cos, sin, slot, position, kv, out, T, slot_stride, head_stride, value_offset, ring, window,
-    HEADS: tl.constexpr, D: tl.constexpr, TP: tl.constexpr, RP: tl.constexpr,
-):  # fmt: skip
-    h = tl.program_id(0)
-    b = tl.program_id(1)
-    s = tl.load(slot + b).to(tl.int64)
-    first = tl.load(position + s)
-    t = tl.arange(0, TP)
-    d = tl.arange(0, D)
-    live = (t < T)[:, None]
-    other = (d + D // 2) % D
-    sign = tl.where(d < D // 2, -1.0, 1.0)[None, :]
-    base = qkv + (b * T + t)[:, None] * (3 * HEADS * D) + h * D
-    cs = tl.load(cos + (first + t)[:, None] * D + d[None, :], mask=live, other=0.0)
-    sn = tl.load(sin + (first + t)[:, None] * D + d[None, :], mask=live, other=0.0) * sign
-    q = tl.load(base + d[None, :], mask=live, other=0.0).to(tl.float32) * cs
-    q += tl.load(base + other[None, :], mask=live, other=0.0).to(tl.float32) * sn
-    k = tl.load(base + HEADS * D + d[None, :], mask=live, other=0.0).to(tl.float32) * cs
-    k += tl.load(base + HEADS * D + other[None, :], mask=live, other=0.0).to(tl.float32) * sn
-    v = tl.load(base + 2 * HEADS * D + d[None, :], mask=live, other=0.0)
-    keys = kv + s * slot_stride + h * head_stride
-    values = keys + value_offset
-    at = (first + t) % ring
-    tl.store(keys + at[:, None] * D + d[None, :], k, mask=live)
-    tl.store(values + at[:, None] * D + d[None, :], v, mask=live)
-    tl.debug_barrier()
-    j = tl.arange(0, RP)
-    newest = first + T - 1
-    held = newest - (newest - j + ring * 2) % ring  # the frame that place j of the ring holds
-    there = (j < ring) & (held >= 0)
-    kt = tl.load(keys + j[None, :] * D + d[:, None], mask=there[None, :], other=0.0)
-    vt = tl.load(values + j[:, None] * D + d[None, :], mask=there[:, None], other=0.0)
-    score = tl.dot((q * D**-0.5).to(kt.dtype), kt, input_precision="ieee")
-    age = (first + t)[:, None] - held[None, :]
-    seen = there[None, :] & (age >= 0) & (age < window)
-    score = tl.where(seen, score, -1e30)
-    p = tl.where(seen, tl.exp(score - tl.max(score, 1)[:, None]), 0.0)
-    p = p / tl.maximum(tl.sum(p, 1), 1e-30)[:, None]
-    a = tl.dot(p.to(vt.dtype), vt, input_precision="ieee")
-    tl.store(out + (b * T + t)[:, None] * (HEADS * D) + h * D + d[None, :], a, mask=live)
-
-
-@triton.jit
-def _remember(  # type: ignore[no-untyped-def]
-    state, arena, slot, table, state_size, BLOCK: tl.constexpr, SAVE: tl.constexpr
-):  # fmt: skip
-    """Copies contexts between slots and buffers. table [programs, 5] int64: offset in a slot, offset in the arena,
-    stride of a row there, length, and how far behind its beginning the last rows lie."""
-    row = table + tl.program_id(0) * 5
-    b = tl.program_id(1)
-    s = tl.load(slot + b).to(tl.int64)
-    e = tl.arange(0, BLOCK)
-    here = e < tl.load(row + 3)
-    kept = state + s * state_size + tl.load(row) + e
-    used = arena + tl.load(row + 1) + b * tl.load(row + 2) + e
-    if SAVE:
-        tl.store(kept, tl.load(used + tl.load(row + 4), mask=here), mask=here)
-    else:
-        tl.store(used, tl.load(kept, mask=here), mask=here)
-
-
-@triton.jit(do_not_specialize=["T", "scratch"])
-def _advance(position, slot, T, scratch):  # type: ignore[no-untyped-def]
-    s = tl.load(slot + tl.program_id(0)).to(tl.int64)
-    # The slot that pads batches would walk out of the tables within minutes.
-    tl.store(position + s, tl.where(s == scratch, 0, tl.load(position + s) + T))
-
-
 @dataclass(frozen=True, slots=True)
 class Packed:
     """A convolution or a linear map as a matrix."""
@@ -231,7 +161,7 @@ class Packed:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Where a product's rows are: `offset` elements into the arena, `stride` from one call's rows to the next's."""
+    """A product's rows: the memory from the first one on, and the elements from one call's rows to the next call's."""
 
     data: Tensor
     stride: int
@@ -250,7 +180,7 @@ def convolve(
     alpha: Tensor | None = None,
     inverse_beta: Tensor | None = None,
 ) -> None:
-    """`steps` rows in for each of `calls`; writes the sum, or its snake, or both."""
+    """Convolves `steps` rows of each of `calls`. Writes the sum, or its snake, or both."""
     rows, outputs, depth = calls * steps, packed.weight.shape[0], packed.channels_in
     power = depth & -depth  # the largest power of two that divides the channels in
     if rows >= 2048:
@@ -281,7 +211,7 @@ def convolve(
 def depthwise_norm(
     weight: Tensor, bias: Tensor, norm: Tensor, norm_bias: Tensor, inp: Rows, calls: int, steps: int, out: Tensor
 ) -> None:
-    """Depthwise convolution (weight [taps, C]) and layer norm; out [calls * steps, C]."""
+    """Makes a depthwise convolution (weight [taps, C]) and layer norm; out [calls * steps, C]."""
     taps, channels = weight.shape
     launch(_depthwise, (calls * steps,))(
         inp.data, weight, bias, norm, norm_bias, out, steps, inp.stride,
@@ -290,7 +220,7 @@ def depthwise_norm(
 
 
 def last_convolution(packed: Packed, inp: Rows, calls: int, steps: int, out: Tensor) -> None:
-    """To one channel, clamped: out [calls, steps], float within -1 and 1 or int16."""
+    """Convolves to one channel and clamps it: out [calls, steps], float within -1 and 1 or int16."""
     channels = packed.channels_in
     launch(_last, (triton.cdiv(calls * steps, 32),))(
         inp.data, packed.weight, packed.bias, out, calls * steps, steps, inp.stride,
@@ -306,27 +236,3 @@ def embed(table: Tensor, codes: Tensor, out: Rows) -> None:
         table, codes, out.data, frames, out.stride, CODES=groups, SIZE=table.shape[1], D=table.shape[2],
         DP=triton.next_power_of_2(table.shape[2]), num_warps=4,
     )  # fmt: skip
-
-
-def attend_window(
-    qkv: Tensor, cos: Tensor, sin: Tensor, slot: Tensor, position: Tensor, kv: Tensor, out: Tensor, window: int
-) -> None:
-    """T new frames of B calls over one layer's ring kv [2, slots, heads, ring, D]; qkv [B, T, 3 * heads * D]."""
-    batch, frames, _ = qkv.shape
-    heads, ring, head_dim = kv.shape[2:]
-    launch(_window, (heads, batch))(
-        qkv, cos, sin, slot, position, kv, out, frames, kv.stride(1), kv.stride(2), kv.stride(0), ring, window,
-        HEADS=heads, D=head_dim, TP=16, RP=triton.next_power_of_2(ring), num_warps=4,
-    )  # fmt: skip
-
-
-def remember(state: Tensor, arena: Tensor, slot: Tensor, table: Tensor, block: int, save: bool) -> None:
-    """Contexts of the slots [slots, size] into their places in the arena, or, with `save`, the new ones back."""
-    launch(_remember, (table.shape[0], slot.shape[0]))(
-        state, arena, slot, table, state.stride(0), BLOCK=block, SAVE=save, num_warps=4
-    )
-
-
-def advance(position: Tensor, slot: Tensor, frames: int) -> None:
-    """position[slot] += frames, but for the last slot, which is nobody's."""
-    launch(_advance, (slot.shape[0],))(position, slot, frames, position.shape[0] - 1, num_warps=1)

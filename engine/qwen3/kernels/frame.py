@@ -23,13 +23,13 @@ from engine.qwen3.model.weights import Linear, StackWeights
 
 
 def split_for(rows: int) -> int:
-    """Programs that share one row's positions: enough to occupy the GPU, few enough to be worth putting together."""
+    """Returns how many programs share one row's positions: enough to occupy the GPU, few enough to be worth joining."""
     return 8 if rows <= 2 else 4 if rows < DOT_ROWS else 1
 
 
 @dataclass(frozen=True, slots=True)
 class Scratch:
-    """What kernels of one frame hand to each other; the rows of a smaller batch are the first ones of a larger."""
+    """What the kernels of one frame hand to each other; a smaller batch uses the first rows of a larger one."""
 
     x: Tensor  # [B, talker's hidden], the residual stream
     wide: Tensor  # [2B, talker's hidden], the predictor's inputs before its projection
@@ -97,7 +97,7 @@ def _largest(*stacks: StackWeights) -> int:
 
 
 def _turned(matrix: Linear, scratch: Scratch) -> Tensor:
-    """A matrix as the vendor's product takes it, [in, out] in the activations' format."""
+    """Returns a matrix as the vendor's product takes it, [in, out] in the activations' format."""
     weight: Tensor = matrix.weight  # type: ignore[attr-defined]
     scale: Tensor | None = getattr(matrix, "scale", None)
     if scale is not None:
@@ -108,7 +108,7 @@ def _turned(matrix: Linear, scratch: Scratch) -> Tensor:
 
 
 def _vendor_logits(x: Tensor, head: Linear, out: Tensor) -> None:
-    """In float32: rounded to 16 bits many of them would tie, and top-k takes all that tie."""
+    """Writes the logits in float32: rounded to 16 bits many would tie, and top-k takes all that tie."""
     weight: Tensor = head.weight  # type: ignore[attr-defined]
     if x.dtype == out.dtype:
         torch.mm(x, weight.t(), out=out)
@@ -122,7 +122,7 @@ def _inner(stack: StackWeights) -> int:
 
 
 def _operands(matrix: Linear) -> dict[str, Any]:
-    """A matrix as `linear` takes it: bfloat16, or int8 or float8 with one scale a row."""
+    """Returns a matrix's scale and bias as `linear` takes them; int8 and float8 have one scale a row."""
     return {"scale": getattr(matrix, "scale", None), "bias": getattr(matrix, "bias", None)}
 
 
@@ -133,7 +133,7 @@ def _apply(x: Tensor, matrix: Linear, out: Tensor, how: How, **around: Any) -> N
 
 
 def run_layers(stack: StackWeights, x: Tensor, scratch: Scratch, how: How, attention: Any) -> None:
-    """All layers over the rows of x [R, hidden], in place. `attention(layer number, layer, qkv, out)` does the rest."""
+    """Runs all layers over the rows of x [R, hidden], in place. `attention(layer number, layer, qkv, out)` attends."""
     rows, hidden = x.shape
     width = (stack.heads + 2 * stack.kv_heads) * stack.head_dim
     qkv = scratch.qkv[: rows * width].view(rows, width)
@@ -161,7 +161,7 @@ def run_layers(stack: StackWeights, x: Tensor, scratch: Scratch, how: How, atten
 
 
 def _project(x: Tensor, matrix: Linear, out: Tensor, how: How) -> None:
-    """Talker's width to predictor's: the one matrix with a bias, and never in 8 bits."""
+    """Projects the talker's width to the predictor's, by the one matrix that has a bias and never has 8 bits."""
     weight: Tensor = matrix.weight  # type: ignore[attr-defined]
     bias: Tensor | None = getattr(matrix, "bias", None)
     if not how.vendor:
@@ -173,7 +173,7 @@ def _project(x: Tensor, matrix: Linear, out: Tensor, how: How) -> None:
 
 
 def is_plain(model: FrameModel) -> bool:
-    """Weights in the activations' format: the vendor's products can take them."""
+    """Tells whether weights are in the activations' format, which the vendor's products take as they are."""
     weight: Tensor = model.talker.stack.layers[0].qkv.weight  # type: ignore[attr-defined]
     return weight.dtype == model.talker.stack.norm.dtype
 
@@ -188,7 +188,7 @@ def decode_frame(
     how: How,
     parts: str = "tp",
 ) -> None:
-    """The next frame of B slots. slots [B] int64; codes [B, 16] int64, written. As engine.qwen3.model.frame has it.
+    """Makes the next frame of B slots, as model.frame does. slots [B] int64; codes [B, 16] int64, written.
 
     history [slots, frames, 16] int64 gets the codes too, frame f at f modulo frames. `parts`: "t" the talker alone, "p"
     the predictor alone, for measuring.

@@ -1,4 +1,4 @@
-"""Matrix products of a decode step: each weight is read once for the whole batch, what surrounds it fused in.
+"""The matrix products of a frame: each weight is read once for the whole batch, and what surrounds it is fused in.
 
 `out = matrix(norm(x))`, `out = silu(gate(norm(x))) * up(norm(x))` and `out += matrix(x)`, over weights in bfloat16,
 int8 or float8 with one scale a row. Two kernels: `_rows` for up to 8 rows multiplies in ordinary registers, a block of
@@ -20,11 +20,11 @@ from engine.qwen3.kernels.pdl import follow, options
 
 PREFETCH: Final = tl.constexpr("prefetch.global.L2 [$1]; mov.u32 $0, 0;")
 WARP_ELEMENTS: Final = 4096
-"""Weights, widened to float32, that a warp's registers hold beside all else."""
+"""The weights, widened to float32, that a warp's registers hold beside all else."""
 FEW_OUTPUTS: Final = 1024
-"""Up to so many, programs of as many weight rows as elsewhere would leave half of a large GPU idle."""
+"""Up to so many outputs, programs with the usual number of weight rows would leave half of a large GPU idle."""
 SMALLEST_K: Final = 16
-"""Of a product on the matrix units."""
+"""The smallest inner dimension of a product on the matrix units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,8 @@ class Tiling:
 
 @triton.jit
 def _widen(w):  # type: ignore[no-untyped-def]
-    """Weights as float32. An int8 is put into the mantissa of 2^23 and 2^23 taken off again: the converter proper does
-    16 a cycle, these do 64 and more."""
+    """Returns weights as float32. An int8 is put into the mantissa of 2^23, and 2^23 is taken off again: the converter
+    proper does 16 a cycle, these instructions do 64 and more."""
     if w.dtype == tl.int8:
         return ((w.to(tl.int32) + 128) | 0x4B000000).to(tl.float32, bitcast=True) - 8388736.0
     return w.to(tl.float32)
@@ -162,7 +162,7 @@ def _slices(  # type: ignore[no-untyped-def]
 
 
 def rows_tiling(inputs: int, gate: bool, elements: int, warps: int) -> Tiling:
-    """For `_rows`: as many weight rows a program as have so many elements, one at least."""
+    """Returns the tiling for `_rows`: as many weight rows a program as have so many elements, at least one."""
     padded = triton.next_power_of_2(inputs)
     block_n = max(1, min(32, elements // padded))
     warps = max(warps, block_n * padded // WARP_ELEMENTS)
@@ -170,7 +170,7 @@ def rows_tiling(inputs: int, gate: bool, elements: int, warps: int) -> Tiling:
 
 
 def slices_tiling(rows: int, outputs: int, gate: bool, block_n: int, block_k: int, warps: int, stages: int) -> Tiling:
-    """For `_slices`: half as many weight rows a program where there are few, or two matrices."""
+    """Returns the tiling for `_slices`: half as many weight rows a program where there are few, or two matrices."""
     block_m = min(64, max(16, triton.next_power_of_2(rows)))
     return Tiling(block_m, block_n // 2 if gate or outputs <= FEW_OUTPUTS else block_n, block_k, warps, stages)
 
@@ -189,7 +189,7 @@ def linear(
     pdl: bool = False,
     tiling: Tiling,
 ) -> None:
-    """One product. x [B, K] contiguous; weight [N, K], or [2N, K] with `gate` (gate rows first); out [B, N].
+    """Makes one product. x [B, K] contiguous; weight [N, K], or [2N, K] with `gate` (gate rows first); out [B, N].
 
     `norm` [K] applies a root-mean-square norm to x first; `scale` [rows of weight] multiplies each output; `add`
     adds to what `out` holds.
@@ -251,7 +251,7 @@ def _dense(weight, scale, out, N, K, BN: tl.constexpr, BK: tl.constexpr):  # typ
 
 
 def dense(weight: Tensor, scale: Tensor, out: Tensor) -> None:
-    """out [N, K] = weight * scale [N]: an 8-bit matrix as the vendor's products take it, once for a large batch."""
+    """Writes out [N, K] = weight * scale [N]: an 8-bit matrix as the vendor's products take it, for large batches."""
     outputs, inputs = weight.shape
     launch(_dense, (triton.cdiv(outputs, 8), triton.cdiv(inputs, 512)))(
         weight, scale, out, outputs, inputs, BN=8, BK=512, num_warps=4
@@ -259,7 +259,7 @@ def dense(weight: Tensor, scale: Tensor, out: Tensor) -> None:
 
 
 def rms_norm(x: Tensor, norm: Tensor, out: Tensor, eps: float, pdl: bool = False) -> None:
-    """out [B, H] = norm of x [B, H]: for large batches, whose products are the vendor's."""
+    """Writes the norm of x [B, H] to out [B, H]: for large batches, whose products are the vendor's."""
     rows, hidden = x.shape
     launch(_rms, (rows,))(
         x, norm, out, eps, H=hidden, HP=triton.next_power_of_2(hidden), PDL=pdl, num_warps=4, **options(pdl)
@@ -267,7 +267,7 @@ def rms_norm(x: Tensor, norm: Tensor, out: Tensor, eps: float, pdl: bool = False
 
 
 def silu_mul(gate_up: Tensor, out: Tensor, pdl: bool = False) -> None:
-    """out [B, I] = silu(gate) * up, from gate_up [B, 2I]."""
+    """Writes out [B, I] = silu(gate) * up, from gate_up [B, 2I]."""
     rows, inner = out.shape
     launch(_silu_mul, (rows, triton.cdiv(inner, 1024)))(
         gate_up, out, inner, BLOCK=1024, PDL=pdl, num_warps=4, **options(pdl)

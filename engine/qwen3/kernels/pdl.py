@@ -29,8 +29,9 @@ else:
 
     @triton.jit
     def follow(PDL: tl.constexpr, EARLY: tl.constexpr):  # type: ignore[no-untyped-def]
-        """EARLY lets the next kernel start now. Without it, it starts when this one's predecessors have ended, which
-        bounds how far ahead kernels may run: one such kernel a layer makes older caches safe to read early."""
+        """Waits for all kernels before this one. EARLY lets the next kernel start now; without it, the next one starts
+        when this one's predecessors have ended, which bounds how far ahead kernels may run: one such kernel a layer
+        makes older caches safe to read early."""
         if PDL:
             if EARLY:
                 gdc_launch_dependents()
@@ -41,12 +42,12 @@ else:
 
 @functools.cache
 def supported(device: int | None = None) -> bool:
-    """True where the GPU can do it."""
+    """Tells whether the GPU can launch dependent kernels early."""
     if INTERPRETED or not torch.cuda.is_available():
         return False
     return torch.cuda.get_device_capability(device)[0] >= 9
 
 
 def options(pdl: bool) -> dict[str, Any]:
-    """Launch options to pass beside a kernel's arguments."""
+    """Returns the launch options to pass beside a kernel's arguments."""
     return {"launch_pdl": True} if pdl else {}

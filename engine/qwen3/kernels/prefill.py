@@ -1,4 +1,4 @@
-"""Several positions of one slot at once: what a prompt leaves behind before the position that speaks."""
+"""Reads several positions of one slot at once: a prompt's, before the position that speaks first."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def prefill(
     scratch: Scratch,
     how: How,
 ) -> None:
-    """Keys and values of the positions `start`… of one slot, with the frames' own products; attention is PyTorch's.
+    """Writes keys and values of positions `start`… of one slot, with the frames' products; attention is PyTorch's.
 
     slot and start [1] int64; embeds [T, hidden], the last of which may be padding: what padding leaves behind is
     overwritten before anything looks at it, at the latest at place kv_length - 1, where no position of a prompt is.
-    kv_length: static, the positions looked at. Nothing waits for the host: a graph takes it.
+    kv_length: static, the positions looked at. Nothing waits for the host, so a graph can capture it.
     """
     stack, rows = model.talker.stack, embeds.shape[0]
     x = scratch.x[:rows]

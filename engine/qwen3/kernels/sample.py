@@ -1,7 +1,7 @@
-"""Drawing a code and looking up its embedding, one program a row: what sampling.py does, without a sort.
+"""Draws a code and looks up its embedding, one program a row: what model/sampling.py does, without a sort.
 
 The k-th largest score is found by cutting an interval in six until exactly k scores lie above the cut. The noise is
-sampling.py's Philox stream, so the same seed gives the same codes.
+model/sampling.py's Philox stream, so the same seed gives the same codes.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from engine.qwen3.kernels.pdl import follow, options
 
 _bytes = torch.uint8
 SPAN: Final = 64.0
-"""Scores further than this below the best are never drawn (e^-64 against float32's noise of 2^-24)."""
+"""A score further than this below the best is never drawn (e^-64 against float32's noise of 2^-24)."""
 ROUNDS: Final = 24
-"""At most; distinct scores take two to five."""
+"""The most rounds of cuts; distinct scores take two to five."""
 MOST_CODES: Final = 4095
-"""What a count has room for."""
+"""The largest number that a count has room for."""
 
 
 @triton.jit
 def _noise(words):  # type: ignore[no-untyped-def]
-    """Gumbel noise of words of 32 bits: of `sampling.uniform`, which says why 23 of them are used."""
+    """Returns Gumbel noise for words of 32 bits; `sampling.uniform` says why 23 bits of them are used."""
     uniform = ((words >> 9).to(tl.float32) + 0.5) * (2.0**-23)
     return -tl.log(-tl.log(uniform))
 
 
 @triton.jit
 def _gumbel(seed, frame, start, V: tl.constexpr):  # type: ignore[no-untyped-def]
-    """V draws from number `start` on; V and start are multiples of 4."""
+    """Returns V draws from number `start` on; V and start are multiples of 4."""
     counter = (start // 4 + tl.arange(0, V // 4)).to(tl.uint32)
     zero = counter * 0
     w0, w1, w2, w3 = tl.philox(seed, counter, zero + frame.to(tl.uint32), zero, zero)
@@ -43,8 +43,8 @@ def _gumbel(seed, frame, start, V: tl.constexpr):  # type: ignore[no-untyped-def
 
 @triton.jit
 def _narrowed(x, k, low, high, a, b, c, d, e):  # type: ignore[no-untyped-def]
-    """Of the parts into which a < b < c < d < e cut low … high, the one with the k-th largest score in it; and whether
-    exactly k lie above its lower end."""
+    """Returns the ends of that part of low … high, cut at a < b < c < d < e, in which the k-th largest score lies; and
+    whether exactly k lie above its lower end."""
     # Five counts of less than 4,096 in one sum.
     packed = (x > a).to(tl.int64) + ((x > b).to(tl.int64) << 12) + ((x > c).to(tl.int64) << 24)
     packed += ((x > d).to(tl.int64) << 36) + ((x > e).to(tl.int64) << 48)
@@ -70,7 +70,7 @@ def _narrowed(x, k, low, high, a, b, c, d, e):  # type: ignore[no-untyped-def]
 
 @triton.jit
 def _cut_top_k(x, best, k, SPAN: tl.constexpr, ROUNDS: tl.constexpr):  # type: ignore[no-untyped-def]
-    """The value that exactly k scores lie above (more if they tie)."""
+    """Returns the value above which exactly k scores lie (more if they tie)."""
     # First by halves of halves: the wanted one is near the best far more often than SPAN below it.
     low, high, exact = _narrowed(
         x, k, best - SPAN, best,
@@ -92,7 +92,7 @@ def _cut_top_k(x, best, k, SPAN: tl.constexpr, ROUNDS: tl.constexpr):  # type: i
 
 @triton.jit
 def _cut_top_p(x, best, p, SPAN: tl.constexpr):  # type: ignore[no-untyped-def]
-    """The value above which the likeliest scores lie, up to the one whose mass reaches p."""
+    """Returns the value above which the likeliest scores lie, up to the one whose mass reaches p."""
     mass = tl.exp(x - best)
     mass = mass / tl.sum(mass, 0)
     low = best - SPAN
@@ -107,7 +107,7 @@ def _cut_top_p(x, best, p, SPAN: tl.constexpr):  # type: ignore[no-untyped-def]
 
 @triton.jit
 def _draw(x, noise, temperature, top_k, top_p, SPAN: tl.constexpr, ROUNDS: tl.constexpr):  # type: ignore[no-untyped-def]
-    """x: logits with -1e30 where nothing may be drawn."""
+    """Draws a code. x: logits with -1e30 where nothing may be drawn."""
     greedy = temperature == 0
     x = x / tl.where(greedy, 1.0, temperature)
     best = tl.max(x, 0)
@@ -180,7 +180,7 @@ def _next(  # type: ignore[no-untyped-def]
     e_sum = tl.load(total + b * H + d, mask=d < H, other=0.0) + e.to(tl.float32)
     if LAST:
         tl.store(x + s * H + d, e_sum + spoken, mask=d < H)
-        # The slot that pads batches stays at its first position: each of its rows would read all up to there.
+        # The scratch slot stays at its first position: its rows would read all positions up to its own.
         tl.store(position + s, tl.where(s == scratch, 0, tl.minimum(place + 1, last_position)))
         tl.store(frame + s, made + 1)
         i = tl.arange(0, CODES)
@@ -215,7 +215,7 @@ def _recall(history, slot, first, out, frames, T, CODES: tl.constexpr):  # type:
 
 
 def recall(history: Tensor, slot: Tensor, first: Tensor, out: Tensor) -> None:
-    """out [B, T, 16] = each slot's codes of T frames from frame number `first` [B] int64 on."""
+    """Copies each slot's codes of T frames, from frame number `first` [B] int64 on, to out [B, T, 16]."""
     rows, steps, codes = out.shape
     launch(_recall, (rows * steps,))(history, slot, first, out, history.shape[1], steps, CODES=codes, num_warps=1)
 
@@ -239,7 +239,7 @@ def draw_first(
     min_frames: int,
     pdl: bool = False,
 ) -> None:
-    """Code 0 of B rows. logits [B, V]; codes [B, 16]; x_next [B, H] and total [B, H] float32 get its embedding."""
+    """Draws code 0 of B rows. logits [B, V]; codes [B, 16]; x_next [B, H] and total (float32) get its embedding."""
     rows, vocabulary = logits.shape
     assert vocabulary <= MOST_CODES
     hidden = embedding.shape[1]
@@ -274,8 +274,8 @@ def draw_next(
     history: Tensor,
     pdl: bool = False,
 ) -> None:
-    """Code `number` (1..15) of B rows; after the last one, each slot's next input, position and frame
-    number, and its codes into history [slots, frames, 16], where frame f lies at f modulo frames.
+    """Draws code `number` (1..15) of B rows. After the last one it writes each slot's next input, position, frame
+    number and its codes into history [slots, frames, 16], where frame f lies at f modulo frames.
     """
     rows, vocabulary = logits.shape
     assert vocabulary <= MOST_CODES

@@ -10,8 +10,8 @@ from engine.qwen3.kernels.linear import Tiling, rows_tiling, slices_tiling
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """How a frame's matrix products are made: by `_rows`, `size` weights a program; by `_slices`, `size` of their rows
-    a program; by the vendor."""
+    """One way to make a frame's matrix products: by `_rows` with `size` weights a program, by `_slices` with `size`
+    weight rows a program, or by the vendor's library."""
 
     kind: Literal["rows", "slices", "vendor"]
     size: int = 0
@@ -36,7 +36,7 @@ SLICES_WIDE: Final = Variant("slices", 32, 4, 64, 2)
 
 
 def candidates(rows: int, plain: bool) -> tuple[Variant, ...]:
-    """What is worth measuring for a batch, the likeliest winner first. `plain`: weights in the activations' format."""
+    """Returns what to measure for a batch, the likeliest winner first. `plain`: weights in the activations' format."""
     if rows == 1:
         return (ROWS,) if plain else (ROWS_2, ROWS_LARGE)
     if rows == 2:

@@ -1,1 +1,1 @@
-"""Qwen3-TTS in plain PyTorch, the reference for everything faster."""
+"""Qwen3-TTS in plain PyTorch: the reference for everything faster."""

@@ -1,4 +1,4 @@
-"""Loads a checkpoint with upstream's `qwen-tts`, on whose weights our own modules then run."""
+"""Loads a checkpoint with upstream's `qwen-tts`; our own modules then run on its weights."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ MODEL_IDS: Final = (
     "Qwen/Qwen3-TTS-12Hz-1.7B-CustomVoice",
     "Qwen/Qwen3-TTS-12Hz-1.7B-VoiceDesign",
 )
-"""Those that are published."""
+"""The published checkpoints."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A loaded model: our modules' weights, and what of upstream's cloning needs."""
+    """A loaded model: our modules' weights, and the parts of upstream's that cloning needs."""
 
     kind: str  # "base", "custom_voice" or "voice_design"
     size: str  # "0b6" or "1b7"
@@ -61,7 +61,7 @@ class Checkpoint:
 
     @property
     def instructable(self) -> bool:
-        """Whether it follows instructions: the 0.6B models and the Base ones were not taught to."""
+        """Whether the model follows instructions: the 0.6B models and the Base ones were not trained to."""
         return self.kind != "base" and self.size != "0b6"
 
 
@@ -101,7 +101,7 @@ def _check(settings: QwenSettings, device: torch.device) -> None:
 
 
 def _attention(settings: QwenSettings, device: torch.device, notes: list[str]) -> str:
-    """ATTENTION, or sdpa with a warning where FlashAttention cannot be had."""
+    """Applies ATTENTION, or sdpa with a warning where FlashAttention cannot be had."""
     if settings.attention != "flash_attention_2" or (reason := flash.why_not(settings, device)) is None:
         return settings.attention
     notes.append(f"ATTENTION=flash_attention_2: {reason}; using sdpa")
@@ -168,7 +168,7 @@ def _load(
 
 
 def _check_kind(settings: QwenSettings) -> None:
-    """Before it is loaded: upstream would take anything for a model of its own, and draw what the files lack."""
+    """Checks the files before they are loaded: upstream takes anything for its own, and draws what is missing."""
     from transformers.utils.hub import cached_file
 
     folder = Path(settings.model_id).expanduser()
@@ -184,14 +184,14 @@ def _did_you_mean(model_id: str) -> str:
 
 
 class _Drawn(logging.Handler):
-    """Listens within to what transformers says it has drawn at random, because the files have no such weights."""
+    """Collects within what transformers reports as drawn at random, because the files have no such weights."""
 
     _SAID = re.compile(r"were not initialized from the model checkpoint .*? newly initialized: \[(.*?)\]", re.DOTALL)
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.spoken_with: list[str] = []
-        """Of them, those that speech needs: there is no voice without them, but noise."""
+        """Returns the missing weights that speech needs: without them there is no voice, only noise."""
 
     def __enter__(self) -> _Drawn:
         logging.getLogger("transformers.modeling_utils").addHandler(self)
@@ -208,7 +208,7 @@ class _Drawn(logging.Handler):
 
 
 def _load_upstream(package: Any, settings: QwenSettings, dtype: torch.dtype, attention: str, notes: list[str]) -> Any:
-    """Upstream's model, in host memory: the device then never holds a weight twice while they are packed."""
+    """Loads upstream's model into host memory, so that the device never holds a weight twice while they are packed."""
     folder = Path(settings.model_id).expanduser()
     where = str(folder) if folder.is_dir() else settings.model_id
     with warnings.catch_warnings():
@@ -226,19 +226,19 @@ def _load_upstream(package: Any, settings: QwenSettings, dtype: torch.dtype, att
 
 
 def plain_codec_dtype(settings: QwenSettings) -> torch.dtype:
-    """CODEC_DTYPE of the plain decoder, and of the weights that the kernels' is made from."""
+    """Returns CODEC_DTYPE of the plain decoder, and of the weights from which the kernels' decoder is made."""
     dtype: torch.dtype = getattr(torch, "float32" if settings.codec_dtype == "auto" else settings.codec_dtype)
     return dtype
 
 
 def fast_codec_dtype(settings: QwenSettings) -> torch.dtype:
-    """CODEC_DTYPE of the kernels' decoder, which is within 1 % of float32 in float16."""
+    """Returns CODEC_DTYPE of the kernels' decoder, which is within 1 % of float32 in float16."""
     dtype: torch.dtype = getattr(torch, "float16" if settings.codec_dtype == "auto" else settings.codec_dtype)
     return dtype
 
 
 def _sampling(config: dict[str, Any]) -> Sampling:
-    """From the checkpoint's generation_config.json, whose names are upstream's."""
+    """Reads the sampling settings from the checkpoint's generation_config.json, which has upstream's names."""
     drawn, sub_drawn = config.get("do_sample", True), config.get("subtalker_dosample", True)
     return Sampling(
         temperature=float(config.get("temperature", 0.9)) if drawn else 0.0,
@@ -252,7 +252,7 @@ def _sampling(config: dict[str, Any]) -> Sampling:
 
 
 def too_large(settings: QwenSettings) -> SpeechError:
-    """What is said when the GPU's memory does not do."""
+    """Returns the error for a model that does not fit into the GPU's memory."""
     free, total = torch.cuda.mem_get_info(settings.device)
     return SpeechError(
         f"MODEL_ID={settings.model_id} with MAX_BATCH={settings.max_batch} does not fit: "

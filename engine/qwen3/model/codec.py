@@ -1,4 +1,4 @@
-"""The codec decoder, frame by frame: 16 codes in, 1,920 samples out, equal to decoding the whole sentence at once.
+"""The codec's decoder, frame by frame: 16 codes in, 1,920 samples out, equal to decoding the whole sentence at once.
 
 Everything in it is causal, so what a later sample needs of earlier ones is kept for each slot: the last inputs of every
 convolution, and the keys and values of the transformer's window. Batched, static shapes, no host sync.
@@ -18,7 +18,7 @@ from engine.qwen3.model.codec_weights import CodecLayer, CodecWeights, Conv, Con
 from engine.qwen3.model.layers import rms_norm, rotate
 
 MAX_CHUNK_FRAMES: Final = 8
-"""Frames decoded at once at most; longer chunks go in pieces."""
+"""The most frames decoded at once; longer chunks go in pieces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,13 @@ class CodecState:
         return CodecState(like.new_zeros(shape), tails, torch.zeros(size, dtype=torch.int64, device=like.device))
 
     def reset(self, slot: int) -> None:
-        """Silence before the first frame. Old keys are left: positions tell that they are not this call's."""
+        """Resets a slot to silence. Old keys are left: positions tell that they are not the new sentence's."""
         self.position[slot].zero_()
         for tail in self.tails:
             tail[slot].zero_()
 
     def read(self, slot: int) -> CodecState:
-        """A copy of one slot, as a state of one slot."""
+        """Returns a copy of one slot, as a state of one slot."""
         tails = tuple(tail[slot : slot + 1].clone() for tail in self.tails)
         return CodecState(self.kv[:, :, slot : slot + 1].clone(), tails, self.position[slot : slot + 1].clone())
 
@@ -90,7 +90,7 @@ def _attend(
 
 
 def _transform(codec: CodecWeights, state: CodecState, slots: Tensor, x: Tensor) -> Tensor:
-    """The transformer over T new frames. x [B, T, latent]; returns the same shape."""
+    """Runs the transformer over T new frames. x [B, T, latent]; returns the same shape."""
     positions = state.position[slots][:, None] + torch.arange(x.shape[1], device=x.device)
     ring = state.kv.shape[4]
     # The frame that a place of the ring holds: the newest one, up to the chunk's last, that falls there.
@@ -115,7 +115,7 @@ def _convnext(block: ConvNext, x: Tensor, convolve: Callable[[Conv, Tensor], Ten
 
 
 def decode(codec: CodecWeights, state: CodecState, slots: Tensor, codes: Tensor) -> Tensor:
-    """The sound of the next T frames of B slots.
+    """Decodes the next T frames of B slots.
 
     slots [B] int64, different but for the scratch slot; codes [B, T, 16] int64, 1 <= T <= MAX_CHUNK_FRAMES.
     Returns [B, T * 1920] within -1 and 1, in the codec's dtype; works in place on `state`.

@@ -22,7 +22,7 @@ class Conv:
 
     @property
     def tail(self) -> tuple[int, int]:
-        """Shape of what it remembers: channels, samples."""
+        """The shape of what it remembers: channels, samples."""
         return self.weight.shape[1] * self.groups, (self.weight.shape[2] - 1) * self.dilation
 
 
@@ -79,7 +79,7 @@ class ResidualUnit:
 
 @dataclass(frozen=True, slots=True)
 class CodecWeights:
-    """All of the decoder. Real sizes: codebook 512, latent 1024, hidden 512, decoder 1536 halved by each block."""
+    """The decoder's weights. Real sizes: codebook 512, latent 1024, hidden 512, decoder 1536 halved by each block."""
 
     codebooks: Tensor  # [16, 2048, codebook / 2]
     project: Tensor  # [2, codebook, codebook / 2]: for the semantic codebook, and for the sum of the others
@@ -110,7 +110,7 @@ class CodecWeights:
         return rate
 
     def convolutions(self) -> list[Conv | UpConv]:
-        """Every convolution that remembers something, in the order they run."""
+        """Returns every convolution that remembers something, in the order in which they run."""
         out: list[Conv | UpConv] = [self.pre_conv]
         out += [block.depthwise for _, block in self.upsample]
         out.append(self.widen)
@@ -120,7 +120,7 @@ class CodecWeights:
 
 
 def take_codec(decoder: Any, device: torch.device | str, dtype: torch.dtype) -> CodecWeights:
-    """Upstream's `Qwen3TTSTokenizerV2Decoder` as plain tensors."""
+    """Returns upstream's `Qwen3TTSTokenizerV2Decoder` as plain tensors."""
 
     def tensor(t: Tensor) -> Tensor:
         return t.detach().to(device, dtype).contiguous()

@@ -20,10 +20,10 @@ log = structlog.get_logger(__name__)
 
 
 class CompiledLayer:
-    """`run_layer`, compiled at its first calls; itself where that fails. Used from one thread."""
+    """`run_layer`, compiled at its first calls, or as it is where that fails. Used from one thread."""
 
     def __init__(self, mode: str, backend: str = "inductor") -> None:
-        """mode: of torch.compile; only inductor has modes."""
+        """mode is torch.compile's; only inductor has modes."""
         options: dict[str, Any] = {"mode": mode} if backend == "inductor" else {}
         self._graphs_before = _graphs()
         # Lengths and batches that change become symbols after the second one, so no live call waits for a compilation.
@@ -45,11 +45,11 @@ class CompiledLayer:
 
     @property
     def graphs(self) -> int:
-        """How many graphs dynamo has made since this began, as it says itself."""
+        """How many graphs dynamo has made since this object was made, by its own count."""
         return _graphs() - self._graphs_before
 
     def warning(self) -> str | None:
-        """Why nothing is compiled after warming up, if nothing is."""
+        """Returns why nothing is compiled after warming up, or None."""
         if self.error is not None:
             return f"TORCH_COMPILE: {self.error}; not compiled"
         if self.graphs == 0:
@@ -58,7 +58,7 @@ class CompiledLayer:
 
 
 def compile_mode(settings: QwenSettings) -> str:
-    """TORCH_COMPILE_MODE without inductor's own CUDA graphs: they refuse a layer, for it writes into its inputs."""
+    """Returns TORCH_COMPILE_MODE without inductor's CUDA graphs, which refuse a layer that writes into its inputs."""
     modes = {"max-autotune": "max-autotune-no-cudagraphs", "reduce-overhead": "default"}
     return modes.get(settings.torch_compile_mode, settings.torch_compile_mode)
 

@@ -15,7 +15,7 @@ from engine.qwen3.settings import QwenSettings
 
 
 def why_not(settings: QwenSettings, device: torch.device) -> str | None:
-    """Why FlashAttention cannot be used; None if it can."""
+    """Returns why FlashAttention cannot be used; None if it can."""
     if device.type != "cuda" or settings.dtype == "float32":
         return "it needs a CUDA device and 16-bit weights"
     try:
@@ -29,7 +29,7 @@ def why_not(settings: QwenSettings, device: torch.device) -> str | None:
 
 
 def with_flash(talker: TalkerWeights, predictor: PredictorWeights) -> tuple[TalkerWeights, PredictorWeights]:
-    """Both with FlashAttention in every layer."""
+    """Returns both models with FlashAttention in every layer."""
     attend = flash_attend()
     return (
         replace(talker, stack=replace(talker.stack, attend=attend)),
@@ -38,7 +38,7 @@ def with_flash(talker: TalkerWeights, predictor: PredictorWeights) -> tuple[Talk
 
 
 def flash_attend() -> Attend:
-    """FlashAttention as `layers.attend` has it; what is to be seen follows from the positions, not from the mask."""
+    """Returns FlashAttention as `layers.attend`; what each query sees follows from the positions, not from the mask."""
     package: Any = importlib.import_module("flash_attn")
 
     def attend(

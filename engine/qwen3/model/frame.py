@@ -1,4 +1,4 @@
-"""One 80 ms frame for a batch: talker step, sampling, 15 predictor forwards, next input.
+"""One codec frame of 80 ms for a batch: talker step, sampling, 15 predictor forwards, next input.
 
 This is the unit that a CUDA graph replays.
 """
@@ -21,9 +21,9 @@ from engine.qwen3.model.state import DecodeState
 from engine.qwen3.model.weights import PredictorWeights, TalkerWeights
 
 CONTROL_CODES: Final = 1024
-"""The last codes of the talker's vocabulary; of them only end of speech is ever drawn."""
+"""The number of control codes, the last ones of the talker's vocabulary; only end of speech is ever drawn of them."""
 MIN_FRAMES: Final = 2
-"""Frames before end of speech may be drawn, as upstream's min_new_tokens."""
+"""The frames before end of speech may be drawn, as upstream's min_new_tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,6 @@ def decode_frame(model: FrameModel, state: DecodeState, slots: Tensor, kv_length
     text = torch.where((frame < state.text_length[slots])[:, None], state.text[slots, frame.clamp(max=last)], model.pad)
     state.x[slots] = (embedded + total + text).to(state.x.dtype)
     state.position[slots] = (position + 1).clamp(max=state.talker_kv.max_positions - 1)
-    # Nobody's slot stays at its first position: its rows would read all up to there.
+    # The scratch slot stays at its first position: its rows would read all positions up to its own.
     state.position[state.scratch].zero_()
     state.frame[slots] = frame + 1

@@ -1,6 +1,6 @@
-"""The transformer layer that talker and predictor share, batched, over a KV cache with one slot a call.
+"""The transformer layer that talker and predictor share, batched, over a KV cache with one slot a sentence.
 
-Plain PyTorch, tensors in and tensors out, nothing waits for the device: it can be captured in a CUDA graph as it is,
+It is plain PyTorch, tensors in and tensors out, and never waits for the device: a CUDA graph can capture it as it is,
 and `attend` and the norms can be replaced by kernels one at a time.
 """
 
@@ -18,7 +18,7 @@ from engine.qwen3.model.weights import LayerWeights, StackWeights
 
 @dataclass(frozen=True, slots=True)
 class KvCache:
-    """Keys and values of every slot, allocated once."""
+    """The keys and values of every slot, allocated once."""
 
     kv: Tensor  # [layers, 2, slots, kv_heads, max_positions, head_dim]
 
@@ -32,7 +32,7 @@ class KvCache:
         return self.kv.shape[4]
 
     def read(self, slot: int, positions: int) -> Tensor:
-        """A copy of a slot's first positions, [layers, 2, kv_heads, positions, head_dim]."""
+        """Returns a copy of a slot's first positions, [layers, 2, kv_heads, positions, head_dim]."""
         return self.kv[:, :, slot, :, :positions].clone()
 
     def write(self, slot: int, prefix: Tensor) -> None:
@@ -41,13 +41,13 @@ class KvCache:
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """Root-mean-square norm over the last dimension, in float32 inside."""
+    """Applies the root-mean-square norm over the last dimension, in float32 inside."""
     wide = x.float()
     return weight * (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps)).to(x.dtype)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embedding. x [B, T, heads, D]; cos and sin [B, T, 1, D] float32."""
+    """Applies the rotary position embedding. x [B, T, heads, D]; cos and sin [B, T, 1, D] float32."""
     wide = x.float()
     first, second = wide.chunk(2, dim=-1)
     return (wide * cos + torch.cat((-second, first), dim=-1) * sin).to(x.dtype)
@@ -96,7 +96,7 @@ def run_layer(
     mask: Tensor,
     kv_length: int,
 ) -> Tensor:
-    """One layer. x [B, T, hidden]; rope is cos and sin, [B, T, 1, D]; the others as `attend` has them."""
+    """Runs one layer. x [B, T, hidden]; rope is cos and sin, [B, T, 1, D]; the others are as in `attend`."""
     batch, steps, _ = x.shape
     heads, kv_heads, dim = stack.heads, stack.kv_heads, stack.head_dim
     qkv = layer.qkv(rms_norm(x, layer.input_norm, stack.eps)).view(batch, steps, heads + 2 * kv_heads, dim)
@@ -117,7 +117,7 @@ def run_stack(
     kv_length: int,
     layer_of: Callable[..., Tensor] = run_layer,
 ) -> Tensor:
-    """All layers and the last norm, for T new positions of B slots.
+    """Runs all layers and the last norm, for T new positions of B slots.
 
     x [B, T, hidden]; positions [B, T] int64, rising by one along T, all below kv_length; slots as in `attend`. Rows
     shorter than T may be padded on the right: what they leave in the cache is overwritten before anything looks at it.

@@ -33,7 +33,7 @@ class Ids:
 
     @staticmethod
     def of(config: Any) -> Ids:
-        """From upstream's `Qwen3TTSConfig`."""
+        """Reads the ids from upstream's `Qwen3TTSConfig`."""
         talker = config.talker_config
         return Ids(
             tts_bos=config.tts_bos_token_id,
@@ -62,7 +62,7 @@ class ReferenceSpeech:
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """Whose voice: a token of the checkpoint, or an embedding taken from a recording, or neither (VoiceDesign)."""
+    """A voice: a token of the checkpoint, or an embedding taken from a recording, or neither (VoiceDesign)."""
 
     key: str  # tells speakers apart
     embedding: Tensor | None = None  # [hidden]
@@ -87,14 +87,14 @@ class Prompt:
 
 
 KEPT_CONSTANTS: Final = 256
-"""Beginnings of prompts that are kept: 20 KB each, some hundred more with a recording in them."""
+"""The beginnings of prompts that are kept: 20 KB each, some hundred KB more with a recording in them."""
 
 _Key = tuple[str, str | None, tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Constant:
-    """What a prompt begins with, whatever the text."""
+    """The part with which a prompt begins, whatever the text."""
 
     opening: Tensor  # [positions, hidden]: manner, role, language and voice
     codec: Tensor | None  # [1 + frames, hidden]: the recording's codes, in context
@@ -123,9 +123,9 @@ class PromptBuilder:
         language: str | None = None,
         instruct_ids: Sequence[int] = (),
     ) -> Prompt:
-        """The prompt of a text of one token or more.
+        """Returns the prompt of a text of one token or more.
 
-        language: a name of the checkpoint's, None for whatever the text is in.
+        language: the checkpoint's name of it; None lets the model tell it from the text.
         """
         if speaker.dialect and language in (None, "chinese"):
             language = speaker.dialect
@@ -151,7 +151,7 @@ class PromptBuilder:
         return Prompt(embeds, first, key, rest, speaker.reference.codes)
 
     def _constant(self, key: _Key, think: Sequence[int], speaker: Speaker) -> _Constant:
-        """What all texts of a voice in a language and a manner begin with: put together once, and kept."""
+        """Returns what all prompts of a voice, language and manner begin with. It is put together once, and kept."""
         if key in self._constants:
             self._constants.move_to_end(key)
             return self._constants[key]

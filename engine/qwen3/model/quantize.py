@@ -1,6 +1,7 @@
 """The language models' matrices in 8 bits: int8 or float8 with a scale a row, or bitsandbytes' LLM.int8.
 
-Only the matrices of the layers: they are 95 % of what a frame reads. Embeddings, heads and norms stay as they are.
+Only the layers' matrices are converted: they are 95 % of what a frame reads. Embeddings, heads and norms stay as they
+are.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
 
 FP8_MAX: Final = 448.0  # the largest float8_e4m3fn
-ROWS: Final = 128  # of a matrix, taken in together
-# LLM.int8's own: activations above it go through a 16-bit product of their own.
+ROWS: Final = 128  # rows of a matrix that are converted at once
+# LLM.int8's own threshold: activations above it go through a 16-bit product of their own.
 OUTLIER_THRESHOLD: Final = 6.0
 
 
@@ -49,7 +50,7 @@ class ScaledLinear:
 
 
 class BitsAndBytesLinear:
-    """bitsandbytes' LLM.int8: activations in 8 bits too, outliers apart. Waits for the host: not for CUDA graphs."""
+    """bitsandbytes' LLM.int8: activations in 8 bits too, outliers apart. It waits for the host: not for CUDA graphs."""
 
     def __init__(self, dense: Dense) -> None:
         bitsandbytes: Any = importlib.import_module("bitsandbytes")
@@ -77,12 +78,12 @@ class BitsAndBytesLinear:
 
 
 def to_int8(linear: Linear) -> Linear:
-    """Symmetric, each row by its largest weight."""
+    """Returns the matrix in int8: symmetric, each row scaled by its largest weight."""
     return _scaled(linear, torch.int8, 127)
 
 
 def to_fp8(linear: Linear) -> Linear:
-    """float8_e4m3fn: 3 bits of mantissa, each row scaled so that its largest weight is the largest number."""
+    """Returns the matrix in float8_e4m3fn: 3 bits of mantissa, each row's largest weight the largest number."""
     return _scaled(linear, torch.float8_e4m3fn, FP8_MAX)
 
 
@@ -90,7 +91,7 @@ def _scaled(linear: Linear, dtype: torch.dtype, largest: float) -> Linear:
     assert isinstance(linear, Dense)
     weight = torch.empty(linear.weight.shape, dtype=dtype, device=linear.weight.device)
     scale = torch.empty(len(weight), dtype=torch.float32, device=weight.device)
-    # A few rows at a time: in float32 whole matrices would leave holes of their size between those that stay.
+    # A few rows at a time: whole matrices in float32 would leave holes of their size in memory.
     parts = (torch.split(of, ROWS) for of in (linear.weight, weight, scale))
     for rows, narrow, factor in zip(*parts, strict=True):
         factor.copy_(rows.float().abs().amax(dim=1).clamp(min=1e-12) / largest)
@@ -100,6 +101,7 @@ def _scaled(linear: Linear, dtype: torch.dtype, largest: float) -> Linear:
 
 
 def to_bitsandbytes(linear: Linear) -> Linear:
+    """Returns the matrix as bitsandbytes' LLM.int8."""
     assert isinstance(linear, Dense)
     return BitsAndBytesLinear(linear)
 

@@ -1,4 +1,4 @@
-"""Choosing codes from logits, each row by its own settings, on the device.
+"""Chooses codes from logits, each row by its own settings, on the device.
 
 There is no host sync, so it can live in a CUDA graph.
 
@@ -46,13 +46,13 @@ class SamplingRows:
 
 
 def _multiply(a: int, x: Tensor) -> tuple[Tensor, Tensor]:
-    """High and low 32 bits of a * x, for x of 32 bits kept in int64 (the wrap of int64 keeps the right 64 bits)."""
+    """Returns the high and low 32 bits of a * x, x of 32 bits in int64 (int64's wrap keeps the right 64 bits)."""
     product = x * a
     return (product >> 32) & _MASK, product & _MASK
 
 
 def philox(seeds: Tensor, c0: Tensor, c1: Tensor) -> Tensor:
-    """Four words of 32 bits for each counter (c0, c1, 0, 0). Arguments int64, broadcast together; returns [..., 4]."""
+    """Returns four 32-bit words, [..., 4], for each counter (c0, c1, 0, 0). Arguments int64, broadcast together."""
     key_a, key_b = seeds & _MASK, (seeds >> 32) & _MASK
     c2 = torch.zeros_like(c0)
     c3 = c2
@@ -67,14 +67,14 @@ def philox(seeds: Tensor, c0: Tensor, c1: Tensor) -> Tensor:
 def uniform(words: Tensor) -> Tensor:
     """Returns float32 numbers within (0, 1), never either end, for words of 32 bits kept in int64, shape for shape.
 
-    Of each word the upper 23 bits are used: with half a step added, every number is exact in float32. With 24 bits the
+    The upper 23 bits of each word are used: with half a step added, every number is exact in float32. With 24 bits the
     largest would be rounded up to 1, whose Gumbel noise is infinite.
     """
     return ((words >> 9).float() + 0.5) * 2.0**-23
 
 
 def gumbel_noise(seeds: Tensor, frames: Tensor, draws: int) -> Tensor:
-    """Gumbel noise for one frame, [B, draws] float32. seeds and frames [B] int64.
+    """Returns Gumbel noise for one frame, [B, draws] float32. seeds and frames [B] int64.
 
     Draw i is word i % 4 of counter i // 4. `argmax(score + noise)` then draws from softmax(score).
     """
@@ -84,13 +84,13 @@ def gumbel_noise(seeds: Tensor, frames: Tensor, draws: int) -> Tensor:
 
 
 def penalize(logits: Tensor, seen: Tensor, penalty: Tensor) -> Tensor:
-    """Repetition penalty. logits [B, V] float32; seen [B, V] bool: drawn before by the row; penalty [B] float32."""
+    """Applies the repetition penalty. logits [B, V] float32; seen [B, V] bool: drawn before; penalty [B] float32."""
     scaled = torch.where(logits < 0, logits * penalty[:, None], logits / penalty[:, None])
     return torch.where(seen, scaled, logits)
 
 
 def scores(logits: Tensor, rows: SamplingRows) -> Tensor:
-    """Log-probabilities up to a constant of what may be drawn, -inf elsewhere: temperature, then top-k, then top-p.
+    """Applies temperature, top-k and top-p. Returns log-probabilities up to a constant, -inf where none may be drawn.
 
     logits [B, V] float32, with -inf where a code is not allowed. A row of temperature 0 is left as it is.
     """
@@ -101,13 +101,13 @@ def scores(logits: Tensor, rows: SamplingRows) -> Tensor:
     ranks = torch.arange(vocabulary, device=logits.device)
     kept = ranks < torch.where(rows.top_k > 0, rows.top_k, vocabulary)[:, None]
     mass = ordered.masked_fill(~kept, float("-inf")).softmax(-1)
-    # Kept are the likeliest until their mass reaches top_p, the one that reaches it included.
+    # The likeliest codes are kept until their mass reaches top_p, the one that reaches it included.
     kept &= (mass.cumsum(-1) - mass < rows.top_p[:, None]) | (rows.top_p[:, None] >= 1)
     lowest = ordered.gather(-1, kept.sum(-1, keepdim=True) - 1)
     return torch.where(greedy | (scaled >= lowest), scaled, float("-inf"))
 
 
 def choose(logits: Tensor, rows: SamplingRows, noise: Tensor) -> Tensor:
-    """One code a row, [B] int64. logits and noise [B, V] float32; noise from `gumbel_noise`."""
+    """Returns one code a row, [B] int64. logits and noise [B, V] float32; noise from `gumbel_noise`."""
     drawn = torch.where(rows.temperature[:, None] == 0, 0.0, noise)
     return (scores(logits, rows) + drawn).argmax(-1)

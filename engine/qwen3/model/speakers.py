@@ -1,4 +1,4 @@
-"""Whose voice: the checkpoint's own speakers, and voices taken from recordings with upstream's encoders."""
+"""Makes speakers: the checkpoint's own, and voices taken from recordings with upstream's encoders."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ IN_CONTEXT_MAX_S: Final = 15.0
 
 
 def named_speaker(checkpoint: Checkpoint, name: str) -> Speaker:
-    """One of a CustomVoice model's speakers."""
+    """Returns one of a CustomVoice model's speakers."""
     token = checkpoint.ids.speakers[name]
     embedding = checkpoint.model.talker.embedding[token]
     return Speaker(f"speaker:{name}", embedding, dialect=checkpoint.ids.dialects.get(name))
 
 
 def designed_speaker() -> Speaker:
-    """Nobody yet: a VoiceDesign model makes a voice after its instruction."""
+    """Returns the speaker of a VoiceDesign model, which makes a voice after its instruction."""
     return Speaker("designed")
 
 
 @torch.inference_mode()
 def cloned_speaker(checkpoint: Checkpoint, key: str, pcm: Pcm, sample_rate_hz: int, text: str | None) -> Speaker:
-    """The voice of a recording: with its text in context, which is closer, else by its speaker embedding alone.
+    """Returns the voice of a recording: with its text in context, which is closer, else by its embedding alone.
 
     pcm [samples] int16. Raises SpeechError where the model cannot clone or the recording cannot be used.
     """

@@ -1,4 +1,4 @@
-"""What every call in the batch keeps between frames, allocated once, a slot each."""
+"""What every sentence in the batch keeps between frames: one slot each, allocated once."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from engine.qwen3.model.layers import KvCache
 from engine.qwen3.model.weights import PredictorWeights, TalkerWeights
 
 CODE_GROUPS: Final = 16
-"""Codes a frame, one of each of the codec's codebooks."""
+"""The codes of a frame, one from each of the codec's codebooks."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecodeState:
-    """Per-slot tensors, S = slots + 1: the last slot is nobody's, for the rows that pad a batch up to its bucket."""
+    """Per-slot tensors, S = slots + 1: the last slot is the scratch slot, for rows that pad a batch to its bucket."""
 
     talker_kv: KvCache
     predictor_kv: KvCache  # rows of a batch, not slots: nothing in it outlives a frame
@@ -75,7 +75,7 @@ class DecodeState:
 
     @property
     def scratch(self) -> int:
-        """The slot that padding rows use."""
+        """The scratch slot, which padding rows use."""
         return self.slots
 
     @property

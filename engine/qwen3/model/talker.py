@@ -1,4 +1,4 @@
-"""The talker: one position a frame for each call, giving code 0 and the hidden state that the predictor needs."""
+"""The talker: reads one position a frame for each sentence and gives code 0 and the predictor's hidden state."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def step(
     kv_length: int,
     layer_of: Callable[..., Tensor] = run_layer,
 ) -> tuple[Tensor, Tensor]:
-    """One position for B slots.
+    """Reads one position of each of B slots.
 
     x [B, hidden]; positions [B] int64, below kv_length; slots [B] int64, or None where row i is slot i.
     Returns the hidden states [B, hidden] and the logits of code 0 [B, 3072] in float32.
@@ -31,7 +31,7 @@ def step(
 def prefill(
     talker: TalkerWeights, x: Tensor, positions: Tensor, cache: KvCache, slots: Tensor | None, kv_length: int
 ) -> None:
-    """T positions for B slots, for their keys and values alone: the position that speaks first goes through `step`.
+    """Reads T positions of each of B slots, for their keys and values alone; the one that speaks first is `step`'s.
 
     x [B, T, hidden], shorter rows padded on the right with anything; positions [B, T] int64, below kv_length.
     """

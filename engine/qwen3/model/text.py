@@ -1,4 +1,4 @@
-"""Text to the talker's inputs: tokens, their embeddings, and the projection to the talker's width."""
+"""Turns text into the talker's inputs: tokens, their embeddings, and the projection to the talker's width."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ from torch import Tensor
 from engine.qwen3.model.upload import upload
 from engine.qwen3.model.weights import Dense
 
-_PROJECTED_AT_ONCE: Final = (
-    8192  # rows: keeps what a whole table's projection needs beside it to some tens of megabytes
-)
+_PROJECTED_AT_ONCE: Final = 8192  # rows: a table's projection then needs some tens of MB beside it
 
 
 class TextEmbedder:
-    """Token ids → [N, hidden] on the talker's device."""
+    """Maps token ids to [N, hidden] on the talker's device."""
 
     def __init__(self, table: Tensor, first: Dense | None, second: Dense | None, device: torch.device) -> None:
         self._table = table
@@ -28,7 +26,7 @@ class TextEmbedder:
 
     @staticmethod
     def of(talker: Any, device: torch.device, where: str) -> TextEmbedder:
-        """From upstream's talker. `where` is TEXT_EMBEDDING.
+        """Takes the table and the projection from upstream's talker. `where` is TEXT_EMBEDDING.
 
         "host": the table stays in host memory, 622 MB in bfloat16, and a sentence's rows are fetched from it. "gpu":
         the table is projected once and kept on the device, 311 MB for 0.6B and 622 MB for 1.7B.
@@ -53,7 +51,7 @@ class TextEmbedder:
 
     @property
     def device_bytes(self) -> int:
-        """GPU memory that it takes."""
+        """The bytes of GPU memory that it takes."""
         parts = [self._table] if self._table.device == self._device else []
         parts += [d.weight for d in (self._first, self._second) if d is not None]
         return sum(part.nbytes for part in parts)
@@ -71,17 +69,17 @@ class TextTokenizer:
         self.role = self._ids("<|im_start|>assistant\n")
 
     def text(self, text: str) -> list[int]:
-        """What is to be spoken, as it stands within the assistant's turn."""
+        """Returns the tokens of what is to be spoken, as it stands within the assistant's turn."""
         # Tokenized with what comes before and after it, as upstream does, for a merge could cross the border.
         whole = self._ids(f"<|im_start|>assistant\n{text}<|im_end|>\n<|im_start|>assistant\n")
         return whole[len(self.role) : -5]
 
     def reference(self, text: str) -> list[int]:
-        """What is said in a recording."""
+        """Returns the tokens of what is said in a recording."""
         return self._ids(f"<|im_start|>assistant\n{text}<|im_end|>\n")[len(self.role) : -2]
 
     def instruction(self, text: str) -> list[int]:
-        """How it is to be spoken; a turn of its own, all of it read."""
+        """Returns the tokens of how to speak: a turn of its own, read whole."""
         return self._ids(f"<|im_start|>user\n{text}<|im_end|>\n")
 
     def _ids(self, text: str) -> list[int]:

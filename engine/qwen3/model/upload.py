@@ -1,4 +1,4 @@
-"""From host memory to the GPU, without waiting for it."""
+"""Copies a tensor from host memory to the GPU, without waiting for it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from torch import Tensor
 
 
 def upload(tensor: Tensor, device: torch.device) -> Tensor:
-    """The tensor on the device, in the current stream's order; the host goes on at once.
+    """Returns the tensor on the device, in the current stream's order; the host goes on at once.
 
-    Out of ordinary memory a copy would wait until the GPU has done what it was told before. The page-locked memory in
+    A copy from ordinary memory would wait until the GPU has done what it was told before. The page-locked memory in
     between comes from torch's own pool, which knows when it can be used again.
     """
     if tensor.device == device:

@@ -12,22 +12,22 @@ from torch import Tensor
 
 W = TypeVar("W")
 Attend = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor, int], Tensor]
-"""What engine.qwen3.model.layers.attend does."""
+"""The signature of engine.qwen3.model.layers.attend."""
 
 
 class Linear(Protocol):
     """A matrix that can be applied, in whatever format its numbers are kept. quantize.py has others than `Dense`."""
 
     def __call__(self, x: Tensor) -> Tensor:
-        """[..., in] → [..., out], in x's dtype."""
+        """Maps [..., in] to [..., out], in x's dtype."""
 
     @property
     def nbytes(self) -> int:
-        """Bytes read by one application to one row."""
+        """The bytes read by one application to one row."""
 
 
 Convert = Callable[[Linear], Linear]
-"""Makes of a matrix one in another format."""
+"""Converts a matrix to another format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class PredictorWeights:
 
 
 def rope_tables(positions: int, head_dim: int, theta: float, device: torch.device | str) -> tuple[Tensor, Tensor]:
-    """cos and sin, each [positions, head_dim] float32.
+    """Returns cos and sin, each [positions, head_dim] float32.
 
     The talker's interleaved mrope comes to the same: its three positions are always equal.
     """
@@ -115,8 +115,8 @@ def _taken(parameter: Any, device: torch.device | str | None) -> Tensor:
 
 
 def _pack(device: torch.device | str | None, *linears: Any) -> Dense:
-    # A copy even of one: what upstream holds is to be freed as soon as it is let go.
-    # Put together where it lies, so that the device gets it once.
+    # A copy is made even of one, so that upstream's can be freed. They are joined where they are, so that the device
+    # gets the result once.
     weight = _taken(torch.cat([linear.weight.detach() for linear in linears]), device)
     biased = linears[0].bias is not None
     bias = _taken(torch.cat([linear.bias.detach() for linear in linears]), device) if biased else None
@@ -128,7 +128,7 @@ def _stack(
 ) -> StackWeights:
     def matrix(*linears: Any) -> Linear:
         packed = _pack(device, *linears)
-        # One after the other: the device never holds more than one in the checkpoint's format beside what stays.
+        # One after the other, so that the device holds at most one in the checkpoint's format beside what stays.
         return packed if convert is None else convert(packed)
 
     layers = []
@@ -163,9 +163,9 @@ def _stack(
 def take_talker(
     talker: Any, max_positions: int, device: torch.device | str | None = None, convert: Convert | None = None
 ) -> TalkerWeights:
-    """Upstream's `Qwen3TTSTalkerForConditionalGeneration` as plain tensors; None leaves them on its device.
+    """Returns upstream's `Qwen3TTSTalkerForConditionalGeneration` as plain tensors, where they are without `device`.
 
-    `convert` makes of each of the layers' matrices what it is to be kept as.
+    `convert` converts each of the layers' matrices to the format that it is kept in.
     """
     return TalkerWeights(
         stack=_stack(talker.model, talker.config, max_positions, device, convert),
@@ -177,7 +177,7 @@ def take_talker(
 def take_predictor(
     predictor: Any, device: torch.device | str | None = None, convert: Convert | None = None
 ) -> PredictorWeights:
-    """Upstream's `Qwen3TTSTalkerCodePredictorModelForConditionalGeneration`, as `take_talker` has it."""
+    """Returns upstream's `Qwen3TTSTalkerCodePredictorModelForConditionalGeneration`, as `take_talker` does."""
     projection = predictor.small_to_mtp_projection
     return PredictorWeights(
         stack=_stack(predictor.model, predictor.config, predictor.config.num_code_groups, device, convert),
@@ -188,7 +188,7 @@ def take_predictor(
 
 
 def moved(weights: W, device: torch.device | str) -> W:
-    """The same dataclass or tuple, and what is in it, with every tensor on the device."""
+    """Returns the same dataclass or tuple with every tensor in it on the device."""
     out: Any = weights
     if isinstance(weights, Tensor):
         out = weights.to(device)

@@ -1,1 +1,1 @@
-"""The model's process: commands in, sound out."""
+"""The model's process: commands come in, sound goes out."""

@@ -1,4 +1,4 @@
-"""From the settings to a model that is ready to speak."""
+"""Builds what the model process works with: from the settings to a model that is ready to speak."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from engine.qwen3.settings import QwenSettings
 log = structlog.get_logger(__name__)
 
 KEPT_PREFIX_BYTES: Final = 128 * 2**20
-"""For the keys and values of prompts: voices times languages in use."""
+"""The bytes kept for prefixes of prompts: voices times languages in use."""
 CROWD: Final = 64
 CROWD_TOKENS: Final = 16
-"""Sentences that may come in one moment without memory being asked for while calls speak, and how long they are."""
+"""So many sentences of so many tokens may come at one moment without memory being allocated while calls speak."""
 
 
 _Batch = tuple[SlotTable[Any], Runner]
@@ -42,11 +42,11 @@ class Assembly:
     runner: Runner
     warnings: list[str]
     facts: dict[str, Any]
-    """What `/health` tells of it, beside the runner's own."""
+    """What `/health` shows, beside the runner's own facts."""
 
 
 def build(settings: QwenSettings) -> Assembly:
-    """Loads and warms up. Raises SpeechError with one clear line."""
+    """Loads the model and warms it up. Raises SpeechError with one clear line."""
     try:
         with torch.inference_mode():
             return _assemble(settings)
@@ -63,9 +63,9 @@ def _assemble(settings: QwenSettings) -> Assembly:
         checkpoint = replace(checkpoint, model=replace(checkpoint.model, layer_of=layer))
     slots, runner = fast or _plain_runner(checkpoint, settings)
     if checkpoint.device.type == "cuda":
-        # The device has its own, and in float32 this takes 458 MB.
+        # The device has a copy of its own, and this one takes 458 MB in float32.
         checkpoint = replace(checkpoint, codec=None)  # type: ignore[arg-type]
-        # What is left for the CPU is small; more threads would spin on the cores that the calls' clock needs.
+        # Little is left for the CPU; more threads would spin on the cores that the calls' clock needs.
         torch.set_num_threads(1)
     attention = "flash_attention_2" if checkpoint.model.talker.stack.attend else "sdpa"
     facts = {
@@ -97,11 +97,11 @@ def warm_up(assembly: Assembly) -> None:
     """Speaks a few short sentences, so that the first caller does not wait for what is set up once."""
     checkpoint = assembly.checkpoint
     if checkpoint.device.type == "cuda":
-        torch.cuda.empty_cache()  # what loading and trying out took
+        torch.cuda.empty_cache()  # frees what loading and measuring took
     speakers = sorted(checkpoint.ids.speakers)
     speaker = named_speaker(checkpoint, speakers[0]) if speakers else designed_speaker()
     ids = checkpoint.tokenizer.text("Hello.")
-    # One call alone, then several: what is compiled is compiled for one and for many.
+    # One sentence alone, then several, for code is compiled for one and for many.
     for together in (1, 2, 3):
         sentences = [
             Sentence(Speak(-1, "", "")).build(checkpoint.prompts.build(ids, speaker), checkpoint.sampling, len(ids))
@@ -120,7 +120,7 @@ def warm_up(assembly: Assembly) -> None:
 
 
 def memory(device: torch.device) -> dict[str, Any]:
-    """GPU memory, for `/health`; empty on a CPU."""
+    """Returns the GPU's memory in MB, for `/health`; nothing on a CPU."""
     if device.type != "cuda":
         return {}
     free, total = torch.cuda.mem_get_info(device)
@@ -141,13 +141,13 @@ def _plain_runner(checkpoint: Checkpoint, settings: QwenSettings) -> _Batch:
 
 
 def _fast_runner(checkpoint: Checkpoint, settings: QwenSettings, warnings: list[str]) -> _Batch | None:
-    """Hand-written kernels under CUDA graphs; None, and a warning that says why, where they cannot be had."""
+    """Returns hand-written kernels under CUDA graphs, or None and a warning that says why where they cannot be had."""
     if checkpoint.device.type != "cuda":
         return None
     why_not = _why_not_fast(checkpoint, settings)
     if why_not is None:
         try:
-            # Triton is there with a CUDA torch only.
+            # Imported here, for Triton comes with a CUDA torch only.
             from engine.qwen3.cuda.fast_slots import FastSlots
             from engine.qwen3.cuda.graph_runner import GraphRunner
             from engine.qwen3.cuda.pinned import Streams
@@ -192,7 +192,7 @@ def _why_not_fast(checkpoint: Checkpoint, settings: QwenSettings) -> str | None:
 
 
 def _measured_for(checkpoint: Checkpoint, settings: QwenSettings) -> str:
-    """What the measured choices hold for."""
+    """Returns the key of what is measured: GPU, versions, model and sizes."""
     capability = torch.cuda.get_device_capability(checkpoint.device)
     parts = [
         torch.cuda.get_device_name(checkpoint.device),

@@ -1,4 +1,4 @@
-"""The voices that the model's process can speak with: the checkpoint's own, and those that it is taught."""
+"""The voices that the model's process can speak with: the checkpoint's own, and those learned from recordings."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ log = structlog.get_logger(__name__)
 
 
 class KnownVoices:
-    """For one thread; recordings are worked on in another."""
+    """The voices of one process, used from one thread; recordings are worked on in another."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._checkpoint = checkpoint
         self._taught: dict[str, Speaker] = {}
         self._coming: set[str] = set()
         self._arrived: queue.SimpleQueue[tuple[str, Speaker | SpeechError]] = queue.SimpleQueue()
-        # Taking a voice keeps the GPU busy for longer than a frame: it goes beside the frames, not between them.
+        # Taking a voice keeps the GPU busy for longer than a frame, so it runs beside the frames, not between them.
         self._thread = ThreadPoolExecutor(1, "clone")
 
     @property
@@ -34,11 +34,11 @@ class KnownVoices:
         return bool(self._coming)
 
     def is_coming(self, voice: str) -> bool:
-        """Whether the recording of this voice is being worked on."""
+        """Tells whether the recording of this voice is being worked on."""
         return voice in self._coming
 
     def speaker(self, voice: str) -> Speaker:
-        """Of a key as `Speak.voice` has it. Raises SpeechError where there is no such voice."""
+        """Returns the speaker for a key of `Speak.voice`. Raises SpeechError where there is no such voice."""
         if voice == "designed":
             return designed_speaker()
         name = voice.removeprefix("speaker:")
@@ -51,17 +51,17 @@ class KnownVoices:
         return self._taught[voice]
 
     def learn(self, command: Learn) -> None:
-        """Takes the voice of a recording, in its own time: `arrived` will tell."""
+        """Begins to take the voice of a recording; `arrived` tells when that is done."""
         self._coming.add(command.key)
         self._thread.submit(self._learn, command)
 
     def forget(self, key: str) -> None:
-        """Lets go of a voice that was taken from a recording, or is being."""
+        """Lets go of a voice that was taken from a recording, or is being taken."""
         self._taught.pop(key, None)
         self._coming.discard(key)
 
     def arrived(self) -> list[Learned]:
-        """What came of the recordings that have been worked on since; those voices are known from now on."""
+        """Returns what became of the recordings done since the last call; their voices are known from now on."""
         told = []
         while not self._arrived.empty():
             key, speaker = self._arrived.get()
@@ -76,7 +76,7 @@ class KnownVoices:
         return told
 
     def close(self) -> None:
-        """Waits for the thread."""
+        """Waits for the thread to end."""
         self._thread.shutdown(wait=True, cancel_futures=True)
 
     def _learn(self, learn: Learn) -> None:

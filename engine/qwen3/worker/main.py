@@ -27,15 +27,15 @@ from engine.speech import SpeechError
 
 log = structlog.get_logger(__name__)
 
-# Libraries that tell of their defaults, and of a program (sox) that is not used here, at every start.
+# Libraries that log their defaults, and the lack of a program (sox) that is not used here, at every start.
 CHATTY: Final = ("qwen_tts", "sox", "transformers")
 
-# Most of the seconds that a start takes; done while nobody has asked for a model yet, if there is such a time.
+# Imports take most of a start, so they come first, while perhaps nobody has asked for a model yet.
 IMPORTED: Final = ("qwen_tts", *(("engine.qwen3.cuda.graph_runner",) if torch.version.cuda else ()))
 
 
 def serve(commands: BinaryIO, events: BinaryIO) -> None:
-    """Works until `commands` ends. The first message is the settings."""
+    """Works until `commands` ends. The first message holds the settings."""
     with Outbox(events) as outbox:
         _serve(commands, outbox)
 
@@ -86,7 +86,7 @@ def _serve(commands: BinaryIO, outbox: Outbox) -> None:
 
 
 def main() -> None:
-    """The process, on its standard input and output."""
+    """Runs the process, on its standard input and output."""
     with contextlib.suppress(BrokenPipeError):
         serve(*connect())
 

@@ -1,4 +1,4 @@
-"""Sends from a thread of its own: whoever has something to say goes on at once, however slowly it is read."""
+"""The outbox writes from a thread of its own, so that the model's thread goes on however slowly its events are read."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import BinaryIO
 
 
 class Outbox:
-    """Byte strings to a pipe, in order. A pipe holds 64 KiB, one step of a full batch makes megabytes.
+    """Writes byte strings to a pipe, in order. A pipe holds 64 KiB, and one step of a full batch makes megabytes.
 
-    Nothing bounds what waits here but what there is to say: a sentence's sound is made some seconds ahead at most. At
-    the end of a `with` all of it has been written, or nobody reads it any more.
+    What waits here has no bound of its own: a sentence's sound is made some seconds ahead at most. At the end of a
+    `with` everything has been written, or nobody reads it any more.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -22,6 +22,7 @@ class Outbox:
         self._thread = threading.Thread(target=self._write, name="outbox", daemon=True)
 
     def put(self, data: bytes) -> None:
+        """Queues data to be written. Never blocks."""
         self._waiting.put(data)
 
     def __enter__(self) -> Outbox:

@@ -1,4 +1,4 @@
-"""From a sentence's samples, as the codec makes them, to the PCM that goes out."""
+"""Turns a sentence's samples, as the codec makes them, into the PCM that goes out."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from engine.speech import Pcm
 SILENCE_DBFS: Final = -55.0
 BEFORE_SAMPLES: Final = 720  # kept before the first sound: a consonant's onset
 AFTER_SAMPLES: Final = 1200  # kept after the last sound
-PIECE_SAMPLES: Final = 3840  # 160 ms: what an engine hands over at once is 20 to 200 ms
+PIECE_SAMPLES: Final = 3840  # 160 ms: an engine hands over 20 to 200 ms at once
 SMALLEST_SAMPLES: Final = 480
 FADE_SAMPLES: Final = 240  # at the end of a sentence that was cut short
 
 
 class Output:
-    """Trims, sets the pace and cuts into pieces. One for each sentence."""
+    """The way out of one sentence: cuts its silence, sets its pace and cuts it into pieces."""
 
     def __init__(self, speed: float = 1.0) -> None:
         self._trim = SilenceTrim(SILENCE_DBFS, BEFORE_SAMPLES, AFTER_SAMPLES)
-        self._tempo = None if speed == 1.0 else TimeStretch(speed, SAMPLE_RATE_HZ)
+        self._stretch = None if speed == 1.0 else TimeStretch(speed, SAMPLE_RATE_HZ)
         self._held = np.zeros(0, np.int16)
 
     def push(self, sound: NDArray[np.float32]) -> Iterator[Pcm]:
-        """Pieces that are due. sound [samples], within -1 and 1."""
+        """Yields the pieces that are due. sound [samples], within -1 and 1."""
         self._take(self._paced(self._trim.push(sound)))
         # A little is kept back, for the end of a sentence that is cut short to be faded out.
         yield from self._pieces(self._held.size - FADE_SAMPLES)
 
     def flush(self, cut_short: bool) -> Iterator[Pcm]:
-        """The rest. cut_short: speech was going on, so it is faded out."""
+        """Yields the rest. With `cut_short` speech was still going on, so it is faded out."""
         self._take(self._paced(self._trim.flush()))
-        if self._tempo is not None:
-            self._take(self._tempo.flush())
+        if self._stretch is not None:
+            self._take(self._stretch.flush())
         if cut_short:
             fade = min(FADE_SAMPLES, self._held.size)
             ramp = np.linspace(1, 0, fade)
@@ -59,7 +59,7 @@ class Output:
 
     def _paced(self, sound: NDArray[np.float32]) -> Pcm:
         pcm: Pcm = np.rint(np.clip(sound, -1, 1) * 32767).astype(np.int16)
-        return pcm if self._tempo is None else self._tempo.push(pcm)
+        return pcm if self._stretch is None else self._stretch.push(pcm)
 
     def _take(self, pcm: Pcm) -> None:
         self._held = np.concatenate((self._held, pcm))

@@ -1,4 +1,4 @@
-"""Faster and slower speech at the same pitch, in a stream: FFmpeg's `atempo`."""
+"""Makes speech faster or slower at the same pitch, in a stream, by FFmpeg's `atempo`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from av.filter import Graph
 
 from engine.speech import Pcm
 
-SLOWEST: Final = 0.5  # of one filter; slower speech goes through two
+SLOWEST: Final = 0.5  # the least factor of one filter; slower speech goes through two
 
 
 class TimeStretch:
-    """PCM in, 1 / speed as much PCM out. speed 0.25 to 4."""
+    """Takes PCM and returns 1 / speed as much of it. speed: 0.25 to 4."""
 
     def __init__(self, speed: float, sample_rate_hz: int) -> None:
         self._rate_hz = sample_rate_hz
@@ -36,6 +36,7 @@ class TimeStretch:
         self._graph, self._source, self._sink = graph, source, sink
 
     def push(self, pcm: Pcm) -> Pcm:
+        """Takes in PCM. Returns what is ready of the result."""
         if pcm.size:
             frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(pcm)[None], format="s16", layout="mono")
             frame.sample_rate = self._rate_hz
@@ -45,6 +46,7 @@ class TimeStretch:
         return self._pull()
 
     def flush(self) -> Pcm:
+        """Returns the rest of the result."""
         if self._samples:
             self._source.push(None)
         return self._pull()

@@ -1,4 +1,4 @@
-"""The sentences of the model's process: who waits, who is in the batch, what is said."""
+"""The worker: keeps the model process's sentences, from the command to speak to the last sound that is sent."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ from engine.speech import Priority, SpeechError
 log = structlog.get_logger(__name__)
 
 BEAT_S: Final = 1.0
-# While sentences wait for a voice, and none for the GPU.
+# How often to look while sentences wait for a voice, and none for the GPU.
 WAITING_POLL_S: Final = 0.002
-# Nothing has come for so long: the next voice is made ready, which holds up whoever comes meanwhile by one step.
+# When nothing has come for so long, the next voice is made ready; a sentence that comes meanwhile waits for one step.
 QUIET_S: Final = 0.05
 ADMITTING_S: Final = 0.004
-"""Putting sentences into the batch may hold up its next frame so long; those that are left come after it."""
+"""Admitting sentences may hold up the batch's next frame for so long; those that are left come after it."""
 PRIMING: Final = -2
-"""The number of what speaks to nobody."""
+"""The number of the sentence that only makes a voice ready; nobody hears it."""
 FAULT_STATUS: Final = 70
-"""Exit status after a fault that only a new process gets over."""
+"""The exit status after a fault that only a new process gets over."""
 
 Send = Callable[[Iterable[Event]], None]
 
@@ -61,15 +61,15 @@ class Worker:
         self._send = send
         self._clock = clock
         self._waiting: list[Sentence] = []
-        """In the order in which they are to be taken."""
+        """The sentences that are not in the batch yet, in the order in which they are to be taken."""
         self._speaking: dict[int, Sentence] = {}
-        """Those in the batch, by their numbers."""
+        """The sentences in the batch, by their numbers."""
         self._outputs: dict[int, Output] = {}
-        """Where the sound of each of those goes."""
+        """Where the sound of each sentence in the batch goes."""
         self._voices = KnownVoices(assembly.checkpoint)
         self._priming: deque[Prime] = deque()
         self._primed: Sentence | None = None
-        """In the batch, until its prefix is kept."""
+        """The sentence that makes a voice ready, in the batch until its prefix is kept."""
         self._ends: dict[str, int] = {end.value: 0 for end in End}
         self._beat_at = 0.0
         checkpoint = self._assembly.checkpoint
@@ -77,7 +77,7 @@ class Worker:
 
     @property
     def patience_s(self) -> float:
-        """How long to wait for a command before the next `turn`."""
+        """The seconds to wait for a command before the next `turn`."""
         if self._speaking or self._primed is not None:
             return 0.0
         if any(self._can_begin(each) for each in self._waiting):
@@ -87,7 +87,7 @@ class Worker:
         return QUIET_S if self._priming else BEAT_S
 
     def handle(self, command: Command) -> None:
-        """Takes in one command; what it causes happens in `turn`."""
+        """Takes in one command; `turn` carries it out."""
         match command:
             case Speak():
                 sentence = Sentence(command, self._clock() + command.needed_in_s)
@@ -105,7 +105,7 @@ class Worker:
                 self._voices.forget(key)
 
     def turn(self) -> None:
-        """Admits who waits, makes one frame, hands out what is due. Raises SystemExit after a fault of the model."""
+        """Admits sentences, makes one frame, sends what is due. Raises SystemExit after a fault of the model."""
         events: list[Event] = []
         try:
             with torch.inference_mode():
@@ -121,7 +121,7 @@ class Worker:
         self.beat()
 
     def beat(self) -> None:
-        """Tells about once a second that the process lives."""
+        """Sends a Beat about once a second, as a sign that the process lives."""
         now = self._clock()
         if now >= self._beat_at:
             self._beat_at = now + BEAT_S
@@ -132,7 +132,7 @@ class Worker:
         self._voices.close()
 
     def _told(self, made: Made) -> Iterator[Event]:
-        """Says what the runner has made of one sentence."""
+        """Yields the events for what the runner has made of one sentence."""
         sentence, number = made.sentence, made.sentence.number
         if sentence is self._primed and made.end is not None:
             self._primed = None
@@ -159,10 +159,10 @@ class Worker:
 
     def _admit(self, events: list[Event]) -> None:
         begun_s = self._clock()
-        # Whose voice is being taken holds up nobody behind it.
+        # A sentence whose voice is being taken holds up none behind it.
         while (sentence := next((each for each in self._waiting if self._can_begin(each)), None)) is not None:
             try:
-                # Its place may be asked for between many frames, its prompt is built once.
+                # A place may be asked for many times; the prompt is built once.
                 if not sentence.built:
                     self._build(sentence)
                 if not self._assembly.runner.admit(sentence):
@@ -178,7 +178,7 @@ class Worker:
                 return
 
     def _refuse(self, events: list[Event]) -> None:
-        """There is no place now: those that can wait no longer are told."""
+        """Refuses the sentences that can wait no longer, now that there is no place."""
         now = self._clock()
         late = [each for each in self._waiting if now > each.needed_at_s + each.request.patience_s]
         for sentence in late:
@@ -187,7 +187,7 @@ class Worker:
                 events.append(Refused(sentence.number))
 
     def _prime(self) -> None:
-        """Puts one more prompt into the batch, if there is nothing else to do; takes it out once its prefix is kept."""
+        """Puts one more voice's prompt into the batch while it is idle, and takes it out once its prefix is kept."""
         if self._primed is None and not (self._speaking or self._waiting or self._voices.busy):
             self._primed = self._next_to_prime()
         if self._primed is not None and self._assembly.slots.prefixes.get(self._primed.prompt.key) is not None:

@@ -129,14 +129,20 @@ def test_what_the_documentation_shows_is_valid(tmp_path: Path) -> None:
         ("steps: {start: {answers: [{match: [x], goto: start, hangup: true}]}}", "only one of"),
         ("steps: {start: {sya: x}}", "steps.start.sya"),
         ("steps: [", "while parsing"),
+        ("[" * 50_000, "nested too deeply"),
+        ("steps: " + "{a: " * 3_000 + "}" * 3_000, "nested too deeply"),
+        ("steps: " + "9" * 5_000, "script.yaml: Exceeds the limit"),
+        ("steps: 2020-99-99", "script.yaml: month must be"),
+        ('steps: "\\ud800"', "script.yaml"),
         ("", "steps: Field required"),
     ],
 )
 def test_a_wrong_script_says_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "script.yaml"
     path.write_text(text)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as raised:
         load_script(path)
+    assert len(str(raised.value).splitlines()) == 1
     with pytest.raises(ValueError, match="No such file"):
         load_script(tmp_path / "missing.yaml")
 

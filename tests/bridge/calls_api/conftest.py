@@ -1,4 +1,4 @@
-"""The application, and one call in it."""
+"""The fixtures: the application, and one call in it."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ async def peer(bench: Bench) -> AsyncIterator[Asterisk]:
 
 @pytest.fixture
 def path(peer: Asterisk) -> str:
-    """Where the call is."""
+    """Returns the path of the call."""
     return f"/v1/calls/{peer.id}"

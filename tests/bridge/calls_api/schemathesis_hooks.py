@@ -1,4 +1,4 @@
-"""Which calls schemathesis asks for, most of the time: some that there are, as the environment names them."""
+"""Has schemathesis ask mostly for calls that exist, which the environment names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CALLS = cycle(os.environ["TALKSPURT_CALLS"].split())
 
 @schemathesis.hook
 def map_path_parameters(context: Any, path_parameters: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Four in five are real."""
+    """Returns ids of which four in five are of real calls."""
     call = next(CALLS)
     if path_parameters and call != "none":
         path_parameters["id"] = call

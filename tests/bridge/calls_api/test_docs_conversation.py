@@ -1,4 +1,4 @@
-"""What docs/conversation.md shows of the calls API works as it stands there."""
+"""The examples of the calls API in docs/conversation.md work as they stand there."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HOST = "http://localhost:8000"
 
 
 def block(kind: str, holding: str) -> str:
-    """The one block of this kind that holds this."""
+    """Returns the one block of this kind that holds this text."""
     blocks = re.findall(rf"^```{kind}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
     (found,) = [text for text in blocks if holding in text]
     return str(found)

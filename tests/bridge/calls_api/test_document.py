@@ -1,4 +1,4 @@
-"""The calls API's part of the OpenAPI document is true, and whole."""
+"""The calls API's part of the OpenAPI document is true and complete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hanging up, and where the dialplan goes on."""
+"""Hanging up a call, and telling the dialplan where to go on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a recogniser elsewhere has heard, by POST."""
+"""The events of a recogniser elsewhere, by POST."""
 
 from __future__ import annotations
 

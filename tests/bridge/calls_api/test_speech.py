@@ -1,4 +1,4 @@
-"""What is said into a call, and how it is silenced."""
+"""Speaking into a call, and silencing it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Written:
     def __init__(self) -> None:
         self._pieces: asyncio.Queue[bytes | None] = asyncio.Queue()
         self.left = asyncio.Event()
-        """Nobody reads it any more."""
+        """Marks that nobody reads it any more."""
 
     def write(self, text: str | bytes) -> None:
         self._pieces.put_nowait(text.encode() if isinstance(text, str) else text)

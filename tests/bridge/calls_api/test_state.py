@@ -1,4 +1,4 @@
-"""Which calls there are, and what is told of one."""
+"""Listing the calls, and looking one up."""
 
 from __future__ import annotations
 

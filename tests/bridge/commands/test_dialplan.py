@@ -1,4 +1,4 @@
-"""What `talkspurt dialplan` prints for which version and addresses. tests/asterisk places calls through it."""
+"""What `talkspurt dialplan` prints for each version and address. tests/asterisk places calls through it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHELL_UUID = "${SHELL(cat /proc/sys/kernel/random/uuid):0:36}"
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Neither a .env file nor the settings of this machine."""
+    """Keeps a .env file and the settings of this machine out of the tests."""
     monkeypatch.chdir(tmp_path)
     for name in ("AUDIOSOCKET_HOST", "AUDIOSOCKET_PORT", "HTTP_HOST", "HTTP_PORT", "API_KEY"):
         monkeypatch.delenv(name, raising=False)
@@ -92,6 +92,19 @@ def test_key_goes_along(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
         (["--server", "a b"], "must be HOST"),
         (["--server", "192.0.2.1:0"], "ports are 1 to 65535"),
         (["--server", "::1"], "square brackets"),
+        (["--server", "192.0.2.1\n[default]"], "must be HOST"),
+        (["--server", "192.0.2.1:" + "9" * 5_000], "must be HOST"),
+        (["--asterisk", "22.8\nexten => s,1,System(id)"], "must be a version"),
+        (["--asterisk", "22.8\r[default]"], "must be a version"),
+        (["--asterisk", "22.8\x85[default]"], "must be a version"),
+        (["--asterisk", "22.8\udcff"], "must be a version"),
+        (["--asterisk", "9" * 5_000], "must be a version"),
+        (["--asterisk", "22.8 " + "x" * 9_000], "must be a version"),
+        (["--server", "192.0.2.1"] * 500, "too long"),
+        (["--context", "a\n[default]"], "letters, digits"),
+        (["--context", "a" * 80], "letters, digits"),
+        (["--fallback", "a,1,1\n[default]"], "context,extension,priority"),
+        (["--fallback", "a" * 9_000 + ",1,1"], "too long"),
         (["--context", "a,b"], "letters, digits"),
         (["--fallback", "400"], "context,extension,priority"),
     ],
@@ -100,17 +113,50 @@ def test_wrong_argument_is_one_line(capsys: pytest.CaptureFixture[str], argument
     assert main(["dialplan", *arguments]) == 2
     captured = capsys.readouterr()
     assert problem in captured.err
-    assert captured.err.count("\n") == 1
+    assert len(captured.err.splitlines()) == 1
+    assert len(captured.err) < 300
     assert captured.out == ""
 
 
 @pytest.mark.parametrize(
     ("name", "value", "problem"),
-    [("AUDIOSOCKET_HOST", "0.0.0.0", "say with --server"), ("API_KEY", "a,b)", "API_KEY holds a character")],
+    [
+        ("AUDIOSOCKET_HOST", "0.0.0.0", "say with --server"),
+        ("AUDIOSOCKET_HOST", "talkspurt\n[default]", "must be HOST"),
+        ("HTTP_PORT", "9" * 5_000, "HTTP_PORT="),
+        *(("API_KEY", f"a{character}b", "API_KEY holds") for character in " ,;\\${}()[]\"'`\n\tä"),
+        ("API_KEY", "a" * 2_000, "API_KEY holds"),
+    ],
 )
 def test_wrong_setting_is_one_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str, value: str, problem: str
 ) -> None:
     monkeypatch.setenv(name, value)
     assert main(["dialplan"]) == 2
-    assert problem in capsys.readouterr().err
+    captured = capsys.readouterr()
+    assert problem in captured.err
+    assert len(captured.err.splitlines()) == 1
+    assert len(captured.err) < 300
+    assert name != "API_KEY" or value not in captured.err
+    assert captured.out == ""
+
+
+def test_a_key_of_the_usual_characters_is_printed_as_it_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "aZ09-._~+/=!@#%^&*:?|<>"
+    monkeypatch.setenv("API_KEY", key)
+    assert f"Bearer {key})\n" in printed(capsys)
+
+
+@pytest.mark.parametrize(
+    "version",
+    [
+        "Asterisk 22.8.2 built by root @ host on a x86_64 running Linux on 2026-01-02 03:04:05 UTC",
+        "20.5.0~dfsg+~cs6.13-1",
+    ],
+)
+def test_a_version_as_asterisk_or_a_package_tells_it(capsys: pytest.CaptureFixture[str], version: str) -> None:
+    assert f"; Made by: {shlex.join(['talkspurt', 'dialplan', '--asterisk', version])}\n" in printed(
+        capsys, "--asterisk", version
+    )

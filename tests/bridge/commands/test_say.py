@@ -15,7 +15,7 @@ from tests.support.fakes import FakeEngine
 
 
 class Engine(FakeEngine):
-    """Remembers the style; `started` and `closed` count."""
+    """Remembers the style, and counts in `started` and `closed` how often it was started and closed."""
 
     started = closed = 0
     style: Style

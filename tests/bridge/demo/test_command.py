@@ -1,4 +1,4 @@
-"""`talkspurt demo`: the whole of it once, and its picture and figures from a call made up here."""
+"""`talkspurt demo` as a whole, and its picture and figures for a made-up call."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ HEARD = "Before you come, please have your order"
 
 @pytest.fixture
 def ended_call():
-    """Two seconds of speech, cut by the caller after the first."""
+    """Returns a call with two seconds of speech, which the caller cuts after the first."""
     caller = Caller(keep_audio=True)
     caller.dialled_s, caller.first_sent_s = 99.990, 100.0
     caller.handset.speak(np.full(8_000, 3_000, "<i2").tobytes())

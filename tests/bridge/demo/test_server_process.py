@@ -1,4 +1,4 @@
-"""A server of one's own as a child process."""
+"""A server that runs as a child process of the demo."""
 
 import asyncio
 import os

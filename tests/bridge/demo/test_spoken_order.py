@@ -1,4 +1,4 @@
-"""The demo's spoken conversation, whole: embedded voice, embedded recogniser, script, barge-ins."""
+"""The demo's whole spoken conversation: embedded voice, embedded recogniser, script and barge-in."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ OF_TIME = (
     "does not send silence", "sends bursts", "does not keep sending", "slower than real time", "faster than real time",
     "sends messages in parts",
 )  # fmt: skip
-"""Rules that a script breaks too where the machine is busy; test_conformance.py has them, on times of its own."""
+"""A script breaks these rules too where the machine is busy; test_conformance.py tests them on made-up times."""
 
 
 class Peer:
@@ -32,13 +32,13 @@ class Peer:
         self.messages = []
 
     async def read_messages(self, count):
-        """Wait until `count` messages have come."""
+        """Waits until `count` messages have come."""
         decoder = Decoder()
         while len(self.messages) < count:
             self.messages += decoder.feed(await self.reader.read(4096))
 
     async def send(self, *frames):
-        """Send these, 20 ms apart."""
+        """Sends these frames, 20 ms apart."""
         for frame in frames:
             self.writer.write(frame)
             await asyncio.sleep(0.020)
@@ -47,14 +47,14 @@ class Peer:
         await self.reader.read(-1)
 
     def reset(self):
-        """Close so that the other side gets a reset."""
+        """Closes the connection so that the other side gets a reset."""
         self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
 
 @asynccontextmanager
 async def server(script):
-    """A server that runs `script(peer)` on each call; yields its port."""
+    """Runs a server that runs `script(peer)` on each call; yields its port."""
     failures = []
 
     async def serve(reader, writer):
@@ -73,7 +73,7 @@ async def server(script):
 
 
 async def call(script, *, keep_audio=False, **arguments):
-    """Call a server that ends the call by itself; the caller afterwards."""
+    """Calls a server that ends the call by itself, and returns the caller afterwards."""
     async with server(script) as port:
         caller = Caller(keep_audio=keep_audio, **arguments)
         await caller.connect("127.0.0.1", port)
@@ -82,7 +82,7 @@ async def call(script, *, keep_audio=False, **arguments):
 
 
 def rules(caller):
-    """Which were broken, but for those of time."""
+    """Returns the rules that the server broke, without those about time."""
     return [fault.rule for fault in faults(caller) if not fault.rule.startswith(OF_TIME)]
 
 

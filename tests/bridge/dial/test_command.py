@@ -19,7 +19,7 @@ from tests.support.fakes import LEVEL, FakeEngine
 
 
 async def start_app(**settings):
-    """A running application on free ports, its calls silent."""
+    """Starts the application on free ports; its calls are silent."""
     settings = {"apology": "", "drain_timeout": 0} | settings
     app = App(Settings.of(audiosocket_port=0, http_port=0, **settings), FakeEngine())
     await app.start()
@@ -38,7 +38,7 @@ def plan(app, **arguments):
 
 
 async def dial(app, *arguments):
-    """Run the command in a thread of its own, as it runs its own event loop; its exit status."""
+    """Runs the command in a thread, because it runs an event loop of its own; returns its exit status."""
     return await asyncio.to_thread(main, ["dial", f"127.0.0.1:{app.audiosocket_port}", *arguments])
 
 
@@ -196,6 +196,8 @@ async def test_a_server_that_misbehaves_is_named_and_the_status_is_1(capsys):
     [
         (["127.0.0.1:1"], "talkspurt dial: cannot connect to 127.0.0.1:1: Connection refused"),
         (["nowhere"], "talkspurt dial: 'nowhere' is not HOST:PORT"),
+        (["h:" + "9" * 5_000], "talkspurt dial: 'h:9"),
+        (["h:²"], "talkspurt dial: 'h:²' is not HOST:PORT"),
         (["--say", "Hello."], "talkspurt dial: --register, --say and --interrupt-after need"),
         (["--uuid", "7a5f7d0e-6a0c-4f6a-8e5c-1c7b7f0d3b11", "--calls", "2"], "talkspurt dial: --uuid is for one call"),
         (["--wav", "missing.wav"], "talkspurt dial: cannot read --wav: "),
@@ -210,7 +212,18 @@ def test_what_cannot_be_done_is_said_in_one_line(arguments, message, capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--calls", "0"], ["--seconds", "-1"], ["--rate", "11025"], ["--dtmf", "12x"], ["--uuid", "5"]]
+    "arguments",
+    [
+        ["--calls", "0"],
+        ["--seconds", "-1"],
+        ["--seconds", "nan"],
+        ["--seconds", "inf"],
+        ["--settle", "nan"],
+        ["--interrupt-after", "nan"],
+        ["--rate", "11025"],
+        ["--dtmf", "12x"],
+        ["--uuid", "5"],
+    ],
 )
 def test_wrong_arguments_are_refused(arguments, capsys):
     with pytest.raises(SystemExit) as exit_:

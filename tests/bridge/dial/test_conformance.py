@@ -1,4 +1,4 @@
-"""What is found wrong with a server, from the times at which its bytes came."""
+"""Which faults of a server are found from the times at which its bytes came."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ SPLIT_S = 0.006
 
 
 def call(*came, rate_hz=8_000, begins_s=0.0):
-    """A call that the server ends well after these bytes, which come 20 ms apart where no time is given."""
+    """Returns a call that the server ends properly after these bytes, which come 20 ms apart where no time is given."""
     caller = Caller(rate_hz=rate_hz)
     at_s = begins_s
     for each in came:

@@ -9,7 +9,7 @@ SILENCE = Message(Kind.SLIN8, bytes(320))
 
 
 def ticks(handset, count):
-    """The message of each tick, None where there was none."""
+    """Returns the message of each tick, or None where there was none."""
     messages = []
     for _ in range(count):
         decoded = Decoder().feed(handset.tick())

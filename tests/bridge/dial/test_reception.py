@@ -1,4 +1,4 @@
-"""What a call received, from bytes with their times."""
+"""What `Reception` tells of bytes and the times at which they came."""
 
 import numpy as np
 import pytest

@@ -52,7 +52,7 @@ def test_an_event_delivered_twice_is_read_once() -> None:
 
 
 def test_what_comes_of_an_item_after_its_end_is_not_read() -> None:
-    """A start would hold the agent, and words would cut it, for what was answered long ago."""
+    """The start would hold the agent and the words would cut it, although they were answered long ago."""
     reader = EventReader()
     read(reader, type="input_audio_buffer.speech_started", item_id="a")
     read(reader, type=COMPLETED, item_id="a", transcript="yes")

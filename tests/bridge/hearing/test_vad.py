@@ -1,4 +1,4 @@
-"""Hearing speech: the gate to the window, and the model on a voice and on noises."""
+"""The voice activity detector: its gate to the window, and its model on a voice and on noises."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_what_was_not_judged_took_its_time_all_the_same() -> None:
 
 
 async def hear(*tracks: Pcm) -> list[list[VoiceEvent]]:
-    """What the model hears in each track, all of them at once."""
+    """Returns the events of each track, all of them judged at once."""
     detector = Detector()
     heard: list[list[VoiceEvent]] = [[] for _ in tracks]
     ears = [detector.ear(events.append) for events in heard]

@@ -21,7 +21,7 @@ from tests.support.whole_app import QUICK
 
 
 class LazyEngine(FakeEngine):
-    """Loads with the first sentence."""
+    """An engine that loads with its first sentence."""
 
     name = "lazy"
     loaded = False
@@ -36,7 +36,7 @@ class LazyEngine(FakeEngine):
 
 
 class EnglishEngine(FakeEngine):
-    """Speaks one language, and knows none of the other's voices."""
+    """An engine that speaks one language and knows none of the other's voices."""
 
     async def stream(self, sentence: str, style: Style) -> AsyncGenerator[Pcm, None]:
         if "Verzeihung" in sentence:

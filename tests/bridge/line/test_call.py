@@ -60,7 +60,7 @@ class Rig:
         self.call.audio_received(Kind.SLIN8, bytes(320))
 
     async def settle(self):
-        """Let everything that can run without the clock run."""
+        """Runs everything that can run without the clock."""
         for _ in range(300):
             await asyncio.sleep(0)
 
@@ -82,7 +82,7 @@ class Rig:
 
 @pytest.fixture(autouse=True, scope="module")
 def loaded():
-    """What loads with a process's first text, in a thread that `settle` does not wait for."""
+    """Loads what a process loads with its first text, in a thread that `settle` does not wait for."""
     language.load()
     normalize.load("en")
 

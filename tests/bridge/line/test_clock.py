@@ -22,7 +22,7 @@ class Call:
 
 
 def run_until(clock, end_s, late_s=lambda now_s: 0.0):
-    """Drive the clock as its timer would, `late_s` late at each wake-up; returns when it was last run."""
+    """Drives the clock as its timer would, `late_s` late at each wake-up; returns when it was last run."""
     now_s = 0.0
     while (due_s := clock.next_s()) is not None and due_s < end_s:
         now_s = max(now_s, due_s + late_s(due_s))

@@ -1,4 +1,4 @@
-"""From a share of the audio to the words heard."""
+"""The words heard for a share of the audio that was played."""
 
 from bisect import bisect_right
 from itertools import pairwise
@@ -49,7 +49,7 @@ SENTENCES = [
 
 
 def test_the_share_is_right_to_a_word_at_nearly_every_place_of_a_sentence():
-    """For engines that do not tell when their words begin; hibari, which does, is what it is held against."""
+    """The guess serves engines that do not tell when their words begin; it is compared with hibari, which does."""
     synthesizer = Synthesizer()
     off = []
     for text in SENTENCES:

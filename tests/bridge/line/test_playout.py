@@ -213,7 +213,7 @@ def test_each_utterance_is_heard_at_its_own_rate(playout, caller):
 
 
 class Told(UtteranceObserver):
-    """Keeps what a playout tells, and cuts it at the first start where it is to."""
+    """Keeps what a playout tells, and if asked cuts it at the first start."""
 
     def __init__(self):
         self.events = []

@@ -1,4 +1,4 @@
-"""What of an utterance was heard, to the word, and what of its audio is kept."""
+"""The heard text of an utterance, to the word, and how much of its audio is kept."""
 
 from bridge.line.utterance import Utterance
 

@@ -6,12 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from engine.audio import Resampler, resample, ulaw_decode, ulaw_encode
+from engine.audio import Resampler, resample, ulaw_encode
 from engine.hibari.messages import Speak
 from engine.hibari.synthesis import Synthesizer, chunked
 from engine.hibari.vocoder import Vocoder
 from engine.hibari.voices import VARIANTS
 from engine.speech import Pcm
+from tests.support.g711 import ulaw_decode
 from tests.support.recognition import recognise, word_error_rate, word_times
 
 RATE_HZ = 24000

@@ -20,16 +20,13 @@ else:
         for name in [name for name in sys.modules if name.split(".")[0] == "torchaudio"]:
             del sys.modules[name]
         sys.path.append(str(Path(__file__).parents[2] / "support" / "qwen3" / "stand_ins"))
-    # Says whether Triton interprets, which Triton asks once: at its import, whichever test's that is.
+    # Triton asks once whether to interpret: at its import, whichever test imports it.
     import tests.support.qwen3.kernel_support  # noqa: F401
 
 
 def pytest_report_header() -> str | None:
-    return (
-        f"tests/engine/qwen3 left out: {', '.join(MISSING)} not installed (make test installs them)"
-        if MISSING
-        else None
-    )
+    missing = ", ".join(MISSING)
+    return f"tests/engine/qwen3 left out: {missing} not installed (make test installs them)" if missing else None
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,6 +5,7 @@ Run by the tests when they need it; by hand: `python -m tests.support.asterisk.f
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -66,12 +67,13 @@ def wanted_modules() -> list[str]:
 
 
 def fetch(cache: Path = CACHE) -> Installation:
-    """The cached Asterisk, downloaded first where it is not there yet. Raises Unavailable."""
+    """The cached Asterisk, downloaded first where it is not there yet, by one process at a time. Raises Unavailable."""
     installation = Installation(cache.resolve() / "asterisk")
-    if (installation.root / ".complete").exists():
-        return installation
     cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache, prefix="asterisk-") as work:
+    with open(cache / "asterisk.lock", "w") as lock, tempfile.TemporaryDirectory(dir=cache, prefix="asterisk-") as work:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until the file is closed
+        if (installation.root / ".complete").exists():
+            return installation
         unpacked = _download_and_unpack(Path(work))
         version = subprocess.run([*unpacked.command, "-V"], capture_output=True, text=True, check=True).stdout
         (unpacked.root / ".complete").write_text(version)

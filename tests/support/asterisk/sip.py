@@ -22,8 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from engine.audio import alaw_decode, alaw_encode, ulaw_decode, ulaw_encode
+from engine.audio import alaw_encode, ulaw_encode
 from engine.speech import Pcm
+from tests.support.g711 import alaw_decode, ulaw_decode
 
 Address = tuple[str, int]
 

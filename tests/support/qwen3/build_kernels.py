@@ -33,7 +33,7 @@ from tests.support.qwen3.random_codec import CodecSize, random_codec
 from tests.support.qwen3.random_weights import PREDICTOR_SIZE, TALKER_SIZES, random_weights
 
 ROWS = {"none": (1, 2, 4, 64), "int8": (1, 2, 4, 16, 32, 64), "fp8": (1, 4, 16, 64)}
-"""Batches, the largest among them, in which all ways of multiplying occur that `candidates` names for a format."""
+"""Batches, the largest among them, in which every variant occurs that `candidates` names for a format."""
 SOUND = (CHUNK_RAMP[0], CHUNK_RAMP[-1])
 FORMATS = {"none": None, "int8": to_int8, "fp8": to_fp8}
 TOOLS = Path(triton.__file__).parent / "backends/nvidia/bin"
@@ -56,7 +56,7 @@ class Absent:
 
 
 def launch_all(capability: int, size: str, quantize: str) -> None:
-    """Every kernel that a start would compile, in widths of the real models, for the batches of ROWS."""
+    """Compiles every kernel that a start would compile, in the real models' widths, for the batches of ROWS."""
     sizes = replace(TALKER_SIZES[size], layers=1), replace(PREDICTOR_SIZE, layers=2)
     talker, predictor = random_weights(*sizes, "cpu", torch.bfloat16, 128)
     plain = FrameModel.build(talker, predictor, torch.zeros(talker.stack.hidden, dtype=torch.bfloat16), 2150)
@@ -81,7 +81,7 @@ def launch_all(capability: int, size: str, quantize: str) -> None:
 
 
 def usage(cubin: Path) -> tuple[int, int]:
-    """Registers and spilled bytes of a thread."""
+    """Returns the registers and spilled bytes of a thread."""
     told = subprocess.run([TOOLS / "cuobjdump", "-res-usage", cubin], capture_output=True, text=True, check=True).stdout
     found = re.search(r"REG:(\d+) STACK:(\d+)", told)
     assert found, told

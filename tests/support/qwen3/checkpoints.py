@@ -37,7 +37,7 @@ LANGUAGES = {
 
 
 def _tokenizer(folder: Path) -> tuple[dict[str, int], int]:
-    """A byte-level BPE with one learnt word, "assistant", which the prompt's role line needs to be one token."""
+    """A byte-level BPE with one learned word, "assistant", which the prompt's role line needs to be one token."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     characters = [chr(b) for b in printable] + [chr(256 + i) for i in range(256 - len(printable))]
     vocabulary = {c: i for i, c in enumerate(characters)}

@@ -1,4 +1,4 @@
-"""A model in other matrices than it was loaded with; the engine converts each one as it loads it."""
+"""Converts the matrices of a loaded model; the engine itself converts each one as it loads it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from engine.qwen3.model.weights import Convert, StackWeights
 
 
 def convert(model: FrameModel, how: Convert) -> FrameModel:
-    """The model with every layer's matrices replaced by `how(matrix)`."""
+    """Returns the model with every layer's matrices replaced by `how(matrix)`."""
     talker = replace(model.talker, stack=_converted(model.talker.stack, how))
     predictor = replace(model.predictor, stack=_converted(model.predictor.stack, how))
     return replace(model, talker=talker, predictor=predictor)

@@ -1,8 +1,8 @@
 """Speaks the model process's protocol without a model, and does what the texts say.
 
 "silent" says nothing, "crash" ends the process, "fail" fails, "refuse" finds no place; "pause" sends a piece, then
-nothing more. Anything else gets as many pieces of PCM as it has words. argv: "broken" cannot
-load, "mute" loads and never beats, "narrow" keeps up with one sentence at a time.
+nothing more. Any other text gets as many pieces of PCM as it has words. argv: "broken" cannot load, "mute" loads and
+never beats, "narrow" keeps up with one sentence at a time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where the kernels can run: on a CUDA GPU, or, the cheap ones, in Triton's interpreter on the CPU."""
+"""Runs kernels on a CUDA GPU or, the cheap ones, in Triton's interpreter on the CPU."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ WHY_NOT = _why_not()
 DEVICE = torch.device("cuda" if CUDA else "cpu")
 DTYPE = torch.bfloat16 if CUDA else torch.float32
 TOLERANCE = 1e-2 if CUDA else 1e-5
-"""Of ‖out − ref‖ / ‖ref‖ against float64: bfloat16 operands and one rounding of the result."""
+"""The bound of ‖out − ref‖ / ‖ref‖ against float64: bfloat16 operands and one rounding of the result."""
 NEEDS_GPU = "takes minutes in Triton's interpreter: needs a CUDA GPU"
 
 
 def error(out: torch.Tensor, reference: torch.Tensor) -> float:
-    """Relative; NaN where anything was left unwritten."""
+    """Returns the relative error; NaN where anything was left unwritten."""
     wide = out.double()
     return float((wide - reference).norm() / reference.norm())
 
 
 class _Watched:
-    """Triton's interpreter of loads and stores, which looks at every address first."""
+    """Triton's interpreter of loads and stores, which checks every address first."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
@@ -77,7 +77,7 @@ class _Watched:
 
 @contextmanager
 def within_arguments() -> Iterator[_Watched]:
-    """In the interpreter: every address that a kernel reads or writes lies within the storage of one of its tensors."""
+    """Checks in the interpreter that every address a kernel uses lies within the storage of one of its tensors."""
     from triton.runtime import interpreter
 
     watched = _Watched(interpreter._interpreter)

@@ -42,7 +42,7 @@ POSITIONS, TEXT, KEPT_BYTES = 96, 16, 10**8
 
 
 class _Queue:
-    """A stream and an event: everything is done at once."""
+    """A stream and an event in one: everything is done at once."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         pass
@@ -69,7 +69,7 @@ class PlainCodec:
         self.device, self.max_rows, self.samples_per_frame = "cpu", max_rows, weights.samples_per_frame
         self.reset, self.read, self.write = self._kept.reset, self._kept.read, self._kept.write
         self.chunks: list[tuple[int, ...]] = []
-        """Frames that each decode made, for one call alone or many."""
+        """The frames that each decode made, for one call alone or many."""
 
     def rows_for(self, frames: int) -> int:
         return self.max_rows
@@ -115,7 +115,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> Streams:
 
 
 def fast(monkeypatch: pytest.MonkeyPatch, folder: Path, slots: int = 4) -> GraphRunner:
-    """The real one where there is a GPU."""
+    """Returns the fast runner, on the real GPU where there is one."""
     streams = Streams.make(DEVICE) if CUDA else pretend(monkeypatch)
     codec = random_codec(DEVICE, torch.float32, CODEC)
     places = FastSlots(tiny_model(64, False), codec, slots, POSITIONS, TEXT, KEPT_BYTES, streams, torch.float32)
@@ -123,12 +123,13 @@ def fast(monkeypatch: pytest.MonkeyPatch, folder: Path, slots: int = 4) -> Graph
 
 
 def plain(slots: int = 4) -> EagerRunner:
+    """Returns the plain runner over the same model."""
     codec = random_codec(DEVICE, torch.float32, CODEC)
     return EagerRunner(Slots(tiny_model(64, False), codec, slots, POSITIONS, TEXT, KEPT_BYTES))
 
 
 def a_sentence(number: int, voice: int = 0, reference: int = 0) -> Sentence:
-    """reference: frames of the recording; in context its words, then ours, run beside them."""
+    """Returns a sentence. reference: frames of a recording in its prompt; its words, then ours, run beside them."""
     generator = torch.Generator().manual_seed(voice)
     constant = torch.randn(9 + reference // 3, 64, generator=generator)
     codes = torch.randint(0, 64, (reference, 16), generator=generator).to(DEVICE) if reference else None

@@ -66,7 +66,7 @@ class _Source:
 def random_codec(
     device: torch.device | str, dtype: torch.dtype, size: CodecSize | None = None, seed: int = 0
 ) -> CodecWeights:
-    """The same signal path in every dtype for the same seed."""
+    """Returns a codec with the same signal path in every dtype for the same seed."""
     size = size or CodecSize()
     source = _Source(device, dtype, seed)
     width, hidden, latent = size.heads * size.head_dim, size.hidden, size.latent

@@ -1,4 +1,4 @@
-"""Weights of the true sizes drawn at random, for benchmarks and kernel tests where no checkpoint is.
+"""Weights of the true sizes drawn at random, for benchmarks and kernel tests without a checkpoint.
 
 Speed does not depend on their values.
 """
@@ -73,7 +73,7 @@ def random_weights(
     max_positions: int = 1024,
     seed: int = 0,
 ) -> tuple[TalkerWeights, PredictorWeights]:
-    """E.g. `random_weights(TALKER_SIZES["0.6B"], PREDICTOR_SIZE, "cuda", torch.bfloat16)`."""
+    """Draws weights, as in `random_weights(TALKER_SIZES["0.6B"], PREDICTOR_SIZE, "cuda", torch.bfloat16)`."""
     source = _Source(device, dtype, seed)
     hidden = talker.hidden
     return (

@@ -25,11 +25,11 @@ class Upstream:
         return Upstream(Qwen3TTSModel.from_pretrained(str(folder), device_map="cpu", dtype=torch.float32))
 
     def codes(self, text: str, frames: int, **how: Any) -> Tensor:
-        """[frames or fewer, 16]. how: speaker, language, instruct, or clone (from `create_voice_clone_prompt`)."""
+        """Returns [frames or fewer, 16]. how: speaker, language, instruct, clone (`create_voice_clone_prompt`)."""
         return self.speak(text, frames, **how)[0]
 
     def speak(self, text: str, frames: int, **how: Any) -> tuple[Tensor, np.ndarray]:
-        """The codes and the sound decoded from them."""
+        """Returns the codes and the sound decoded from them."""
         kept = []
         generate = self.tts.model.generate
 

@@ -28,7 +28,7 @@ async def recognizer() -> AsyncIterator[WhisperPool]:
 
 
 async def listen(recognizer: WhisperPool, text: str, *, partial: bool = True) -> list[Heard]:
-    """What is heard of `text`, said faster than in real time, up to its transcript."""
+    """Returns the events that `text` causes, up to its transcript, when it is said faster than in real time."""
     heard: list[Heard] = []
     some, done = asyncio.Event(), asyncio.Event()
 

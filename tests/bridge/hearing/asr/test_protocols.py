@@ -1,4 +1,4 @@
-"""Each recogniser's protocol: what goes out for audio and what comes out of messages."""
+"""Each recogniser's protocol: the messages that carry audio, and the events that messages tell."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PCM = bytes(range(40))
 
 
 def read(protocol: AsrProtocol, message: Any) -> list[Heard] | None:
-    """None where the message says nothing of the caller's audio."""
+    """Returns the events of a message, or None if it says nothing about the caller's audio."""
     told = protocol.read(json.dumps(message))
     return None if told is None else told[0]
 

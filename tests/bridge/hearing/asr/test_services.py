@@ -30,7 +30,7 @@ from tests.support.voices import caller_says, silence
 from tests.support.whole_app import whole_app
 
 SPEED = 8
-"""Frames that the caller sends a tick: audio does not have to come in real time."""
+"""The number of frames that the caller sends a tick: audio does not have to come in real time."""
 SAID = ["What are your opening hours?", "Tell me about Sunday first.", "And where can I buy a ticket?"]
 ANSWER = "A long answer. It goes on and on, far beyond what anybody wants to listen to."
 OPENING: dict[type[AsrService], list[Any]] = {
@@ -52,7 +52,7 @@ class Line:
     def __init__(self, peer: Asterisk) -> None:
         self.peer = peer
         self.voiced: list[bool] = []
-        """Of each frame that came."""
+        """Whether each frame that came held speech."""
         self._changed = asyncio.Event()
         self._reader = asyncio.create_task(self._read())
 
@@ -63,7 +63,7 @@ class Line:
             self._changed.set()
 
     async def until(self, condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
-        """Wait until `condition`, looked at with every frame, is true."""
+        """Waits until `condition`, which is checked with every frame, is true."""
         async with asyncio.timeout(timeout_s):
             while not condition():
                 self._changed.clear()
@@ -74,12 +74,12 @@ class Line:
         await self.until(lambda: len(self.voiced) >= wanted)
 
     async def hears(self, count: int) -> None:
-        """Wait for so many more frames that have sound."""
+        """Waits for this many more frames that have sound."""
         wanted = sum(self.voiced) + count
         await self.until(lambda: sum(self.voiced) >= wanted)
 
     async def say(self, pcm: Pcm) -> None:
-        """Send it, and as much silence after it as ends a sentence."""
+        """Sends `pcm`, and after it as much silence as ends a sentence."""
         track = np.concatenate((pcm, silence(800)))
         track = np.concatenate((track, np.zeros(-len(track) % 160, np.int16)))
         for index, frame in enumerate(track.reshape(-1, 160)):
@@ -94,7 +94,7 @@ class Line:
 
 
 def settings_for(service: AsrService, model: LlmServer) -> dict[str, Any]:
-    """What the application is told."""
+    """Returns the settings of the application."""
     return {
         "asr_url": service.url, "asr_protocol": service.name, **service.settings,
         "greeting": "Hi.", "llm_base_url": model.url, "llm_model": "m", "filler": "",
@@ -102,12 +102,12 @@ def settings_for(service: AsrService, model: LlmServer) -> dict[str, Any]:
 
 
 def loud_ms(audio: bytes, rate_hz: int) -> int:
-    """How much of it is sound."""
+    """Returns how much of the audio is sound."""
     return int(np.count_nonzero(np.abs(np.frombuffer(audio, np.int16).astype(np.int32)) > LOUD)) * 1000 // rate_hz
 
 
 def arrived(connection: Connection, said: Pcm, rate_hz: int) -> float:
-    """How well what the caller said is found in what the service got, whole: 1 is the same."""
+    """Returns how well the caller's audio is found, in one piece, in what the service got; 1 means the same."""
     margin = np.zeros(len(said) * rate_hz // 8_000, np.int16)  # so that what is missing at an end counts
     got = np.concatenate((margin, np.frombuffer(connection.audio, np.int16), margin))
     return correlation(resample(said, 8_000, rate_hz), got)
@@ -122,7 +122,7 @@ async def test_a_whole_call(kind: type[AsrService]) -> None:
         return Answer(ANSWER)
 
     async def question(said: str) -> list[dict[str, Any]]:
-        """The next request to the model, which is to be about this."""
+        """Returns the next request to the model, which is to be about this text."""
         async with asyncio.timeout(10):
             while not model.requests or said.lower().rstrip("?.") not in last(model)["content"].lower():
                 asked.clear()
@@ -187,7 +187,7 @@ async def test_a_whole_call(kind: type[AsrService]) -> None:
 
 
 async def test_deepgram_stays_while_the_caller_sends_nothing() -> None:
-    """It hangs up on who sends neither audio nor KeepAlive; what it gets is silence, on the wall clock."""
+    """Deepgram hangs up if neither audio nor KeepAlive comes; it gets silence, on the wall clock."""
     async with DeepgramService([]) as service, LlmServer() as model, whole_app(**settings_for(service, model)) as bench:
         service.patience_s = 0.4
         peer = await Asterisk.connect(bench.app.audiosocket_port, uuid4())
@@ -207,7 +207,7 @@ class Drops(Qwen3AsrService):
 
 
 class AnotherKey(DeepgramService):
-    """Refuses the one that it gets."""
+    """Refuses the first request that it gets."""
 
     settings = DeepgramService.settings | {"asr_api_key": "another"}
 

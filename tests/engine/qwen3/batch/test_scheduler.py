@@ -27,7 +27,7 @@ from engine.speech import Priority
 
 ROUNDING_S = 1e-9
 PIECE_FRAMES = 2
-# An H200's, rounded.
+# The costs of an H200, rounded.
 FAST = Costs(((1, 0.002), (8, 0.0042), (64, 0.0048), (256, 0.007), (512, 0.0102), (1024, 0.0169)), 20e-6)
 # A small GPU's: 14 calls are all it can do.
 SLOW = Costs(((1, 0.018), (2, 0.019), (4, 0.021), (8, 0.026), (16, 0.038)), 2e-3)
@@ -125,7 +125,7 @@ class Gpu:
             self._leave(sentence)
 
     def _idle(self) -> None:
-        """Nothing to do: to the next arrival, or until somebody's lead is used up."""
+        """Rests until the next arrival, or until some sentence's lead is used up."""
         times = [self.now_s + FRAME_S / 4]
         if self.coming:
             times.append(max(self.coming[0].at_s, self.now_s + 1e-6))
@@ -345,7 +345,7 @@ def test_after_a_rush_a_first_sound_is_one_frame_again() -> None:
 
 
 def test_without_admission_the_same_load_does_stutter() -> None:
-    """That the simulation can tell: twice the capacity, all taken."""
+    """The simulation itself can tell: twice the capacity, all admitted, is late."""
     gpu = Gpu(SLOW, asked := [Caller(0.01 * i, 60) for i in range(2 * SLOW.capacity())])
     gpu.scheduler.capacity = len(asked)
     gpu.run()

@@ -1,4 +1,4 @@
-"""The fast runner: slots, prompts in pieces, ends; its sound is the plain runner's. On a CPU too."""
+"""The fast runner, on a CPU too: slots, prompts in pieces, ends; its sound is the plain runner's."""
 
 from __future__ import annotations
 
@@ -142,3 +142,22 @@ def test_a_code_that_may_not_be_drawn_ends_its_own_sentence_alone(
     assert np.abs(heard[1] - expected[1]).max() < CLOSE
     assert runner.admit(a_sentence(2))
     assert runner.admit(a_sentence(3))
+
+
+@pytest.mark.skipif(CUDA, reason="a captured frame cannot be made to draw an end")
+@pytest.mark.parametrize("made_by", ["plain", "fast"])
+@pytest.mark.parametrize("budget", [6, 20])
+def test_an_end_counts_in_the_last_frame_of_the_budget_too_and_nothing_drawn_after_it_does(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, made_by: str, budget: int
+) -> None:
+    """The fast runner sees an end one frame late: the frame made meanwhile is neither heard nor looked at."""
+    expected, _ = play(plain(1), {0: [a_sentence(0)]}, {0: 5})
+    runner = plain(1) if made_by == "plain" else fast(monkeypatch, tmp_path, 1)
+    spoil(monkeypatch, runner, 0, 5, 0, runner._slots.model.eos)
+    spoil(monkeypatch, runner, 0, 6, 0, -1)
+    heard, ends = play(runner, {0: [a_sentence(0)]}, {0: budget})
+    assert ends == {0: End.SPOKEN}
+    assert heard[0].shape == expected[0].shape
+    assert np.abs(heard[0] - expected[0]).max() < CLOSE
+    assert runner.active == 0
+    assert runner._slots.free == 1

@@ -1,4 +1,4 @@
-"""Page-locked buffers and the file of measured choices."""
+"""Page-locked buffers and the file of the tuning."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ def test_what_a_crowd_of_sentences_needs_is_asked_for_all_at_once(monkeypatch: p
     assert here[0] == 0, "it is the pool's afterwards"
 
 
-def test_choices_outlive_the_process_and_belong_to_their_key(tmp_path: Path) -> None:
-    choices = Tuning("a GPU", tmp_path)
-    assert choices.get("frame of 1") is None
-    choices.put("frame of 1", {"seconds": 0.002})
-    choices.save()
+def test_tuning_outlives_the_process_and_belongs_to_its_key(tmp_path: Path) -> None:
+    tuning = Tuning("a GPU", tmp_path)
+    assert tuning.get("frame of 1") is None
+    tuning.put("frame of 1", {"seconds": 0.002})
+    tuning.save()
     other = Tuning("another GPU", tmp_path)
     assert other.get("frame of 1") is None
     other.put("frame of 1", {"seconds": 0.02})
@@ -77,18 +77,18 @@ def test_choices_outlive_the_process_and_belong_to_their_key(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]"])
-def test_a_broken_file_of_choices_starts_afresh(tmp_path: Path, content: str) -> None:
+def test_a_broken_file_of_tuning_starts_afresh(tmp_path: Path, content: str) -> None:
     (tmp_path / "choices.json").write_text(content)
-    choices = Tuning("a GPU", tmp_path)
-    assert choices.get("frame of 1") is None
-    choices.put("frame of 1", {"seconds": 0.002})
-    choices.save()
+    tuning = Tuning("a GPU", tmp_path)
+    assert tuning.get("frame of 1") is None
+    tuning.put("frame of 1", {"seconds": 0.002})
+    tuning.save()
     assert Tuning("a GPU", tmp_path).get("frame of 1") is not None
 
 
-def test_choices_that_cannot_be_kept_are_no_error(tmp_path: Path, logged: list[Any]) -> None:
+def test_tuning_that_cannot_be_kept_is_no_error(tmp_path: Path, logged: list[Any]) -> None:
     (tmp_path / "file").write_text("")
-    choices = Tuning("a GPU", tmp_path / "file")
-    choices.put("frame of 1", {})
-    choices.save()
+    tuning = Tuning("a GPU", tmp_path / "file")
+    tuning.put("frame of 1", {})
+    tuning.save()
     assert "cannot keep what was measured" in str(logged)

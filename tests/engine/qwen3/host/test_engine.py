@@ -1,4 +1,4 @@
-"""The engine as the house sees it, its model process replaced by one without a model, which fails as it is told to."""
+"""The engine as its callers see it. Its model process is replaced by one without a model that fails on demand."""
 
 from __future__ import annotations
 
@@ -70,12 +70,12 @@ async def make(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
 
 
 async def say(engine: Qwen3Engine, text: str, **style: Any) -> int:
-    """Samples."""
+    """Returns how many samples a sentence has."""
     return sum([len(pcm) async for pcm in engine.stream(text, Style(**style))])
 
 
 async def until(engine: Qwen3Engine, holds: Callable[[Mapping[str, Any]], bool]) -> Mapping[str, Any]:
-    """The first status, as /health shows it, of which it holds: the process tells of itself many times a second."""
+    """Returns the first status, as /health shows it, for which `holds` is true: the fake process beats often."""
     async with asyncio.timeout(20):
         while not holds(status := engine.status().told()):  # noqa: ASYNC110 (there is no event for what a process does)
             await asyncio.sleep(0.002)
@@ -87,7 +87,7 @@ def a_reference(seconds: float = 1.0, level: int = 1) -> VoiceReference:
 
 
 async def seen(engine: Qwen3Engine, number: int) -> list[Any]:
-    """The first commands that reached the process."""
+    """Returns the first commands that reached the process."""
     return (await until(engine, lambda status: len(status.get("seen", ())) >= number))["seen"]
 
 
@@ -235,7 +235,7 @@ async def test_unloaded_when_idle_and_loaded_again(make: Any) -> None:
 
 
 async def test_the_next_process_is_there_before_the_model_is_wanted_again(make: Any) -> None:
-    """What it imports takes longer than loading."""
+    """Importing takes longer than loading."""
     engine = await make(idle_timeout=0.05)
     await until(engine, lambda status: status["state"] == "unloaded")
     await engine._supervisor._closing
@@ -294,7 +294,7 @@ async def test_nor_is_what_was_begun_while_it_closed_left_behind(make: Any, monk
 
 
 async def test_what_is_being_replaced_is_not_unloaded() -> None:
-    """Nor loaded a second time then, beside the one that is on its way."""
+    """Nor is the model loaded a second time then, beside the one on its way."""
     counts: list[int] = []
     back = asyncio.Event()
 
@@ -488,7 +488,7 @@ async def test_how_long_a_sentence_may_wait_for_its_place(make: Any) -> None:
 
 
 async def test_a_sentence_that_gets_no_place_in_time(make: Any) -> None:
-    """503 over HTTP; a call goes to its fallback."""
+    """Over HTTP that is a 503; a call goes to its fallback."""
     engine = await make()
     with pytest.raises(EngineBusy, match="2 sentences at once"):
         await say(engine, "refuse")

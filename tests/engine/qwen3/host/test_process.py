@@ -107,7 +107,7 @@ async def test_speaks(checkpoint_folder: Any, tmp_path: Path, monkeypatch: pytes
 
 
 async def test_a_model_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Said in one line by the process itself, which is gone then."""
+    """The process itself says so in one line, and ends."""
     monkeypatch.setenv("PYTHONPATH", ":".join(path for path in sys.path if path.endswith(("stand_ins", "site"))))
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text('{"tts_model_type": "custom_voice"}')
@@ -122,7 +122,7 @@ async def test_a_model_that_is_not_there(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_package_that_fails_as_it_is_imported_does_not_end_the_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It may not be needed; and who needs it has words for it."""
+    """It may not be needed, and whoever needs it reports it then."""
     (tmp_path / "broken_package.py").write_text("raise RuntimeError('not on this machine')")
     monkeypatch.syspath_prepend(tmp_path)  # type: ignore[no-untyped-call]
     monkeypatch.setattr(serve, "IMPORTED", ("broken_package",))
@@ -148,7 +148,7 @@ def without_an_end(checkpoint: Path, folder: Path) -> str:
 
 
 async def test_a_full_batch(checkpoint_folder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who speaks goes on; calls go before others; where no place comes free they take their fallback; HTTP a 503."""
+    """Sentences in the batch go on; calls go before others; without a place a call takes its fallback, HTTP a 503."""
     monkeypatch.setenv("PYTHONPATH", ":".join(path for path in sys.path if path.endswith(("stand_ins", "site"))))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     settings = QwenSettings(

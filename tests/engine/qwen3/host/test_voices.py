@@ -1,4 +1,4 @@
-"""Who can be asked for by name, on each kind of model."""
+"""The voices that can be asked for by name, on each kind of model."""
 
 from __future__ import annotations
 
@@ -38,29 +38,29 @@ def a_reference() -> VoiceReference:
 
 @pytest.mark.parametrize("kind", ["custom_voice", "voice_design"])
 def test_nine_voices_and_openai_s_names(kind: str) -> None:
-    catalogue = Catalog(kind)
-    assert [voice.id for voice in catalogue.voices()] == list(NAMED)
-    assert catalogue.resolve("") == "ryan"
-    assert catalogue.resolve("Uncle Fu") == catalogue.resolve("UNCLE_FU") == "uncle_fu"
-    assert {catalogue.resolve(name) for name in OPENAI} <= set(NAMED)
+    catalog = Catalog(kind)
+    assert [voice.id for voice in catalog.voices()] == list(NAMED)
+    assert catalog.resolve("") == "ryan"
+    assert catalog.resolve("Uncle Fu") == catalog.resolve("UNCLE_FU") == "uncle_fu"
+    assert {catalog.resolve(name) for name in OPENAI} <= set(NAMED)
     assert set(OPENAI) == set(ALIASES)
-    assert not catalogue.warnings()
+    assert not catalog.warnings()
     with pytest.raises(UnknownVoice) as error:
-        catalogue.resolve("nobody")
+        catalog.resolve("nobody")
     assert error.value.known == tuple(NAMED)
 
 
 def test_base_speaks_with_the_recordings_it_was_given() -> None:
-    catalogue = Catalog("base", {"vivian": a_reference(), "our_receptionist": a_reference()})
-    assert [voice.id for voice in catalogue.voices()] == ["vivian", "our_receptionist"]
-    assert catalogue.resolve("Nova") == "vivian"
-    assert catalogue.resolve("our receptionist") == "our_receptionist"
-    assert catalogue.resolve("ryan") == "vivian", "the nine are known on every model"
-    (warning,) = catalogue.warnings()
+    catalog = Catalog("base", {"vivian": a_reference(), "our_receptionist": a_reference()})
+    assert [voice.id for voice in catalog.voices()] == ["vivian", "our_receptionist"]
+    assert catalog.resolve("Nova") == "vivian"
+    assert catalog.resolve("our receptionist") == "our_receptionist"
+    assert catalog.resolve("ryan") == "vivian", "the nine are known on every model"
+    (warning,) = catalog.warnings()
     assert "ryan" in warning
     assert "vivian," not in warning
     with pytest.raises(UnknownVoice):
-        catalogue.resolve("nobody")
+        catalog.resolve("nobody")
 
 
 def test_recordings_are_found_with_their_words(tmp_path: Path, logged: list[Any]) -> None:

@@ -16,7 +16,7 @@ if WHY_NOT or importlib.util.find_spec("triton.knobs") is None:
     pytest.skip(WHY_NOT or "this Triton tells of no compilation", allow_module_level=True)
 
 SPILLED_BYTES = 96
-"""Of a thread, in a kernel that has better things to wait for."""
+"""The most bytes that a thread may spill, in a kernel that waits for memory anyway."""
 
 
 @pytest.mark.timeout(600)

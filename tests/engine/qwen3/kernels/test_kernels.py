@@ -18,7 +18,7 @@ if WHY_NOT:
 import triton
 import triton.language as tl
 
-from engine.qwen3.kernels import attention, conv, linear, pdl, sample
+from engine.qwen3.kernels import attention, conv, linear, memory, pdl, sample
 from engine.qwen3.kernels.conv import Rows
 from engine.qwen3.kernels.frame import How, Scratch, _project, is_plain
 from engine.qwen3.kernels.frame import decode_frame as fast_frame
@@ -380,7 +380,7 @@ def test_positions_advance_but_for_the_slot_that_pads_batches() -> None:
     position = torch.tensor([5, 0, 7, 0], device=DEVICE)
     slots = torch.tensor([2, 0, 3, 3], device=DEVICE)
     for _ in range(3):
-        conv.advance(position, slots, 4)
+        memory.advance(position, slots, 4)
     assert position.tolist() == [17, 0, 19, 0]
 
 

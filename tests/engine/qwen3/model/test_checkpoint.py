@@ -1,4 +1,4 @@
-"""Loading: what is said when something is missing, and what the settings change."""
+"""Loading a checkpoint: the errors when something is missing, and what the settings change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model process's inside over a tiny checkpoint: who is admitted, cancelled, taught; what a fault does."""
+"""The worker over a tiny checkpoint: which sentences are admitted and cancelled, voices learned, what a fault does."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from tests.support.qwen3.kernel_support import CUDA, WHY_NOT
 
 @pytest.fixture(scope="module")
 def assembled(checkpoint_folder: Any) -> Callable[[str], Assembly]:
-    """kind → an assembly for two callers."""
+    """Returns a function: kind → an assembly for two callers."""
     built: dict[str, Assembly] = {}
 
     def get(kind: str) -> Assembly:
@@ -71,7 +71,7 @@ class Process:
         self.said += events
 
     def run(self, turns: int = 400) -> None:
-        """Until there is nothing more to do."""
+        """Runs the worker until it has nothing more to do."""
         for _ in range(turns):
             if self.worker.patience_s == 1.0:
                 return
@@ -90,8 +90,8 @@ class Process:
         self.worker.handle(learn)
         self.worker.close()
         self.worker.turn()
-        (learnt,) = [event for event in self.said if isinstance(event, Learned)]
-        return learnt
+        (learned,) = [event for event in self.said if isinstance(event, Learned)]
+        return learned
 
     def pcm(self, number: int) -> np.ndarray:
         pieces = [event.pcm for event in self.said if isinstance(event, Audio) and event.number == number]
@@ -175,7 +175,7 @@ def test_many_that_come_at_once_do_not_hold_up_those_that_speak(
 
 
 def test_who_gets_no_place_in_time_is_refused(assembled: Any) -> None:
-    """Rather than let those that speak stutter: as many are taken as the runner says it can feed."""
+    """As many are admitted as the runner says it can feed, so that those that speak do not stutter."""
     clock = Clock()
     process = Process(assembled("custom_voice"), clock)
     worker = process.worker
@@ -265,7 +265,7 @@ def test_the_parts_of_a_request_reach_the_model(process: Process) -> None:
 def test_what_cannot_be_spoken_fails_alone(process: Process) -> None:
     process.worker.handle(a_sentence(0, voice="speaker:nobody"))
     process.worker.handle(a_sentence(1, text="word " * 400))
-    process.worker.handle(a_sentence(2, voice="a voice never learnt"))
+    process.worker.handle(a_sentence(2, voice="a voice never learned"))
     process.worker.handle(Speak(3, "Hello.", "speaker:ryan", "welsh"))
     process.worker.handle(Prime("speaker:ryan", "welsh"))
     process.worker.handle(a_sentence(4))
@@ -276,7 +276,7 @@ def test_what_cannot_be_spoken_fails_alone(process: Process) -> None:
     assert set(process.ends()) == {4}
 
 
-def test_a_learnt_voice_speaks_and_a_forgotten_one_does_not(assembled: Any) -> None:
+def test_a_learned_voice_speaks_and_a_forgotten_one_does_not(assembled: Any) -> None:
     process = Process(assembled("base"))
     pcm = a_recording(1.5).tobytes()
     assert process.taught(Learn("a", pcm, 24000, "I said this.")).error is None
@@ -289,7 +289,7 @@ def test_a_learnt_voice_speaks_and_a_forgotten_one_does_not(assembled: Any) -> N
     assert set(process.failures()) == {1}
 
 
-def test_a_voice_forgotten_before_it_was_learnt_is_not_kept(assembled: Any) -> None:
+def test_a_voice_forgotten_before_it_was_learned_is_not_kept(assembled: Any) -> None:
     process = Process(assembled("base"))
     process.worker.handle(Learn("a", a_recording(1.5).tobytes(), 24000))
     process.worker.handle(Forget("a"))
@@ -342,8 +342,8 @@ def graphed(assembled: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     with torch.inference_mode():
         slots = FastSlots(model, codec, 2, 128, 128, 2**20, streams, torch.float32)
         clock = count(0.0, 0.01).__next__  # or it would wait for what it has made to be played
-        choices = Tuning("test", tmp_path)
-        runner = GraphRunner(slots, choices, graphs=False, pin=False, clock=clock, rest=lambda _: None)
+        tuning = Tuning("test", tmp_path)
+        runner = GraphRunner(slots, tuning, graphs=False, pin=False, clock=clock, rest=lambda _: None)
     return Process(replace(assembly, slots=slots, runner=runner))
 
 
@@ -375,7 +375,7 @@ def test_the_load_is_told_as_it_is(graphed: Process) -> None:
 
 
 def test_a_fault_ends_every_sentence_and_the_process(assembled: Any) -> None:
-    """Then the engine starts another: nothing of a process is relied on after its GPU has failed."""
+    """The engine then starts another process: after a fault of the GPU none is relied on."""
 
     class Broken:
         active, facts = 0, dict[str, Any]()
