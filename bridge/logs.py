@@ -53,3 +53,5 @@ def set_up_logs(log_format: Literal["json", "text"], level: str) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    if level == "info":
+        logging.getLogger("httpx2").setLevel(logging.WARNING)  # it tells every request's URL, with its password

@@ -138,8 +138,9 @@ def _worded(text: str, language: str) -> str:
     load(language)
     try:
         worded = _grammars[language].normalize(text)
-    except Exception:  # a text that a grammar chokes on is still better spoken than not
-        log.warning("not written out in words", text=text, exc_info=True)
+    except Exception as error:  # a text that a grammar chokes on is still better spoken than not
+        log.warning("not written out in words", chars=len(text), error=type(error).__name__)
+        log.debug("not written out in words", text=text, exc_info=True)
         return text
     return _HALF_DAY.sub(r"\1.m.", worded) if language == "en" else worded
 

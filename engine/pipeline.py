@@ -177,7 +177,8 @@ class _Maker:
             self._put(Chunk(np.zeros(0, np.int16), rest))
 
     def _skip(self, error: UnspeakableText) -> bool:
-        log.warning("left out a sentence", error=str(error))
+        log.warning("left out a sentence", error=type(error).__name__)
+        log.debug("left out a sentence", error=str(error))  # it holds the words, perhaps the caller's own
         self._unspeakable = self._unspeakable or error
         return False
 

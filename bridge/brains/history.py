@@ -8,6 +8,10 @@ Message = dict[str, Any]
 
 MAX_MESSAGES: Final = 200
 """How many messages are kept; beyond that the oldest are forgotten, but never the system prompt."""
+MAX_CHARS: Final = 400_000
+"""How long all messages may be together."""
+MAX_MESSAGE_CHARS: Final = 20_000
+"""How much is kept of what the caller says without hearing an answer: the last of it."""
 
 
 class History:
@@ -30,12 +34,21 @@ class History:
         self._messages += tools
         if text:
             self._add("assistant", text)
-        while len(self._messages) > MAX_MESSAGES or (self._messages and self._messages[0]["role"] == "tool"):
-            del self._messages[0]
+        chars = sum(_length(message) for message in self._messages)
+        while len(self._messages) > MAX_MESSAGES or chars > MAX_CHARS or self._begins_with_a_result():
+            chars -= _length(self._messages.pop(0))
+
+    def _begins_with_a_result(self) -> bool:
+        return bool(self._messages) and self._messages[0]["role"] == "tool"
 
     def _add(self, role: str, text: str) -> None:
         last = self._messages[-1] if self._messages else None
         if last is not None and last["role"] == role and "tool_calls" not in last:
-            last["content"] = f"{last['content']} {text}"
+            last["content"] = f"{last['content']} {text}"[-MAX_MESSAGE_CHARS:]
         else:
             self._messages.append({"role": role, "content": text})
+
+
+def _length(message: Message) -> int:
+    arguments = sum(len(call["function"]["arguments"]) for call in message.get("tool_calls", ()))
+    return len(message["content"] or "") + arguments

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
+import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
-from openai import AsyncOpenAI
+from openai import APIConnectionError, APIError, APIStatusError, AsyncOpenAI
 
-from bridge.brains.brain import Brain, BrainError, Fallback, Piece, Say, fill
+from bridge.brains.brain import Brain, BrainError, Fallback, Piece, Say, fill, fill_prompt
 from bridge.brains.history import History, Message
+from bridge.brains.llm_client import BadAnswer
 from bridge.brains.tools import Toolbox, ToolResult
 
 log = structlog.get_logger(__name__)
 
 MAX_TOOL_ROUNDS: Final = 8
 """How many rounds of tools one turn may have; a model that wants more is going in circles."""
+MAX_TOOL_CALLS: Final = 32
+"""How many tools one answer may call."""
+MAX_CALL_CHARS: Final = 64_000
+"""How long the names and arguments of one answer's tool calls may be together."""
+MAX_ANSWER_CHARS: Final = 20_000
+"""How much is said in one turn, some twenty minutes of speech; what a model adds to it is not read."""
+DELTAS_A_TURN: Final = 16
+"""How many deltas are read before the event loop has its turn: a model may send thousands at once."""
+LOGGED_CHARS: Final = 200
 MAX_SILENCES: Final = 2
 """How many prompts in a row may go unanswered before the caller is sent to the fallback."""
 
@@ -58,16 +70,23 @@ class _ToolCalls:
     def __init__(self) -> None:
         self.all: list[_ToolCall] = []
         self._open: dict[int, _ToolCall] = {}
+        self._chars = 0
 
     def add(self, part: Any) -> None:
-        """Adds the next piece of a call.
+        """Adds the next piece of a call. Raises BrainError for too many calls, or calls too long.
 
         Some servers send all calls under one index, so a new id with a name begins another call. A new id alone does
         not: other servers give every piece a new id, and the name only with the first.
         """
         call = self._open.get(part.index)
         names = part.function is not None and part.function.name
+        texts = (part.id, names, part.function and part.function.arguments)
+        self._chars += sum(len(text) for text in texts if text)
+        if self._chars > MAX_CALL_CHARS:
+            raise BrainError(f"the language model's tool calls are longer than {MAX_CALL_CHARS} characters")
         if call is None or (names and part.id and call.id and part.id != call.id):
+            if len(self.all) == MAX_TOOL_CALLS:
+                raise BrainError(f"the language model wanted more than {MAX_TOOL_CALLS} tools in one answer")
             call = self._open[part.index] = _ToolCall()
             self.all.append(call)
         call.add(part)
@@ -101,6 +120,20 @@ def _sendable(arguments: str) -> str:
     return arguments
 
 
+def _reason(error: Exception) -> str:
+    """Returns what went wrong, for the log, in no words of the service: it may repeat the key or the conversation."""
+    if isinstance(error, BadAnswer):
+        return str(error)
+    parts = [type(error).__name__]
+    if isinstance(error, APIStatusError):
+        parts.append(f"HTTP {error.status_code}")
+    if isinstance(error, APIError) and re.fullmatch(r"[a-z_]{1,40}", str(error.code)) and error.code:
+        parts.append(str(error.code))
+    if isinstance(error, APIConnectionError) and error.__cause__ is not None:
+        parts.append(type(error.__cause__).__name__)
+    return ", ".join(parts)
+
+
 class LlmBrain(Brain):
     """One call's conversation with the model."""
 
@@ -113,7 +146,7 @@ class LlmBrain(Brain):
         self._options = options
         self._toolbox = toolbox
         self._variables = dict(variables or {})
-        self.history = History(fill(options.system_prompt, self._variables))
+        self.history = History(fill_prompt(options.system_prompt, self._variables))
         self._used: list[_Used] = []
         """The tools of this turn that have answered. Each turn has a new list, so that a cancelled turn that is still
         ending cannot add to the next."""
@@ -131,6 +164,7 @@ class LlmBrain(Brain):
     async def _answer(self) -> AsyncGenerator[Piece]:
         used: list[_Used] = []
         self._used = used
+        chars = 0
         for _ in range(MAX_TOOL_ROUNDS):
             calls = _ToolCalls()
             spoken = ""
@@ -140,7 +174,11 @@ class LlmBrain(Brain):
                     words = (delta.content or "") if spoken else (delta.content or "").lstrip()
                     if words:
                         spoken += words
-                        yield words
+                        chars += len(words)
+                        yield words[: len(words) + MAX_ANSWER_CHARS - chars]
+                    if chars >= MAX_ANSWER_CHARS:
+                        log.warning("the language model's answer has no end: it is cut", chars=chars)
+                        return
                     for part in delta.tool_calls or ():
                         calls.add(part)
             if not calls.all:
@@ -151,7 +189,8 @@ class LlmBrain(Brain):
                 yield "\n"  # what comes after the tools is another sentence
             for call in calls.all:
                 result = await self._toolbox.call(call.name, call.arguments)
-                log.info("tool called", tool=call.name, result=result.content[:200])
+                log.info("tool called", tool=call.name[:LOGGED_CHARS], chars=len(result.content))
+                log.debug("tool answered", tool=call.name[:LOGGED_CHARS], result=result.content[:LOGGED_CHARS])
                 used.append(_Used(call, spoken, result))
                 spoken = ""
             for use in used:
@@ -188,7 +227,9 @@ class LlmBrain(Brain):
             async with asyncio.timeout_at(until_s):
                 stream = await self._client.chat.completions.create(**self._request(messages))
             chunks = aiter(stream)
-            while True:
+            for count in itertools.count(1):
+                if count % DELTAS_A_TURN == 0:
+                    await asyncio.sleep(0)
                 async with asyncio.timeout_at(until_s):
                     chunk = await anext(chunks, None)
                 if chunk is None:
@@ -202,7 +243,8 @@ class LlmBrain(Brain):
         except TimeoutError:
             raise BrainError(f"the language model said nothing for {self._options.timeout_ms} ms") from None
         except Exception as error:  # the client raises its own errors, its transport's and those of decoding rubbish
-            raise BrainError(f"the language model failed: {type(error).__name__}: {error}") from error
+            log.debug("the language model failed", error=str(error)[:LOGGED_CHARS])
+            raise BrainError(f"the language model failed: {_reason(error)}") from None
         finally:
             if stream is not None:
                 await stream.close()

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bridge.brains.brain import Brain, Fallback, HangUp, Piece, Say, Transfer, fill
 from bridge.brains.yaml_file import read_yaml
-from bridge.turns.words import words
+from bridge.turns.words import MAX_SAID_CHARS, words
 
 FALLBACK: Final = "fallback"
 """`transfer: fallback` sends the caller to whoever answers when the agent cannot."""
@@ -116,7 +116,7 @@ class ScriptBrain(Brain):
             yield piece
 
     def answer(self, said: str) -> AsyncGenerator[Piece]:
-        said = f"{self._unanswered} {said}".strip()
+        said = f"{self._unanswered} {said}".strip()[-MAX_SAID_CHARS:]
         self._before = (self._step, self._tries, said)
         return self._answer(words(said))
 

@@ -21,6 +21,9 @@ ENDED_KEPT: Final = 1_000
 USED_KEPT: Final = 50_000
 """The number of ids remembered, so that none is taken twice, which would overwrite a recording."""
 
+MAX_ENDED_CHARS: Final = 20_000_000
+"""How long the transcripts of all ended calls may be together."""
+
 
 class Calls(CallObserver):
     """The conversations of all calls, found by the id of the call."""
@@ -33,6 +36,7 @@ class Calls(CallObserver):
         self._require_registration = require_registration
         self._active: dict[UUID, Conversation] = {}
         self._ended: OrderedDict[UUID, Conversation] = OrderedDict()
+        self._ended_chars = 0
         self._used: OrderedDict[bytes, None] = OrderedDict()
 
     def admit(self, call_id: UUID) -> Mapping[str, str]:
@@ -67,8 +71,10 @@ class Calls(CallObserver):
     def call_ended(self, call: Call) -> None:
         log.info("call ended", call=str(call.id), reason=call.end_reason)
         self._ended[call.id] = self._active.pop(call.id)
-        while len(self._ended) > ENDED_KEPT:
-            self._ended.popitem(last=False)
+        self._ended_chars += self._ended[call.id].journal.chars
+        while len(self._ended) > ENDED_KEPT or (self._ended_chars > MAX_ENDED_CHARS and len(self._ended) > 1):
+            _, oldest = self._ended.popitem(last=False)
+            self._ended_chars -= oldest.journal.chars
 
     def active(self) -> list[Conversation]:
         """Returns the conversations in progress, oldest first."""

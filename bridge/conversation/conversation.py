@@ -10,7 +10,7 @@ import math
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
@@ -36,6 +36,9 @@ from bridge.turns.actions import Action, Answer, Commit, Pause, PromptCaller, Re
 from bridge.turns.turns import Turns
 
 log = structlog.get_logger(__name__)
+
+MAX_SILENCES_KEPT: Final = 1_000
+"""How many times from a barge-in to silence are kept for the call's JSON."""
 
 
 class Conversation(CallObserver):
@@ -259,6 +262,7 @@ class Conversation(CallObserver):
         silence_ms = round(elapsed_s * 1000, 1)
         log.info("interrupted", call=str(self.call.id), silence_ms=silence_ms)
         self.interrupt_to_silence_ms.append(silence_ms)
+        del self.interrupt_to_silence_ms[:-MAX_SILENCES_KEPT]
         self._metrics.silence.observe(elapsed_s)
 
     # Its end ------------------------------------------------------------------------------------------------------

@@ -14,6 +14,8 @@ MAX_WAITING: Final = 10_000
 """How many registrations are kept: a dialplan that registers and never connects must not fill the memory."""
 MAX_WAITING_OF_ONE: Final = MAX_WAITING // 2
 """How many registrations are kept of one source, so that another one always finds room."""
+MAX_WAITING_CHARS: Final = 10_000_000
+"""How long the names and values of all of them may be together."""
 MAX_VARIABLES: Final = 64
 NAME: Final = "[A-Za-z_][A-Za-z0-9_-]{0,63}"
 """The pattern of a variable's name, which stands as `{name}` in prompts."""
@@ -37,6 +39,11 @@ class Registration:
     source: str = ""
     """The address that announced it."""
 
+    @property
+    def chars(self) -> int:
+        """How long all names and values are together."""
+        return sum(len(name) + len(value) for name, value in self.variables.items())
+
 
 class Registrations:
     """The announced calls. Each is claimed once, or expires after `ttl_s`."""
@@ -45,12 +52,14 @@ class Registrations:
         self.ttl_s = ttl_s
         self._now_s = now_s
         self._waiting: dict[UUID, Registration] = {}
+        self._waiting_chars = 0
         self._of_source: Counter[str] = Counter()
 
     def add(self, call_id: UUID, variables: Mapping[str, str], source: str = "") -> Registration:
         """Announces a call, or announces it again with other variables, and returns its registration.
 
-        Raises ValueError for variables that are not allowed and TooManyRegistrations if there is no room.
+        Raises ValueError if the call passes a limit, and TooManyRegistrations if all calls together do, or those of one
+        source: what was announced before is kept, so that nobody can push it out.
         """
         if len(variables) > MAX_VARIABLES:
             raise ValueError(f"more than {MAX_VARIABLES} variables")
@@ -62,14 +71,16 @@ class Registrations:
             if len(value) > MAX_VALUE_CHARS:
                 raise ValueError(f"{name} is longer than {MAX_VALUE_CHARS} characters")
         self._expire()
-        if call_id not in self._waiting and (
-            len(self._waiting) >= MAX_WAITING or self._of_source[source] >= MAX_WAITING_OF_ONE
-        ):
-            raise TooManyRegistrations
         clean = {name: _printable(value) for name, value in variables.items()}
         registration = Registration(call_id, clean, self._now_s() + self.ttl_s, source)
+        earlier = self._waiting.get(call_id)
+        chars = self._waiting_chars + registration.chars - (earlier.chars if earlier is not None else 0)
+        full = len(self._waiting) >= MAX_WAITING or self._of_source[source] >= MAX_WAITING_OF_ONE
+        if chars > MAX_WAITING_CHARS or (full and earlier is None):
+            raise TooManyRegistrations
         self._remove(call_id)
         self._waiting[call_id] = registration
+        self._waiting_chars += registration.chars
         self._of_source[source] += 1
         return registration
 
@@ -93,6 +104,7 @@ class Registrations:
     def _remove(self, call_id: UUID) -> Registration | None:
         registration = self._waiting.pop(call_id, None)
         if registration is not None:
+            self._waiting_chars -= registration.chars
             self._of_source[registration.source] -= 1
             if not self._of_source[registration.source]:
                 del self._of_source[registration.source]

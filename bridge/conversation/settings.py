@@ -97,8 +97,8 @@ class ConversationSettings(BaseModel):
     @field_validator("llm_base_url", "webhook_url")
     @classmethod
     def _is_http(cls, value: str) -> str:
-        if value and not value.startswith(("http://", "https://")):
-            raise ValueError("must start with http:// or https://")
+        if value and not (value.startswith(("http://", "https://")) and URL(value).host):
+            raise ValueError("must start with http:// or https:// and a host")
         return value
 
     @field_validator("backchannels")

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from functools import partial
 from typing import Any, Final
 
 import aiohttp
 import structlog
+from yarl import URL
 
 log = structlog.get_logger(__name__)
 
 RETRY_S: Final = (0.5, 2.0, 10.0)
 """The waits between tries; after the last try the event is given up."""
 TIMEOUT_S: Final = 5.0
+JSON: Final = {"Content-Type": "application/json"}
 MAX_PENDING: Final = 1_000
+MAX_PENDING_BYTES: Final = 16 * 2**20
+"""How much may wait to be delivered; an event is lost beyond either limit."""
 
 
 class Webhooks:
@@ -21,19 +27,24 @@ class Webhooks:
 
     def __init__(self, url: str, http: aiohttp.ClientSession) -> None:
         self._url = url
+        self._name = str(URL(url).origin()) if url else ""
+        """What the log calls it: the rest of the URL may hold a password or a token."""
         self._http = http
         self._tasks: set[asyncio.Task[None]] = set()
+        self._pending_bytes = 0
 
     def send(self, event: dict[str, Any]) -> None:
         """Sends an event in the background. Does nothing without a URL."""
         if not self._url:
             return
-        if len(self._tasks) >= MAX_PENDING:
+        body = json.dumps(event).encode()
+        if len(self._tasks) >= MAX_PENDING or self._pending_bytes + len(body) > MAX_PENDING_BYTES:
             log.error("web-hook dropped: too many are waiting", event_type=event.get("type"))
             return
-        task = asyncio.get_running_loop().create_task(self._deliver(event))
+        task = asyncio.get_running_loop().create_task(self._deliver(event.get("type"), body))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._pending_bytes += len(body)
+        task.add_done_callback(partial(self._delivered, len(body)))
 
     async def close(self, timeout_s: float = TIMEOUT_S) -> None:
         """Waits up to `timeout_s` for what is being sent, then gives up the rest."""
@@ -43,13 +54,17 @@ class Webhooks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _deliver(self, event: dict[str, Any]) -> None:
+    def _delivered(self, size_bytes: int, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._pending_bytes -= size_bytes
+
+    async def _deliver(self, event_type: str | None, body: bytes) -> None:
         problem = ""
         for wait_s in (*RETRY_S, None):
             try:
                 async with (
                     asyncio.timeout(TIMEOUT_S),
-                    self._http.post(self._url, json=event, allow_redirects=False) as response,
+                    self._http.post(self._url, data=body, headers=JSON, allow_redirects=False) as response,
                 ):
                     if response.status < 300:
                         return
@@ -57,7 +72,8 @@ class Webhooks:
                     if 300 <= response.status < 500 and response.status not in (408, 429):
                         break  # the receiver refuses this, however often it is sent
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                problem = str(error) or type(error).__name__
+                reason = error.strerror if isinstance(error, OSError) else None
+                problem = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
             if wait_s is not None:
                 await asyncio.sleep(wait_s)
-        log.error("web-hook failed", url=self._url, event_type=event.get("type"), problem=problem)
+        log.error("web-hook failed", url=self._name, event_type=event_type, problem=problem)

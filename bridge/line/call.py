@@ -241,7 +241,8 @@ class Call:
             try:
                 await self._speak(queued)
             except UnspeakableText as error:
-                log.warning("not spoken", call=str(self.id), error=str(error))
+                log.warning("not spoken", call=str(self.id), error=type(error).__name__)
+                log.debug("not spoken", call=str(self.id), error=str(error))  # it holds the words
             except SpeechError as error:
                 log.error("speech failed", call=str(self.id), error=str(error))
                 self._speaker = None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from bridge.turns.words import MAX_SAID_CHARS
+
 
 class BargeInProtection:
     """The protection of one reply. What is heard while it holds counts when it ends. The time is handed in."""
@@ -29,7 +31,7 @@ class BargeInProtection:
 
     def hear(self, text: str) -> None:
         """Adds all the words of a stretch of speech during the protection."""
-        self.words = f"{self.words} {text}".strip()
+        self.words = f"{self.words} {text}".strip()[:MAX_SAID_CHARS]
 
     def end(self) -> str:
         """Ends the protection and returns what was said while it held."""

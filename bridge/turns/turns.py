@@ -14,7 +14,7 @@ from bridge.turns.actions import Action, Answer, Commit, Pause, PromptCaller, Re
 from bridge.turns.patience import SPEECH_LIMIT_S, Patience
 from bridge.turns.protection import BargeInProtection
 from bridge.turns.rules import Rules
-from bridge.turns.words import same_speech, words
+from bridge.turns.words import MAX_SAID_CHARS, same_speech, words
 
 
 class Agent(StrEnum):
@@ -281,9 +281,10 @@ class Turns:
         return [Answer(said)]
 
     def _keep(self, text: str) -> None:
-        """Keeps words to be answered when the agent has finished."""
-        if text:
-            self._kept.append(text)
+        """Keeps words to be answered when the agent has finished, up to MAX_SAID_CHARS."""
+        room = MAX_SAID_CHARS - sum(len(kept) + 1 for kept in self._kept)
+        if text and room > 0:
+            self._kept.append(text[:room])
 
     def _arm_prompt(self, now_s: float) -> None:
         timeout_s = self.rules.no_input_timeout_ms / 1000

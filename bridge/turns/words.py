@@ -26,6 +26,8 @@ BACKCHANNELS: Final[dict[str, tuple[str, ...]]] = {
 }  # fmt: skip
 """Listener's noises by ISO 639-1 language, for `BACKCHANNELS=en`: what one says to mean "go on"."""
 
+MAX_SAID_CHARS: Final = 10_000
+"""How much of what a caller says is kept until it is answered."""
 MOST_WORDS: Final = 100
 """Whoever says more noises than this without a pause wants to be heard."""
 

@@ -18,11 +18,12 @@ try:
 except ValueError:
     structlog.get_logger().exception("ours")
     logging.getLogger("library").exception("theirs")
+logging.getLogger("httpx2").info("HTTP Request: POST http://user:hunter2@llm/v1/chat/completions")
 """
 
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
-def test_a_traceback_shows_no_locals(log_format):
+def test_a_traceback_shows_no_locals_and_a_request_no_url(log_format):
     logged = subprocess.run(
         [sys.executable, "-c", PROGRAM, log_format], capture_output=True, text=True, check=True, timeout=60
     ).stderr

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from importlib import resources
+
 import pytest
 
-from bridge.brains.destinations import Destinations, NotAllowed
+from bridge.brains.destinations import Destinations, NotAllowed, is_destination
 
 ALLOW = "sales=ext-queues,400,1; from-internal,2??,1"
 
@@ -32,13 +35,54 @@ def test_refused(wanted: str) -> None:
         Destinations(ALLOW).resolve(wanted)
 
 
+@pytest.mark.parametrize("extension", ["20١", "20²", "2०1", "20*", "2*#", "2.1", "2+1", "2?1"])
+def test_a_pattern_of_numbers_allows_nothing_but_numbers(extension: str) -> None:
+    with pytest.raises(NotAllowed):
+        Destinations(ALLOW).resolve(f"from-internal,{extension},1")
+    with pytest.raises(NotAllowed):
+        Destinations("from-internal,2[!9][!9],1").resolve(f"from-internal,{extension},1")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "extension"),
+    [
+        ("2*", "2"),
+        ("2*", "2345"),
+        ("*", "*97"),
+        ("[2-4]0[!5]", "409"),
+        ("[*]9", "*9"),
+        ("2?a-", "21a-"),
+        ("2.1", "2.1"),
+    ],
+)
+def test_patterns(pattern: str, extension: str) -> None:
+    destination = f"a,{extension},1"
+    assert Destinations(f"a,{pattern},1").resolve(destination) == destination
+    for wrong in (f"b,{extension},1", f"a,{extension}x,1", f"a,{extension},2"):
+        if pattern not in ("*", "2*") or not wrong.endswith("x,1"):
+            with pytest.raises(NotAllowed):
+                Destinations(f"a,{pattern},1").resolve(wrong)
+
+
+def test_the_dialplan_filters_out_nothing_of_a_destination() -> None:
+    text = resources.files("bridge.commands").joinpath("dialplan.conf").read_text()
+    (allowed,) = re.findall(r"FILTER\((.*?),\$\{CURL", text)
+    kept = set(re.sub(r"(.)-(.)", lambda ends: "".join(map(chr, range(ord(ends[1]), ord(ends[2]) + 1))),
+                      allowed).replace(r"\x2c", ",").replace(r"\x2e", ".").replace(r"\x2d", "-"))  # fmt: skip
+    ours = {c for c in map(chr, range(0x110000)) if is_destination(f"{c},{c},1")} | {","}
+    assert ours == kept
+    assert {c for c in ours if is_destination(f"a,1,{c}")} < kept
+
+
 def test_nothing_is_allowed_without_a_list() -> None:
     assert not Destinations("")
     with pytest.raises(NotAllowed):
         Destinations("").resolve("ext-queues,400,1")
 
 
-@pytest.mark.parametrize("allow", ["400", "sales=", "a,b", "sales=from-internal,2??,1", "x=${A},s,1"])
+@pytest.mark.parametrize(
+    "allow", ["400", "sales=", "a,b", "sales=from-internal,2??,1", "x=${A},s,1", "a,[9-0],1", "a,٢,1"]
+)
 def test_a_wrong_list_says_so(allow: str) -> None:
     with pytest.raises(ValueError, match=r"context,extension,priority|named"):
         Destinations(allow)

@@ -15,9 +15,11 @@ from aiohttp import web
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionChunk
 
-from bridge.brains.brain import BrainError, Fallback, HangUp, Piece, Say, Transfer
+from bridge.brains import history as history_module
+from bridge.brains.brain import QUOTED_ARE_DATA, BrainError, Fallback, HangUp, Piece, Say, Transfer
 from bridge.brains.destinations import Destinations
-from bridge.brains.llm import LlmBrain, LlmOptions
+from bridge.brains.history import History
+from bridge.brains.llm import DELTAS_A_TURN, MAX_ANSWER_CHARS, MAX_CALL_CHARS, MAX_TOOL_CALLS, LlmBrain, LlmOptions
 from bridge.brains.llm_client import make_llm_client
 from bridge.brains.tools import HttpTool, Toolbox
 from tests.support.llm_server import Answer, LlmServer, ToolCall
@@ -59,7 +61,7 @@ async def test_words_are_passed_on_as_they_come_and_heard_ones_are_remembered() 
         ai.heard("We have two sizes.", interrupted=True)
         await collect(ai.answer("large"))
         assert server.requests[1]["messages"] == [
-            {"role": "system", "content": "You serve Ada."},
+            {"role": "system", "content": f'You serve "Ada".\n\n{QUOTED_ARE_DATA}'},
             {"role": "user", "content": "a pizza"},
             {"role": "assistant", "content": "We have two sizes."},
             {"role": "user", "content": "large"},
@@ -215,12 +217,76 @@ async def test_a_tool_that_fails_is_told_to_the_model(call: ToolCall, told: str)
         (Answer(rubbish=b"<html>"), "answered nothing"),
         (Answer(""), "answered nothing"),
         (Answer(blank=" \n\n"), "answered nothing"),
+        (Answer(tools=[ToolCall("ask")] * (MAX_TOOL_CALLS + 1)), f"more than {MAX_TOOL_CALLS} tools"),
+        (Answer(tools=[ToolCall("ask", "x" * MAX_CALL_CHARS)]), f"longer than {MAX_CALL_CHARS} characters"),
     ],
 )
 async def test_a_model_that_fails_raises_one_error(answer: Answer, message: str) -> None:
     async with LlmServer(answer) as server, brain(server, timeout_ms=100) as ai:
         with pytest.raises(BrainError, match=message):
             await collect(ai.answer("hello"))
+
+
+async def test_tool_calls_without_end_are_not_read_to_their_end(loop_clock: LoopClock) -> None:
+    part = {"tool_calls": [{"index": 0, "id": "a", "function": {"name": "ask", "arguments": "x" * 1_000}}]}
+    client = Thinker(loop_clock, part, pace_s=0.0, count=10_000)
+    async with thinking(client) as ai:
+        with pytest.raises(BrainError, match="longer"):
+            await collect(ai.answer("hello"))
+    assert client.closed
+    assert client.told <= MAX_CALL_CHARS // 1_000
+
+
+async def test_an_answer_without_end_is_cut(loop_clock: LoopClock) -> None:
+    client = Thinker(loop_clock, {"content": "words "}, pace_s=0.0, count=MAX_ANSWER_CHARS)
+    async with thinking(client) as ai:
+        assert len(text_of(await collect(ai.answer("hello")))) == MAX_ANSWER_CHARS
+    assert client.closed
+    assert client.told <= MAX_ANSWER_CHARS // len("words ") + 1
+
+
+async def test_many_deltas_at_once_leave_the_event_loop_its_turns() -> None:
+    """The client does not wait for the network while it has unread bytes: thousands of deltas at a time."""
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    class Flood(Thinker):
+        async def __aiter__(self) -> AsyncIterator[ChatCompletionChunk]:
+            for _ in range(1_000):
+                yield ChatCompletionChunk.model_construct(choices=[])
+
+    async with thinking(Flood(LoopClock(), {}, pace_s=0.0, count=0)) as ai:
+        counting = asyncio.create_task(count())
+        with pytest.raises(BrainError, match="answered nothing"):
+            await collect(ai.answer("hello"))
+        counting.cancel()
+    assert turns >= 1_000 // (2 * DELTAS_A_TURN)
+
+
+async def test_the_history_is_bounded() -> None:
+    history = History("You serve.")
+    for _ in range(100):
+        history.said("a" * 9_000)
+    (_, message) = history.messages()
+    assert len(message["content"]) == history_module.MAX_MESSAGE_CHARS
+    asked = {"id": "1", "type": "function", "function": {"name": "ask", "arguments": "x" * 5_000}}
+    for _ in range(100):
+        tools = [
+            {"role": "assistant", "content": None, "tool_calls": [asked]},
+            {"role": "tool", "tool_call_id": "1", "content": "y" * 4_000},
+        ]
+        history.heard("b" * 9_000, tools)
+        history.said("more")
+    system, first, *others = history.messages()
+    assert system["content"] == "You serve."
+    assert first["role"] != "tool", "no result stands without its call"
+    assert others[-1] == {"role": "user", "content": "more"}
+    assert sum(len(message["content"] or "") for message in others) <= history_module.MAX_CHARS
 
 
 def piece(call_id: str | None, name: str | None, arguments: str, index: int = 0) -> dict[str, Any]:
@@ -259,6 +325,7 @@ class Thinker:
     def __init__(self, clock: LoopClock, delta: dict[str, Any], pace_s: float, count: int, last: str = "") -> None:
         self.chat = SimpleNamespace(completions=SimpleNamespace(create=self._create))
         self.closed = False
+        self.told = 0
         self._clock, self._pace_s = clock, pace_s
         self._deltas = [delta] * count + [{"content": last}]
 
@@ -270,6 +337,7 @@ class Thinker:
 
     async def __aiter__(self) -> AsyncIterator[ChatCompletionChunk]:
         for delta in self._deltas:
+            self.told += 1
             self._clock.advance(self._pace_s)
             await asyncio.sleep(0)
             await asyncio.sleep(0)  # lets a timer that is due now run

@@ -13,6 +13,7 @@ from bridge.brains.brain import Fallback, HangUp, Piece, Say, Transfer
 from bridge.brains.script import DEFAULT_SCRIPT, Script, ScriptBrain, load_script
 from bridge.brains.tools import load_tools
 from bridge.hearing.events import parse
+from bridge.turns.words import MAX_SAID_CHARS
 
 SCRIPT = Script.model_validate(
     {
@@ -144,3 +145,12 @@ def test_a_wrong_script_says_what_is_wrong(tmp_path: Path, text: str, message: s
     assert len(str(raised.value).splitlines()) == 1
     with pytest.raises(ValueError, match="No such file"):
         load_script(tmp_path / "missing.yaml")
+
+
+async def test_what_goes_unanswered_again_and_again_is_bounded() -> None:
+    brain = ScriptBrain(SCRIPT)
+    for _ in range(100):
+        await collect(brain.answer("nothing that it knows " * 100))
+        brain.heard("", interrupted=True)
+    assert len(brain._unanswered) <= MAX_SAID_CHARS
+    assert (await collect(brain.answer("sales")))[0] == Say("Sales.")

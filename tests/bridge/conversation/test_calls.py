@@ -8,6 +8,8 @@ from uuid import UUID, uuid4
 import pytest
 from prometheus_client import CollectorRegistry
 
+from bridge.conversation import calls as calls_module
+from bridge.conversation import journal
 from bridge.conversation.calls import ENDED_KEPT, Calls
 from bridge.conversation.conversation import Conversation
 from bridge.conversation.registration import Registrations
@@ -68,6 +70,27 @@ async def test_a_call_that_ended_is_known_for_a_while_and_one_in_progress_howeve
         assert rig.calls.find(conversation.call.id) is conversation
     known = [rig.calls.find(call_id) is not None for call_id in short]
     assert known == [False] * 11 + [True] * (ENDED_KEPT - 1), "the longest ended go first"
+
+
+async def test_transcripts_of_ended_calls_are_bounded(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls_module, "MAX_ENDED_CHARS", 10 * journal.MAX_CHARS)
+    ended = [rig.take()]
+    for _ in range(30):
+        talk = rig.take()
+        for _ in range(50):
+            talk.journal.user("x" * 10_000, 0, 1)
+        assert talk.journal.chars == sum(len(entry.text) for entry in talk.journal.entries) == journal.MAX_CHARS
+        talk.call.end("hung up")
+        ended.append(talk)
+    known = [talk for talk in ended if rig.calls.find(talk.call.id) is not None]
+    assert known == [ended[0], *ended[-10:]], "the one in progress, and the last to end"
+
+
+async def test_a_transcript_of_many_turns_keeps_the_last(rig: Rig) -> None:
+    talk = rig.take()
+    for index in range(journal.MAX_ENTRIES + 10):
+        talk.journal.user(str(index), 0, 1)
+    assert [entry.text for entry in talk.journal.entries][:: journal.MAX_ENTRIES - 1] == ["10", str(index)]
 
 
 async def test_a_call_too_many_is_refused(rig: Rig) -> None:

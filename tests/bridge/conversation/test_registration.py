@@ -6,7 +6,13 @@ from uuid import uuid4
 
 import pytest
 
-from bridge.conversation.registration import MAX_WAITING, MAX_WAITING_OF_ONE, Registrations, TooManyRegistrations
+from bridge.conversation.registration import (
+    MAX_WAITING,
+    MAX_WAITING_CHARS,
+    MAX_WAITING_OF_ONE,
+    Registrations,
+    TooManyRegistrations,
+)
 
 
 class Clock:
@@ -81,6 +87,22 @@ def test_a_source_that_announces_without_end_leaves_room_for_the_others() -> Non
     clock.now_s = 60.0
     assert len(registrations) == 0
     assert not registrations._of_source
+
+
+LONGEST = {f"x{i}": "y" * 998 for i in range(8)}
+
+
+def test_long_ones_are_refused_before_they_fill_the_memory() -> None:
+    registrations, most = Registrations(60.0, Clock()), MAX_WAITING_CHARS // 8_000
+    announced = [uuid4() for _ in range(most)]
+    for number, call_id in enumerate(announced):
+        registrations.add(call_id, LONGEST, f"192.0.2.{number % 3}")
+    with pytest.raises(TooManyRegistrations):
+        registrations.add(uuid4(), {"a": "1"})
+    registrations.add(announced[5], LONGEST)  # one of them may be announced again
+    assert registrations.claim(announced[0]) is not None
+    registrations.add(uuid4(), {"a": "1"})
+    assert len(registrations) == most
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from bridge.conversation import webhooks as module
 from bridge.conversation.webhooks import Webhooks
@@ -77,6 +78,25 @@ async def test_a_redirect_is_not_followed() -> None:
         webhooks.send({"type": "call.started"})
         await asyncio.gather(*webhooks._tasks)
     assert asked == ["/tool"]
+
+
+async def test_what_waits_for_a_receiver_that_does_not_answer_is_bounded() -> None:
+    gone = asyncio.Event()
+
+    async def handle(request: web.Request) -> web.Response:
+        await gone.wait()
+        return web.Response()
+
+    async with serving(handle) as url, aiohttp.ClientSession() as http:
+        webhooks = Webhooks(url, http)
+        with capture_logs() as lines:
+            for _ in range(100):
+                webhooks.send({"type": "call.ended", "transcript": "x" * 2**20})
+        assert len(webhooks._tasks) == module.MAX_PENDING_BYTES // 2**20 - 1
+        assert {line["event"] for line in lines} == {"web-hook dropped: too many are waiting"}
+        gone.set()
+        await asyncio.gather(*webhooks._tasks)
+        assert webhooks._pending_bytes == 0
 
 
 async def test_nothing_is_left_when_it_closes() -> None:

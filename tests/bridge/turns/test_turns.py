@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.turns.actions import Action, Answer, Commit, Pause, PromptCaller, Reason, Resume
+from bridge.turns.protection import BargeInProtection
 from bridge.turns.rules import Rules
 from bridge.turns.turns import SPEECH_LIMIT_S, Agent, Turns
-from bridge.turns.words import Backchannels
+from bridge.turns.words import MAX_SAID_CHARS, Backchannels
 
 FINAL_TIMEOUT_S = Rules().final_timeout_ms / 1000
 
@@ -564,3 +565,20 @@ def test_a_late_transcript_of_ten_thousand_characters_holds_up_no_call(word: str
         assert turns.transcript(6.0, text[1:]) == []
         took_s.append(time.thread_time() - begin_s)
     assert min(took_s) < 0.005
+
+
+def test_what_is_said_while_the_agent_cannot_be_interrupted_is_bounded() -> None:
+    turns = Turns(Rules())
+    turns.began(1.0, interruptible=False)
+    turns.playing(1.5, interruptible=False)
+    for index in range(1_000):
+        turns.speech_started(2.0 + index)
+        turns.transcript(2.5 + index, f"first {'word ' * 500}" if index == 0 else "word " * 500)
+    (answer,) = turns.finished(2_000.0)
+    assert isinstance(answer, Answer)
+    assert answer.text.startswith("first word")
+    assert len(answer.text) <= MAX_SAID_CHARS
+    protection = BargeInProtection()
+    for _ in range(100):
+        protection.hear("word " * 500)
+    assert len(protection.end()) <= MAX_SAID_CHARS
