@@ -1,0 +1,76 @@
+"""Each attack of `benchmarks.attack` that takes a few seconds, beside ten calls that must not notice it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import pytest
+
+from benchmarks.attacks.catalog import ATTACKS
+from benchmarks.attacks.measure import measure
+
+SECONDS: Final = 3.0
+MOST_MISSING: Final = 0.01
+"""Of the frames of ten other calls."""
+MOST_GROWTH_BYTES: Final = 100 * 2**20
+MOST_FIRST_SOUND_MS: Final = 500
+
+REFUSED: Final = frozenset({"401 and closed", "413 and closed", "415 and closed", "reset", "closed"})
+"""A body that is not read. Where the server closes on what is still being sent, its answer may get lost."""
+UNNOTICED: Final = frozenset({"still open", "closed", "reset", "101"})
+"""A connection that may stay or not."""
+LONG: Final = frozenset({"200", "400", "503", "no answer"})
+"""Speech that may take as long as the attack."""
+
+ANSWERED: Final[dict[str, frozenset[str]]] = {
+    "back-channels": frozenset({"200", "202"}),
+    "long-transcripts": frozenset({"200", "202"}),
+    "format-as-name": frozenset({"201", "greeted"}),
+    "bad-registration": frozenset({"400", "413 and closed"}),
+    "registration-flood": frozenset({"201", "429", "503", "the caller: 201", "the caller: known"}),
+    "gzip-bombs": REFUSED | {"405 and closed"},
+    "large-JSON": REFUSED,
+    "corrupt-deflate": frozenset({"400", "400 and closed", "415 and closed"}),
+    "multipart-preamble": REFUSED | {"400 and closed", "501", "501 and closed"},
+    "compressed-upload": REFUSED | {"501 and closed"},
+    "foreign-host": frozenset({"421", "421 and closed"}),
+    "broken-origin": frozenset({"400", "403", "400 and closed", "403 and closed"}),
+    "killer-words": LONG,
+    "slow-speech": LONG,
+    "digits": UNNOTICED,
+    "empty-frames": UNNOTICED,
+    "fast-audio": UNNOTICED,
+    "used-UUID": frozenset({"first call taken", "second call refused"}),
+    "cancels": UNNOTICED,
+    "empty-deltas": UNNOTICED,
+    "dropped-deltas": UNNOTICED,
+    "pings": UNNOTICED,
+    "unread-speech": frozenset({"somebody else: 200"}),
+}
+"""What the attacker may be answered."""
+SPOKEN: Final = ("killer-words", "slow-speech")
+"""Attacks on the voice that calls wait for."""
+NOT_YET: Final[dict[str, str]] = {}
+"""Attacks that do what they should not, and what; a mended one turns its test red until its line here goes."""
+
+
+def _cases() -> Iterator[object]:
+    for name in ANSWERED:
+        marks = [pytest.mark.xfail(strict=True, reason=NOT_YET[name])] if name in NOT_YET else []
+        yield pytest.param(name, marks=marks)
+
+
+@pytest.mark.realtime
+@pytest.mark.slow
+@pytest.mark.xdist_group("realtime")
+@pytest.mark.flaky(reruns=1)
+@pytest.mark.parametrize("name", _cases())
+async def test_ten_calls_do_not_notice_an_attack(name: str) -> None:
+    result = await measure(ATTACKS[name], SECONDS)
+
+    assert set(result.answers) <= ANSWERED[name]
+    assert result.missing_share < MOST_MISSING
+    assert result.growth_bytes <= MOST_GROWTH_BYTES
+    if name in SPOKEN:
+        assert result.figures.first_sound_ms <= MOST_FIRST_SOUND_MS
