@@ -25,6 +25,7 @@ HEAD = (
     "RSS before, MB",
     "peak, MB",
     "processor, s",
+    "waited for a core",
     "answered",
 )
 
@@ -60,6 +61,7 @@ def row(result: Result) -> tuple[str, ...]:
         f"{result.before_bytes / 1e6:,.0f}",
         f"{result.peak_bytes / 1e6:,.0f}",
         f"{result.cpu_s:.1f}",
+        f"{result.waited_share:.1%}",
         ", ".join(f"{answer} × {times:,}" for answer, times in result.answers.most_common()) or "–",
     )
 

@@ -38,7 +38,7 @@ _ATTACKS: Final = (
     Attack("foreign-host", headers.foreign_host),
     Attack("broken-origin", headers.broken_origin),
     Attack("killer-words", killer_words.killer_words),
-    Attack("slow-speech", killer_words.slow_speech),
+    Attack("slow-speech", killer_words.slow_speech, least_s=8.0),
     Attack("digits", audiosocket_floods.digits),
     Attack("empty-frames", audiosocket_floods.empty_frames),
     Attack("fast-audio", audiosocket_floods.fast_audio),

@@ -19,9 +19,11 @@ async def slow_speech(target: Target, answers: Answers) -> None:
     """The longest text at the slowest speed."""
     for number in range(1_000):
         text = f"{number} " + "word " * 818
-        await ask_json(target, answers, "/v1/audio/speech", {"input": text, "speed": 0.25, "response_format": "wav"})
+        body = {"input": text, "speed": 0.25, "response_format": "wav"}
+        await ask_json(target, answers, "/v1/audio/speech", body, whole=True)
 
 
 async def _say(target: Target, answers: Answers, word: str) -> None:
     for number in range(1_000):
-        await ask_json(target, answers, "/v1/audio/speech", {"input": f"{word} {number}", "response_format": "wav"})
+        body = {"input": f"{word} {number}", "response_format": "wav"}
+        await ask_json(target, answers, "/v1/audio/speech", body, whole=True)

@@ -28,6 +28,8 @@ class Result:
     before_bytes: int
     peak_bytes: int
     cpu_s: float
+    waited_share: float
+    """Of the time, how much the server waited for a core that others had: what it is not to blame for."""
     answers: Answers
 
     @property
@@ -52,9 +54,10 @@ async def measure(attack: Attack, seconds: float) -> Result:
                 await _attack(attack, target, answers, watch, max(seconds, attack.least_s))
                 await asyncio.sleep(AFTER_S)
                 figures = await bystanders.figures()
+                cpu_s, waited_share = watch.cpu_s(), watch.waited_share()
             finally:
                 watch.close()
-            return Result(attack.name, figures, watch.before_bytes, watch.peak_bytes, watch.cpu_s(), answers)
+    return Result(attack.name, figures, watch.before_bytes, watch.peak_bytes, cpu_s, waited_share, answers)
 
 
 async def _attack(attack: Attack, target: Target, answers: Answers, watch: Watch, seconds: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -22,7 +23,9 @@ class Watch:
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
+        self._since_s = time.monotonic()
         self._before_cpu_s = self._cpu_s()
+        self._before_waited_s = self._waited_s()
         self.before_bytes = self.peak_bytes = self._bytes()
         self.trouble = ""
         """Why the attack has to end."""
@@ -36,6 +39,10 @@ class Watch:
     def cpu_s(self) -> float:
         """Processor seconds since the start; of children that have ended too."""
         return self._cpu_s() - self._before_cpu_s
+
+    def waited_share(self) -> float:
+        """Share of the time in which the server could have gone on and no core was free for it."""
+        return (self._waited_s() - self._before_waited_s) / (time.monotonic() - self._since_s)
 
     async def _look(self) -> None:
         while not self.trouble:
@@ -63,6 +70,13 @@ class Watch:
                 fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
                 ticks += sum(map(int, fields[11:15]))
         return ticks / _TICKS_PER_S
+
+    def _waited_s(self) -> float:
+        """Of the thread that runs the event loop."""
+        try:
+            return int(Path(f"/proc/{self._pid}/task/{self._pid}/schedstat").read_text().split()[1]) / 1e9
+        except OSError:
+            return 0.0
 
 
 def _family(pid: int) -> Iterator[int]:

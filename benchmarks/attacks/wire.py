@@ -40,7 +40,11 @@ def head(
 
 
 async def ask(target: Target, answers: Answers, request: bytes, body: Iterable[bytes] = (), who: str = "") -> None:
-    """Send a request, its body to the end even if it is answered before, and count the answer."""
+    """Send a request, its body to the end even if it is answered before, and count the answer.
+
+    Who asks that the connection be closed reads all of the answer.
+    """
+    whole = b"Connection: close" in request
     status = ""
     closed = False
     since_s = time.monotonic()
@@ -51,7 +55,8 @@ async def ask(target: Target, answers: Answers, request: bytes, body: Iterable[b
                 status, closes = await _status(reader)
                 ending = asyncio.create_task(until_closed(reader))
                 await asyncio.wait((sending, ending), return_when=asyncio.FIRST_COMPLETED)
-                closed = bool((await asyncio.wait((ending,), timeout=CLOSE_S if closes else CLOSE_UNSAID_S))[0])
+                timeout_s = None if whole else CLOSE_S if closes else CLOSE_UNSAID_S
+                closed = bool((await asyncio.wait((ending,), timeout=timeout_s))[0]) and not whole
                 ending.cancel()
             finally:
                 sending.cancel()
@@ -60,12 +65,14 @@ async def ask(target: Target, answers: Answers, request: bytes, body: Iterable[b
             answers[who + (status or "no answer") + (" and closed" if closed and status.isdecimal() else "")] += 1
 
 
-async def ask_json(target: Target, answers: Answers, path: str, body: Any, *, key: bool = True, who: str = "") -> None:
-    """Post JSON and count the answer."""
+async def ask_json(
+    target: Target, answers: Answers, path: str, body: Any, *, whole: bool = False, who: str = ""
+) -> None:
+    """Post JSON and count the answer; read all of it if `whole`."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    fields = {"Content-Type": "application/json"}
+    fields = {"Content-Type": "application/json"} | ({"Connection": "close"} if whole else {})
     pieces = (data[start : start + CHUNK_BYTES] for start in range(0, len(data), CHUNK_BYTES))
-    await ask(target, answers, head(target, "POST", path, length=len(data), key=key, headers=fields), pieces, who)
+    await ask(target, answers, head(target, "POST", path, length=len(data), headers=fields), pieces, who)
 
 
 async def flood(target: Target, answers: Answers, path: str, opcode: int, payload: bytes) -> None:
