@@ -12,6 +12,7 @@ from benchmarks.attacks.bystanders import Figures, placed
 from benchmarks.attacks.target import KEY, Answers, Attack, Target
 from benchmarks.attacks.watch import Watch
 from bridge.demo.server_process import running_server
+from bridge.dial.caller import CannotCall
 
 SETTINGS: Final = {"API_KEY": KEY, "BACKCHANNELS": "en,zh", "GREETING": "Hello {name}."}
 """All else is at its default: the embedded voice, and every limit."""
@@ -73,7 +74,7 @@ async def _attack(attack: Attack, target: Target, answers: Answers, watch: Watch
     match error:
         case None | asyncio.CancelledError():
             pass
-        case ConnectionError():
-            answers["not connected"] += 1
+        case ConnectionError() | EOFError() | CannotCall():
+            answers["not taken"] += 1
         case _:
             raise error

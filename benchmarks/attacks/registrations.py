@@ -7,7 +7,7 @@ import json
 from typing import Final
 from uuid import uuid4
 
-from benchmarks.attacks.target import KEY, Answers, Target
+from benchmarks.attacks.target import Answers, Target
 from benchmarks.attacks.wire import ask_json, connected, head
 from bridge.dial.caller import Caller
 
@@ -55,14 +55,17 @@ async def registration_flood(target: Target, answers: Answers) -> None:
 
 
 async def _flood(target: Target, answers: Answers, times: int) -> None:
-    async with connected(target.host, target.http_port) as (reader, writer):
-        for _ in range(times // AT_ONCE):
-            for _ in range(AT_ONCE):
-                body = json.dumps({"id": str(uuid4())}).encode()
-                fields = {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
-                writer.write(head(target, "POST", "/v1/calls", length=len(body), headers=fields) + body)
-            for _ in range(AT_ONCE):
-                answer = await reader.readuntil(b"\r\n\r\n")
-                answers[answer.split()[1].decode()] += 1
-                length = answer.lower().partition(b"content-length: ")[2].split()[0]
-                await reader.readexactly(int(length))
+    fields = {"Content-Type": "application/json"}
+    try:
+        async with connected(target.host, target.http_port) as (reader, writer):
+            for _ in range(times // AT_ONCE):
+                for _ in range(AT_ONCE):
+                    body = json.dumps({"id": str(uuid4())}).encode()
+                    writer.write(head(target, "POST", "/v1/calls", length=len(body), headers=fields) + body)
+                for _ in range(AT_ONCE):
+                    answer = await reader.readuntil(b"\r\n\r\n")
+                    answers[answer.split()[1].decode()] += 1
+                    length = answer.lower().partition(b"content-length: ")[2].split()[0]
+                    await reader.readexactly(int(length))
+    except (ConnectionError, EOFError):
+        answers["closed"] += 1

@@ -24,7 +24,7 @@ async def empty_deltas(target: Target, answers: Answers) -> None:
 
 async def dropped_deltas(target: Target, answers: Answers) -> None:
     """Pieces of a text that has long been too long."""
-    await flood(target, answers, PATH, _TEXT, b'{"input_delta":"' + b"word " * 20 + b'"}')
+    await flood(target, answers, PATH, _TEXT, b'{"input_delta":"' + b"word " * 12_000 + b'"}')
 
 
 async def pings(target: Target, answers: Answers) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import struct
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Final
@@ -83,9 +84,9 @@ async def flood(target: Target, answers: Answers, path: str, opcode: int, payloa
         "Sec-WebSocket-Version": "13",
         "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
     }
-    assert len(payload) < 126, "a frame of the short form"
-    frame = bytes((0x80 | opcode, 0x80 | len(payload))) + _MASK + payload
-    frames = frame * (CHUNK_BYTES // len(frame))
+    length = struct.pack(">BH", 0xFE, len(payload)) if len(payload) > 125 else bytes((0x80 | len(payload),))
+    frame = bytes((0x80 | opcode,)) + length + _MASK + payload
+    frames = frame * max(1, CHUNK_BYTES // len(frame))
     async with connected(target.host, target.http_port) as (reader, writer):
         writer.write(head(target, "GET", path, headers=fields))
         status, _ = await _status(reader)
