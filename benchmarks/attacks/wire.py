@@ -19,7 +19,8 @@ CLOSE_UNSAID_S: Final = 0.02
 PATIENCE_S: Final = 1.0
 """What was not answered when the attack ended counts if it was asked before this."""
 CHUNK_BYTES: Final = 2**16
-_MASK: Final = b"\0\0\0\0"
+TEXT: Final = 0x1
+PING: Final = 0x9
 
 
 def head(
@@ -76,22 +77,28 @@ async def ask_json(
     await ask(target, answers, head(target, "POST", path, length=len(data), headers=fields), pieces, who)
 
 
-async def flood(target: Target, answers: Answers, path: str, opcode: int, payload: bytes) -> None:
-    """Open a WebSocket and send one message over and over, as fast as the server takes it."""
+async def flood(
+    target: Target, answers: Answers, path: str, opcode: int, payload: bytes, *, unread: bytes = b""
+) -> None:
+    """Open a WebSocket and send one message over and over, as fast as the server takes it.
+
+    With `unread`, a text message that goes first, nothing of what comes is read.
+    """
     fields = {
         "Connection": "Upgrade",
         "Upgrade": "websocket",
         "Sec-WebSocket-Version": "13",
         "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
     }
-    length = struct.pack(">BH", 0xFE, len(payload)) if len(payload) > 125 else bytes((0x80 | len(payload),))
-    frame = bytes((0x80 | opcode,)) + length + _MASK + payload
+    frame = _frame(opcode, payload)
     frames = frame * max(1, CHUNK_BYTES // len(frame))
     async with connected(target.host, target.http_port) as (reader, writer):
         writer.write(head(target, "GET", path, headers=fields))
         status, _ = await _status(reader)
         answers[status] += 1
-        ending = asyncio.create_task(until_closed(reader))
+        if unread:
+            writer.write(_frame(TEXT, unread))
+        ending = asyncio.create_task(asyncio.Event().wait() if unread else until_closed(reader))
         try:
             while not ending.done():
                 await write(writer, frames)
@@ -100,6 +107,12 @@ async def flood(target: Target, answers: Answers, path: str, opcode: int, payloa
         finally:
             ending.cancel()
         answers["closed"] += 1
+
+
+def _frame(opcode: int, payload: bytes) -> bytes:
+    """A whole WebSocket message, under a mask that changes nothing."""
+    length = struct.pack(">BH", 0xFE, len(payload)) if len(payload) > 125 else bytes((0x80 | len(payload),))
+    return bytes((0x80 | opcode,)) + length + bytes(4) + payload
 
 
 @contextlib.asynccontextmanager
