@@ -69,7 +69,7 @@ NOT_YET: Final[dict[str, str]] = {
     "used-UUID": "the second call is taken",
     "cancels": "three in four frames are missing",
     "empty-deltas": "four in five frames are missing",
-    "dropped-deltas": "a third of the frames and more are missing",
+    "dropped-deltas": "they are all kept: it grows by 1 GB in 2 s",
     "pings": "three in four frames are missing",
     "unread-speech": "somebody else is answered 503",
 }
@@ -86,7 +86,7 @@ def _cases() -> Iterator[object]:
 @pytest.mark.slow
 @pytest.mark.xdist_group("realtime")
 @pytest.mark.flaky(reruns=1)
-@pytest.mark.parametrize("name", _cases())
+@pytest.mark.parametrize("name", list(_cases()))
 async def test_ten_calls_do_not_notice_an_attack(name: str) -> None:
     result = await measure(ATTACKS[name], SECONDS)
 
