@@ -1,9 +1,10 @@
 # syntax=docker/dockerfile:1
-# Two images of one program: `--target cpu`, small, with the embedded voice; `--target gpu`, for Qwen3-TTS on CUDA.
+# Builds two images: `--target cpu` is small and has the embedded voice, `--target gpu` has Qwen3-TTS on CUDA.
 # compose.yaml builds and runs them.
 
-# 3.11: the version that constraints.txt was made with and that the tests run on.
-ARG PYTHON=3.11.13-slim-bookworm
+# constraints.txt was made with Python 3.11, and the tests run on it. The digest is that of the tag's list of platforms; for
+# another tag, `docker buildx imagetools inspect python:TAG` prints it.
+ARG PYTHON=3.11.13-slim-bookworm@sha256:86adf8dbadc3d6e82ee5dd2c74bec2e1c2467cdad47886280501df722372d2e1
 
 # ---------------------------------------------------------------------------------------------------------------------
 FROM python:${PYTHON} AS base
@@ -21,7 +22,7 @@ RUN groupadd --system --gid 10001 talkspurt \
 FROM base AS build-cpu
 WORKDIR /src
 RUN python -m venv /opt/talkspurt
-# Dependencies first: they change less often than the program, and this layer is the large one.
+# Dependencies are installed first: they change less often than the program, and this layer is the large one.
 COPY pyproject.toml constraints.txt README.md LICENSE NOTICE ./
 RUN mkdir bridge engine && touch bridge/__init__.py engine/__init__.py \
     && pip install --constraint constraints.txt . \
@@ -36,9 +37,9 @@ FROM base AS build-gpu
 WORKDIR /src
 RUN python -m venv /opt/talkspurt
 COPY pyproject.toml constraints.txt README.md LICENSE NOTICE ./
-# torch brings CUDA's libraries along, so the image needs nothing of CUDA but the host's driver (for CUDA 13: 580 or
-# newer). This torch is the one that the figures in docs/performance.md were measured with, and torchaudio's last release
-# is for it. `qwen-tts` goes without its dependencies: they are in [qwen3] but for its demo's web interface.
+# torch brings CUDA's libraries along, so the image needs only the host's driver (for CUDA 13: 580 or newer). The figures in
+# docs/performance.md were measured with this torch, and torchaudio's last release is for it. `qwen-tts` is installed without
+# its dependencies: [qwen3] has them, except for the web interface of its demo.
 RUN mkdir bridge engine && touch bridge/__init__.py engine/__init__.py \
     && sed --in-place '/^torch==/d' constraints.txt \
     && pip install --constraint constraints.txt '.[qwen3]' torch==2.11.0 torchaudio==2.11.0 \
@@ -57,7 +58,7 @@ ENV AUDIOSOCKET_HOST=0.0.0.0 \
     VOICES_DIR=/var/lib/talkspurt/voices
 WORKDIR /var/lib/talkspurt
 EXPOSE 9092 8000
-# /health answers 200 while the process can take calls, with what is wrong in its text.
+# /health answers 200 while the process can take calls; its text says what is wrong.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=300s --retries=3 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health', timeout=2)"]
 STOPSIGNAL SIGTERM
@@ -65,7 +66,7 @@ CMD ["talkspurt", "serve"]
 
 # ---------------------------------------------------------------------------------------------------------------------
 FROM runtime AS gpu
-# Triton builds its launchers with a C compiler when a kernel is first used.
+# Triton needs a C compiler to build its launchers when a kernel is first used.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends gcc libc6-dev \

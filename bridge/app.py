@@ -23,8 +23,10 @@ from bridge.config import Settings
 from bridge.conversation.calls import Calls
 from bridge.conversation.registration import Registrations
 from bridge.conversation.services import Services
+from bridge.http_server import HttpServer
 from bridge.line.apology import Apology
 from bridge.line.call import Call, Wire
+from bridge.line.doorway import raise_descriptor_limit
 from bridge.line.server import AudioSocketServer
 from bridge.metrics import Metrics
 from engine.api import HEALTH, add_speech_routes
@@ -74,14 +76,18 @@ class App:
             require_registration=settings.conversation.require_registration,
         )
         self.services = Services(settings.conversation, self.metrics.registry, greeting=settings.server.greeting)
-        self.audiosocket = AudioSocketServer(self._take_call, self.metrics.lateness.observe)
+        self.audiosocket = AudioSocketServer(
+            self._take_call,
+            self.metrics.lateness.observe,
+            max(settings.server.max_calls, settings.server.max_connections),
+        )
         self.metrics.missed.set_function(lambda: self.audiosocket.clock.missed_ticks)
         self.audiosocket_port = 0
         self.http_port = 0
         self._style = Style(voice=settings.server.voice)
         self._apology = Apology()
         self._late_apology: asyncio.Task[None] | None = None
-        self._runner: web.AppRunner | None = None
+        self._http: HttpServer | None = None
 
     async def start(self) -> None:
         """Loads the engine, then listens. Raises SpeechError or OSError once everything has been closed again."""
@@ -99,12 +105,11 @@ class App:
             raise SpeechError(f"VOICE={error.voice!r}: must be one of {', '.join(error.known)}") from None
         await self._say_first_words()
         await self.services.start()
-        self._runner = web.AppRunner(self._web_app(), access_log=None, handle_signals=False, handler_cancellation=True)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self._server.http_host, self._server.http_port)
-        with _naming("HTTP", self._server.http_host, self._server.http_port):
-            await site.start()
-        self.http_port = int(self._runner.addresses[0][1])
+        raise_descriptor_limit()
+        self._http = HttpServer(self._web_app(), self._server.max_connections)
+        host, port = self._server.http_host, self._server.http_port
+        with _naming("HTTP", host, port):
+            self.http_port = await self._http.start(host, port)
         host, port = self._server.audiosocket_host, self._server.audiosocket_port
         with _naming("AUDIOSOCKET", host, port):
             self.audiosocket_port = await self.audiosocket.start(host, port)
@@ -130,14 +135,8 @@ class App:
 
     async def _close(self, timeout_s: float = 0.0) -> None:
         await self.audiosocket.close()
-        if self._runner is not None:
-            for site in tuple(self._runner.sites):
-                await site.stop()
-            if self._runner.server is not None:
-                self._runner.server.pre_shutdown()
-                # aiohttp waits this long for the answers to be sent, and as long again once it has given them up.
-                await self._runner.server.shutdown(max(timeout_s / 2, HTTP_CLOSE_S))
-            await self._runner.cleanup()
+        if self._http is not None:
+            await self._http.close(max(timeout_s / 2, HTTP_CLOSE_S))
         if self._late_apology is not None:
             self._late_apology.cancel()
             await asyncio.gather(self._late_apology, return_exceptions=True)

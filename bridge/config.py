@@ -23,6 +23,9 @@ class ServerSettings(BaseModel):
     http_host: str = Field("127.0.0.1", description="where the speech endpoints and the calls API listen")
     http_port: int = Field(8000, ge=0, le=65535)
     max_calls: int = Field(500, ge=1, description="calls at once; one more goes back to its dialplan")
+    max_connections: int = Field(
+        256, ge=1, description="HTTP connections at once, WebSockets included; one more is told 503 and closed"
+    )
     drain_timeout: float = Field(
         20.0, ge=0, allow_inf_nan=False, description="seconds given to calls in progress on SIGTERM"
     )

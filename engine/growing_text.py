@@ -16,7 +16,7 @@ class GrowingText:
 
     def write(self, piece: str) -> None:
         """Adds to the text; has no effect after its end."""
-        if not self._ended:
+        if piece and not self._ended:
             self.characters += len(piece)
             self._pieces.put_nowait(piece)
 

@@ -94,3 +94,8 @@ def test_classes_and_functions_of_the_map_are_in_the_modules_it_names() -> None:
             if (path.stem == owner or path.parent.name == owner or re.search(rf"^class {owner}\b", text, re.M))
         ]
         assert any(re.search(rf"\b{last}\b", text) for text in where) or (ROOT / name.replace(".", "/")).is_dir(), name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_placeholder_is_left(page: Path) -> None:
+    assert not re.search(r"@@\w+@@|TODO|FIXME", page.read_text())

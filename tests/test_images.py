@@ -90,3 +90,23 @@ def test_images_do_not_run_as_root_and_copy_what_there_is() -> None:
     for name in copied:
         assert (ROOT / name).exists()
         assert f"!{name}" in ignored
+
+
+def test_every_service_has_limits(compose: dict[str, Any]) -> None:
+    """A leak or a fork bomb in one container leaves the PBX beside it alive. Each limit can be overridden."""
+    for name, service in compose["services"].items():
+        for limit, unit in (("mem_limit", "g"), ("pids_limit", "")):
+            match = DEFAULT.fullmatch(str(service[limit]))
+            assert match, f"{name}: {limit} can be overridden"
+            assert re.fullmatch(rf"[1-9][0-9]*{unit}", match[2]), f"{name}: {limit}"
+        assert service["cap_drop"] == ["ALL"]
+        assert service["read_only"] is True
+        assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_the_base_image_is_pinned_by_its_digest() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    assert re.search(r"^ARG PYTHON=3\.11\.[0-9.]+-slim-bookworm@sha256:[0-9a-f]{64}$", text, re.M)
+    bases = re.findall(r"^FROM (\S+)", text, re.M)
+    stages = set(re.findall(r"^FROM \S+ AS (\S+)$", text, re.M))
+    assert [base for base in bases if base not in stages] == ["python:${PYTHON}"]

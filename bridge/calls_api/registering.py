@@ -63,11 +63,11 @@ async def register(request: web.Request) -> web.Response:
     if calls.find(body.id) is not None:
         raise ApiError(409, "CONFLICT", f"a call {body.id} is or was in progress", param="id")
     try:
-        calls.registrations.add(body.id, body.variables())
-    except TooManyRegistrations:
-        raise queue_full("too many calls are announced and have not connected") from None
+        calls.registrations.add(body.id, body.variables(), request.remote or "")
     except ValueError as error:
         raise ApiError(400, "INVALID_REQUEST", str(error)) from None
+    except TooManyRegistrations:
+        raise queue_full("too many calls are announced and have not connected") from None
     answer = Registered(id=body.id, expires_in=calls.registrations.ttl_s)
     return web.json_response(answer.model_dump(mode="json"), status=201)
 

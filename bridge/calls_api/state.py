@@ -21,7 +21,7 @@ class CallState(BaseModel):
     ended_at: float | None
     end_reason: str | None
     rate_hz: int = Field(description="sample rate that the caller is spoken to in")
-    dtmf: str = Field(description="digits pressed so far")
+    dtmf: str = Field(description="digits pressed so far, the latest 1,000 at most")
     speaking: bool
     underrun_frames: int = Field(description="frames of silence inside speech that was not made in time")
     conversation: dict[str, Any] | None = Field(None, description="variables, transcript, and each turn's latencies")

@@ -18,6 +18,8 @@ log = structlog.get_logger(__name__)
 
 ENDED_KEPT: Final = 1_000
 """How many ended calls are kept: the dialplan asks for the state of a call within a second or so of its end."""
+USED_KEPT: Final = 50_000
+"""The number of ids remembered, so that none is taken twice, which would overwrite a recording."""
 
 MAX_ENDED_CHARS: Final = 20_000_000
 """How long the transcripts of all ended calls may be together."""
@@ -35,6 +37,7 @@ class Calls(CallObserver):
         self._active: dict[UUID, Conversation] = {}
         self._ended: OrderedDict[UUID, Conversation] = OrderedDict()
         self._ended_chars = 0
+        self._used: OrderedDict[bytes, None] = OrderedDict()
 
     def admit(self, call_id: UUID) -> Mapping[str, str]:
         """Admits a call that connects and returns the variables announced for it. Raises CallRefused."""
@@ -42,6 +45,8 @@ class Calls(CallObserver):
             raise CallRefused(reason)
         if call_id in self._active:
             raise CallRefused("a call with this UUID is in progress")
+        if call_id.bytes in self._used:
+            raise CallRefused("a call with this UUID has ended; every call needs one of its own")
         registration = self.registrations.claim(call_id)
         if registration is None and self._require_registration:
             raise CallRefused("REQUIRE_REGISTRATION=true and this call was not registered, or too long ago")
@@ -58,6 +63,9 @@ class Calls(CallObserver):
     def add(self, conversation: Conversation) -> None:
         """Keeps this conversation among those in progress until its call ends."""
         self._active[conversation.call.id] = conversation
+        self._used[conversation.call.id.bytes] = None
+        while len(self._used) > USED_KEPT:
+            self._used.popitem(last=False)
         conversation.call.observe(self)
 
     def call_ended(self, call: Call) -> None:

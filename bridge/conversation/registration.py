@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -11,6 +12,8 @@ from uuid import UUID
 
 MAX_WAITING: Final = 10_000
 """How many registrations are kept: a dialplan that registers and never connects must not fill the memory."""
+MAX_WAITING_OF_ONE: Final = MAX_WAITING // 2
+"""How many registrations are kept of one source, so that another one always finds room."""
 MAX_WAITING_CHARS: Final = 10_000_000
 """How long the names and values of all of them may be together."""
 MAX_VARIABLES: Final = 64
@@ -21,6 +24,10 @@ MAX_CHARS: Final = 8_000
 """How long all names and values of one call may be together."""
 
 
+class TooManyRegistrations(Exception):
+    """There is no room for a registration until others have connected or expired."""
+
+
 @dataclass(frozen=True, slots=True)
 class Registration:
     """What is known of one call before it is answered."""
@@ -29,15 +36,13 @@ class Registration:
     variables: Mapping[str, str]
     """`from`, `to`, `name` and whatever else was given."""
     expires_s: float
+    source: str = ""
+    """The address that announced it."""
 
     @property
     def chars(self) -> int:
         """How long all names and values are together."""
         return sum(len(name) + len(value) for name, value in self.variables.items())
-
-
-class TooManyRegistrations(Exception):
-    """No more calls can be announced until some have connected or expired."""
 
 
 class Registrations:
@@ -48,12 +53,13 @@ class Registrations:
         self._now_s = now_s
         self._waiting: dict[UUID, Registration] = {}
         self._waiting_chars = 0
+        self._of_source: Counter[str] = Counter()
 
-    def add(self, call_id: UUID, variables: Mapping[str, str]) -> Registration:
-        """Announces a call, or announces it again with other variables.
+    def add(self, call_id: UUID, variables: Mapping[str, str], source: str = "") -> Registration:
+        """Announces a call, or announces it again with other variables, and returns its registration.
 
-        Raises ValueError if the call passes a limit, and TooManyRegistrations if all calls together do: those that were
-        announced before are kept, so that nobody can push them out.
+        Raises ValueError if the call passes a limit, and TooManyRegistrations if all calls together do, or those of one
+        source: what was announced before is kept, so that nobody can push it out.
         """
         if len(variables) > MAX_VARIABLES:
             raise ValueError(f"more than {MAX_VARIABLES} variables")
@@ -66,14 +72,16 @@ class Registrations:
                 raise ValueError(f"{name} is longer than {MAX_VALUE_CHARS} characters")
         self._expire()
         clean = {name: _printable(value) for name, value in variables.items()}
-        registration = Registration(call_id, clean, self._now_s() + self.ttl_s)
+        registration = Registration(call_id, clean, self._now_s() + self.ttl_s, source)
         earlier = self._waiting.get(call_id)
-        count, chars = len(self._waiting) + (earlier is None), self._waiting_chars + registration.chars
-        if count > MAX_WAITING or chars - (earlier.chars if earlier is not None else 0) > MAX_WAITING_CHARS:
+        chars = self._waiting_chars + registration.chars - (earlier.chars if earlier is not None else 0)
+        full = len(self._waiting) >= MAX_WAITING or self._of_source[source] >= MAX_WAITING_OF_ONE
+        if chars > MAX_WAITING_CHARS or (full and earlier is None):
             raise TooManyRegistrations
         self._remove(call_id)
         self._waiting[call_id] = registration
         self._waiting_chars += registration.chars
+        self._of_source[source] += 1
         return registration
 
     def claim(self, call_id: UUID) -> Registration | None:
@@ -95,7 +103,11 @@ class Registrations:
 
     def _remove(self, call_id: UUID) -> Registration | None:
         registration = self._waiting.pop(call_id, None)
-        self._waiting_chars -= registration.chars if registration is not None else 0
+        if registration is not None:
+            self._waiting_chars -= registration.chars
+            self._of_source[registration.source] -= 1
+            if not self._of_source[registration.source]:
+                del self._of_source[registration.source]
         return registration
 
 

@@ -60,25 +60,26 @@ class Decoder:
     """Cuts a byte stream into messages, in whatever pieces the stream arrives."""
 
     def __init__(self) -> None:
-        self._partial = b""
+        self._data = b""
+        self._start = 0
 
     @property
     def mid_message(self) -> bool:
-        """Tells whether the stream has ended inside a message, so that an EOF now would break it off."""
-        return bool(self._partial)
+        """Tells whether data is left, so that an EOF now would break a message off."""
+        return self._start < len(self._data)
 
-    def feed(self, data: bytes) -> list[Message]:
-        """Returns the messages that `data` completes, in order."""
-        if self._partial:
-            data = self._partial + data
+    def feed(self, data: bytes, most: int | None = None) -> list[Message]:
+        """Returns the messages that `data` completes, in order, and keeps those after the first `most` for later."""
+        if data:
+            self._data, self._start = self._data[self._start :] + data, 0
         messages: list[Message] = []
-        start, available = 0, len(data)
-        while available - start >= _HEADER.size:
-            kind, length = _HEADER.unpack_from(data, start)
-            end = start + _HEADER.size + length
-            if end > available:
+        while len(messages) != most and len(self._data) - self._start >= _HEADER.size:
+            kind, length = _HEADER.unpack_from(self._data, self._start)
+            payload = self._start + _HEADER.size
+            if payload + length > len(self._data):
                 break
-            messages.append(Message(kind, data[start + _HEADER.size : end]))
-            start = end
-        self._partial = data[start:]
+            messages.append(Message(kind, self._data[payload : payload + length]))
+            self._start = payload + length
+        if len(messages) != most:
+            self._data, self._start = self._data[self._start :], 0
         return messages

@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 AHEAD_MS: Final = 4_000
 """The longest lead of the speech that is made over what the caller has heard. It bridges a busy engine, and it is the
 most that a barge-in throws away."""
+MAX_DIGITS: Final = 1_000
+"""The number of digits kept of a call, the latest ones."""
 BUSY_WAIT_S: Final = 20.0
 """How long a call waits for an engine that has no place for it. A burst of calls is through by then, and no caller
 should be kept in silence for longer."""
@@ -93,7 +95,7 @@ class Call:
         self.id = call_id
         self.state = State.ACTIVE
         self.dtmf = ""
-        """The digits pressed so far."""
+        """The digits pressed so far, up to `MAX_DIGITS`."""
         self.started_at = time.time()
         self.ended_at: float | None = None
         self.end_reason = ""
@@ -226,7 +228,7 @@ class Call:
 
     def dtmf_received(self, digit: str) -> None:
         """Takes a key that the caller has pressed; Asterisk tells it when the key is released."""
-        self.dtmf += digit
+        self.dtmf = (self.dtmf + digit)[-MAX_DIGITS:]
         for observer in self._observers:
             observer.digit_received(digit)
 

@@ -12,9 +12,11 @@ from uuid import UUID
 
 import structlog
 
-from bridge.line.audiosocket import RATE_HZ, Decoder, Kind, Message, encode
+from bridge.line.audiosocket import FRAME_MS, RATE_HZ, Decoder, Kind, Message, encode
 from bridge.line.call import Call, Wire
 from bridge.line.clock import Clock
+from bridge.line.doorway import BACKLOG, open_doorways
+from bridge.line.intake import Intake
 from bridge.line.timer import Timer
 
 log = structlog.get_logger(__name__)
@@ -32,8 +34,12 @@ HALF_OPEN_MS: Final = 10_000
 death shows."""
 SEND_BUFFER_BYTES: Final = 16_384
 """About a second of 8 kHz audio. What the kernel queues for a stalled peer stays late for the rest of the call."""
-BACKLOG: Final = 1024
+TURN_MESSAGES: Final = 100
+"""The number of messages taken from one connection in a turn of the event loop, so that the others are served."""
+REST_S: Final = FRAME_MS / 1000
+"""How long nothing is read from a peer that has sent more than is taken in."""
 
+_HANGUP: Final = encode(Kind.HANGUP)
 _SILENCE: Final = encode(Kind.SLIN8, bytes(320))
 
 
@@ -48,8 +54,12 @@ class Connection(asyncio.Protocol):
     def __init__(self, server: AudioSocketServer) -> None:
         self._server = server
         self._decoder = Decoder()
+        self._intake = Intake(time.monotonic())
+        self._rest: asyncio.TimerHandle | None = None
         self._call: Call | None = None
         self._ignored: set[int] = set()
+        self._told = False
+        """It has been logged that the peer sends too much."""
         self._closing = False
         self._end_reason = "caller hung up"
         self._stalled_since_s: float | None = None
@@ -59,16 +69,34 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        if self._server.unnamed >= self._server.max_unnamed:
+            self._transport.set_protocol(asyncio.Protocol())
+            self._transport.write(_HANGUP)
+            self._transport.close()
+            return
         self._transport.set_write_buffer_limits(high=0)
         _set_socket_options(self._transport.get_extra_info("socket"))
         self._deadline = asyncio.get_running_loop().call_later(UUID_DEADLINE_S, self._no_uuid)
         self._server.joined(self, self._tick)
 
     def data_received(self, data: bytes) -> None:
-        for message in self._decoder.feed(data):
+        if self._closing:
+            return  # we read on only so that Asterisk's audio does not turn our close into a reset
+        now_s, too_much = time.monotonic(), False
+        messages = self._decoder.feed(data, TURN_MESSAGES)
+        for message in messages:
             if self._closing:
-                return  # we read on only so that Asterisk's audio does not turn our close into a reset
-            self._message(message)
+                return
+            if self._intake.takes(message, now_s):
+                self._message(message)
+            else:
+                too_much = True
+        if too_much or len(messages) == TURN_MESSAGES:
+            self._transport.pause_reading()
+            self._rest = asyncio.get_running_loop().call_later(REST_S, self._read_on)
+            if too_much and not self._told:
+                self._told = True
+                log.warning("the peer sends more than is taken in", call=self._name())
 
     def eof_received(self) -> bool:
         return False  # close our side too
@@ -76,8 +104,9 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._server.clock.leave(self._tick)
         self._server.left(self)
-        if self._deadline is not None:
-            self._deadline.cancel()
+        for timer in (self._deadline, self._rest):
+            if timer is not None:
+                timer.cancel()
         if self._call is not None:
             if error is not None and not isinstance(error, ConnectionError):  # a reset is a hang-up in a hurry
                 self._end_reason = f"lost: {error}"
@@ -100,10 +129,15 @@ class Connection(asyncio.Protocol):
         self._closing = True
         self._end_reason = "hung up"
         self._server.clock.leave(self._tick)
-        self._transport.write(encode(Kind.HANGUP))
+        self._transport.write(_HANGUP)
         self._deadline = asyncio.get_running_loop().call_later(CLOSE_DEADLINE_S, self._transport.close)
 
     # Its own ----------------------------------------------------------------------------------------------------
+
+    def _read_on(self) -> None:
+        """Takes what was left, and reads again unless that is too much once more."""
+        self._transport.resume_reading()
+        self.data_received(b"")
 
     def _tick(self, now_s: float) -> None:
         if self._stalled_since_s is not None:
@@ -156,6 +190,11 @@ class Connection(asyncio.Protocol):
         log.info("connection sent no UUID")
         self._transport.close()
 
+    @property
+    def named(self) -> bool:
+        """Tells whether its UUID has come and a call was made of it."""
+        return self._call is not None
+
     def _name(self) -> str:
         return str(self._call.id) if self._call is not None else "none"
 
@@ -173,28 +212,38 @@ class AudioSocketServer:
     """Listens for connections, and drives the one clock of all their calls."""
 
     def __init__(
-        self, admit: Callable[[UUID, Wire], Call], on_lateness: Callable[[float], None] = lambda late_s: None
+        self,
+        admit: Callable[[UUID, Wire], Call],
+        on_lateness: Callable[[float], None] = lambda late_s: None,
+        max_unnamed: int = BACKLOG,
     ) -> None:
         self.admit = admit
         """Sets up the call of a connection that has sent its UUID. Raises CallRefused."""
+        self.max_unnamed = max_unnamed
+        """The number of connections that may be without a call; one more is closed."""
         self.clock = Clock(on_lateness)
         self.connections: set[Connection] = set()
         self._timer: Timer | None = None
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._gone = asyncio.Event()
 
     async def start(self, host: str, port: int) -> int:
         """Starts to listen and returns the port, which the system chooses if `port` is 0. Raises OSError."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Connection(self), host, port, backlog=BACKLOG)
+        for doorway in await open_doorways(host, port, _HANGUP):
+            self._servers.append(await loop.create_server(lambda: Connection(self), sock=doorway, backlog=BACKLOG))
         self._timer = Timer(loop, self._run_clock)
-        return int(self._server.sockets[0].getsockname()[1])
+        return int(self._servers[0].sockets[0].getsockname()[1])
+
+    @property
+    def unnamed(self) -> int:
+        """The number of connections without a call: before their UUID, or refused."""
+        return sum(not connection.named for connection in self.connections)
 
     async def drain(self, timeout_s: float) -> None:
         """Takes no new calls and lets those in progress finish what they are saying, for at most `timeout_s`."""
-        if self._server is None:
-            return
-        self._server.close()
+        for server in self._servers:
+            server.close()
         for connection in self.connections:
             connection.finish()
         if not await self._all_gone(timeout_s):
@@ -205,12 +254,12 @@ class AudioSocketServer:
 
     async def close(self) -> None:
         """Ends every connection that is left and stops listening."""
-        if self._server is None:
-            return
-        self._server.close()
+        for server in self._servers:
+            server.close()
         for connection in tuple(self.connections):
             connection.abort()
-        await self._server.wait_closed()
+        for server in self._servers:
+            await server.wait_closed()
         if self._timer is not None:
             self._timer.close()
 

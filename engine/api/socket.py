@@ -20,6 +20,8 @@ from engine.web.errors import ApiError, empty_input
 
 PATH: Final = "/v1/audio/speech/ws"
 MAX_MESSAGE_BYTES: Final = 1024 * 1024
+IDLE_S: Final = 60.0
+"""How long a client may send nothing, not even a ping, while nothing is spoken for it."""
 MAX_TURNS: Final = 64
 """The number of requests that one connection may have unfinished."""
 SOCKETS: Final = web.AppKey("sockets", set[web.WebSocketResponse])
@@ -37,7 +39,16 @@ async def serve_socket(request: web.Request) -> web.StreamResponse:
     connection = _Connection(request, socket)
     speaker = asyncio.create_task(connection.speak())
     try:
-        async for message in socket:
+        while True:
+            try:
+                message = await socket.receive(IDLE_S)
+            except TimeoutError:
+                if connection.idle:
+                    await socket.close(message=b"idle")
+                    break
+                continue
+            if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED):
+                break
             await connection.receive(message)
     finally:
         request.app[SOCKETS].discard(socket)
@@ -83,6 +94,11 @@ class _Connection:
         """The requests that are not yet answered, in order."""
         self._open: _Turn | None = None
         """The request whose text is still being written."""
+
+    @property
+    def idle(self) -> bool:
+        """Tells whether every request has been answered."""
+        return not self._turns
 
     async def receive(self, message: WSMessage) -> None:
         """Takes one message. An error in it is answered, and the connection stays open."""
@@ -130,7 +146,8 @@ class _Connection:
         assert turn.text is not None
         if not turn.dropped and (fault := self._service.too_long(turn.text.characters + len(piece))):
             turn.drop(fault)
-        turn.text.write(piece)
+        if not turn.dropped:
+            turn.text.write(piece)
 
     def _end_text(self) -> None:
         turn, self._open = self._open, None

@@ -6,7 +6,7 @@ import json
 from typing import Any, Final
 
 from bridge.hearing.asr.protocol import AsrOptions, AsrProtocol, Message, Read, ServiceError, decode
-from bridge.hearing.events import BadEvent, Heard, Partial, SpeechStarted, SpeechStopped, Transcript
+from bridge.hearing.events import MAX_TEXT_CHARS, BadEvent, Heard, Partial, SpeechStarted, SpeechStopped, Transcript
 
 MAX_S: Final = 1e6
 """The longest time that is believed; no call is as long."""
@@ -22,8 +22,8 @@ class Deepgram(AsrProtocol):
     def __init__(self, options: AsrOptions, offset_ms: int = 0) -> None:
         super().__init__(options, offset_ms)
         self._is_flux = options.model.startswith("flux")
-        self._finished: list[str] = []
-        """The pieces of the utterance that will not change any more."""
+        self._finished = ""
+        """The beginning of the utterance, which will not change any more, up to MAX_TEXT_CHARS."""
         self._started_ms = 0
         """Where the utterance, or the sound that may become one, began."""
         self._open = False
@@ -94,20 +94,22 @@ class Deepgram(AsrProtocol):
             raise BadEvent("channel.alternatives.0.transcript is missing") from None
         self._open = self._open or bool(text)
         if not event.get("is_final"):
-            return [Partial(" ".join([*self._finished, text]))] if text else []
+            return [Partial(self._with(text))] if text else []
         if text:
-            self._finished.append(text)
+            self._finished = self._with(text)
         start_ms, duration_ms = self._ms(event.get("start")), _ms(event.get("duration"))
         end_ms = None if start_ms is None or duration_ms is None else start_ms + duration_ms
         # Nothing else tells the end of a sound in which there were no words.
         was_noise = self._open and (end_ms is None or end_ms >= self._started_ms)
         if event.get("speech_final") or (event.get("from_finalize") and (self._finished or was_noise)):
             return self._end(end_ms)
-        return [Partial(" ".join(self._finished))] if text else []
+        return [Partial(self._finished)] if text else []
+
+    def _with(self, text: str) -> str:
+        return f"{self._finished} {text}".lstrip()[:MAX_TEXT_CHARS]
 
     def _end(self, audio_end_ms: int | None) -> list[Heard]:
-        text = " ".join(self._finished)
-        self._finished.clear()
+        text, self._finished = self._finished, ""
         self._open = False
         return [SpeechStopped(audio_end_ms), Transcript(text)]
 

@@ -28,6 +28,8 @@ PARTIAL_MS: Final = 600
 """How much new speech there has to be before it is recognised once more while it goes on."""
 LONGEST_MS: Final = 28_000
 """The longest stretch recognised at once; Whisper sees 30 s."""
+MAX_JOBS: Final = 8
+"""The number of stretches that may wait in one call. The oldest is given up when a recogniser is further behind."""
 WORKER: Final = ("-m", "bridge.hearing.asr.whisper_worker")
 _BYTES_PER_MS: Final = RATE_HZ // 1000 * 2
 
@@ -181,6 +183,11 @@ class EmbeddedAsr:
             latest.final = True
 
     def _look(self, pcm: bytes, end_ms: int) -> _Job:
+        if self._jobs.qsize() >= MAX_JOBS:
+            late = self._jobs.get_nowait()
+            late.done = True
+            if late.final:
+                self._hear(Transcript(""))
         self._latest = job = _Job(pcm, end_ms)
         self._jobs.put_nowait(job)
         return job

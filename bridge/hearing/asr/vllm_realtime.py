@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+from collections import deque
 from typing import Final
 
+from bridge.hearing.asr.backlog import WAITING_MS
 from bridge.hearing.asr.protocol import AsrOptions, AsrProtocol, Message, Read, ServiceError, SessionLost, decode
-from bridge.hearing.events import BadEvent, Partial, Transcript
+from bridge.hearing.events import MAX_TEXT_CHARS, BadEvent, Partial, Transcript
 
 _COMMIT: Final = json.dumps({"type": "input_audio_buffer.commit"})
 _COMMIT_FINAL: Final = json.dumps({"type": "input_audio_buffer.commit", "final": True})
@@ -30,8 +32,8 @@ class VllmRealtime(AsrProtocol):
     def __init__(self, options: AsrOptions, offset_ms: int = 0) -> None:
         super().__init__(options, offset_ms)
         self._text = ""
-        self._held: list[bytes] | None = None
-        """The audio of the next utterance while this one is being finished, else None."""
+        self._held: deque[bytes] | None = None
+        """The audio of the next utterance while this one is being finished, the newest of it; else None."""
 
     def opening(self) -> list[Message]:
         return [json.dumps({"type": "session.update", "model": self.options.model}), _COMMIT]
@@ -45,7 +47,7 @@ class VllmRealtime(AsrProtocol):
     def flush(self) -> list[Message]:
         if self._held is not None:
             return []
-        self._held = []
+        self._held = deque(maxlen=WAITING_MS // self.chunk_ms)
         return [_COMMIT_FINAL]
 
     def closing(self) -> list[Message]:
@@ -55,12 +57,12 @@ class VllmRealtime(AsrProtocol):
         event = decode(message)
         match event.get("type"):
             case "transcription.delta":
-                self._text += str(event.get("delta", ""))
+                self._text = (self._text + str(event.get("delta", "")))[:MAX_TEXT_CHARS]
                 return [Partial(self._text.strip())], []
             case "transcription.done":
                 text = str(event.get("text") or self._text).strip()
                 self._text = ""
-                held, self._held = self._held or [], None
+                held, self._held = self._held or (), None
                 replies: list[Message] = [_COMMIT]
                 for pcm in held:
                     replies += self.audio(pcm)

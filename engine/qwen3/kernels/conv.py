@@ -104,8 +104,8 @@ def _depthwise(  # type: ignore[no-untyped-def]
     for tap in tl.static_range(TAPS):
         x = tl.load(p + tap * C, mask=inside, other=0.0).to(tl.float32)
         acc += x * tl.load(weight + tap * C + c, mask=inside, other=0.0).to(tl.float32)
-    centred = tl.where(inside, acc - tl.sum(acc, 0) / C, 0.0)
-    scaled = centred * tl.rsqrt(tl.sum(centred * centred, 0) / C + 1e-6)
+    centered = tl.where(inside, acc - tl.sum(acc, 0) / C, 0.0)
+    scaled = centered * tl.rsqrt(tl.sum(centered * centered, 0) / C + 1e-6)
     g = tl.load(norm + c, mask=inside, other=0.0).to(tl.float32)
     h = tl.load(norm_bias + c, mask=inside, other=0.0).to(tl.float32)
     tl.store(out + m * C + c, scaled * g + h, mask=inside)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import aiohttp
 import pytest
 
+from bridge.conversation import registration
 from bridge.line.audiosocket import Kind
 from engine.web import bodies
 from tests.support.fakes import Asterisk
@@ -37,9 +38,22 @@ async def test_a_form_as_a_dialplan_posts_it(bench: Bench) -> None:
     call_id = uuid4()
     form = f"id={call_id}&from=%2B49%2030&name=J%C3%BCrgen+M%C3%BCller&empty=&=nameless"
     assert (await bench.post("/v1/calls", data=form, headers=FORM))[0] == 201
-    registration = bench.app.calls.registrations.claim(call_id)  # as its connection would
-    assert registration is not None
-    assert registration.variables == {"from": "+49 30", "to": "", "name": "Jürgen Müller", "empty": ""}
+    claimed = bench.app.calls.registrations.claim(call_id)  # as its connection would
+    assert claimed is not None
+    assert claimed.variables == {"from": "+49 30", "to": "", "name": "Jürgen Müller", "empty": ""}
+
+
+async def test_a_flood_of_announcements_is_refused_and_the_callers_who_wait_are_still_known(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registration, "MAX_WAITING_OF_ONE", 3)
+    call_ids = [str(uuid4()) for _ in range(5)]
+    answers = [await bench.post("/v1/calls", {"id": call_id, "name": "Ada"}) for call_id in call_ids]
+    assert [status for status, _ in answers] == [201, 201, 201, 503, 503]
+    assert answers[-1][1]["code"] == "QUEUE_FULL"
+    claimed = bench.app.calls.registrations.claim(UUID(call_ids[0]))
+    assert claimed is not None
+    assert claimed.variables["name"] == "Ada"
 
 
 @pytest.mark.parametrize("name", [b"J%FCrgen", b"J\xfcrgen"])
@@ -47,9 +61,9 @@ async def test_a_name_in_another_encoding_does_not_cost_the_call(bench: Bench, n
     call_id = uuid4()
     form = f"id={call_id}&name=".encode() + name
     assert (await bench.post("/v1/calls", data=form, headers=FORM))[0] == 201
-    registration = bench.app.calls.registrations.claim(call_id)
-    assert registration is not None
-    assert registration.variables["name"] == "J\ufffdrgen"
+    claimed = bench.app.calls.registrations.claim(call_id)
+    assert claimed is not None
+    assert claimed.variables["name"] == "J\ufffdrgen"
 
 
 async def test_announced_again_it_is_known_by_what_was_said_last(bench: Bench) -> None:

@@ -108,6 +108,15 @@ async def test_a_uuid_in_use_is_refused(rig: Rig) -> None:
     assert rig.calls.active() == [first]
 
 
+async def test_the_uuid_of_a_call_that_ended_is_refused_however_many_came_after_it(rig: Rig) -> None:
+    first = rig.take()
+    first.call.end("hung up")
+    for _ in range(ENDED_KEPT + 10):
+        rig.take().call.end("hung up")
+    with pytest.raises(CallRefused, match="has ended"):
+        rig.take(first.call.id)
+
+
 async def test_nobody_is_taken_once_the_server_goes(rig: Rig) -> None:
     first = rig.take()
     rig.calls.open = False

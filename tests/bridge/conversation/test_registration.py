@@ -6,7 +6,13 @@ from uuid import uuid4
 
 import pytest
 
-from bridge.conversation.registration import MAX_WAITING, MAX_WAITING_CHARS, Registrations, TooManyRegistrations
+from bridge.conversation.registration import (
+    MAX_WAITING,
+    MAX_WAITING_CHARS,
+    MAX_WAITING_OF_ONE,
+    Registrations,
+    TooManyRegistrations,
+)
 
 
 class Clock:
@@ -48,24 +54,55 @@ def test_registering_again_takes_the_place_of_the_first() -> None:
     assert len(registrations) == 1
 
 
+def test_when_there_are_too_many_those_that_wait_are_kept_and_new_ones_refused() -> None:
+    clock, first = Clock(), uuid4()
+    registrations = Registrations(60.0, clock)
+    registrations.add(first, {"a": "1"}, "192.0.2.0")
+    for number in range(MAX_WAITING - 1):
+        registrations.add(uuid4(), {}, f"192.0.2.{number % 3}")
+    with pytest.raises(TooManyRegistrations):
+        registrations.add(uuid4(), {}, "192.0.2.9")
+    assert len(registrations) == MAX_WAITING
+    registrations.add(first, {"a": "2"}, "192.0.2.0")
+    claimed = registrations.claim(first)
+    assert claimed is not None
+    assert claimed.variables == {"a": "2"}, "one that waits may be announced again"
+    registrations.add(uuid4(), {}, "192.0.2.9")
+    clock.now_s = 60.0
+    registrations.add(uuid4(), {}, "192.0.2.9")
+    assert len(registrations) == 1
+
+
+def test_a_source_that_announces_without_end_leaves_room_for_the_others() -> None:
+    clock = Clock()
+    registrations = Registrations(60.0, clock)
+    for _ in range(MAX_WAITING_OF_ONE):
+        call_id = uuid4()
+        registrations.add(call_id, {}, "192.0.2.1")
+    with pytest.raises(TooManyRegistrations):
+        registrations.add(uuid4(), {}, "192.0.2.1")
+    registrations.add(uuid4(), {}, "192.0.2.2")
+    registrations.claim(call_id)
+    registrations.add(uuid4(), {}, "192.0.2.1")
+    clock.now_s = 60.0
+    assert len(registrations) == 0
+    assert not registrations._of_source
+
+
 LONGEST = {f"x{i}": "y" * 998 for i in range(8)}
 
 
-@pytest.mark.parametrize(("variables", "most"), [({}, MAX_WAITING), (LONGEST, MAX_WAITING_CHARS // 8_000)])
-def test_too_many_push_out_none_that_were_announced_before(variables: dict[str, str], most: int) -> None:
-    clock = Clock()
-    registrations, announced = Registrations(60.0, clock), [uuid4() for _ in range(most)]
-    for call_id in announced:
-        registrations.add(call_id, variables)
+def test_long_ones_are_refused_before_they_fill_the_memory() -> None:
+    registrations, most = Registrations(60.0, Clock()), MAX_WAITING_CHARS // 8_000
+    announced = [uuid4() for _ in range(most)]
+    for number, call_id in enumerate(announced):
+        registrations.add(call_id, LONGEST, f"192.0.2.{number % 3}")
     with pytest.raises(TooManyRegistrations):
         registrations.add(uuid4(), {"a": "1"})
-    registrations.add(announced[5], variables)  # one of them may be announced again
+    registrations.add(announced[5], LONGEST)  # one of them may be announced again
     assert registrations.claim(announced[0]) is not None
     registrations.add(uuid4(), {"a": "1"})
     assert len(registrations) == most
-    clock.now_s = 60.0
-    registrations.add(uuid4(), {"a": "1"})
-    assert len(registrations) == 1
 
 
 @pytest.mark.parametrize(

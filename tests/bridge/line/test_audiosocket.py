@@ -40,6 +40,17 @@ def test_any_split_of_the_stream_gives_the_same_messages(messages, data):
     assert not decoder.mid_message
 
 
+def test_what_is_not_wanted_yet_comes_with_the_next_data():
+    stream = b"".join(encode(Kind.DTMF, b"%d" % digit) for digit in range(5))
+    decoder, decoded = Decoder(), []
+    for data in (stream[:-1], b"", stream[-1:]):
+        messages = decoder.feed(data, 2)
+        assert len(messages) <= 2
+        decoded += messages
+    assert decoded == [(Kind.DTMF, b"%d" % digit) for digit in range(5)]
+    assert not decoder.mid_message
+
+
 def test_knows_when_it_stands_inside_a_message():
     decoder = Decoder()
     assert decoder.feed(b"\x10\x00\x02\x01") == []

@@ -9,7 +9,7 @@ import pytest
 from bridge.line import call as call_module
 from bridge.line.apology import Apology
 from bridge.line.audiosocket import Kind
-from bridge.line.call import AHEAD_MS, Call, CallObserver, State
+from bridge.line.call import AHEAD_MS, MAX_DIGITS, Call, CallObserver, State
 from engine import language, normalize, pipeline
 from engine.speech import Style, UnknownVoice
 from tests.support.fakes import LEVEL, FakeEngine
@@ -272,3 +272,10 @@ async def test_who_listens_gets_whole_samples(rig):
     rig.call.audio_received(Kind.SLIN16, b"a")
     rig.call.audio_received(Kind.SLIN16, b"abcd")
     assert told.heard == [(b"ab", 8_000), (b"", 16_000), (b"abcd", 16_000)]
+
+
+async def test_of_digits_without_end_the_latest_are_kept(rig):
+    for number in range(MAX_DIGITS + 7):
+        rig.call.dtmf_received(str(number % 10))
+    assert len(rig.call.dtmf) == MAX_DIGITS
+    assert rig.call.dtmf.endswith("0123456")

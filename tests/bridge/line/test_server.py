@@ -104,6 +104,24 @@ async def test_no_uuid_in_time_is_a_quiet_close(bridge, monkeypatch):
     await peer.close()
 
 
+async def test_of_connections_without_a_uuid_only_so_many_are_kept_and_calls_do_not_count(bridge):
+    bridge.server.max_unnamed = 3
+    calls = []
+    for _ in range(5):
+        calls.append(await Asterisk.connect(bridge.port))
+        await calls[-1].hear(voiced=True)
+    silent = [await Asterisk.connect(bridge.port, say_uuid=False) for _ in range(3)]
+    for peer in silent:
+        await peer.receive()
+    late = await Asterisk.connect(bridge.port)
+    assert await late.drain() == [(Kind.HANGUP, b"")], "it goes back to its dialplan"
+    assert len(bridge.calls) == 5
+    await silent[0].drain()  # until its time is over
+    again = await Asterisk.connect(bridge.port)
+    await again.hear(voiced=True)
+    await asyncio.gather(*(peer.close() for peer in (*calls, *silent, late, again)))
+
+
 @pytest.mark.parametrize(
     "first", [b"GET / HTTP/1.1\r\n\r\n" + bytes(40_000), encode(Kind.UUID, b"short"), encode(Kind.SLIN8, bytes(320))]
 )
@@ -275,6 +293,12 @@ class RecordingTransport(asyncio.Transport):
     def close(self):
         pass
 
+    def pause_reading(self):
+        self.reading = False
+
+    def resume_reading(self):
+        self.reading = True
+
 
 async def test_one_write_a_frame_and_a_dead_host_is_noticed(bridge):
     transport = RecordingTransport()
@@ -287,6 +311,37 @@ async def test_one_write_a_frame_and_a_dead_host_is_noticed(bridge):
     assert transport.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == server_module.HALF_OPEN_MS
     connection.connection_lost(None)
     transport.sock.close()
+
+
+async def test_of_a_flood_no_more_is_taken_in_a_turn_than_leaves_the_others_their_time(bridge, monkeypatch):
+    monkeypatch.setattr(server_module, "REST_S", 3600)
+    transport, took = RecordingTransport(), []
+    connection = Connection(bridge.server)
+    connection.connection_made(transport)
+    connection.data_received(encode(Kind.UUID, uuid4().bytes))
+    bridge.calls[0].audio_received = lambda kind, pcm: took.append(len(pcm))
+    connection.data_received(encode(Kind.SLIN8, b"") * 87_000)
+    assert (len(took), transport.reading) == (server_module.TURN_MESSAGES, False), "nothing is read for now"
+    while not transport.reading:
+        before = len(took)
+        connection._read_on()
+        assert len(took) - before <= server_module.TURN_MESSAGES
+    assert len(took) < 87_000, "and of what is too much nothing is taken"
+    connection.connection_lost(None)
+    transport.sock.close()
+
+
+async def test_keys_at_line_rate_are_dropped_and_the_next_hang_up_is_heard(bridge):
+    healthy, stranger = [await Asterisk.connect(bridge.port) for _ in range(2)]
+    await stranger.hear(voiced=True)
+    call = next(call for call in bridge.calls if call.id == stranger.id)
+    for _ in range(1_000):
+        stranger.send(Kind.DTMF, b"5")
+    stranger.send(Kind.HANGUP)
+    assert await bridge.next_end() == "caller hung up"
+    assert 0 < len(call.dtmf) < 1_000
+    await healthy.hear(voiced=True)
+    await asyncio.gather(stranger.close(), healthy.close())
 
 
 async def test_a_call_whose_tick_fails_goes_back_to_its_dialplan(bridge):

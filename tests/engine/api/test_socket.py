@@ -7,8 +7,11 @@ import json
 
 import numpy as np
 import pytest
+from aiohttp import WSMsgType
 
+from engine.api import socket as api_socket
 from engine.audio import resample
+from engine.growing_text import GrowingText
 from engine.speech import SpeechError, Style
 from tests.support.speech_server import speech_server
 from tests.support.tone_engine import RATE_HZ, sound_of
@@ -198,6 +201,38 @@ async def test_pieces_that_become_too_much_are_one_error(engine, tmp_path):
         assert (heard.size, event["event"]) == (low("Hello.").size, "done")
 
 
+async def test_of_a_text_that_was_too_long_no_more_is_kept(engine, tmp_path, monkeypatch):
+    kept = []
+
+    class Counted(GrowingText):
+        def write(self, piece):
+            kept.append(len(piece))
+            super().write(piece)
+
+    monkeypatch.setattr(api_socket, "GrowingText", Counted)
+    async with (
+        speech_server(engine, tmp_path, max_input_chars=20) as server,
+        server.session.ws_connect(server.url + PATH) as socket,
+    ):
+        engine.hold()
+        await socket.send_json({"input": "Held."})
+        for _ in range(100):
+            await socket.send_json({"input_delta": "x" * 15})
+        await socket.send_json({"event": "flush"})
+        engine.release()
+        assert (await answer(socket))[1]["event"] == "done"
+        assert (await answer(socket))[1]["code"] == "INPUT_TOO_LONG"
+    assert kept == [15]
+
+
+async def test_pieces_of_nothing_are_not_kept():
+    text = GrowingText()
+    for _ in range(1_000):
+        text.write("")
+    text.write("word")
+    assert text._pieces.qsize() == 1
+
+
 async def test_too_many_unanswered_requests_are_refused(socket, engine):
     engine.hold()
     for _ in range(70):
@@ -205,6 +240,19 @@ async def test_too_many_unanswered_requests_are_refused(socket, engine):
     _, event = await answer(socket)
     assert (event["event"], event["code"]) == ("error", "QUEUE_FULL")
     engine.release()
+
+
+async def test_a_connection_is_closed_once_it_is_idle_but_not_while_it_is_spoken_for(server, engine, monkeypatch):
+    monkeypatch.setattr(api_socket, "IDLE_S", 0.5)
+    engine.hold()
+    async with server.session.ws_connect(server.url + PATH) as socket:
+        await socket.send_json({"input": "Hello there."})
+        with pytest.raises(TimeoutError):
+            await socket.receive(timeout=1.0)
+        engine.release()
+        assert (await answer(socket))[1]["event"] == "done"
+        message = await socket.receive(timeout=10)
+        assert (message.type, message.extra) == (WSMsgType.CLOSE, "idle")
 
 
 async def test_a_plain_request_is_told_to_upgrade(server):

@@ -11,7 +11,7 @@ from unittest.mock import AsyncMock
 import numpy as np
 import pytest
 
-from bridge.hearing.asr.embedded import EmbeddedAsr, WhisperPool
+from bridge.hearing.asr.embedded import MAX_JOBS, EmbeddedAsr, WhisperPool
 from bridge.hearing.events import Heard, Partial, SpeechStarted, SpeechStopped, Transcript
 from bridge.turns.words import words
 from tests.support.voices import caller_says, silence
@@ -71,3 +71,14 @@ async def test_a_sentence_is_heard_and_so_is_the_next_after_the_worker_died(reco
     assert recognizer._worker is not None
     os.kill(recognizer._worker.pid, signal.SIGKILL)
     assert (await listen(recognizer, text, partial=False))[-1] == transcript
+
+
+async def test_a_recogniser_that_hangs_is_not_fed_without_end(recognizer: WhisperPool) -> None:
+    heard: list[Heard] = []
+    asr = EmbeddedAsr(recognizer, heard.append)  # `run` is not running: nothing is taken
+    for number in range(50):
+        asr._voice(SpeechStarted(number * 1_000))
+        asr._voice(SpeechStopped(number * 1_000 + 900))
+        assert asr._jobs.qsize() <= MAX_JOBS
+    given_up = [event for event in heard if isinstance(event, Transcript)]
+    assert given_up == [Transcript("")] * (50 - MAX_JOBS), "whoever waits for their words is told that none come"

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from bridge.hearing.asr.backlog import WAITING_MS
 from bridge.hearing.asr.deepgram import Deepgram
 from bridge.hearing.asr.openai_realtime import OpenAiRealtime
 from bridge.hearing.asr.protocol import AsrOptions, AsrProtocol, ServiceError, SessionLost
@@ -16,7 +17,7 @@ from bridge.hearing.asr.protocols import PROTOCOLS
 from bridge.hearing.asr.qwen3_asr import Qwen3Asr
 from bridge.hearing.asr.vllm_realtime import VllmRealtime
 from bridge.hearing.asr.vosk import Vosk
-from bridge.hearing.events import BadEvent, Heard, Partial, SpeechStarted, SpeechStopped, Transcript
+from bridge.hearing.events import MAX_TEXT_CHARS, BadEvent, Heard, Partial, SpeechStarted, SpeechStopped, Transcript
 
 PCM = bytes(range(40))
 
@@ -217,3 +218,30 @@ def test_vosk() -> None:
     assert read(protocol, {"partial": "two pizzas"}) == [Partial("two pizzas")]
     assert read(protocol, {"result": [], "text": "two pizzas"}) == [Transcript("two pizzas")]
     assert read(protocol, {"text": ""}) == []
+
+
+def test_of_a_deepgram_utterance_that_never_ends_no_more_is_kept_than_a_text_may_have() -> None:
+    deepgram = Deepgram(AsrOptions())
+    words = {"type": "Results", "is_final": True, "channel": {"alternatives": [{"transcript": "word " * 1_000}]}}
+    for _ in range(100):
+        deepgram.read(json.dumps(words))
+        assert len(deepgram._finished) <= MAX_TEXT_CHARS
+    heard = read(deepgram, {"type": "UtteranceEnd", "last_word_end": 9.0})
+    assert heard is not None
+    assert isinstance(heard[1], Transcript)
+    assert heard[1].text.startswith("word word")
+
+
+def test_of_a_vllm_generation_that_never_ends_neither_words_nor_audio_are_kept_without_end() -> None:
+    vllm = VllmRealtime(AsrOptions())
+    for _ in range(100):
+        vllm.read(json.dumps({"type": "transcription.delta", "delta": "word " * 1_000}))
+        assert len(vllm._text) <= MAX_TEXT_CHARS
+    vllm.flush()
+    pieces = [bytes([number % 256]) * 1_280 for number in range(1_000)]
+    for pcm in pieces:
+        assert vllm.audio(pcm) == []
+    told = vllm.read('{"type": "transcription.done"}')
+    assert told is not None
+    sent = [base64.b64decode(json.loads(message)["audio"]) for message in told[1][1:]]
+    assert sent == pieces[-WAITING_MS // vllm.chunk_ms :], "the newest is heard"

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from aiohttp import WSCloseCode
 
+from bridge.line import intake
 from bridge.line.audiosocket import Kind
 from engine.audio import resample
 from engine.speech import Pcm
@@ -30,7 +31,7 @@ from tests.support.voices import caller_says, silence
 from tests.support.whole_app import whole_app
 
 SPEED = 8
-"""The number of frames that the caller sends a tick: audio does not have to come in real time."""
+"""The number of frames that the caller sends a tick, which the tests let the server take in."""
 SAID = ["What are your opening hours?", "Tell me about Sunday first.", "And where can I buy a ticket?"]
 ANSWER = "A long answer. It goes on and on, far beyond what anybody wants to listen to."
 OPENING: dict[type[AsrService], list[Any]] = {
@@ -44,6 +45,11 @@ CLOSING: dict[str, Any] = {
     "deepgram": {"type": "CloseStream"},
     "vosk": {"eof": 1},
 }
+
+
+@pytest.fixture(autouse=True)
+def fast_callers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "AUDIO_SPEED", 2.0 * SPEED)
 
 
 class Line:

@@ -1,0 +1,53 @@
+"""Every attack by its name."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from benchmarks.attacks import (
+    audiosocket_floods,
+    bodies,
+    headers,
+    idle_connections,
+    killer_words,
+    registrations,
+    transcripts,
+    websocket_floods,
+)
+from benchmarks.attacks.target import Answers, Attack, Target
+
+
+async def _nothing(target: Target, answers: Answers) -> None:
+    await asyncio.Event().wait()
+
+
+NO_ATTACK: Final = Attack("no attack", _nothing)
+
+_ATTACKS: Final = (
+    Attack("back-channels", transcripts.back_channels),
+    Attack("long-transcripts", transcripts.long_transcripts),
+    Attack("format-as-name", registrations.format_name),
+    Attack("bad-registration", registrations.bad_registration),
+    Attack("registration-flood", registrations.registration_flood, least_s=30.0),
+    Attack("gzip-bombs", bodies.gzip_bombs),
+    Attack("large-JSON", bodies.large_json),
+    Attack("corrupt-deflate", bodies.corrupt_deflate),
+    Attack("multipart-preamble", bodies.multipart_preamble),
+    Attack("compressed-upload", bodies.compressed_upload),
+    Attack("foreign-host", headers.foreign_host),
+    Attack("broken-origin", headers.broken_origin),
+    Attack("killer-words", killer_words.killer_words),
+    Attack("slow-speech", killer_words.slow_speech, least_s=8.0),
+    Attack("digits", audiosocket_floods.digits),
+    Attack("empty-frames", audiosocket_floods.empty_frames),
+    Attack("fast-audio", audiosocket_floods.fast_audio),
+    Attack("used-UUID", audiosocket_floods.used_uuid),
+    Attack("cancels", websocket_floods.cancels),
+    Attack("empty-deltas", websocket_floods.empty_deltas),
+    Attack("dropped-deltas", websocket_floods.dropped_deltas),
+    Attack("pings", websocket_floods.pings),
+    Attack("unread-speech", idle_connections.unread),
+    Attack("silent-connections", idle_connections.silent, least_s=idle_connections.HOLD_S + 3.0),
+)
+ATTACKS: Final = {attack.name: attack for attack in _ATTACKS}

@@ -1,0 +1,121 @@
+"""The HTTP server's connections: how many, and how long they may say nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import WSMsgType, web
+
+from bridge import http_server
+from bridge.http_server import HttpServer
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+LIMIT = 3
+
+
+class Client:
+    """A client that writes what it is told to."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    def write(self, data: bytes) -> None:
+        self._writer.write(data)
+
+    async def answer(self) -> bytes:
+        """Returns what comes up to the end of the headers, or of the connection."""
+        with_headers = asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), 10)
+        try:
+            return await with_headers
+        except asyncio.IncompleteReadError as error:
+            return error.partial
+
+    async def closed(self) -> None:
+        """Returns once the server has closed the connection."""
+        await asyncio.wait_for(self._reader.read(), 10)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class Site:
+    """A server and its clients."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._clients: list[Client] = []
+
+    async def connect(self, data: bytes = b"") -> Client:
+        client = Client(*await asyncio.open_connection("127.0.0.1", self._port))
+        self._clients.append(client)
+        client.write(data)
+        return client
+
+    def close(self) -> None:
+        for client in self._clients:
+            client.close()
+
+
+async def _answer(request: web.Request) -> web.StreamResponse:
+    if "Upgrade" not in request.headers:
+        return web.Response(text="hello")
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+    async for message in socket:
+        if message.type is WSMsgType.TEXT:
+            await socket.send_str(message.data)
+    return socket
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Site]:
+    app = web.Application()
+    app.router.add_route("*", "/", _answer)
+    server = HttpServer(app, LIMIT)
+    site = Site(await server.start("127.0.0.1", 0))
+    yield site
+    site.close()
+    await server.close(0.1)
+
+
+async def test_a_connection_too_many_is_told_so_and_closed_and_there_is_room_again(site: Site) -> None:
+    clients = [await site.connect(REQUEST) for _ in range(LIMIT)]
+    for client in clients:
+        assert b"200 OK" in await client.answer()
+    late = await site.connect()
+    answer = await late.answer()
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"Retry-After: " in answer
+    await late.closed()
+    clients[0].close()
+    async with asyncio.timeout(10):
+        while b"200 OK" not in await (await site.connect(REQUEST)).answer():
+            pass  # until the server has seen that one is gone
+    clients[1].write(REQUEST)
+    assert b"200 OK" in await clients[1].answer(), "the others are served as before"
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HT", REQUEST[:-2]])
+async def test_headers_that_do_not_come_in_time_are_not_waited_for(
+    site: Site, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr(http_server, "HEADERS_S", 0.05)
+    await (await site.connect(sent)).closed()
+    client = await site.connect(REQUEST)
+    assert b"200 OK" in await client.answer()
+    await asyncio.sleep(0.1)
+    client.write(REQUEST)
+    assert b"200 OK" in await client.answer(), "whoever has sent a request may wait before the next"
+    if sent:
+        await client._reader.readexactly(len("hello"))
+        client.write(sent)
+        await client.closed()
+
+
+async def test_an_idle_connection_is_closed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "IDLE_S", 0.05)
+    client = await site.connect(REQUEST)
+    assert b"200 OK" in await client.answer()
+    await client.closed()
