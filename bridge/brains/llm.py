@@ -58,10 +58,10 @@ class _ToolCall:
 
     def add(self, part: Any) -> None:
         """Adds the next piece of this call."""
-        self.id = self.id or part.id or ""
+        self.id = self.id or _whole(part.id)
         if part.function is not None:
-            self.name += part.function.name or ""
-            self.arguments += part.function.arguments or ""
+            self.name += _whole(part.function.name)
+            self.arguments += _whole(part.function.arguments)
 
 
 class _ToolCalls:
@@ -80,11 +80,12 @@ class _ToolCalls:
         """
         call = self._open.get(part.index)
         names = part.function is not None and part.function.name
-        texts = (part.id, names, part.function and part.function.arguments)
+        begins = call is None or (names and part.id and call.id and part.id != call.id)
+        texts = (begins and part.id, names, part.function and part.function.arguments)
         self._chars += sum(len(text) for text in texts if text)
         if self._chars > MAX_CALL_CHARS:
             raise BrainError(f"the language model's tool calls are longer than {MAX_CALL_CHARS} characters")
-        if call is None or (names and part.id and call.id and part.id != call.id):
+        if call is None or begins:
             if len(self.all) == MAX_TOOL_CALLS:
                 raise BrainError(f"the language model wanted more than {MAX_TOOL_CALLS} tools in one answer")
             call = self._open[part.index] = _ToolCall()
@@ -109,6 +110,11 @@ class _Used:
             {"role": "assistant", "content": content, "tool_calls": [asked]},
             {"role": "tool", "tool_call_id": self.call.id, "content": self.result.content},
         ]
+
+
+def _whole(text: str | None) -> str:
+    """Returns `text` with `?` for lone surrogates, which may stand in JSON, but not in a request."""
+    return (text or "").encode(errors="replace").decode()
 
 
 def _sendable(arguments: str) -> str:
@@ -158,7 +164,7 @@ class LlmBrain(Brain):
 
     def answer(self, said: str) -> AsyncGenerator[Piece]:
         self._silences = 0
-        self.history.said(said)  # noted now, because the turn may be cut before its first step
+        self.history.said(_whole(said))  # noted now, because the turn may be cut before its first step
         return self._answer()
 
     async def _answer(self) -> AsyncGenerator[Piece]:
@@ -171,7 +177,7 @@ class LlmBrain(Brain):
             messages = [*self.history.messages(), *(message for use in used for message in use.messages())]
             async with aclosing(self._deltas(messages)) as deltas:
                 async for delta in deltas:
-                    words = (delta.content or "") if spoken else (delta.content or "").lstrip()
+                    words = _whole(delta.content) if spoken else _whole(delta.content).lstrip()
                     if words:
                         spoken += words
                         chars += len(words)

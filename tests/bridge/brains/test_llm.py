@@ -14,12 +14,21 @@ import pytest
 from aiohttp import web
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionChunk
+from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall
 
 from bridge.brains import history as history_module
 from bridge.brains.brain import QUOTED_ARE_DATA, BrainError, Fallback, HangUp, Piece, Say, Transfer
 from bridge.brains.destinations import Destinations
 from bridge.brains.history import History
-from bridge.brains.llm import DELTAS_A_TURN, MAX_ANSWER_CHARS, MAX_CALL_CHARS, MAX_TOOL_CALLS, LlmBrain, LlmOptions
+from bridge.brains.llm import (
+    DELTAS_A_TURN,
+    MAX_ANSWER_CHARS,
+    MAX_CALL_CHARS,
+    MAX_TOOL_CALLS,
+    LlmBrain,
+    LlmOptions,
+    _ToolCalls,
+)
 from bridge.brains.llm_client import make_llm_client
 from bridge.brains.tools import HttpTool, Toolbox
 from tests.support.llm_server import Answer, LlmServer, ToolCall
@@ -266,6 +275,26 @@ async def test_many_deltas_at_once_leave_the_event_loop_its_turns() -> None:
             await collect(ai.answer("hello"))
         counting.cancel()
     assert turns >= 1_000 // (2 * DELTAS_A_TURN)
+
+
+async def test_half_a_character_does_not_end_the_conversation() -> None:
+    """JSON may hold a lone surrogate, which no request can be made of."""
+    call = {"index": 0, "id": "a\ud800", "function": {"name": "n\ud800", "arguments": '"\ud800"'}}
+    answers = (Answer(deltas=[{"content": "One \ud800 two"}, {"tool_calls": [call]}]), "Three.", "Four.")
+    async with LlmServer(*answers) as server, brain(server) as ai:
+        assert text_of(await collect(ai.answer("hello \ud800"))) == "One ? two\nThree."
+        ai.heard("One ? two Three.", interrupted=False)
+        assert text_of(await collect(ai.answer("more"))) == "Four."
+
+
+async def test_a_long_argument_of_which_every_piece_has_an_id_is_taken() -> None:
+    calls = _ToolCalls()
+    for part in range(10_000):
+        delta = ChoiceDeltaToolCall.model_validate(
+            {"index": 0, "id": f"call_{part:036}", "function": {"name": None if part else "ask", "arguments": "x"}}
+        )
+        calls.add(delta)
+    assert [len(call.arguments) for call in calls.all] == [10_000]
 
 
 async def test_the_history_is_bounded() -> None:
