@@ -56,6 +56,7 @@ def run_serve(args: argparse.Namespace) -> int:
     """Check the settings, then serve."""
     from bridge.config import WrongSetting, load_settings
     from bridge.logs import set_up_logs
+    from bridge.masking import Masker, secrets_of
 
     try:
         settings = load_settings()
@@ -64,14 +65,15 @@ def run_serve(args: argparse.Namespace) -> int:
         return 2
     if args.check:
         return check_voice(settings)
-    set_up_logs(settings.server.log_format, settings.server.log_level)
+    masker = Masker(secrets_of(settings.values()))
+    set_up_logs(settings.server.log_format, settings.server.log_level, masker)
     from bridge.app import serve
     from engine.speech import SpeechError
 
     try:
         asyncio.run(serve(settings))
     except (SpeechError, OSError) as error:
-        print(f"cannot start: {error}", file=sys.stderr)
+        print(masker(f"cannot start: {error}"), file=sys.stderr)
         return 1
     return 0
 

@@ -9,6 +9,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bridge.conversation.settings import ConversationSettings
+from bridge.masking import masked_url
 from engine.qwen3.settings import QwenSettings
 from engine.registry import EngineSettings
 from engine.settings import SpeechSettings, VoiceSettings
@@ -60,6 +61,10 @@ class Settings(BaseModel):
             }
         )
 
+    def values(self) -> dict[str, Any]:
+        """Returns every setting's value under its bare name."""
+        return {name: value for group in GROUPS for name, value in getattr(self, group)}
+
 
 GROUPS: Final[dict[str, type[BaseModel]]] = {
     name: field.annotation for name, field in Settings.model_fields.items() if isinstance(field.annotation, type)
@@ -100,6 +105,8 @@ def _explain(detail: dict[str, object]) -> str:
     name = str(location[1]).upper()  # the first part is the name of its group
     allowed = str(detail["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
     value = "(hidden)" if name.endswith(("_KEY", "_TOKEN", "_SECRET")) else repr(detail["input"])
+    if name.endswith("_URL"):
+        value = repr(masked_url(str(detail["input"])))
     return f"{name}={value}: must be {allowed}" if not allowed.startswith("must") else f"{name}={value}: {allowed}"
 
 
