@@ -60,6 +60,7 @@ def run_serve(args: argparse.Namespace) -> int:
     """Checks the settings, then serves. Returns 2 where a setting is wrong, 1 where the server cannot start."""
     from bridge.config import WrongSetting, load_settings
     from bridge.logs import set_up_logs
+    from bridge.masking import Masker, secrets_of
 
     try:
         settings = load_settings()
@@ -68,7 +69,8 @@ def run_serve(args: argparse.Namespace) -> int:
         return 2
     if args.check:
         return check_voice(settings)
-    set_up_logs(settings.server.log_format, settings.server.log_level)
+    masker = Masker(secrets_of(settings.values()))
+    set_up_logs(settings.server.log_format, settings.server.log_level, masker)
     if os.geteuid() == 0:
         log.warning("running as root", advice="give the server a user of its own: docs/operations.md")
     from bridge.app import serve
@@ -77,7 +79,7 @@ def run_serve(args: argparse.Namespace) -> int:
     try:
         asyncio.run(serve(settings))
     except (SpeechError, OSError) as error:
-        print(f"cannot start: {error}", file=sys.stderr)
+        print(masker(f"cannot start: {error}"), file=sys.stderr)
         return 1
     return 0
 

@@ -61,6 +61,10 @@ class Settings(BaseModel):
             }
         )
 
+    def values(self) -> dict[str, Any]:
+        """Returns every setting's value under its bare name."""
+        return {name: value for group in GROUPS for name, value in getattr(self, group)}
+
 
 GROUPS: Final[dict[str, type[BaseModel]]] = {
     name: field.annotation for name, field in Settings.model_fields.items() if isinstance(field.annotation, type)

@@ -80,6 +80,7 @@ class HttpServer:
     """Serves an application on an address."""
 
     def __init__(self, app: web.Application, max_connections: int) -> None:
+        self.app = app
         self._runner = web.AppRunner(app, handle_signals=False, handler_cancellation=True)
         self._max_connections = max_connections
         self._servers: list[asyncio.Server] = []

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import Processor
+
+from bridge.masking import Masker
 
 
 def warn_on_stderr() -> None:
@@ -19,8 +21,8 @@ def warn_on_stderr() -> None:
     )
 
 
-def set_up_logs(log_format: Literal["json", "text"], level: str) -> None:
-    """Configures structlog and the standard library's logging. It is called once.
+def set_up_logs(log_format: Literal["json", "text"], level: str, masker: Masker | None = None) -> None:
+    """Configures structlog and the standard library's logging, with secrets replaced by `masker`. It is called once.
 
     Tracebacks are plain and without locals, which hold secrets and would take seconds of the event loop to format.
     """
@@ -45,11 +47,15 @@ def set_up_logs(log_format: Literal["json", "text"], level: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
+
+    def mask(logger: Any, method: str, line: Any) -> Any:
+        return masker(line) if masker is not None else line
+
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last, mask],
         )
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)

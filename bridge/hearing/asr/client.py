@@ -11,10 +11,12 @@ from typing import Final
 
 import aiohttp
 import structlog
+from pydantic import SecretStr
 
 from bridge.hearing.asr.backlog import Backlog
 from bridge.hearing.asr.protocol import AsrOptions, AsrProtocol, Message, ServiceError, SessionLost
 from bridge.hearing.events import BadEvent, Heard, Partial, SpeechStarted, SpeechStopped, Transcript
+from bridge.masking import Masker, masked_url, secrets_of
 from engine.audio import RateConverter
 
 log = structlog.get_logger(__name__)
@@ -57,6 +59,7 @@ class AsrClient:
         self._on_heard = on_heard
         self._now_s = now_s
         self._log = log.bind(call=call_id)
+        self._mask = Masker(secrets_of({"api_key": SecretStr(options.api_key), "asr_url": url}))
         self.rate_hz = options.sample_rate_hz or protocol.default_rate_hz
         self.speech_events = protocol.speech_events
         self.down_since_s: float | None = now_s()
@@ -96,7 +99,9 @@ class AsrClient:
                 failures = 0 if connected_s > BACKOFF_S[-1] else failures + 1
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 failures += 1
-                self._log.warning("recogniser cannot be reached", url=self._url, error=str(error) or repr(error))
+                self._log.warning(
+                    "recogniser cannot be reached", url=masked_url(self._url), error=self._mask(_problem(error))
+                )
             now_s = self._now_s()
             steady = now_s - tried_s >= STEADY_S or self.heard_s >= tried_s
             self.down_since_s = now_s if steady and self.down_since_s is None else down_since_s
@@ -135,7 +140,7 @@ class AsrClient:
                     async with asyncio.timeout(CLOSE_TIMEOUT_S):
                         for message in protocol.closing():
                             await _send(socket, message)
-        self._log.warning("recogniser closed the connection", url=self._url, code=socket.close_code)
+        self._log.warning("recogniser closed the connection", url=masked_url(self._url), code=socket.close_code)
         return self._now_s() - since_s
 
     async def _send(self, socket: aiohttp.ClientWebSocketResponse, protocol: AsrProtocol) -> None:
@@ -169,7 +174,7 @@ class AsrClient:
                 bad += 1
                 if bad == 1:
                     did = "reports an error" if isinstance(error, ServiceError) else "sent what we cannot read"
-                    self._log.warning(f"recogniser {did}", error=str(error)[:LOGGED_CHARS])
+                    self._log.warning(f"recogniser {did}", error=self._mask(str(error))[:LOGGED_CHARS])
                 if bad >= BAD_MESSAGES or isinstance(error, SessionLost):
                     return
                 continue
@@ -197,6 +202,13 @@ class AsrClient:
         else:
             self._last_partial = ""
         self._on_heard(event)
+
+
+def _problem(error: Exception) -> str:
+    """Returns what went wrong, without the address, in which there may be secrets."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"{error.status} {error.message}"
+    return str(error) or repr(error)
 
 
 async def _send(socket: aiohttp.ClientWebSocketResponse, message: Message) -> None:

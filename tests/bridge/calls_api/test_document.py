@@ -24,12 +24,10 @@ async def test_schemathesis_finds_nothing() -> None:
 
 async def test_every_route_is_in_the_document(bench: Bench) -> None:
     document = await bench.get("/openapi.json")
-    assert bench.app._runner is not None
-    app = bench.app._runner.app
-    assert app is not None
+    assert bench.app._http is not None
     served = {
         (route.method.lower(), route.resource.canonical)
-        for route in app.router.routes()
+        for route in bench.app._http.app.router.routes()
         if route.method != "HEAD" and route.resource is not None and route.resource.canonical.startswith("/v1/calls")
     }
     told = {(method, path) for path, methods in document["paths"].items() for method in methods if "/calls" in path}
