@@ -31,6 +31,7 @@ from engine.api import HEALTH, add_speech_routes
 from engine.fallback import FallbackEngine
 from engine.registry import create_engine
 from engine.speech import Engine, Priority, SpeechError, Style, UnknownVoice, UnspeakableText
+from engine.web.server import create_runner
 
 log = structlog.get_logger(__name__)
 
@@ -100,7 +101,7 @@ class App:
             raise SpeechError(f"VOICE={error.voice!r}: must be one of {', '.join(error.known)}") from None
         await self._say_first_words()
         await self.services.start()
-        self._runner = web.AppRunner(self._web_app(), access_log=None, handle_signals=False, handler_cancellation=True)
+        self._runner = create_runner(self._web_app())
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._server.http_host, self._server.http_port)
         with _naming("HTTP", self._server.http_host, self._server.http_port):
@@ -158,7 +159,8 @@ class App:
 
     def _web_app(self) -> web.Application:
         app = web.Application(client_max_size=self._settings.voices.max_upload_bytes + FORM_BYTES)
-        add_speech_routes(app, self.engine, self._settings.speech, self._settings.voices, self.metrics.registry)
+        settings, hosts = self._settings, (self._server.http_host,)
+        add_speech_routes(app, self.engine, settings.speech, settings.voices, self.metrics.registry, hosts)
         add_call_routes(app, self.calls)
         app[HEALTH].append(lambda: {"calls": len(self.calls), "max_calls": self._server.max_calls})
         return app
