@@ -117,7 +117,7 @@ async def test_a_slow_download_does_not_hold_up_the_end():
     port = int(re.search(r"http=http://127\.0\.0\.1:(\d+)", server.lines[-1])[1])
     body = json.dumps({"input": "A sentence that goes on for a while, so that there is plenty to read. " * 50}).encode()
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4096)
-    head = f"POST /v1/audio/speech/stream/pcm HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
+    head = f"POST /v1/audio/speech/stream/pcm HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
     writer.write(f"{head}Content-Type: application/json\r\n\r\n".encode() + body)
     await reader.readexactly(2_000)  # and no more
     server.process.send_signal(signal.SIGTERM)
