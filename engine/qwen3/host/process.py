@@ -19,6 +19,8 @@ ALLOCATOR: Final = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
 """Takes 2.84 GB of the GPU where the default takes 3.06 (0.6B in int8, 16 calls: `benchmarks.tts_gpu memory`)."""
 FRAMEWORKS: Final = {"USE_TF": "0", "USE_FLAX": "0"}
 """transformers imports TensorFlow and JAX wherever they are installed: seconds of a start, for nothing."""
+HUB_TOKENS: Final = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+"""The only keys that the worker gets: it may have to load a model that is not public."""
 WORKER: Final = ("-m", "engine.qwen3.worker.main")
 """What Python is started with."""
 
@@ -27,7 +29,8 @@ def worker_environment() -> dict[str, str]:
     """What the model's process needs in its environment, but for what an administrator has set there."""
     # With both names set PyTorch would take this one, whatever an administrator says under the other.
     allocator = {} if "PYTORCH_ALLOC_CONF" in os.environ else ALLOCATOR
-    return {name: value for name, value in (FRAMEWORKS | allocator).items() if name not in os.environ}
+    defaults = {name: value for name, value in (FRAMEWORKS | allocator).items() if name not in os.environ}
+    return defaults | {name: os.environ[name] for name in HUB_TOKENS if name in os.environ}
 
 
 class ModelProcess(ChildProcess):
