@@ -54,6 +54,7 @@ RUN pip install --no-deps .
 FROM base AS runtime
 ENV AUDIOSOCKET_HOST=0.0.0.0 \
     HTTP_HOST=0.0.0.0 \
+    ALLOWED_HOSTS=talkspurt,talkspurt-cpu \
     LOG_FORMAT=json \
     VOICES_DIR=/var/lib/talkspurt/voices
 WORKDIR /var/lib/talkspurt

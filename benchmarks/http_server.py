@@ -16,6 +16,7 @@ import engine.pipeline
 from engine.api import add_speech_routes
 from engine.hibari import HibariEngine
 from engine.settings import SpeechSettings, VoiceSettings
+from engine.web.server import create_runner
 
 
 async def serve(ahead: int) -> None:
@@ -26,7 +27,7 @@ async def serve(ahead: int) -> None:
     app = web.Application()
     with tempfile.TemporaryDirectory() as folder:
         add_speech_routes(app, speech, SpeechSettings(), VoiceSettings(voices_dir=Path(folder)))
-        runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
+        runner = create_runner(app)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         print(runner.addresses[0][1], flush=True)

@@ -156,7 +156,8 @@ class App:
 
     def _web_app(self) -> web.Application:
         app = web.Application(client_max_size=self._settings.voices.max_upload_bytes + FORM_BYTES)
-        add_speech_routes(app, self.engine, self._settings.speech, self._settings.voices, self.metrics.registry)
+        settings, hosts = self._settings, (self._server.http_host,)
+        add_speech_routes(app, self.engine, settings.speech, settings.voices, self.metrics.registry, hosts)
         add_call_routes(app, self.calls)
         app[HEALTH].append(lambda: {"calls": len(self.calls), "max_calls": self._server.max_calls})
         return app

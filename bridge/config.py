@@ -13,6 +13,7 @@ from bridge.conversation.settings import ConversationSettings
 from engine.qwen3.settings import QwenSettings
 from engine.registry import EngineSettings
 from engine.settings import SpeechSettings, VoiceSettings
+from engine.web.access import is_loopback
 
 
 class ServerSettings(BaseModel):
@@ -22,6 +23,7 @@ class ServerSettings(BaseModel):
     audiosocket_port: int = Field(9092, ge=0, le=65535)
     http_host: str = Field("127.0.0.1", description="where the speech endpoints and the calls API listen")
     http_port: int = Field(8000, ge=0, le=65535)
+    http_without_key: bool = Field(False, description="true: HTTP_HOST may be reached by others without API_KEY")
     max_calls: int = Field(500, ge=1, description="calls at once; one more goes back to its dialplan")
     max_connections: int = Field(
         256, ge=1, description="HTTP connections at once, WebSockets included; one more is told 503 and closed"
@@ -102,11 +104,17 @@ class WrongSetting(Exception):
 def load_settings() -> Settings:
     """Returns the settings of this process. Raises WrongSetting."""
     try:
-        return Settings.of(**_EnvironmentTexts().model_dump(exclude_unset=True))
+        settings = Settings.of(**_EnvironmentTexts().model_dump(exclude_unset=True))
     except (UnicodeDecodeError, OSError) as error:
         raise WrongSetting(f".env: {error}") from None
     except ValidationError as error:
         raise WrongSetting("\n".join(_explain(dict(detail)) for detail in error.errors())) from None
+    server, has_key = settings.server, bool(settings.speech.api_key.get_secret_value())
+    if not (has_key or server.http_without_key or is_loopback(server.http_host)):
+        raise WrongSetting(
+            f"HTTP_HOST={server.http_host!r}: must be a loopback address, without API_KEY or HTTP_WITHOUT_KEY=true"
+        )
+    return settings
 
 
 def _explain(detail: dict[str, object]) -> str:

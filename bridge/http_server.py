@@ -12,6 +12,7 @@ from aiohttp.web_server import Server
 
 from bridge.line.doorway import BACKLOG, open_doorways
 from engine.web.errors import queue_full
+from engine.web.server import CONNECTION, create_runner
 
 HEADERS_S: Final = 10.0
 """How long a request's line and headers may take."""
@@ -38,7 +39,7 @@ class _Connection(RequestHandler):
 
     def __init__(self, server: Server, limit: int) -> None:
         loop = asyncio.get_running_loop()
-        super().__init__(server, loop=loop, access_log=None, keepalive_timeout=IDLE_S)  # type: ignore[arg-type]
+        super().__init__(server, loop=loop, keepalive_timeout=IDLE_S, **CONNECTION)
         self._limit = limit
         self._deadline: asyncio.TimerHandle | None = None
         self._seen = 0
@@ -81,7 +82,7 @@ class HttpServer:
 
     def __init__(self, app: web.Application, max_connections: int) -> None:
         self.app = app
-        self._runner = web.AppRunner(app, handle_signals=False, handler_cancellation=True)
+        self._runner = create_runner(app)
         self._max_connections = max_connections
         self._servers: list[asyncio.Server] = []
 

@@ -12,6 +12,7 @@ import contextlib
 import logging
 import os
 import pickle
+import re
 import signal
 import struct
 import sys
@@ -24,6 +25,15 @@ import structlog
 
 LENGTH: Final = struct.Struct("<I")
 ROOT: Final = str(Path(__file__).parents[1])
+# What a child gets of its parent's environment: where things are and how libraries behave. Settings and keys are not in
+# it: a library that is taken over by what it reads has nothing to tell.
+INHERITED: Final = re.compile(
+    r"PATH|HOME|USER|LOGNAME|SHELL|TZ|TERM|TE?MPDIR|TMP|TEMP|CC|CXX|CPATH|LIBRARY_PATH|C_INCLUDE_PATH"
+    r"|(?i:https?_proxy|no_proxy)|REQUESTS_CA_BUNDLE|SSL_CERT_(FILE|DIR)"
+    r"|(LANG|LC_|LD_|DYLD_|XDG_|PYTHON|MALLOC_|OMP_|MKL_|OPENBLAS_|KMP_|ORT_|NUMBA_|COVERAGE_|VIRTUAL_ENV"
+    r"|CUDA|CUBLAS|CUDNN|NVIDIA|NCCL|TORCH|PYTORCH|TRITON|HF_|HUGGINGFACE_|TRANSFORMERS_|USE_)\w*"
+)
+SECRET: Final = re.compile(r"\w*(KEY|TOKEN|SECRET|PASSWORD)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +50,13 @@ def pack(message: Any) -> bytes:
     """Returns the message as it is written to the pipe: its length, then its pickle."""
     payload = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
     return LENGTH.pack(len(payload)) + payload
+
+
+def inherited() -> dict[str, str]:
+    """Returns the part of this process's environment that a child gets: no settings of ours, and no keys."""
+    return {
+        name: value for name, value in os.environ.items() if INHERITED.fullmatch(name) and not SECRET.fullmatch(name)
+    }
 
 
 class ChildLost(Exception):
@@ -63,14 +80,14 @@ class ChildProcess:
 
     @classmethod
     async def spawn(cls, *command: str, environment: Mapping[str, str] | None = None) -> Self:
-        """Starts Python with `command`, in this process's environment and more. Raises OSError."""
+        """Starts Python with `command`, in an environment of what is `inherited` and `environment`. Raises OSError."""
         path = os.pathsep.join(filter(None, (ROOT, os.environ.get("PYTHONPATH"))))
         return cls(
             await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", *command),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
-                env={**os.environ, **(environment or {}), "PYTHONPATH": path},
+                env={**inherited(), **(environment or {}), "PYTHONPATH": path},
             )
         )
 

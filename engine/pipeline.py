@@ -14,7 +14,7 @@ import structlog
 
 from engine import language, normalize
 from engine.speech import Chunk, Engine, EngineBusy, SpeechError, Style, UnspeakableText
-from engine.text import pause_after_ms, sentences
+from engine.text import break_words, pause_after_ms, sentences
 from engine.word_cutter import WordCutter
 
 log = structlog.get_logger(__name__)
@@ -23,6 +23,9 @@ log = structlog.get_logger(__name__)
 SENTENCES_AHEAD: Final = 1
 # Between two attempts at a busy engine: short beside what a caller notices, long beside what asking costs.
 BUSY_RETRY_S: Final = 0.1
+# What is made of one sentence. 300 characters of prose at a quarter of the pace take 80 s; hundreds of letters and
+# numbers can take ten minutes.
+MAX_SENTENCE_S: Final = 120
 
 
 class _Mark(Enum):
@@ -144,6 +147,7 @@ class _Maker:
         spoken = sentence.strip()
         if self._write_out:
             spoken = await self._written_out(spoken)
+        spoken = break_words(spoken)
         if not spoken:
             return self._skip(UnspeakableText(f"nothing to be read out in {sentence!r}"))
         style = replace(self._style, needed_at_s=max(self._played_s, self._clock()))
@@ -166,7 +170,14 @@ class _Maker:
             style = replace(style, on_word_starts=cutter.tell)
         pause = np.zeros(self._pause_ms * self._engine.sample_rate_hz // 1000 if self._spoken else 0, np.int16)
         async with aclosing(self._engine.stream(spoken, style)) as stream:
+            left = MAX_SENTENCE_S * self._engine.sample_rate_hz
             async for pcm in stream:
+                if pcm.size > left:
+                    log.warning(
+                        "cut off a sentence that takes too long", characters=len(written), limit_s=MAX_SENTENCE_S
+                    )
+                    break
+                left -= pcm.size
                 if pause.size:
                     self._put(Chunk(pause))
                     pause = pause[:0]

@@ -12,6 +12,12 @@ from engine.speech import Pcm, VoiceReference
 
 # Only what holds its own audio: a playlist or a concatenation would have FFmpeg open other files and addresses.
 DEMUXERS: Final = "wav,w64,aiff,mp3,aac,flac,ogg,mov,mp4,m4a,matroska,webm,caf,au,amr"
+# What those hold when people record, and no decoder of anything else: each is a hole that somebody may find.
+CODECS: Final = (
+    "aac,aac_latm,alac,flac,mp3,mp3float,opus,libopus,vorbis,amrnb,amrwb,libopencore_amrnb,libopencore_amrwb,"
+    "pcm_u8,pcm_s8,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_s32be,pcm_f32le,pcm_f32be,pcm_f64le,pcm_f64be,"
+    "pcm_alaw,pcm_mulaw,adpcm_ima_wav,adpcm_ms,adpcm_ima_qt,gsm,gsm_ms"
+)
 # The loudest tenth of a second of even a whisper recorded badly is above this; an unplugged microphone is below.
 SILENCE_DBFS: Final = -50.0
 WINDOWS_PER_S: Final = 10
@@ -38,11 +44,13 @@ def _decode(data: bytes, max_s: float) -> tuple[Pcm, int]:
     pieces: list[Pcm] = []
     samples = 0
     try:
-        allowed = {"format_whitelist": DEMUXERS, "protocol_whitelist": ""}
+        allowed = {"format_whitelist": DEMUXERS, "codec_whitelist": CODECS, "protocol_whitelist": ""}
         with av.open(io.BytesIO(data), "r", options=allowed) as container:
             if not container.streams.audio:
                 raise InvalidRecording("the file holds no audio")
             stream = container.streams.audio[0]
+            if stream.codec_context.name not in CODECS.split(","):
+                raise InvalidRecording(f"the recording's codec, {stream.codec_context.name}, is not read here")
             rate_hz = stream.codec_context.sample_rate
             if not 8_000 <= rate_hz <= 192_000:
                 raise InvalidRecording(f"the recording's rate is {rate_hz} Hz; 8000 to 192000 can be used")

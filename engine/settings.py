@@ -13,11 +13,18 @@ from engine.encode import FormatName
 ORIGIN: Final = re.compile(r"https?://[^/\s,*]+")
 
 
+def _listed(value: str) -> frozenset[str]:
+    return frozenset(filter(None, (part.strip() for part in value.split(","))))
+
+
 class SpeechSettings(BaseModel):
     """The limits of the speech endpoints: who may use them, for what, and for how long."""
 
     api_key: SecretStr = Field(SecretStr(""), description="bearer token wanted by all but /health; empty: none")
     cors_origins: str = Field("", description="origins whose pages may call, separated by commas, or *; empty: none")
+    allowed_hosts: str = Field(
+        "", description="names under which the server is called, besides localhost and HTTP_HOST, by commas; *: any"
+    )
     default_response_format: FormatName = Field("wav", description="OpenAI's own default is mp3")
     max_input_chars: int = Field(4096, ge=1)
     max_queue_depth: int = Field(64, ge=0, description="requests being synthesised at once; 0 for no limit")
@@ -32,14 +39,18 @@ class SpeechSettings(BaseModel):
     @field_validator("cors_origins")
     @classmethod
     def _origins(cls, value: str) -> str:
-        for origin in filter(None, (part.strip() for part in value.split(","))):
+        for origin in _listed(value):
             if origin != "*" and not ORIGIN.fullmatch(origin):
                 raise ValueError("must be * or origins such as https://example.org, separated by commas")
         return value
 
     def origins(self) -> frozenset[str]:
         """Returns the origins in CORS_ORIGINS."""
-        return frozenset(filter(None, (part.strip() for part in self.cors_origins.split(","))))
+        return _listed(self.cors_origins)
+
+    def hosts(self) -> frozenset[str]:
+        """Returns the names in ALLOWED_HOSTS."""
+        return _listed(self.allowed_hosts)
 
 
 class VoiceSettings(BaseModel):

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from engine.status import EngineStatus
 
 Pcm = NDArray[np.int16]
 """Mono 16-bit samples, shape (samples,)."""
+MIN_SPEED: Final = 0.25
+MAX_SPEED: Final = 4.0
 
 
 class Priority(IntEnum):
@@ -61,7 +64,7 @@ class Style:
     """An ISO 639-1 code; None lets the engine decide from the text."""
     instructions: str | None = None
     speed: float = 1.0
-    """1.0 is the voice's own pace; 0.25 to 4.0."""
+    """1.0 is the voice's own pace; 0.25 to 4.0, or ValueError is raised."""
     temperature: float | None = None
     top_p: float | None = None
     seed: int | None = None
@@ -77,6 +80,10 @@ class Style:
     """Called by an engine that knows when its words begin: with the samples before each word of the sentence, in the
     order of `str.split`, any number at a time, each of them before the word's own audio is out.
     """
+
+    def __post_init__(self) -> None:
+        if not MIN_SPEED <= self.speed <= MAX_SPEED:
+            raise ValueError(f"a speed is {MIN_SPEED} to {MAX_SPEED}, not {self.speed}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,16 @@ SENTENCE_PAUSE_MS: Final = 180
 CLAUSE_PAUSE_MS: Final = 90
 LINE_PAUSE_MS: Final = 300  # between paragraphs and the items of a list
 
+# Nothing that is said is as long, and what an engine needs for a word may grow with the square of its length. Scripts
+# that put no spaces between words are left alone: Thai, Lao, Burmese, Khmer, Chinese, Japanese, Korean.
+MAX_WORD_CHARS: Final = 60
+MAX_DIGITS: Final = 15  # a quadrillion
+MAX_CAPITALS: Final = 30
+_LONG_WORD: Final = re.compile(
+    rf"[^\s\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\ud7ff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]"
+    rf"{{{MAX_WORD_CHARS}}}(?=\S)"
+)
+_SPELLED: Final = re.compile(rf"(?:\d[.,]?){{{MAX_DIGITS}}}(?=\d)|(?:[A-Z0-9][.,]?){{{MAX_CAPITALS}}}(?=[A-Z0-9])")
 _ENUMERATOR: Final = re.compile(r"\s*[(\[]?(\d{1,3}|[A-Za-z])\.")
 _CLAUSE: Final = re.compile(
     rf"(?<=[{CLAUSE_MARKS}])\s+|(?<=[，、；：])|\s+(?=(?:and|but|or|so|because|which|who|if|when|while)\s)"
@@ -118,6 +128,11 @@ class SentenceSplitter:
             if ends:
                 return ends[-1]
         return len(self._buffer) - 1 if len(self._buffer) > self._limit else 0
+
+
+def break_words(text: str) -> str:
+    """Returns the text with a space after every 60 characters of a word, 15 digits of a number, or 30 capitals."""
+    return _LONG_WORD.sub(r"\g<0> ", _SPELLED.sub(r"\g<0> ", text))
 
 
 def pause_after_ms(sentence: str) -> int:

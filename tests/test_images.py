@@ -50,6 +50,7 @@ def test_approved_defaults(compose: dict[str, Any]) -> None:
         "CUDA_GRAPHS": "true",
         "PRELOAD_MODEL": "true",
         "IDLE_TIMEOUT": "0",
+        "HTTP_WITHOUT_KEY": "true",
     }
     assert {name: default for name, (_, default) in defaults.items()} == wanted
 
@@ -62,9 +63,19 @@ def test_every_variable_is_a_setting(compose: dict[str, Any]) -> None:
     for service in compose["services"].values():
         assert set(service["environment"]) <= known
     dockerfile = (ROOT / "Dockerfile").read_text()
-    for name in ("AUDIOSOCKET_HOST", "HTTP_HOST", "LOG_FORMAT", "VOICES_DIR", "ENGINE", "QUANTIZE"):
+    for name in ("AUDIOSOCKET_HOST", "HTTP_HOST", "ALLOWED_HOSTS", "LOG_FORMAT", "VOICES_DIR", "ENGINE", "QUANTIZE"):
         assert f"{name}=" in dockerfile
         assert name in known
+
+
+def test_the_services_start_without_a_key_and_answer_to_their_names(compose: dict[str, Any]) -> None:
+    """Both listen on every address of their container; only the compose file says that this needs no API_KEY."""
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert "HTTP_WITHOUT_KEY" not in dockerfile
+    (hosts,) = re.findall(r"ALLOWED_HOSTS=(\S+)", dockerfile)
+    for name, service in compose["services"].items():
+        assert service["environment"]["HTTP_WITHOUT_KEY"] == "${HTTP_WITHOUT_KEY:-true}"
+        assert name in hosts.split(",")
 
 
 def test_services(compose: dict[str, Any]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
@@ -24,12 +26,13 @@ def add_speech_routes(
     settings: SpeechSettings,
     voice_settings: VoiceSettings,
     registry: CollectorRegistry | None = None,
+    hosts: Collection[str] = (),
 ) -> SpeechService:
     """Adds the speech endpoints, /health, /metrics and /docs to `app`, and checks access to all of its routes.
 
     `registry` is what /metrics shows. Others add to /health by `app[HEALTH]` and to /docs by `add_operations`. The
-    engine is the caller's to start and close. Run the application with `handler_cancellation=True`, or a client that
-    leaves is noticed only when something is sent to it.
+    engine is the caller's to start and close. `hosts` are further names and addresses of this server. Run the
+    application by `engine.web.server.create_runner`.
     """
     service = SpeechService(engine, settings, voice_settings, registry or CollectorRegistry())
     service.voices.load()
@@ -38,7 +41,7 @@ def add_speech_routes(
     api_key = settings.api_key.get_secret_value()
     app[openapi.DESCRIPTION_KEY] = openapi.Description(service.voice_names, service.settle_schemas, key=bool(api_key))
     app[socket.SOCKETS] = set()
-    add_access_checks(app, api_key, settings.origins())
+    add_access_checks(app, api_key, settings.origins(), {*hosts, *settings.hosts()})
     for operations in (speech.OPERATIONS, voices.OPERATIONS, status.OPERATIONS, openapi.OPERATIONS):
         add_operations(app, operations)
     app.router.add_get(socket.PATH, socket.serve_socket, allow_head=False)

@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from engine.encode import SAMPLE_RATES_HZ, FormatName
+from engine.speech import MAX_SPEED, MIN_SPEED
 
 # The names under which the earlier server's clients, and Qwen3-TTS itself, know the languages.
 LANGUAGE_NAMES: Final = {
@@ -78,7 +79,7 @@ Rate = Annotated[
 # The limits first: the schema does not see them through a validator.
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED), BeforeValidator(_whole_number)]
 Flag = Annotated[bool, BeforeValidator(_truth), Field(strict=True)]
-Speed = Annotated[float, Field(ge=0.25, le=4.0)]
+Speed = Annotated[float, Field(ge=MIN_SPEED, le=MAX_SPEED)]
 Temperature = Annotated[float, Field(ge=0.0, le=2.0)]
 TopP = Annotated[float, Field(gt=0.0, le=1.0)]
 

@@ -29,6 +29,10 @@ OPENAI_VOICES: Final = (
 QWEN_VOICES: Final = ("vivian", "serena", "uncle_fu", "dylan", "eric", "ryan", "aiden", "ono_anna", "sohee")
 
 
+DECODERS: Final = 2
+"""The uploads that are decoded at once, each in a process of its own."""
+
+
 class SpeechService:
     """One engine behind the speech endpoints."""
 
@@ -44,6 +48,7 @@ class SpeechService:
         self.voices = VoiceStore(voice_settings.voices_dir, voice_settings.voices_max)
         self.voices_lock = asyncio.Lock()
         """The lock that is held while the stored voices change."""
+        self.decoding = asyncio.Semaphore(DECODERS)
         self.synthesizer = Synthesizer(engine, settings, self.cache, self.metrics)
 
     def job(

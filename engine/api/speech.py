@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -12,8 +11,9 @@ from engine.api.delivery import deliver
 from engine.api.framing import Bare, DataEvents, Framing, OpenAiEvents
 from engine.api.requests import CloneRequest, SpeechRequest
 from engine.api.service import SPEECH, SpeechService
-from engine.recording import InvalidRecording, read_recording
+from engine.recording import InvalidRecording
 from engine.speech import CannotClone, EngineBusy, SpeechError, VoiceReference
+from engine.upload import read_upload
 from engine.web.bodies import read_form, read_json
 from engine.web.errors import ApiError
 from engine.web.operations import Operation
@@ -55,9 +55,9 @@ async def prepare_reference(service: SpeechService, file: bytes | None, ref_text
         raise ApiError(400, "INVALID_AUDIO", "a recording of the voice is required, as the part 'file'", param="file")
     limits, timeout_s = service.voice_settings, service.settings.request_timeout
     text = (ref_text or "").strip() or None
-    read = partial(read_recording, file, min_s=limits.reference_min_s, max_s=limits.reference_max_s, text=text)
     try:
-        reference = await service.synthesizer.in_background(read)
+        async with service.decoding:
+            reference = await read_upload(file, min_s=limits.reference_min_s, max_s=limits.reference_max_s, text=text)
     except InvalidRecording as error:
         raise ApiError(400, "INVALID_AUDIO", str(error), param="file") from None
     try:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import unicodedata
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
 from itertools import count
 from typing import Final
 
@@ -21,6 +22,10 @@ log = structlog.get_logger(__name__)
 SAMPLE_RATE_HZ: Final = 24000
 # Sentences that may wait: four for each of 500 calls, which are made in well under a minute.
 MAX_QUEUE_DEPTH: Final = 2048
+# A worker is given so much at once at the voice's own pace, and less where it is slower: the longest prose sentence. It
+# takes under half a second, and between two of them a call's sentence comes first. What may be spelled counts more.
+JOB_CHARS: Final = 400
+SPELLED: Final = 4
 # Before another attempt to start a worker; the last one again and again.
 RESTART_DELAYS_S: Final = (0.0, 0.1, 0.5, 2.0, 5.0)
 
@@ -71,7 +76,26 @@ class HibariEngine(Engine):
             raise SpeechError("hibari is not running")
         if len(self._waiting) >= self._max_queue_depth:
             raise EngineBusy(f"{len(self._waiting)} sentences are waiting for hibari")
-        job = Speak(sentence, voice, style.speed, style.seed or 0, word_starts=style.on_word_starts is not None)
+        made, unspeakable = 0, None
+        for text in jobs_of(sentence, int(JOB_CHARS * min(1.0, style.speed))):
+            job = Speak(text, voice, style.speed, style.seed or 0, word_starts=style.on_word_starts is not None)
+            try:
+                async with aclosing(self._answers(job, style)) as answers:
+                    async for answer in answers:
+                        if not isinstance(answer, list):
+                            yield answer
+                            made += answer.size
+                        elif style.on_word_starts:
+                            style.on_word_starts([made + start for start in answer])
+            except UnspeakableText as error:
+                unspeakable = error
+                if style.on_word_starts:
+                    style.on_word_starts([made] * len(text.split()))
+        if unspeakable and not made:
+            raise unspeakable
+
+    async def _answers(self, job: Speak, style: Style) -> AsyncGenerator[Pcm | list[int], None]:
+        """Yields what a worker answers to one job. Raises its SpeechError."""
         request = Request(job)
         needed_at_s = style.needed_at_s if style.needed_at_s is not None else asyncio.get_running_loop().time()
         self._unfinished.add(request)
@@ -81,10 +105,7 @@ class HibariEngine(Engine):
             while (answer := await request.answers.get()) is not None:
                 if isinstance(answer, SpeechError):
                     raise answer
-                if not isinstance(answer, list):
-                    yield answer
-                elif style.on_word_starts:
-                    style.on_word_starts(answer)
+                yield answer
         finally:
             self._waiting.discard(request)
             self._unfinished.discard(request)
@@ -174,6 +195,31 @@ class HibariEngine(Engine):
         self._waiting.clear()
         for request in self._unfinished:
             request.answers.put_nowait(error)
+
+
+def jobs_of(text: str, limit: int) -> Iterator[str]:
+    """Yields a text in parts of about `limit` characters at most, each ending with a clause or else with a word."""
+    while (fits := _fitting(text, limit)) < len(text):
+        end = max(text.rfind(mark, fits // 2, fits) + 1 for mark in (", ", "; ", ": ", ". "))
+        end = end or text.rfind(" ", 1, fits)
+        if end < 1:
+            end = text.find(" ", fits)
+        if end < 1:
+            break
+        yield text[:end]
+        text = text[end:].lstrip()
+    if text:
+        yield text
+
+
+def _fitting(text: str, limit: int) -> int:
+    """Returns how many characters of a text come to `limit`; capitals, digits and signs count SPELLED times."""
+    counted = 0
+    for place, char in enumerate(text):
+        counted += SPELLED if char.isupper() or not (char.isalpha() or char in " ,.;:!?'-") else 1
+        if counted > limit:
+            return place
+    return len(text)
 
 
 def _check_speakable(text: str, language: str | None) -> None:

@@ -26,6 +26,8 @@ AFTER_SAMPLES: Final = 720  # kept after the last sound
 # Where hibari itself takes a text apart: at 400 phonemes, or where it sees a sentence's end.
 PART_PAUSE_SAMPLES: Final = 3600
 CHUNK_SAMPLES: Final = 2400
+# A bound on what is made of one job: 300 characters of prose take 20 s, the most that fits into a job some 40.
+MAX_SAMPLES: Final = 45 * 24000
 MIN_CHUNK_SAMPLES: Final = 480
 # The network's own pace is right at 0.5 and 1.0. In between, and faster, it moves in steps and is up to 25 % off, and
 # stretching its frames is as well understood: 2.0 has half the word errors of its own.
@@ -46,7 +48,12 @@ class Synthesizer:
         variant = VARIANTS[job.voice]
         level = (soft_limit(block * GAIN) for block in self._sound(job, variant, on_word_starts))
         pcm = (np.rint(block * 32767).astype(np.int16) for block in level)
-        return chunked(pcm, Resampler(variant.formant_percent, 100))
+        left = MAX_SAMPLES
+        for chunk in chunked(pcm, Resampler(variant.formant_percent, 100)):
+            yield chunk[:left]
+            left -= chunk.size
+            if left <= 0:
+                return
 
     def _sound(
         self, job: Speak, variant: Variant, on_word_starts: Callable[[Sequence[int]], None] | None

@@ -1,8 +1,11 @@
-"""Checks who may call, before every route of the application: the bearer token and the origin of a page."""
+"""Checks who may call, before every route and any body: the host, the bearer token and the origin of a page."""
 
 from __future__ import annotations
 
 import hmac
+import ipaddress
+import re
+from collections.abc import Collection
 from typing import Final
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -11,6 +14,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from multidict import CIMultiDict
 
+from engine.web.bodies import refuse_compressed
 from engine.web.errors import ApiError, answer_errors
 
 OPEN_PATHS: Final = frozenset({"/health"})
@@ -21,10 +25,17 @@ EXPOSED_HEADERS: Final = (
 PREFLIGHT_MAX_AGE_S: Final = 3600
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 
+_HOST: Final = re.compile(r"[^\[\]@/?#\\]+|\[[0-9A-Fa-f:.]+\](:\d+)?")
+"""What a Host header may look like: `urlsplit` raises ValueError for others."""
 
-def add_access_checks(app: web.Application, api_key: str, origins: frozenset[str]) -> None:
-    """Checks the token and the origin, and gives errors their shape, before every route that `app` has or will have."""
-    app.middlewares.extend((answer_errors, _check_origin(origins), _check_token(api_key)))
+
+def add_access_checks(app: web.Application, api_key: str, origins: frozenset[str], hosts: Collection[str] = ()) -> None:
+    """Checks host, origin and token before every route that `app` has or will have, and gives errors their shape.
+
+    `hosts` are the names and addresses, besides those of loopback, under which the server may be called; * is any.
+    """
+    checks = _check_host(hosts), _check_origin(origins), _check_token(api_key), refuse_compressed
+    app.middlewares.extend((answer_errors, *checks))
 
     async def label(request: web.Request, response: web.StreamResponse) -> None:
         response.headers.setdefault("X-Request-Id", request_id(request))
@@ -38,6 +49,43 @@ def request_id(request: web.Request) -> str:
     if REQUEST_ID not in request:
         request[REQUEST_ID] = uuid4().hex
     return request[REQUEST_ID]
+
+
+def is_loopback(host: str) -> bool:
+    """Tells whether a host's name or address is one of the loopback interface."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _check_host(hosts: Collection[str]) -> Middleware:
+    allowed = {_bare(host) for host in hosts}
+
+    @web.middleware
+    async def check_host(request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Refuses names that are not this server's.
+
+        By DNS rebinding a page of any site can have a browser send its requests here, under that site's name.
+        """
+        given = request.headers.get("Host", "")
+        host = _bare(urlsplit(f"//{given}").hostname or "") if _HOST.fullmatch(given) else ""
+        if not (is_loopback(host) or host in allowed or "*" in allowed or host == _own_address(request)):
+            message = f"this server is not {given[:100]!r}: ALLOWED_HOSTS lists the names under which it may be called"
+            raise ApiError(421, "HTTP_ERROR", message)
+        return await handler(request)
+
+    return check_host
+
+
+def _bare(host: str) -> str:
+    return host.strip("[]").rstrip(".").lower()
+
+
+def _own_address(request: web.Request) -> str:
+    """Returns the address at which the client reached this server, which a page of another site cannot have."""
+    name = request.transport.get_extra_info("sockname") if request.transport is not None else None
+    return str(name[0]) if isinstance(name, tuple) else ""
 
 
 def _check_token(api_key: str) -> Middleware:
@@ -70,7 +118,10 @@ def _check_origin(origins: frozenset[str]) -> Middleware:
         origin = request.headers.get("Origin")
         if origin is None:
             return await handler(request)
-        allowed = _is_allowed(origin, origins) or urlsplit(origin).netloc == request.host
+        try:
+            allowed = _is_allowed(origin, origins) or urlsplit(origin).netloc == request.host
+        except ValueError:
+            raise ApiError(400, "INVALID_REQUEST", f"Origin: {origin[:100]!r} is no origin") from None
         if allowed and request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
             return _preflight(request)
         acts = request.method not in SAFE_METHODS or request.headers.get("Upgrade", "").lower() == "websocket"

@@ -3,36 +3,59 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
 from aiohttp import BodyPartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ValidationError
 
 from engine.web.errors import ApiError, from_validation_error
 
 BODY_TIMEOUT_S: Final = 60.0
 """A body that takes longer than this to arrive is given up."""
+MAX_JSON_BYTES: Final = 256 * 1024
+"""More than any text that may be said takes as JSON, and parsed in a few milliseconds."""
+MAX_MEMBERS: Final = 1000
+"""Members of objects in a JSON body. Each may be a fault, and 20,000 faults hold the event loop for 80 ms."""
 MAX_FIELD_BYTES: Final = 256 * 1024
 MAX_PARTS: Final = 32
 FILE_PART: Final = "file"
 
+_MEMBER: Final = re.compile(rb'"\s*:')
+
 Body = TypeVar("Body", bound=BaseModel)
 
 
+@web.middleware
+async def refuse_compressed(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuses compressed bodies unread: a few kilobytes of one can stand for gigabytes. Raises ApiError."""
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
+        raise ApiError(415, "INVALID_REQUEST", f"the body's encoding is {encoding[:40]!r}; send it as it is")
+    return await handler(request)
+
+
 async def read_json(request: web.Request, model: type[Body]) -> Body:
-    """Returns a JSON body as its model. Raises ApiError."""
+    """Returns a JSON body of MAX_JSON_BYTES at most as its model. Raises ApiError or HTTPRequestEntityTooLarge."""
     if request.headers.get("Content-Type") and not request.content_type.endswith(("/json", "+json")):
         raise ApiError(415, "INVALID_REQUEST", f"the body is {request.content_type}; send it as application/json")
+    length = request.content_length or 0
+    if length > MAX_JSON_BYTES:
+        raise web.HTTPRequestEntityTooLarge(MAX_JSON_BYTES, length)
     async with in_time():
-        data = await request.read()
+        data = await request.clone(client_max_size=MAX_JSON_BYTES).read()
     return parse_json(data, model)
 
 
 def parse_json(data: bytes | str, model: type[Body]) -> Body:
     """Returns JSON as its model, with types as JSON has them: "8000" is no number. Raises ApiError."""
+    data = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+    if sum(1 for _ in _MEMBER.finditer(data)) > MAX_MEMBERS:
+        raise ApiError(400, "INVALID_REQUEST", f"body: it has more than {MAX_MEMBERS} members", param="body")
     try:
         return model.model_validate_json(data, strict=True)
     except ValidationError as error:

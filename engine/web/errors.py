@@ -38,6 +38,10 @@ Code = Literal[
     "INTERNAL_ERROR",
 ]
 
+CLOSING: Final = frozenset({401, 413, 415, 421})
+"""The statuses after which the connection is closed: the body, which may be large, was not read."""
+MAX_FAULTS: Final = 20
+"""The faults that are listed in one answer."""
 RETRY_AFTER_S: Final = 1
 """The wait told to a refused client: a sentence is made in less, so a place in the queue is likely free by then."""
 
@@ -93,7 +97,10 @@ class ApiError(Exception):
 
     def response(self) -> web.Response:
         """Returns the answer to the client."""
-        return web.json_response(self.body(), status=self.status, headers=self.headers)
+        response = web.json_response(self.body(), status=self.status, headers=self.headers)
+        if self.status in CLOSING:
+            response.force_close()
+        return response
 
 
 def from_speech_error(error: SpeechError) -> ApiError:
@@ -112,13 +119,13 @@ def from_speech_error(error: SpeechError) -> ApiError:
 
 
 def from_validation_error(error: ValidationError) -> ApiError:
-    """Returns what a client is told of a body that does not fit: its first fault, and all of them in the context."""
+    """Returns what a client is told of a body that does not fit: the first MAX_FAULTS faults are in the context."""
+    details = error.errors(include_url=False, include_context=False, include_input=False)[:MAX_FAULTS]
     faults = [
-        {"field": ".".join(str(part) for part in fault["loc"]) or "body", "reason": _reason(fault)}
-        for fault in error.errors(include_url=False, include_context=False, include_input=False)
+        {"field": ".".join(str(part) for part in fault["loc"]) or "body", "reason": _reason(fault)} for fault in details
     ]
     field, reason = faults[0]["field"], faults[0]["reason"]
-    if field == "input" and error.errors()[0]["type"] in ("missing", "string_too_short"):
+    if field == "input" and details[0]["type"] in ("missing", "string_too_short"):
         return empty_input()
     return ApiError(400, "INVALID_REQUEST", f"{field}: {reason}", param=field, context={"faults": faults})
 

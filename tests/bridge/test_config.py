@@ -126,6 +126,24 @@ def test_no_two_parts_have_a_setting_of_the_same_name():
     assert len(FIELDS) == sum(len(group.model_fields) for group in GROUPS.values())
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "phone.example"])
+def test_to_be_reached_by_others_takes_a_key_or_a_setting(monkeypatch, host):
+    monkeypatch.setenv("HTTP_HOST", host)
+    with pytest.raises(WrongSetting, match=r"^HTTP_HOST='.*': must be a loopback address.*API_KEY.*HTTP_WITHOUT_KEY"):
+        load_settings()
+    monkeypatch.setenv("HTTP_WITHOUT_KEY", "true")
+    assert load_settings().server.http_host == host
+    monkeypatch.delenv("HTTP_WITHOUT_KEY")
+    monkeypatch.setenv("API_KEY", "a key")
+    assert load_settings().server.http_host == host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_loopback_takes_none(monkeypatch, host):
+    monkeypatch.setenv("HTTP_HOST", host)
+    assert load_settings().server.http_host == host
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_service_that_must_be_told_when_the_caller_stops_needs_the_local_detector(monkeypatch, protocol):
     """Without the detector the answer would wait for a final transcript that never comes."""

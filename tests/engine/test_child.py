@@ -99,3 +99,28 @@ async def test_only_its_parent_ends_it(child: ChildProcess) -> None:
     assert (await child.receive())[0] == "still"
     await child.close(grace_s=10)
     assert await child.wait() == 0, "by itself, once it was told nothing more"
+
+
+async def test_it_inherits_neither_keys_nor_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = (
+        "API_KEY",
+        "ASR_API_KEY",
+        "HF_TOKEN",
+        "AWS_SECRET_ACCESS_KEY",
+        "SIP_SECRET",
+        "XDG_PASSWORD",
+        "PGPASSWORD",
+    )
+    for name in (*secrets, "WEBHOOK_URL", "ASR_URL", "SYSTEM_PROMPT", "CUDA_API_KEY", "STRANGE"):
+        monkeypatch.setenv(name, "planted")
+    monkeypatch.setenv("HF_HOME", "/models")
+    (tmp_path / "echo.py").write_text(ECHO)
+    child = await ChildProcess.spawn(str(tmp_path / "echo.py"), environment={"OMP_NUM_THREADS": "1"})
+    try:
+        child.send("it runs")
+        await child.receive()
+        environment = Path(f"/proc/{child.pid}/environ").read_bytes()  # noqa: ASYNC240
+    finally:
+        await child.close()
+    assert b"planted" not in environment
+    assert {b"OMP_NUM_THREADS=1", b"HF_HOME=/models"} <= set(environment.split(b"\0"))

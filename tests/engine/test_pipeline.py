@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from engine import language
-from engine.pipeline import speak
+from engine.pipeline import MAX_SENTENCE_S, speak
 from engine.speech import Chunk, Engine, Pcm, SpeechError, Style, UnspeakableText, Voice
 from engine.status import EngineStatus
 from engine.text import SENTENCE_PAUSE_MS
@@ -319,3 +319,32 @@ async def test_the_language_of_a_stream_is_told_as_soon_as_it_can_be() -> None:
     source.put(None)
     await all_of(speak(engine, source, Style()))
     assert [style.language for style in engine.styles] == [None, "de", "de"]
+
+
+async def test_an_engine_gets_no_word_that_is_too_long_for_it() -> None:
+    engine = SteppedEngine(free=True)
+    text = "a-" * 140
+    chunks = await all_of(speak(engine, text, STYLE))
+    assert "".join(texts(chunks)) == text
+    assert max(len(word) for sentence in engine.begun for word in sentence.split()) <= 60
+
+
+class EndlessEngine(SteppedEngine):
+    """Makes a second of sound again and again."""
+
+    async def stream(self, sentence: str, style: Style) -> AsyncGenerator[Pcm, None]:
+        while True:
+            yield np.ones(RATE_HZ, np.int16)
+
+
+async def test_the_sound_of_one_sentence_has_an_end() -> None:
+    chunks = await all_of(speak(EndlessEngine(), "One. Two.", STYLE))
+    made = sum(chunk.pcm.size for chunk in chunks if chunk.pcm.any())
+    assert made == 2 * MAX_SENTENCE_S * RATE_HZ
+    assert texts(chunks) == ["One. ", "Two."]
+
+
+@pytest.mark.parametrize("speed", [0.0, 0.2499, 4.01, float("nan"), float("inf"), -1.0])
+def test_a_speed_out_of_bounds_is_no_style(speed: float) -> None:
+    with pytest.raises(ValueError, match="speed"):
+        Style(speed=speed)

@@ -12,6 +12,7 @@ from engine.text import (
     MAX_SENTENCE_CHARS,
     SENTENCE_PAUSE_MS,
     SentenceSplitter,
+    break_words,
     pause_after_ms,
     sentences,
     split,
@@ -178,3 +179,28 @@ async def test_closing_closes_the_source() -> None:
     async with aclosing(sentences(pieces())) as found:
         assert await anext(found) == "One sentence. "
     assert closed.is_set()
+
+
+@pytest.mark.parametrize(
+    "text", ["a-" * 214, "9," * 45, "x" * 1000, "9" * 500, "Say " + "ab" * 100 + " twice.", "ü" * 61]
+)
+def test_no_word_is_longer_than_an_engine_is_good_for(text):
+    words = break_words(text)
+    assert max(map(len, words.split())) <= 60
+    assert max(sum(map(str.isdigit, word)) for word in words.split()) <= 15
+    assert words.replace(" ", "") == text.replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Call 0123456789 now.",
+        "Donaudampfschifffahrtsgesellschaftskapitänsmütze",
+        "这" * 200,
+        "ก" * 200,
+        "x" * 60,
+        "7" * 15,
+    ],
+)
+def test_words_that_people_say_are_left_whole(text):
+    assert break_words(text) == text

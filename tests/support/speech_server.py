@@ -15,6 +15,7 @@ from engine.api import add_speech_routes
 from engine.api.service import SPEECH
 from engine.settings import SpeechSettings, VoiceSettings
 from engine.speech import Engine
+from engine.web.server import create_runner
 
 
 class SpeechServer:
@@ -73,7 +74,7 @@ async def speech_server(
     app = web.Application()
     values = {"voices_dir": folder, **settings}
     add_speech_routes(app, engine, SpeechSettings.model_validate(values), VoiceSettings.model_validate(values))
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
+    runner = create_runner(app)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()

@@ -21,6 +21,8 @@ ALLOCATOR: Final = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
 `benchmarks.tts_gpu memory`)."""
 FRAMEWORKS: Final = {"USE_TF": "0", "USE_FLAX": "0"}
 """Keeps transformers from importing TensorFlow and JAX where they are installed, which costs a start seconds."""
+HUB_TOKENS: Final = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+"""The only keys that the worker gets: it may have to load a model that is not public."""
 WORKER: Final = ("-m", "engine.qwen3.worker.main")
 """The arguments that Python is started with."""
 
@@ -29,7 +31,8 @@ def worker_environment() -> dict[str, str]:
     """Returns what the model's process needs in its environment and an administrator has not set there."""
     # With both names set PyTorch would take this one, whatever an administrator says under the other.
     allocator = {} if "PYTORCH_ALLOC_CONF" in os.environ else ALLOCATOR
-    return {name: value for name, value in (FRAMEWORKS | allocator).items() if name not in os.environ}
+    defaults = {name: value for name, value in (FRAMEWORKS | allocator).items() if name not in os.environ}
+    return defaults | {name: os.environ[name] for name in HUB_TOKENS if name in os.environ}
 
 
 class ModelProcess(ChildProcess):

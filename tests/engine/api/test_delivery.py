@@ -99,5 +99,7 @@ async def test_a_client_that_stops_reading_is_dropped_and_delays_nobody(tmp_path
 
 def request(text):
     body = json.dumps({"input": text, "sample_rate": 48_000}).encode()
-    head = "POST /v1/audio/speech HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    head = (
+        "POST /v1/audio/speech HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    )
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body

@@ -38,9 +38,8 @@ class Client:
 
     def post(self, path, body):
         data = json.dumps(body).encode()
-        head = (
-            f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
-        )
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        head += f"Content-Length: {len(data)}\r\n\r\n"
         self.writer.write(head.encode() + data)
 
     async def leave(self, reset):
@@ -159,7 +158,7 @@ async def test_a_client_that_leaves_while_it_asks(server, engine, sent):
     for attempt in range(TIMES):
         async with nothing_left_behind(server, engine):
             client = await Client.connect(server)
-            head = b"POST /v1/audio/speech HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            head = b"POST /v1/audio/speech HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             client.writer.write(sent if sent.startswith(b"POST") else head + sent)
             await client.writer.drain()
             await client.leave(reset=attempt % 2 == 0)
@@ -173,7 +172,7 @@ async def test_a_client_that_leaves_while_it_uploads(server, engine):
         async with nothing_left_behind(server, engine):
             client = await Client.connect(server)
             client.writer.write(
-                b"POST /v1/audio/speech/clone HTTP/1.1\r\nHost: x\r\nContent-Length: 90000\r\n"
+                b"POST /v1/audio/speech/clone HTTP/1.1\r\nHost: localhost\r\nContent-Length: 90000\r\n"
                 b"Content-Type: multipart/form-data; boundary=b\r\n\r\n"
                 b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\nRIFF'
             )

@@ -400,3 +400,29 @@ def test_an_unknown_voice_is_refused_with_those_there_are() -> None:
     with pytest.raises(UnknownVoice, match="alloy") as refused:
         HibariEngine().resolve_voice("bob")
     assert len(refused.value.known) == 21
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "jobs"),
+    [
+        ("", 20, []),
+        ("Short enough.", 20, ["Short enough."]),
+        ("One clause of it, and then another one.", 21, ["One clause of it,", "and then another one."]),
+        ("wordsthatneverend" * 3 + " and on", 20, ["wordsthatneverend" * 3, "and on"]),
+        ("x" * 50, 20, ["x" * 50]),
+    ],
+)
+def test_a_long_sentence_is_several_jobs(text: str, limit: int, jobs: list[str]) -> None:
+    assert list(engine_module.jobs_of(text, limit)) == jobs
+
+
+@in_module
+async def test_words_begin_in_order_where_a_sentence_is_several_jobs(hibari: HibariEngine) -> None:
+    starts: list[int] = []
+    text = "please hold the line " * 6 + "… " + "until somebody answers " * 4
+    style = Style(speed=0.5, on_word_starts=starts.extend)
+    pcm = np.concatenate(await speech(hibari, text.strip(), style))
+    assert len(text) > engine_module.JOB_CHARS * 0.5
+    assert len(starts) == len(text.split())
+    assert starts == sorted(starts)
+    assert pcm.size * 0.9 < starts[-1] + 24_000 < pcm.size * 1.3

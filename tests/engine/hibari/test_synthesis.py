@@ -1,4 +1,5 @@
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -7,11 +8,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from engine.audio import Resampler, resample, ulaw_encode
+from engine.hibari.engine import JOB_CHARS, jobs_of
 from engine.hibari.messages import Speak
-from engine.hibari.synthesis import Synthesizer, chunked
+from engine.hibari.synthesis import MAX_SAMPLES, Synthesizer, chunked
 from engine.hibari.vocoder import Vocoder
 from engine.hibari.voices import VARIANTS
 from engine.speech import Pcm
+from engine.text import break_words
 from tests.support.g711 import ulaw_decode
 from tests.support.recognition import recognise, word_error_rate, word_times
 
@@ -206,3 +209,22 @@ def test_chunking_keeps_every_sample(blocks: list[int], percent: int) -> None:
     joined = np.concatenate(chunks) if chunks else np.empty(0, np.int16)
     np.testing.assert_array_equal(joined[: whole.size], whole)
     assert not joined[whole.size :].any()
+
+
+KILLERS = ["a-" * 214, "9," * 45, "9," * 150, "9-" * 150, "A1" * 150, "W" * 300, "W " * 150, "% " * 140, "9 " * 150]
+
+
+@pytest.mark.parametrize("text", KILLERS)
+@pytest.mark.parametrize("speed", [1.0, 0.25])
+def test_no_sentence_takes_a_worker_half_a_second(synthesizer: Synthesizer, text: str, speed: float) -> None:
+    """Calls wait for as long as the worker has one job: it took 7 s for the first of these."""
+    for job in jobs_of(break_words(text[:300].strip()), int(JOB_CHARS * speed)):
+        taken_s = []
+        for _ in range(5):
+            started_s = time.thread_time()
+            samples = sum(chunk.size for chunk in synthesizer.speak(Speak(job, speed=speed)))
+            taken_s.append(time.thread_time() - started_s)
+            if taken_s[-1] < 0.5:
+                break
+        assert min(taken_s) < 0.5
+        assert samples <= MAX_SAMPLES

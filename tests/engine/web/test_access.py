@@ -146,3 +146,40 @@ async def test_what_is_not_there_is_told_in_the_same_shape(engine, tmp_path, met
         error = answer.json()
         assert set(error) == {"error", "code", "message", "context", "statusCode"}
         assert answer.headers.get("Allow") == allowed
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:1", "127.0.0.1", "127.8.9.1:80", "[::1]:8000", "tts.example", "box"]
+)
+async def test_a_host_that_is_this_server_s_is_served(engine, tmp_path, host):
+    async with speech_server(engine, tmp_path, allowed_hosts="tts.example, BOX") as server:
+        assert (await server.get("/v1/models", headers={"Host": host})).status == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "10.0.0.1:8000", "localhost.evil.example", "[", "[::1", "a@localhost", ""]
+)
+@pytest.mark.parametrize("path", ["/health", "/v1/audio/speech", "/nothing"])
+async def test_another_host_is_answered_421_in_openais_shape(engine, tmp_path, host, path):
+    """As by DNS rebinding: the page's own site has this server's address."""
+    async with speech_server(engine, tmp_path, allowed_hosts="tts.example") as server:
+        headers = {"Host": host, "Origin": f"http://{host}"}
+        answer = await server.post(path, {"input": "Hi."}, headers=headers)
+        assert answer.status == 421
+        assert answer.json()["error"]["type"] == "invalid_request_error"
+        assert "ALLOWED_HOSTS" in answer.json()["error"]["message"]
+        assert answer.headers["Connection"] == "close"
+    assert engine.spoken == []
+
+
+async def test_any_host_may_be_allowed(engine, tmp_path):
+    async with speech_server(engine, tmp_path, allowed_hosts="*") as server:
+        assert (await server.get("/v1/models", headers={"Host": "evil.example"})).status == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
+@pytest.mark.parametrize("origin", ["http://[", "http://[1]:2]", "http://[::1"])
+async def test_a_malformed_origin_is_the_clients_fault(engine, tmp_path, method, origin):
+    async with speech_server(engine, tmp_path) as server:
+        answer = await server.request(method, "/v1/models", headers={"Origin": origin})
+        assert 400 <= answer.status < 500
