@@ -20,6 +20,8 @@ MEMORY_BYTES: Final = 2**30
 CPU_S: Final = 10
 TIMEOUT_S: Final = 30.0
 """The time for all of it, on a machine that has other things to do."""
+GRACE_S: Final = 1.0
+"""The time to end by itself after its answer: a signal at that moment makes asyncio warn of an unknown process."""
 NICENESS: Final = 15
 """Below the engine's processes: nobody hears that an upload takes longer."""
 
@@ -34,7 +36,7 @@ async def read_upload(data: bytes, *, min_s: float, max_s: float, text: str | No
     except (ChildLost, TimeoutError):
         raise InvalidRecording("the file takes too much memory or time to decode") from None
     finally:
-        await child.close()
+        await child.close(GRACE_S)
     if isinstance(answer, InvalidRecording):
         raise answer
     assert isinstance(answer, VoiceReference)
