@@ -49,9 +49,11 @@ def _decode(data: bytes, max_s: float) -> tuple[Pcm, int]:
             if not container.streams.audio:
                 raise InvalidRecording("the file holds no audio")
             stream = container.streams.audio[0]
-            if stream.codec_context.name not in CODECS.split(","):
-                raise InvalidRecording(f"the recording's codec, {stream.codec_context.name}, is not read here")
-            rate_hz = stream.codec_context.sample_rate
+            context = stream.codec_context
+            if context is None or context.name not in CODECS.split(","):  # None: FFmpeg knows no such codec
+                name = "of no known name" if context is None else context.name
+                raise InvalidRecording(f"the recording's codec, {name}, is not read here")
+            rate_hz = context.sample_rate
             if not 8_000 <= rate_hz <= 192_000:
                 raise InvalidRecording(f"the recording's rate is {rate_hz} Hz; 8000 to 192000 can be used")
             to_mono = av.AudioResampler(format="s16", layout="mono", rate=rate_hz)

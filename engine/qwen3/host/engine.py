@@ -128,7 +128,7 @@ class Qwen3Engine(Engine):
                         voice=voice if reference is None else reference.digest,
                         language=language,
                         instructions=self._catalog.instructions(style),
-                        speed=min(4.0, max(0.25, style.speed)),
+                        speed=style.speed,
                         temperature=style.temperature,
                         top_p=style.top_p,
                         seed=style.seed,

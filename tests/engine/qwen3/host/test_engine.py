@@ -111,7 +111,7 @@ async def test_everything_asked_for_reaches_the_model(make: Any) -> None:
         voice="Nova",
         language="en-GB",
         instructions="softly",
-        speed=9.0,
+        speed=4.0,
         temperature=0.5,
         top_p=0.8,
         seed=4,
