@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 # The first whose interpreter goes with numpy 2.4. Not among constraints.txt: a CUDA torch insists on a version of its own.
 TRITON := 3.9.0
 
-.PHONY: demo run test test-fast lint types bench clean
+.PHONY: demo run test test-fast attack lint types bench clean
 .DEFAULT_GOAL := test
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -31,7 +31,11 @@ run: $(VENV)/.installed
 
 # Two processes: one for all that plays in real time, one for the rest (tests/conftest.py, docs/testing.md).
 test: $(VENV)/.qwen3
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadgroup --ignore tests/attack
+
+# Each attack has a server and ten calls to itself, and both cores.
+attack: $(VENV)/.qwen3
+	$(BIN)/pytest tests/attack
 
 test-fast: $(VENV)/.qwen3
 	$(BIN)/pytest -n 2 --dist loadscope -m 'not realtime and not slow'
