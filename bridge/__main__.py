@@ -9,8 +9,6 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import structlog
-
 from bridge.commands import dialplan, say
 from bridge.demo import command as demo
 from bridge.dial import command as dial
@@ -18,7 +16,6 @@ from bridge.dial import command as dial
 if TYPE_CHECKING:
     from bridge.config import Settings
 
-log = structlog.get_logger(__name__)
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # set before onnxruntime is imported, or it phones home
 
@@ -71,8 +68,6 @@ def run_serve(args: argparse.Namespace) -> int:
         return check_voice(settings)
     masker = Masker(secrets_of(settings.values()))
     set_up_logs(settings.server.log_format, settings.server.log_level, masker)
-    if os.geteuid() == 0:
-        log.warning("running as root", advice="give the server a user of its own: docs/operations.md")
     from bridge.app import serve
     from engine.speech import SpeechError
 

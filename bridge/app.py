@@ -191,6 +191,12 @@ class App:
             log.error("there is no apology", error=str(error))
 
 
+def warn_of_root() -> None:
+    """Logs a warning if this process runs as root."""
+    if os.geteuid() == 0:
+        log.warning("running as root", advice="give the server a user of its own: docs/operations.md")
+
+
 async def serve(settings: Settings) -> None:
     """Serves until SIGTERM or SIGINT. Raises SpeechError or OSError if it cannot start."""
     engine = create_engine(settings.engine, settings.qwen, settings.voices, settings.speech.request_timeout)
@@ -200,6 +206,7 @@ async def serve(settings: Settings) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     await app.start()
+    warn_of_root()
     try:
         await stop.wait()
     finally:
