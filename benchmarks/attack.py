@@ -13,7 +13,7 @@ import uvloop
 from benchmarks.attacks.catalog import ATTACKS, NO_ATTACK
 from benchmarks.attacks.measure import Result, measure
 from benchmarks.machine import facts
-from bridge.dial.table import markdown
+from benchmarks.table import markdown
 
 SECONDS = 5.0
 MOST_SECONDS = 60.0

@@ -45,7 +45,6 @@ def set_up_logs(log_format: Literal["json", "text"], level: str, masker: Masker 
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        cache_logger_on_first_use=True,
     )
 
     def mask(logger: Any, method: str, line: Any) -> Any:
