@@ -48,7 +48,7 @@ async def ask(target: Target, answers: Answers, request: bytes, body: Iterable[b
     """
     whole = b"Connection: close" in request
     status = ""
-    closed = False
+    closed = judged = False
     since_s = time.monotonic()
     try:
         async with connected(target.host, target.http_port) as (reader, writer):
@@ -59,11 +59,13 @@ async def ask(target: Target, answers: Answers, request: bytes, body: Iterable[b
                 await asyncio.wait((sending, ending), return_when=asyncio.FIRST_COMPLETED)
                 timeout_s = None if whole else CLOSE_S if closes else CLOSE_UNSAID_S
                 closed = bool((await asyncio.wait((ending,), timeout=timeout_s))[0]) and not whole
+                judged = True
                 ending.cancel()
             finally:
                 sending.cancel()
     finally:
-        if status or time.monotonic() - since_s > PATIENCE_S:
+        # An attack may end while it is still waited for the connection to be closed: that says nothing.
+        if judged or (not status and time.monotonic() - since_s > PATIENCE_S):
             answers[who + (status or "no answer") + (" and closed" if closed and status.isdecimal() else "")] += 1
 
 
