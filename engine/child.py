@@ -46,10 +46,14 @@ class Log:
     values: Mapping[str, Any]
 
 
+def framed(payload: bytes) -> bytes:
+    """Returns bytes as they travel, behind their length."""
+    return LENGTH.pack(len(payload)) + payload
+
+
 def pack(message: Any) -> bytes:
     """Returns the message as it is written to the pipe: its length, then its pickle."""
-    payload = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
-    return LENGTH.pack(len(payload)) + payload
+    return framed(pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL))
 
 
 def inherited() -> dict[str, str]:
@@ -116,18 +120,27 @@ class ChildProcess:
     async def receive(self) -> Any:
         """Returns the next message; cancelling loses none. Raises ChildLost. Log entries go to this process's log."""
         while True:
-            try:
-                if self._length is None:
-                    (self._length,) = LENGTH.unpack(await self._stdout.readexactly(LENGTH.size))
-                payload = await self._stdout.readexactly(self._length)
-            except (asyncio.IncompleteReadError, OSError):
-                raise ChildLost(await self.wait()) from None
-            self._length = None
-            self.touch()
-            message = pickle.loads(payload)
+            message = pickle.loads(await self.receive_bytes())
             if not isinstance(message, Log):
                 return message
             structlog.get_logger(message.name).log(message.level, message.event, **message.values)
+
+    async def receive_bytes(self, most: int | None = None) -> bytes:
+        """Returns the next message unread, for a child that is not trusted: to unpickle is to run what it sends.
+
+        Cancelling loses none. Raises ChildLost, and ValueError for a message of more than `most` bytes.
+        """
+        try:
+            if self._length is None:
+                (self._length,) = LENGTH.unpack(await self._stdout.readexactly(LENGTH.size))
+            if most is not None and self._length > most:
+                raise ValueError(f"the child sends {self._length} bytes; {most} are taken")
+            payload = await self._stdout.readexactly(self._length)
+        except (asyncio.IncompleteReadError, OSError):
+            raise ChildLost(await self.wait()) from None
+        self._length = None
+        self.touch()
+        return payload
 
     def kill(self) -> None:
         """Kills the process at once, whatever it is doing."""

@@ -18,6 +18,8 @@ CODECS: Final = (
     "pcm_u8,pcm_s8,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_s32be,pcm_f32le,pcm_f32be,pcm_f64le,pcm_f64be,"
     "pcm_alaw,pcm_mulaw,adpcm_ima_wav,adpcm_ms,adpcm_ima_qt,gsm,gsm_ms"
 )
+MIN_RATE_HZ: Final = 8_000
+MAX_RATE_HZ: Final = 192_000
 # The loudest tenth of a second of even a whisper recorded badly is above this; an unplugged microphone is below.
 SILENCE_DBFS: Final = -50.0
 WINDOWS_PER_S: Final = 10
@@ -54,8 +56,10 @@ def _decode(data: bytes, max_s: float) -> tuple[Pcm, int]:
                 name = "of no known name" if context is None else context.name
                 raise InvalidRecording(f"the recording's codec, {name}, is not read here")
             rate_hz = context.sample_rate
-            if not 8_000 <= rate_hz <= 192_000:
-                raise InvalidRecording(f"the recording's rate is {rate_hz} Hz; 8000 to 192000 can be used")
+            if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
+                raise InvalidRecording(
+                    f"the recording's rate is {rate_hz} Hz; {MIN_RATE_HZ} to {MAX_RATE_HZ} can be used"
+                )
             to_mono = av.AudioResampler(format="s16", layout="mono", rate=rate_hz)
             for frame in container.decode(stream):
                 for mono in to_mono.resample(frame):

@@ -81,3 +81,30 @@ async def test_a_file_that_ends_the_decoder_is_refused_and_ends_nothing_else(
     monkeypatch.setattr(upload, "WORKER", (str(tmp_path / "dies.py"),))
     with pytest.raises(InvalidRecording, match="too much memory or time"):
         await read_upload(wav(), min_s=1, max_s=60)
+
+
+async def test_a_decoder_that_was_broken_into_runs_nothing_here(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    """It can answer what it likes: a pickle would be run by whoever reads it."""
+    trace = tmp_path / "trace"
+    (tmp_path / "evil.py").write_text(
+        "import pickle, struct, sys\n"
+        "class Evil:\n"
+        f"    def __reduce__(self): return open, ({str(trace)!r}, 'w')\n"
+        "payload = pickle.dumps(Evil())\n"
+        "sys.stdout.buffer.write(struct.pack('<I', len(payload)) + payload)\n"
+    )
+    monkeypatch.setattr(upload, "WORKER", (str(tmp_path / "evil.py"),))
+    with pytest.raises(InvalidRecording, match="cannot be decoded"):
+        await read_upload(wav(), min_s=1, max_s=60)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    "answer", ["struct.pack('<I', 2**31)", "struct.pack('<IBIB', 6, 0, 8000, 0)", "struct.pack('<I', 0)"]
+)
+async def test_an_answer_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path, answer: str) -> None:
+    """Two gigabytes, half a sample, nothing."""
+    (tmp_path / "evil.py").write_text(f"import struct, sys\nsys.stdout.buffer.write({answer})\n")
+    monkeypatch.setattr(upload, "WORKER", (str(tmp_path / "evil.py"),))
+    with pytest.raises(InvalidRecording):
+        await read_upload(wav(), min_s=1, max_s=60)
