@@ -68,7 +68,9 @@ def _check_host(hosts: Collection[str]) -> Middleware:
 
         By DNS rebinding a page of any site can have a browser send its requests here, under that site's name.
         """
-        given = request.headers.get("Host", "")
+        given = request.headers.get("Host")
+        if given is None:
+            return await handler(request)  # a health check in HTTP/1.0; browsers always send it
         host = _bare(urlsplit(f"//{given}").hostname or "") if _HOST.fullmatch(given) else ""
         if not (is_loopback(host) or host in allowed or "*" in allowed or host == _own_address(request)):
             message = f"this server is not {given[:100]!r}: ALLOWED_HOSTS lists the names under which it may be called"

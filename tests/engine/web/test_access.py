@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import aiohttp
 import pytest
 from aiohttp import web
@@ -183,3 +185,12 @@ async def test_a_malformed_origin_is_the_clients_fault(engine, tmp_path, method,
     async with speech_server(engine, tmp_path) as server:
         answer = await server.request(method, "/v1/models", headers={"Origin": origin})
         assert 400 <= answer.status < 500
+
+
+async def test_a_health_check_without_a_host_is_answered(engine, tmp_path):
+    """HAProxy's, for example, in HTTP/1.0: no page of a browser can leave the header out."""
+    async with speech_server(engine, tmp_path) as server:
+        reader, writer = await asyncio.open_connection(*server.runner.addresses[0][:2])
+        writer.write(b"GET /health HTTP/1.0\r\n\r\n")
+        assert b" 200 OK" in await asyncio.wait_for(reader.readline(), 10)
+        writer.close()
