@@ -78,7 +78,10 @@ async def _read(request: web.Request) -> RegisterRequest:
     async with in_time():
         data = await bounded(request).read()
     # A caller's name in another encoding must not cost the call.
-    fields = parse_qsl(data.decode(errors="replace"), keep_blank_values=True)
+    try:
+        fields = parse_qsl(data.decode(errors="replace"), keep_blank_values=True, max_num_fields=MAX_VARIABLES)
+    except ValueError:
+        raise ApiError(400, "INVALID_REQUEST", f"the form has more than {MAX_VARIABLES} fields") from None
     try:
         return RegisterRequest.model_validate({name: value for name, value in fields if name})
     except ValidationError as error:
