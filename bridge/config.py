@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final, Literal, Self, get_args
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError, create_model
@@ -10,6 +9,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bridge.conversation.settings import ConversationSettings
+from bridge.masking import masked_url
 from engine.qwen3.settings import QwenSettings
 from engine.registry import EngineSettings
 from engine.settings import SpeechSettings, VoiceSettings
@@ -90,8 +90,6 @@ SHOWN_MAX: Final = 80
 EXPLAINED_MAX: Final = 400
 """Characters of the explanation that are shown; a part of a file may be quoted in it."""
 _SECRETS: Final = ("_KEY", "_TOKEN", "_SECRET")
-_CREDENTIALS: Final = re.compile(r"(?<=//)[^/@]*(?=@)|(?<=\?).*", re.S)
-"""User and password of an address, and its query, which may hold a key."""
 
 _TEXTS: Final[dict[str, Any]] = dict.fromkeys(FIELDS, (str, ""))
 _EnvironmentTexts: Final = create_model("_EnvironmentTexts", __base__=_Environment, **_TEXTS)
@@ -112,7 +110,7 @@ def load_settings() -> Settings:
     server, has_key = settings.server, bool(settings.speech.api_key.get_secret_value())
     if not (has_key or server.http_without_key or is_loopback(server.http_host)):
         raise WrongSetting(
-            f"HTTP_HOST={server.http_host!r}: must be a loopback address, without API_KEY or HTTP_WITHOUT_KEY=true"
+            f"HTTP_HOST={server.http_host!r}: must be a loopback address unless API_KEY is set or HTTP_WITHOUT_KEY=true"
         )
     return settings
 
@@ -128,7 +126,7 @@ def _explain(detail: dict[str, object]) -> str:
 
 
 def _shown(name: str, value: str) -> str:
-    return _shortened(_CREDENTIALS.sub("(hidden)", value) if name.endswith("_URL") else value, SHOWN_MAX)
+    return _shortened(masked_url(value) if name.endswith("_URL") else value, SHOWN_MAX)
 
 
 def _shortened(text: str, longest: int) -> str:
