@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from tests.support.asterisk.asterisk import Asterisk
 from tests.support.asterisk.fetch import Installation, Unavailable, fetch
@@ -65,6 +66,13 @@ def pytest_runtest_logreport(report: Any) -> None:
     if report.outcome == "rerun":
         load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
         print(f"\n{report.nodeid} failed under a load of {load} and is run once more:\n{report.longreprtext}")
+
+
+@pytest.fixture(autouse=True)
+def default_log() -> Iterator[None]:
+    """A command that sets up its log in one test hides no lines from the next."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -22,9 +22,9 @@ log = structlog.get_logger(__name__)
 SAMPLE_RATE_HZ: Final = 24000
 # Sentences that may wait: four for each of 500 calls, which are made in well under a minute.
 MAX_QUEUE_DEPTH: Final = 2048
-# A worker is given so much at once at the voice's own pace, and less where it is slower: the longest prose sentence. It
-# takes under half a second, and between two of them a call's sentence comes first. What may be spelled counts more.
-JOB_CHARS: Final = 400
+# A worker is given so much at once at the voice's own pace, and less where it is slower: 11 s of prose. It takes
+# a third of a second at most, and between two of them a call's sentence comes first. What may be spelled counts more.
+JOB_CHARS: Final = 200
 SPELLED: Final = 4
 # Before another attempt to start a worker; the last one again and again.
 RESTART_DELAYS_S: Final = (0.0, 0.1, 0.5, 2.0, 5.0)
@@ -216,7 +216,7 @@ def _fitting(text: str, limit: int) -> int:
     """Returns how many characters of a text come to `limit`; capitals, digits and signs count SPELLED times."""
     counted = 0
     for place, char in enumerate(text):
-        counted += SPELLED if char.isupper() or not (char.isalpha() or char in " ,.;:!?'-") else 1
+        counted += SPELLED if char.isupper() or not (char.isalpha() or char in " ,.;:!?'") else 1
         if counted > limit:
             return place
     return len(text)

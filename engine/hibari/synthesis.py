@@ -26,8 +26,8 @@ AFTER_SAMPLES: Final = 720  # kept after the last sound
 # Where hibari itself takes a text apart: at 400 phonemes, or where it sees a sentence's end.
 PART_PAUSE_SAMPLES: Final = 3600
 CHUNK_SAMPLES: Final = 2400
-# A bound on what is made of one job: 300 characters of prose take 20 s, the most that fits into a job some 40.
-MAX_SAMPLES: Final = 45 * 24000
+# A bound on what is made of one job: 200 characters of prose take 11 s, 15 digits at the slowest pace more.
+MAX_SAMPLES: Final = 24 * 24000
 MIN_CHUNK_SAMPLES: Final = 480
 # The network's own pace is right at 0.5 and 1.0. In between, and faster, it moves in steps and is up to 25 % off, and
 # stretching its frames is as well understood: 2.0 has half the word errors of its own.

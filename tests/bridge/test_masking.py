@@ -43,7 +43,6 @@ def logs(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
     assert isinstance(handler, logging.StreamHandler)
     handler.setStream(logs)
     yield logs
-    structlog.reset_defaults()
     root.handlers[:] = handlers
     root.setLevel(level)
 
