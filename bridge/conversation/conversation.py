@@ -77,7 +77,12 @@ class Conversation(CallObserver):
         self._caller = CallerSpeech(self.journal, now_s)
         self._speaking = Speaking(call, brain, self, self.journal, metrics, now_s)
         self.listening = Listening(
-            call, settings.asr_timeout_ms, self.heard, lambda problem: self.fail("asr", problem), now_s
+            call,
+            settings.asr_timeout_ms,
+            self.heard,
+            lambda problem: self.fail("asr", problem),
+            now_s,
+            cancels_echo=settings.echo_canceller,
         )
 
     def start(self, recognizer: Recognizer | None = None, ear: LocalEar | None = None) -> None:

@@ -42,6 +42,7 @@ class ConversationSettings(BaseModel):
     backchannels: str = Field("", description="languages whose listener's noises do not interrupt, as en,de")
     greeting_protection_ms: int = Field(0, ge=0, description="of the greeting, not to be interrupted")
     echo_guard_ms: int = Field(0, ge=0, description="after the agent begins, the caller's sound is its echo")
+    echo_canceller: bool = Field(True, description="take the agent's echo out of what the recogniser hears")
     resume_rewind_ms: int = Field(0, ge=0, le=2_000, description="how far before the pause to go on")
     no_input_timeout_ms: int = Field(0, ge=0, description="silence of both until the caller is prompted; 0: never")
     no_input_prompt: str = "Are you still there?"

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from bridge.hearing.echo_canceller import EchoCanceller
 from bridge.hearing.events import Heard, SpeechStarted, SpeechStopped
 from bridge.hearing.gap_filler import GapFiller
 from bridge.line.call import Call, CallObserver
@@ -58,9 +59,16 @@ class Listening(CallObserver):
         on_heard: Callable[[Heard], object],
         on_failed: Callable[[str], None],
         now_s: Callable[[], float],
+        *,
+        cancels_echo: bool = False,
     ) -> None:
         self.audio_listeners: list[Callable[[bytes, int], None]] = []
-        """Functions that are called with the caller's audio, without gaps, and its rate in Hz."""
+        """Functions that are called with the caller's audio as it came, without gaps, and its rate in Hz."""
+        self._ears: list[Callable[[bytes, int], None]] = []
+        """The same, for the recogniser and the local detector, which hear no echo of the agent."""
+        self._cancels_echo = cancels_echo
+        self._canceller: EchoCanceller | None = None
+        """Is made when the caller's first audio tells the rate."""
         self._call = call
         self._timeout_s = timeout_ms / 1000
         self._on_heard = on_heard
@@ -80,10 +88,10 @@ class Listening(CallObserver):
         self._recognizer, self._ear = recognizer, ear
         for part in (recognizer, ear):
             if part is not None:
-                self.audio_listeners.append(part.push)
+                self._ears.append(part.push)
         if recognizer is not None:
             self._call.spawn(recognizer.run())
-        if self.audio_listeners:
+        if self.audio_listeners or self._ears:
             self._call.observe(self)
             self._call.spawn(self._beat())
 
@@ -108,12 +116,25 @@ class Listening(CallObserver):
             recognizer.flush()
 
     def audio_received(self, pcm: bytes, rate_hz: int) -> None:
-        self._feed(self._gap_filler.push(pcm, rate_hz, self._now_s()))
+        filled = self._gap_filler.push(pcm, rate_hz, self._now_s())
+        if self._canceller is None and self._cancels_echo and self._ears:
+            self._canceller = EchoCanceller(self._gap_filler.rate_hz)
+        self._feed(filled)
+
+    def frame_sent(self, pcm: bytes, rate_hz: int) -> None:
+        if self._canceller is not None:
+            self._canceller.sent(pcm, rate_hz)
 
     def _feed(self, pcm: bytes) -> None:
-        if pcm:
-            for listener in self.audio_listeners:
-                listener(pcm, self._gap_filler.rate_hz)
+        if not pcm:
+            return
+        rate_hz = self._gap_filler.rate_hz
+        for listener in self.audio_listeners:
+            listener(pcm, rate_hz)
+        if self._canceller is not None:
+            pcm = self._canceller.push(pcm)
+        for ear in self._ears:
+            ear(pcm, rate_hz)
 
     async def _beat(self) -> None:
         while True:
