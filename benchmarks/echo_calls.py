@@ -140,10 +140,10 @@ def cleaned(call: EchoCall, layer: Layer) -> tuple[Pcm, list[float]]:
         canceller = EchoCanceller(RATE_HZ)
         for start in range(0, len(call.heard), FRAME_SAMPLES):
             sent, heard = (side[start : start + FRAME_SAMPLES].tobytes() for side in (call.sent, call.heard))
-            begun_s = time.perf_counter()
+            begun_s = time.thread_time()
             canceller.sent(sent, RATE_HZ)
             frames.append(canceller.push(heard))
-            took_us.append((time.perf_counter() - begun_s) * 1e6)
+            took_us.append((time.thread_time() - begun_s) * 1e6)
     return np.frombuffer(b"".join(frames), np.int16), took_us
 
 

@@ -20,9 +20,20 @@ def plot(call: EchoCall, path: Path) -> None:
 
     figure, axes = pyplot.subplots(figsize=(11, 4))
     for begin, end in call.answers:
-        axes.axvspan(begin / RATE_HZ, end / RATE_HZ, color="0.93", label="the agent speaks" if begin == call.answers[0][0] else None)
+        axes.axvspan(
+            begin / RATE_HZ,
+            end / RATE_HZ,
+            color="0.93",
+            label="the agent speaks" if begin == call.answers[0][0] else None,
+        )
     for begin, end in call.barge_ins:
-        axes.axvspan(begin / RATE_HZ, end / RATE_HZ, color="tab:green", alpha=0.25, label="the caller speaks" if begin == call.barge_ins[0][0] else None)
+        axes.axvspan(
+            begin / RATE_HZ,
+            end / RATE_HZ,
+            color="tab:green",
+            alpha=0.25,
+            label="the caller speaks" if begin == call.barge_ins[0][0] else None,
+        )
     for name, track, colour in (
         ("from the caller's side", call.heard, "tab:red"),
         ("after the filter", cleaned(call, Layer.FILTER)[0], "tab:orange"),

@@ -19,6 +19,7 @@ from bridge.hearing.echo_finder import BINS, LAGS, EchoFinder
 from bridge.hearing.echo_gate import AUDIBLE, EchoGate
 from bridge.hearing.echo_history import EchoHistory
 from engine.audio import RateConverter
+from engine.speech import Pcm
 
 BLOCK_MS: Final = 20
 TAIL_BLOCKS: Final = LAGS + PARTITIONS
@@ -33,6 +34,8 @@ STEADY: Final = 0.99
 """How slowly the measured lead of one side follows: a stall of the network is no drift."""
 DRIFT_BLOCKS: Final = 2.5
 """How far the two sides may drift apart before they are brought together again."""
+HUSHED: Final = np.float32(0.1)
+"""What becomes of a block that may be an echo: -20 dB. The detector hears a caller sooner after it than after nothing."""
 FULL_SCALE: Final = np.float32(32768)
 
 Floats = NDArray[np.float32]
@@ -45,8 +48,8 @@ class EchoCanceller:
         self.rate_hz = rate_hz
         self._samples = rate_hz * BLOCK_MS // 1000
         self._converter = RateConverter(rate_hz)
-        self._sent_rest: NDArray[np.int16] = np.empty(0, np.int16)
-        self._heard_rest: NDArray[np.int16] = np.empty(0, np.int16)
+        self._sent_rest: Pcm = np.empty(0, np.int16)
+        self._heard_rest: Pcm = np.empty(0, np.int16)
         self._silence: Floats = np.zeros(self._samples, np.float32)
         self._sent: deque[Floats] = deque([self._silence] * AHEAD_BLOCKS, maxlen=MAX_AHEAD_BLOCKS)
         self._owed = 0
@@ -103,7 +106,7 @@ class EchoCanceller:
         self._owed += 1
         return self._silence
 
-    def _clean(self, heard: NDArray[np.int16], sent: Floats) -> NDArray[np.int16]:
+    def _clean(self, heard: Pcm, sent: Floats) -> Pcm:
         """Returns a block heard without the echo of what was sent."""
         samples = heard.astype(np.float32) / FULL_SCALE
         power = _power(sent) if sent is not self._silence else 0.0
@@ -121,14 +124,12 @@ class EchoCanceller:
         self._both_sent[self._samples :] = sent
         self._spectra.push(rfft(self._both_sent))
         self._powers.push(power)
-        self._finder.push(
-            self._spectra.rows[:LAGS, BINS], rfft(self._both_heard)[BINS], audible=power > AUDIBLE
-        )
+        self._finder.push(self._spectra.rows[:LAGS, BINS], rfft(self._both_heard)[BINS], audible=power > AUDIBLE)
         self._follow(self._finder.lag)
         if self._lag is None:
             loudest = float(self._powers.rows.max())
             passes = self._gate.passes_unknown(_power(samples), loudest, self._finder.blocks)
-            return heard if passes else np.zeros_like(heard)
+            return heard if passes else _to_pcm(samples * HUSHED)
         path = slice(self._lag, self._lag + PARTITIONS)
         rest, echo = self._filter.cancel(self._spectra.rows[path], samples)
         rest_power, heard_power = _power(rest), _power(samples)
@@ -137,8 +138,8 @@ class EchoCanceller:
         gains = self._finder.gains(self._lag, min(PARTITIONS, LAGS - self._lag))
         expected = float(gains @ self._powers.rows[self._lag : self._lag + len(gains)])
         if not self._gate.passes(rest_power, max(_power(echo), expected)):
-            return np.zeros_like(heard)
-        return np.clip(np.rint(rest * FULL_SCALE), -32768, 32767).astype(np.int16)
+            rest = rest * HUSHED
+        return _to_pcm(rest)
 
     def _follow(self, lag: int | None) -> None:
         """Has the filter work around the delay that the finder has found."""
@@ -151,6 +152,11 @@ class EchoCanceller:
             self._filter = EchoFilter(self._samples)
         self._gate.restart()
         self._lag = first
+
+
+def _to_pcm(samples: Floats) -> Pcm:
+    pcm: Pcm = np.clip(np.rint(samples * FULL_SCALE), -32768, 32767).astype(np.int16)
+    return pcm
 
 
 def _power(samples: Floats) -> float:

@@ -17,16 +17,18 @@ LAGS: Final = 27
 """How many blocks of 20 ms an echo may be late."""
 BINS: Final = slice(12, 136)
 """The frequencies that are compared, in steps of 25 Hz: those that a telephone carries."""
-MEMORY: Final = 0.98
-"""The share of its knowledge that the finder keeps from block to block: it remembers about a second."""
+STRIDE: Final = 2
+"""Every which block heard is compared. The spectra are of two blocks each, so that no sound is left out."""
+MEMORY: Final = 0.96
+"""The share of its knowledge that the finder keeps from one comparison to the next: it remembers about a second."""
 CHECK_BLOCKS: Final = 4
 """How often the delays are compared, and how long a delay must be the best before it is believed."""
-CHANCE: Final = 2.5
-"""Sounds that have nothing to do with one another agree by less than this, divided by the blocks compared."""
+CHANCE: Final = 1.2
+"""Sounds that have nothing to do with one another agree by less than this, divided by the number of comparisons."""
 LEAST_AGREEMENT: Final = 0.05
 GONE_AGREEMENT: Final = 0.03
 """Below this there is no echo any more."""
-LEAST_BLOCKS: Final = 5.0
+LEAST_COMPARISONS: Final = 3.0
 """How many blocks of the agent's sound are compared before anything is believed."""
 
 Spectrum = NDArray[np.complex64]
@@ -45,18 +47,28 @@ class EchoFinder:
         self._sent_power = EchoHistory(LAGS, (bins,), np.float32)
         self._sent_blocks = EchoHistory(LAGS, (), np.float32)
         self._heard_power: NDArray[np.float32] = np.zeros(bins, np.float32)
+        self._heard_sum = self._heard_squares = 0.0
+        """The loudness of the blocks heard and its square, summed up: a few loud blocks among quiet ones are few."""
+        self._turn = 0
         self._best = -1
         """The best delay at the last check, if it was good enough to be believed."""
 
     def push(self, sent: Spectrum, heard: Spectrum, *, audible: bool) -> None:
         """Takes the spectra of the latest LAGS blocks sent, the newest first, and that of the block heard."""
         newest = sent[0]
-        self._common *= MEMORY
-        self._common += sent.conj() * heard
-        self._sent_power.push(MEMORY * self._sent_power.rows[0] + newest.real**2 + newest.imag**2)
-        self._sent_blocks.push(MEMORY * self._sent_blocks.rows[0] + audible)
-        self._heard_power *= MEMORY
-        self._heard_power += heard.real**2 + heard.imag**2
+        before = STRIDE - 1  # the sums for a delay hold only the blocks that were compared after this delay
+        self._sent_power.push(MEMORY * self._sent_power.rows[before] + newest.real**2 + newest.imag**2)
+        self._sent_blocks.push(MEMORY * self._sent_blocks.rows[before] + audible)
+        self._turn = (self._turn + 1) % STRIDE
+        if self._turn == 0:
+            self._common *= MEMORY
+            self._common += sent.conj() * heard
+            self._heard_power *= MEMORY
+            power = heard.real**2 + heard.imag**2
+            self._heard_power += power
+            loudness = float(power.sum())
+            self._heard_sum = MEMORY * self._heard_sum + loudness
+            self._heard_squares = MEMORY**2 * self._heard_squares + loudness**2
         if audible:
             self.blocks += 1
             if self.blocks % CHECK_BLOCKS == 0:
@@ -79,9 +91,10 @@ class EchoFinder:
         common, blocks = self._common, self._sent_blocks.rows
         agreement = (common.real**2 + common.imag**2) / (self._sent_power.rows * self._heard_power + 1e-9)
         score = agreement.mean(axis=1)
-        score[blocks < LEAST_BLOCKS] = 0.0
+        score[blocks < LEAST_COMPARISONS] = 0.0
         best = int(score.argmax())
-        if score[best] > LEAST_AGREEMENT + CHANCE / max(float(blocks[best]), 1.0):
+        compared = min(float(blocks[best]), self._heard_sum**2 / (self._heard_squares + 1e-20))
+        if score[best] > LEAST_AGREEMENT + CHANCE / max(compared, 1.0):
             if abs(best - self._best) <= 1 and self._is_better(best, score):
                 self.lag = best
             self._best = best

@@ -138,9 +138,7 @@ def no_beat(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("level_db", [-10, -20, -30])
 @pytest.mark.parametrize("delay_ms", [50, 150, 400])
-async def test_the_agent_is_not_interrupted_by_its_own_voice(
-    detector: Detector, level_db: int, delay_ms: int
-) -> None:
+async def test_the_agent_is_not_interrupted_by_its_own_voice(detector: Detector, level_db: int, delay_ms: int) -> None:
     phone = Loudspeaker(EchoPath(level_db, delay_ms), detector)
     await phone.play(9_000)
     assert "response.paused" not in phone.kinds()
@@ -161,6 +159,8 @@ async def test_a_caller_on_a_loudspeaker_is_heard_within_200_ms(detector: Detect
 async def test_the_recording_keeps_what_came(detector: Detector) -> None:
     phone = Loudspeaker(EchoPath(-10, 150), detector)
     await phone.play(3_000)
-    loudest = [np.abs(np.frombuffer(bytes(pcm), np.int16)[-16_000:]).max() for pcm in (phone.raw, phone.recognizer.audio)]
+    loudest = [
+        np.abs(np.frombuffer(bytes(pcm), np.int16)[-16_000:]).max() for pcm in (phone.raw, phone.recognizer.audio)
+    ]
     assert loudest[0] > 4 * loudest[1]
     phone.call.end("test over")
