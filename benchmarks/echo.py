@@ -46,7 +46,7 @@ DELAYS_MS = (50, 150, 400)
 SOON_MS = 200
 CHANGES: dict[str, dict[str, object]] = {
     "none": {},
-    "clocks 50 ppm apart": {"drift_ppm": 50.0},
+    "clocks 10 ppm apart": {"drift_ppm": 10.0},
     "60 ms later in mid-call": {"jump": (10 * RATE_HZ, 60.0)},
     "100 ms sooner in mid-call": {"jump": (10 * RATE_HZ, -100.0)},
 }

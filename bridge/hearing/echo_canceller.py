@@ -16,7 +16,7 @@ from scipy.fft import rfft
 
 from bridge.hearing.echo_filter import PARTITIONS, EchoFilter
 from bridge.hearing.echo_finder import BINS, LAGS, EchoFinder
-from bridge.hearing.echo_gate import AUDIBLE, EchoGate
+from bridge.hearing.echo_gate import AUDIBLE, LOUD, EchoGate
 from bridge.hearing.echo_history import EchoHistory
 from engine.audio import RateConverter
 from engine.speech import Pcm
@@ -34,6 +34,8 @@ STEADY: Final = 0.99
 """How slowly the measured lead of one side follows: a stall of the network is no drift."""
 DRIFT_BLOCKS: Final = 2.5
 """How far the two sides may drift apart before they are brought together again."""
+WORSE: Final = 2.0
+"""A filter that makes a block this much louder does not know the path."""
 HUSHED: Final = np.float32(0.1)
 """What becomes of a block that may be an echo: -20 dB. The detector hears a caller sooner after it than after nothing."""
 FULL_SCALE: Final = np.float32(32768)
@@ -133,6 +135,8 @@ class EchoCanceller:
         path = slice(self._lag, self._lag + PARTITIONS)
         rest, echo = self._filter.cancel(self._spectra.rows[path], samples)
         rest_power, heard_power = _power(rest), _power(samples)
+        if rest_power > max(WORSE * heard_power, LOUD):
+            self._gate.restart()  # what the filter takes out is not there: the path has changed
         if rest_power > heard_power:
             rest, rest_power = samples, heard_power
         gains = self._finder.gains(self._lag, min(PARTITIONS, LAGS - self._lag))

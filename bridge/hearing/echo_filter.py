@@ -1,4 +1,4 @@
-"""Learns how the agent's sound comes back, and takes it out of the caller's: a Kalman filter in the frequency domain.
+"""Learns how the agent's sound comes back, and takes it out of the caller's: a Kalman filter of spectra.
 
 The path from the agent's sound to its echo is a filter of PARTITIONS blocks, each known by its spectrum. For every block
 and frequency the filter also knows how unsure it is of that spectrum. It learns fast where it is unsure and little else
