@@ -151,7 +151,7 @@ class EchoCanceller:
         if first == self._lag:
             return
         if first is not None and self._lag is not None:
-            self._filter.move(first - self._lag)
+            self._filter.move(self._lag - first)
         elif first is not None:
             self._filter = EchoFilter(self._samples)
         self._gate.restart()
