@@ -36,6 +36,9 @@ DRIFT_BLOCKS: Final = 2.5
 """How far the two sides may drift apart before they are brought together again."""
 WORSE: Final = 2.0
 """A filter that makes a block this much louder does not know the path."""
+WORSE_BLOCKS: Final = 2.5
+WORSE_KEPT: Final = 0.95
+"""The filter begins anew after so many of these within half a second."""
 HUSHED: Final = np.float32(0.1)
 """What becomes of a block that may be an echo: -20 dB. The detector hears a caller sooner after it than after nothing."""
 FULL_SCALE: Final = np.float32(32768)
@@ -62,6 +65,8 @@ class EchoCanceller:
         self._finder = EchoFinder()
         self._filter = EchoFilter(self._samples)
         self._gate = EchoGate()
+        self._worse = 0.0
+        """How many blocks the filter has lately made louder."""
         self._lag: int | None = None
         self._spectra = EchoHistory(TAIL_BLOCKS, (self._samples + 1,), np.complex64)
         self._powers = EchoHistory(TAIL_BLOCKS, (), np.float32)
@@ -90,10 +95,13 @@ class EchoCanceller:
         whole = len(samples) // self._samples * self._samples
         self._heard_rest = samples[whole:]
         blocks = samples[:whole].reshape(-1, self._samples)
-        return b"".join(self._clean(block, self._next_sent()).tobytes() for block in blocks)
+        cleaned = b"".join(self._clean(block, self._next_sent()).tobytes() for block in blocks)
+        if whole:
+            self._stay_together()
+        return cleaned
 
-    def _next_sent(self) -> Floats:
-        """Returns the block sent that belongs to the next block heard."""
+    def _stay_together(self) -> None:
+        """Brings the two sides together again once one of them has lost frames, or its clock is slower."""
         self._lead = STEADY * self._lead + (1 - STEADY) * (len(self._sent) - self._owed)
         drift = self._lead - AHEAD_BLOCKS
         if abs(drift) > DRIFT_BLOCKS:
@@ -103,6 +111,9 @@ class EchoCanceller:
                     self._sent.popleft()
             else:
                 self._owed = 0
+
+    def _next_sent(self) -> Floats:
+        """Returns the block sent that belongs to the next block heard."""
         if self._sent:
             return self._sent.popleft()
         self._owed += 1
@@ -137,6 +148,10 @@ class EchoCanceller:
         rest_power, heard_power = _power(rest), _power(samples)
         if rest_power > max(WORSE * heard_power, LOUD):
             self._gate.restart()  # what the filter takes out is not there: the path has changed
+            self._worse += 1
+            if self._worse >= WORSE_BLOCKS:
+                self._filter, self._worse = EchoFilter(self._samples), 0.0
+        self._worse *= WORSE_KEPT
         if rest_power > heard_power:
             rest, rest_power = samples, heard_power
         gains = self._finder.gains(self._lag, min(PARTITIONS, LAGS - self._lag))

@@ -25,6 +25,9 @@ LEAST_DOUBT: Final = 1e-3
 SMOOTHING: Final = 0.9
 """How much the estimate of all that is no echo keeps from block to block."""
 
+AT_ONCE: Final = 0.5
+"""How much of a sound counts at once, so that the caller's first sound does not spoil what is known."""
+
 Floats = NDArray[np.float32]
 Spectra = NDArray[np.complex64]
 
@@ -62,8 +65,10 @@ class EchoFilter:
         self._path, self._doubt = path, doubt
 
     def _learn(self, sent: Spectra, rest: NDArray[Any]) -> None:
+        loudness = rest.real**2 + rest.imag**2
         self._rest *= SMOOTHING
-        self._rest += (1 - SMOOTHING) * (rest.real**2 + rest.imag**2)
+        self._rest += (1 - SMOOTHING) * loudness
+        np.maximum(self._rest, AT_ONCE * loudness, out=self._rest)
         power = sent.real**2 + sent.imag**2
         trust = self._doubt / (np.einsum("pb,pb->b", self._doubt, power) + 2 * self._rest + 1e-6)
         steps = irfft(trust * sent.conj() * rest, axis=-1, overwrite_x=True)

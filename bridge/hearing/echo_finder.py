@@ -27,7 +27,9 @@ CHANCE: Final = 1.2
 """Sounds that have nothing to do with one another agree by less than this, divided by the number of comparisons."""
 LEAST_AGREEMENT: Final = 0.05
 GONE_AGREEMENT: Final = 0.03
-"""Below this there is no echo any more."""
+GONE_CHECKS: Final = 75
+"""After so many checks in a row, 6 s of the agent's sound, that agree less than this there is no echo any more. For a
+shorter time it may be the caller who is louder."""
 LEAST_COMPARISONS: Final = 3.0
 """How many blocks of the agent's sound are compared before anything is believed."""
 
@@ -49,6 +51,7 @@ class EchoFinder:
         self._heard_power: NDArray[np.float32] = np.zeros(bins, np.float32)
         self._heard_sum = self._heard_squares = 0.0
         """The loudness of the blocks heard and its square, summed up: a few loud blocks among quiet ones are few."""
+        self._gone_checks = 0
         self._turn = 0
         self._best = -1
         """The best delay at the last check, if it was good enough to be believed."""
@@ -98,9 +101,14 @@ class EchoFinder:
             if abs(best - self._best) <= 1 and self._is_better(best, score):
                 self.lag = best
             self._best = best
+            self._gone_checks = 0
             return
         self._best = -1
-        if self.lag is not None and score[self.lag] < GONE_AGREEMENT and blocks[self.lag] > 1 / (1 - MEMORY) / 2:
+        if self.lag is None or score[self.lag] >= GONE_AGREEMENT:
+            self._gone_checks = 0
+            return
+        self._gone_checks += 1
+        if self._gone_checks >= GONE_CHECKS:
             self.lag = None
             self.blocks = 0
 
