@@ -48,6 +48,7 @@ _ATTACKS: Final = (
     Attack("dropped-deltas", websocket_floods.dropped_deltas),
     Attack("pings", websocket_floods.pings),
     Attack("unread-speech", idle_connections.unread),
+    Attack("unread-by-one-of-us", idle_connections.unread_by_one_of_us, least_s=idle_connections.UNREAD_S + 5.0),
     Attack("silent-connections", idle_connections.silent, least_s=idle_connections.HOLD_S + 3.0),
 )
 ATTACKS: Final = {attack.name: attack for attack in _ATTACKS}

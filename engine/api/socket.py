@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
-from engine.api.delivery import Account, Pace, SlowReader, as_api_error, drop
+from engine.api.delivery import Account, as_api_error, drop
+from engine.api.pace import Pace, SlowReader
 from engine.api.requests import SocketMessage, SpeechRequest
 from engine.api.service import SPEECH
 from engine.api.synthesis import SpeechJob
@@ -192,7 +193,7 @@ class _Connection:
         account = Account(self._service, PATH, turn.job)
         pace = Pace(self._service.settings.slow_reader_timeout)
         try:
-            async with self._service.synthesizer.speak(turn.job) as speech:
+            async with self._service.synthesizer.speak(turn.job, self._request.remote or "", pace) as speech:
                 account.first_audio(speech)
                 async for block in speech.blocks:
                     account.sent_s += block.duration_s
