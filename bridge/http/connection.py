@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import socket
 from typing import Final, cast
 
 from aiohttp import web
@@ -12,6 +14,9 @@ from aiohttp.typedefs import Handler
 from bridge.http.sliced_reading import SlicedReading
 from engine.web.errors import queue_full
 
+UNSENT_BYTES: Final = 65_536
+"""What the kernel may keep for a client that does not read. By itself it takes megabytes, a minute of speech, and it
+would be noticed only after that minute that nobody reads."""
 _FAULT: Final = queue_full("too many connections")
 _BODY: Final = json.dumps(_FAULT.body())
 BUSY: Final = (
@@ -41,6 +46,9 @@ class HttpConnection(SlicedReading):
             refused.write(BUSY)
             refused.close()
             return
+        with contextlib.suppress(AttributeError, OSError):  # Linux has it; a server works without it
+            sock = transport.get_extra_info("socket")
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
         super().connection_made(transport)
         self._expect_headers()
 
