@@ -11,9 +11,10 @@ from aiohttp.client import ClientWebSocketResponse
 from aiohttp.test_utils import TestClient, TestServer
 
 from engine.web import inbox
-from engine.web.inbox import BURST_S, MESSAGES_PER_S, MOST_HELD, UNIT_CHARS, Budget, Flood, Inbox, create_socket
+from engine.web.inbox import BURST_S, FLOOD_S, MESSAGES_PER_S, UNIT_CHARS, Budget, Flood, Inbox, create_socket
 
 BURST = round(BURST_S * MESSAGES_PER_S)
+MOST_HELD = round(FLOOD_S * MESSAGES_PER_S)
 
 
 class Clock:
@@ -37,14 +38,14 @@ def _sent_on_end(budget: Budget, clock: Clock, messages: int, late_s: float = 0.
 
 def test_a_burst_is_taken_at_once_and_the_rest_at_the_rate() -> None:
     clock = Clock()
-    budget = Budget(clock)
+    budget = Budget(clock=clock)
     assert _sent_on_end(budget, clock, BURST) == pytest.approx(0.0, abs=0.01)
     assert _sent_on_end(budget, clock, MESSAGES_PER_S) == pytest.approx(1.0)
 
 
 def test_a_long_message_counts_as_several() -> None:
     clock = Clock()
-    budget = Budget(clock)
+    budget = Budget(clock=clock)
     budget.spend(BURST * UNIT_CHARS)
     assert budget.spend(MESSAGES_PER_S * UNIT_CHARS) == pytest.approx(1.0, abs=0.01)
 
@@ -53,7 +54,7 @@ def test_a_long_message_counts_as_several() -> None:
 def test_whoever_sends_more_for_long_is_given_up(late_s: float) -> None:
     """Also where every wait is longer than it was meant to be, as timers have it."""
     clock = Clock()
-    budget = Budget(clock)
+    budget = Budget(clock=clock)
     _sent_on_end(budget, clock, BURST + MOST_HELD // 2, late_s)
     with pytest.raises(Flood):
         _sent_on_end(budget, clock, 2 * MOST_HELD, late_s)
@@ -61,7 +62,7 @@ def test_whoever_sends_more_for_long_is_given_up(late_s: float) -> None:
 
 def test_whoever_sends_much_now_and_then_is_never_given_up() -> None:
     clock = Clock()
-    budget = Budget(clock)
+    budget = Budget(clock=clock)
     for _ in range(20):
         _sent_on_end(budget, clock, BURST + MOST_HELD - 10)
         clock.now_s += BURST_S
@@ -103,7 +104,7 @@ async def test_pings_are_answered_between_messages(socket: ClientWebSocketRespon
 async def test_a_flood_is_closed_with_its_reason(
     socket: ClientWebSocketResponse, monkeypatch: pytest.MonkeyPatch, kind: WSMsgType
 ) -> None:
-    monkeypatch.setattr(inbox, "MOST_HELD", 3)
+    monkeypatch.setattr(inbox, "FLOOD_S", 0.01)
 
     async def flood() -> None:
         while not socket.closed:
