@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
+from aiohttp import AddrInfoType
 from prometheus_client import CollectorRegistry
 
 from bridge.brains.brain import Brain, fill
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 
 LLM_RETRIES: Final = 1
 """Retries that the client makes for a connection that fails at once; a slow answer is not asked for twice."""
+RECEIVE_BUFFER_BYTES: Final = 8_192
+"""What the kernel takes of a service's answer before it is read. All of it is read at once: of a megabyte of the
+shortest messages no call would hear anything until they are through."""
 
 
 class Services:
@@ -54,7 +59,7 @@ class Services:
         """Loads the embedded models and opens the shared connections. Raises OSError that says what is missing."""
         settings = self._settings
         self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=aiohttp.TCPConnector(limit=0, socket_factory=_little_at_once),
             cookie_jar=aiohttp.DummyCookieJar(),  # a cookie set in one call must not be sent in another
         )
         self._webhooks = Webhooks(settings.webhook_url, self._http)
@@ -162,3 +167,10 @@ class Services:
             self._webhooks.send({**event, "variables": conversation.variables})
         elif event["type"] == "call.ended":
             self._webhooks.send({**event, **conversation.describe()})
+
+
+def _little_at_once(address: AddrInfoType) -> socket.socket:
+    """Returns a socket for a connection to a service."""
+    connection = socket.socket(*address[:3])
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+    return connection
