@@ -1,4 +1,4 @@
-"""The actions that the turns ask for: fall silent, go on, drop the reply, answer, prompt."""
+"""The actions that the turns ask for: fall silent, go on, drop the reply, answer, prompt, ask again."""
 
 from __future__ import annotations
 
@@ -44,4 +44,9 @@ class PromptCaller:
     """The caller is prompted, because nobody has said anything for a while."""
 
 
-Action = Pause | Resume | Commit | Answer | PromptCaller
+@dataclass(frozen=True, slots=True)
+class AskAgain:
+    """The caller is asked to say it again, because nothing of it was understood."""
+
+
+Action = Pause | Resume | Commit | Answer | PromptCaller | AskAgain

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.turns.actions import Action, Answer, Commit, Pause, PromptCaller, Reason, Resume
+from bridge.turns.actions import Action, Answer, AskAgain, Commit, Pause, PromptCaller, Reason, Resume
 from bridge.turns.protection import BargeInProtection
 from bridge.turns.rules import Rules
 from bridge.turns.turns import SPEECH_LIMIT_S, Agent, Turns
@@ -146,7 +146,7 @@ def test_an_empty_transcript_does_not_resume_over_the_next_sound() -> None:
 
 
 def test_sound_that_never_ends_resumes_at_the_limit() -> None:
-    turns = speaking()
+    turns = answered(words_after_s=0)  # by a recogniser that gives words only when the caller has stopped
     turns.speech_started(11.0)
     assert turns.deadline_s() == 11.0 + SPEECH_LIMIT_S
     assert turns.expire(11.0 + SPEECH_LIMIT_S) == [Resume()]
@@ -182,9 +182,9 @@ def test_a_sound_holds_the_agent_while_there_may_be_words_in_it() -> None:
     untold = answered(words_after_s=0)
     untold.speech_started(11.0)
     assert untold.deadline_s() == limit_s, "a service that gives words only when the caller has stopped"
-    placed = answered()
-    placed.speech_started(11.0, 10_900)
-    assert placed.deadline_s() == limit_s, "it is known to be of now"
+    slow = answered(words_after_s=6.0)
+    slow.speech_started(11.0, 10_900)
+    assert slow.deadline_s() == limit_s, "a recogniser that takes its time"
 
 
 def test_words_after_a_resume_still_commit() -> None:
@@ -471,7 +471,7 @@ class Line:
                     self.answered += text.split()
                     self.state, self.firm = "thinking", False
                     self.do(self.turns.began(self.now_s))
-                case PromptCaller():
+                case PromptCaller() | AskAgain():
                     assert self.state == "idle"
 
     def event(self, name: str, index: int) -> None:
@@ -532,6 +532,7 @@ def test_random_orders(events: list[str], min_words: int, echo_guard_ms: int, no
         echo_guard_ms=echo_guard_ms,
         backchannels=Backchannels(["mm"] if noises else []),
         no_input_timeout_ms=7000,
+        unclear_timeout_ms=1500,
     )
     line = Line(Turns(rules))
     for index, name in enumerate(events):
