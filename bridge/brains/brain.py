@@ -76,6 +76,10 @@ class Brain(ABC):
         """Yields what is said when nobody has said anything for a while."""
         return nothing()
 
+    def misheard(self) -> AsyncGenerator[Piece]:
+        """Yields what is said to a caller of whose words nothing was understood."""
+        return nothing()
+
     @abstractmethod
     def heard(self, text: str, *, interrupted: bool) -> None:
         """Notes that the turn is over and what the caller heard of it; an empty text if nothing."""

@@ -14,9 +14,10 @@ from typing import Any, Final
 import structlog
 from openai import APIConnectionError, APIError, APIStatusError, AsyncOpenAI
 
-from bridge.brains.brain import Brain, BrainError, Fallback, Piece, Say, fill, fill_prompt
+from bridge.brains.brain import Brain, BrainError, Piece, Say, fill, fill_prompt
 from bridge.brains.history import History, Message
 from bridge.brains.llm_client import BadAnswer
+from bridge.brains.prompts import Prompts
 from bridge.brains.tools import Toolbox, ToolResult
 
 log = structlog.get_logger(__name__)
@@ -32,8 +33,6 @@ MAX_ANSWER_CHARS: Final = 20_000
 DELTAS_A_TURN: Final = 16
 """How many deltas are read before the event loop has its turn: a model may send thousands at once."""
 LOGGED_CHARS: Final = 200
-MAX_SILENCES: Final = 2
-"""How many prompts in a row may go unanswered before the caller is sent to the fallback."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +43,9 @@ class LlmOptions:
     system_prompt: str = ""
     greeting: str = ""
     no_input_prompt: str = ""
+    """What a silent caller is told; several lines, parted by `|`, are said one after the other."""
+    unclear_prompt: str = ""
+    """The same for a caller of whose words nothing was understood."""
     timeout_ms: int = 8_000
     """The longest wait for the first words or tool, and from those to the next; reasoning is neither."""
     temperature: float | None = None
@@ -156,14 +158,16 @@ class LlmBrain(Brain):
         self._used: list[_Used] = []
         """The tools of this turn that have answered. Each turn has a new list, so that a cancelled turn that is still
         ending cannot add to the next."""
-        self._silences = 0
+        self._no_input = Prompts(options.no_input_prompt)
+        self._unclear = Prompts(options.unclear_prompt)
 
     async def greet(self) -> AsyncGenerator[Piece]:
         if self._options.greeting:
             yield Say(fill(self._options.greeting, self._variables))
 
     def answer(self, said: str) -> AsyncGenerator[Piece]:
-        self._silences = 0
+        self._no_input.answered()
+        self._unclear.answered()
         self.history.said(_whole(said))  # noted now, because the turn may be cut before its first step
         return self._answer()
 
@@ -209,11 +213,12 @@ class LlmBrain(Brain):
         return self.answer(f"[pressed the keys {' '.join(digits)}]")
 
     async def silence(self) -> AsyncGenerator[Piece]:
-        self._silences += 1
-        if self._silences > MAX_SILENCES:
-            yield Fallback()
-        elif self._options.no_input_prompt:
-            yield Say(self._options.no_input_prompt)
+        for piece in self._no_input.next():
+            yield piece
+
+    async def misheard(self) -> AsyncGenerator[Piece]:
+        for piece in self._unclear.next():
+            yield piece
 
     def heard(self, text: str, *, interrupted: bool) -> None:
         """Keeps every tool that has answered, whatever was heard: what it did has happened and must not be done twice.

@@ -119,6 +119,7 @@ class Services:
             system_prompt=settings.system_prompt,
             greeting=self._greeting,
             no_input_prompt=settings.no_input_prompt,
+            unclear_prompt=settings.unclear_prompt,
             timeout_ms=settings.llm_timeout_ms,
             temperature=settings.llm_temperature,
             max_tokens=settings.llm_max_tokens,

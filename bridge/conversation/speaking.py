@@ -25,7 +25,7 @@ NOTHING: Final = Interruption(interrupted=False)
 class SpeakingObserver(Protocol):
     """Is told how the agent's turn goes."""
 
-    def playing(self, *, interruptible: bool, protect_ms: int) -> None:
+    def playing(self, *, interruptible: bool, protect_ms: int, filler: bool) -> None:
         """An utterance's first frame leaves; its first `protect_ms` may not be interrupted."""
 
     def finished(self, action: Transfer | HangUp | Fallback | None) -> None:
@@ -162,7 +162,8 @@ class Speaking(CallObserver):
             self._metrics.observe(reply.trace)
             self._journal.tell("response.started", id=utterance.id)
         if self._call.state is State.ACTIVE:
-            self._observer.playing(interruptible=utterance.interruptible, protect_ms=protect_ms)
+            filler = not reply.is_answer(utterance)
+            self._observer.playing(interruptible=utterance.interruptible, protect_ms=protect_ms, filler=filler)
 
     def utterance_done(self, utterance: Utterance) -> None:
         if self._cutting or self._reply is None:

@@ -57,6 +57,9 @@ class PuppetBrain(Brain):
     def silence(self) -> AsyncGenerator[Piece]:
         return self.answer("silence")
 
+    def misheard(self) -> AsyncGenerator[Piece]:
+        return self.answer("misheard")
+
     def heard(self, text: str, *, interrupted: bool) -> None:
         self.heard_texts.append((text, interrupted))
 
@@ -105,7 +108,7 @@ class Rig:
         for _ in range(ticks):
             self.now_s += FRAME_S
             self.call.tick(self.now_s)
-            while self.talk._turns.deadline_s() <= self.now_s:
+            while self.talk._deadline_s() <= self.now_s:
                 self.talk._expire()
             await self.settle(30)
         await self.settle()
