@@ -89,7 +89,7 @@ class Conversation(CallObserver):
         self.call.observe(self, self._speaking, self._silence)
         if self._recording is not None:
             self.call.observe(SentAudio(self.call, self._recording, self._now_s))
-            self.listening.audio_listeners.append(self._recording.caller)
+            self.listening.recorders.append(self._recording.caller)
         self.listening.start(recognizer, ear)
         self.journal.tell("call.started", **{"from": self.variables.get("from"), "to": self.variables.get("to")})
         self._speaking.begin(self._brain.greet(), TurnTrace(), Filler(), self._settings.greeting_protection_ms)

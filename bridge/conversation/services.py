@@ -140,7 +140,7 @@ class Services:
 
         if self._recognizer is not None:
             embedded = EmbeddedAsr(
-                self._recognizer, conversation.heard, agent_speaks=agent_speaks, call_id=str(call.id)
+                self._recognizer, conversation.listening.heard, agent_speaks=agent_speaks, call_id=str(call.id)
             )
             return embedded, None
         if not settings.asr_url:
@@ -153,7 +153,8 @@ class Services:
         )
         assert self._http is not None, "calls begin between start and close"
         protocol = PROTOCOLS[settings.asr_protocol]
-        client = AsrClient(protocol, settings.asr_url, options, self._http, conversation.heard, call_id=str(call.id))
+        heard = conversation.listening.heard
+        client = AsrClient(protocol, settings.asr_url, options, self._http, heard, call_id=str(call.id))
         if self._detector is None:
             return client, None
         return client, self._detector.ear(conversation.listening.heard_locally, agent_speaks=agent_speaks)
