@@ -61,7 +61,8 @@ def _integral(value: Any) -> Any:
 
 AudioMs = Annotated[int, Field(ge=0, le=10**9), BeforeValidator(_integral)]
 """A time in the caller's audio. Its upper limit is longer than any call."""
-Id = Annotated[str, Field(max_length=200)]
+MAX_ID_CHARS: Final = 200
+Id = Annotated[str, Field(max_length=MAX_ID_CHARS)]
 Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS)]
 
 
