@@ -152,8 +152,7 @@ class Conversation(CallObserver):
             case Partial(text, start_ms):
                 return self._do(self._turns.partial(now_s, text, start_ms))
             case Transcript(text, start_ms):
-                if text:
-                    self._caller.said(text)
+                self._caller.said(text)
                 return self._do(self._turns.transcript(now_s, text, start_ms))
 
     def fail(self, service: str, problem: str) -> None:
