@@ -94,6 +94,7 @@ class Services:
 
     def begin(self, call: Call, variables: Mapping[str, str]) -> Conversation:
         """Begins and returns the conversation of a call that was answered."""
+        call.language = call.style.language or self._settings.asr_language.lower()[:2] or call.language
         conversation = Conversation(
             call,
             self._brain(variables),
