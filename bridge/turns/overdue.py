@@ -9,6 +9,9 @@ from bridge.turns.words import place_of_word, same_speech, words
 REVISED_WORDS: Final = 2
 """By how many words a recogniser may revise the length of what it has told already."""
 
+LATE_WORDS: Final = 2
+"""How many words a transcript must add to those that are being answered aloud to be worth an interruption."""
+
 
 class OverdueWords:
     """The words of one stretch of speech that were answered without waiting any longer."""
@@ -26,6 +29,16 @@ class OverdueWords:
     def clear(self) -> None:
         """Forgets the words: what comes now belongs to other speech."""
         self._words = []
+
+    def settle(self, text: str, *, thinking: bool) -> str:
+        """Returns what a final transcript says beyond these words that is worth saying, and forgets them.
+
+        While their answer is `thinking`, any other word is; while it is heard, or has been, LATE_WORDS at least are.
+        """
+        rest = self.rest(text, exact=thinking)
+        self._words = []
+        enough = 1 if thinking or rest == text else LATE_WORDS
+        return rest if len(words(rest)) >= enough else ""
 
     def rest(self, text: str, *, exact: bool = False) -> str:
         """Returns what this text says beyond the words that were answered; all of it if it is other speech.

@@ -17,12 +17,10 @@ from bridge.turns.patience import SPEECH_LIMIT_S, Patience
 from bridge.turns.prompts import Prompts
 from bridge.turns.protection import BargeInProtection
 from bridge.turns.rules import Rules
-from bridge.turns.words import MAX_SAID_CHARS, words
+from bridge.turns.words import MAX_SAID_CHARS
 
 STILL_S: Final = 3.0
 """Words to which a sound has added none for so long are over, whatever the sound is: the noise of a room, say."""
-LATE_WORDS: Final = 2
-"""How many words a transcript must add to those that are being answered aloud to be worth an interruption."""
 
 
 class Agent(StrEnum):
@@ -170,9 +168,11 @@ class Turns:
         """Takes all the words of a stretch of speech; an empty text if there were none."""
         if self._stale(audio_start_ms):
             return []
+        if not text:
+            self._overdue.clear()
         if self._overdue:
-            text, was_answered = self._beyond_overdue(text)
-            if was_answered:
+            text = self._overdue.settle(text, thinking=self.agent is Agent.THINKING)
+            if not text:
                 self._unmatched_stops = max(self._unmatched_stops - 1, 0)
                 return []
         if text and not self._words:
@@ -287,14 +287,6 @@ class Turns:
         if not self.caller_speaking:
             return self.rules.final_timeout_ms / 1000
         return self._patience.limit_s(STILL_S) if self._words else SPEECH_LIMIT_S
-
-    def _beyond_overdue(self, text: str) -> tuple[str, bool]:
-        """Returns what a final transcript says beyond words that were answered, and whether that is too little."""
-        thinking = self.agent is Agent.THINKING
-        rest = self._overdue.rest(text, exact=thinking)
-        self._overdue.clear()
-        enough = 1 if thinking or rest == text else LATE_WORDS
-        return rest, len(words(rest)) < enough
 
     def _idle(self, now_s: float) -> None:
         self.agent = Agent.IDLE
