@@ -37,6 +37,20 @@ class Answer:
     """The caller has said `text` and waits for an answer."""
 
     text: str
+    prepared: bool = False
+    """True if the answer that `Prepare` began is the answer to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """The caller may have said all of `text`: the answer to it is begun, and held."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """What `Prepare` began is dropped without a trace, because the caller has said something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,4 +63,4 @@ class AskAgain:
     """The caller is asked to say it again, because nothing of it was understood."""
 
 
-Action = Pause | Resume | Commit | Answer | PromptCaller | AskAgain
+Action = Pause | Resume | Commit | Answer | Prepare | Discard | PromptCaller | AskAgain

@@ -26,6 +26,8 @@ class Rules:
     """How long both may be silent before the caller is prompted; 0 for never."""
     unclear_timeout_ms: int = 0
     """How long after speech without a word the caller is asked to say it again; 0 for never."""
+    early_answers: bool = False
+    """Whether an answer is begun, and held, as soon as the caller may be done."""
     backchannels: Backchannels = field(default_factory=Backchannels)
 
     def interrupts(self, text: str, *, unfinished: bool = False) -> bool:

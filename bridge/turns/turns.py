@@ -12,12 +12,13 @@ from enum import StrEnum
 from typing import Final
 
 from bridge.turns.actions import Action, Answer, Commit, Pause, PromptCaller, Reason, Resume
+from bridge.turns.early import EarlyAnswer
+from bridge.turns.kept_words import KeptWords
 from bridge.turns.overdue import OverdueWords
 from bridge.turns.patience import SPEECH_LIMIT_S, Patience
 from bridge.turns.prompts import Prompts
 from bridge.turns.protection import BargeInProtection
 from bridge.turns.rules import Rules
-from bridge.turns.words import MAX_SAID_CHARS
 
 STILL_S: Final = 3.0
 """Words to which a sound has added none for so long are over, whatever the sound is: the noise of a room, say."""
@@ -51,11 +52,13 @@ class Turns:
         self._overdue = OverdueWords()
         self._asked = ""
         """The words that the present reply answers."""
-        self._kept: list[str] = []
-        """What was said while the agent could not be interrupted."""
+        self._kept = KeptWords()
         self._resume_s = math.inf
         self._final_s = math.inf
         self._prompts = Prompts(rules)
+        self._early = EarlyAnswer(enabled=rules.early_answers)
+        self._quiet = True
+        """True while the caller makes no sound, were it only for a moment."""
 
     # The agent ----------------------------------------------------------------------------------------------------
 
@@ -63,6 +66,7 @@ class Turns:
         """Notes that a reply has been asked for, when there were `audio_ms` of the caller's audio."""
         if self.agent is not Agent.IDLE:
             return []
+        self._early.drop()  # whoever begins a reply has dropped the held one
         self.agent = Agent.THINKING
         self._interruptible = interruptible
         self._begun_ms = audio_ms
@@ -115,9 +119,21 @@ class Turns:
         if self.agent is Agent.IDLE:  # the answer to those words is over, and what comes now belongs to this sound
             self._overdue.clear()
         self.caller_speaking = True
+        self._quiet = False
         if self._awaiting:
             self._final_s = now_s + SPEECH_LIMIT_S
         return self._onset(now_s)
+
+    def speech_paused(self) -> list[Action]:
+        """Notes that the caller has made no sound for a moment, and may be done."""
+        self._quiet = True
+        return (
+            self._early.maybe_over(self._kept.before(self._words)) if self.agent is Agent.IDLE and self._words else []
+        )
+
+    def speech_resumed(self) -> None:
+        """Notes that the caller was not done."""
+        self._quiet = False
 
     def speech_stopped(self, now_s: float) -> list[Action]:
         """Notes that the caller's sound is over."""
@@ -125,10 +141,12 @@ class Turns:
             return []
         self.caller_speaking = False
         self._unmatched_stops += 1
+        self._quiet = True
         self._patience.sound_ended(now_s)
         if self.agent is Agent.IDLE and (self._words or self._awaiting or self._kept):
             self._final_s = now_s + self.rules.final_timeout_ms / 1000
-        elif self.agent is Agent.IDLE:
+            return self._early.maybe_over(self._kept.before(self._words)) if self._words else []
+        if self.agent is Agent.IDLE:
             self._prompts.sound_over(now_s)
         if self.paused:
             if self._words and self.rules.backchannels.all_of(self._words):
@@ -150,7 +168,11 @@ class Turns:
         if self.agent is Agent.IDLE:
             if is_new or self._final_s == math.inf:
                 self._final_s = now_s + self._final_wait_s()
-            return []
+            return (
+                self._early.maybe_over(self._kept.before(self._words))
+                if self._quiet
+                else self._early.goes_on(self._kept.before(self._words))
+            )
         actions: list[Action] = []
         if not self.caller_speaking and not self._unmatched_stops:  # a service without speech events
             self.caller_speaking = True
@@ -186,14 +208,15 @@ class Turns:
             case Agent.IDLE:
                 if heard or (self._kept and not self.caller_speaking):
                     return self._answer(heard)
+                dropped = self._early.drop()
                 if self._awaiting and not self.caller_speaking:
                     self._awaiting = False
                     self._final_s = math.inf
-                    return [PromptCaller()]  # a sound ended the reply, and there were no words in it
+                    return [*dropped, PromptCaller()]  # a sound ended the reply, and there were no words in it
                 if not self.caller_speaking:
                     self._final_s = math.inf
                     self._prompts.nothing_recognised(now_s)
-                return []
+                return dropped
             case Agent.THINKING if heard and self._interruptible and not self.rules.adds_nothing(heard, self._asked):
                 return [*self._commit(now_s, Reason.RESTART), *self._answer(heard)]
             case Agent.SPEAKING if self._interrupts(heard) and self._protection.sound and self._protection.holds(now_s):
@@ -202,7 +225,7 @@ class Turns:
             case Agent.SPEAKING if self._interrupts(heard):
                 return [*self._commit(now_s, Reason.WORDS), *self._answer(heard)]
         if not self._interruptible:
-            self._keep(heard)
+            self._kept.add(heard)
         return self._resume() if self.paused and not self.caller_speaking else []
 
     def digit(self, now_s: float) -> list[Action]:
@@ -212,7 +235,7 @@ class Turns:
         if self.agent is Agent.IDLE:
             self._final_s = math.inf
             self._prompts.stop()
-            return []
+            return self._early.drop()
         actions = self._commit(now_s, Reason.DTMF)
         self._awaiting = False
         self._final_s = math.inf
@@ -244,7 +267,7 @@ class Turns:
                 actions.append(PromptCaller())
         if prompts := self._prompts.due(now_s):
             self.caller_speaking = False  # a sound that has no end is no speech
-            actions += prompts
+            actions += [*self._early.drop(), *prompts]
         return actions
 
     # Inside -------------------------------------------------------------------------------------------------------
@@ -267,7 +290,7 @@ class Turns:
     def _protection_ended(self, now_s: float) -> list[Action]:
         final = self._protection.end()
         if self.agent is Agent.IDLE or not self._interruptible:
-            self._keep(final)
+            self._kept.add(final)
             return []
         if final:
             return [*self._commit(now_s, Reason.WORDS), *self._answer(final)]
@@ -292,7 +315,7 @@ class Turns:
         self.agent = Agent.IDLE
         self.paused = False
         self._resume_s = math.inf
-        self._keep(self._protection.end())
+        self._kept.add(self._protection.end())
         self._interruptible = True
         self._asked = ""
         if self.caller_speaking:
@@ -308,20 +331,15 @@ class Turns:
         return [Resume()]
 
     def _answer(self, text: str) -> list[Action]:
-        said = " ".join([*self._kept, text] if text else self._kept)
+        said = self._kept.before(text)
+        before, prepared = self._early.take(said)
         self._kept.clear()
         self._words = ""
         self._awaiting = False
         self._final_s = math.inf
         self._prompts.stop()
         self._asked = said
-        return [Answer(said)]
-
-    def _keep(self, text: str) -> None:
-        """Keeps words to be answered when the agent has finished, up to MAX_SAID_CHARS."""
-        room = MAX_SAID_CHARS - sum(len(kept) + 1 for kept in self._kept)
-        if text and room > 0:
-            self._kept.append(text[:room])
+        return [*before, Answer(said, prepared)]
 
     def _interrupts(self, text: str, *, unfinished: bool = False) -> bool:
         return self._interruptible and self.rules.interrupts(text, unfinished=unfinished)
