@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -145,6 +146,7 @@ def _reason(error: Exception) -> str:
 class LlmBrain(Brain):
     """One call's conversation with the model."""
 
+    can_prepare = True
     digit_gap_ms = 1_500
 
     def __init__(
@@ -158,6 +160,10 @@ class LlmBrain(Brain):
         self._used: list[_Used] = []
         """The tools of this turn that have answered. Each turn has a new list, so that a cancelled turn that is still
         ending cannot add to the next."""
+        self._certain = asyncio.Event()
+        """Set once it is certain that the caller has said what is being answered. Each turn has its own."""
+        self._before = self.history
+        """What is remembered again if the answer was begun too early."""
         self._no_input = Prompts(options.no_input_prompt)
         self._unclear = Prompts(options.unclear_prompt)
 
@@ -168,10 +174,25 @@ class LlmBrain(Brain):
     def answer(self, said: str) -> AsyncGenerator[Piece]:
         self._no_input.answered()
         self._unclear.answered()
+        self._certain = asyncio.Event()
+        self._certain.set()
         self.history.said(_whole(said))  # noted now, because the turn may be cut before its first step
         return self._answer()
 
+    def prepare(self, said: str) -> AsyncGenerator[Piece]:
+        self._before = deepcopy(self.history)
+        pieces = self.answer(said)
+        self._certain = asyncio.Event()
+        return pieces
+
+    def confirm(self) -> None:
+        self._certain.set()
+
+    def take_back(self) -> None:
+        self.history = self._before
+
     async def _answer(self) -> AsyncGenerator[Piece]:
+        certain = self._certain
         used: list[_Used] = []
         self._used = used
         chars = 0
@@ -197,6 +218,7 @@ class LlmBrain(Brain):
                 return
             if spoken:
                 yield "\n"  # what comes after the tools is another sentence
+            await certain.wait()  # a tool may have effects
             for call in calls.all:
                 result = await self._toolbox.call(call.name, call.arguments)
                 log.info("tool called", tool=call.name[:LOGGED_CHARS], chars=len(result.content))

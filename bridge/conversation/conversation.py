@@ -29,12 +29,22 @@ from bridge.conversation.silence_meter import SilenceMeter
 from bridge.conversation.speaking import NOTHING, Speaking
 from bridge.conversation.trace import Mark, TurnTrace
 from bridge.conversation.waiting import Waiting
-from bridge.hearing.events import EventReader, Heard, InboundEvent, Partial, SpeechStarted, SpeechStopped, Transcript
+from bridge.hearing.events import (
+    EventReader,
+    Heard,
+    InboundEvent,
+    Partial,
+    SpeechPaused,
+    SpeechResumed,
+    SpeechStarted,
+    SpeechStopped,
+    Transcript,
+)
 from bridge.hearing.listening import Listening, LocalEar, Recognizer
 from bridge.line.call import Call, CallObserver, State
 from bridge.line.playout import Interruption
 from bridge.line.utterance import Utterance
-from bridge.turns.actions import Action, Answer, AskAgain, Commit, Pause, PromptCaller, Resume
+from bridge.turns.actions import Action, Answer, AskAgain, Commit, Discard, Pause, Prepare, PromptCaller, Resume
 from bridge.turns.turns import Turns
 
 log = structlog.get_logger(__name__)
@@ -129,6 +139,7 @@ class Conversation(CallObserver):
         if goodbye:
             self._speaking.cut("interrupt")
             self.say(goodbye, interruptible=False)
+        self._speaking.discard()
         self.call.hang_up()
         return True
 
@@ -149,6 +160,11 @@ class Conversation(CallObserver):
             case SpeechStopped(end_ms):
                 self._caller.stopped(end_ms)
                 return self._do(self._turns.speech_stopped(now_s))
+            case SpeechPaused():
+                return self._do(self._turns.speech_paused())
+            case SpeechResumed():
+                self._turns.speech_resumed()
+                return NOTHING
             case Partial(text, start_ms):
                 return self._do(self._turns.partial(now_s, text, start_ms))
             case Transcript(text, start_ms):
@@ -197,15 +213,26 @@ class Conversation(CallObserver):
                     self._silence.signal()
                     interruption = self._speaking.cut(reason.value)
                     self._metrics.interruptions.labels("committed").inc()
-                case Answer(text):
+                case Answer(text, prepared):
                     self._waiting.asked()
-                    due += self._begin(self._brain.answer(text), self._caller.trace())
+                    due += self._answer(text, prepared=prepared)
+                case Prepare(text) if self._brain.can_prepare and self.call.state is State.ACTIVE:
+                    self._speaking.prepare(self._brain.prepare(text), self._waiting.filler())
+                case Discard():
+                    self._speaking.discard()
                 case PromptCaller():
                     due += self._begin(self._brain.silence(), TurnTrace())
                 case AskAgain():
                     due += self._begin(self._brain.misheard(), TurnTrace())
         self._arm()
         return interruption
+
+    def _answer(self, text: str, *, prepared: bool) -> list[Action]:
+        trace = self._caller.trace()
+        if prepared and self._speaking.confirm(trace):
+            self._brain.confirm()
+            return self._turn_began()
+        return self._begin(self._brain.answer(text), trace)
 
     def _begin(self, pieces: AsyncGenerator[Piece], trace: TurnTrace) -> list[Action]:
         """Begins a reply made by the brain; returns the actions that the turns ask for now."""

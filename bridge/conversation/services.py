@@ -24,7 +24,7 @@ from bridge.hearing.asr.embedded import EmbeddedAsr, WhisperPool
 from bridge.hearing.asr.protocol import AsrOptions
 from bridge.hearing.asr.protocols import PROTOCOLS
 from bridge.hearing.listening import LocalEar, Recognizer
-from bridge.hearing.vad import Detector
+from bridge.hearing.vad import Detector, GateRules
 from bridge.line.call import Call
 
 if TYPE_CHECKING:
@@ -139,11 +139,10 @@ class Services:
         def agent_speaks() -> bool:
             return call.playout.speaking
 
+        rules = GateRules(pause_ms=settings.early_answer_ms)
         if self._recognizer is not None:
-            embedded = EmbeddedAsr(
-                self._recognizer, conversation.listening.heard, agent_speaks=agent_speaks, call_id=str(call.id)
-            )
-            return embedded, None
+            heard, pool = conversation.listening.heard, self._recognizer
+            return EmbeddedAsr(pool, heard, agent_speaks=agent_speaks, rules=rules, call_id=str(call.id)), None
         if not settings.asr_url:
             return None, None
         options = AsrOptions(
@@ -158,7 +157,7 @@ class Services:
         client = AsrClient(protocol, settings.asr_url, options, self._http, heard, call_id=str(call.id))
         if self._detector is None:
             return client, None
-        return client, self._detector.ear(conversation.listening.heard_locally, agent_speaks=agent_speaks)
+        return client, self._detector.ear(conversation.listening.heard_locally, agent_speaks=agent_speaks, rules=rules)
 
     def _tell_webhook(self, conversation: Conversation, event: dict[str, Any]) -> None:
         if event["type"] == "call.started":

@@ -40,6 +40,11 @@ class ConversationSettings(BaseModel):
     min_interrupt_words: int = Field(1, ge=0, description="words that end the agent's turn; 0: any speech does")
     false_interruption_timeout_ms: int = Field(1_000, ge=0)
     backchannels: str = Field("", description="languages whose listener's noises do not interrupt, as en,de")
+    early_answer_ms: int = Field(
+        0,
+        ge=0,
+        description="silence after which a model's answer is begun, and held until the words are sure; 0: never",
+    )
     greeting_protection_ms: int = Field(0, ge=0, description="of the greeting, not to be interrupted")
     echo_guard_ms: int = Field(0, ge=0, description="after the agent begins, the caller's sound is its echo")
     resume_rewind_ms: int = Field(0, ge=0, le=2_000, description="how far before the pause to go on")
@@ -179,6 +184,7 @@ class ConversationSettings(BaseModel):
             echo_guard_ms=self.echo_guard_ms,
             no_input_timeout_ms=self.no_input_timeout_ms,
             unclear_timeout_ms=self.unclear_timeout_ms,
+            early_answers=self.early_answer_ms > 0,
             backchannels=Backchannels(phrases),
         )
 

@@ -30,6 +30,18 @@ class SpeechStopped:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeechPaused:
+    """The caller has made no sound for a moment: less than ends speech, but it may be the end."""
+
+    audio_end_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechResumed:
+    """The caller goes on after `SpeechPaused`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Partial:
     """The words of the speech so far: all of them, not only the newest, up to MAX_TEXT_CHARS."""
 
@@ -51,7 +63,9 @@ class Transcript:
         object.__setattr__(self, "text", self.text[:MAX_TEXT_CHARS])
 
 
-Heard = SpeechStarted | SpeechStopped | Partial | Transcript
+Heard = SpeechStarted | SpeechPaused | SpeechResumed | SpeechStopped | Partial | Transcript
+Voiced = SpeechStarted | SpeechPaused | SpeechResumed | SpeechStopped
+"""What a voice activity detector hears."""
 
 
 def _integral(value: Any) -> Any:

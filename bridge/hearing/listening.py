@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from bridge.hearing.aligner import Aligner
-from bridge.hearing.events import Heard, Partial, SpeechStarted, SpeechStopped, Transcript
+from bridge.hearing.events import Heard, Partial, SpeechPaused, SpeechStarted, SpeechStopped, Transcript, Voiced
 from bridge.hearing.gap_filler import GapFiller
 from bridge.line.call import Call, CallObserver
 
@@ -105,16 +105,21 @@ class Listening(CallObserver):
                 event = SpeechStarted(self._call_ms(at_ms))
             case SpeechStopped(at_ms):
                 event = SpeechStopped(self._call_ms(at_ms))
+            case SpeechPaused(at_ms):
+                event = SpeechPaused(self._call_ms(at_ms))
             case Partial(text, at_ms):
                 event = Partial(text, self._call_ms(at_ms))
             case Transcript(text, at_ms):
                 event = Transcript(text, self._call_ms(at_ms))
         self._on_heard(event)
 
-    def heard_locally(self, event: SpeechStarted | SpeechStopped) -> None:
+    def heard_locally(self, event: Voiced) -> None:
         """Takes what the local detector hears. It replaces missing speech events and checks on the recogniser."""
         recognizer = self._recognizer
         if recognizer is None:
+            return
+        if not isinstance(event, SpeechStarted | SpeechStopped):
+            self.heard(event)  # a recogniser that tells starts and stops of its own tells nothing as soon as this
             return
         if isinstance(event, SpeechStarted):
             self._onset_s, self._onset_ms = self._now_s(), event.audio_start_ms or 0

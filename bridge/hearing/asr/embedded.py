@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from bridge.hearing.asr.quiet_place import quiet_place
-from bridge.hearing.events import Heard, Partial, SpeechStarted, SpeechStopped, Transcript
+from bridge.hearing.events import Heard, Partial, SpeechPaused, SpeechStarted, SpeechStopped, Transcript, Voiced
 from bridge.hearing.vad import Detector, Ear, GateRules
 from engine.audio import RateConverter
 from engine.child import ChildLost, ChildProcess
@@ -168,7 +168,7 @@ class EmbeddedAsr:
         finally:
             self._ear.close()
 
-    def _voice(self, event: SpeechStarted | SpeechStopped) -> None:
+    def _voice(self, event: Voiced) -> None:
         if isinstance(event, SpeechStarted):
             start_ms = event.audio_start_ms or 0
             self._forget(start_ms - BEFORE_MS)
@@ -177,6 +177,11 @@ class EmbeddedAsr:
             self._hear(event)
             return
         self._hear(event)
+        if not isinstance(event, SpeechStopped):
+            if isinstance(event, SpeechPaused) and (self._latest is None or self._latest.done):
+                self._looked_ms = self._end_ms
+                self._look(bytes(self._audio), self._end_ms)  # it may be the end, and is all there is
+            return
         latest, end_ms = self._latest, event.audio_end_ms or self._end_ms
         self._speech_start_ms = self._latest = None
         if latest is None or latest.end_ms < end_ms:

@@ -29,12 +29,24 @@ END = None
 class PuppetBrain(Brain):
     """A brain that says what the test puts into `pieces`; END ends a turn."""
 
+    can_prepare = True
+
     def __init__(self, greeting: str = "") -> None:
         self.greeting = greeting
         self.pieces: asyncio.Queue[Piece | Exception | None] = asyncio.Queue()
         self.said: list[str] = []
         self.heard_texts: list[tuple[str, bool]] = []
         self.open = 0
+        self.confirmed = self.taken_back = 0
+
+    def prepare(self, said: str) -> AsyncGenerator[Piece]:
+        return self.answer(said)
+
+    def confirm(self) -> None:
+        self.confirmed += 1
+
+    def take_back(self) -> None:
+        self.taken_back += 1
 
     async def greet(self) -> AsyncGenerator[Piece]:
         if self.greeting:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bridge.hearing.asr.embedded import MAX_JOBS, EmbeddedAsr, WhisperPool
-from bridge.hearing.events import Heard, Partial, SpeechStarted, SpeechStopped, Transcript
+from bridge.hearing.events import Heard, Partial, SpeechPaused, SpeechStarted, SpeechStopped, Transcript
 from bridge.hearing.vad import Detector
 from bridge.turns.words import words
 from tests.support.voices import caller_says, silence
@@ -121,6 +121,27 @@ async def test_speech_of_any_length_is_recognised_whole(length_s: int) -> None:
     partial = [event.text for event in heard if isinstance(event, Partial)]
     assert all(everything.startswith(text) for text in partial), "no word is told twice or taken back"
     assert pool.longest_s <= 28.7
+    await pool.detector.close()
+
+
+async def test_a_short_silence_is_looked_at_at_once_and_makes_the_final_words() -> None:
+    heard: list[Heard] = []
+    pool = CountingPool()
+    asr = EmbeddedAsr(pool, heard.append)  # type: ignore[arg-type]
+    asr._ear.close()
+    task = asyncio.create_task(asr.run())
+    asr._voice(SpeechStarted(0))
+    asr.push(np.full(8_000, 1_007, np.int16).tobytes(), 16_000)  # too short to be looked at while it goes on
+    asr.push(bytes(3_200), 16_000)
+    asr._voice(SpeechPaused(500))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert heard == [SpeechStarted(0), SpeechPaused(500), Partial("7")]
+    asr.push(bytes(12_800), 16_000)
+    asr._voice(SpeechStopped(500))
+    assert heard[3:] == [SpeechStopped(500), Transcript("7")], "there is nothing left to recognise"
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
     await pool.detector.close()
 
 

@@ -17,7 +17,17 @@ from bridge.hearing.asr.protocols import PROTOCOLS
 from bridge.hearing.asr.qwen3_asr import Qwen3Asr
 from bridge.hearing.asr.vllm_realtime import VllmRealtime
 from bridge.hearing.asr.vosk import Vosk
-from bridge.hearing.events import MAX_TEXT_CHARS, BadEvent, Heard, Partial, SpeechStarted, SpeechStopped, Transcript
+from bridge.hearing.events import (
+    MAX_TEXT_CHARS,
+    BadEvent,
+    Heard,
+    Partial,
+    SpeechPaused,
+    SpeechResumed,
+    SpeechStarted,
+    SpeechStopped,
+    Transcript,
+)
 
 PCM = bytes(range(40))
 
@@ -257,6 +267,10 @@ def test_deepgram_flux() -> None:
     assert read(protocol, {"type": "TurnInfo", "event": "Update", "transcript": "two pizzas"}) == [
         Partial("two pizzas")
     ]
+    eager = {"type": "TurnInfo", "event": "EagerEndOfTurn", "transcript": "two pizzas", "audio_window_end": 1.1}
+    assert read(protocol, eager) == [Partial("two pizzas"), SpeechPaused(1100)]
+    resumed = {"type": "TurnInfo", "event": "TurnResumed", "transcript": "two pizzas"}
+    assert read(protocol, resumed) == [SpeechResumed(), Partial("two pizzas")]
     ended = {"type": "TurnInfo", "event": "EndOfTurn", "transcript": "Two pizzas.", "audio_window_end": 1.4}
     assert read(protocol, ended) == [SpeechStopped(1400), Transcript("Two pizzas.")]
 
