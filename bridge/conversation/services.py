@@ -26,7 +26,7 @@ from bridge.hearing.asr.embedded import EmbeddedAsr, WhisperPool
 from bridge.hearing.asr.protocol import AsrOptions
 from bridge.hearing.asr.protocols import PROTOCOLS
 from bridge.hearing.listening import LocalEar, Recognizer
-from bridge.hearing.vad import Detector
+from bridge.hearing.vad import Detector, GateRules
 from bridge.line.call import Call
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ class Services:
 
     def begin(self, call: Call, variables: Mapping[str, str]) -> Conversation:
         """Begins and returns the conversation of a call that was answered."""
+        call.language = call.style.language or self._settings.asr_language.lower()[:2] or call.language
         conversation = Conversation(
             call,
             self._brain(variables),
@@ -124,6 +125,7 @@ class Services:
             system_prompt=settings.system_prompt,
             greeting=self._greeting,
             no_input_prompt=settings.no_input_prompt,
+            unclear_prompt=settings.unclear_prompt,
             timeout_ms=settings.llm_timeout_ms,
             temperature=settings.llm_temperature,
             max_tokens=settings.llm_max_tokens,
@@ -142,11 +144,10 @@ class Services:
         def agent_speaks() -> bool:
             return call.playout.speaking
 
+        rules = GateRules(pause_ms=settings.early_answer_ms)
         if self._recognizer is not None:
-            embedded = EmbeddedAsr(
-                self._recognizer, conversation.heard, agent_speaks=agent_speaks, call_id=str(call.id)
-            )
-            return embedded, None
+            heard, pool = conversation.listening.heard, self._recognizer
+            return EmbeddedAsr(pool, heard, agent_speaks=agent_speaks, rules=rules, call_id=str(call.id)), None
         if not settings.asr_url:
             return None, None
         options = AsrOptions(
@@ -157,10 +158,11 @@ class Services:
         )
         assert self._http is not None, "calls begin between start and close"
         protocol = PROTOCOLS[settings.asr_protocol]
-        client = AsrClient(protocol, settings.asr_url, options, self._http, conversation.heard, call_id=str(call.id))
+        heard = conversation.listening.heard
+        client = AsrClient(protocol, settings.asr_url, options, self._http, heard, call_id=str(call.id))
         if self._detector is None:
             return client, None
-        return client, self._detector.ear(conversation.listening.heard_locally, agent_speaks=agent_speaks)
+        return client, self._detector.ear(conversation.listening.heard_locally, agent_speaks=agent_speaks, rules=rules)
 
     def _tell_webhook(self, conversation: Conversation, event: dict[str, Any]) -> None:
         if event["type"] == "call.started":
