@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-Message = dict[str, Any]
+from bridge.brains.messages import Message
 
 MAX_MESSAGES: Final = 200
 """How many messages are kept; beyond that the oldest are forgotten, but never the system prompt."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from prometheus_client import CollectorRegistry
@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from bridge.brains.brain import Brain, fill
 from bridge.brains.destinations import Destinations
 from bridge.brains.script import DEFAULT_SCRIPT, ScriptBrain, load_script
+from bridge.brains.tool_runs import ToolTasks
 from bridge.brains.tools import Toolbox, load_tools
 from bridge.conversation.conversation import Conversation
 from bridge.conversation.metrics import ConversationMetrics
@@ -28,10 +29,7 @@ from bridge.hearing.vad import Detector
 from bridge.line.call import Call
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI
-
-LLM_RETRIES: Final = 1
-"""Retries that the client makes for a connection that fails at once; a slow answer is not asked for twice."""
+    from bridge.brains.model_chain import ModelChain
 
 
 class Services:
@@ -47,7 +45,8 @@ class Services:
         self._recognizer: WhisperPool | None = None
         self._detector: Detector | None = None
         self._writer: RecordingWriter | None = None
-        self._llm: AsyncOpenAI | None = None
+        self._models: ModelChain | None = None
+        self._tool_tasks = ToolTasks()
         self._http: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
@@ -60,10 +59,9 @@ class Services:
         self._webhooks = Webhooks(settings.webhook_url, self._http)
         if settings.llm_base_url:
             import bridge.brains.llm  # noqa: F401  (imported now, so that the first call does not wait)
-            from bridge.brains.llm_client import make_llm_client  # takes a second and is needed only with a model
+            from bridge.conversation.models import make_models  # takes a second and is needed only with a model
 
-            key = settings.llm_api_key.get_secret_value() or "none"
-            self._llm = make_llm_client(settings.llm_base_url, key, LLM_RETRIES)
+            self._models = make_models(settings)
         if settings.asr_protocol == "embedded":
             self._recognizer = WhisperPool()
             await self._recognizer.start()
@@ -86,8 +84,9 @@ class Services:
             await self._recognizer.close()
         if self._detector is not None:
             await self._detector.close()
-        if self._llm is not None:
-            await self._llm.close()
+        await self._tool_tasks.close()
+        if self._models is not None:
+            await self._models.close()
         await self._http.close()
         if self._writer is not None:
             self._writer.close()
@@ -109,22 +108,14 @@ class Services:
 
     def _brain(self, variables: Mapping[str, str]) -> Brain:
         settings = self._settings
-        if self._llm is None:
+        if self._models is None:
             return ScriptBrain(self._script, {**variables, "greeting": fill(self._greeting, variables)})
         from bridge.brains.llm import LlmBrain, LlmOptions
 
         assert self._http is not None, "calls begin between start and close"
-        options = LlmOptions(
-            model=settings.llm_model,
-            system_prompt=settings.system_prompt,
-            greeting=self._greeting,
-            no_input_prompt=settings.no_input_prompt,
-            timeout_ms=settings.llm_timeout_ms,
-            temperature=settings.llm_temperature,
-            max_tokens=settings.llm_max_tokens,
-        )
+        options = LlmOptions(settings.system_prompt, self._greeting, settings.no_input_prompt)
         toolbox = Toolbox(self._http, self._tools, self._destinations, variables)
-        return LlmBrain(self._llm, options, toolbox, variables)
+        return LlmBrain(self._models, options, toolbox, self._tool_tasks, variables)
 
     def _recording(self, call: Call) -> CallRecording | None:
         if self._settings.record_dir is None or self._writer is None:
