@@ -44,11 +44,11 @@ class Fallback:
 
 
 @dataclass(frozen=True, slots=True)
-class TakeBack:
+class BreakOff:
     """Ends the growing text with its last whole sentence: what has been begun after that is not spoken."""
 
 
-Piece = str | Say | TakeBack | Transfer | HangUp | Fallback
+Piece = str | Say | BreakOff | Transfer | HangUp | Fallback
 """A `str` is the next part of a growing text, whose sentences are spoken as they complete."""
 
 

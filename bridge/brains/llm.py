@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from bridge.brains.brain import Brain, BrainError, Fallback, Piece, Say, TakeBack, fill, fill_prompt
+from bridge.brains.brain import Brain, BrainError, BreakOff, Fallback, Piece, Say, fill, fill_prompt
 from bridge.brains.history import History
 from bridge.brains.messages import Message, whole
 from bridge.brains.model_chain import ModelChain
@@ -99,7 +99,7 @@ class LlmBrain(Brain):
                         spoken += part
                         turn.chars += len(part)
                         yield part[: len(part) + MAX_ANSWER_CHARS - turn.chars]
-                    elif isinstance(part, TakeBack):
+                    elif isinstance(part, BreakOff):
                         calls, spoken = ToolCalls(), ""
                         yield part
                     else:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import structlog
 from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall
 
-from bridge.brains.brain import BrainError, TakeBack
+from bridge.brains.brain import BrainError, BreakOff
 from bridge.brains.messages import Message
 from bridge.brains.model import Model, ModelError
 from engine.text import whole_sentences
@@ -35,7 +35,7 @@ class ModelChain:
 
     async def answer(
         self, messages: list[Message], tools: list[dict[str, Any]], *, may_be_empty: bool = False
-    ) -> AsyncGenerator[str | ChoiceDeltaToolCall | TakeBack]:
+    ) -> AsyncGenerator[str | ChoiceDeltaToolCall | BreakOff]:
         """Yields the first answer that can be had, as `Model.answer` does. Raises BrainError.
 
         An answer that breaks off ends with its last whole sentence, which the caller hears; what was begun after that
@@ -61,7 +61,7 @@ class ModelChain:
                     error = failure
                     self._rested_s[model] = self._clock() + REST_S
                     if said or calls:
-                        yield TakeBack()
+                        yield BreakOff()
                     if not calls and whole_sentences(said):
                         log.warning(
                             "the language model's answer broke off", model=model.options.model, reason=str(error)

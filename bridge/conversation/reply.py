@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from bridge.brains.brain import BrainError, Fallback, HangUp, Piece, Say, TakeBack, Transfer
+from bridge.brains.brain import BrainError, BreakOff, Fallback, HangUp, Piece, Say, Transfer
 from bridge.conversation.trace import Mark, TurnTrace
 from bridge.line.call import Call
 from bridge.line.utterance import Utterance
@@ -124,7 +124,7 @@ class Reply:
                     self.trace.mark(Mark.FIRST_TOKEN, self._now_s())
                     self._end_text()
                     self._say(piece)
-                case TakeBack():
+                case BreakOff():
                     self._end_text(unfinished=True)
                 case _:
                     self.action = piece
