@@ -163,7 +163,7 @@ class Turns:
             return []  # those words are being answered
         if self.caller_speaking and not self._words:
             self._patience.words_came(now_s)
-        is_new, self._words = text != self._words, text
+        is_new, self._words = self._patience.hears_more(text, first=not self._words), text
         self._prompts.stop()
         if self.agent is Agent.IDLE:
             if is_new or self._final_s == math.inf:

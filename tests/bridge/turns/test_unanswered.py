@@ -70,6 +70,19 @@ def test_words_in_a_sound_that_does_not_end_are_answered_once_they_are_over() ->
         raise AssertionError("never answered")
 
 
+def test_words_of_which_a_recogniser_only_changes_its_mind_are_answered_too() -> None:
+    turns = Turns(Rules())
+    turns.speech_started(1.0, 900)
+    for look in range(40):  # as Whisper does in babble at 6 dB
+        at_s = 2.0 + 0.6 * look
+        if due := run(turns, at_s):
+            assert due == [(5.0, Answer("I would like to keep it to eat."))]
+            break
+        turns.partial(at_s, ["I would like to keep it to eat.", "I would like to keep it to me."][look % 2])
+    else:
+        raise AssertionError("never answered")
+
+
 def test_words_that_go_on_are_not_cut_off() -> None:
     turns = Turns(Rules())
     turns.speech_started(1.0, 900)
