@@ -33,6 +33,7 @@ def add_parser(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     )
     parser.add_argument("scenarios", nargs="+", type=Path, metavar="FILE", help="YAML files, or folders of them")
     parser.add_argument("-o", "--output", type=Path, default=FOLDER, metavar="FOLDER", help="default: %(default)s")
+    parser.add_argument("--short", action="store_true", help="print only what does not simply pass")
     parser.add_argument("--only", default="", metavar="TEXT", help="try only scenarios with this in their names")
     parser.add_argument("--calls", type=int, default=os.cpu_count() or 1, help="calls at once (default: %(default)s)")
     parser.add_argument("--server", default="", metavar="HOST:PORT", help="call this server, with its own settings")
@@ -93,7 +94,7 @@ async def _try(scenarios: Sequence[Scenario], args: argparse.Namespace, host: st
             await caller.close()
     for outcome in outcomes:  # drawn once all calls are over, for drawing would make callers late
         await asyncio.to_thread(write, outcome, args.output)
-    print(f"{table(outcomes)}\n\n{args.output}/")
+    print(f"{table(outcomes, short=args.short)}\n\n{args.output}/")
     return 1 if any(outcome.counts for outcome in outcomes) else 0
 
 

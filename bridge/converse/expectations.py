@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -46,14 +47,16 @@ def _steps(scenario: Scenario, timeline: Timeline) -> Iterator[Verdict]:
         if not acts:
             yield Verdict(f"“{step}” is reached", "it was not", False)
         for act in acts:
-            yield from _act(step, act, timeline)
+            later_s = (other.start_s for other in timeline.acts if other.start_s > act.start_s)
+            yield from _act(step, act, min(act.end_s + YIELD_S, *later_s, math.inf), timeline)
 
 
-def _act(step: Step, act: CallerAct, timeline: Timeline) -> Iterator[Verdict]:
+def _act(step: Step, act: CallerAct, until_s: float, timeline: Timeline) -> Iterator[Verdict]:
+    """Yields the verdicts on one act of the caller's; what happens after `until_s` is not because of it."""
     if step.yields_within_ms is not None:
-        yield _yields(step.yields_within_ms, act, timeline)
+        yield _yields(step.yields_within_ms, act, until_s, timeline)
     if step.goes_on:
-        dropped = timeline.dropped(act.start_s, act.end_s + YIELD_S)
+        dropped = timeline.dropped(act.start_s, until_s)
         if not timeline.speaks(act.start_s):
             yield Verdict(f"“{act.text}”: the agent goes on", "it was not speaking", False)
         else:
@@ -76,7 +79,7 @@ def _act(step: Step, act: CallerAct, timeline: Timeline) -> Iterator[Verdict]:
             yield Verdict(expectation, f"{answered_ms:.0f} ms", answered_ms <= step.answered_within_ms)
 
 
-def _yields(limit_ms: int, act: CallerAct, timeline: Timeline) -> Verdict:
+def _yields(limit_ms: int, act: CallerAct, until_s: float, timeline: Timeline) -> Verdict:
     expectation = f"“{act.text}”: the agent yields within {limit_ms} ms"
     if not timeline.speaks(act.start_s):
         return Verdict(expectation, "it was not speaking", False)
@@ -84,7 +87,7 @@ def _yields(limit_ms: int, act: CallerAct, timeline: Timeline) -> Verdict:
     if silent_s is None:
         return Verdict(expectation, "it spoke on", False)
     silent_ms = (silent_s - act.start_s) * 1000
-    if timeline.dropped(act.start_s, act.end_s + YIELD_S) is False:
+    if timeline.dropped(act.start_s, until_s) is False:
         return Verdict(expectation, f"silent after {silent_ms:.0f} ms, but went on later", False)
     return Verdict(expectation, f"{silent_ms:.0f} ms", silent_ms <= limit_ms)
 

@@ -21,17 +21,19 @@ BUSY_MS: Final = 60
 """A caller whose own frames were so late was on a busy machine, and so perhaps was the server."""
 
 
-def table(outcomes: Sequence[Outcome]) -> str:
-    """Returns a line for each expectation, and one that counts the scenarios."""
+def table(outcomes: Sequence[Outcome], *, short: bool = False) -> str:
+    """Returns a line for each expectation (if `short`, only for those that do not pass), and counts the scenarios."""
     rows = [("scenario", "expectation", "measured", "")]
     for outcome in outcomes:
         name = outcome.scenario.name
         for verdict in outcome.verdicts:
+            if short and verdict.passed:
+                continue
             rows.append((name, verdict.expectation, _short(verdict.measured), _word(outcome, verdict.passed)))
             name = ""
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([*lines, "", *_summary(outcomes)])
+    return "\n".join([*(lines if len(lines) > 1 else ()), "", *_summary(outcomes)]).lstrip()
 
 
 def _word(outcome: Outcome, passed: bool | None) -> str:

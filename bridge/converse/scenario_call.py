@@ -130,8 +130,7 @@ class ScenarioCall:
             number = len(steps)
             if steps[-1].hang_up:
                 return
-            if not steps[-1].wait_ms:
-                await self._until_ended("the last words")
+            await self._until_ended("the end")
             if self._scenario.expect.ended_by == "agent":
                 await self._until_hung_up()
             await asyncio.sleep(self._scenario.stays_ms / 1000)

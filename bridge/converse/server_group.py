@@ -90,21 +90,25 @@ async def try_all(
 ) -> list[Outcome]:
     """Tries every scenario, `calls` of them at once on one server, and one server after the other.
 
-    Raises CannotServe; SpeechError if there is no recogniser for what is to be recognised.
+    Raises CannotServe; SpeechError if there is no voice for a caller, or no recogniser for what is to be recognised.
     """
     held: dict[str, tuple[Timeline, Caller]] = {}
     free = asyncio.Semaphore(calls)
 
-    async def try_one(scenario: Scenario, stage: Stage) -> None:
+    async def try_one(scenario: Scenario, call: ScenarioCall) -> None:
         async with free:
-            held[scenario.name] = await _hold(scenario, stage)
+            held[scenario.name] = await _hold(call), call.caller
         on_call_over(scenario)
 
     for group in [list(scenarios)] if at is not None else grouped(scenarios):
-        async with staged(group, voices, at, agent_model) as stage, asyncio.TaskGroup() as trying:
+        async with staged(group, voices, at, agent_model) as stage:
             stage.caller_model = caller_model
-            for scenario in group:
-                trying.create_task(try_one(scenario, stage))
+            ready = [(scenario, ScenarioCall(scenario, stage)) for scenario in group]
+            for _, call in ready:
+                await call.prepare()  # before the first call, which it would make late
+            async with asyncio.TaskGroup() as trying:
+                for scenario, call in ready:
+                    trying.create_task(try_one(scenario, call))
     outcomes = []
     for scenario in scenarios:
         timeline, caller = held[scenario.name]
@@ -114,14 +118,12 @@ async def try_all(
     return outcomes
 
 
-async def _hold(scenario: Scenario, stage: Stage) -> tuple[Timeline, Caller]:
-    call = ScenarioCall(scenario, stage)
+async def _hold(call: ScenarioCall) -> Timeline:
     try:
-        await call.prepare()
-        return await call.hold(), call.caller
-    except (Rejected, CannotCall, SpeechError) as error:
-        received, first_s = call.caller.received, call.caller.first_sent_s
-        return Timeline(received.arrivals_s - first_s, received.voiced, problem=str(error)), call.caller
+        return await call.hold()
+    except (Rejected, CannotCall) as error:
+        received = call.caller.received
+        return Timeline(received.arrivals_s - call.caller.first_sent_s, received.voiced, problem=str(error))
 
 
 async def recognised(caller: Caller) -> str:
