@@ -15,6 +15,10 @@ PROMPT: Final = (
 GOODBYE: Final = "HANG UP"
 
 
+class NoWords(Exception):
+    """The model has not answered. The text says why."""
+
+
 class CallerModel:
     """A model behind an OpenAI-compatible chat API."""
 
@@ -42,9 +46,17 @@ class CallerTalk:
         self._messages: list[Any] = [{"role": "system", "content": PROMPT.format(want=want)}]
 
     async def answer(self, heard: str) -> str:
-        """Returns what the caller says to what it heard; an empty text if it hangs up. Raises openai.APIError."""
+        """Returns what the caller says to what it heard; an empty text if it hangs up. Raises NoWords."""
+        from openai import APIError
+
         self._messages.append({"role": "user", "content": heard or "(nothing)"})
-        answer = await self._client.chat.completions.create(model=self._model, messages=self._messages)
-        said = (answer.choices[0].message.content or "").strip() if answer.choices else ""
+        said = ""
+        try:
+            stream = await self._client.chat.completions.create(model=self._model, messages=self._messages, stream=True)
+            async for chunk in stream:
+                said += (chunk.choices[0].delta.content or "") if chunk.choices else ""
+        except APIError as error:
+            raise NoWords(f"the caller's language model fails: {error}") from None
+        said = said.strip()
         self._messages.append({"role": "assistant", "content": said})
         return "" if GOODBYE in said.upper() else said

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from bridge.converse.caller_model import CallerModel
+from bridge.converse.caller_model import CallerModel, NoWords
 from bridge.converse.line_conditions import LineConditions, Samples, pcm_of
 from bridge.converse.scenario import Moment, Scenario, Step
 from bridge.converse.scripted_model import ScriptedModel
@@ -81,7 +81,7 @@ class ScenarioCall:
         """Makes all that the caller will say, so that nothing has to be made during the call. Raises SpeechError."""
         self._line = await self._stage.voices.line(self._scenario.line)
         for number, step in enumerate(self._scenario.caller):
-            self._clips[number] = await self._clip(step)
+            self._clips[number] = await self._clip(step, number)
 
     async def hold(self) -> Timeline:
         """Holds the call, which has been prepared, from its first frame to its last. Raises CannotCall, Rejected."""
@@ -99,7 +99,7 @@ class ScenarioCall:
                 await self._follow()
         except TimeoutError:
             problem = f"it was not over after {scenario.longest_s:g} s"
-        except Stuck as error:
+        except (Stuck, NoWords) as error:
             problem = str(error)
         finally:
             caller.hang_up()
@@ -201,10 +201,10 @@ class ScenarioCall:
         first_s = self.caller.first_sent_s
         self._acts.append(CallerAct(number, text, start_s - first_s, end_s - first_s))
 
-    async def _clip(self, step: Step) -> _Clip:
+    async def _clip(self, step: Step, number: int = 0) -> _Clip:
         voice, factor = step.voice or self._scenario.voice, 10 ** (step.level_db / 20)
         if step.sound:
-            return _Clip(self._stage.voices.cough(f"{self._scenario.name} {step.when}") * factor)
+            return _Clip(self._stage.voices.cough(f"{self._scenario.name} {number}") * factor)
         parts: list[Samples] = []
         words: list[tuple[str, float, float]] = []
         at_s = 0.0
