@@ -54,6 +54,7 @@ class Score:
     """What came of all sounds of one kind."""
 
     silent_ms: list[float] = field(default_factory=list)
+    paused_ms: list[float] = field(default_factory=list)
     yields: int = 0
     goes_on: int = 0
     talks_through: int = 0
@@ -97,6 +98,8 @@ def add(outcome: Outcome, score: Score) -> str:
         silent_s = timeline.silent_from_s(act.start_s)
         score.count += 1
         score.goes_on += not dropped
+        if not dropped:
+            score.paused_ms.append(timeline.longest_pause_ms(act.start_s, min(act.end_s + YIELD_S, later_s)))
         score.talks_through += timeline.longest_pause_ms(act.start_s, act.start_s + PAUSE_S) < TICK_MS
         if silent_s is not None and silent_s - act.start_s <= YIELD_S:
             score.silent_ms.append((silent_s - act.start_s) * 1000)
@@ -110,20 +113,21 @@ def rows(off: dict[str, Score], on: dict[str, Score]) -> list[tuple[str, ...]]:
     def share(score: Score, count: int) -> str:
         return f"{count / score.count:.2f} (n {score.count})" if score.count else "–"
 
-    def spread(score: Score) -> str:
-        if not score.silent_ms:
+    def spread(values_ms: list[float]) -> str:
+        if not values_ms:
             return "–"
-        p50, p95 = np.quantile(score.silent_ms, (0.5, 0.95), method="inverted_cdf")
+        p50, p95 = np.quantile(values_ms, (0.5, 0.95), method="inverted_cdf")
         return f"{p50:.0f} / {p95:.0f} ms"
 
     both = (off, on)
     first = "interruption"
     table = [("", "best of tau-voice", "BACKCHANNELS empty", "BACKCHANNELS=en")]
     table.append((f"{first}: yields within 2 s", BEST[first], *(share(one[first], one[first].yields) for one in both)))
-    table.append((f"{first}: first sound → silence, p50 / p95", "", *(spread(one[first]) for one in both)))
+    table.append((f"{first}: first sound → silence, p50 / p95", "", *(spread(one[first].silent_ms) for one in both)))
     for kind in ("mm-hm", "cough", "side talk"):
         table.append((f"{kind}: the answer is not dropped", "", *(share(one[kind], one[kind].goes_on) for one in both)))
         through = (share(one[kind], one[kind].talks_through) for one in both)
+        table.append((f"{kind}: its pause then, p50 / p95", "", *(spread(one[kind].paused_ms) for one in both)))
         table.append((f"{kind}: no {TICK_MS} ms of silence either", BEST[kind], *through))
     return table
 
