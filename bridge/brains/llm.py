@@ -8,15 +8,17 @@ import json
 import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
 from openai import APIConnectionError, APIError, APIStatusError, AsyncOpenAI
 
-from bridge.brains.brain import Brain, BrainError, Fallback, Piece, Say, fill, fill_prompt
+from bridge.brains.brain import Brain, BrainError, Piece, Say, fill, fill_prompt
 from bridge.brains.history import History, Message
 from bridge.brains.llm_client import BadAnswer
+from bridge.brains.prompts import Prompts
 from bridge.brains.tools import Toolbox, ToolResult
 
 log = structlog.get_logger(__name__)
@@ -32,8 +34,6 @@ MAX_ANSWER_CHARS: Final = 20_000
 DELTAS_A_TURN: Final = 16
 """How many deltas are read before the event loop has its turn: a model may send thousands at once."""
 LOGGED_CHARS: Final = 200
-MAX_SILENCES: Final = 2
-"""How many prompts in a row may go unanswered before the caller is sent to the fallback."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,9 @@ class LlmOptions:
     system_prompt: str = ""
     greeting: str = ""
     no_input_prompt: str = ""
+    """What a silent caller is told; several lines, parted by `|`, are said one after the other."""
+    unclear_prompt: str = ""
+    """The same for a caller of whose words nothing was understood."""
     timeout_ms: int = 8_000
     """The longest wait for the first words or tool, and from those to the next; reasoning is neither."""
     temperature: float | None = None
@@ -143,6 +146,7 @@ def _reason(error: Exception) -> str:
 class LlmBrain(Brain):
     """One call's conversation with the model."""
 
+    can_prepare = True
     digit_gap_ms = 1_500
 
     def __init__(
@@ -156,18 +160,39 @@ class LlmBrain(Brain):
         self._used: list[_Used] = []
         """The tools of this turn that have answered. Each turn has a new list, so that a cancelled turn that is still
         ending cannot add to the next."""
-        self._silences = 0
+        self._certain = asyncio.Event()
+        """Set once it is certain that the caller has said what is being answered. Each turn has its own."""
+        self._before = self.history
+        """What is remembered again if the answer was begun too early."""
+        self._no_input = Prompts(options.no_input_prompt)
+        self._unclear = Prompts(options.unclear_prompt)
 
     async def greet(self) -> AsyncGenerator[Piece]:
         if self._options.greeting:
             yield Say(fill(self._options.greeting, self._variables))
 
     def answer(self, said: str) -> AsyncGenerator[Piece]:
-        self._silences = 0
+        self._no_input.answered()
+        self._unclear.answered()
+        self._certain = asyncio.Event()
+        self._certain.set()
         self.history.said(_whole(said))  # noted now, because the turn may be cut before its first step
         return self._answer()
 
+    def prepare(self, said: str) -> AsyncGenerator[Piece]:
+        self._before = deepcopy(self.history)
+        pieces = self.answer(said)
+        self._certain = asyncio.Event()
+        return pieces
+
+    def confirm(self) -> None:
+        self._certain.set()
+
+    def take_back(self) -> None:
+        self.history = self._before
+
     async def _answer(self) -> AsyncGenerator[Piece]:
+        certain = self._certain
         used: list[_Used] = []
         self._used = used
         chars = 0
@@ -193,6 +218,7 @@ class LlmBrain(Brain):
                 return
             if spoken:
                 yield "\n"  # what comes after the tools is another sentence
+            await certain.wait()  # a tool may have effects
             for call in calls.all:
                 result = await self._toolbox.call(call.name, call.arguments)
                 log.info("tool called", tool=call.name[:LOGGED_CHARS], chars=len(result.content))
@@ -209,11 +235,12 @@ class LlmBrain(Brain):
         return self.answer(f"[pressed the keys {' '.join(digits)}]")
 
     async def silence(self) -> AsyncGenerator[Piece]:
-        self._silences += 1
-        if self._silences > MAX_SILENCES:
-            yield Fallback()
-        elif self._options.no_input_prompt:
-            yield Say(self._options.no_input_prompt)
+        for piece in self._no_input.next():
+            yield piece
+
+    async def misheard(self) -> AsyncGenerator[Piece]:
+        for piece in self._unclear.next():
+            yield piece
 
     def heard(self, text: str, *, interrupted: bool) -> None:
         """Keeps every tool that has answered, whatever was heard: what it did has happened and must not be done twice.
