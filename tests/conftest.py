@@ -15,7 +15,8 @@ from tests.support.asterisk.fetch import Installation, Unavailable, fetch
 
 HERE = Path(__file__).parent
 REALTIME = (
-    "asterisk", "scenes", "bridge/demo", "bridge/dial", "bridge/hearing/asr/test_embedded.py",
+    "asterisk", "scenes", "bridge/converse/test_calls.py", "bridge/converse/test_server_process.py",
+    "bridge/demo", "bridge/dial", "bridge/hearing/asr/test_embedded.py",
     "bridge/hearing/asr/test_services.py", "bridge/line/test_server.py",
 )  # fmt: skip
 """What plays or listens at the pace of a telephone line. One process runs all of it, one test after the other."""
