@@ -22,7 +22,7 @@ async def test_neither_cookies_nor_redirects() -> None:
         asked.append((request.path, request.headers.get("Cookie")))
         return web.Response(status=307, headers={"Location": "/elsewhere", "Set-Cookie": "caller=ada"})
 
-    async with serving(handle) as url, make_llm_client(f"{url}/v1", "k", 0) as client:
+    async with serving(handle) as url, make_llm_client(f"{url}/v1", "k") as client:
         for _ in range(2):
             with pytest.raises(APIStatusError):
                 await client.chat.completions.create(**REQUEST)
@@ -47,7 +47,7 @@ async def test_an_answer_without_an_end_is_given_up(status: int) -> None:
             raise
         return response
 
-    async with serving(handle) as url, make_llm_client(url, "k", 0) as client:
+    async with serving(handle) as url, make_llm_client(url, "k") as client:
         with pytest.raises(BadAnswer):
             async for _ in await client.chat.completions.create(**REQUEST):
                 pass
@@ -68,7 +68,7 @@ async def test_short_events_are_read_however_many_and_however_they_are_cut() -> 
         await response.write(b"data: [DONE]\n\n")
         return response
 
-    async with serving(handle) as url, make_llm_client(url, "k", 0) as client:
+    async with serving(handle) as url, make_llm_client(url, "k") as client:
         assert len([chunk async for chunk in await client.chat.completions.create(**REQUEST)]) == 8_000
 
 
@@ -104,6 +104,6 @@ async def test_what_is_compressed_is_not_unpacked() -> None:
         assert request.headers["Accept-Encoding"] == "identity"
         return web.Response(body=b"rubbish", headers={"Content-Encoding": "gzip"})
 
-    async with serving(handle) as url, make_llm_client(url, "k", 0) as client:
+    async with serving(handle) as url, make_llm_client(url, "k") as client:
         with pytest.raises(BadAnswer):
             await client.chat.completions.create(**REQUEST)

@@ -34,8 +34,11 @@ class Service:
         self.messages: asyncio.Queue[str | bytes] = asyncio.Queue()
         self.closed: asyncio.Queue[int | None] = asyncio.Queue()
         self.url = ""
+        self.calls: list[str | None] = []
+        """Which call each connection says that it is for."""
 
     async def handle(self, request: web.Request) -> web.WebSocketResponse:
+        self.calls.append(request.headers.get("X-Call-Id"))
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         self.sockets.put_nowait(socket)
@@ -63,7 +66,7 @@ async def serving(service: Service, port: int = 0) -> AsyncIterator[int]:
 @asynccontextmanager
 async def listening(url: str, on_heard: Callable[[Heard], None] = lambda heard: None) -> AsyncIterator[AsrClient]:
     async with aiohttp.ClientSession() as http:
-        client = AsrClient(Qwen3Asr, url, AsrOptions(language="en"), http, on_heard)
+        client = AsrClient(Qwen3Asr, url, AsrOptions(language="en"), http, on_heard, call_id="1b4e")
         task = asyncio.create_task(client.run())
         try:
             yield client
@@ -75,6 +78,14 @@ async def listening(url: str, on_heard: Callable[[Heard], None] = lambda heard: 
 @pytest.fixture(autouse=True)
 def quick_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "BACKOFF_S", (0.01,))
+
+
+async def test_each_connection_names_its_call() -> None:
+    service = Service()
+    async with serving(service), listening(service.url):
+        await (await service.sockets.get()).close()
+        await service.sockets.get()
+    assert service.calls == ["1b4e", "1b4e"]
 
 
 async def test_audio_goes_out_in_order_and_events_come_in() -> None:
