@@ -25,6 +25,12 @@ class History:
         """Returns all messages for a request, the system prompt first."""
         return [*self._system, *self._messages]
 
+    def copy(self) -> History:
+        """Returns a history that goes its own way from here. A tool's result that comes late is put into both."""
+        copy = History()
+        copy._system, copy._messages = self._system, list(self._messages)
+        return copy
+
     def said(self, text: str) -> None:
         """Adds the caller's words, joined to those that have not been answered yet."""
         self._add("user", text)
@@ -44,7 +50,7 @@ class History:
     def _add(self, role: str, text: str) -> None:
         last = self._messages[-1] if self._messages else None
         if last is not None and last["role"] == role and "tool_calls" not in last:
-            last["content"] = f"{last['content']} {text}"[-MAX_MESSAGE_CHARS:]
+            self._messages[-1] = {"role": role, "content": f"{last['content']} {text}"[-MAX_MESSAGE_CHARS:]}
         else:
             self._messages.append({"role": role, "content": text})
 

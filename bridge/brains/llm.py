@@ -10,10 +10,11 @@ from typing import Final
 
 import structlog
 
-from bridge.brains.brain import Brain, BrainError, BreakOff, Fallback, Piece, Say, fill, fill_prompt
+from bridge.brains.brain import Brain, BrainError, BreakOff, Piece, Say, fill, fill_prompt
 from bridge.brains.history import History
 from bridge.brains.messages import Message, whole
 from bridge.brains.model_chain import ModelChain
+from bridge.brains.prompts import Prompts
 from bridge.brains.tool_calls import ToolCall, ToolCalls
 from bridge.brains.tool_runs import ToolRun, ToolRuns, ToolTasks
 from bridge.brains.tools import Toolbox
@@ -24,8 +25,6 @@ MAX_TOOL_ROUNDS: Final = 8
 """How many rounds of tools one turn may have; a model that wants more is going in circles."""
 MAX_ANSWER_CHARS: Final = 20_000
 """How much is said in one turn, some twenty minutes of speech; what a model adds to it is not read."""
-MAX_SILENCES: Final = 2
-"""How many prompts in a row may go unanswered before the caller is sent to the fallback."""
 EARLIER_TOOLS_S: Final = 3.0
 """How long a turn waits for the tools that an interrupted one has left at work. Most have answered by then, and the
 model can say so; a caller who asks why it takes so long must not wait for longer."""
@@ -38,12 +37,17 @@ class LlmOptions:
     system_prompt: str = ""
     greeting: str = ""
     no_input_prompt: str = ""
+    """What a silent caller is told; several lines, parted by `|`, are said one after the other."""
+    unclear_prompt: str = ""
+    """The same for a caller of whose words nothing was understood."""
 
 
 @dataclass(slots=True)
 class _Turn:
     """What has happened in one turn. A turn that is cut may still be ending while the next has begun."""
 
+    certain: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once it is certain that the caller has said what is being answered."""
     runs: list[ToolRun] = field(default_factory=list)
     lines: set[str] = field(default_factory=set)
     """What the tools had the caller told."""
@@ -57,6 +61,7 @@ class _Turn:
 class LlmBrain(Brain):
     """One call's conversation with the model."""
 
+    can_prepare = True
     digit_gap_ms = 1_500
 
     def __init__(
@@ -73,20 +78,41 @@ class LlmBrain(Brain):
         self._variables = dict(variables or {})
         self.history = History(fill_prompt(options.system_prompt, self._variables))
         self._runs = ToolRuns(toolbox, tasks)
-        self._turn = _Turn()
-        self._silences = 0
+        self._turn = self._prepared = _Turn()
+        self._before = self.history
+        """What is remembered again if the answer was begun too early."""
+        self._no_input = Prompts(options.no_input_prompt)
+        self._unclear = Prompts(options.unclear_prompt)
 
     async def greet(self) -> AsyncGenerator[Piece]:
         if self._options.greeting:
             yield Say(fill(self._options.greeting, self._variables))
 
     def answer(self, said: str) -> AsyncGenerator[Piece]:
-        self._silences = 0
-        self.history.said(whole(said))  # noted now, because the turn may be cut before its first step
-        return self._answer()
+        turn = _Turn()
+        turn.certain.set()
+        return self._begin(said, turn)
 
-    async def _answer(self) -> AsyncGenerator[Piece]:
-        self._turn = turn = _Turn()
+    def prepare(self, said: str) -> AsyncGenerator[Piece]:
+        self._before = self.history.copy()
+        self._prepared = _Turn()
+        return self._begin(said, self._prepared)
+
+    def confirm(self) -> None:
+        self._prepared.certain.set()
+
+    def take_back(self) -> None:
+        self.history = self._before
+        self._prepared.over = True
+
+    def _begin(self, said: str, turn: _Turn) -> AsyncGenerator[Piece]:
+        self._no_input.answered()
+        self._unclear.answered()
+        self.history.said(whole(said))  # noted now, because the turn may be cut before its first step
+        return self._answer(turn)
+
+    async def _answer(self, turn: _Turn) -> AsyncGenerator[Piece]:
+        self._turn = turn
         spoke = False
         await self._runs.settle(EARLIER_TOOLS_S)
         for _ in range(MAX_TOOL_ROUNDS):
@@ -109,14 +135,17 @@ class LlmBrain(Brain):
                         return
             spoke = spoke or bool(spoken)
             wanted = calls.finish()
-            if not wanted or turn.over:
+            if not wanted:
+                return
+            if spoken:
+                yield "\n"  # what comes after the tools is another sentence
+            await turn.certain.wait()  # a tool may have effects
+            if turn.over:
                 return
             line = "" if spoken else self._line(turn, wanted)
             runs = self._start(turn, wanted, spoken or line)
             if line:
                 yield Say(line)
-            elif spoken:
-                yield "\n"  # what comes after the tools is another sentence
             await asyncio.wait({run.task for run in runs})
             for run in runs:
                 if run.result is not None and run.result.action is not None:
@@ -140,11 +169,12 @@ class LlmBrain(Brain):
         return self.answer(f"{said} [pressed the keys {' '.join(digits)}]".lstrip())
 
     async def silence(self) -> AsyncGenerator[Piece]:
-        self._silences += 1
-        if self._silences > MAX_SILENCES:
-            yield Fallback()
-        elif self._options.no_input_prompt:
-            yield Say(self._options.no_input_prompt)
+        for piece in self._no_input.next():
+            yield piece
+
+    async def misheard(self) -> AsyncGenerator[Piece]:
+        for piece in self._unclear.next():
+            yield piece
 
     def heard(self, text: str, *, interrupted: bool) -> None:
         """Keeps every tool that has answered, whatever was heard: what it did has happened and must not be done twice.

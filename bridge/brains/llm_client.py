@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
@@ -11,6 +12,10 @@ from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
 MAX_EVENT_BYTES: Final = 256 * 1024
 """How long one event of the stream, or an answer that is no stream, may be; a word takes some 300 bytes."""
+SLICE_BYTES: Final = 1_024
+"""So much is read at once: three words, or 340 of the shortest comments."""
+REST_S: Final = 0.004
+"""From one slice to the next of what came together: more than any model speaks at."""
 _EVENT_ENDS: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
 
 
@@ -54,7 +59,10 @@ class _BoundedStream(httpx2.AsyncByteStream):
             if length > MAX_EVENT_BYTES:
                 raise BadAnswer(f"an event of over {MAX_EVENT_BYTES} bytes")
             tail = joined[-3:]
-            yield chunk
+            for start in range(0, len(chunk), SLICE_BYTES):
+                if start:
+                    await asyncio.sleep(REST_S)
+                yield chunk[start : start + SLICE_BYTES]
 
     async def aclose(self) -> None:
         await self._stream.aclose()

@@ -138,6 +138,10 @@ class ScriptBrain(Brain):
         for piece in self._retry(self._step.silence):
             yield piece
 
+    async def misheard(self) -> AsyncGenerator[Piece]:
+        for piece in self._retry(self._step.otherwise):
+            yield piece
+
     def heard(self, text: str, *, interrupted: bool) -> None:
         """Goes on wherever the turn was cut; if nothing of it was heard, goes back to where it began."""
         self._unanswered = ""

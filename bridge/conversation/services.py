@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
+from aiohttp import AddrInfoType
 from prometheus_client import CollectorRegistry
 
 from bridge.brains.brain import Brain, fill
@@ -25,11 +27,15 @@ from bridge.hearing.asr.embedded import EmbeddedAsr, WhisperPool
 from bridge.hearing.asr.protocol import AsrOptions
 from bridge.hearing.asr.protocols import PROTOCOLS
 from bridge.hearing.listening import LocalEar, Recognizer
-from bridge.hearing.vad import Detector
+from bridge.hearing.vad import Detector, GateRules
 from bridge.line.call import Call
 
 if TYPE_CHECKING:
     from bridge.brains.model_chain import ModelChain
+
+RECEIVE_BUFFER_BYTES: Final = 8_192
+"""What the kernel takes of a service's answer before it is read. All of it is read at once: of a megabyte of the
+shortest messages no call would hear anything until they are through."""
 
 
 class Services:
@@ -53,7 +59,7 @@ class Services:
         """Loads the embedded models and opens the shared connections. Raises OSError that says what is missing."""
         settings = self._settings
         self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=aiohttp.TCPConnector(limit=0, socket_factory=_little_at_once),
             cookie_jar=aiohttp.DummyCookieJar(),  # a cookie set in one call must not be sent in another
         )
         self._webhooks = Webhooks(settings.webhook_url, self._http)
@@ -93,6 +99,7 @@ class Services:
 
     def begin(self, call: Call, variables: Mapping[str, str]) -> Conversation:
         """Begins and returns the conversation of a call that was answered."""
+        call.language = call.style.language or self._settings.asr_language.lower()[:2] or call.language
         conversation = Conversation(
             call,
             self._brain(variables),
@@ -113,7 +120,7 @@ class Services:
         from bridge.brains.llm import LlmBrain, LlmOptions
 
         assert self._http is not None, "calls begin between start and close"
-        options = LlmOptions(settings.system_prompt, self._greeting, settings.no_input_prompt)
+        options = LlmOptions(settings.system_prompt, self._greeting, settings.no_input_prompt, settings.unclear_prompt)
         toolbox = Toolbox(self._http, self._tools, self._destinations, variables)
         return LlmBrain(self._models, options, toolbox, self._tool_tasks, variables)
 
@@ -128,11 +135,10 @@ class Services:
         def agent_speaks() -> bool:
             return call.playout.speaking
 
+        rules = GateRules(pause_ms=settings.early_answer_ms)
         if self._recognizer is not None:
-            embedded = EmbeddedAsr(
-                self._recognizer, conversation.heard, agent_speaks=agent_speaks, call_id=str(call.id)
-            )
-            return embedded, None
+            heard, pool = conversation.listening.heard, self._recognizer
+            return EmbeddedAsr(pool, heard, agent_speaks=agent_speaks, rules=rules, call_id=str(call.id)), None
         if not settings.asr_url:
             return None, None
         options = AsrOptions(
@@ -143,13 +149,21 @@ class Services:
         )
         assert self._http is not None, "calls begin between start and close"
         protocol = PROTOCOLS[settings.asr_protocol]
-        client = AsrClient(protocol, settings.asr_url, options, self._http, conversation.heard, call_id=str(call.id))
+        heard = conversation.listening.heard
+        client = AsrClient(protocol, settings.asr_url, options, self._http, heard, call_id=str(call.id))
         if self._detector is None:
             return client, None
-        return client, self._detector.ear(conversation.listening.heard_locally, agent_speaks=agent_speaks)
+        return client, self._detector.ear(conversation.listening.heard_locally, agent_speaks=agent_speaks, rules=rules)
 
     def _tell_webhook(self, conversation: Conversation, event: dict[str, Any]) -> None:
         if event["type"] == "call.started":
             self._webhooks.send({**event, "variables": conversation.variables})
         elif event["type"] == "call.ended":
             self._webhooks.send({**event, **conversation.describe()})
+
+
+def _little_at_once(address: AddrInfoType) -> socket.socket:
+    """Returns a socket for a connection to a service."""
+    connection = socket.socket(*address[:3])
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+    return connection

@@ -45,11 +45,33 @@ class ConversationSettings(BaseModel):
     min_interrupt_words: int = Field(1, ge=0, description="words that end the agent's turn; 0: any speech does")
     false_interruption_timeout_ms: int = Field(1_000, ge=0)
     backchannels: str = Field("", description="languages whose listener's noises do not interrupt, as en,de")
+    early_answer_ms: int = Field(
+        0,
+        ge=0,
+        description="silence after which a model's answer is begun, and held until the words are sure; 0: never",
+    )
     greeting_protection_ms: int = Field(0, ge=0, description="of the greeting, not to be interrupted")
     echo_guard_ms: int = Field(0, ge=0, description="after the agent begins, the caller's sound is its echo")
     resume_rewind_ms: int = Field(0, ge=0, le=2_000, description="how far before the pause to go on")
-    no_input_timeout_ms: int = Field(0, ge=0, description="silence of both until the caller is prompted; 0: never")
-    no_input_prompt: str = "Are you still there?"
+    no_input_timeout_ms: int = Field(10_000, ge=0, description="silence of both until the caller is prompted; 0: never")
+    no_input_prompt: str = Field(
+        "Are you still there?|I cannot hear you. Please say something.",
+        description="said by a model's agent to a silent caller, one line after the other, before the fallback",
+    )
+    unclear_timeout_ms: int = Field(
+        1_500, ge=0, description="after speech without a word that was recognised, until UNCLEAR_PROMPT; 0: never"
+    )
+    unclear_prompt: str = Field(
+        "Sorry, I did not catch that.|I still do not understand. Please say it again, slowly."
+        "|I am sorry, I do not understand you. Please say it once more.",
+        description="said by a model's agent, one line after the other, before the fallback",
+    )
+    max_call_s: float = Field(
+        3_600, ge=0, allow_inf_nan=False, description="seconds after which a call goes to the fallback; 0: never"
+    )
+    max_call_warning: str = Field(
+        "This call has to end in half a minute.", description="said 30 s before MAX_CALL_S; empty for none"
+    )
 
     llm_base_url: str = Field("", description="OpenAI-compatible, up to /v1; empty for the script")
     llm_model: str = Field("", validate_default=True, description="the model that LLM_BASE_URL serves")
@@ -202,6 +224,8 @@ class ConversationSettings(BaseModel):
             final_timeout_ms=EMBEDDED_FINAL_TIMEOUT_MS if self.asr_protocol == "embedded" else FINAL_TIMEOUT_MS,
             echo_guard_ms=self.echo_guard_ms,
             no_input_timeout_ms=self.no_input_timeout_ms,
+            unclear_timeout_ms=self.unclear_timeout_ms,
+            early_answers=self.early_answer_ms > 0,
             backchannels=Backchannels(phrases),
         )
 

@@ -20,7 +20,7 @@ from bridge.brains.tool_runs import ToolTasks
 from bridge.brains.tools import Toolbox
 from tests.support.llm_server import LlmServer
 
-PROMPTS = ("system_prompt", "greeting", "no_input_prompt")
+PROMPTS = ("system_prompt", "greeting", "no_input_prompt", "unclear_prompt")
 
 
 @asynccontextmanager

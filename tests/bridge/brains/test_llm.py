@@ -375,3 +375,13 @@ async def test_greeting_keys_and_silence() -> None:
         assert await collect(ai.silence()) == [Say("Are you there?")]
         assert await collect(ai.silence()) == [Say("Are you there?")]
         assert await collect(ai.silence()) == [Fallback()]
+
+
+async def test_who_is_not_understood_is_told_so_and_then_sent_to_the_fallback() -> None:
+    async with LlmServer("Yes.") as server, brain(server, unclear_prompt="Pardon?|Once more?") as ai:
+        assert await collect(ai.misheard()) == [Say("Pardon?")]
+        assert await collect(ai.misheard()) == [Say("Once more?")]
+        await collect(ai.answer("a table"))
+        assert await collect(ai.misheard()) == [Say("Pardon?")], "what was understood begins the count anew"
+        await collect(ai.misheard())
+        assert await collect(ai.misheard()) == [Fallback()]

@@ -29,12 +29,24 @@ END = None
 class PuppetBrain(Brain):
     """A brain that says what the test puts into `pieces`; END ends a turn."""
 
+    can_prepare = True
+
     def __init__(self, greeting: str = "") -> None:
         self.greeting = greeting
         self.pieces: asyncio.Queue[Piece | Exception | None] = asyncio.Queue()
         self.said: list[str] = []
         self.heard_texts: list[tuple[str, bool]] = []
         self.open = 0
+        self.confirmed = self.taken_back = 0
+
+    def prepare(self, said: str) -> AsyncGenerator[Piece]:
+        return self.answer(said)
+
+    def confirm(self) -> None:
+        self.confirmed += 1
+
+    def take_back(self) -> None:
+        self.taken_back += 1
 
     async def greet(self) -> AsyncGenerator[Piece]:
         if self.greeting:
@@ -56,6 +68,9 @@ class PuppetBrain(Brain):
 
     def silence(self) -> AsyncGenerator[Piece]:
         return self.answer("silence")
+
+    def misheard(self) -> AsyncGenerator[Piece]:
+        return self.answer("misheard")
 
     def heard(self, text: str, *, interrupted: bool) -> None:
         self.heard_texts.append((text, interrupted))
@@ -105,7 +120,7 @@ class Rig:
         for _ in range(ticks):
             self.now_s += FRAME_S
             self.call.tick(self.now_s)
-            while self.talk._turns.deadline_s() <= self.now_s:
+            while self.talk._deadline_s() <= self.now_s:
                 self.talk._expire()
             await self.settle(30)
         await self.settle()
