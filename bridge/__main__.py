@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from bridge.commands import dialplan, say
+from bridge.converse import command as converse
 from bridge.demo import command as demo
 from bridge.dial import command as dial
 
@@ -21,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     sub = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_serve(sub)
     add_settings(sub)
-    for module in (dial, say, demo, dialplan):
+    for module in (dial, say, demo, converse, dialplan):
         module.add_parser(sub)
     args = parser.parse_args(argv)
     return int(args.func(args))

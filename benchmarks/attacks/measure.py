@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from benchmarks.attacks.bystanders import Figures, placed
 from benchmarks.attacks.target import KEY, Answers, Attack, Target
 from benchmarks.attacks.watch import Watch
-from bridge.demo.server_process import running_server
+from bridge.converse.server_process import running_server
 from bridge.dial.caller import CannotCall
 
 SETTINGS: Final = {"API_KEY": KEY, "BACKCHANNELS": "en,zh", "GREETING": "Hello {name}."}

@@ -20,20 +20,23 @@ class History:
     def __init__(self, system: str = "") -> None:
         self._system: list[Message] = [{"role": "system", "content": system}] if system else []
         self._messages: list[Message] = []
+        self._before: Message | None = None
+        """The last message before the caller's latest words."""
 
     def messages(self) -> list[Message]:
         """Returns all messages for a request, the system prompt first."""
         return [*self._system, *self._messages]
 
-    def copy(self) -> History:
-        """Returns a history that goes its own way from here. A tool's result that comes late is put into both."""
-        copy = History()
-        copy._system, copy._messages = self._system, list(self._messages)
-        return copy
-
     def said(self, text: str) -> None:
         """Adds the caller's words, joined to those that have not been answered yet."""
+        self._before = dict(self._messages[-1]) if self._messages else None
         self._add("user", text)
+
+    def unsay(self) -> None:
+        """Forgets the caller's latest words, to which nothing has been answered yet."""
+        last = self._messages.pop()
+        if self._before is not None and self._before["role"] == last["role"]:
+            self._messages.append(self._before)
 
     def heard(self, text: str, tools: list[Message]) -> None:
         """Adds the agent's turn: the tools that were used, then the words that were heard, if any."""
@@ -50,7 +53,7 @@ class History:
     def _add(self, role: str, text: str) -> None:
         last = self._messages[-1] if self._messages else None
         if last is not None and last["role"] == role and "tool_calls" not in last:
-            self._messages[-1] = {"role": role, "content": f"{last['content']} {text}"[-MAX_MESSAGE_CHARS:]}
+            last["content"] = f"{last['content']} {text}"[-MAX_MESSAGE_CHARS:]
         else:
             self._messages.append({"role": role, "content": text})
 

@@ -79,8 +79,6 @@ class LlmBrain(Brain):
         self.history = History(fill_prompt(options.system_prompt, self._variables))
         self._runs = ToolRuns(toolbox, tasks)
         self._turn = self._prepared = _Turn()
-        self._before = self.history
-        """What is remembered again if the answer was begun too early."""
         self._no_input = Prompts(options.no_input_prompt)
         self._unclear = Prompts(options.unclear_prompt)
 
@@ -94,7 +92,6 @@ class LlmBrain(Brain):
         return self._begin(said, turn)
 
     def prepare(self, said: str) -> AsyncGenerator[Piece]:
-        self._before = self.history.copy()
         self._prepared = _Turn()
         return self._begin(said, self._prepared)
 
@@ -102,7 +99,7 @@ class LlmBrain(Brain):
         self._prepared.certain.set()
 
     def take_back(self) -> None:
-        self.history = self._before
+        self.history.unsay()
         self._prepared.over = True
 
     def _begin(self, said: str, turn: _Turn) -> AsyncGenerator[Piece]:

@@ -214,6 +214,7 @@ class Conversation(CallObserver):
                     interruption = self._speaking.cut(reason.value)
                     self._metrics.interruptions.labels("committed").inc()
                 case Answer(text) if self._digits.waiting:
+                    self._speaking.discard()
                     self._digits.say(text)
                 case Answer(text, prepared):
                     self._waiting.asked()

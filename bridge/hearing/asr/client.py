@@ -61,6 +61,7 @@ class AsrClient:
         self._http = http
         self._on_heard = on_heard
         self._now_s = now_s
+        self._call_id = call_id
         self._log = log.bind(call=call_id)
         self._mask = Masker(secrets_of({"api_key": SecretStr(options.api_key), "asr_url": url}))
         self.rate_hz = options.sample_rate_hz or protocol.default_rate_hz
@@ -123,7 +124,7 @@ class AsrClient:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             socket = await self._http.ws_connect(
                 protocol.url(self._url),
-                headers=protocol.headers(),
+                headers={"X-Call-Id": self._call_id, **protocol.headers()},
                 heartbeat=HEARTBEAT_S,
                 max_msg_size=MAX_MESSAGE_BYTES,
                 timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT_S),

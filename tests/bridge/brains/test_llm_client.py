@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from openai import APIStatusError
 
-from bridge.brains.llm_client import MAX_EVENT_BYTES, BadAnswer, make_llm_client
+from bridge.brains.llm_client import MAX_EVENT_BYTES, SLICE_BYTES, BadAnswer, make_llm_client
 from tests.support.serving import serving
 
 REQUEST: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "my secret"}], "stream": True}
@@ -70,6 +70,33 @@ async def test_short_events_are_read_however_many_and_however_they_are_cut() -> 
 
     async with serving(handle) as url, make_llm_client(url, "k") as client:
         assert len([chunk async for chunk in await client.chat.completions.create(**REQUEST)]) == 8_000
+
+
+async def test_much_at_once_is_read_a_little_at_a_time_and_others_get_their_turns() -> None:
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b":\n\n" * 10_000 + b"data: [DONE]\n\n")
+        return response
+
+    async with serving(handle) as url, make_llm_client(url, "k") as client:
+        response = await client.chat.completions.with_raw_response.create(**REQUEST)
+        others = asyncio.create_task(take_turns())
+        read = 0
+        async for piece in response.http_response.aiter_raw():
+            assert len(piece) <= SLICE_BYTES
+            read += len(piece)
+        others.cancel()
+    assert read > 30_000
+    assert turns >= read // SLICE_BYTES
 
 
 async def test_what_is_compressed_is_not_unpacked() -> None:

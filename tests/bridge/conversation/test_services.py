@@ -140,13 +140,17 @@ async def test_a_call_asks_the_models_as_the_settings_say() -> None:
         "llm_model": "m", "llm_extra_body": '{"top_k": 5}', "llm_reasoning_effort": "low", "llm_send_tools": "false",
         "llm_max_completion_tokens": 90, "llm_fallback_model": "m2", "llm_fallback_api_key": "k2", "filler": "",
     }  # fmt: skip
-    said = {"type": "conversation.item.input_audio_transcription.completed", "transcript": "Hi.", "item_id": "i"}
     async with (
         LlmServer(Answer(status=400)) as first,
         LlmServer("Hello.") as second,
         whole_app(llm_base_url=first.url, llm_fallback_base_url=second.url, **settings) as bench,
     ):
         peer = await bench.call()
+        said = {
+            "type": "conversation.item.input_audio_transcription.completed",
+            "transcript": "Hi.",
+            "item_id": "i",
+        }
         await bench.post(f"/v1/calls/{peer.id}/events", said)
         await peer.hear(voiced=True)
         await peer.close()
