@@ -46,6 +46,12 @@ async def test_tools_are_sent_always_or_never_where_the_settings_say_so() -> Non
     assert len(server.requests) == 2
 
 
+async def test_the_prompt_stands_in_the_caller_s_first_message_where_the_settings_say_so() -> None:
+    async with LlmServer("Hello.") as server, brain(server, send_system=False, system_prompt="You serve.") as ai:
+        await collect(ai.answer("hello"))
+    assert server.requests[0]["messages"] == [{"role": "user", "content": "You serve.\n\nhello"}]
+
+
 async def test_what_is_refused_for_another_reason_is_not_asked_again() -> None:
     server = LlmServer(refuse=lambda body: (400, "maximum context length exceeded"))
     async with server, brain(server) as ai:
