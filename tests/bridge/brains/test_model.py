@@ -116,6 +116,17 @@ async def test_calls_without_an_id_are_given_one_each(missing: str | None) -> No
     assert all(len(own) == 9 and own.isalnum() for own in ids), "what Mistral's templates take"
 
 
+async def test_what_a_server_wants_back_with_a_call_is_sent_back_in_this_turn_and_the_next() -> None:
+    signed = {"extra_content": {"google": {"thought_signature": "abc"}}}
+    call = {"index": 0, "id": "a", "function": {"name": "ask", "arguments": "{}"}, **signed}
+    async with LlmServer(Answer(deltas=[{"tool_calls": [call]}]), "Yes.", "Yes.") as server, brain(server) as ai:
+        await collect(ai.answer("do it"))
+        ai.heard("Yes.", interrupted=False)
+        await collect(ai.answer("again"))
+    for request in server.requests[1:]:
+        assert request["messages"][1]["tool_calls"][0]["extra_content"] == signed["extra_content"]
+
+
 # Chat templates ----------------------------------------------------------------------------------------------------
 
 
