@@ -219,7 +219,9 @@ class Conversation(CallObserver):
                 case Answer(text, prepared):
                     self._waiting.asked()
                     due += self._answer(text, prepared=prepared)
-                case Prepare(text) if self._brain.can_prepare and self.call.state is State.ACTIVE:
+                case Prepare() if self._digits.waiting or self.call.state is not State.ACTIVE:
+                    pass
+                case Prepare(text) if self._brain.can_prepare:
                     self._speaking.prepare(self._brain.prepare(text), self._waiting.filler())
                 case Discard():
                     self._speaking.discard()
