@@ -162,18 +162,38 @@ def split(text: str, language: str = "en", first_chars: int | None = None) -> li
     return splitter.feed(text) + splitter.finish()
 
 
+def whole_sentences(text: str, language: str = "en") -> str:
+    """Returns the text without the sentence at its end that was not finished, if there is one."""
+    *whole, last = split(text, language) or [""]
+    return "".join([*whole, last] if _is_whole(last) else whole)
+
+
+def _is_whole(sentence: str) -> bool:
+    body = sentence.rstrip()
+    return "\n" in sentence[len(body) :] or body.rstrip(CLOSING_MARKS)[-1:] in tuple(END_MARKS)
+
+
+class Unfinished(Exception):
+    """Is raised by the source of a text that ends before its time: its last sentence, unless whole, is not spoken."""
+
+
 async def sentences(
     text: str | AsyncIterable[str], language: str | Callable[[], str] = "en", first_chars: int | None = None
 ) -> AsyncGenerator[str, None]:
     """Yields the sentences of a text that is whole or arrives in pieces; closing it closes the source of the pieces."""
     splitter = SentenceSplitter(language, first_chars)
+    unfinished = False
     async with aclosing(_slices(text)) as slices:
-        async for piece in slices:
-            for sentence in splitter.feed(piece):
-                yield sentence
-            await asyncio.sleep(0)
+        try:
+            async for piece in slices:
+                for sentence in splitter.feed(piece):
+                    yield sentence
+                await asyncio.sleep(0)
+        except Unfinished:
+            unfinished = True
     for sentence in splitter.finish():
-        yield sentence
+        if not unfinished or _is_whole(sentence):
+            yield sentence
 
 
 async def _slices(text: str | AsyncIterable[str]) -> AsyncGenerator[str, None]:

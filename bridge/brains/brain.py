@@ -43,7 +43,12 @@ class Fallback:
     """Sends the caller to whoever answers when the agent cannot, when all before this piece has been heard."""
 
 
-Piece = str | Say | Transfer | HangUp | Fallback
+@dataclass(frozen=True, slots=True)
+class BreakOff:
+    """Ends the growing text with its last whole sentence: what has been begun after that is not spoken."""
+
+
+Piece = str | Say | BreakOff | Transfer | HangUp | Fallback
 """A `str` is the next part of a growing text, whose sentences are spoken as they complete."""
 
 
@@ -85,8 +90,8 @@ class Brain(ABC):
         """Forgets what `prepare` was told, because the caller has said something else."""
         raise NotImplementedError
 
-    def pressed(self, digits: str) -> AsyncGenerator[Piece]:
-        """Yields the answer to the keys that the caller pressed."""
+    def pressed(self, digits: str, said: str = "") -> AsyncGenerator[Piece]:
+        """Yields the answer to the keys that the caller pressed, and to what the caller `said` while pressing them."""
         return nothing()
 
     def silence(self) -> AsyncGenerator[Piece]:

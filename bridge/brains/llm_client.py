@@ -23,15 +23,18 @@ class BadAnswer(Exception):
     """The service answers in a form that is not read on."""
 
 
-def make_llm_client(base_url: str, api_key: str, retries: int) -> AsyncOpenAI:
-    """Returns a client that keeps nothing between calls, and takes key and conversation to `base_url` alone."""
+def make_llm_client(base_url: str, api_key: str) -> AsyncOpenAI:
+    """Returns a client that keeps nothing between calls, and takes key and conversation to `base_url` alone.
+
+    It asks once: whether a question is asked again is for those to say who know what was said meanwhile.
+    """
     http = DefaultAsyncHttpxClient(
         follow_redirects=False,
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         headers={"Accept-Encoding": "identity"},
         event_hooks={"response": [_bound]},
     )
-    return AsyncOpenAI(base_url=base_url, api_key=api_key, max_retries=retries, http_client=http)
+    return AsyncOpenAI(base_url=base_url, api_key=api_key, max_retries=0, http_client=http)
 
 
 async def _bound(response: httpx2.Response) -> None:

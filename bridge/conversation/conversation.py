@@ -213,6 +213,9 @@ class Conversation(CallObserver):
                     self._silence.signal()
                     interruption = self._speaking.cut(reason.value)
                     self._metrics.interruptions.labels("committed").inc()
+                case Answer(text) if self._digits.waiting:
+                    self._speaking.discard()
+                    self._digits.say(text)
                 case Answer(text, prepared):
                     self._waiting.asked()
                     due += self._answer(text, prepared=prepared)
@@ -303,14 +306,14 @@ class Conversation(CallObserver):
             self._do(self._turns.digit(self._now_s()))
             self._digits.press(digit)
 
-    def _pressed(self, digits: str) -> None:
+    def _pressed(self, digits: str, said: str) -> None:
         if self.call.state is not State.ACTIVE:
             return
         self._do(self._turns.digit(self._now_s()))  # a reply begun since the first key ends before they are answered
         trace = TurnTrace()
         trace.mark(Mark.TRANSCRIPT, self._now_s())
         self._waiting.asked()
-        self._do(self._begin(self._brain.pressed(digits), trace))
+        self._do(self._begin(self._brain.pressed(digits, said), trace))
 
     def _silent_after(self, elapsed_s: float) -> None:
         silence_ms = round(elapsed_s * 1000, 1)

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from bridge.brains.brain import Brain, fill
 from bridge.brains.destinations import Destinations
 from bridge.brains.script import DEFAULT_SCRIPT, ScriptBrain, load_script
+from bridge.brains.tool_runs import ToolTasks
 from bridge.brains.tools import Toolbox, load_tools
 from bridge.conversation.conversation import Conversation
 from bridge.conversation.metrics import ConversationMetrics
@@ -30,10 +31,8 @@ from bridge.hearing.vad import Detector, GateRules
 from bridge.line.call import Call
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI
+    from bridge.brains.model_chain import ModelChain
 
-LLM_RETRIES: Final = 1
-"""Retries that the client makes for a connection that fails at once; a slow answer is not asked for twice."""
 RECEIVE_BUFFER_BYTES: Final = 8_192
 """What the kernel takes of a service's answer before it is read. All of it is read at once: of a megabyte of the
 shortest messages no call would hear anything until they are through."""
@@ -52,7 +51,8 @@ class Services:
         self._recognizer: WhisperPool | None = None
         self._detector: Detector | None = None
         self._writer: RecordingWriter | None = None
-        self._llm: AsyncOpenAI | None = None
+        self._models: ModelChain | None = None
+        self._tool_tasks = ToolTasks()
         self._http: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
@@ -65,10 +65,9 @@ class Services:
         self._webhooks = Webhooks(settings.webhook_url, self._http)
         if settings.llm_base_url:
             import bridge.brains.llm  # noqa: F401  (imported now, so that the first call does not wait)
-            from bridge.brains.llm_client import make_llm_client  # takes a second and is needed only with a model
+            from bridge.conversation.models import make_models  # takes a second and is needed only with a model
 
-            key = settings.llm_api_key.get_secret_value() or "none"
-            self._llm = make_llm_client(settings.llm_base_url, key, LLM_RETRIES)
+            self._models = make_models(settings)
         if settings.asr_protocol == "embedded":
             self._recognizer = WhisperPool()
             await self._recognizer.start()
@@ -91,8 +90,9 @@ class Services:
             await self._recognizer.close()
         if self._detector is not None:
             await self._detector.close()
-        if self._llm is not None:
-            await self._llm.close()
+        await self._tool_tasks.close()
+        if self._models is not None:
+            await self._models.close()
         await self._http.close()
         if self._writer is not None:
             self._writer.close()
@@ -115,23 +115,14 @@ class Services:
 
     def _brain(self, variables: Mapping[str, str]) -> Brain:
         settings = self._settings
-        if self._llm is None:
+        if self._models is None:
             return ScriptBrain(self._script, {**variables, "greeting": fill(self._greeting, variables)})
         from bridge.brains.llm import LlmBrain, LlmOptions
 
         assert self._http is not None, "calls begin between start and close"
-        options = LlmOptions(
-            model=settings.llm_model,
-            system_prompt=settings.system_prompt,
-            greeting=self._greeting,
-            no_input_prompt=settings.no_input_prompt,
-            unclear_prompt=settings.unclear_prompt,
-            timeout_ms=settings.llm_timeout_ms,
-            temperature=settings.llm_temperature,
-            max_tokens=settings.llm_max_tokens,
-        )
+        options = LlmOptions(settings.system_prompt, self._greeting, settings.no_input_prompt, settings.unclear_prompt)
         toolbox = Toolbox(self._http, self._tools, self._destinations, variables)
-        return LlmBrain(self._llm, options, toolbox, variables)
+        return LlmBrain(self._models, options, toolbox, self._tool_tasks, variables)
 
     def _recording(self, call: Call) -> CallRecording | None:
         if self._settings.record_dir is None or self._writer is None:

@@ -25,7 +25,7 @@ class CallerModel:
     def __init__(self, base_url: str, model: str, api_key: str = "") -> None:
         from bridge.brains.llm_client import make_llm_client
 
-        self._client = make_llm_client(base_url, api_key or "none", 1)
+        self._client = make_llm_client(base_url, api_key or "none")
         self._model = model
 
     def talk(self, want: str) -> CallerTalk:

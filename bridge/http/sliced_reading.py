@@ -75,7 +75,7 @@ class SlicedReading(asyncio.Protocol):
         if self._handed_on >= len(self._rest):
             self._rest, self._handed_on = b"", 0
         self._protocol.data_received(piece)
-        if not self._paused:
+        if not self._paused and not self._transport.is_closing():
             self.resume()
 
 

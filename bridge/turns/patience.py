@@ -11,6 +11,10 @@ UNKNOWN_LIMIT_S: Final = 3.0
 """The limit until the first words of the call have shown how soon a recogniser gives them."""
 WORDS_SOON_S: Final = 2.0
 """A recogniser that gives words while the caller speaks has given some after so long."""
+STILL_S: Final = 3.0
+"""Words to which a sound has added none for so long are over, whatever the sound is: the noise of a room, say."""
+MORE_CHARS: Final = 4
+"""By how much words become longer when there are more of them; other words may be a little longer too."""
 LONGEST_SPEECH_S: Final = 30.0
 """How long a caller may speak without a pause where the recogniser gives words only after it."""
 
@@ -25,6 +29,9 @@ class Patience:
         """How long the latest sound was that is over."""
         self._words_after_s = 0.0
         """The longest time so far from the beginning of a sound to words in it; 0 if none has had words yet."""
+        self._chars = 0
+        """How long the words of the present sound were when they last became more."""
+        self._more_s = -math.inf
         self._words_follow = False
         """True once words have come only after the end of their sound, and never sooner."""
 
@@ -36,6 +43,17 @@ class Patience:
         """Notes that the first words have come while the sound goes on."""
         self._words_after_s = max(self._words_after_s, now_s - self._onset_s)
         self._words_follow = False
+
+    def hears_more(self, now_s: float, text: str, *, first: bool) -> bool:
+        """Tells whether the words so far of a sound have become more. In a noise a recogniser only changes its mind."""
+        if not first and len(text) < self._chars + MORE_CHARS:
+            return False
+        self._chars, self._more_s = len(text), now_s
+        return True
+
+    def still_s(self) -> float:
+        """Returns when the words of the present sound are over, if there are no more of them."""
+        return self._more_s + STILL_S
 
     def sound_ended(self, now_s: float) -> None:
         """Notes that the caller's sound is over."""

@@ -9,19 +9,15 @@ from __future__ import annotations
 
 import math
 from enum import StrEnum
-from typing import Final
 
 from bridge.turns.actions import Action, Answer, Commit, Pause, PromptCaller, Reason, Resume
 from bridge.turns.early import EarlyAnswer
 from bridge.turns.kept_words import KeptWords
 from bridge.turns.overdue import OverdueWords
-from bridge.turns.patience import SPEECH_LIMIT_S, Patience
+from bridge.turns.patience import SPEECH_LIMIT_S, STILL_S, Patience
 from bridge.turns.prompts import Prompts
 from bridge.turns.protection import BargeInProtection
 from bridge.turns.rules import Rules
-
-STILL_S: Final = 3.0
-"""Words to which a sound has added none for so long are over, whatever the sound is: the noise of a room, say."""
 
 
 class Agent(StrEnum):
@@ -163,16 +159,15 @@ class Turns:
             return []  # those words are being answered
         if self.caller_speaking and not self._words:
             self._patience.words_came(now_s)
-        is_new, self._words = text != self._words, text
+        is_new, self._words = self._patience.hears_more(now_s, text, first=not self._words), text
         self._prompts.stop()
         if self.agent is Agent.IDLE:
             if is_new or self._final_s == math.inf:
                 self._final_s = now_s + self._final_wait_s()
-            return (
-                self._early.maybe_over(self._kept.before(self._words))
-                if self._quiet
-                else self._early.goes_on(self._kept.before(self._words))
-            )
+            else:  # it has looked again, and heard no more
+                self._final_s = min(self._final_s, max(self._patience.still_s(), now_s))
+            said = self._kept.before(text)
+            return self._early.maybe_over(said) if self._quiet else self._early.goes_on(said)
         actions: list[Action] = []
         if not self.caller_speaking and not self._unmatched_stops:  # a service without speech events
             self.caller_speaking = True

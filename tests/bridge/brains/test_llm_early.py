@@ -7,8 +7,9 @@ from copy import deepcopy
 
 from aiohttp import web
 
-from bridge.brains.tools import HttpTool
-from tests.bridge.brains.test_llm import brain, collect, text_of
+from bridge.brains.brain import Piece
+from bridge.brains.http_tool import HttpTool
+from tests.support.llm_brain import brain, collect, text_of
 from tests.support.llm_server import Answer, LlmServer, ToolCall
 from tests.support.serving import serving
 
@@ -51,13 +52,22 @@ async def test_no_tool_is_called_before_it_is_certain() -> None:
         answers = (Answer("I book it.", [ToolCall("book")]), "It is booked.")
         async with LlmServer(*answers) as server, brain(server, tool) as ai:
             pieces = ai.prepare("book it")
-            said = [await anext(pieces) for _ in ["I", "book", "it.", ""]]
-            waiting = asyncio.ensure_future(anext(pieces, None))
-            await asyncio.wait({waiting}, timeout=0.2)
-            assert not waiting.done()
+            said: list[Piece] = []
+            spoken = asyncio.Event()
+
+            async def hear() -> None:
+                async for piece in pieces:
+                    said.append(piece)
+                    if text_of(said) == "I book it.":
+                        spoken.set()
+
+            hearing = asyncio.ensure_future(hear())
+            await spoken.wait()
+            await asyncio.wait({hearing}, timeout=0.2)
+            assert not hearing.done()
             assert called == []
-            waiting.cancel()
-            await asyncio.wait({waiting})
+            hearing.cancel()
+            await asyncio.wait({hearing})
             ai.take_back()
             assert ai.history.messages() == []
         async with LlmServer(*answers) as server, brain(server, tool) as ai:
@@ -65,4 +75,3 @@ async def test_no_tool_is_called_before_it_is_certain() -> None:
             ai.confirm()
             assert text_of(await collect(pieces)).split() == ["I", "book", "it.", "It", "is", "booked."]
             assert len(called) == 1
-            assert text_of(said) == "I book it."

@@ -16,11 +16,20 @@ class Wire(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__({"peername": "here"})
         self.reading = True
+        self._closing = False
+
+    def close(self) -> None:
+        self._closing = True
+
+    def is_closing(self) -> bool:
+        return self._closing
 
     def pause_reading(self) -> None:
         self.reading = False
 
     def resume_reading(self) -> None:
+        if self._closing:
+            raise RuntimeError("as uvloop does")
         self.reading = True
 
 
@@ -32,6 +41,7 @@ class Reader(asyncio.Protocol):
         self.turns: list[int] = []
         self.turn = 0
         self.stops_at: int | None = None
+        self.closes = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport.get_extra_info("peername"), str)
@@ -40,6 +50,8 @@ class Reader(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.pieces.append(data)
         self.turns.append(self.turn)
+        if self.closes:
+            self.transport.close()
         if len(self.pieces) == self.stops_at:
             self.transport.pause_reading()  # type: ignore[attr-defined]
 
@@ -106,4 +118,13 @@ async def test_nothing_is_handed_on_once_the_connection_is_lost() -> None:
     reading.data_received(DATA)
     reading.connection_lost(None)
     await _turns(reader)
+    assert reader.data == DATA[:SLICE_BYTES]
+
+
+async def test_nothing_is_handed_on_once_the_protocol_has_closed_the_connection() -> None:
+    reading, wire, reader = _connected()
+    reader.closes = True
+    reading.data_received(DATA)
+    await _turns(reader)
+    assert wire.is_closing()
     assert reader.data == DATA[:SLICE_BYTES]

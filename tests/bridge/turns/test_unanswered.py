@@ -70,6 +70,30 @@ def test_words_in_a_sound_that_does_not_end_are_answered_once_they_are_over() ->
         raise AssertionError("never answered")
 
 
+def test_words_of_which_a_recogniser_only_changes_its_mind_are_answered_too() -> None:
+    turns = Turns(Rules())
+    turns.speech_started(1.0, 900)
+    for look in range(40):  # as Whisper does in babble at 6 dB
+        at_s = 2.0 + 0.6 * look
+        if due := run(turns, at_s):
+            assert due == [(5.0, Answer("I would like to keep it to eat."))]
+            break
+        turns.partial(at_s, ["I would like to keep it to eat.", "I would like to keep it to me."][look % 2])
+    else:
+        raise AssertionError("never answered")
+
+
+def test_a_recogniser_that_may_take_long_for_its_final_words_shows_sooner_that_there_are_no_more() -> None:
+    turns = Turns(Rules(final_timeout_ms=15_000))  # as the embedded one
+    turns.began(0.0)
+    turns.speech_started(0.1, 0)
+    assert run(turns, 5.0) == [(pytest.approx(3.1), Resume())]
+    turns.finished(5.0)
+    for look in range(6):
+        turns.partial(9.0 + 0.6 * look, "two pizzas")
+    assert run(turns, 30.0) == [(pytest.approx(12.0), Answer("two pizzas"))]
+
+
 def test_words_that_go_on_are_not_cut_off() -> None:
     turns = Turns(Rules())
     turns.speech_started(1.0, 900)

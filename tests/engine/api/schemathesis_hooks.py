@@ -1,6 +1,6 @@
 """What schemathesis sends where a recording is wanted: one that can be used, half of the time.
 
-There are few others, for each is decoded in a process of its own. Random bytes would all be refused for the same reason.
+There are few others, for each is decoded in a process of its own. Random bytes would all be refused for one reason.
 """
 
 from __future__ import annotations

@@ -99,6 +99,8 @@ def covering(launches: Iterable[Launch]) -> list[Launch]:
     Those of a kernel that differ in their sizes alone need at most what the largest needs. So of each code the largest
     sizes remain, and where none is the largest in every size, all that no other one surpasses. Beside them remains one
     launch of every tile there is, for a shape may be one that Triton refuses; and every launch of the other kernels.
+    It was compared with compiling all 247 of these: none that is left out spills more than what stands for it, or takes
+    more shared memory.
     """
     chosen: list[Launch] = []
     groups: dict[tuple[Any, ...], dict[tuple[int, ...], Launch]] = defaultdict(dict)
