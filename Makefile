@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 # The first whose interpreter goes with numpy 2.4. Not among constraints.txt: a CUDA torch insists on a version of its own.
 TRITON := 3.9.0
 
-.PHONY: demo run test test-fast attack lint types bench clean
+.PHONY: demo run scenarios test test-fast attack lint types bench clean
 .DEFAULT_GOAL := test
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -25,6 +25,9 @@ $(VENV)/.qwen3: $(VENV)/.installed
 
 demo: $(VENV)/.installed
 	$(BIN)/talkspurt demo
+
+scenarios: $(VENV)/.installed
+	$(BIN)/talkspurt converse tests/scenarios --short --output .scenarios
 
 run: $(VENV)/.installed
 	$(BIN)/talkspurt serve
@@ -52,4 +55,4 @@ bench: $(VENV)/.installed
 	$(BIN)/python -u -m benchmarks.calls
 
 clean:
-	rm -rf $(VENV) demo build *.egg-info
+	rm -rf $(VENV) demo .scenarios build *.egg-info

@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.hearing.events import SpeechStarted, SpeechStopped
+from bridge.hearing.events import SpeechPaused, SpeechResumed, SpeechStarted, SpeechStopped, Voiced
 from engine.audio import RateConverter
 
 RATE_HZ: Final = 8_000
@@ -42,6 +42,8 @@ class GateRules:
     """How much speech makes a start: a click is shorter."""
     stop_ms: int = 480
     """How much silence makes an end: a pause within a sentence is shorter."""
+    pause_ms: int = 0
+    """How much silence may be an end; 0 to tell of none."""
     min_level_dbfs: float = -40.0
     """While the agent speaks, sound below this level is taken for its echo."""
 
@@ -53,6 +55,7 @@ class SpeechGate:
         self._rules = rules
         self._at_ms = offset_ms
         self._speaking = False
+        self._paused = False
         self._run_ms = 0
         """The duration of the latest windows in a row that speak for a change."""
 
@@ -60,19 +63,23 @@ class SpeechGate:
         """Passes over a window that nobody judges."""
         self._at_ms += WINDOW_MS
 
-    def push(
-        self, probability: float, level_dbfs: float = 0.0, *, agent_speaks: bool = False
-    ) -> SpeechStarted | SpeechStopped | None:
-        """Takes the next window. Returns the start or stop that it makes, or None."""
+    def push(self, probability: float, level_dbfs: float = 0.0, *, agent_speaks: bool = False) -> Voiced | None:
+        """Takes the next window. Returns what it makes, or None."""
         self._at_ms += WINDOW_MS
         if agent_speaks and level_dbfs < self._rules.min_level_dbfs:
             probability = 0.0
         if self._speaking:
             self._run_ms = self._run_ms + WINDOW_MS if probability < self._rules.stop_probability else 0
             if self._run_ms >= self._rules.stop_ms:
-                self._speaking = False
+                self._speaking = self._paused = False
                 ended_ms, self._run_ms = self._at_ms - self._run_ms, 0
                 return SpeechStopped(ended_ms)
+            if self._paused and not self._run_ms:
+                self._paused = False
+                return SpeechResumed()
+            if not self._paused and self._rules.pause_ms and self._run_ms >= self._rules.pause_ms:
+                self._paused = True
+                return SpeechPaused(self._at_ms - self._run_ms)
         else:
             self._run_ms = self._run_ms + WINDOW_MS if probability >= self._rules.start_probability else 0
             if self._run_ms >= self._rules.start_ms:
@@ -88,7 +95,7 @@ class Ear:
     def __init__(
         self,
         detector: Detector,
-        on_event: Callable[[SpeechStarted | SpeechStopped], None],
+        on_event: Callable[[Voiced], None],
         agent_speaks: Callable[[], bool],
         rules: GateRules,
     ) -> None:
@@ -152,7 +159,7 @@ class Detector:
 
     def ear(
         self,
-        on_event: Callable[[SpeechStarted | SpeechStopped], None],
+        on_event: Callable[[Voiced], None],
         *,
         agent_speaks: Callable[[], bool] = lambda: False,
         rules: GateRules | None = None,

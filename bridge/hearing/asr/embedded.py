@@ -12,7 +12,8 @@ from typing import Final
 
 import structlog
 
-from bridge.hearing.events import Heard, Partial, SpeechStarted, SpeechStopped, Transcript
+from bridge.hearing.asr.quiet_place import quiet_place
+from bridge.hearing.events import Heard, Partial, SpeechPaused, SpeechStarted, SpeechStopped, Transcript, Voiced
 from bridge.hearing.vad import Detector, Ear, GateRules
 from engine.audio import RateConverter
 from engine.child import ChildLost, ChildProcess
@@ -27,7 +28,7 @@ AFTER_MS: Final = 200
 PARTIAL_MS: Final = 600
 """How much new speech there has to be before it is recognised once more while it goes on."""
 LONGEST_MS: Final = 28_000
-"""The longest stretch recognised at once; Whisper sees 30 s."""
+"""The longest stretch recognised at once; Whisper sees 30 s. Longer speech is recognised in stretches."""
 MAX_JOBS: Final = 8
 """The number of stretches that may wait in one call. The oldest is given up when a recogniser is further behind."""
 WORKER: Final = ("-m", "bridge.hearing.asr.whisper_worker")
@@ -90,6 +91,8 @@ class _Job:
 
     pcm: bytes
     end_ms: int
+    before: _Job | None = None
+    """The stretch of the same speech before this one."""
     final: bool = False
     """Its words will be the final transcript, not a partial one."""
     done: bool = False
@@ -124,6 +127,8 @@ class EmbeddedAsr:
         self._speech_start_ms: int | None = None
         self._looked_ms = 0
         self._jobs: asyncio.Queue[_Job] = asyncio.Queue()
+        self._before: _Job | None = None
+        """The stretch before what is kept of the speech that goes on now; None if all of it is kept."""
         self._latest: _Job | None = None
         """The newest job on the speech that goes on now."""
 
@@ -137,7 +142,7 @@ class EmbeddedAsr:
             self._looked_ms = self._end_ms
             self._look(bytes(self._audio), self._end_ms)
         if self._end_ms - self._audio_start_ms > LONGEST_MS:
-            self._forget(self._end_ms - LONGEST_MS)
+            self._cut()
 
     def flush(self) -> None:
         """Does nothing: the recogniser's own detector ends an utterance."""
@@ -155,7 +160,7 @@ class EmbeddedAsr:
                     self.down_since_s = self.down_since_s or self._now_s()
                 except Exception:  # the fault is this audio's: the next is tried again
                     self._log.exception("a stretch of speech could not be recognised")
-                job.done = True
+                self._done(job)
                 if job.final:
                     self._hear(Transcript(job.text))
                 elif job.text:
@@ -163,15 +168,20 @@ class EmbeddedAsr:
         finally:
             self._ear.close()
 
-    def _voice(self, event: SpeechStarted | SpeechStopped) -> None:
+    def _voice(self, event: Voiced) -> None:
         if isinstance(event, SpeechStarted):
             start_ms = event.audio_start_ms or 0
             self._forget(start_ms - BEFORE_MS)
             self._speech_start_ms = self._looked_ms = start_ms
-            self._latest = None
+            self._latest = self._before = None
             self._hear(event)
             return
         self._hear(event)
+        if not isinstance(event, SpeechStopped):
+            if isinstance(event, SpeechPaused) and (self._latest is None or self._latest.done):
+                self._looked_ms = self._end_ms
+                self._look(bytes(self._audio), self._end_ms)  # it may be the end, and is all there is
+            return
         latest, end_ms = self._latest, event.audio_end_ms or self._end_ms
         self._speech_start_ms = self._latest = None
         if latest is None or latest.end_ms < end_ms:
@@ -185,12 +195,26 @@ class EmbeddedAsr:
     def _look(self, pcm: bytes, end_ms: int) -> _Job:
         if self._jobs.qsize() >= MAX_JOBS:
             late = self._jobs.get_nowait()
-            late.done = True
+            self._done(late)
             if late.final:
-                self._hear(Transcript(""))
-        self._latest = job = _Job(pcm, end_ms)
+                self._hear(Transcript(late.text))
+        self._latest = job = _Job(pcm, end_ms, self._before)
         self._jobs.put_nowait(job)
         return job
+
+    def _cut(self) -> None:
+        """Has the beginning of long speech recognised by itself, up to where the caller paused most."""
+        half, most = LONGEST_MS // 2 * _BYTES_PER_MS, LONGEST_MS * _BYTES_PER_MS
+        cut_ms = (half + quiet_place(bytes(self._audio[half:most]), RATE_HZ)) // _BYTES_PER_MS
+        self._looked_ms = self._audio_start_ms + cut_ms
+        self._before = self._look(bytes(self._audio[: cut_ms * _BYTES_PER_MS]), self._looked_ms)
+        self._forget(self._looked_ms)
+
+    def _done(self, job: _Job) -> None:
+        """Joins the words of a stretch to those before it, which has been recognised by now."""
+        if job.before is not None:
+            job.text = f"{job.before.text} {job.text}".strip()
+        job.done, job.before = True, None
 
     @property
     def _end_ms(self) -> int:

@@ -93,7 +93,7 @@ class Loudspeaker:
         )
         self.talk.journal.observers.append(self.events.append)
         listening = self.talk.listening
-        listening.audio_listeners.append(lambda pcm, rate_hz: self.raw.extend(pcm))
+        listening.recorders.append(lambda pcm, rate_hz: self.raw.extend(pcm))
         ear = detector.ear(listening.heard_locally, agent_speaks=lambda: self.call.playout.speaking)
         self.call.audio_received(0x10, bytes(2 * FRAME_SAMPLES))
         self.talk.start(self.recognizer, ear)
@@ -156,11 +156,19 @@ async def test_a_caller_on_a_loudspeaker_is_heard_within_200_ms(detector: Detect
     phone.call.end("test over")
 
 
-async def test_the_recording_keeps_what_came(detector: Detector) -> None:
+async def test_the_recogniser_hears_no_echo_and_the_recording_keeps_it(detector: Detector) -> None:
     phone = Loudspeaker(EchoPath(-10, 150), detector)
     await phone.play(3_000)
+    phone.call.end("test over")
+    phone.talk.listening.stop()
     loudest = [
         np.abs(np.frombuffer(bytes(pcm), np.int16)[-16_000:]).max() for pcm in (phone.raw, phone.recognizer.audio)
     ]
     assert loudest[0] > 4 * loudest[1]
+
+
+async def test_without_the_canceller_the_echo_interrupts(detector: Detector) -> None:
+    phone = Loudspeaker(EchoPath(-10, 150), detector, echo_canceller=False)
+    await phone.play(3_000)
     phone.call.end("test over")
+    assert "response.paused" in phone.kinds()

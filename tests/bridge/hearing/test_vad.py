@@ -7,7 +7,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from bridge.hearing.events import SpeechStarted, SpeechStopped
+from bridge.hearing.events import SpeechPaused, SpeechResumed, SpeechStarted, SpeechStopped
 from bridge.hearing.vad import (
     MAX_WINDOWS_WAITING,
     RATE_HZ,
@@ -33,6 +33,21 @@ def test_two_windows_make_a_start_and_fifteen_an_end() -> None:
     for _ in range(14):
         assert gate.push(0.1) is None
     assert gate.push(0.1) == SpeechStopped(4 * WINDOW_MS)
+
+
+def test_a_short_silence_is_told_once_and_so_is_that_speech_goes_on() -> None:
+    gate = SpeechGate(GateRules(start_ms=WINDOW_MS, stop_ms=8 * WINDOW_MS, pause_ms=3 * WINDOW_MS))
+    assert gate.push(0.9) == SpeechStarted(0)
+    for _ in range(2):
+        assert [gate.push(0.1) for _ in range(2)] == [None, None]
+        assert gate.push(0.1) == SpeechPaused(gate._at_ms - 3 * WINDOW_MS)
+        assert gate.push(0.1) is None
+        assert gate.push(0.9) == SpeechResumed()
+        assert gate.push(0.9) is None
+    told = [gate.push(0.1) for _ in range(8)]
+    assert told[2] == SpeechPaused(gate._at_ms - 8 * WINDOW_MS)
+    assert told[7] == SpeechStopped(gate._at_ms - 8 * WINDOW_MS)
+    assert gate.push(0.9) == SpeechStarted(gate._at_ms - WINDOW_MS)
 
 
 def test_between_the_thresholds_speech_goes_on_but_does_not_start() -> None:

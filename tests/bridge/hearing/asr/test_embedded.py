@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from bridge.hearing.asr.embedded import MAX_JOBS, EmbeddedAsr, WhisperPool
-from bridge.hearing.events import Heard, Partial, SpeechStarted, SpeechStopped, Transcript
+from bridge.hearing.events import Heard, Partial, SpeechPaused, SpeechStarted, SpeechStopped, Transcript
+from bridge.hearing.vad import Detector
 from bridge.turns.words import words
 from tests.support.voices import caller_says, silence
 
@@ -71,6 +72,77 @@ async def test_a_sentence_is_heard_and_so_is_the_next_after_the_worker_died(reco
     assert recognizer._worker is not None
     os.kill(recognizer._worker.pid, signal.SIGKILL)
     assert (await listen(recognizer, text, partial=False))[-1] == transcript
+
+
+class CountingPool:
+    """A recogniser whose words are the seconds that it is given: second 7 is full of the sample 1007."""
+
+    def __init__(self) -> None:
+        self.detector = Detector()
+        self.longest_s = 0.0
+
+    async def transcribe(self, pcm: bytes) -> str:
+        self.longest_s = max(self.longest_s, len(pcm) / 32_000)
+        samples = np.frombuffer(pcm, np.int16)
+        seconds, counts = np.unique(samples[samples > 0] - 1_000, return_counts=True)
+        return " ".join(str(second) for second, count in zip(seconds, counts, strict=True) if count > 6_000)
+
+
+@pytest.mark.parametrize("length_s", [29, 95])
+async def test_speech_of_any_length_is_recognised_whole(length_s: int) -> None:
+    heard: list[Heard] = []
+    told = asyncio.Event()
+    pool = CountingPool()
+
+    def on_heard(event: Heard) -> None:
+        heard.append(event)
+        told.set()
+
+    asr = EmbeddedAsr(pool, on_heard)  # type: ignore[arg-type]
+    asr._ear.close()
+    task = asyncio.create_task(asr.run())
+    for second in range(length_s):
+        audio = np.full(16_000, 1_000 + second, np.int16)
+        audio[12_500:] = 0  # the caller takes a breath
+        for start in range(0, 16_000, 3_200):
+            asr.push(audio[start : start + 3_200].tobytes(), 16_000)
+            if second == start == 0:
+                asr._voice(SpeechStarted(0))
+            for _ in range(5):  # what was asked is answered at once
+                await asyncio.sleep(0)
+    asr._voice(SpeechStopped(length_s * 1_000 - 200))
+    while not isinstance(heard[-1], Transcript):
+        told.clear()
+        await told.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    everything = " ".join(str(second) for second in range(length_s))
+    assert heard[-1] == Transcript(everything)
+    partial = [event.text for event in heard if isinstance(event, Partial)]
+    assert all(everything.startswith(text) for text in partial), "no word is told twice or taken back"
+    assert pool.longest_s <= 28.7
+    await pool.detector.close()
+
+
+async def test_a_short_silence_is_looked_at_at_once_and_makes_the_final_words() -> None:
+    heard: list[Heard] = []
+    pool = CountingPool()
+    asr = EmbeddedAsr(pool, heard.append)  # type: ignore[arg-type]
+    asr._ear.close()
+    task = asyncio.create_task(asr.run())
+    asr._voice(SpeechStarted(0))
+    asr.push(np.full(8_000, 1_007, np.int16).tobytes(), 16_000)  # too short to be looked at while it goes on
+    asr.push(bytes(3_200), 16_000)
+    asr._voice(SpeechPaused(500))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert heard == [SpeechStarted(0), SpeechPaused(500), Partial("7")]
+    asr.push(bytes(12_800), 16_000)
+    asr._voice(SpeechStopped(500))
+    assert heard[3:] == [SpeechStopped(500), Transcript("7")], "there is nothing left to recognise"
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await pool.detector.close()
 
 
 async def test_a_recogniser_that_hangs_is_not_fed_without_end(recognizer: WhisperPool) -> None:
