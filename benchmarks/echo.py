@@ -1,6 +1,6 @@
 """Echo: false barge-ins by the agent's own sound, and real ones in spite of it, by level, delay and layer.
 
-    python -m benchmarks.echo [--calls 40] [--plot docs/echo.png] [--parts table changes words cost]
+    python -m benchmarks.echo [--calls 40] [--levels -10 -20] [--delays 150] [--plot docs/echo.png]
 
 By a virtual clock: the agent is hibari, the callers are SVOX Pico, the loudspeaker, room and line are simulated
 (`tests/support/echo_path.py`), the detector is the one of the calls. The agent goes on speaking whatever is heard.
@@ -57,6 +57,8 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, default=40, help="of five answers each")
     parser.add_argument("--plot", type=Path, help="where to write a picture of one call")
+    parser.add_argument("--levels", type=int, nargs="*", default=(NO_ECHO_DB, *LEVELS_DB), help="in dB")
+    parser.add_argument("--delays", type=int, nargs="*", default=DELAYS_MS, help="in ms")
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS)
     arguments = parser.parse_args()
     print(markdown([("machine", ""), *facts()]), "\n")
@@ -69,7 +71,7 @@ async def main() -> None:
     if arguments.plot is not None:
         plot(make_call(voiced, 3, -10, 150, double_talk=True, jump=(10 * RATE_HZ, 60.0)), arguments.plot)
     if "table" in arguments.parts:
-        print(markdown(table(detector, voiced, arguments.calls)), "\n")
+        print(markdown(table(detector, voiced, arguments.calls, arguments.levels, arguments.delays)), "\n")
     if "changes" in arguments.parts:
         print(markdown(changes(detector, voiced, arguments.calls)), "\n")
     if "words" in arguments.parts:
@@ -78,7 +80,9 @@ async def main() -> None:
         print(markdown(cost(voiced)))
 
 
-def table(detector: Detector, voiced: Sequence[Voiced], calls: int) -> list[Sequence[str]]:
+def table(
+    detector: Detector, voiced: Sequence[Voiced], calls: int, levels_db: Sequence[int], delays_ms: Sequence[int]
+) -> list[Sequence[str]]:
     """Measures every layer at every level and delay."""
     rows: list[Sequence[str]] = [
         (
@@ -92,13 +96,14 @@ def table(detector: Detector, voiced: Sequence[Voiced], calls: int) -> list[Sequ
             "ERLE dB",
         )
     ]
-    for level_db in (NO_ECHO_DB, *LEVELS_DB):
-        for delay_ms in DELAYS_MS if level_db != NO_ECHO_DB else DELAYS_MS[:1]:
+    for level_db in levels_db:
+        for delay_ms in delays_ms if level_db != NO_ECHO_DB else delays_ms[:1]:
             quiet = [make_call(voiced, seed, level_db, delay_ms, double_talk=False) for seed in range(calls)]
             talk = [make_call(voiced, seed, level_db, delay_ms, double_talk=True) for seed in range(calls)]
-            for layer in Layer if delay_ms == DELAYS_MS[1] or level_db == NO_ECHO_DB else (Layer.OFF, Layer.BOTH):
+            for layer in Layer if delay_ms == 150 or level_db == NO_ECHO_DB else (Layer.OFF, Layer.BOTH):
                 name = "none" if level_db == NO_ECHO_DB else f"{level_db} dB, {delay_ms} ms"
                 rows.append((name, layer.value, *_measures(detector, quiet, talk, layer)))
+                print(" | ".join(rows[-1]), flush=True)
     return rows
 
 
@@ -144,7 +149,7 @@ def _measures(detector: Detector, quiet: Sequence[EchoCall], talk: Sequence[Echo
 
 
 async def echo_words(detector: Detector, voiced: Sequence[Voiced], calls: int) -> list[Sequence[str]]:
-    """Measures what a recogniser makes of the echoes that start a barge-in, and how many of them the words give away."""
+    """Measures what a recogniser makes of the echoes that start a barge-in, and how many the words give away."""
     rows: list[Sequence[str]] = [
         ("echo", "layer", "false starts", "with words", "of these taken for an echo", "answered: false barge-ins %")
     ]
@@ -173,7 +178,7 @@ async def echo_words(detector: Detector, voiced: Sequence[Voiced], calls: int) -
 
 
 def _until_paused(call: EchoCall, track: np.ndarray, start_ms: float) -> np.ndarray:
-    """Returns what the recogniser is given: from shortly before the sound to the end of the echo, for the agent pauses."""
+    """Returns what the recogniser is given: from before the sound to the end of the echo, for the agent pauses."""
     begin, end = (round((start_ms + ms) * RATE_HZ / 1000) for ms in (-400, call.delay_ms + 20))
     return np.concatenate((track[max(begin, 0) : end], np.zeros(RATE_HZ // 2, np.int16)))
 

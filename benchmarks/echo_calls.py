@@ -78,8 +78,8 @@ async def agent_says(engine: HibariEngine, text: str) -> Voiced:
     async with aclosing(stream) as pieces:
         pcm = np.concatenate([piece async for piece in pieces])
     scale = RATE_HZ / engine.sample_rate_hz
-    return Voiced(resample(pcm, engine.sample_rate_hz, RATE_HZ),
-                  [(round(start * scale), word) for start, word in zip(starts, text.split(), strict=False)])  # fmt: skip
+    words = [(round(start * scale), word) for start, word in zip(starts, text.split(), strict=False)]
+    return Voiced(resample(pcm, engine.sample_rate_hz, RATE_HZ), words)
 
 
 def make_call(

@@ -1,8 +1,9 @@
 """Takes the agent's echo out of the caller's sound.
 
-A telephone on its loudspeaker sends the agent's own voice back. `EchoFinder` finds how late, `EchoFilter` learns the way
-from there and subtracts it, and `EchoGate` silences what is left. While the agent has not been audible for a while, and
-in a call without an echo, the caller's samples pass unchanged.
+A telephone on its loudspeaker sends the agent's own voice back. `EchoFinder` finds how late, `EchoFilter` learns the
+way from there and subtracts it, and `EchoGate` hushes what is left. While the agent has not been audible for a while,
+and in a call without an echo, the caller's samples pass unchanged. Everything is done at the caller's own rate, in blocks
+of 20 ms, so that a wideband caller keeps all of the band and no converter adds its delay.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ WORSE_BLOCKS: Final = 2.5
 WORSE_KEPT: Final = 0.95
 """The filter begins anew after so many of these within half a second."""
 HUSHED: Final = np.float32(0.1)
-"""What becomes of a block that may be an echo: -20 dB. The detector hears a caller sooner after it than after nothing."""
+"""What becomes of a block that may be an echo: -20 dB. The detector hears a caller sooner than after nothing."""
 FULL_SCALE: Final = np.float32(32768)
 
 Floats = NDArray[np.float32]

@@ -12,7 +12,7 @@ LEAST_ECHO_WORDS: Final = 2
 MOST_OWN_WORDS: Final = 1
 """How many words of the caller's may come last in an echo: one may be misheard, and more are a barge-in."""
 MOST_SAID_WORDS: Final = 60
-"""How many of the agent's last words are looked at: what is said in 20 s. It bounds the time that a comparison takes."""
+"""How many of the agent's last words are looked at: what is said in 20 s. It bounds the time of a comparison."""
 
 
 def is_echo(heard: Sequence[str], said: Sequence[str]) -> bool:

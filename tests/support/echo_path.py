@@ -1,4 +1,4 @@
-"""The way from a telephone's loudspeaker to its microphone: late, reverberant, a little distorted, and through G.711."""
+"""The way from a telephone's loudspeaker to its microphone: late, reverberant, distorted a little, in G.711."""
 
 from __future__ import annotations
 
