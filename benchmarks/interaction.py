@@ -134,6 +134,7 @@ def rows(off: dict[str, Score], on: dict[str, Score]) -> list[tuple[str, ...]]:
 
 async def measure(args: argparse.Namespace) -> None:
     """Prints the table."""
+    before = facts()
     found: list[dict[str, Score]] = []
     async with embedded_voice() as engine:
         voices = Voices(engine)
@@ -150,7 +151,7 @@ async def measure(args: argparse.Namespace) -> None:
                     args.keep.mkdir(parents=True, exist_ok=True)
                     write(outcome, args.keep)
             found.append(scores)
-    print(markdown([("", ""), *facts(), ("load after", f"{os.getloadavg()[0]:.2f} (1 minute)")]))
+    print(markdown([("", ""), *before, ("load after", f"{os.getloadavg()[0]:.2f} (1 minute)")]))
     print("\n" + markdown(rows(*found)))
 
 

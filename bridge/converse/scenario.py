@@ -184,6 +184,8 @@ class ModelAnswer(Part):
     """What the scripted model answers when `heard` is found in the caller's words, or in a tool's result."""
 
     heard: Pattern = ""
+    knows: Pattern = ""
+    """What must be found in an earlier message besides, as a tool's result."""
     say: str = ""
     tool: ToolUse | None = None
     after_ms: int = Field(100, ge=0, le=60_000)

@@ -97,8 +97,10 @@ class ScriptedModel:
         found = _CALL.search(str(messages[0]["content"])) if messages else None
         scenario = self._scenarios.get(found[1]) if found else None
         latest = str(messages[-1]["content"]) if messages else ""
+        earlier = "\n".join(str(message["content"]) for message in messages[1:-1])
         for answer in scenario.answers if scenario else ():
-            if re.search(answer.heard, latest, re.IGNORECASE):
+            found_in = ((answer.heard, latest), (answer.knows, earlier))
+            if all(re.search(pattern, text, re.IGNORECASE) for pattern, text in found_in):
                 return answer
         return UNKNOWN
 

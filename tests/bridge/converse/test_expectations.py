@@ -60,6 +60,13 @@ def test_going_on_is_not_dropping_the_answer(events: list[Any], measured: str, p
     assert (verdict.measured, verdict.passed) == (measured, passed)
 
 
+def test_what_the_next_step_brings_about_is_not_held_against_this_one() -> None:
+    acts = [CallerAct(0, "Mm-hm.", 2.0, 2.3), CallerAct(1, "Stop.", 3.0, 3.4)]
+    both = Scenario.model_validate({"caller": [{"say": "Mm-hm.", "goes_on": True}, {"say": "Stop."}]})
+    (verdict,) = judge(both, call((1, 3.1), acts=acts, events=[(3.2, {"type": "response.interrupted"})]))
+    assert verdict.measured == "it went on"
+
+
 def test_a_pause_is_the_agents_longest_silence_in_the_second_after() -> None:
     spoken = call((1, 2.2), (2.7, 2.8), (4, 6), acts=[STOP])
     (verdict,) = judge(scenario({"pauses_at_most_ms": 300}), spoken)

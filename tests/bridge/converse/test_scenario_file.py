@@ -99,6 +99,16 @@ def test_a_file_that_is_not_there_or_is_empty(tmp_path: Path) -> None:
         load_scenarios([tmp_path / "empty"])
 
 
+def test_our_own_scenarios_and_the_one_of_the_page_can_be_read(tmp_path: Path) -> None:
+    root = Path(__file__).parents[3]
+    ours = load_scenarios([root / "tests" / "scenarios"])
+    assert len(ours) >= 60
+    assert all(scenario.is_judged for scenario in ours)
+    page = (root / "docs" / "converse.md").read_text()
+    (scenario,) = read_scenarios(write(tmp_path, page.split("```yaml\n")[1].split("```")[0]))
+    assert scenario.caller[1].sound == "cough"
+
+
 def test_no_two_scenarios_have_one_name(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()

@@ -30,6 +30,15 @@ def test_the_first_answer_that_fits_the_latest_message_is_given() -> None:
     assert model.answer([]) == UNKNOWN
 
 
+def test_an_answer_may_want_to_know_something_first() -> None:
+    answers = [{"heard": "window", "knows": "booked", "say": "It is booked."}, {"say": "Shall I book it?"}]
+    model, call_id = ScriptedModel(), uuid4()
+    model.expect(call_id, Scenario.model_validate({"caller": [{"say": "Hi."}], "answers": answers}))
+    prompt, said = {"role": "system", "content": f"call {call_id}"}, {"role": "user", "content": "At the window"}
+    assert model.answer([prompt, said]).say == "Shall I book it?"
+    assert model.answer([prompt, {"role": "tool", "content": "booked"}, said]).say == "It is booked."
+
+
 async def test_a_tools_calls_are_kept_for_their_call(tmp_path: Path) -> None:
     call_id, other = uuid4(), uuid4()
     async with ScriptedModel() as model, aiohttp.ClientSession() as http:
