@@ -1,7 +1,7 @@
 """A caller whose telephone is on its loudspeaker: the agent hears its own voice, and must not answer itself.
 
-Whether it pauses is asserted by a virtual clock (`tests/bridge/conversation/test_echo.py`): on a busy machine this phone
-sets its clock anew, and the echo's delay with it.
+Whether it pauses is asserted by a virtual clock (`tests/bridge/conversation/test_echo.py`): on a busy machine this
+phone sets its clock anew, and the echo's delay with it.
 """
 
 from __future__ import annotations
@@ -40,8 +40,7 @@ async def on_loudspeaker(caller: Caller, path: EchoPath) -> AsyncIterator[deque[
     async def send_back() -> None:
         at = len(caller.phone.packets)
         while True:
-            seen = at
-            await caller.phone.until(lambda: len(caller.phone.packets) > seen, 30.0)
+            await caller.phone.until(lambda: len(caller.phone.packets) > at, 30.0)
             heard = caller.phone.packets[at].pcm
             at += 1
             await caller.phone.play(path.push(heard, saying.popleft() if saying else silence))
