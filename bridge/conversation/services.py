@@ -20,9 +20,10 @@ from bridge.conversation.recording_writer import RecordingWriter, make_folder
 from bridge.conversation.settings import ConversationSettings
 from bridge.conversation.webhooks import Webhooks
 from bridge.hearing.asr.client import AsrClient
-from bridge.hearing.asr.embedded import EmbeddedAsr, WhisperPool
+from bridge.hearing.asr.embedded import EmbeddedAsr
 from bridge.hearing.asr.protocol import AsrOptions
 from bridge.hearing.asr.protocols import PROTOCOLS
+from bridge.hearing.asr.recognizer_pool import RecognizerPool
 from bridge.hearing.listening import LocalEar, Recognizer
 from bridge.hearing.vad import Detector
 from bridge.line.call import Call
@@ -44,7 +45,7 @@ class Services:
         self._destinations = Destinations(settings.transfer_allow)
         self._script = load_script(settings.script or DEFAULT_SCRIPT)
         self._tools = load_tools(settings.llm_tools) if settings.llm_tools is not None else []
-        self._recognizer: WhisperPool | None = None
+        self._recognizer: RecognizerPool | None = None
         self._detector: Detector | None = None
         self._writer: RecordingWriter | None = None
         self._llm: AsyncOpenAI | None = None
@@ -65,7 +66,7 @@ class Services:
             key = settings.llm_api_key.get_secret_value() or "none"
             self._llm = make_llm_client(settings.llm_base_url, key, LLM_RETRIES)
         if settings.asr_protocol == "embedded":
-            self._recognizer = WhisperPool()
+            self._recognizer = RecognizerPool(settings.embedded_model, settings.asr_language)
             await self._recognizer.start()
         elif settings.asr_url and settings.local_vad:
             self._detector = Detector()

