@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
+import structlog
 from prometheus_client import CollectorRegistry
 
 from bridge.brains.brain import Brain, fill
@@ -25,11 +26,15 @@ from bridge.hearing.asr.protocol import AsrOptions
 from bridge.hearing.asr.protocols import PROTOCOLS
 from bridge.hearing.asr.recognizer_pool import RecognizerPool
 from bridge.hearing.listening import LocalEar, Recognizer
+from bridge.hearing.smart_turn import SmartTurn
 from bridge.hearing.vad import Detector
 from bridge.line.call import Call
+from bridge.turns.end_of_turn import LANGUAGES
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
+
+log = structlog.get_logger(__name__)
 
 LLM_RETRIES: Final = 1
 """Retries that the client makes for a connection that fails at once; a slow answer is not asked for twice."""
@@ -47,6 +52,7 @@ class Services:
         self._tools = load_tools(settings.llm_tools) if settings.llm_tools is not None else []
         self._recognizer: RecognizerPool | None = None
         self._detector: Detector | None = None
+        self._smart_turn: SmartTurn | None = None
         self._writer: RecordingWriter | None = None
         self._llm: AsyncOpenAI | None = None
         self._http: aiohttp.ClientSession | None = None
@@ -68,6 +74,11 @@ class Services:
         if settings.asr_protocol == "embedded":
             self._recognizer = RecognizerPool(settings.embedded_model, settings.asr_language)
             await self._recognizer.start()
+            if settings.end_of_turn == "meaning" and (settings.asr_language or "en") in LANGUAGES:
+                try:
+                    self._smart_turn = SmartTurn()
+                except OSError as error:
+                    log.warning("turns end by silence alone", reason=str(error))
         elif settings.asr_url and settings.local_vad:
             self._detector = Detector()
             self._detector.load()
@@ -85,6 +96,8 @@ class Services:
         await self._webhooks.close()
         if self._recognizer is not None:
             await self._recognizer.close()
+        if self._smart_turn is not None:
+            await self._smart_turn.close()
         if self._detector is not None:
             await self._detector.close()
         if self._llm is not None:
@@ -140,7 +153,12 @@ class Services:
 
         if self._recognizer is not None:
             embedded = EmbeddedAsr(
-                self._recognizer, conversation.heard, agent_speaks=agent_speaks, call_id=str(call.id)
+                self._recognizer,
+                conversation.heard,
+                agent_speaks=agent_speaks,
+                end_of_turn=settings.end_rules(conversation.variables),
+                smart_turn=self._smart_turn,
+                call_id=str(call.id),
             )
             return embedded, None
         if not settings.asr_url:

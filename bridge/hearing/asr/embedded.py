@@ -18,7 +18,9 @@ import structlog
 from bridge.hearing.asr.recognition import RATE_HZ
 from bridge.hearing.asr.recognizer_pool import RecognizerPool
 from bridge.hearing.events import Heard, Hushed, Partial, SpeechStarted, SpeechStopped, Transcript
+from bridge.hearing.smart_turn import SmartTurn
 from bridge.hearing.vad import Ear, GateRules
+from bridge.turns.end_of_turn import EndOfTurn
 from engine.audio import RateConverter
 from engine.child import ChildLost
 
@@ -55,8 +57,8 @@ class _Look:
     speech: _Speech
     pcm: bytes
     end_ms: int
-    whole: bool = False
-    """The caller has paused or ended: it has seen everything said so far."""
+    hushed_ms: int | None = None
+    """Where the pause began in which it was taken; None if it was not."""
     final: bool = False
     """Its words will be the final transcript, not a partial one."""
     settles: bool = False
@@ -77,7 +79,8 @@ class EmbeddedAsr:
         on_heard: Callable[[Heard], object],
         *,
         agent_speaks: Callable[[], bool] = lambda: False,
-        rules: GateRules | None = None,
+        end_of_turn: EndOfTurn | None = None,
+        smart_turn: SmartTurn | None = None,
         call_id: str = "",
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -85,8 +88,11 @@ class EmbeddedAsr:
         self._on_heard = on_heard
         self._now_s = now_s
         self._log = log.bind(call=call_id)
+        self._end_of_turn = end_of_turn or EndOfTurn()
+        self._smart_turn = smart_turn
         self.down_since_s: float | None = None
         self.heard_s = now_s()
+        rules = GateRules(stop_ms=self._end_of_turn.longest_ms(has_model=smart_turn is not None))
         self._ear: Ear = pool.detector.ear(self._voice, agent_speaks=agent_speaks, rules=rules, on_hush=self._hushed)
         self._converter = RateConverter(RATE_HZ)
         self._audio = bytearray()
@@ -124,24 +130,40 @@ class EmbeddedAsr:
             self._ear.close()
 
     async def _recognise(self, look: _Look) -> None:
-        text = ""
-        try:
-            text = await self._pool.transcribe(look.pcm, whole=look.whole or look.settles)
-            self.down_since_s = None
-        except ChildLost:
-            self._log.error("the recogniser's process dies again and again")
-            self.down_since_s = self.down_since_s or self._now_s()
-        except Exception:  # the fault is this audio's: the next is tried again
-            self._log.exception("a stretch of speech could not be recognised")
+        text, ended = await asyncio.gather(self._words(look), self._judge(look))
         if look.settles and text:
             look.speech.settled.append(text)
             text = ""
         look.text = " ".join([*look.speech.settled, text]).strip()
         look.done = True
+        if look.hushed_ms is not None:
+            self._ear.end_after(self._end_of_turn.wait_ms(look.text, ended), look.hushed_ms)
         if look.final:
             self._hear(Transcript(look.text))
         elif look.text and not look.settles:  # fewer words than were told already are no news
             self._hear(Partial(look.text))
+
+    async def _words(self, look: _Look) -> str:
+        try:
+            text = await self._pool.transcribe(look.pcm, whole=look.hushed_ms is not None or look.final or look.settles)
+            self.down_since_s = None
+            return text
+        except ChildLost:
+            self._log.error("the recogniser's process dies again and again")
+            self.down_since_s = self.down_since_s or self._now_s()
+        except Exception:  # the fault is this audio's: the next is tried again
+            self._log.exception("a stretch of speech could not be recognised")
+        return ""
+
+    async def _judge(self, look: _Look) -> float | None:
+        """Returns how likely the caller has ended, by the sound of the speech; None where nobody can say."""
+        if self._smart_turn is None or look.hushed_ms is None:
+            return None
+        try:
+            return await self._smart_turn.probability(look.pcm)
+        except Exception:  # the words and the silence are still there
+            self._log.exception("the end of a turn could not be judged")
+            return None
 
     def _voice(self, event: SpeechStarted | SpeechStopped) -> None:
         if isinstance(event, SpeechStarted):
@@ -156,7 +178,7 @@ class EmbeddedAsr:
         self._speech = self._latest = None
         if latest is None or latest.end_ms < end_ms:
             end = max(end_ms + AFTER_MS - self._audio_start_ms, 0) * _BYTES_PER_MS
-            self._look(_Look(speech, bytes(self._audio[:end]), end_ms, whole=True, final=True))
+            self._look(_Look(speech, bytes(self._audio[:end]), end_ms, final=True))
         elif latest.done:  # the look taken in the pause has seen it all
             self._hear(Transcript(latest.text))
         else:
@@ -166,7 +188,7 @@ class EmbeddedAsr:
         """Looks at everything said so far, because the caller may have ended."""
         if self._speech is not None:
             self._looked_ms = self._end_ms
-            self._look(_Look(self._speech, bytes(self._audio), self._end_ms, whole=True))
+            self._look(_Look(self._speech, bytes(self._audio), self._end_ms, event.audio_end_ms))
 
     def _settle(self, speech: _Speech) -> None:
         """Cuts the audio at the quietest place of late; what lies before is looked at once more, and then kept."""

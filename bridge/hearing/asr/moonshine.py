@@ -27,6 +27,10 @@ BEGIN, END = 1, 2
 TOKENS_A_S: Final = 6.5
 """Nobody speaks faster. A model that goes on has lost its thread and repeats itself."""
 WORD_BEGINS: Final = "\u2581"
+NOTHING: Final = "You"
+"""What the model makes of sounds without words; whoever says this word alone gets a full stop behind it."""
+MIN_CONFIDENCE: Final = -0.6
+"""The mean log-probability under which it makes the words up, as it does of many voices at once."""
 _OLD_SPELLING: Final = re.compile(r"\b([Tt]o|[Gg]ood)-(day|night|morrow|bye)\b")
 
 
@@ -68,7 +72,10 @@ class Moonshine:
         (states,) = self._encoder.run(None, {"input_values": audio, "attention_mask": np.ones(audio.shape, np.int64)})
         tokens, confidence = self._decode(states, most=3 + int(audio.size / RATE_HZ * TOKENS_A_S))
         text = b"".join(self._tokens[token] for token in tokens).decode(errors="replace").replace(WORD_BEGINS, " ")
-        return Recognition(_OLD_SPELLING.sub(r"\1\2", " ".join(text.split())), confidence)
+        text = _OLD_SPELLING.sub(r"\1\2", " ".join(text.split()))
+        if text == NOTHING:
+            return Recognition("")
+        return Recognition(text if confidence > MIN_CONFIDENCE else "", confidence)
 
     def _decode(self, states: NDArray[np.float32], most: int) -> tuple[list[int], float]:
         """Returns the likeliest tokens, one after the other, and the mean log-probability of them and of the end."""

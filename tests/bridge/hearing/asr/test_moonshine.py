@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+import numpy as np
 import pytest
 
 from bridge.hearing.asr.moonshine import PACKAGE, Moonshine, read_tokens, weights
@@ -22,8 +23,9 @@ def test_it_recognises_a_sentence_and_knows_when_it_does_not() -> None:
     said = "No, that is all, thank you."
     found = model.recognise(caller_says(said, 16_000).tobytes())
     assert words(found.text) == words(said)
-    assert model.recognise(silence(500, 16_000).tobytes()).text == ""
-    assert model.recognise(b"").text == ""
+    cough = np.random.default_rng(1).standard_normal(16_000) * np.exp(-np.arange(16_000) / 1_600) * 3_000
+    for nothing in (b"", silence(500, 16_000).tobytes(), cough.astype(np.int16).tobytes()):
+        assert model.recognise(nothing).text == "", "a cough must not cost the agent's answer"
     turned = model.recognise(caller_says(said, 16_000)[::-1].tobytes())
-    assert turned.confidence < found.confidence - 0.3
+    assert turned.confidence < found.confidence - 0.1
     assert PACKAGE not in sys.modules, "its code is not imported: it is native, and can download things"
