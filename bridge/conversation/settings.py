@@ -45,7 +45,7 @@ class ConversationSettings(BaseModel):
     end_of_turn: Literal["meaning", "silence"] = Field("meaning", description="of ASR_PROTOCOL=embedded, in English")
     end_silence_ms: int = Field(480, ge=160, le=10_000, description="silence that ends a turn where it alone decides")
     end_quick_ms: int = Field(224, ge=160, le=10_000, description="where words and sound both say that it has ended")
-    end_patience_ms: int = Field(1_000, ge=160, le=10_000, description="where either says that more will come")
+    end_patience_ms: int = Field(900, ge=160, le=10_000, description="where either says that more will come")
     digits_pause_ms: int = Field(2_000, ge=160, le=10_000, description="within a number that the call expects")
 
     min_interrupt_words: int = Field(1, ge=0, description="words that end the agent's turn; 0: any speech does")

@@ -12,7 +12,7 @@ from typing import Final
 
 from bridge.turns.words import words
 
-SURE: Final = 0.7
+SURE: Final = 0.8
 """The probability from which the model says that the caller has ended."""
 LANGUAGES: Final = ("en",)
 """The languages whose unfinished sentences are known. In others the silence alone decides."""
@@ -30,8 +30,12 @@ GOES_ON: Final = frozenset(_GOES_ON.split())
 """Words after which an English sentence goes on."""
 GOES_ON_PAIRS: Final = frozenset({("tell", "me"), ("let", "me"), ("give", "me"), ("my", "name"), ("my", "number")})
 """Pairs of words after which it does."""
-SPELLED: Final = re.compile(r"(?<![\d$£€.:,])\d{3,}\W*$|(?:\b[a-z]\b[\s.,-]*){2,}$", re.IGNORECASE)
+SPELLED: Final = re.compile(r"(?<![\d$£€.:,])(?:\d(?:, |[ -])?){3,}\W*$|(?:\b[a-z]\b[\s.,-]*){2,}$", re.IGNORECASE)
 """A number or a name told piece by piece, as recognisers write it: neither 2,450 dollars nor 3:45."""
+_CONJUNCTIONS: Final = "when|if|because|since|while|although|as"
+_SUBJECTS: Final = "i|you|we|he|she|it|they|my|the|your"
+CLAUSE: Final = re.compile(rf"(?:and |so |but )?(?:{_CONJUNCTIONS}) (?:{_SUBJECTS})\b[^,?]{{,40}}", re.IGNORECASE)
+"""A short clause before which the main one has not come; a longer text may hold both."""
 TIME_OF_DAY: Final = re.compile(r"\b[ap]\.? ?m\.?\W*$", re.IGNORECASE)
 LOOKED_AT_CHARS: Final = 60
 """How much of the end of a text is looked at."""
@@ -59,7 +63,7 @@ class EndOfTurn:
     """The wait where silence alone decides."""
     quick_ms: int = 224
     """The wait where both witnesses say that the caller has ended."""
-    patience_ms: int = 1_000
+    patience_ms: int = 900
     """The wait where either says that more will come."""
     language: str = "en"
     digits: ExpectedDigits | None = None
@@ -95,7 +99,9 @@ def goes_on(text: str) -> bool:
     if TIME_OF_DAY.search(end):
         return False
     return (
-        last in GOES_ON
+        text.rstrip().endswith(",")
+        or last in GOES_ON
+        or CLAUSE.fullmatch(text.strip()) is not None
         or (before, last) in GOES_ON_PAIRS
         or (_is_digit(before) and _is_digit(last))
         or SPELLED.search(end) is not None

