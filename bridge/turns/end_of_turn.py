@@ -12,7 +12,7 @@ from typing import Final
 
 from bridge.turns.words import words
 
-SURE: Final = 0.8
+SURE: Final = 0.7
 """The probability from which the model says that the caller has ended."""
 LANGUAGES: Final = ("en",)
 """The languages whose unfinished sentences are known. In others the silence alone decides."""
@@ -41,6 +41,8 @@ LOOKED_AT_CHARS: Final = 60
 """How much of the end of a text is looked at."""
 _DIGITS: Final = "zero oh one two three four five six seven eight nine double triple"
 DIGITS: Final = frozenset(_DIGITS.split())
+_TEENS: Final = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty"
+NUMBERS: Final = DIGITS | frozenset(_TEENS.split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ def goes_on(text: str) -> bool:
         or last in GOES_ON
         or CLAUSE.fullmatch(text.strip()) is not None
         or (before, last) in GOES_ON_PAIRS
+        or (before == "in" and (last in NUMBERS or (last.isdigit() and len(last) < 3)))
         or (_is_digit(before) and _is_digit(last))
         or SPELLED.search(end) is not None
     )

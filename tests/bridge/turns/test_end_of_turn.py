@@ -23,6 +23,7 @@ RULES = EndOfTurn(silence_ms=480, quick_ms=224, patience_ms=1_000)
         "My number is 077 0.",
         "When I called yesterday.",
         "Hello, good morning,",
+        "I live in fourteen.",
         "The name is B A K",
         "It is spelled B. A.",
         "I want to speak to Mr.",
