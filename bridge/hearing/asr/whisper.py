@@ -33,7 +33,7 @@ class Whisper:
     """The model, loaded. Two cores run it, for as long whatever the length of the audio: it always sees 30 s."""
 
     def __init__(self, language: str) -> None:
-        """`language` is an ISO 639-1 code, or AUTO to find it out each time. Raises ImportError if it is not installed."""
+        """`language` is an ISO 639-1 code, or AUTO to find it out each time. Raises ImportError if it is missing."""
         from faster_whisper import WhisperModel
 
         self._language = None if language == AUTO else language
