@@ -173,7 +173,7 @@ async def ends(said: Sequence[Clip]) -> list[tuple[str, ...]]:
 async def measure(args: argparse.Namespace) -> None:
     """Print the tables."""
     print(markdown([("", ""), *facts()]), flush=True)
-    said = await clips(SENTENCES, PAUSED)
+    said = await clips(SENTENCES[: args.sentences], PAUSED)
     whole = [clip for clip in said if clip.ended]
     if "looks" in args.parts:
         rows, _ = await looks(whole)
@@ -189,6 +189,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parts", nargs="+", default=["looks", "ends", "callers"])
     parser.add_argument("--calls", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--sentences", type=int, default=len(SENTENCES), help="fewer for a trial")
     parser.add_argument("--turns", type=int, default=6)
     asyncio.run(measure(parser.parse_args()))
 
