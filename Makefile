@@ -7,7 +7,7 @@ TRITON := 3.9.0
 # Only for the model in it (bridge/hearing/smart_turn.py): none of it is imported, so it needs none of its dependencies.
 SMART_TURN := pipecat-ai==1.14.0
 
-.PHONY: demo run test test-fast attack lint types bench clean
+.PHONY: demo run scenarios test test-fast attack lint types bench clean
 .DEFAULT_GOAL := test
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -28,6 +28,9 @@ $(VENV)/.qwen3: $(VENV)/.installed
 
 demo: $(VENV)/.installed
 	$(BIN)/talkspurt demo
+
+scenarios: $(VENV)/.installed
+	$(BIN)/talkspurt converse tests/scenarios --short --output .scenarios
 
 run: $(VENV)/.installed
 	$(BIN)/talkspurt serve
@@ -55,4 +58,4 @@ bench: $(VENV)/.installed
 	$(BIN)/python -u -m benchmarks.calls
 
 clean:
-	rm -rf $(VENV) demo build *.egg-info
+	rm -rf $(VENV) demo .scenarios build *.egg-info

@@ -20,7 +20,7 @@ from py_nanotts import NanoTTS
 from benchmarks.machine import facts
 from benchmarks.servers import CLIP_TEXT, serving, write_clip
 from benchmarks.table import markdown
-from bridge.demo.server_process import running_server
+from bridge.converse.server_process import running_server
 from bridge.dial.caller import Caller
 from bridge.dial.lateness import Spread
 from bridge.dial.table import spread_cells

@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.pacing import SETTLE_S, Round
 from benchmarks.pacing import measure as measure_pacing
 from benchmarks.servers import Running
-from bridge.demo.server_process import ServerProcess, running_server
+from bridge.converse.server_process import ServerProcess, running_server
 from bridge.dial.caller import Caller
 from bridge.dial.client import CallsClient
 from bridge.dial.command import CallPlan

@@ -25,7 +25,7 @@ from benchmarks import first_audio, pacing
 from benchmarks.machine import facts
 from benchmarks.servers import Running
 from benchmarks.table import markdown
-from bridge.demo.server_process import running_server
+from bridge.converse.server_process import running_server
 from bridge.dial.caller import Caller
 from bridge.dial.client import CallsClient
 from bridge.dial.command import CallPlan

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bridge.demo.server_process import bare_environment
+from bridge.converse.server_process import bare_environment
 from bridge.dial.wav import write_wav
 
 PEER = "asterisk-ai-voice-agent 0.1.6"

@@ -7,15 +7,11 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from bridge.commands import dialplan, say
+from bridge.converse import command as converse
 from bridge.demo import command as demo
 from bridge.dial import command as dial
-
-if TYPE_CHECKING:
-    from bridge.config import Settings
-
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # set before onnxruntime is imported, or it phones home
 
@@ -26,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     sub = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_serve(sub)
     add_settings(sub)
-    for module in (dial, say, demo, dialplan):
+    for module in (dial, say, demo, converse, dialplan):
         module.add_parser(sub)
     args = parser.parse_args(argv)
     return int(args.func(args))
@@ -35,7 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def add_serve(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds `talkspurt serve`."""
     parser = sub.add_parser("serve", help="take calls and HTTP requests until SIGTERM")
-    parser.add_argument("--check", action="store_true", help="check the settings and exit")
+    parser.add_argument(
+        "--check", action="store_true", help="check the settings, ask the language model once, and exit"
+    )
     parser.set_defaults(func=run_serve)
 
 
@@ -65,7 +63,9 @@ def run_serve(args: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return 2
     if args.check:
-        return check_voice(settings)
+        from bridge.commands.check import check
+
+        return check(settings)
     masker = Masker(secrets_of(settings.values()))
     set_up_logs(settings.server.log_format, settings.server.log_level, masker)
     from bridge.app import serve
@@ -76,23 +76,6 @@ def run_serve(args: argparse.Namespace) -> int:
     except (SpeechError, OSError) as error:
         print(masker(f"cannot start: {error}"), file=sys.stderr)
         return 1
-    return 0
-
-
-def check_voice(settings: Settings) -> int:
-    """Does the rest of `serve --check`: VOICE is checked where the engine knows its voices without being started."""
-    from engine.hibari import HibariEngine
-    from engine.registry import create_engine
-    from engine.speech import UnknownVoice
-
-    engine = create_engine(settings.engine, settings.qwen, settings.voices, settings.speech.request_timeout)
-    try:
-        if isinstance(engine, HibariEngine):
-            engine.resolve_voice(settings.server.voice)
-    except UnknownVoice as error:
-        print(f"VOICE={error.voice!r}: must be one of {', '.join(error.known)}", file=sys.stderr)
-        return 2
-    print("settings are right")
     return 0
 
 

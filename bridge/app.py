@@ -23,7 +23,7 @@ from bridge.config import Settings
 from bridge.conversation.calls import Calls
 from bridge.conversation.registration import Registrations
 from bridge.conversation.services import Services
-from bridge.http_server import HttpServer
+from bridge.http.server import HttpServer
 from bridge.line.apology import Apology
 from bridge.line.call import Call, Wire
 from bridge.line.doorway import raise_descriptor_limit

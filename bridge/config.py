@@ -138,7 +138,7 @@ def settings_table() -> str:
     rows = ["| setting | default | |", "|---|---|---|"]
     for name, field in sorted(FIELDS.items()):
         value = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
-        shown = str(value).lower() if isinstance(value, bool) else str(value)
+        shown = str(value).lower() if isinstance(value, bool) else str(value).replace("|", r"\|")
         choices = " ".join(f"`{choice}`" for choice in get_args(field.annotation) if isinstance(choice, str))
         notes = "; ".join(filter(None, (field.description, choices)))
         rows.append(f"| `{name.upper()}` | {f'`{shown}`' if shown else ''} | {notes} |")

@@ -41,7 +41,9 @@ async def speak(
     normalize: bool = True,
     busy_wait_s: float = 0.0,
     by_word: bool = False,
+    language: str = "en",
     on_sentence: Callable[[], None] = lambda: None,
+    on_language: Callable[[str], None] = lambda language: None,
 ) -> AsyncGenerator[Chunk, None]:
     """Speaks a text sentence by sentence. Yields chunks in order; a sentence's first carries its text as written.
 
@@ -50,14 +52,15 @@ async def speak(
 
     The first sentence leaves as soon as it is made; between sentences lies a pause as their end marks ask for. With
     `normalize`, the engine gets numbers, dates and the like written out. The language, unless the style names it, is
-    the one that can be told from the text.
+    the one that can be told from the text, of which `on_language` is told; until then sentences are told apart, and
+    numbers are written out, as in `language`.
 
     A sentence that the engine has no sounds for is left out with a warning; when nothing else was spoken either, its
     UnspeakableText is raised. A sentence for which the engine is busy is tried again for `busy_wait_s`. Any
     other error comes after all that was made before it. Closing the generator ends everything that goes on for it: the
     sentence being made, the one made ahead, the source of the text.
     """
-    maker = _Maker(engine, style, normalize, busy_wait_s, by_word, on_sentence)
+    maker = _Maker(engine, style, normalize, busy_wait_s, by_word, language, on_sentence, on_language)
     task = asyncio.create_task(maker.run(text))
     task.add_done_callback(lambda _: maker.made.put_nowait(_Mark.END))
     try:
@@ -84,7 +87,9 @@ class _Maker:
         write_out: bool,
         busy_wait_s: float,
         by_word: bool,
+        call_language: str,
         on_sentence: Callable[[], None],
+        on_language: Callable[[str], None],
     ) -> None:
         self.made: asyncio.Queue[Chunk | _Mark] = asyncio.Queue()
         """The chunks that were made, and a mark after each sentence."""
@@ -93,7 +98,9 @@ class _Maker:
         self._engine, self._style, self._write_out = engine, style, write_out
         self._busy_wait_s = busy_wait_s
         self._by_word = by_word
+        self._call_language = call_language
         self._on_sentence = on_sentence
+        self._on_language = on_language
         self._clock = asyncio.get_running_loop().time
         self._played_s = 0.0  # when all that was made so far will have been played
         self._pause_ms = 0  # before the next sentence
@@ -106,7 +113,7 @@ class _Maker:
             await self._detect(text)
         seen = ""
         await self.allowed.acquire()
-        source = sentences(text, self._language, self._engine.first_sentence_chars)
+        source = sentences(text, lambda: self._language, self._engine.first_sentence_chars)
         async with aclosing(source):
             async for sentence in source:
                 if not sentence.strip():
@@ -124,7 +131,7 @@ class _Maker:
 
     @property
     def _language(self) -> str:
-        return self._style.language or "en"
+        return self._style.language or self._call_language
 
     async def _detect(self, text: str) -> None:
         """Sets the style's language once it can be told."""
@@ -132,7 +139,9 @@ class _Maker:
             return
         if not language.is_loaded():
             await asyncio.to_thread(language.load)
-        self._style = replace(self._style, language=language.detect(text))
+        if detected := language.detect(text):
+            self._style = replace(self._style, language=detected)
+            self._on_language(detected)
 
     async def _written_out(self, text: str) -> str:
         # With the first text of the process, at its start, rather than with the first number in the middle of a call.

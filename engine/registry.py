@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator
 
@@ -36,6 +37,14 @@ class EngineSettings(BaseModel):
     def _url(cls, value: str, info: ValidationInfo) -> str:
         if (value or info.data.get("engine") == "remote") and not value.startswith(("http://", "https://")):
             raise ValueError("must be a URL such as http://localhost:8001/v1 for ENGINE=remote")
+        return value
+
+    @field_validator("remote_api_key")
+    @classmethod
+    def _is_the_only_credential(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        """Refuses what aiohttp refuses to send, with every sentence: the key's header and the address's own."""
+        if value and "@" in urlsplit(info.data.get("remote_url", "")).netloc:
+            raise ValueError("must be empty where REMOTE_URL holds a user or password")
         return value
 
 

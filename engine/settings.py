@@ -27,7 +27,11 @@ class SpeechSettings(BaseModel):
     )
     default_response_format: FormatName = Field("wav", description="OpenAI's own default is mp3")
     max_input_chars: int = Field(4096, ge=1)
-    max_queue_depth: int = Field(64, ge=0, description="requests being synthesised at once; 0 for no limit")
+    max_queue_depth: int = Field(
+        64,
+        ge=0,
+        description="requests being synthesised at once, seven in eight of them for one address; 0 for no limit",
+    )
     request_timeout: float = Field(300.0, gt=0, description="seconds that a request waits for its next piece of audio")
     slow_reader_timeout: float = Field(30.0, gt=0, description="seconds that a client may read slower than real time")
     text_normalize: bool = Field(True, description="write numbers, dates, money and the like out in words")

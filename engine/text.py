@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from contextlib import aclosing
-from typing import Final
+from functools import cache
+from typing import Any, Final
 
 from stream2sentence.quick_yield_boundary import HOLD, SPLIT, get_boundary_detector
 
@@ -43,6 +44,11 @@ _CLAUSE: Final = re.compile(
 _SPACE: Final = re.compile(r"\s+")
 
 
+@cache
+def _detector(language: str) -> Any:
+    return get_boundary_detector(language)
+
+
 class SentenceSplitter:
     """Cuts text that arrives in pieces into sentences, each as soon as it is sure to end.
 
@@ -50,9 +56,12 @@ class SentenceSplitter:
     at one character with the text up to there, so how the text was cut into pieces makes no difference.
     """
 
-    def __init__(self, language: str = "en", first_chars: int | None = None) -> None:
-        """A first sentence longer than `first_chars` is broken at its last clause before that length, or its next."""
-        self._detector = get_boundary_detector(language)
+    def __init__(self, language: str | Callable[[], str] = "en", first_chars: int | None = None) -> None:
+        """A first sentence longer than `first_chars` is broken at its last clause before that length, or its next.
+
+        The language may be a function, which is asked at each end mark: it may be known only from the text so far.
+        """
+        self._language = language
         self._first_chars = first_chars or MAX_SENTENCE_CHARS
         self._begin()
 
@@ -92,7 +101,8 @@ class SentenceSplitter:
         if char in END_MARKS:
             self._mark = last
         elif self._mark >= 0 and not char.isspace() and not self._closes(char):
-            verdict = self._detector.classify(buffer, self._mark, buffer[self._mark + 1])
+            language = self._language if isinstance(self._language, str) else self._language()
+            verdict = _detector(language).classify(buffer, self._mark, buffer[self._mark + 1])
             if verdict == SPLIT and not _ENUMERATOR.fullmatch(buffer, 0, self._mark + 1):
                 return self._after_mark()
             if verdict != HOLD:
@@ -152,18 +162,38 @@ def split(text: str, language: str = "en", first_chars: int | None = None) -> li
     return splitter.feed(text) + splitter.finish()
 
 
+def whole_sentences(text: str, language: str = "en") -> str:
+    """Returns the text without the sentence at its end that was not finished, if there is one."""
+    *whole, last = split(text, language) or [""]
+    return "".join([*whole, last] if _is_whole(last) else whole)
+
+
+def _is_whole(sentence: str) -> bool:
+    body = sentence.rstrip()
+    return "\n" in sentence[len(body) :] or body.rstrip(CLOSING_MARKS)[-1:] in tuple(END_MARKS)
+
+
+class Unfinished(Exception):
+    """Is raised by the source of a text that ends before its time: its last sentence, unless whole, is not spoken."""
+
+
 async def sentences(
-    text: str | AsyncIterable[str], language: str = "en", first_chars: int | None = None
+    text: str | AsyncIterable[str], language: str | Callable[[], str] = "en", first_chars: int | None = None
 ) -> AsyncGenerator[str, None]:
     """Yields the sentences of a text that is whole or arrives in pieces; closing it closes the source of the pieces."""
     splitter = SentenceSplitter(language, first_chars)
+    unfinished = False
     async with aclosing(_slices(text)) as slices:
-        async for piece in slices:
-            for sentence in splitter.feed(piece):
-                yield sentence
-            await asyncio.sleep(0)
+        try:
+            async for piece in slices:
+                for sentence in splitter.feed(piece):
+                    yield sentence
+                await asyncio.sleep(0)
+        except Unfinished:
+            unfinished = True
     for sentence in splitter.finish():
-        yield sentence
+        if not unfinished or _is_whole(sentence):
+            yield sentence
 
 
 async def _slices(text: str | AsyncIterable[str]) -> AsyncGenerator[str, None]:

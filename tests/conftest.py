@@ -15,18 +15,21 @@ from tests.support.asterisk.fetch import Installation, Unavailable, fetch
 
 HERE = Path(__file__).parent
 REALTIME = (
-    "asterisk", "scenes", "bridge/demo", "bridge/dial", "bridge/hearing/asr/test_embedded.py",
+    "asterisk", "scenes", "bridge/converse/test_calls.py", "bridge/converse/test_server_process.py",
+    "bridge/demo", "bridge/dial", "bridge/hearing/asr/test_embedded.py",
     "bridge/hearing/asr/test_services.py", "bridge/line/test_server.py",
 )  # fmt: skip
 """What plays or listens at the pace of a telephone line. One process runs all of it, one test after the other."""
 SLOW = (
-    "bridge/calls_api/test_document.py", "bridge/test_app.py", "engine/hibari/test_synthesis.py",
-    "engine/qwen3/batch/test_runner.py",
+    "bridge/calls_api/test_document.py", "bridge/test_app.py", "engine/api/test_embedded.py",
+    "engine/hibari/test_hibari.py", "engine/hibari/test_synthesis.py", "engine/qwen3/batch/test_runner.py",
+    "engine/qwen3/cuda/test_graph_runner.py", "engine/qwen3/cuda/test_prefill.py",
     "engine/qwen3/host/test_process.py", "engine/qwen3/kernels/test_bounds.py", "engine/qwen3/kernels/test_builds.py",
     "engine/qwen3/model/test_checkpoint.py", "engine/qwen3/model/test_compile.py", "engine/qwen3/model/test_frame.py",
     "engine/qwen3/worker/test_main.py", "engine/qwen3/worker/test_worker.py", "engine/web/test_openapi.py",
 )  # fmt: skip
-"""What compiles or interprets kernels, runs models for long, has speech recognized, or asks thousands of questions."""
+"""What compiles or interprets kernels, runs models for long, has much spoken or recognized, or asks thousands of
+questions."""
 VOICED = ("engine/hibari", "engine/qwen3/host/test_engine.py", "bridge/commands/test_say.py", "bridge/test_app.py")
 """What has the embedded voice speak, whose worker is given up after 3 s of silence: too little on a busy machine."""
 NICE = 3

@@ -7,6 +7,7 @@ from typing import Final
 
 from benchmarks.attacks import (
     audiosocket_floods,
+    bad_services,
     bodies,
     headers,
     idle_connections,
@@ -22,6 +23,19 @@ async def _nothing(target: Target, answers: Answers) -> None:
     await asyncio.Event().wait()
 
 
+_BAD_SERVICES: Final = {
+    "recogniser-partials": bad_services.BadRecogniser(bad_services.partials),
+    "recogniser-transcripts": bad_services.BadRecogniser(bad_services.transcripts),
+    "recogniser-10-MB": bad_services.BadRecogniser(bad_services.long_messages),
+    "recogniser-half-frames": bad_services.BadRecogniser(bad_services.half_frames),
+    "recogniser-pings": bad_services.BadRecogniser(bad_services.pings),
+    "model-comments": bad_services.BadModel(bad_services.comments),
+    "model-empty-deltas": bad_services.BadModel(bad_services.empty_deltas),
+    "model-deltas": bad_services.BadModel(bad_services.deltas),
+    "model-arguments": bad_services.BadModel(bad_services.arguments),
+    "tool-1-GB": bad_services.BadTool(bad_services.letters),
+    "tool-dribble": bad_services.BadTool(bad_services.a_letter_at_a_time, bad_services.DRIBBLE_S),
+}
 NO_ATTACK: Final = Attack("no attack", _nothing)
 
 _ATTACKS: Final = (
@@ -48,6 +62,8 @@ _ATTACKS: Final = (
     Attack("dropped-deltas", websocket_floods.dropped_deltas),
     Attack("pings", websocket_floods.pings),
     Attack("unread-speech", idle_connections.unread),
+    Attack("unread-by-one-of-us", idle_connections.unread_by_one_of_us, least_s=idle_connections.UNREAD_S + 5.0),
     Attack("silent-connections", idle_connections.silent, least_s=idle_connections.HOLD_S + 3.0),
+    *(Attack(name, bad.run, service=bad.serve) for name, bad in _BAD_SERVICES.items()),
 )
 ATTACKS: Final = {attack.name: attack for attack in _ATTACKS}

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from benchmarks.attacks.bystanders import Figures, placed
 from benchmarks.attacks.target import KEY, Answers, Attack, Target
 from benchmarks.attacks.watch import Watch
-from bridge.demo.server_process import running_server
+from bridge.converse.server_process import running_server
 from bridge.dial.caller import CannotCall
 
 SETTINGS: Final = {"API_KEY": KEY, "BACKCHANNELS": "en,zh", "GREETING": "Hello {name}."}
@@ -47,7 +47,7 @@ class Result:
 async def measure(attack: Attack, seconds: float) -> Result:
     """Attack for `seconds`, beside ten calls."""
     answers: Answers = Counter()
-    async with running_server(**SETTINGS) as server:
+    async with attack.service() as settings, running_server(**SETTINGS | settings) as server:
         target = Target(server.host, server.port, urlsplit(server.http_url).port or 0)
         async with placed(target) as bystanders:
             watch = Watch(server.pid)

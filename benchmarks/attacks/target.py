@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,6 +30,11 @@ Answers = Counter[str]
 """How often the attacker was answered in which way: a status, "closed", "reset", "no answer"."""
 
 
+@asynccontextmanager
+async def _no_service() -> AsyncIterator[Mapping[str, str]]:
+    yield {}
+
+
 @dataclass(frozen=True, slots=True)
 class Attack:
     """One attack. It ends by itself or is cancelled when its time is up, and counts its answers as they come."""
@@ -37,3 +43,5 @@ class Attack:
     run: Callable[[Target, Answers], Awaitable[None]]
     least_s: float = 0.0
     """What it needs at least to show what it does."""
+    service: Callable[[], AbstractAsyncContextManager[Mapping[str, str]]] = _no_service
+    """A service that the server is to use, and the settings that lead there."""

@@ -35,18 +35,19 @@ async def long_transcripts(target: Target, answers: Answers) -> None:
 
 
 async def _hear(target: Target, answers: Answers, texts: list[str]) -> None:
-    async with _call(target) as caller:
+    async with call(target) as caller:
         path = f"/v1/calls/{caller.id}"
         for number in range(10_000):
             text = texts[number % len(texts)]
             await ask_json(target, answers, f"{path}/say", {"text": ANSWER})
             await asyncio.sleep(PAUSE_S)
-            for event in _utterance(text, f"item_{number}"):
+            for event in utterance(text, f"item_{number}"):
                 await ask_json(target, answers, f"{path}/events", event)
             await ask_json(target, answers, f"{path}/interrupt", {})
 
 
-def _utterance(text: str, item: str) -> Iterator[dict[str, Any]]:
+def utterance(text: str, item: str) -> Iterator[dict[str, Any]]:
+    """What a recogniser tells of something said."""
     yield {"type": "input_audio_buffer.speech_started", "item_id": item}
     yield {"type": f"{_TRANSCRIPTION}.delta", "item_id": item, "delta": text}
     yield {"type": "input_audio_buffer.speech_stopped", "item_id": item}
@@ -54,7 +55,8 @@ def _utterance(text: str, item: str) -> Iterator[dict[str, Any]]:
 
 
 @asynccontextmanager
-async def _call(target: Target) -> AsyncIterator[Caller]:
+async def call(target: Target) -> AsyncIterator[Caller]:
+    """A call of the attacker's own, which is answered."""
     caller = Caller()
     await caller.connect(target.host, target.port)
     try:

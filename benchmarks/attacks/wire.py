@@ -20,6 +20,7 @@ PATIENCE_S: Final = 1.0
 """What was not answered when the attack ended counts if it was asked before this."""
 CHUNK_BYTES: Final = 2**16
 TEXT: Final = 0x1
+BINARY: Final = 0x2
 PING: Final = 0x9
 
 
@@ -109,6 +110,16 @@ async def flood(
         finally:
             ending.cancel()
         answers["closed"] += 1
+
+
+def unmasked(opcode: int, payload: bytes, *, ends: bool = True) -> bytes:
+    """A frame of a WebSocket's server."""
+    size = len(payload)
+    if size < 126:
+        length = bytes((size,))
+    else:
+        length = struct.pack(">BH", 126, size) if size < 2**16 else struct.pack(">BQ", 127, size)
+    return bytes((0x80 * ends | opcode,)) + length + payload
 
 
 def _frame(opcode: int, payload: bytes) -> bytes:

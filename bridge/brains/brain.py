@@ -43,7 +43,12 @@ class Fallback:
     """Sends the caller to whoever answers when the agent cannot, when all before this piece has been heard."""
 
 
-Piece = str | Say | Transfer | HangUp | Fallback
+@dataclass(frozen=True, slots=True)
+class BreakOff:
+    """Ends the growing text with its last whole sentence: what has been begun after that is not spoken."""
+
+
+Piece = str | Say | BreakOff | Transfer | HangUp | Fallback
 """A `str` is the next part of a growing text, whose sentences are spoken as they complete."""
 
 
@@ -57,6 +62,8 @@ class Brain(ABC):
     After each turn, played to its end or cut, `heard` is called with what the caller heard, before the next begins.
     """
 
+    can_prepare: ClassVar[bool] = False
+    """Whether `prepare` may be called."""
     digit_gap_ms: ClassVar[int] = 0
     """How long to wait after a key for more keys before `pressed` is called."""
 
@@ -68,12 +75,31 @@ class Brain(ABC):
     def answer(self, said: str) -> AsyncGenerator[Piece]:
         """Yields the answer to what the caller said. Raises BrainError."""
 
-    def pressed(self, digits: str) -> AsyncGenerator[Piece]:
-        """Yields the answer to the keys that the caller pressed."""
+    def prepare(self, said: str) -> AsyncGenerator[Piece]:
+        """Yields the answer to what the caller may have said, if that turns out to be all of it.
+
+        Until `confirm` is called it changes nothing outside. `take_back` undoes what it has changed inside.
+        """
+        raise NotImplementedError
+
+    def confirm(self) -> None:
+        """Notes that the caller has said what `prepare` was told."""
+        raise NotImplementedError
+
+    def take_back(self) -> None:
+        """Forgets what `prepare` was told, because the caller has said something else."""
+        raise NotImplementedError
+
+    def pressed(self, digits: str, said: str = "") -> AsyncGenerator[Piece]:
+        """Yields the answer to the keys that the caller pressed, and to what the caller `said` while pressing them."""
         return nothing()
 
     def silence(self) -> AsyncGenerator[Piece]:
         """Yields what is said when nobody has said anything for a while."""
+        return nothing()
+
+    def misheard(self) -> AsyncGenerator[Piece]:
+        """Yields what is said to a caller of whose words nothing was understood."""
         return nothing()
 
     @abstractmethod

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-Message = dict[str, Any]
+from bridge.brains.messages import Message
 
 MAX_MESSAGES: Final = 200
 """How many messages are kept; beyond that the oldest are forgotten, but never the system prompt."""
@@ -20,6 +20,8 @@ class History:
     def __init__(self, system: str = "") -> None:
         self._system: list[Message] = [{"role": "system", "content": system}] if system else []
         self._messages: list[Message] = []
+        self._before: Message | None = None
+        """The last message before the caller's latest words."""
 
     def messages(self) -> list[Message]:
         """Returns all messages for a request, the system prompt first."""
@@ -27,7 +29,14 @@ class History:
 
     def said(self, text: str) -> None:
         """Adds the caller's words, joined to those that have not been answered yet."""
+        self._before = dict(self._messages[-1]) if self._messages else None
         self._add("user", text)
+
+    def unsay(self) -> None:
+        """Forgets the caller's latest words, to which nothing has been answered yet."""
+        last = self._messages.pop()
+        if self._before is not None and self._before["role"] == last["role"]:
+            self._messages.append(self._before)
 
     def heard(self, text: str, tools: list[Message]) -> None:
         """Adds the agent's turn: the tools that were used, then the words that were heard, if any."""

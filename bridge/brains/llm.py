@@ -3,263 +3,185 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import json
-import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Final
 
 import structlog
-from openai import APIConnectionError, APIError, APIStatusError, AsyncOpenAI
 
-from bridge.brains.brain import Brain, BrainError, Fallback, Piece, Say, fill, fill_prompt
-from bridge.brains.history import History, Message
-from bridge.brains.llm_client import BadAnswer
-from bridge.brains.tools import Toolbox, ToolResult
+from bridge.brains.brain import Brain, BrainError, BreakOff, Piece, Say, fill, fill_prompt
+from bridge.brains.history import History
+from bridge.brains.messages import Message, whole
+from bridge.brains.model_chain import ModelChain
+from bridge.brains.prompts import Prompts
+from bridge.brains.tool_calls import ToolCall, ToolCalls
+from bridge.brains.tool_runs import ToolRun, ToolRuns, ToolTasks
+from bridge.brains.tools import Toolbox
 
 log = structlog.get_logger(__name__)
 
 MAX_TOOL_ROUNDS: Final = 8
 """How many rounds of tools one turn may have; a model that wants more is going in circles."""
-MAX_TOOL_CALLS: Final = 32
-"""How many tools one answer may call."""
-MAX_CALL_CHARS: Final = 64_000
-"""How long the names and arguments of one answer's tool calls may be together."""
 MAX_ANSWER_CHARS: Final = 20_000
 """How much is said in one turn, some twenty minutes of speech; what a model adds to it is not read."""
-DELTAS_A_TURN: Final = 16
-"""How many deltas are read before the event loop has its turn: a model may send thousands at once."""
-LOGGED_CHARS: Final = 200
-MAX_SILENCES: Final = 2
-"""How many prompts in a row may go unanswered before the caller is sent to the fallback."""
+EARLIER_TOOLS_S: Final = 3.0
+"""How long a turn waits for the tools that an interrupted one has left at work. Most have answered by then, and the
+model can say so; a caller who asks why it takes so long must not wait for longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class LlmOptions:
-    """How the model is asked."""
+    """What the model is told, and what is said without it."""
 
-    model: str
     system_prompt: str = ""
     greeting: str = ""
     no_input_prompt: str = ""
-    timeout_ms: int = 8_000
-    """The longest wait for the first words or tool, and from those to the next; reasoning is neither."""
-    temperature: float | None = None
-    max_tokens: int | None = None
+    """What a silent caller is told; several lines, parted by `|`, are said one after the other."""
+    unclear_prompt: str = ""
+    """The same for a caller of whose words nothing was understood."""
 
 
 @dataclass(slots=True)
-class _ToolCall:
-    id: str = ""
-    name: str = ""
-    arguments: str = ""
+class _Turn:
+    """What has happened in one turn. A turn that is cut may still be ending while the next has begun."""
 
-    def add(self, part: Any) -> None:
-        """Adds the next piece of this call."""
-        self.id = self.id or _whole(part.id)
-        if part.function is not None:
-            self.name += _whole(part.function.name)
-            self.arguments += _whole(part.function.arguments)
+    certain: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once it is certain that the caller has said what is being answered."""
+    runs: list[ToolRun] = field(default_factory=list)
+    lines: set[str] = field(default_factory=set)
+    """What the tools had the caller told."""
+    chars: int = 0
+    over: bool = False
 
-
-class _ToolCalls:
-    """The calls of one answer, put together from their pieces, in the order in which they began."""
-
-    def __init__(self) -> None:
-        self.all: list[_ToolCall] = []
-        self._open: dict[int, _ToolCall] = {}
-        self._chars = 0
-
-    def add(self, part: Any) -> None:
-        """Adds the next piece of a call. Raises BrainError for too many calls, or calls too long.
-
-        Some servers send all calls under one index, so a new id with a name begins another call. A new id alone does
-        not: other servers give every piece a new id, and the name only with the first.
-        """
-        call = self._open.get(part.index)
-        names = part.function is not None and part.function.name
-        begins = call is None or (names and part.id and call.id and part.id != call.id)
-        texts = (begins and part.id, names, part.function and part.function.arguments)
-        self._chars += sum(len(text) for text in texts if text)
-        if self._chars > MAX_CALL_CHARS:
-            raise BrainError(f"the language model's tool calls are longer than {MAX_CALL_CHARS} characters")
-        if call is None or begins:
-            if len(self.all) == MAX_TOOL_CALLS:
-                raise BrainError(f"the language model wanted more than {MAX_TOOL_CALLS} tools in one answer")
-            call = self._open[part.index] = _ToolCall()
-            self.all.append(call)
-        call.add(part)
-
-
-@dataclass(slots=True)
-class _Used:
-    """A tool call that has been answered."""
-
-    call: _ToolCall
-    spoken: str
-    """What the model said before the call, in the same answer."""
-    result: ToolResult
-
-    def messages(self, *, spoken: bool = True) -> list[Message]:
-        function = {"name": self.call.name, "arguments": _sendable(self.call.arguments)}
-        asked = {"id": self.call.id, "type": "function", "function": function}
-        content = self.spoken if spoken and self.spoken else None
-        return [
-            {"role": "assistant", "content": content, "tool_calls": [asked]},
-            {"role": "tool", "tool_call_id": self.call.id, "content": self.result.content},
-        ]
-
-
-def _whole(text: str | None) -> str:
-    """Returns `text` with `?` for lone surrogates, which may stand in JSON, but not in a request."""
-    return (text or "").encode(errors="replace").decode()
-
-
-def _sendable(arguments: str) -> str:
-    """Returns `arguments`, or `{}` if they are no JSON: servers parse them again and would refuse the next request."""
-    try:
-        json.loads(arguments)
-    except (ValueError, RecursionError):
-        return "{}"
-    return arguments
-
-
-def _reason(error: Exception) -> str:
-    """Returns what went wrong, for the log, in no words of the service: it may repeat the key or the conversation."""
-    if isinstance(error, BadAnswer):
-        return str(error)
-    parts = [type(error).__name__]
-    if isinstance(error, APIStatusError):
-        parts.append(f"HTTP {error.status_code}")
-    if isinstance(error, APIError) and re.fullmatch(r"[a-z_]{1,40}", str(error.code)) and error.code:
-        parts.append(str(error.code))
-    if isinstance(error, APIConnectionError) and error.__cause__ is not None:
-        parts.append(type(error.__cause__).__name__)
-    return ", ".join(parts)
+    def messages(self) -> list[Message]:
+        return [message for run in self.runs for message in run.messages()]
 
 
 class LlmBrain(Brain):
     """One call's conversation with the model."""
 
+    can_prepare = True
     digit_gap_ms = 1_500
 
     def __init__(
-        self, client: AsyncOpenAI, options: LlmOptions, toolbox: Toolbox, variables: Mapping[str, str] | None = None
+        self,
+        models: ModelChain,
+        options: LlmOptions,
+        toolbox: Toolbox,
+        tasks: ToolTasks,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
-        self._client = client
+        self._models = models
         self._options = options
         self._toolbox = toolbox
         self._variables = dict(variables or {})
         self.history = History(fill_prompt(options.system_prompt, self._variables))
-        self._used: list[_Used] = []
-        """The tools of this turn that have answered. Each turn has a new list, so that a cancelled turn that is still
-        ending cannot add to the next."""
-        self._silences = 0
+        self._runs = ToolRuns(toolbox, tasks)
+        self._turn = self._prepared = _Turn()
+        self._no_input = Prompts(options.no_input_prompt)
+        self._unclear = Prompts(options.unclear_prompt)
 
     async def greet(self) -> AsyncGenerator[Piece]:
         if self._options.greeting:
             yield Say(fill(self._options.greeting, self._variables))
 
     def answer(self, said: str) -> AsyncGenerator[Piece]:
-        self._silences = 0
-        self.history.said(_whole(said))  # noted now, because the turn may be cut before its first step
-        return self._answer()
+        turn = _Turn()
+        turn.certain.set()
+        return self._begin(said, turn)
 
-    async def _answer(self) -> AsyncGenerator[Piece]:
-        used: list[_Used] = []
-        self._used = used
-        chars = 0
+    def prepare(self, said: str) -> AsyncGenerator[Piece]:
+        self._prepared = _Turn()
+        return self._begin(said, self._prepared)
+
+    def confirm(self) -> None:
+        self._prepared.certain.set()
+
+    def take_back(self) -> None:
+        self.history.unsay()
+        self._prepared.over = True
+
+    def _begin(self, said: str, turn: _Turn) -> AsyncGenerator[Piece]:
+        self._no_input.answered()
+        self._unclear.answered()
+        self.history.said(whole(said))  # noted now, because the turn may be cut before its first step
+        return self._answer(turn)
+
+    async def _answer(self, turn: _Turn) -> AsyncGenerator[Piece]:
+        self._turn = turn
+        spoke = False
+        await self._runs.settle(EARLIER_TOOLS_S)
         for _ in range(MAX_TOOL_ROUNDS):
-            calls = _ToolCalls()
-            spoken = ""
-            messages = [*self.history.messages(), *(message for use in used for message in use.messages())]
-            async with aclosing(self._deltas(messages)) as deltas:
-                async for delta in deltas:
-                    words = _whole(delta.content) if spoken else _whole(delta.content).lstrip()
-                    if words:
-                        spoken += words
-                        chars += len(words)
-                        yield words[: len(words) + MAX_ANSWER_CHARS - chars]
-                    if chars >= MAX_ANSWER_CHARS:
-                        log.warning("the language model's answer has no end: it is cut", chars=chars)
-                        return
-                    for part in delta.tool_calls or ():
+            calls, spoken = ToolCalls(), ""
+            messages = [*self.history.messages(), *turn.messages()]
+            parts = self._models.answer(messages, self._toolbox.specifications(), may_be_empty=spoke)
+            async with aclosing(parts):
+                async for part in parts:
+                    if isinstance(part, str):
+                        spoken += part
+                        turn.chars += len(part)
+                        yield part[: len(part) + MAX_ANSWER_CHARS - turn.chars]
+                    elif isinstance(part, BreakOff):
+                        calls, spoken = ToolCalls(), ""
+                        yield part
+                    else:
                         calls.add(part)
-            if not calls.all:
-                if not spoken and not any(use.spoken for use in used):
-                    raise BrainError("the language model answered nothing")
+                    if turn.chars >= MAX_ANSWER_CHARS:
+                        log.warning("the language model's answer has no end: it is cut", chars=turn.chars)
+                        return
+            spoke = spoke or bool(spoken)
+            wanted = calls.finish()
+            if not wanted:
                 return
             if spoken:
                 yield "\n"  # what comes after the tools is another sentence
-            for call in calls.all:
-                result = await self._toolbox.call(call.name, call.arguments)
-                log.info("tool called", tool=call.name[:LOGGED_CHARS], chars=len(result.content))
-                log.debug("tool answered", tool=call.name[:LOGGED_CHARS], result=result.content[:LOGGED_CHARS])
-                used.append(_Used(call, spoken, result))
-                spoken = ""
-            for use in used:
-                if use.result.action is not None:
-                    yield use.result.action
+            await turn.certain.wait()  # a tool may have effects
+            if turn.over:
+                return
+            line = "" if spoken else self._line(turn, wanted)
+            runs = self._start(turn, wanted, spoken or line)
+            if line:
+                yield Say(line)
+            await asyncio.wait({run.task for run in runs})
+            for run in runs:
+                if run.result is not None and run.result.action is not None:
+                    yield run.result.action
                     return  # nothing the model could add would be heard
         raise BrainError(f"the language model wanted more than {MAX_TOOL_ROUNDS} rounds of tools")
 
-    def pressed(self, digits: str) -> AsyncGenerator[Piece]:
-        return self.answer(f"[pressed the keys {' '.join(digits)}]")
+    def _line(self, turn: _Turn, calls: list[ToolCall]) -> str:
+        """Returns what the caller is told while these tools are at work, in a turn no line twice."""
+        lines = [line for call in calls if (line := self._toolbox.line(call.name)) and line not in turn.lines]
+        turn.lines.update(lines[:1])
+        return "".join(lines[:1])
+
+    def _start(self, turn: _Turn, calls: list[ToolCall], spoken: str) -> list[ToolRun]:
+        """Starts all tools of an answer. What was spoken before them stands before the first."""
+        runs = [self._runs.start(call, "" if place else spoken) for place, call in enumerate(calls)]
+        turn.runs += runs
+        return runs
+
+    def pressed(self, digits: str, said: str = "") -> AsyncGenerator[Piece]:
+        return self.answer(f"{said} [pressed the keys {' '.join(digits)}]".lstrip())
 
     async def silence(self) -> AsyncGenerator[Piece]:
-        self._silences += 1
-        if self._silences > MAX_SILENCES:
-            yield Fallback()
-        elif self._options.no_input_prompt:
-            yield Say(self._options.no_input_prompt)
+        for piece in self._no_input.next():
+            yield piece
+
+    async def misheard(self) -> AsyncGenerator[Piece]:
+        for piece in self._unclear.next():
+            yield piece
 
     def heard(self, text: str, *, interrupted: bool) -> None:
         """Keeps every tool that has answered, whatever was heard: what it did has happened and must not be done twice.
 
-        When the turn was cut, a tool still at work, the tools to come, and a transfer or hang-up are dropped.
+        When the turn was cut, tools with effects go on and their results are kept too. Others that are still at work,
+        and a transfer or hang-up, are dropped.
         """
-        used, self._used = self._used, []
-        kept = [use for use in used if not (interrupted and use.result.action is not None)]
-        self.history.heard(text, [message for use in kept for message in use.messages(spoken=False)])
-
-    async def _deltas(self, messages: list[Message]) -> AsyncGenerator[Any]:
-        """Yields the deltas of one answer. Raises BrainError for whatever goes wrong with the service."""
-        clock, timeout_s = asyncio.get_running_loop().time, self._options.timeout_ms / 1000
-        until_s = clock() + timeout_s
-        stream: Any = None
-        try:
-            async with asyncio.timeout_at(until_s):
-                stream = await self._client.chat.completions.create(**self._request(messages))
-            chunks = aiter(stream)
-            for count in itertools.count(1):
-                if count % DELTAS_A_TURN == 0:
-                    await asyncio.sleep(0)
-                async with asyncio.timeout_at(until_s):
-                    chunk = await anext(chunks, None)
-                if chunk is None:
-                    return
-                delta = chunk.choices[0].delta if chunk.choices else None
-                if delta is None:
-                    continue
-                yield delta
-                if delta.tool_calls or (delta.content and not delta.content.isspace()):
-                    until_s = clock() + timeout_s
-        except TimeoutError:
-            raise BrainError(f"the language model said nothing for {self._options.timeout_ms} ms") from None
-        except Exception as error:  # the client raises its own errors, its transport's and those of decoding rubbish
-            log.debug("the language model failed", error=str(error)[:LOGGED_CHARS])
-            raise BrainError(f"the language model failed: {_reason(error)}") from None
-        finally:
-            if stream is not None:
-                await stream.close()
-
-    def _request(self, messages: list[Message]) -> dict[str, Any]:
-        options = self._options
-        request: dict[str, Any] = {"model": options.model, "messages": messages, "stream": True}
-        if options.temperature is not None:
-            request["temperature"] = options.temperature
-        if options.max_tokens is not None:
-            request["max_tokens"] = options.max_tokens
-        return {**request, "tools": self._toolbox.specifications()}
+        turn, self._turn = self._turn, _Turn()
+        turn.over = True
+        kept = self._runs.let_go(turn.runs)
+        if interrupted:
+            kept = [run for run in kept if run.result is None or run.result.action is None]
+        self.history.heard(text, [message for run in kept for message in run.lasting_messages()])

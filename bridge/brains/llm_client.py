@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
@@ -11,6 +12,10 @@ from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
 MAX_EVENT_BYTES: Final = 256 * 1024
 """How long one event of the stream, or an answer that is no stream, may be; a word takes some 300 bytes."""
+SLICE_BYTES: Final = 1_024
+"""So much is read at once: three words, or 340 of the shortest comments."""
+REST_S: Final = 0.004
+"""From one slice to the next of what came together: more than any model speaks at."""
 _EVENT_ENDS: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
 
 
@@ -18,15 +23,18 @@ class BadAnswer(Exception):
     """The service answers in a form that is not read on."""
 
 
-def make_llm_client(base_url: str, api_key: str, retries: int) -> AsyncOpenAI:
-    """Returns a client that keeps nothing between calls, and takes key and conversation to `base_url` alone."""
+def make_llm_client(base_url: str, api_key: str) -> AsyncOpenAI:
+    """Returns a client that keeps nothing between calls, and takes key and conversation to `base_url` alone.
+
+    It asks once: whether a question is asked again is for those to say who know what was said meanwhile.
+    """
     http = DefaultAsyncHttpxClient(
         follow_redirects=False,
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         headers={"Accept-Encoding": "identity"},
         event_hooks={"response": [_bound]},
     )
-    return AsyncOpenAI(base_url=base_url, api_key=api_key, max_retries=retries, http_client=http)
+    return AsyncOpenAI(base_url=base_url, api_key=api_key, max_retries=0, http_client=http)
 
 
 async def _bound(response: httpx2.Response) -> None:
@@ -51,7 +59,10 @@ class _BoundedStream(httpx2.AsyncByteStream):
             if length > MAX_EVENT_BYTES:
                 raise BadAnswer(f"an event of over {MAX_EVENT_BYTES} bytes")
             tail = joined[-3:]
-            yield chunk
+            for start in range(0, len(chunk), SLICE_BYTES):
+                if start:
+                    await asyncio.sleep(REST_S)
+                yield chunk[start : start + SLICE_BYTES]
 
     async def aclose(self) -> None:
         await self._stream.aclose()

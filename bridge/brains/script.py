@@ -129,13 +129,17 @@ class ScriptBrain(Brain):
         for piece in self._retry(self._step.otherwise):
             yield piece
 
-    def pressed(self, digits: str) -> AsyncGenerator[Piece]:
+    def pressed(self, digits: str, said: str = "") -> AsyncGenerator[Piece]:  # keys are taken at once: nothing is said
         pieces = self._press(digits)  # pressed now, because the next key may cut the turn before its first step
         self._before = (self._step, self._tries, "")  # a key stays pressed, whatever is heard of the answer
         return _each(pieces)
 
     async def silence(self) -> AsyncGenerator[Piece]:
         for piece in self._retry(self._step.silence):
+            yield piece
+
+    async def misheard(self) -> AsyncGenerator[Piece]:
+        for piece in self._retry(self._step.otherwise):
             yield piece
 
     def heard(self, text: str, *, interrupted: bool) -> None:

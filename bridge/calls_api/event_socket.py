@@ -13,6 +13,7 @@ from bridge.calls_api.lookup import MAX_BODY_BYTES, live_conversation
 from bridge.conversation.conversation import Conversation
 from bridge.hearing.events import out
 from engine.web.errors import ApiError, from_validation_error, queue_full
+from engine.web.inbox import Inbox, create_socket
 from engine.web.operations import Operation
 
 MAX_OBSERVERS: Final = 32
@@ -26,7 +27,7 @@ SOCKETS: Final = web.AppKey("event_sockets", set[web.WebSocketResponse])
 async def serve_events(request: web.Request) -> web.StreamResponse:
     """Exchanges events until the call ends or the peer leaves."""
     conversation = live_conversation(request)
-    socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=MAX_BODY_BYTES, compress=False)
+    socket = create_socket(MAX_BODY_BYTES, HEARTBEAT_S)
     if not socket.can_prepare(request).ok:
         raise ApiError(426, "INVALID_REQUEST", "this is a WebSocket", headers={"Upgrade": "websocket"})
     if len(conversation.journal.observers) >= MAX_OBSERVERS:
@@ -37,7 +38,8 @@ async def serve_events(request: web.Request) -> web.StreamResponse:
         await socket.prepare(request)
         sockets.add(socket)
         observer.start(socket)
-        async for message in socket:
+        inbox = Inbox(socket)
+        while (message := await inbox.next()) is not None:
             if problem := _receive(conversation, message):
                 observer.tell({"type": "error", "error": {"message": problem}})
     finally:

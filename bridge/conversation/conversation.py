@@ -16,6 +16,7 @@ import structlog
 
 from bridge.brains.brain import Brain, Fallback, HangUp, Piece, Transfer
 from bridge.brains.destinations import Destinations
+from bridge.conversation.call_limit import CallLimit, Limit
 from bridge.conversation.caller_speech import CallerSpeech
 from bridge.conversation.digits import Digits
 from bridge.conversation.journal import Journal
@@ -27,12 +28,23 @@ from bridge.conversation.settings import ConversationSettings
 from bridge.conversation.silence_meter import SilenceMeter
 from bridge.conversation.speaking import NOTHING, Speaking
 from bridge.conversation.trace import Mark, TurnTrace
-from bridge.hearing.events import EventReader, Heard, InboundEvent, Partial, SpeechStarted, SpeechStopped, Transcript
+from bridge.conversation.waiting import Waiting
+from bridge.hearing.events import (
+    EventReader,
+    Heard,
+    InboundEvent,
+    Partial,
+    SpeechPaused,
+    SpeechResumed,
+    SpeechStarted,
+    SpeechStopped,
+    Transcript,
+)
 from bridge.hearing.listening import Listening, LocalEar, Recognizer
 from bridge.line.call import Call, CallObserver, State
 from bridge.line.playout import Interruption
 from bridge.line.utterance import Utterance
-from bridge.turns.actions import Action, Answer, Commit, Pause, PromptCaller, Resume
+from bridge.turns.actions import Action, Answer, AskAgain, Commit, Discard, Pause, Prepare, PromptCaller, Resume
 from bridge.turns.turns import Turns
 
 log = structlog.get_logger(__name__)
@@ -70,6 +82,8 @@ class Conversation(CallObserver):
         self._start_s = now_s()
         self.next = NextDestination(destinations or Destinations(), settings.fallback_destination, str(call.id))
         self._turns = Turns(settings.rules())
+        self._limit = CallLimit(settings.max_call_s, self._start_s)
+        self._waiting = Waiting(Filler(settings.filler, settings.filler_after_ms), now_s)
         self._timer: asyncio.TimerHandle | None = None
         self._reader = EventReader()
         self._digits = Digits(brain.digit_gap_ms, self._pressed)
@@ -85,7 +99,7 @@ class Conversation(CallObserver):
         self.call.observe(self, self._speaking, self._silence)
         if self._recording is not None:
             self.call.observe(SentAudio(self.call, self._recording, self._now_s))
-            self.listening.audio_listeners.append(self._recording.caller)
+            self.listening.recorders.append(self._recording.caller)
         self.listening.start(recognizer, ear)
         self.journal.tell("call.started", **{"from": self.variables.get("from"), "to": self.variables.get("to")})
         self._speaking.begin(self._brain.greet(), TurnTrace(), Filler(), self._settings.greeting_protection_ms)
@@ -108,6 +122,7 @@ class Conversation(CallObserver):
     def interrupt(self) -> Interruption:
         """Silences the agent, whatever it is doing, and returns what was heard of it."""
         self._silence.signal()
+        self._waiting.over()
         interruption = self._speaking.cut("interrupt")
         self._do(self._turns.finished(self._now_s()))
         return interruption
@@ -124,6 +139,7 @@ class Conversation(CallObserver):
         if goodbye:
             self._speaking.cut("interrupt")
             self.say(goodbye, interruptible=False)
+        self._speaking.discard()
         self.call.hang_up()
         return True
 
@@ -144,11 +160,15 @@ class Conversation(CallObserver):
             case SpeechStopped(end_ms):
                 self._caller.stopped(end_ms)
                 return self._do(self._turns.speech_stopped(now_s))
+            case SpeechPaused():
+                return self._do(self._turns.speech_paused())
+            case SpeechResumed():
+                self._turns.speech_resumed()
+                return NOTHING
             case Partial(text, start_ms):
                 return self._do(self._turns.partial(now_s, text, start_ms))
             case Transcript(text, start_ms):
-                if text:
-                    self._caller.said(text)
+                self._caller.said(text)
                 return self._do(self._turns.transcript(now_s, text, start_ms))
 
     def fail(self, service: str, problem: str) -> None:
@@ -193,18 +213,37 @@ class Conversation(CallObserver):
                     self._silence.signal()
                     interruption = self._speaking.cut(reason.value)
                     self._metrics.interruptions.labels("committed").inc()
-                case Answer(text):
-                    due += self._begin(self._brain.answer(text), self._caller.trace())
+                case Answer(text) if self._digits.waiting:
+                    self._speaking.discard()
+                    self._digits.say(text)
+                case Answer(text, prepared):
+                    self._waiting.asked()
+                    due += self._answer(text, prepared=prepared)
+                case Prepare() if self._digits.waiting or self.call.state is not State.ACTIVE:
+                    pass
+                case Prepare(text) if self._brain.can_prepare:
+                    self._speaking.prepare(self._brain.prepare(text), self._waiting.filler())
+                case Discard():
+                    self._speaking.discard()
                 case PromptCaller():
                     due += self._begin(self._brain.silence(), TurnTrace())
+                case AskAgain():
+                    due += self._begin(self._brain.misheard(), TurnTrace())
         self._arm()
         return interruption
+
+    def _answer(self, text: str, *, prepared: bool) -> list[Action]:
+        trace = self._caller.trace()
+        if prepared and self._speaking.confirm(trace):
+            self._brain.confirm()
+            return self._turn_began()
+        return self._begin(self._brain.answer(text), trace)
 
     def _begin(self, pieces: AsyncGenerator[Piece], trace: TurnTrace) -> list[Action]:
         """Begins a reply made by the brain; returns the actions that the turns ask for now."""
         if self.call.state is not State.ACTIVE:
             return []
-        self._speaking.begin(pieces, trace, Filler(self._settings.filler, self._settings.filler_after_ms))
+        self._speaking.begin(pieces, trace, self._waiting.filler())
         return self._turn_began()
 
     def _turn_began(self, *, interruptible: bool = True) -> list[Action]:
@@ -212,12 +251,18 @@ class Conversation(CallObserver):
 
     # bridge.conversation.speaking.SpeakingObserver ----------------------------------------------------------------
 
-    def playing(self, *, interruptible: bool, protect_ms: int) -> None:
+    def playing(self, *, interruptible: bool, protect_ms: int, filler: bool) -> None:
         """Tells the turns that an utterance's first frame leaves."""
-        self._do(self._turns.playing(self._now_s(), interruptible=interruptible, protect_ms=protect_ms))
+        if filler:
+            self._waiting.filled()
+        else:
+            self._waiting.over()
+        now_s = self._now_s()
+        self._do(self._turns.playing(now_s, interruptible=interruptible, protect_ms=protect_ms, filler=filler))
 
     def finished(self, action: Transfer | HangUp | Fallback | None) -> None:
         """Ends the agent's turn, of which all has been heard, and carries out its action."""
+        self._waiting.over()
         actions = self._turns.finished(self._now_s())
         if action is not None and not self.next.is_settled:
             self.next.follow(action)
@@ -233,14 +278,27 @@ class Conversation(CallObserver):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        due_s = self._turns.deadline_s()
+        due_s = self._deadline_s()
         if due_s < math.inf and self.call.state is State.ACTIVE:
             wait_s = max(due_s - self._now_s(), 0.0)
             self._timer = asyncio.get_running_loop().call_later(wait_s, self._expire)
 
+    def _deadline_s(self) -> float:
+        return min(self._turns.deadline_s(), self._limit.deadline_s())
+
     def _expire(self) -> None:
-        if self.call.state is State.ACTIVE:
-            self._do(self._turns.expire(self._now_s()))
+        if self.call.state is not State.ACTIVE:
+            return
+        match self._limit.due(self._now_s()):
+            case Limit.WARN if self._settings.max_call_warning:
+                self.say(self._settings.max_call_warning)
+            case Limit.END:
+                log.info("the call has lasted MAX_CALL_S", call=str(self.call.id))
+                self._speaking.cut("max call time")
+                self.next.fall_back()
+                self.call.hang_up()
+                return
+        self._do(self._turns.expire(self._now_s()))
 
     # Keys ---------------------------------------------------------------------------------------------------------
 
@@ -250,13 +308,14 @@ class Conversation(CallObserver):
             self._do(self._turns.digit(self._now_s()))
             self._digits.press(digit)
 
-    def _pressed(self, digits: str) -> None:
+    def _pressed(self, digits: str, said: str) -> None:
         if self.call.state is not State.ACTIVE:
             return
         self._do(self._turns.digit(self._now_s()))  # a reply begun since the first key ends before they are answered
         trace = TurnTrace()
         trace.mark(Mark.TRANSCRIPT, self._now_s())
-        self._do(self._begin(self._brain.pressed(digits), trace))
+        self._waiting.asked()
+        self._do(self._begin(self._brain.pressed(digits, said), trace))
 
     def _silent_after(self, elapsed_s: float) -> None:
         silence_ms = round(elapsed_s * 1000, 1)

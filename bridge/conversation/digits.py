@@ -1,4 +1,4 @@
-"""Gathers the keys a caller presses in a row."""
+"""Gathers the keys a caller presses in a row, and what the caller says meanwhile."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ MAX_DIGITS: Final = 64
 
 
 class Digits:
-    """Hands over the keys pressed in a row once the caller pauses, at `#`, or after MAX_DIGITS."""
+    """Hands over the keys pressed in a row once the caller pauses, at `#`, or after MAX_DIGITS.
 
-    def __init__(self, gap_ms: int, on_pressed: Callable[[str], None]) -> None:
+    Words that come meanwhile are handed over with the keys: they are one answer, and get one.
+    """
+
+    def __init__(self, gap_ms: int, on_pressed: Callable[[str, str], None]) -> None:
         self._gap_ms = gap_ms
         self._on_pressed = on_pressed
         self._digits = ""
+        self._said: list[str] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def press(self, digit: str) -> None:
@@ -28,6 +32,15 @@ class Digits:
         else:
             self._done()
 
+    @property
+    def waiting(self) -> bool:
+        """Tells whether keys have been pressed and more may come."""
+        return self._timer is not None
+
+    def say(self, text: str) -> None:
+        """Adds words that the caller said between the keys."""
+        self._said.append(text)
+
     def cancel(self) -> None:
         """Hands over nothing until the next key is pressed."""
         if self._timer is not None:
@@ -35,5 +48,7 @@ class Digits:
             self._timer = None
 
     def _done(self) -> None:
+        self.cancel()
         digits, self._digits = self._digits, ""
-        self._on_pressed(digits)
+        said, self._said = " ".join(self._said), []
+        self._on_pressed(digits, said)

@@ -38,6 +38,12 @@ class ConversationMetrics:
         self.interruptions = Counter(
             "talkspurt_interruptions", "Replies paused or dropped, by how it went on", ["outcome"], registry=registry
         )
+        self.early_answers = Counter(
+            "talkspurt_early_answers",
+            "Answers begun before the caller was known to be done, by whether they were used or wasted",
+            ["outcome"],
+            registry=registry,
+        )
         self.failures = Counter(
             "talkspurt_service_failures", "Calls sent to the fallback, by service", ["service"], registry=registry
         )

@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from bridge.brains.brain import BrainError, Fallback, HangUp, Piece, Say, Transfer
+from bridge.brains.brain import BrainError, BreakOff, Fallback, HangUp, Piece, Say, Transfer
 from bridge.conversation.trace import Mark, TurnTrace
 from bridge.line.call import Call
 from bridge.line.utterance import Utterance
@@ -124,6 +124,8 @@ class Reply:
                     self.trace.mark(Mark.FIRST_TOKEN, self._now_s())
                     self._end_text()
                     self._say(piece)
+                case BreakOff():
+                    self._end_text(unfinished=True)
                 case _:
                     self.action = piece
 
@@ -134,8 +136,10 @@ class Reply:
             self.utterances.append(self._call.say(self._text))
         self._text.write(text)
 
-    def _end_text(self) -> None:
+    def _end_text(self, *, unfinished: bool = False) -> None:
         if self._text is not None:
+            if unfinished:
+                self._text.break_off()
             self._text.end()
             self._text = None
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 import structlog
+from aiohttp import AddrInfoType
 from prometheus_client import CollectorRegistry
 
 from bridge.brains.brain import Brain, fill
 from bridge.brains.destinations import Destinations
 from bridge.brains.script import DEFAULT_SCRIPT, ScriptBrain, load_script
+from bridge.brains.tool_runs import ToolTasks
 from bridge.brains.tools import Toolbox, load_tools
 from bridge.conversation.conversation import Conversation
 from bridge.conversation.metrics import ConversationMetrics
@@ -27,17 +30,18 @@ from bridge.hearing.asr.protocols import PROTOCOLS
 from bridge.hearing.asr.recognizer_pool import RecognizerPool
 from bridge.hearing.listening import LocalEar, Recognizer
 from bridge.hearing.smart_turn import SmartTurn
-from bridge.hearing.vad import Detector
+from bridge.hearing.vad import Detector, GateRules
 from bridge.line.call import Call
 from bridge.turns.end_of_turn import LANGUAGES
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI
+    from bridge.brains.model_chain import ModelChain
 
 log = structlog.get_logger(__name__)
 
-LLM_RETRIES: Final = 1
-"""Retries that the client makes for a connection that fails at once; a slow answer is not asked for twice."""
+RECEIVE_BUFFER_BYTES: Final = 8_192
+"""What the kernel takes of a service's answer before it is read. All of it is read at once: of a megabyte of the
+shortest messages no call would hear anything until they are through."""
 
 
 class Services:
@@ -54,23 +58,23 @@ class Services:
         self._detector: Detector | None = None
         self._smart_turn: SmartTurn | None = None
         self._writer: RecordingWriter | None = None
-        self._llm: AsyncOpenAI | None = None
+        self._models: ModelChain | None = None
+        self._tool_tasks = ToolTasks()
         self._http: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
         """Loads the embedded models and opens the shared connections. Raises OSError that says what is missing."""
         settings = self._settings
         self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=aiohttp.TCPConnector(limit=0, socket_factory=_little_at_once),
             cookie_jar=aiohttp.DummyCookieJar(),  # a cookie set in one call must not be sent in another
         )
         self._webhooks = Webhooks(settings.webhook_url, self._http)
         if settings.llm_base_url:
             import bridge.brains.llm  # noqa: F401  (imported now, so that the first call does not wait)
-            from bridge.brains.llm_client import make_llm_client  # takes a second and is needed only with a model
+            from bridge.conversation.models import make_models  # takes a second and is needed only with a model
 
-            key = settings.llm_api_key.get_secret_value() or "none"
-            self._llm = make_llm_client(settings.llm_base_url, key, LLM_RETRIES)
+            self._models = make_models(settings)
         if settings.asr_protocol == "embedded":
             self._recognizer = RecognizerPool(settings.embedded_model, settings.asr_language)
             await self._recognizer.start()
@@ -100,14 +104,16 @@ class Services:
             await self._smart_turn.close()
         if self._detector is not None:
             await self._detector.close()
-        if self._llm is not None:
-            await self._llm.close()
+        await self._tool_tasks.close()
+        if self._models is not None:
+            await self._models.close()
         await self._http.close()
         if self._writer is not None:
             self._writer.close()
 
     def begin(self, call: Call, variables: Mapping[str, str]) -> Conversation:
         """Begins and returns the conversation of a call that was answered."""
+        call.language = call.style.language or self._settings.asr_language.lower()[:2] or call.language
         conversation = Conversation(
             call,
             self._brain(variables),
@@ -123,22 +129,14 @@ class Services:
 
     def _brain(self, variables: Mapping[str, str]) -> Brain:
         settings = self._settings
-        if self._llm is None:
+        if self._models is None:
             return ScriptBrain(self._script, {**variables, "greeting": fill(self._greeting, variables)})
         from bridge.brains.llm import LlmBrain, LlmOptions
 
         assert self._http is not None, "calls begin between start and close"
-        options = LlmOptions(
-            model=settings.llm_model,
-            system_prompt=settings.system_prompt,
-            greeting=self._greeting,
-            no_input_prompt=settings.no_input_prompt,
-            timeout_ms=settings.llm_timeout_ms,
-            temperature=settings.llm_temperature,
-            max_tokens=settings.llm_max_tokens,
-        )
+        options = LlmOptions(settings.system_prompt, self._greeting, settings.no_input_prompt, settings.unclear_prompt)
         toolbox = Toolbox(self._http, self._tools, self._destinations, variables)
-        return LlmBrain(self._llm, options, toolbox, variables)
+        return LlmBrain(self._models, options, toolbox, self._tool_tasks, variables)
 
     def _recording(self, call: Call) -> CallRecording | None:
         if self._settings.record_dir is None or self._writer is None:
@@ -151,11 +149,13 @@ class Services:
         def agent_speaks() -> bool:
             return call.playout.speaking
 
+        rules = GateRules(pause_ms=settings.early_answer_ms)
         if self._recognizer is not None:
             embedded = EmbeddedAsr(
                 self._recognizer,
-                conversation.heard,
+                conversation.listening.heard,
                 agent_speaks=agent_speaks,
+                rules=rules,
                 end_of_turn=settings.end_rules(conversation.variables),
                 smart_turn=self._smart_turn,
                 call_id=str(call.id),
@@ -171,13 +171,21 @@ class Services:
         )
         assert self._http is not None, "calls begin between start and close"
         protocol = PROTOCOLS[settings.asr_protocol]
-        client = AsrClient(protocol, settings.asr_url, options, self._http, conversation.heard, call_id=str(call.id))
+        heard = conversation.listening.heard
+        client = AsrClient(protocol, settings.asr_url, options, self._http, heard, call_id=str(call.id))
         if self._detector is None:
             return client, None
-        return client, self._detector.ear(conversation.listening.heard_locally, agent_speaks=agent_speaks)
+        return client, self._detector.ear(conversation.listening.heard_locally, agent_speaks=agent_speaks, rules=rules)
 
     def _tell_webhook(self, conversation: Conversation, event: dict[str, Any]) -> None:
         if event["type"] == "call.started":
             self._webhooks.send({**event, "variables": conversation.variables})
         elif event["type"] == "call.ended":
             self._webhooks.send({**event, **conversation.describe()})
+
+
+def _little_at_once(address: AddrInfoType) -> socket.socket:
+    """Returns a socket for a connection to a service."""
+    connection = socket.socket(*address[:3])
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+    return connection

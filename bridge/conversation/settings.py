@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Literal, cast
+from typing import Any, Final, Literal, cast
 
 from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator
 from yarl import URL
@@ -18,6 +19,10 @@ from bridge.turns.rules import Rules
 from bridge.turns.words import BACKCHANNELS, Backchannels
 
 AsrProtocol = Literal["openai-realtime", "qwen3-asr", "vllm-realtime", "deepgram", "vosk", "embedded"]
+Sends = Literal["auto", "true", "false"]
+
+OUR_FIELDS: Final = frozenset({"model", "messages", "stream", "tools"})
+"""Fields of a request to the language model that LLM_EXTRA_BODY may not name."""
 
 NEED_LOCAL_VAD: Final = ("qwen3-asr", "vllm-realtime")
 """Protocols whose services give a final transcript only when told that the caller has stopped."""
@@ -51,17 +56,49 @@ class ConversationSettings(BaseModel):
     min_interrupt_words: int = Field(1, ge=0, description="words that end the agent's turn; 0: any speech does")
     false_interruption_timeout_ms: int = Field(1_000, ge=0)
     backchannels: str = Field("", description="languages whose listener's noises do not interrupt, as en,de")
+    early_answer_ms: int = Field(
+        0,
+        ge=0,
+        description="silence after which a model's answer is begun, and held until the words are sure; 0: never",
+    )
     greeting_protection_ms: int = Field(0, ge=0, description="of the greeting, not to be interrupted")
     echo_guard_ms: int = Field(0, ge=0, description="after the agent begins, the caller's sound is its echo")
     resume_rewind_ms: int = Field(0, ge=0, le=2_000, description="how far before the pause to go on")
-    no_input_timeout_ms: int = Field(0, ge=0, description="silence of both until the caller is prompted; 0: never")
-    no_input_prompt: str = "Are you still there?"
+    no_input_timeout_ms: int = Field(10_000, ge=0, description="silence of both until the caller is prompted; 0: never")
+    no_input_prompt: str = Field(
+        "Are you still there?|I cannot hear you. Please say something.",
+        description="said by a model's agent to a silent caller, one line after the other, before the fallback",
+    )
+    unclear_timeout_ms: int = Field(
+        1_500, ge=0, description="after speech without a word that was recognised, until UNCLEAR_PROMPT; 0: never"
+    )
+    unclear_prompt: str = Field(
+        "Sorry, I did not catch that.|I still do not understand. Please say it again, slowly."
+        "|I am sorry, I do not understand you. Please say it once more.",
+        description="said by a model's agent, one line after the other, before the fallback",
+    )
+    max_call_s: float = Field(
+        3_600, ge=0, allow_inf_nan=False, description="seconds after which a call goes to the fallback; 0: never"
+    )
+    max_call_warning: str = Field(
+        "This call has to end in half a minute.", description="said 30 s before MAX_CALL_S; empty for none"
+    )
 
     llm_base_url: str = Field("", description="OpenAI-compatible, up to /v1; empty for the script")
     llm_model: str = Field("", validate_default=True, description="the model that LLM_BASE_URL serves")
     llm_api_key: SecretStr = SecretStr("")
     llm_temperature: float | None = Field(None, ge=0, le=2)
     llm_max_tokens: int | None = Field(None, ge=1)
+    llm_max_completion_tokens: int | None = Field(None, ge=1, description="what newer servers want for LLM_MAX_TOKENS")
+    llm_reasoning_effort: str = Field(
+        "", pattern=r"^[a-z]*$", description="none, minimal, low … as the server knows it"
+    )
+    llm_extra_body: str = Field("", description="more fields of the request, a JSON object")
+    llm_send_tools: Sends = Field("auto", description="auto: until the server refuses them")
+    llm_send_system: Sends = Field("auto", description="false: the prompt stands in the caller's first message")
+    llm_fallback_base_url: str = Field("", description="of a second model, asked when the first fails; empty for none")
+    llm_fallback_model: str = Field("", validate_default=True, description="the model of LLM_FALLBACK_BASE_URL")
+    llm_fallback_api_key: SecretStr = SecretStr("")
     llm_tools: Path | None = Field(None, description="YAML file of HTTP tools")
     system_prompt: str = (
         "You are on the telephone. Answer in one or two short spoken sentences, without lists, markup or emoji."
@@ -112,7 +149,7 @@ class ConversationSettings(BaseModel):
             raise ValueError(f"must be one of {', '.join(MODEL_NAMES)} with ASR_PROTOCOL=embedded")
         return value
 
-    @field_validator("llm_base_url", "webhook_url")
+    @field_validator("llm_base_url", "llm_fallback_base_url", "webhook_url")
     @classmethod
     def _is_http(cls, value: str) -> str:
         if value and not (value.startswith(("http://", "https://")) and URL(value).host):
@@ -163,12 +200,38 @@ class ConversationSettings(BaseModel):
                 raise ValueError(f"must be a tool file: {error}") from None
         return value
 
-    @field_validator("llm_model")
+    @field_validator("llm_model", "llm_fallback_model")
     @classmethod
     def _is_named(cls, value: str, info: ValidationInfo) -> str:
-        if info.data.get("llm_base_url") and not value:
-            raise ValueError("must name the model that LLM_BASE_URL serves")
+        address = str(info.field_name).replace("model", "base_url")
+        if info.data.get(address) and not value:
+            raise ValueError(f"must name the model that {address.upper()} serves")
         return value
+
+    @field_validator("llm_fallback_base_url")
+    @classmethod
+    def _has_a_first(cls, value: str, info: ValidationInfo) -> str:
+        if value and not info.data.get("llm_base_url"):
+            raise ValueError("must be empty without LLM_BASE_URL")
+        return value
+
+    @field_validator("llm_extra_body")
+    @classmethod
+    def _are_fields(cls, value: str) -> str:
+        try:
+            fields = json.loads(value or "{}")
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"must be a JSON object: {error}") from None
+        if not isinstance(fields, dict):
+            raise ValueError("must be a JSON object")
+        if ours := OUR_FIELDS & set(fields):
+            raise ValueError(f"must not name {', '.join(sorted(ours))}")
+        return value
+
+    def extra_body(self) -> dict[str, Any]:
+        """Returns the fields of LLM_EXTRA_BODY."""
+        fields: dict[str, Any] = json.loads(self.llm_extra_body or "{}")
+        return fields
 
     @property
     def embedded_model(self) -> ModelName:
@@ -196,6 +259,8 @@ class ConversationSettings(BaseModel):
             final_timeout_ms=EMBEDDED_FINAL_TIMEOUT_MS if self.asr_protocol == "embedded" else FINAL_TIMEOUT_MS,
             echo_guard_ms=self.echo_guard_ms,
             no_input_timeout_ms=self.no_input_timeout_ms,
+            unclear_timeout_ms=self.unclear_timeout_ms,
+            early_answers=self.early_answer_ms > 0,
             backchannels=Backchannels(phrases),
         )
 

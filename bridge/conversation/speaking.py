@@ -25,7 +25,7 @@ NOTHING: Final = Interruption(interrupted=False)
 class SpeakingObserver(Protocol):
     """Is told how the agent's turn goes."""
 
-    def playing(self, *, interruptible: bool, protect_ms: int) -> None:
+    def playing(self, *, interruptible: bool, protect_ms: int, filler: bool) -> None:
         """An utterance's first frame leaves; its first `protect_ms` may not be interrupted."""
 
     def finished(self, action: Transfer | HangUp | Fallback | None) -> None:
@@ -57,6 +57,8 @@ class Speaking(CallObserver):
         self._metrics = metrics
         self._now_s = now_s
         self._reply: Reply | None = None
+        self._held: Reply | None = None
+        """A reply that was begun early: it is made, and nothing of it is heard. Nothing else is said meanwhile."""
         self._maker: asyncio.Task[None] | None = None
         self._cutting = False
 
@@ -66,8 +68,43 @@ class Speaking(CallObserver):
         reply = Reply(self._call, trace, self._now_s, pieces=pieces, filler=filler, protect_ms=protect_ms)
         self._reply, self._maker = reply, self._call.spawn(self._make(reply))
 
+    def prepare(self, pieces: AsyncGenerator[Piece], filler: Filler) -> None:
+        """Has what a brain makes made into sound, and holds it until `confirm` or `discard`."""
+        self.discard()
+        self._call.playout.paused = True
+        self._held = reply = Reply(self._call, TurnTrace(), self._now_s, pieces=pieces, filler=filler)
+        self._maker = self._call.spawn(self._make(reply))
+
+    def confirm(self, trace: TurnTrace) -> bool:
+        """Says what is held, as the answer to what `trace` begins with. Returns False if there is nothing held."""
+        reply, self._held = self._held, None
+        if reply is None:
+            return False
+        reply.trace.at_s.update(trace.at_s)
+        self._reply = reply
+        self._metrics.early_answers.labels("used").inc()
+        self._call.resume()
+        asyncio.get_running_loop().call_soon(self._finish_if_over, reply)
+        return True
+
+    def discard(self) -> None:
+        """Drops what is held, if anything, without a trace."""
+        reply, self._held = self._held, None
+        if reply is None:
+            return
+        maker, self._maker = self._maker, None
+        if maker is not None:
+            maker.cancel()
+        self._cutting = True
+        self._call.interrupt()
+        self._call.resume()
+        self._cutting = False
+        self._brain.take_back()
+        self._metrics.early_answers.labels("wasted").inc()
+
     def say(self, text: str | AsyncIterable[str], *, voice: str | None = None, interruptible: bool = True) -> Utterance:
         """Says a text behind what is being said, as part of the turn or as a turn of its own. Raises UnknownVoice."""
+        self.discard()
         utterance = self._call.say(text, voice=voice, interruptible=interruptible)
         if not utterance.done:
             self._reply = self._reply or Reply(self._call, TurnTrace(), self._now_s)
@@ -91,6 +128,7 @@ class Speaking(CallObserver):
 
     def cut(self, reason: str) -> Interruption:
         """Drops the agent's turn, keeping what was heard of it. Returns what was heard of the utterance that played."""
+        self.discard()
         reply, self._reply = self._reply, None
         if self._maker is not None:
             self._maker.cancel()
@@ -118,7 +156,13 @@ class Speaking(CallObserver):
         except BrainError as error:
             if reply is self._reply:
                 self._observer.fail("llm", str(error))
+            elif reply is self._held:  # the answer is asked for again when the words are certain
+                self._maker = None
+                self.discard()
             return
+        self._finish_if_over(reply)
+
+    def _finish_if_over(self, reply: Reply) -> None:
         if reply is self._reply and reply.over:
             self._finish(reply)
 
@@ -145,12 +189,14 @@ class Speaking(CallObserver):
     # bridge.line.call.CallObserver --------------------------------------------------------------------------------
 
     def sentence_begun(self, utterance: Utterance) -> None:
-        if self._reply is not None and self._reply.is_answer(utterance):
-            self._reply.trace.mark(Mark.FIRST_SENTENCE, self._now_s())
+        reply = self._reply or self._held
+        if reply is not None and reply.is_answer(utterance):
+            reply.trace.mark(Mark.FIRST_SENTENCE, self._now_s())
 
     def utterance_made(self, utterance: Utterance) -> None:
-        if self._reply is not None and utterance in self._reply.utterances:
-            self._reply.trace.mark(Mark.FIRST_AUDIO, self._now_s())
+        reply = self._reply or self._held
+        if reply is not None and utterance in reply.utterances:
+            reply.trace.mark(Mark.FIRST_AUDIO, self._now_s())
 
     def utterance_started(self, utterance: Utterance) -> None:
         reply, protect_ms = self._reply, 0
@@ -162,7 +208,8 @@ class Speaking(CallObserver):
             self._metrics.observe(reply.trace)
             self._journal.tell("response.started", id=utterance.id)
         if self._call.state is State.ACTIVE:
-            self._observer.playing(interruptible=utterance.interruptible, protect_ms=protect_ms)
+            filler = not reply.is_answer(utterance)
+            self._observer.playing(interruptible=utterance.interruptible, protect_ms=protect_ms, filler=filler)
 
     def utterance_done(self, utterance: Utterance) -> None:
         if self._cutting or self._reply is None:

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from bridge.demo.caller_voice import RATE_HZ
+from bridge.converse.server_process import CannotServe
+from bridge.converse.voices import RATE_HZ
 from bridge.demo.scripted_call import ScriptedCall, figures
 from bridge.demo.scripted_caller import hold_call
-from bridge.demo.server_process import CannotServe
 from bridge.dial.caller import CannotCall
 from bridge.dial.client import Rejected
 from bridge.dial.conformance import faults

@@ -9,9 +9,9 @@ from typing import Final
 
 import numpy as np
 
-from bridge.demo.caller_voice import RATE_HZ, begin_to_speak, caller_lines, embedded_voice, speech_of
+from bridge.converse.server_process import ServerProcess, running_server
+from bridge.converse.voices import RATE_HZ, embedded_voice, speech_of, speech_of_caller
 from bridge.demo.scripted_call import AgentText, BargeIn, ScriptedCall, SpokenText
-from bridge.demo.server_process import ServerProcess, running_server
 from bridge.dial.caller import Caller
 from bridge.dial.client import CallsClient
 from bridge.line.audiosocket import FRAME_MS
@@ -83,7 +83,7 @@ class ScriptedCaller:
 
     def _begin(self, text: str) -> SpokenText:
         """Lets the caller begin to speak."""
-        spoken = SpokenText(text, *begin_to_speak(self._caller, self._lines[text]))
+        spoken = SpokenText(text, *self._caller.speak(self._lines[text]))
         self._call.caller_texts.append(spoken)
         return spoken
 
@@ -123,7 +123,7 @@ async def hold_call(dial: asyncio.Barrier) -> ScriptedCall:
     Raises CannotServe, CannotCall, Rejected, SpeechError, EOFError.
     """
     async with embedded_voice() as voice:
-        lines = await caller_lines(voice, QUESTION, OBJECTION, GOODBYE)
+        lines = {text: await speech_of_caller(voice, text) for text in (QUESTION, OBJECTION, GOODBYE)}
         whole = await speech_of(voice, LONG_ANSWER)  # to know how long it takes
         lines[LONG_ANSWER] = resample(whole, voice.sample_rate_hz, RATE_HZ)
     async with (

@@ -1,40 +1,27 @@
-"""Holds the demo's second call: an order by telephone, with a barge-in and with a noise that is none."""
+"""Holds the demo's second call, an order by telephone, and shows what was said and where the time went."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import aiohttp
-
-from bridge.demo.caller_voice import RATE_HZ, begin_to_speak, caller_lines, embedded_voice
-from bridge.demo.server_process import ServerProcess, running_server
+from bridge.converse.scenario_call import ScenarioCall
+from bridge.converse.scenario_file import read_scenarios
+from bridge.converse.server_group import staged
+from bridge.converse.timeline import CallerAct, Timeline
+from bridge.converse.voices import RATE_HZ, Voices, embedded_voice
 from bridge.dial.caller import Caller
 from bridge.dial.table import aligned
 from bridge.dial.wav import both_sides, write_wav
 from bridge.hearing.asr.recognizer_pool import models_for
-from bridge.line.audiosocket import FRAME_MS
-from engine.speech import Pcm
 
-SCRIPT: Final = Path(__file__).parents[1] / "brains" / "scripts" / "pizza.yaml"
-
-ORDER: Final = "A pepperoni pizza, please."
-NOISE: Final = "Uh huh, okay."
-"""A back-channel, such as listeners say. It pauses the agent, which then goes on."""
-BARGE_IN: Final = "The large one, please."
-DELIVERY: Final = "Please bring it to me."
-GOODBYE: Final = "No, that is all."
-
-INTO_THE_CHOICE_S: Final = 5.0
-"""After this long the agent has repeated the order and begun to list the sizes."""
-AFTER_THE_NOISE_S: Final = 2.0
-EVENT_TIMEOUT_S: Final = 30.0
-NOISE_TIMEOUT_S: Final = 5.0
-"""If the agent has not paused for a noise by then, it has not noticed it."""
+ORDER: Final = Path(__file__).parent / "order.yaml"
+NOISE: Final = 1
+BARGE_IN: Final = 2
+"""Which steps of the order are the listener's noise and the barge-in; all others are answered."""
 
 
 class WentWrong(Exception):
@@ -42,108 +29,29 @@ class WentWrong(Exception):
 
 
 @dataclass(slots=True)
-class CallerTurn:
-    """Something that the caller said. Times are seconds of `time.monotonic()`."""
-
-    text: str
-    start_s: float
-    end_s: float
-    answered_s: float | None = None
-    """When the agent's answer was first heard."""
-    silent_s: float | None = None
-    """When the agent was last heard, if this interrupted it."""
-
-
-@dataclass(slots=True)
 class SpokenOrder:
     """The call, once it is over."""
 
     caller: Caller
-    turns: list[CallerTurn] = field(default_factory=list)
-    noise_ms: tuple[int, int] | None = None
-    """When the agent paused for the caller's noise and when it went on, in ms of the call; None if it did not pause."""
-    state: dict[str, Any] = field(default_factory=dict)
-    """The call as the calls API shows it."""
+    timeline: Timeline
 
+    @property
+    def conversation(self) -> dict[str, Any]:
+        """The conversation as the calls API shows it."""
+        assert self.timeline.state is not None
+        conversation: dict[str, Any] = self.timeline.state["conversation"]
+        return conversation
 
-class Customer:
-    """Plays the caller; everything else is real."""
-
-    def __init__(self, server: ServerProcess, http: aiohttp.ClientSession, lines: dict[str, Pcm]) -> None:
-        self._server = server
-        self._http = http
-        self._lines = lines
-        self._caller = Caller(rate_hz=RATE_HZ, keep_audio=True)
-        self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self.spoken_order = SpokenOrder(self._caller)
-
-    async def order(self) -> SpokenOrder:
-        """Holds the whole call. Raises CannotCall, WentWrong, EOFError."""
-        caller = self._caller
-        await caller.connect(self._server.host, self._server.port)
-        await caller.voice(caller.dialled_s)
-        listening = asyncio.create_task(self._listen())
-        try:
-            await self._until("response.done")
-            await self._answered(await self._say(ORDER))
-            await asyncio.sleep(INTO_THE_CHOICE_S)
-            await self._say(NOISE)
-            await self._let_pass()
-            await asyncio.sleep(AFTER_THE_NOISE_S)
-            barge_in = await self._say(BARGE_IN)
-            await self._until("response.interrupted")
-            barge_in.silent_s = self._last_voiced_s(barge_in.end_s + 0.5)
-            await self._answered(barge_in)
-            for text in (DELIVERY, GOODBYE):
-                await self._until("response.done")
-                await self._answered(await self._say(text))
-            await asyncio.wait_for(caller.ended.wait(), EVENT_TIMEOUT_S)
-        except TimeoutError:
-            raise WentWrong(f"the agent did not react to: {self.spoken_order.turns[-1].text}") from None
-        finally:
-            caller.hang_up()
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
-        async with self._http.get(f"/v1/calls/{caller.id}") as response:
-            self.spoken_order.state = await response.json()
-        return self.spoken_order
-
-    async def _say(self, text: str) -> CallerTurn:
-        """Has the caller say `text`, and waits until that is over."""
-        turn = CallerTurn(text, *begin_to_speak(self._caller, self._lines[text]))
-        self.spoken_order.turns.append(turn)
-        await asyncio.sleep(turn.end_s - time.monotonic())
-        return turn
-
-    async def _answered(self, turn: CallerTurn) -> None:
-        await self._until("response.started")
-        turn.answered_s = await self._caller.voice(max(turn.end_s, turn.silent_s or 0.0))
-
-    def _last_voiced_s(self, before_s: float) -> float | None:
-        turn = self.spoken_order.turns[-1]
-        return self._caller.received.last_voiced_s(turn.start_s, min(before_s, time.monotonic()))
-
-    async def _listen(self) -> None:
-        async with self._http.ws_connect(f"/v1/calls/{self._caller.id}/events") as socket:
-            async for message in socket:
-                self._events.put_nowait(json.loads(message.data))
-
-    async def _let_pass(self) -> None:
-        """Waits until the agent, which a noise silenced, goes on. The agent may not have noticed the noise at all."""
-        try:
-            paused = await self._until("response.paused", timeout_s=NOISE_TIMEOUT_S)
-        except TimeoutError:
-            return
-        event = await self._until("response.resumed", "response.interrupted")
-        if event["type"] == "response.interrupted":
-            raise WentWrong(f"the recogniser took {NOISE!r} for words")
-        self.spoken_order.noise_ms = paused["at_ms"], event["at_ms"]
-
-    async def _until(self, *kinds: str, timeout_s: float = EVENT_TIMEOUT_S) -> dict[str, Any]:
-        async with asyncio.timeout(timeout_s):
-            while (event := await self._events.get())["type"] not in kinds:
-                pass
-        return event
+    @property
+    def noise_ms(self) -> tuple[int, int] | None:
+        """Returns when the agent paused for the noise and when it went on, in ms of the call; None if it did not."""
+        noise, barge_in = self.timeline.acts[NOISE], self.timeline.acts[BARGE_IN]
+        at_ms = {
+            event["type"]: int(event["at_ms"])
+            for at_s, event in self.timeline.events
+            if noise.start_s <= at_s < barge_in.start_s and event["type"] in ("response.paused", "response.resumed")
+        }
+        return (at_ms["response.paused"], at_ms["response.resumed"]) if len(at_ms) == 2 else None
 
 
 def available() -> bool:
@@ -157,7 +65,7 @@ def available() -> bool:
 async def hold_order(dial: asyncio.Barrier) -> SpokenOrder:
     """Starts a server with the embedded voice and recogniser, and orders once `dial` lets it.
 
-    Raises CannotServe, CannotCall, SpeechError, WentWrong, EOFError.
+    Raises CannotServe, CannotCall, Rejected, SpeechError, WentWrong.
     """
     try:
         return await _hold(dial)
@@ -167,25 +75,29 @@ async def hold_order(dial: asyncio.Barrier) -> SpokenOrder:
 
 
 async def _hold(dial: asyncio.Barrier) -> SpokenOrder:
-    async with embedded_voice() as voice:
-        lines = await caller_lines(voice, ORDER, NOISE, BARGE_IN, DELIVERY, GOODBYE)
-    settings = {"ENGINE": "hibari", "ASR_PROTOCOL": "embedded", "SCRIPT": str(SCRIPT), "BACKCHANNELS": "en"}
-    async with running_server(**settings) as server, aiohttp.ClientSession(server.http_url) as http:
+    scenarios = read_scenarios(ORDER)
+    async with embedded_voice() as engine, staged(scenarios, Voices(engine)) as stage:
+        call = ScenarioCall(scenarios[0], stage)
+        await call.prepare()
         await dial.wait()
-        return await Customer(server, http, lines).order()
+        timeline = await call.hold()
+    if timeline.problem:
+        raise WentWrong(timeline.problem)
+    return SpokenOrder(call.caller, timeline)
 
 
 def write(order: SpokenOrder, folder: Path) -> list[Path]:
     """Writes the call as a stereo WAV and its transcript as JSON; returns their paths."""
     wav, transcript = folder / "conversation.wav", folder / "conversation.json"
     write_wav(wav, both_sides(order.caller), RATE_HZ)
-    transcript.write_text(json.dumps(order.state["conversation"], ensure_ascii=False, indent=2) + "\n")
+    transcript.write_text(json.dumps(order.conversation, ensure_ascii=False, indent=2) + "\n")
     return [wav, transcript]
 
 
 def show(order: SpokenOrder) -> str:
     """Returns the transcript, and a table of where the time of each turn went."""
-    entries = sorted(order.state["conversation"]["transcript"], key=lambda entry: entry["start_ms"])
+    acts = order.timeline.acts
+    entries = sorted(order.conversation["transcript"], key=lambda entry: entry["start_ms"])
     lines = [
         f"{entry['start_ms'] / 1000:6.1f} s  {'caller' if entry['who'] == 'user' else 'agent '}  {entry['text']}"
         + ("  — interrupted" if entry["interrupted"] else "")
@@ -193,23 +105,28 @@ def show(order: SpokenOrder) -> str:
     ]
     if order.noise_ms is not None:
         paused_ms, resumed_ms = order.noise_ms
-        outcome = f"— paused at “{NOISE}”, and went on {resumed_ms - paused_ms} ms later"
+        outcome = f"— paused at “{acts[NOISE].text}”, and went on {resumed_ms - paused_ms} ms later"
         before = sum(entry["start_ms"] < paused_ms for entry in entries)
         lines.insert(before, f"{paused_ms / 1000:6.1f} s  agent   {outcome}")
     rows: list[tuple[str, ...]] = [
         ("the caller's last sound → the agent's first, ms", "heard", "transcript", "sentence", "audio", "frame")
     ]
     traces = [entry["trace"] for entry in entries if entry["who"] == "agent" and "speech_end_ms" in entry["trace"]]
-    answered = [turn for turn in order.turns if turn.answered_s is not None]
-    for turn, trace in zip(answered, traces, strict=False):
-        assert turn.answered_s is not None
+    answered = [act for act in acts if act.step != NOISE]
+    for act, trace in zip(answered, traces, strict=False):
         stages = (trace[f"{stage}_ms"] for stage in ("transcript", "first_sentence", "first_audio", "first_frame"))
-        rows.append((turn.text, f"{(turn.answered_s - turn.end_s) * 1000:.0f}", *(f"{stage}" for stage in stages)))
+        rows.append((act.text, _answered_ms(order.timeline, act), *(f"{stage}" for stage in stages)))
     figures: list[tuple[str, str]] = []
-    for turn in order.turns:
-        if turn.silent_s is not None:
-            silent_ms = (turn.silent_s - turn.start_s) * 1000 + FRAME_MS
-            figures.append(("the interrupting caller's first sound → the agent silent", f"{silent_ms:.0f} ms"))
-    measured = order.state["conversation"]["interrupt_to_silence_ms"]
-    figures.append(("signal → the agent's last sound sent, by the server's account, worst", f"{max(measured):.1f} ms"))
+    silent_s = order.timeline.silent_from_s(acts[BARGE_IN].start_s)
+    if silent_s is not None:
+        silent_ms = (silent_s - acts[BARGE_IN].start_s) * 1000
+        figures.append(("the interrupting caller's first sound → the agent silent", f"{silent_ms:.0f} ms"))
+    measured = order.conversation["interrupt_to_silence_ms"]
+    worst = f"{max(measured):.1f} ms" if measured else "–"
+    figures.append(("signal → the agent's last sound sent, by the server's account, worst", worst))
     return "\n".join([*lines, "", aligned(rows), "", aligned(figures)])
+
+
+def _answered_ms(timeline: Timeline, act: CallerAct) -> str:
+    answered_s = timeline.first_heard_s(max(act.end_s, timeline.silent_from_s(act.start_s) or 0.0))
+    return "–" if answered_s is None else f"{(answered_s - act.end_s) * 1000:.0f}"

@@ -6,35 +6,22 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bridge.dial.conformance import end_s
-from bridge.dial.lateness import expected_frames, lateness_ms
+from bridge.converse.drawing import AGENT, DOTS_PER_INCH, FAINT, INK, Caption, draw_lateness, draw_sides, style
 from bridge.dial.reception import VOICED_DBFS
-from bridge.dial.wav import both_sides
 from bridge.line.audiosocket import FRAME_MS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
     from bridge.demo.scripted_call import BargeIn, ScriptedCall, SpokenText
 
-INK: Final = "#1f2933"
-FAINT: Final = "#9aa5b1"
-CALLER: Final = "#c05621"
-AGENT: Final = "#2b6cb0"
 CUT: Final = "#c53030"
 DASHES: Final = (0, (4, 2))
 SIZE_INCHES: Final = (16, 10)
-DOTS_PER_INCH: Final = 120
-STROKE_MS: Final = 5
-"""This much sound is drawn as one vertical stroke, from its lowest to its highest sample."""
-CAPTION_CHARACTERS_PER_S: Final = 9.0
 ZOOM_MS: Final = (-70, 90)
 
 
@@ -42,21 +29,7 @@ def draw(call: ScriptedCall, path: Path) -> None:
     """Writes the timeline of a call with a barge-in as PNG."""
     barge_in = call.barge_in
     assert barge_in is not None
-    with mpl.rc_context(
-        {
-            "font.size": 9,
-            "text.color": INK,
-            "axes.labelcolor": INK,
-            "axes.edgecolor": FAINT,
-            "xtick.color": INK,
-            "ytick.color": INK,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.titleweight": "bold",
-            "axes.titlesize": 11,
-            "axes.titlelocation": "left",
-        }
-    ):
+    with style():
         figure = Figure(figsize=SIZE_INCHES)
         grid = figure.add_gridspec(
             nrows=4, ncols=2, height_ratios=(2.1, 2.9, 0.8, 2.3), hspace=0.4, wspace=0.1,
@@ -69,18 +42,17 @@ def draw(call: ScriptedCall, path: Path) -> None:
             "A call to Talkspurt, as its caller heard it", x=0.05, ha="left", fontsize=17, fontweight="bold"
         )
         _draw_sides(call, barge_in, caller, agent)
-        _draw_lateness(call, lateness)
+        draw_lateness(call.caller, lateness)
         _draw_barge_in(call, barge_in, figure.add_subplot(grid[3, 0]))
         _draw_words(call, barge_in, figure.add_subplot(grid[3, 1]))
         figure.savefig(path, dpi=DOTS_PER_INCH)
 
 
 def _draw_sides(call: ScriptedCall, barge_in: BargeIn, caller: Axes, agent: Axes) -> None:
-    rate_hz, start_s = call.caller.received.rate_hz, call.caller.first_sent_s
-    sides = both_sides(call.caller) / 32768
-    _draw_sound(caller, sides[:, 0], rate_hz, CALLER, "caller", call.caller_texts, start_s)
-    loudest = _draw_sound(agent, sides[:, 1], rate_hz, AGENT, "agent", call.agent_texts, start_s)
-    caller.set_xlim(0, sides.shape[0] / rate_hz)
+    start_s = call.caller.first_sent_s
+    loudest = draw_sides(
+        call.caller, _captions(call.caller_texts, start_s), _captions(call.agent_texts, start_s), caller, agent
+    )
     for number, spoken in enumerate(call.agent_texts):
         note = f"{spoken.first_audio_ms:.0f} ms after {'the text' if number else 'dialling'}"
         agent.text(spoken.start_s - start_s, -1.15 * loudest, note, va="bottom", color=AGENT, fontweight="bold")
@@ -96,50 +68,8 @@ def _draw_sides(call: ScriptedCall, barge_in: BargeIn, caller: Axes, agent: Axes
     )  # fmt: skip
 
 
-def _draw_sound(
-    axes: Axes,
-    sound: NDArray[np.float64],
-    rate_hz: int,
-    color: str,
-    name: str,
-    texts: Sequence[SpokenText],
-    start_s: float,
-) -> float:
-    """Draws one side's waveform with captions, and returns its peak."""
-    stroke = STROKE_MS * rate_hz // 1000
-    strokes = sound[: sound.size // stroke * stroke].reshape(-1, stroke)
-    times_s = (np.arange(len(strokes)) + 0.5) * STROKE_MS / 1000
-    axes.fill_between(times_s, strokes.min(axis=1), strokes.max(axis=1), color=color, linewidth=0.4)
-    loudest = max(0.05, float(np.abs(sound).max()))
-    axes.set_ylim(-1.2 * loudest, 2.8 * loudest)
-    axes.set_yticks([])
-    axes.spines["left"].set_visible(False)
-    axes.set_ylabel(name, color=color, fontsize=13, fontweight="bold")
-    axes.tick_params(labelbottom=False)
-    for spoken in texts:
-        begin_s, duration_s = spoken.start_s - start_s, spoken.end_s - spoken.start_s
-        axes.plot([begin_s, begin_s + duration_s], [1.15 * loudest] * 2, color=color, linewidth=3)
-        caption = textwrap.fill(spoken.text, max(18, int(duration_s * CAPTION_CHARACTERS_PER_S)))
-        axes.text(
-            begin_s, 1.28 * loudest, caption, va="bottom", bbox={"color": "white", "alpha": 0.8, "pad": 1}, zorder=2
-        )
-    return loudest
-
-
-def _draw_lateness(call: ScriptedCall, axes: Axes) -> None:
-    received = call.caller.received
-    late_ms, spread = lateness_ms(received.arrivals_s, received.positions_s), call.lateness()
-    assert spread is not None
-    times_s = received.arrivals_s - call.caller.first_sent_s
-    axes.scatter(times_s, late_ms, s=4, color=INK, alpha=0.6, linewidths=0)
-    axes.set_ylim(0, max(5.0, 1.3 * spread.max))
-    axes.set_ylabel("late, ms")
-    axes.set_xlabel("seconds into the call", labelpad=1)
-    expected = expected_frames(received.arrivals_s, end_s(call.caller))
-    axes.set_title(
-        f"Each frame on the 20 ms grid: p50 {spread.p50:.2f}, p99 {spread.p99:.2f}, worst {spread.max:.2f} ms late; "
-        f"{len(received)} frames of {expected} expected"
-    )
+def _captions(texts: Sequence[SpokenText], start_s: float) -> list[Caption]:
+    return [Caption(spoken.text, spoken.start_s - start_s, spoken.end_s - start_s) for spoken in texts]
 
 
 def _draw_barge_in(call: ScriptedCall, barge_in: BargeIn, axes: Axes) -> None:

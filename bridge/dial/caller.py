@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 from bridge.dial.handset import Handset
 from bridge.dial.reception import Reception
 from bridge.line.audiosocket import FRAME_MS, Kind, encode
+from engine.speech import Pcm
 
 TICK_S: Final = FRAME_MS / 1000
 CONNECT_TIMEOUT_S: Final = 2.0
@@ -111,6 +112,12 @@ class Caller:
         with contextlib.suppress(OSError):  # the other side was faster
             self._sock.shutdown(socket.SHUT_WR)
         self._close_handle = self._loop.call_later(CLOSE_TIMEOUT_S, self._over)
+
+    def speak(self, pcm: Pcm) -> tuple[float, float]:
+        """Says `pcm` after all before it; returns when that begins and when it ends."""
+        start_s = self.first_sent_s + self.handset.due_ticks * TICK_S
+        self.handset.speak(pcm.astype("<i2").tobytes())
+        return start_s, start_s + pcm.size / self.handset.rate_hz
 
     async def voice(self, after_s: float) -> float:
         """Waits for the first voiced frame after `after_s` and returns its time. Raises EOFError if the call ends."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
@@ -31,9 +33,23 @@ class CallsClient:
     ) -> None:
         await self._session.close()
 
-    async def register(self, call_id: UUID) -> dict[str, Any]:
-        """Announces a call before it connects, as the dialplan does. Raises Rejected."""
-        return await self._post("", {"id": str(call_id)})
+    async def register(self, call_id: UUID, **variables: str) -> dict[str, Any]:
+        """Announces a call with its variables before it connects, as the dialplan does. Raises Rejected."""
+        return await self._post("", {"id": str(call_id), **variables})
+
+    async def state(self, call_id: UUID) -> dict[str, Any]:
+        """Returns a call, in progress or ended, as the calls API shows it. Raises Rejected."""
+        return await self._request("GET", str(call_id))
+
+    async def events(self, call_id: UUID) -> AsyncGenerator[dict[str, Any]]:
+        """Yields what happens on a call as it happens, until it ends. Raises Rejected."""
+        url = f"{self._base_url}/v1/calls/{call_id}/events"
+        try:
+            async with self._session.ws_connect(url) as socket:
+                async for message in socket:
+                    yield json.loads(message.data)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise Rejected(f"GET {url}: {error or type(error).__name__}") from None
 
     async def say(self, call_id: UUID, text: str, voice: str | None = None) -> dict[str, Any]:
         """Has a text spoken into a call. Raises Rejected."""
@@ -48,12 +64,15 @@ class CallsClient:
         return await self._post(f"{call_id}/hangup", None)
 
     async def _post(self, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
+        return await self._request("POST", path, body)
+
+    async def _request(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         url = f"{self._base_url}/v1/calls/{path}".rstrip("/")
         try:
-            async with self._session.post(url, json=body) as response:
+            async with self._session.request(method, url, json=body) as response:
                 answer: dict[str, Any] = await response.json()
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            raise Rejected(f"POST {url}: {error or type(error).__name__}") from None
+            raise Rejected(f"{method} {url}: {error or type(error).__name__}") from None
         if response.status >= 400:
-            raise Rejected(f"POST {url}: {answer['error']['message']}")
+            raise Rejected(f"{method} {url}: {answer['error']['message']}")
         return answer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from bridge.line.audiosocket import FRAME_MS, KIND_OF_RATE, Kind, encode
@@ -19,6 +20,10 @@ class Handset:
         self.frame_bytes = 2 * rate_hz * FRAME_MS // 1000
         self.spoken = bytearray()
         """Everything the caller sent, silence included, if `keep_audio` is set."""
+        self.line: Callable[[bytes], bytes] | None = None
+        """What the line makes of each frame of sound, if it is not a perfect one."""
+        self.ticks = 0
+        """How many ticks there were."""
         self._keep_audio = keep_audio
         self._speech = bytearray()
         self._repeat = b""
@@ -35,12 +40,18 @@ class Handset:
         """Tells whether there is still something to be said."""
         return bool(self._speech)
 
+    @property
+    def due_ticks(self) -> int:
+        """Tells in how many ticks from the first one all is said that is to be said now, if no key is pressed."""
+        return self.ticks + -(-len(self._speech) // self.frame_bytes)
+
     def press(self, digits: str) -> None:
         """Presses the keys `digits`, one after the other."""
         self._digits.extend(digits)
 
     def tick(self) -> bytes:
         """Returns the message of this tick; it is empty while a key is pressed."""
+        self.ticks += 1
         if not self._digits and not self._digit_ticks:
             return self._audio()
         self._digit_ticks += 1
@@ -57,6 +68,8 @@ class Handset:
         if not self._speech:
             self._speech += self._repeat
         frame = frame.ljust(self.frame_bytes, b"\0")
+        if self.line is not None:
+            frame = self.line(frame)
         self._keep(frame)
         return encode(KIND_OF_RATE[self.rate_hz], frame)
 

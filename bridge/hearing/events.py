@@ -30,10 +30,15 @@ class SpeechStopped:
 
 
 @dataclass(frozen=True, slots=True)
-class Hushed:
-    """The caller has paused, perhaps to go on. The local detector tells it to the recogniser, and nobody else."""
+class SpeechPaused:
+    """The caller has made no sound for a moment: less than ends speech, but it may be the end."""
 
-    audio_end_ms: int
+    audio_end_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechResumed:
+    """The caller goes on after `SpeechPaused`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,9 @@ class Transcript:
         object.__setattr__(self, "text", self.text[:MAX_TEXT_CHARS])
 
 
-Heard = SpeechStarted | SpeechStopped | Partial | Transcript
+Heard = SpeechStarted | SpeechPaused | SpeechResumed | SpeechStopped | Partial | Transcript
+Voiced = SpeechStarted | SpeechPaused | SpeechResumed | SpeechStopped
+"""What a voice activity detector hears."""
 
 
 def _integral(value: Any) -> Any:
@@ -68,7 +75,8 @@ def _integral(value: Any) -> Any:
 
 AudioMs = Annotated[int, Field(ge=0, le=10**9), BeforeValidator(_integral)]
 """A time in the caller's audio. Its upper limit is longer than any call."""
-Id = Annotated[str, Field(max_length=200)]
+MAX_ID_CHARS: Final = 200
+Id = Annotated[str, Field(max_length=MAX_ID_CHARS)]
 Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS)]
 
 

@@ -7,7 +7,8 @@ import math
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from bridge.hearing.events import Heard, SpeechStarted, SpeechStopped
+from bridge.hearing.aligner import Aligner
+from bridge.hearing.events import Heard, Partial, SpeechPaused, SpeechStarted, SpeechStopped, Transcript, Voiced
 from bridge.hearing.gap_filler import GapFiller
 from bridge.line.call import Call, CallObserver
 
@@ -61,12 +62,16 @@ class Listening(CallObserver):
     ) -> None:
         self.audio_listeners: list[Callable[[bytes, int], None]] = []
         """Functions that are called with the caller's audio, without gaps, and its rate in Hz."""
+        self.recorders: list[Callable[[bytes, int], None]] = []
+        """The same, some seconds late and each sound where it was made, whenever it came."""
         self._call = call
         self._timeout_s = timeout_ms / 1000
         self._on_heard = on_heard
         self._on_failed = on_failed
         self._now_s = now_s
-        self._gap_filler = GapFiller(now_s())
+        self._start_s = now_s()
+        self._gap_filler = GapFiller(self._start_s, self._sound_came)
+        self._aligner = Aligner(self._gap_filler.clock)
         self._recognizer: Recognizer | None = None
         self._ear: LocalEar | None = None
         self._onset_s = 0.0
@@ -83,7 +88,7 @@ class Listening(CallObserver):
                 self.audio_listeners.append(part.push)
         if recognizer is not None:
             self._call.spawn(recognizer.run())
-        if self.audio_listeners:
+        if self.audio_listeners or self.recorders:
             self._call.observe(self)
             self._call.spawn(self._beat())
 
@@ -91,11 +96,30 @@ class Listening(CallObserver):
         """Stops listening, because the call is over."""
         if self._ear is not None:
             self._ear.close()
+        self._record(self._aligner.rest())
 
-    def heard_locally(self, event: SpeechStarted | SpeechStopped) -> None:
+    def heard(self, event: Heard) -> None:
+        """Takes what a recogniser of the caller's audio heard, and passes it on with the times of the call."""
+        match event:
+            case SpeechStarted(at_ms):
+                event = SpeechStarted(self._call_ms(at_ms))
+            case SpeechStopped(at_ms):
+                event = SpeechStopped(self._call_ms(at_ms))
+            case SpeechPaused(at_ms):
+                event = SpeechPaused(self._call_ms(at_ms))
+            case Partial(text, at_ms):
+                event = Partial(text, self._call_ms(at_ms))
+            case Transcript(text, at_ms):
+                event = Transcript(text, self._call_ms(at_ms))
+        self._on_heard(event)
+
+    def heard_locally(self, event: Voiced) -> None:
         """Takes what the local detector hears. It replaces missing speech events and checks on the recogniser."""
         recognizer = self._recognizer
         if recognizer is None:
+            return
+        if not isinstance(event, SpeechStarted | SpeechStopped):
+            self.heard(event)  # a recogniser that tells starts and stops of its own tells nothing as soon as this
             return
         if isinstance(event, SpeechStarted):
             self._onset_s, self._onset_ms = self._now_s(), event.audio_start_ms or 0
@@ -103,22 +127,38 @@ class Listening(CallObserver):
             self._unanswered_ms += max((event.audio_end_ms or 0) - self._onset_ms, 0)
             self._unanswered_since_s = min(self._unanswered_since_s, self._onset_s)
         if not recognizer.speech_events:
-            self._on_heard(event)
+            self.heard(event)
         if isinstance(event, SpeechStopped):
             recognizer.flush()
 
     def audio_received(self, pcm: bytes, rate_hz: int) -> None:
         self._feed(self._gap_filler.push(pcm, rate_hz, self._now_s()))
 
+    def _sound_came(self, pcm: bytes, rate_hz: int, start_ms: float) -> None:
+        if self.recorders:
+            self._aligner.push(pcm, rate_hz, start_ms)
+
+    def _call_ms(self, position_ms: int | None) -> int | None:
+        """Returns when the sound at a place of the listeners' audio was made, counted from the answer."""
+        return None if position_ms is None else max(round(self._gap_filler.clock.call_ms(position_ms)), 0)
+
     def _feed(self, pcm: bytes) -> None:
         if pcm:
             for listener in self.audio_listeners:
                 listener(pcm, self._gap_filler.rate_hz)
 
+    def _record(self, pcm: bytes) -> None:
+        if pcm:
+            for recorder in self.recorders:
+                recorder(pcm, self._gap_filler.rate_hz)
+
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(BEAT_S)
-            self._feed(self._gap_filler.fill(self._now_s()))
+            now_s = self._now_s()
+            self._feed(self._gap_filler.fill(now_s))
+            if self.recorders:
+                self._record(self._aligner.take((now_s - self._start_s) * 1000))
             self._watch()
 
     def _watch(self) -> None:

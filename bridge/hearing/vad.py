@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.hearing.events import Hushed, SpeechStarted, SpeechStopped
+from bridge.hearing.events import SpeechPaused, SpeechResumed, SpeechStarted, SpeechStopped, Voiced
 from engine.audio import RateConverter
 
 RATE_HZ: Final = 8_000
@@ -42,8 +42,8 @@ class GateRules:
     """How much speech makes a start: a click is shorter."""
     stop_ms: int = 480
     """How much silence makes an end: a pause within a sentence is shorter."""
-    hush_ms: int = 128
-    """How much silence makes a hush, in which it is asked what the caller has said so far."""
+    pause_ms: int = 0
+    """How much silence may be an end; 0 to tell of none."""
     min_level_dbfs: float = -40.0
     """While the agent speaks, sound below this level is taken for its echo."""
 
@@ -55,38 +55,40 @@ class SpeechGate:
         self._rules = rules
         self._at_ms = offset_ms
         self._speaking = False
+        self._paused = False
         self._run_ms = 0
         """The duration of the latest windows in a row that speak for a change."""
         self._stop_ms = rules.stop_ms
         """How much silence makes an end now."""
 
-    def end_after(self, stop_ms: int, hushed_ms: int) -> None:
-        """Lets the silence that began at `hushed_ms` make an end after `stop_ms`, if it still goes on."""
-        if self._speaking and self._run_ms and self._at_ms - self._run_ms == hushed_ms:
+    def end_after(self, stop_ms: int, paused_ms: int) -> None:
+        """Lets the silence that began at `paused_ms` make an end after `stop_ms`, if it still goes on."""
+        if self._paused and self._at_ms - self._run_ms == paused_ms:
             self._stop_ms = stop_ms
 
     def skip(self) -> None:
         """Passes over a window that nobody judges."""
         self._at_ms += WINDOW_MS
 
-    def push(
-        self, probability: float, level_dbfs: float = 0.0, *, agent_speaks: bool = False
-    ) -> SpeechStarted | Hushed | SpeechStopped | None:
-        """Takes the next window. Returns the start, hush or stop that it makes, or None."""
+    def push(self, probability: float, level_dbfs: float = 0.0, *, agent_speaks: bool = False) -> Voiced | None:
+        """Takes the next window. Returns what it makes, or None."""
         self._at_ms += WINDOW_MS
         if agent_speaks and level_dbfs < self._rules.min_level_dbfs:
             probability = 0.0
         if self._speaking:
-            before_ms = self._run_ms
             self._run_ms = self._run_ms + WINDOW_MS if probability < self._rules.stop_probability else 0
             if not self._run_ms:
                 self._stop_ms = self._rules.stop_ms
             elif self._run_ms >= self._stop_ms:
-                self._speaking = False
+                self._speaking = self._paused = False
                 ended_ms, self._run_ms, self._stop_ms = self._at_ms - self._run_ms, 0, self._rules.stop_ms
                 return SpeechStopped(ended_ms)
-            elif before_ms < self._rules.hush_ms <= self._run_ms:
-                return Hushed(self._at_ms - self._run_ms)
+            if self._paused and not self._run_ms:
+                self._paused = False
+                return SpeechResumed()
+            if not self._paused and self._rules.pause_ms and self._run_ms >= self._rules.pause_ms:
+                self._paused = True
+                return SpeechPaused(self._at_ms - self._run_ms)
         else:
             self._run_ms = self._run_ms + WINDOW_MS if probability >= self._rules.start_probability else 0
             if self._run_ms >= self._rules.start_ms:
@@ -102,14 +104,12 @@ class Ear:
     def __init__(
         self,
         detector: Detector,
-        on_event: Callable[[SpeechStarted | SpeechStopped], None],
+        on_event: Callable[[Voiced], None],
         agent_speaks: Callable[[], bool],
         rules: GateRules,
-        on_hush: Callable[[Hushed], None] = lambda _: None,
     ) -> None:
         self._detector = detector
         self._on_event = on_event
-        self._on_hush = on_hush
         self._agent_speaks = agent_speaks
         self._gate = SpeechGate(rules)
         self._converter = RateConverter(RATE_HZ)
@@ -140,14 +140,12 @@ class Ear:
             return
         level_dbfs = 10 * math.log10(float(np.mean(window * window)) + 1e-10)
         event = self._gate.push(probability, level_dbfs, agent_speaks=self._agent_speaks())
-        if isinstance(event, Hushed):
-            self._on_hush(event)
-        elif event is not None:
+        if event is not None:
             self._on_event(event)
 
-    def end_after(self, stop_ms: int, hushed_ms: int) -> None:
-        """Lets the silence that began at `hushed_ms` make an end after `stop_ms`, if it still goes on."""
-        self._gate.end_after(stop_ms, hushed_ms)
+    def end_after(self, stop_ms: int, paused_ms: int) -> None:
+        """Lets the silence that began at `paused_ms` make an end after `stop_ms`, if it still goes on."""
+        self._gate.end_after(stop_ms, paused_ms)
 
 
 class Detector:
@@ -174,16 +172,15 @@ class Detector:
 
     def ear(
         self,
-        on_event: Callable[[SpeechStarted | SpeechStopped], None],
+        on_event: Callable[[Voiced], None],
         *,
         agent_speaks: Callable[[], bool] = lambda: False,
         rules: GateRules | None = None,
-        on_hush: Callable[[Hushed], None] = lambda _: None,
     ) -> Ear:
         """Returns the ear of a new call. Raises OSError if the model is not installed."""
         if self._session is None:
             self.load()
-        return Ear(self, on_event, agent_speaks, rules or GateRules(), on_hush)
+        return Ear(self, on_event, agent_speaks, rules or GateRules())
 
     def wake(self, ear: Ear) -> None:
         """Judges the windows of this ear soon."""

@@ -100,6 +100,8 @@ class Call:
         self.ended_at: float | None = None
         self.end_reason = ""
         self.style = style
+        self.language = style.language or "en"
+        """The language that is spoken on the call, as far as it is known."""
         self._observers: list[CallObserver] = []
         self.playout = Playout(self._observers)
         self.rate_known = asyncio.Event()
@@ -263,6 +265,8 @@ class Call:
             normalize=self._normalize,
             busy_wait_s=BUSY_WAIT_S,
             by_word=True,
+            language=self.language,
+            on_language=self._language_told,
             on_sentence=lambda: self._sentence_begun(utterance),
         )
         async with aclosing(speech) as chunks:
@@ -283,6 +287,9 @@ class Call:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a call's task failed", call=str(self.id), exc_info=error)
+
+    def _language_told(self, language: str) -> None:
+        self.language = language
 
     def _sentence_begun(self, utterance: Utterance) -> None:
         for observer in self._observers:

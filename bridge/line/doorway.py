@@ -14,10 +14,11 @@ from typing import Any, Final
 
 import structlog
 
+from bridge.line.sparse_log import SparseLog
+
 log = structlog.get_logger(__name__)
 
 BACKLOG: Final = 1024
-LOG_EVERY_S: Final = 1.0
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE)
 
 
@@ -27,9 +28,7 @@ class Doorway(socket.socket):
     def __init__(self, fileno: int, goodbye: bytes, now_s: Callable[[], float] = time.monotonic) -> None:
         super().__init__(fileno=fileno)
         self.goodbye = goodbye
-        self._now_s = now_s
-        self._logged_s = -LOG_EVERY_S
-        self._turned_away = 0
+        self._log = SparseLog(now_s)
         self._reserve = -1
         self._take_reserve()
 
@@ -52,16 +51,13 @@ class Doorway(socket.socket):
         self._release()
         with contextlib.suppress(OSError):  # such as the peer's having gone, or another thread's being faster
             connection, _ = super().accept()
-            self._turned_away += 1
+            self._log.write(log.error, "no descriptors are left: connections are turned away")
             with connection:
                 connection.setblocking(False)
                 connection.sendall(self.goodbye)
                 connection.shutdown(socket.SHUT_WR)
                 connection.recv(65_536)  # to close with data unread would reset the connection
         self._take_reserve()
-        if (now_s := self._now_s()) - self._logged_s >= LOG_EVERY_S:
-            log.error("no descriptors are left: connections are turned away", connections=self._turned_away)
-            self._logged_s, self._turned_away = now_s, 0
 
     def _take_reserve(self) -> None:
         with contextlib.suppress(OSError):

@@ -17,6 +17,7 @@ from bridge.line.call import Call, Wire
 from bridge.line.clock import Clock
 from bridge.line.doorway import BACKLOG, open_doorways
 from bridge.line.intake import Intake
+from bridge.line.sparse_log import SparseLog
 from bridge.line.timer import Timer
 
 log = structlog.get_logger(__name__)
@@ -174,8 +175,11 @@ class Connection(asyncio.Protocol):
         assert self._deadline is not None
         self._deadline.cancel()
         if message.kind != Kind.UUID or len(message.payload) != 16:
-            log.warning(
-                "connection does not speak AudioSocket", kind=f"0x{message.kind:02x}", bytes=len(message.payload)
+            self._server.strangers.write(
+                log.warning,
+                "connection does not speak AudioSocket",
+                kind=f"0x{message.kind:02x}",
+                bytes=len(message.payload),
             )
             self._transport.close()
             return
@@ -183,11 +187,11 @@ class Connection(asyncio.Protocol):
         try:
             self._call = self._server.admit(call_id, self)
         except CallRefused as refusal:
-            log.warning("call refused", call=str(call_id), reason=str(refusal))
+            self._server.strangers.write(log.warning, "call refused", call=str(call_id), reason=str(refusal))
             self.hang_up()
 
     def _no_uuid(self) -> None:
-        log.info("connection sent no UUID")
+        self._server.strangers.write(log.info, "connection sent no UUID")
         self._transport.close()
 
     @property
@@ -221,6 +225,8 @@ class AudioSocketServer:
         """Sets up the call of a connection that has sent its UUID. Raises CallRefused."""
         self.max_unnamed = max_unnamed
         """The number of connections that may be without a call; one more is closed."""
+        self.strangers = SparseLog()
+        """Tells of connections that are not taken as calls."""
         self.clock = Clock(on_lateness)
         self.connections: set[Connection] = set()
         self._timer: Timer | None = None

@@ -1,4 +1,4 @@
-"""The actions that the turns ask for: fall silent, go on, drop the reply, answer, prompt."""
+"""The actions that the turns ask for: fall silent, go on, drop the reply, answer, prompt, ask again."""
 
 from __future__ import annotations
 
@@ -37,6 +37,20 @@ class Answer:
     """The caller has said `text` and waits for an answer."""
 
     text: str
+    prepared: bool = False
+    """True if the answer that `Prepare` began is the answer to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """The caller may have said all of `text`: the answer to it is begun, and held."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """What `Prepare` began is dropped without a trace, because the caller has said something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,4 +58,9 @@ class PromptCaller:
     """The caller is prompted, because nobody has said anything for a while."""
 
 
-Action = Pause | Resume | Commit | Answer | PromptCaller
+@dataclass(frozen=True, slots=True)
+class AskAgain:
+    """The caller is asked to say it again, because nothing of it was understood."""
+
+
+Action = Pause | Resume | Commit | Answer | Prepare | Discard | PromptCaller | AskAgain

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
-from bridge.turns.words import Backchannels, words
+from bridge.turns.words import NUDGES, Backchannels, words
+
+_NUDGES: Final = Backchannels(NUDGES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +24,19 @@ class Rules:
     """How long after the agent begins a sound of the caller is taken for its echo, unless it lasts longer."""
     no_input_timeout_ms: int = 0
     """How long both may be silent before the caller is prompted; 0 for never."""
+    unclear_timeout_ms: int = 0
+    """How long after speech without a word the caller is asked to say it again; 0 for never."""
+    early_answers: bool = False
+    """Whether an answer is begun, and held, as soon as the caller may be done."""
     backchannels: Backchannels = field(default_factory=Backchannels)
 
     def interrupts(self, text: str, *, unfinished: bool = False) -> bool:
         """Tells whether these words end the agent's turn. `unfinished` means that more words may follow."""
         enough = len(words(text)) >= max(self.min_interrupt_words, 1)
         return enough and not self.backchannels.all_of(text, unfinished=unfinished)
+
+    def adds_nothing(self, text: str, asked: str) -> bool:
+        """Tells whether `text` leaves the question as it is: a nudge, or a listener's noise after real words."""
+        if _NUDGES.all_of(text):
+            return True
+        return self.backchannels.all_of(text) and not self.backchannels.all_of(asked)

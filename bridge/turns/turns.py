@@ -11,10 +11,13 @@ import math
 from enum import StrEnum
 
 from bridge.turns.actions import Action, Answer, Commit, Pause, PromptCaller, Reason, Resume
-from bridge.turns.patience import SPEECH_LIMIT_S, Patience
+from bridge.turns.early import EarlyAnswer
+from bridge.turns.kept_words import KeptWords
+from bridge.turns.overdue import OverdueWords
+from bridge.turns.patience import SPEECH_LIMIT_S, STILL_S, Patience
+from bridge.turns.prompts import Prompts
 from bridge.turns.protection import BargeInProtection
 from bridge.turns.rules import Rules
-from bridge.turns.words import MAX_SAID_CHARS, same_speech, words
 
 
 class Agent(StrEnum):
@@ -42,13 +45,16 @@ class Turns:
         self._unmatched_stops = 0
         self._awaiting = False
         """True if a reply was dropped before all the words that dropped it were known."""
-        self._overdue: list[str] = []
-        """Words that were answered without waiting any longer for their final transcript."""
-        self._kept: list[str] = []
-        """What was said while the agent could not be interrupted."""
+        self._overdue = OverdueWords()
+        self._asked = ""
+        """The words that the present reply answers."""
+        self._kept = KeptWords()
         self._resume_s = math.inf
         self._final_s = math.inf
-        self._prompt_s = math.inf
+        self._prompts = Prompts(rules)
+        self._early = EarlyAnswer(enabled=rules.early_answers)
+        self._quiet = True
+        """True while the caller makes no sound, were it only for a moment."""
 
     # The agent ----------------------------------------------------------------------------------------------------
 
@@ -56,18 +62,27 @@ class Turns:
         """Notes that a reply has been asked for, when there were `audio_ms` of the caller's audio."""
         if self.agent is not Agent.IDLE:
             return []
+        self._early.drop()  # whoever begins a reply has dropped the held one
         self.agent = Agent.THINKING
         self._interruptible = interruptible
         self._begun_ms = audio_ms
         self._awaiting = False
-        self._final_s = self._prompt_s = math.inf
+        self._final_s = math.inf
+        self._prompts.stop()
         return self._onset(now_s) if self.caller_speaking else []
 
-    def playing(self, now_s: float, *, interruptible: bool = True, protect_ms: int = 0) -> list[Action]:
-        """Notes that an utterance's first sound has left; its first `protect_ms` may not be interrupted."""
+    def playing(
+        self, now_s: float, *, interruptible: bool = True, protect_ms: int = 0, filler: bool = False
+    ) -> list[Action]:
+        """Notes that an utterance's first sound has left; its first `protect_ms` may not be interrupted.
+
+        While a filler plays the agent goes on thinking: words that add nothing must not drop the answer to come.
+        """
         if self.agent is not Agent.SPEAKING:
-            self.agent = Agent.SPEAKING
             self._protection.hold(now_s + self.rules.echo_guard_ms / 1000)
+        if filler:
+            return []
+        self.agent = Agent.SPEAKING
         self._protection.hold(now_s + protect_ms / 1000)
         was_interruptible, self._interruptible = self._interruptible, interruptible
         if interruptible and not was_interruptible and self.caller_speaking:
@@ -95,16 +110,26 @@ class Turns:
         if not self.caller_speaking:
             self._words = ""
             self._patience.sound_began(now_s)
+            if self.agent is Agent.IDLE:
+                self._prompts.sound_goes_on(now_s, self._patience.longest_s())
         if self.agent is Agent.IDLE:  # the answer to those words is over, and what comes now belongs to this sound
             self._overdue.clear()
         self.caller_speaking = True
-        self._prompt_s = math.inf
+        self._quiet = False
         if self._awaiting:
             self._final_s = now_s + SPEECH_LIMIT_S
-        if audio_start_ms is not None or self._words:
-            return self._onset(now_s)
-        # It may be an old sound told again, for nothing says when it was.
-        return self._onset(now_s, self._patience.limit_s(self.rules.false_interruption_timeout_ms / 1000))
+        return self._onset(now_s)
+
+    def speech_paused(self) -> list[Action]:
+        """Notes that the caller has made no sound for a moment, and may be done."""
+        self._quiet = True
+        return (
+            self._early.maybe_over(self._kept.before(self._words)) if self.agent is Agent.IDLE and self._words else []
+        )
+
+    def speech_resumed(self) -> None:
+        """Notes that the caller was not done."""
+        self._quiet = False
 
     def speech_stopped(self, now_s: float) -> list[Action]:
         """Notes that the caller's sound is over."""
@@ -112,10 +137,13 @@ class Turns:
             return []
         self.caller_speaking = False
         self._unmatched_stops += 1
+        self._quiet = True
+        self._patience.sound_ended(now_s)
         if self.agent is Agent.IDLE and (self._words or self._awaiting or self._kept):
             self._final_s = now_s + self.rules.final_timeout_ms / 1000
-        elif self.agent is Agent.IDLE:
-            self._arm_prompt(now_s)
+            return self._early.maybe_over(self._kept.before(self._words)) if self._words else []
+        if self.agent is Agent.IDLE:
+            self._prompts.sound_over(now_s)
         if self.paused:
             if self._words and self.rules.backchannels.all_of(self._words):
                 return self._resume()
@@ -126,13 +154,20 @@ class Turns:
         """Takes the words so far of what the caller is saying."""
         if not text or self._stale(audio_start_ms):
             return []
+        text = self._overdue.rest(text)
+        if not text:
+            return []  # those words are being answered
         if self.caller_speaking and not self._words:
             self._patience.words_came(now_s)
-        self._words = text
-        self._prompt_s = math.inf
+        is_new, self._words = self._patience.hears_more(now_s, text, first=not self._words), text
+        self._prompts.stop()
         if self.agent is Agent.IDLE:
-            self._final_s = now_s + (SPEECH_LIMIT_S if self.caller_speaking else self.rules.final_timeout_ms / 1000)
-            return []
+            if is_new or self._final_s == math.inf:
+                self._final_s = now_s + self._final_wait_s()
+            else:  # it has looked again, and heard no more
+                self._final_s = min(self._final_s, max(self._patience.still_s(), now_s))
+            said = self._kept.before(text)
+            return self._early.maybe_over(said) if self._quiet else self._early.goes_on(said)
         actions: list[Action] = []
         if not self.caller_speaking and not self._unmatched_stops:  # a service without speech events
             self.caller_speaking = True
@@ -140,8 +175,8 @@ class Turns:
                 actions = self._onset(now_s)
             elif self._protection.holds(now_s):
                 self._protection.sound = True
-        if self.paused and self.caller_speaking:
-            self._resume_s = now_s + SPEECH_LIMIT_S
+        if self.paused and self.caller_speaking and is_new:
+            self._resume_s = now_s + self._patience.limit_s(STILL_S)
         if self.agent is Agent.SPEAKING and not self._protection.sound and self._interrupts(text, unfinished=True):
             return self._commit(now_s, Reason.WORDS)
         return actions
@@ -150,11 +185,15 @@ class Turns:
         """Takes all the words of a stretch of speech; an empty text if there were none."""
         if self._stale(audio_start_ms):
             return []
-        overdue, self._overdue = self._overdue, []
-        said = words(text)
-        if overdue and (said == overdue if self.agent is Agent.THINKING else same_speech(overdue, said)):
-            self._unmatched_stops = max(self._unmatched_stops - 1, 0)
-            return []
+        if not text:
+            self._overdue.clear()
+        if self._overdue:
+            text = self._overdue.settle(text, thinking=self.agent is Agent.THINKING)
+            if not text:
+                self._unmatched_stops = max(self._unmatched_stops - 1, 0)
+                return []
+        if text and not self._words:
+            self._patience.words_followed()
         if self._unmatched_stops:
             self._unmatched_stops -= 1
         else:
@@ -164,15 +203,16 @@ class Turns:
             case Agent.IDLE:
                 if heard or (self._kept and not self.caller_speaking):
                     return self._answer(heard)
+                dropped = self._early.drop()
                 if self._awaiting and not self.caller_speaking:
                     self._awaiting = False
                     self._final_s = math.inf
-                    return [PromptCaller()]  # a sound ended the reply, and there were no words in it
+                    return [*dropped, PromptCaller()]  # a sound ended the reply, and there were no words in it
                 if not self.caller_speaking:
                     self._final_s = math.inf
-                    self._arm_prompt(now_s)
-                return []
-            case Agent.THINKING if heard and self._interruptible:
+                    self._prompts.nothing_recognised(now_s)
+                return dropped
+            case Agent.THINKING if heard and self._interruptible and not self.rules.adds_nothing(heard, self._asked):
                 return [*self._commit(now_s, Reason.RESTART), *self._answer(heard)]
             case Agent.SPEAKING if self._interrupts(heard) and self._protection.sound and self._protection.holds(now_s):
                 self._protection.hear(heard)
@@ -180,7 +220,7 @@ class Turns:
             case Agent.SPEAKING if self._interrupts(heard):
                 return [*self._commit(now_s, Reason.WORDS), *self._answer(heard)]
         if not self._interruptible:
-            self._keep(heard)
+            self._kept.add(heard)
         return self._resume() if self.paused and not self.caller_speaking else []
 
     def digit(self, now_s: float) -> list[Action]:
@@ -188,8 +228,9 @@ class Turns:
         self._kept.clear()
         self._protection.end()
         if self.agent is Agent.IDLE:
-            self._prompt_s = self._final_s = math.inf
-            return []
+            self._final_s = math.inf
+            self._prompts.stop()
+            return self._early.drop()
         actions = self._commit(now_s, Reason.DTMF)
         self._awaiting = False
         self._final_s = math.inf
@@ -199,7 +240,7 @@ class Turns:
 
     def deadline_s(self) -> float:
         """Returns when `expire` is due; infinity for never."""
-        return min(self._resume_s, self._final_s, self._prompt_s, self._protection.deadline_s())
+        return min(self._resume_s, self._final_s, self._prompts.deadline_s(), self._protection.deadline_s())
 
     def expire(self, now_s: float) -> list[Action]:
         """Returns the actions that are due by now."""
@@ -213,27 +254,29 @@ class Turns:
             self._final_s = math.inf
             self.caller_speaking = False
             if self._words or self._kept:
-                self._overdue = words(self._words)
+                self._overdue.answered(self._words)
                 actions += self._answer(self._words)
             elif self._awaiting:
                 self._awaiting = False
+                self._prompts.stop()
                 actions.append(PromptCaller())
-        if self._prompt_s <= now_s:
-            self._prompt_s = math.inf
-            actions.append(PromptCaller())
+        if prompts := self._prompts.due(now_s):
+            self.caller_speaking = False  # a sound that has no end is no speech
+            actions += [*self._early.drop(), *prompts]
         return actions
 
     # Inside -------------------------------------------------------------------------------------------------------
 
-    def _onset(self, now_s: float, limit_s: float = SPEECH_LIMIT_S) -> list[Action]:
+    def _onset(self, now_s: float) -> list[Action]:
         if self.agent is Agent.IDLE or not self._interruptible:
             return []
-        if self.agent is Agent.SPEAKING and self._protection.holds(now_s) and not self.paused:
+        if self._protection.holds(now_s) and not self.paused:
             self._protection.sound = True
             return []
         if self.agent is Agent.SPEAKING and self.rules.min_interrupt_words == 0:
             return self._commit(now_s, Reason.SPEECH)
-        self._resume_s = now_s + limit_s
+        least_s = STILL_S if self._words else self.rules.false_interruption_timeout_ms / 1000
+        self._resume_s = now_s + self._patience.limit_s(least_s)
         if self.paused:
             return []
         self.paused = True
@@ -241,29 +284,39 @@ class Turns:
 
     def _protection_ended(self, now_s: float) -> list[Action]:
         final = self._protection.end()
-        if self.agent is not Agent.SPEAKING or not self._interruptible:
-            self._keep(final)
+        if self.agent is Agent.IDLE or not self._interruptible:
+            self._kept.add(final)
             return []
         if final:
             return [*self._commit(now_s, Reason.WORDS), *self._answer(final)]
-        if self._words and self._interrupts(self._words, unfinished=True):
+        if self.agent is Agent.SPEAKING and self._words and self._interrupts(self._words, unfinished=True):
             return self._commit(now_s, Reason.WORDS)
         return self._onset(now_s) if self.caller_speaking else []
 
     def _commit(self, now_s: float, reason: Reason) -> list[Action]:
         self._idle(now_s)
         self._awaiting = True
-        self._prompt_s = math.inf
-        self._final_s = now_s + (SPEECH_LIMIT_S if self.caller_speaking else self.rules.final_timeout_ms / 1000)
+        self._prompts.stop()
+        self._final_s = now_s + self._final_wait_s()
         return [Commit(reason)]
+
+    def _final_wait_s(self) -> float:
+        """Returns how long the final transcript of the caller's present words is waited for."""
+        if not self.caller_speaking:
+            return self.rules.final_timeout_ms / 1000
+        return self._patience.limit_s(STILL_S) if self._words else SPEECH_LIMIT_S
 
     def _idle(self, now_s: float) -> None:
         self.agent = Agent.IDLE
         self.paused = False
         self._resume_s = math.inf
-        self._keep(self._protection.end())
+        self._kept.add(self._protection.end())
         self._interruptible = True
-        self._arm_prompt(now_s)
+        self._asked = ""
+        if self.caller_speaking:
+            self._prompts.sound_goes_on(now_s, self._patience.longest_s())
+        else:
+            self._prompts.wait(now_s)
 
     def _resume(self) -> list[Action]:
         self._resume_s = math.inf
@@ -273,22 +326,15 @@ class Turns:
         return [Resume()]
 
     def _answer(self, text: str) -> list[Action]:
-        said = " ".join([*self._kept, text] if text else self._kept)
+        said = self._kept.before(text)
+        before, prepared = self._early.take(said)
         self._kept.clear()
         self._words = ""
         self._awaiting = False
-        self._final_s = self._prompt_s = math.inf
-        return [Answer(said)]
-
-    def _keep(self, text: str) -> None:
-        """Keeps words to be answered when the agent has finished, up to MAX_SAID_CHARS."""
-        room = MAX_SAID_CHARS - sum(len(kept) + 1 for kept in self._kept)
-        if text and room > 0:
-            self._kept.append(text[:room])
-
-    def _arm_prompt(self, now_s: float) -> None:
-        timeout_s = self.rules.no_input_timeout_ms / 1000
-        self._prompt_s = now_s + timeout_s if timeout_s and not self.caller_speaking else math.inf
+        self._final_s = math.inf
+        self._prompts.stop()
+        self._asked = said
+        return [*before, Answer(said, prepared)]
 
     def _interrupts(self, text: str, *, unfinished: bool = False) -> bool:
         return self._interruptible and self.rules.interrupts(text, unfinished=unfinished)

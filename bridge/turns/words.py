@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
+from itertools import islice
 from typing import Final
 
 _WORD: Final = re.compile(
@@ -26,6 +27,17 @@ BACKCHANNELS: Final[dict[str, tuple[str, ...]]] = {
 }  # fmt: skip
 """Listener's noises by ISO 639-1 language, for `BACKCHANNELS=en`: what one says to mean "go on"."""
 
+NUDGES: Final = (
+    "hello", "hello are you there", "are you there", "are you still there", "you there", "anybody there",
+    "is anybody there", "anyone there", "is anyone there", "can you hear me", "do you hear me",
+    "hallo", "sind sie da", "sind sie noch da", "noch da", "ist da jemand", "hören sie mich",
+    "allô", "allo", "vous êtes là", "il y a quelqu'un", "vous m'entendez",
+    "hola", "oiga", "está ahí", "hay alguien", "me oye",
+    "pronto", "c'è qualcuno", "mi sente",
+    "喂", "你好", "在吗", "もしもし",
+)  # fmt: skip
+"""What somebody says who waits for an answer. It adds nothing to what the answer is about."""
+
 MAX_SAID_CHARS: Final = 10_000
 """How much of what a caller says is kept until it is answered."""
 MOST_WORDS: Final = 100
@@ -35,6 +47,12 @@ MOST_WORDS: Final = 100
 def words(text: str) -> list[str]:
     """Returns the words of `text` in lower case, without punctuation; "mm-hm" is two words."""
     return _WORD.findall(text.casefold().replace("’", "'"))
+
+
+def place_of_word(text: str, index: int) -> int:
+    """Returns where in `text` the word begins that `words` has at `index`; the length of `text` if there is none."""
+    match = next(islice(_WORD.finditer(text.replace("’", "'")), index, None), None)
+    return len(text) if match is None else match.start()
 
 
 def same_speech(first: list[str], second: list[str]) -> bool:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import struct
 import time
-from collections.abc import Awaitable, Callable
 from urllib.parse import quote
 
 import structlog
 from aiohttp import web
 
 from engine.api.framing import Bare, Framing
+from engine.api.pace import Pace, SlowReader
 from engine.api.service import SPEECH, SpeechService
 from engine.api.synthesis import SpeechJob, SpeechStream
 from engine.speech import SpeechError
@@ -20,30 +19,6 @@ from engine.web.access import request_id
 from engine.web.errors import ApiError, from_speech_error, unforeseen
 
 log = structlog.get_logger(__name__)
-
-
-class SlowReader(Exception):
-    """The client took its audio more slowly than it plays, for too long."""
-
-
-class Pace:
-    """The time that a client is given: as long as the audio that it was sent plays, and `slack_s` besides."""
-
-    def __init__(self, slack_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._left_s = slack_s
-        self._clock = clock
-
-    async def send(self, sending: Awaitable[None], duration_s: float) -> None:
-        """Waits until the client has taken what is being sent, which plays for `duration_s`. Raises SlowReader."""
-        started_s = self._clock()
-        self._left_s += duration_s
-        try:
-            async with asyncio.timeout(max(0.0, self._left_s)):
-                await sending
-        except TimeoutError:
-            raise SlowReader from None
-        finally:
-            self._left_s -= self._clock() - started_s
 
 
 class Account:
@@ -98,8 +73,9 @@ async def deliver(request: web.Request, job: SpeechJob, framing: Framing, *, who
     service = request.app[SPEECH]
     assert request.match_info.route.resource is not None
     account = Account(service, request.match_info.route.resource.canonical, job)
+    pace = Pace(service.settings.slow_reader_timeout)
     try:
-        async with service.synthesizer.speak(job) as speech:
+        async with service.synthesizer.speak(job, request.remote or "", pace) as speech:
             account.first_audio(speech)
             cached = speech.clip is not None
             if whole:
@@ -108,7 +84,7 @@ async def deliver(request: web.Request, job: SpeechJob, framing: Framing, *, who
             if isinstance(framing, Bare) and speech.clip is not None:
                 response.content_length = len(speech.clip.data)
             await response.prepare(request)
-            account.outcome = await _send(request, response, speech, framing, account)
+            account.outcome = await _send(request, response, speech, framing, account, pace)
             return response
     except (ApiError, SpeechError) as error:
         account.outcome = as_api_error(error).code
@@ -129,10 +105,14 @@ def as_api_error(error: Exception) -> ApiError:
 
 
 async def _send(
-    request: web.Request, response: web.StreamResponse, speech: SpeechStream, framing: Framing, account: Account
+    request: web.Request,
+    response: web.StreamResponse,
+    speech: SpeechStream,
+    framing: Framing,
+    account: Account,
+    pace: Pace,
 ) -> str:
     """Sends everything and returns the outcome."""
-    pace = Pace(request.app[SPEECH].settings.slow_reader_timeout)
 
     async def send(data: bytes, duration_s: float = 0.0) -> None:
         if data:

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
-from engine.api.delivery import Account, Pace, SlowReader, as_api_error, drop
+from engine.api.delivery import Account, as_api_error, drop
+from engine.api.pace import Pace, SlowReader
 from engine.api.requests import SocketMessage, SpeechRequest
 from engine.api.service import SPEECH
 from engine.api.synthesis import SpeechJob
@@ -17,6 +18,7 @@ from engine.speech import SpeechError
 from engine.web.access import request_id
 from engine.web.bodies import parse_json
 from engine.web.errors import ApiError, empty_input
+from engine.web.inbox import Inbox, create_socket
 
 PATH: Final = "/v1/audio/speech/ws"
 MAX_MESSAGE_BYTES: Final = 1024 * 1024
@@ -30,24 +32,25 @@ SOCKETS: Final = web.AppKey("sockets", set[web.WebSocketResponse])
 async def serve_socket(request: web.Request) -> web.StreamResponse:
     """Serves one connection, from its handshake to its end."""
     # No heartbeat: libraries that answer pings only while they are read from would be dropped when idle.
-    socket = web.WebSocketResponse(max_msg_size=MAX_MESSAGE_BYTES, compress=False)
+    socket = create_socket(MAX_MESSAGE_BYTES)
     if not socket.can_prepare(request).ok:
         raise ApiError(426, "INVALID_REQUEST", f"{PATH} is a WebSocket", headers={"Upgrade": "websocket"})
     socket.headers["X-PCM-Sample-Rate"] = str(request.app[SPEECH].engine.sample_rate_hz)
     await socket.prepare(request)
     request.app[SOCKETS].add(socket)
     connection = _Connection(request, socket)
+    inbox = Inbox(socket)
     speaker = asyncio.create_task(connection.speak())
     try:
         while True:
             try:
-                message = await socket.receive(IDLE_S)
+                message = await inbox.next(IDLE_S)
             except TimeoutError:
                 if connection.idle:
                     await socket.close(message=b"idle")
                     break
                 continue
-            if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED):
+            if message is None:
                 break
             await connection.receive(message)
     finally:
@@ -190,7 +193,7 @@ class _Connection:
         account = Account(self._service, PATH, turn.job)
         pace = Pace(self._service.settings.slow_reader_timeout)
         try:
-            async with self._service.synthesizer.speak(turn.job) as speech:
+            async with self._service.synthesizer.speak(turn.job, self._request.remote or "", pace) as speech:
                 account.first_audio(speech)
                 async for block in speech.blocks:
                     account.sent_s += block.duration_s

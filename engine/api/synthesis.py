@@ -13,14 +13,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, TypeVar
 
+from engine.api.admission import Admission
 from engine.api.metrics import SpeechMetrics
+from engine.api.pace import Pace
 from engine.audio import Resampler
 from engine.cache import AudioCache, CacheKey, Clip
 from engine.encode import Encoder, Format, create_encoder, state_length
 from engine.pipeline import speak
 from engine.settings import SpeechSettings
 from engine.speech import Chunk, Engine, Pcm, Priority, Style
-from engine.web.errors import ApiError, queue_full
+from engine.web.errors import ApiError
 
 # The encoders let go of the interpreter, so two of them leave the event loop its share of two cores.
 THREADS: Final = 2
@@ -67,20 +69,25 @@ class Synthesizer:
         self.engine = engine
         self.cache = cache
         self.metrics = metrics
-        self.depth = 0
-        """The number of requests whose audio is being made."""
+        self._admission = Admission(settings.max_queue_depth)
         self._settings = settings
         self._threads = ThreadPoolExecutor(THREADS, "http-audio", _be_nice)
+
+    @property
+    def depth(self) -> int:
+        """The number of requests whose audio is being made."""
+        return self._admission.taken
 
     def close(self) -> None:
         """Ends the threads, once nothing is being made any more."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     @asynccontextmanager
-    async def speak(self, job: SpeechJob) -> AsyncGenerator[SpeechStream, None]:
+    async def speak(self, job: SpeechJob, address: str, pace: Pace) -> AsyncGenerator[SpeechStream, None]:
         """Begins a job and waits for its first audio; leaving the context ends the job, made or not.
 
-        Raises ApiError or SpeechError before any audio; `blocks` raises them after that.
+        The audio goes to a client at `address`, at its `pace`. Raises ApiError or SpeechError before any audio;
+        `blocks` raises them after that.
         """
         key = self._key(job)
         clip = self.cache.get(key) if key is not None else None
@@ -88,20 +95,16 @@ class Synthesizer:
             self.metrics.cache_hits.inc()
             yield SpeechStream(job, _cut(clip), clip)
             return
-        limit = self._settings.max_queue_depth
-        if limit and self.depth >= limit:
-            raise queue_full(f"{self.depth} requests are being synthesised, as many as MAX_QUEUE_DEPTH allows")
-        self.metrics.cache_misses.inc()
-        self.depth += 1
-        self.metrics.queue_depth.set(self.depth)
         try:
-            async with aclosing(self._make(job, key)) as blocks:
-                first = await anext(blocks, None)
-                if first is None:
-                    raise ApiError(400, "NO_SENTENCES", "there is nothing to say in this input", param="input")
-                yield SpeechStream(job, _chain(first, blocks))
+            with self._admission.place(address, pace):
+                self.metrics.cache_misses.inc()
+                self.metrics.queue_depth.set(self.depth)
+                async with aclosing(self._make(job, key)) as blocks:
+                    first = await anext(blocks, None)
+                    if first is None:
+                        raise ApiError(400, "NO_SENTENCES", "there is nothing to say in this input", param="input")
+                    yield SpeechStream(job, _chain(first, blocks))
         finally:
-            self.depth -= 1
             self.metrics.queue_depth.set(self.depth)
 
     async def whole(self, speech: SpeechStream) -> SpeechStream:

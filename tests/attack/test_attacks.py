@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 import pytest
@@ -49,35 +48,29 @@ ANSWERED: Final[dict[str, frozenset[str]]] = {
     "dropped-deltas": UNNOTICED,
     "pings": UNNOTICED,
     "unread-speech": frozenset({"somebody else: 200"}),
+    "unread-by-one-of-us": frozenset({"somebody else: 200"}),
+    "recogniser-partials": frozenset({"connected"}),
+    "recogniser-transcripts": frozenset({"connected"}),
+    "recogniser-10-MB": frozenset({"connected"}),
+    "recogniser-half-frames": frozenset({"connected"}),
+    "recogniser-pings": frozenset({"connected"}),
+    "model-comments": frozenset({"202", "asked"}),
+    "model-empty-deltas": frozenset({"202", "asked"}),
+    "model-deltas": frozenset({"202", "asked"}),
+    "model-arguments": frozenset({"202", "asked"}),
+    "tool-1-GB": frozenset({"202", "used"}),
+    "tool-dribble": frozenset({"202", "used"}),
 }
 """What the attacker may be answered."""
 SPOKEN: Final = ("killer-words", "slow-speech")
 """Attacks on the voice that calls wait for."""
-NOT_YET: Final[dict[str, str]] = {
-    "cancels": "nine in ten frames are missing",
-    "empty-deltas": "nine in ten frames are missing",
-    "pings": "eight in ten frames are missing",
-    "unread-speech": "somebody else is answered 503",
-}
-"""Attacks that do what they should not, and what; a mended one turns its test red until its line here goes."""
-AT_THE_BOUND: Final[dict[str, str]] = {
-    "killer-words": "the voice's worker grows by some 100 MiB with its first long sentence, which is the bound",
-    "slow-speech": "the voice's worker grows by some 100 MiB with its first long sentence, which is the bound",
-}
-
-
-def _cases() -> Iterator[object]:
-    for name in ANSWERED:
-        reason = NOT_YET.get(name) or AT_THE_BOUND.get(name)
-        xfail = pytest.mark.xfail(strict=name in NOT_YET, raises=AssertionError, reason=reason or "")
-        yield pytest.param(name, marks=[xfail] if reason else [])
 
 
 @pytest.mark.realtime
 @pytest.mark.slow
 @pytest.mark.xdist_group("realtime")
 @pytest.mark.flaky(reruns=1)
-@pytest.mark.parametrize("name", list(_cases()))
+@pytest.mark.parametrize("name", ANSWERED)
 async def test_ten_calls_do_not_notice_an_attack(name: str) -> None:
     result = await measure(ATTACKS[name], SECONDS)
 

@@ -86,14 +86,22 @@ def test_an_address_that_no_call_could_connect_to_stops_the_start(monkeypatch, a
     assert len(str(raised.value)) < 300
 
 
-def test_a_password_in_asr_url_and_a_key_exclude_one_another(monkeypatch):
-    """The client refuses to send both, with each call."""
-    monkeypatch.setenv("ASR_URL", "ws://user:hush@asr/path?key=hush")
-    assert load_settings().conversation.asr_url
-    monkeypatch.setenv("ASR_API_KEY", "hush")
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({"ASR_URL": "ws://user:hush@asr/path?key=hush"}, "ASR_API_KEY"),
+        ({"ENGINE": "remote", "REMOTE_URL": "http://user:hush@voice/v1"}, "REMOTE_API_KEY"),
+    ],
+)
+def test_a_password_in_an_address_and_a_key_exclude_one_another(monkeypatch, settings, key):
+    """The client refuses to send both, with each call or sentence."""
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    load_settings()
+    monkeypatch.setenv(key, "hush")
     with pytest.raises(WrongSetting) as raised:
         load_settings()
-    assert str(raised.value).startswith("ASR_API_KEY=(hidden): must be empty")
+    assert str(raised.value).startswith(f"{key}=(hidden): must be empty where {key.partition('_')[0]}_URL holds")
     assert "hush" not in str(raised.value)
 
 

@@ -321,6 +321,24 @@ async def test_the_language_of_a_stream_is_told_as_soon_as_it_can_be() -> None:
     assert [style.language for style in engine.styles] == [None, "de", "de"]
 
 
+async def test_sentences_end_as_they_do_in_the_language_of_the_text() -> None:
+    written = ["Wir verbinden Sie jetzt mit unserem Mitarbeiter. ", "Das ist Herr Müller bzw. Frau Meier. ", "Ok."]
+    engine, source, told = SteppedEngine(free=True), Source(), []
+    for word in "".join(written).split(" "):  # as a language model writes it
+        source.put(f"{word} ")
+    source.put(None)
+    await all_of(speak(engine, source, Style(), normalize=False, on_language=told.append))
+    assert engine.begun == [sentence.strip() for sentence in written]
+    assert told == ["de"]
+
+
+async def test_sentences_end_as_they_do_in_the_calls_language_while_the_text_does_not_tell_its_own() -> None:
+    engine, source = SteppedEngine(free=True), Source("Herr Müller bzw. Frau Meier.")
+    source.put(None)
+    await all_of(speak(engine, source, Style(), normalize=False, language="de"))
+    assert engine.begun == ["Herr Müller bzw. Frau Meier."]
+
+
 async def test_an_engine_gets_no_word_that_is_too_long_for_it() -> None:
     engine = SteppedEngine(free=True)
     text = "a-" * 140

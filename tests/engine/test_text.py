@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.growing_text import GrowingText
 from engine.text import (
     CLAUSE_PAUSE_MS,
     LINE_PAUSE_MS,
@@ -16,6 +17,7 @@ from engine.text import (
     pause_after_ms,
     sentences,
     split,
+    whole_sentences,
 )
 
 
@@ -204,3 +206,29 @@ def test_no_word_is_longer_than_an_engine_is_good_for(text):
 )
 def test_words_that_people_say_are_left_whole(text):
     assert break_words(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        ("We open at nine. On Sundays we", "We open at nine. "),
+        ("We open at nine.", "We open at nine."),
+        ('He said "no."', 'He said "no."'),
+        ("Dr. Smith is", ""),
+        ("We open", ""),
+        ("One line\n", "One line\n"),
+        ("", ""),
+    ],
+)
+def test_whole_sentences_are_told_from_one_that_broke_off(text: str, whole: str) -> None:
+    assert whole_sentences(text) == whole
+
+
+async def test_a_text_that_breaks_off_ends_with_its_last_whole_sentence() -> None:
+    for pieces, expected in ((["One. ", "Two and"], ["One. "]), (["One.", " Two."], ["One. ", "Two."]), (["One"], [])):
+        text = GrowingText()
+        for piece in pieces:
+            text.write(piece)
+        text.break_off()
+        text.write("more")
+        assert [sentence async for sentence in sentences(text)] == expected

@@ -46,9 +46,16 @@ class Answer:
 class LlmServer:
     """Give it answers in order (`answers`), or a function of the messages (`respond`); it keeps every request."""
 
-    def __init__(self, *answers: Answer | str, respond: Callable[[list[dict[str, Any]]], Answer] | None = None) -> None:
+    def __init__(
+        self,
+        *answers: Answer | str,
+        respond: Callable[[list[dict[str, Any]]], Answer] | None = None,
+        refuse: Callable[[dict[str, Any]], tuple[int, str] | None] | None = None,
+    ) -> None:
         self.answers: deque[Answer | str] = deque(answers)
         self.respond = respond
+        self.refuse = refuse
+        """Tells with what status and words a request is refused, if it is. A refused request has no answer."""
         self.requests: list[dict[str, Any]] = []
         self.asked = asyncio.Event()
         self.go_on = asyncio.Event()
@@ -74,6 +81,9 @@ class LlmServer:
         body = await request.json()
         self.requests.append(body)
         self.asked.set()
+        if self.refuse is not None and (refusal := self.refuse(body)) is not None:
+            status, message = refusal
+            return web.json_response({"error": {"message": message}}, status=status)
         answer = self.respond(body["messages"]) if self.respond else self.answers.popleft()
         if isinstance(answer, str):
             answer = Answer(answer)

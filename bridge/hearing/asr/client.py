@@ -18,6 +18,7 @@ from bridge.hearing.asr.protocol import AsrOptions, AsrProtocol, Message, Servic
 from bridge.hearing.events import BadEvent, Heard, Partial, SpeechStarted, SpeechStopped, Transcript
 from bridge.masking import Masker, masked_url, secrets_of
 from engine.audio import RateConverter
+from engine.web.inbox import Inbox
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +33,8 @@ STEADY_S: Final = 2.0
 it."""
 MAX_MESSAGE_BYTES: Final = 1 << 18
 """The longest message taken. No transcript is as long; a service that sends more is disconnected."""
+MESSAGES_PER_S: Final = 100
+"""How many messages are taken. A service that tells every word and every 50 ms of speech sends fewer."""
 BAD_MESSAGES: Final = 20
 """The number of messages in a row that cannot be read or report an error, after which the connection is given up."""
 LOGGED_CHARS: Final = 200
@@ -58,6 +61,7 @@ class AsrClient:
         self._http = http
         self._on_heard = on_heard
         self._now_s = now_s
+        self._call_id = call_id
         self._log = log.bind(call=call_id)
         self._mask = Masker(secrets_of({"api_key": SecretStr(options.api_key), "asr_url": url}))
         self.rate_hz = options.sample_rate_hz or protocol.default_rate_hz
@@ -120,10 +124,11 @@ class AsrClient:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             socket = await self._http.ws_connect(
                 protocol.url(self._url),
-                headers=protocol.headers(),
+                headers={"X-Call-Id": self._call_id, **protocol.headers()},
                 heartbeat=HEARTBEAT_S,
                 max_msg_size=MAX_MESSAGE_BYTES,
                 timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT_S),
+                autoping=False,
             )
         since_s = self._now_s()
         self._protocol = protocol
@@ -165,7 +170,8 @@ class AsrClient:
 
     async def _receive(self, socket: aiohttp.ClientWebSocketResponse, protocol: AsrProtocol) -> None:
         bad = 0
-        async for message in socket:
+        inbox = Inbox(socket, MESSAGES_PER_S)
+        while (message := await inbox.next()) is not None:
             if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
                 continue
             try:

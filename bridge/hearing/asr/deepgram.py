@@ -6,7 +6,17 @@ import json
 from typing import Any, Final
 
 from bridge.hearing.asr.protocol import AsrOptions, AsrProtocol, Message, Read, ServiceError, decode
-from bridge.hearing.events import MAX_TEXT_CHARS, BadEvent, Heard, Partial, SpeechStarted, SpeechStopped, Transcript
+from bridge.hearing.events import (
+    MAX_TEXT_CHARS,
+    BadEvent,
+    Heard,
+    Partial,
+    SpeechPaused,
+    SpeechResumed,
+    SpeechStarted,
+    SpeechStopped,
+    Transcript,
+)
 
 MAX_S: Final = 1e6
 """The longest time that is believed; no call is as long."""
@@ -122,6 +132,11 @@ class Deepgram(AsrProtocol):
                 return [started, Partial(text)] if text else [started]
             case "EndOfTurn":
                 return [SpeechStopped(self._ms(event.get("audio_window_end"))), Transcript(text)]
+            case "EagerEndOfTurn":
+                paused: Heard = SpeechPaused(self._ms(event.get("audio_window_end")))
+                return [Partial(text), paused] if text else [paused]
+            case "TurnResumed":
+                return [SpeechResumed(), Partial(text)] if text else [SpeechResumed()]
             case _:
                 return [Partial(text)] if text else []
 

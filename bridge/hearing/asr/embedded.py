@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-import numpy as np
 import structlog
 
+from bridge.hearing.asr.quiet_place import quiet_place
 from bridge.hearing.asr.recognition import RATE_HZ
 from bridge.hearing.asr.recognizer_pool import RecognizerPool
-from bridge.hearing.events import Heard, Hushed, Partial, SpeechStarted, SpeechStopped, Transcript
+from bridge.hearing.events import Heard, Partial, SpeechPaused, SpeechStarted, SpeechStopped, Transcript, Voiced
 from bridge.hearing.smart_turn import SmartTurn
 from bridge.hearing.vad import Ear, GateRules
 from bridge.turns.end_of_turn import EndOfTurn
@@ -34,9 +34,8 @@ PARTIAL_MS: Final = 600
 """How much new speech there has to be before it is recognised once more while it goes on."""
 LONGEST_MS: Final = 15_000
 """The longest stretch looked at again and again. In longer speech the words before a quiet place are settled."""
-QUIET_WITHIN_MS: Final = 5_000
-"""How far back that quiet place is looked for, and QUIET_MS is how long it is."""
-QUIET_MS: Final = 100
+PAUSE_MS: Final = 128
+"""How much silence a look is taken in, unless the gate's rules say less or more."""
 MAX_JOBS: Final = 8
 """The number of stretches that may wait in one call. The oldest is given up when a recogniser is further behind."""
 _BYTES_PER_MS: Final = RATE_HZ // 1000 * 2
@@ -57,7 +56,7 @@ class _Look:
     speech: _Speech
     pcm: bytes
     end_ms: int
-    hushed_ms: int | None = None
+    paused_ms: int | None = None
     """Where the pause began in which it was taken; None if it was not."""
     final: bool = False
     """Its words will be the final transcript, not a partial one."""
@@ -79,6 +78,7 @@ class EmbeddedAsr:
         on_heard: Callable[[Heard], object],
         *,
         agent_speaks: Callable[[], bool] = lambda: False,
+        rules: GateRules | None = None,
         end_of_turn: EndOfTurn | None = None,
         smart_turn: SmartTurn | None = None,
         call_id: str = "",
@@ -92,8 +92,11 @@ class EmbeddedAsr:
         self._smart_turn = smart_turn
         self.down_since_s: float | None = None
         self.heard_s = now_s()
-        rules = GateRules(stop_ms=self._end_of_turn.longest_ms(has_model=smart_turn is not None))
-        self._ear: Ear = pool.detector.ear(self._voice, agent_speaks=agent_speaks, rules=rules, on_hush=self._hushed)
+        rules = rules or GateRules()
+        self._tells_pauses = rules.pause_ms > 0
+        longest_ms = self._end_of_turn.longest_ms(has_model=smart_turn is not None)
+        rules = replace(rules, stop_ms=longest_ms, pause_ms=rules.pause_ms or PAUSE_MS)
+        self._ear: Ear = pool.detector.ear(self._voice, agent_speaks=agent_speaks, rules=rules)
         self._converter = RateConverter(RATE_HZ)
         self._audio = bytearray()
         self._audio_start_ms = 0
@@ -136,8 +139,8 @@ class EmbeddedAsr:
             text = ""
         look.text = " ".join([*look.speech.settled, text]).strip()
         look.done = True
-        if look.hushed_ms is not None:
-            self._ear.end_after(self._end_of_turn.wait_ms(look.text, ended), look.hushed_ms)
+        if look.paused_ms is not None:
+            self._ear.end_after(self._end_of_turn.wait_ms(look.text, ended), look.paused_ms)
         if look.final:
             self._hear(Transcript(look.text))
         elif look.text and not look.settles:  # fewer words than were told already are no news
@@ -145,7 +148,7 @@ class EmbeddedAsr:
 
     async def _words(self, look: _Look) -> str:
         try:
-            text = await self._pool.transcribe(look.pcm, whole=look.hushed_ms is not None or look.final or look.settles)
+            text = await self._pool.transcribe(look.pcm, whole=look.paused_ms is not None or look.final or look.settles)
             self.down_since_s = None
             return text
         except ChildLost:
@@ -157,7 +160,7 @@ class EmbeddedAsr:
 
     async def _judge(self, look: _Look) -> float | None:
         """Returns how likely the caller has ended, by the sound of the speech; None where nobody can say."""
-        if self._smart_turn is None or look.hushed_ms is None:
+        if self._smart_turn is None or look.paused_ms is None:
             return None
         try:
             return await self._smart_turn.probability(look.pcm)
@@ -165,15 +168,24 @@ class EmbeddedAsr:
             self._log.exception("the end of a turn could not be judged")
             return None
 
-    def _voice(self, event: SpeechStarted | SpeechStopped) -> None:
+    def _voice(self, event: Voiced) -> None:
         if isinstance(event, SpeechStarted):
             start_ms = event.audio_start_ms or 0
             self._forget(start_ms - BEFORE_MS)
             self._looked_ms = start_ms
             self._speech, self._latest = _Speech(), None
             self._hear(event)
-            return
-        self._hear(event)
+        elif isinstance(event, SpeechStopped):
+            self._hear(event)
+            self._end(event)
+        else:
+            if self._tells_pauses:
+                self._hear(event)
+            if isinstance(event, SpeechPaused) and self._speech is not None:  # it may be the end, and is all there is
+                self._looked_ms = self._end_ms
+                self._look(_Look(self._speech, bytes(self._audio), self._end_ms, event.audio_end_ms))
+
+    def _end(self, event: SpeechStopped) -> None:
         speech, latest, end_ms = self._speech or _Speech(), self._latest, event.audio_end_ms or self._end_ms
         self._speech = self._latest = None
         if latest is None or latest.end_ms < end_ms:
@@ -184,18 +196,11 @@ class EmbeddedAsr:
         else:
             latest.final = True
 
-    def _hushed(self, event: Hushed) -> None:
-        """Looks at everything said so far, because the caller may have ended."""
-        if self._speech is not None:
-            self._looked_ms = self._end_ms
-            self._look(_Look(self._speech, bytes(self._audio), self._end_ms, event.audio_end_ms))
-
     def _settle(self, speech: _Speech) -> None:
-        """Cuts the audio at the quietest place of late; what lies before is looked at once more, and then kept."""
-        late = np.frombuffer(self._audio, np.int16)[-QUIET_WITHIN_MS * RATE_HZ // 1000 :].astype(np.float32)
-        pieces = late.reshape(-1, QUIET_MS * RATE_HZ // 1000)
-        quietest = int((pieces**2).sum(axis=1).argmin())
-        cut_ms = self._end_ms - QUIET_WITHIN_MS + quietest * QUIET_MS + QUIET_MS // 2
+        """Cuts the audio where the caller paused most of late; what lies before is recognised once more, and kept."""
+        half = LONGEST_MS // 2
+        place = quiet_place(bytes(self._audio[half * _BYTES_PER_MS :]), RATE_HZ)
+        cut_ms = self._audio_start_ms + half + place // _BYTES_PER_MS
         pcm = bytes(self._audio[: (cut_ms - self._audio_start_ms) * _BYTES_PER_MS])
         self._look(_Look(speech, pcm, cut_ms, settles=True))
         self._forget(cut_ms)

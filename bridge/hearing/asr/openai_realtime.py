@@ -6,9 +6,20 @@ import base64
 import json
 from typing import Any, Final
 
+from bridge.hearing.asr.item_order import ItemOrder
 from bridge.hearing.asr.protocol import AsrOptions, AsrProtocol, Message, Read, ServiceError, decode
-from bridge.hearing.events import INBOUND_TYPES, BadEvent, EventReader, parse
+from bridge.hearing.events import (
+    INBOUND_TYPES,
+    MAX_ID_CHARS,
+    BadEvent,
+    EventReader,
+    Heard,
+    InboundEvent,
+    Transcript,
+    parse,
+)
 
+_COMMITTED: Final = "input_audio_buffer.committed"
 _FAILED: Final = "conversation.item.input_audio_transcription.failed"
 
 
@@ -22,6 +33,7 @@ class OpenAiRealtime(AsrProtocol):
     def __init__(self, options: AsrOptions, offset_ms: int = 0) -> None:
         super().__init__(options, offset_ms)
         self._reader = EventReader(offset_ms)
+        self._order = ItemOrder()
 
     def query(self) -> dict[str, str]:
         return {"intent": "transcription"}
@@ -49,9 +61,27 @@ class OpenAiRealtime(AsrProtocol):
         if not isinstance(kind, str):
             raise BadEvent("type: text expected")
         if kind in INBOUND_TYPES:
-            heard = self._reader.read(parse(event))
-            return ([heard] if heard is not None else []), []
+            return self._read(parse(event)), []
+        if kind == _COMMITTED:
+            self._order.committed(_id(event, "item_id"), _id(event, "previous_item_id"))
+            return None
+        if kind == _FAILED and (others := self._order.came(_id(event, "item_id"), None)):
+            return [*others], []
         if kind in ("error", _FAILED):
             error = event.get("error")
             raise ServiceError(str(error.get("message", error)) if isinstance(error, dict) else str(error))
-        return None  # session.created, input_audio_buffer.committed and the like
+        return None  # session.created and the like
+
+    def _read(self, event: InboundEvent) -> list[Heard]:
+        heard = self._reader.read(event)
+        if isinstance(heard, Transcript):
+            return [*self._order.came(event.item_id, heard)]
+        return [heard] if heard is not None else []
+
+
+def _id(event: dict[str, Any], key: str) -> str:
+    """Returns an item's id, empty if there is none. Raises BadEvent if it is no text, or as long as no id is."""
+    value = event.get(key) or ""
+    if not isinstance(value, str) or len(value) > MAX_ID_CHARS:
+        raise BadEvent(f"{key}: a short text expected")
+    return value

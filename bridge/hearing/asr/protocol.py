@@ -62,9 +62,11 @@ class AsrProtocol(ABC):
     def url(self, base: str) -> str:
         """Returns the address to connect to: `base` with the protocol's path and parameters where it has none."""
         parts = urlsplit(base)
-        query = {**self.query(), **dict(self.options.extra), **dict(parse_qsl(parts.query))}
+        own = parse_qsl(parts.query, keep_blank_values=True)
+        names = {name for name, _ in own}
+        query = [(name, value) for name, value in {**self.query(), **self.options.extra}.items() if name not in names]
         path = parts.path if parts.path not in ("", "/") else self.path
-        return urlunsplit((parts.scheme, parts.netloc, path, urlencode(query), ""))
+        return urlunsplit((parts.scheme, parts.netloc, path, urlencode([*query, *own]), ""))
 
     def query(self) -> dict[str, str]:
         return {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from types import SimpleNamespace
 from typing import Any, cast
@@ -18,19 +18,13 @@ from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall
 
 from bridge.brains import history as history_module
 from bridge.brains.brain import QUOTED_ARE_DATA, BrainError, Fallback, HangUp, Piece, Say, Transfer
-from bridge.brains.destinations import Destinations
 from bridge.brains.history import History
-from bridge.brains.llm import (
-    DELTAS_A_TURN,
-    MAX_ANSWER_CHARS,
-    MAX_CALL_CHARS,
-    MAX_TOOL_CALLS,
-    LlmBrain,
-    LlmOptions,
-    _ToolCalls,
-)
-from bridge.brains.llm_client import make_llm_client
-from bridge.brains.tools import HttpTool, Toolbox
+from bridge.brains.http_tool import HttpTool
+from bridge.brains.llm import MAX_ANSWER_CHARS, LlmBrain
+from bridge.brains.messages import CALL_BEGINS
+from bridge.brains.model import DELTAS_A_TURN
+from bridge.brains.tool_calls import MAX_CALL_CHARS, MAX_TOOL_CALLS, ToolCalls
+from tests.support.llm_brain import brain, brain_of, collect, text_of
 from tests.support.llm_server import Answer, LlmServer, ToolCall
 from tests.support.loop_clock import LoopClock
 from tests.support.serving import serving
@@ -40,23 +34,6 @@ from tests.support.serving import serving
 async def loop_clock() -> AsyncIterator[LoopClock]:
     with LoopClock() as clock:
         yield clock
-
-
-@asynccontextmanager
-async def brain(
-    server: LlmServer, *tools: HttpTool, variables: dict[str, str] | None = None, **options: Any
-) -> AsyncIterator[LlmBrain]:
-    async with aiohttp.ClientSession() as http, make_llm_client(server.url, "k", 0) as client:
-        toolbox = Toolbox(http, list(tools), Destinations("sales=ext-queues,400,1"), variables or {})
-        yield LlmBrain(client, LlmOptions(model="m", **options), toolbox, variables)
-
-
-async def collect(pieces: AsyncGenerator[Piece]) -> list[Piece]:
-    return [piece async for piece in pieces]
-
-
-def text_of(pieces: list[Piece]) -> str:
-    return "".join(piece for piece in pieces if isinstance(piece, str)).strip()
 
 
 async def test_words_are_passed_on_as_they_come_and_heard_ones_are_remembered() -> None:
@@ -125,7 +102,7 @@ async def test_a_tool_after_which_nothing_is_said_is_an_answer_only_where_someth
         tool, call = HttpTool(name="book", description="d", url=url), ToolCall("book")
         async with LlmServer(Answer("I book it.", [call]), "") as server, brain(server, tool) as ai:
             assert text_of(await collect(ai.answer("a table"))) == "I book it."
-        async with LlmServer(Answer(tools=[call]), "") as server, brain(server, tool) as ai:
+        async with LlmServer(Answer(tools=[call]), "", "") as server, brain(server, tool) as ai:
             with pytest.raises(BrainError, match="answered nothing"):
                 await collect(ai.answer("a table"))
             ai.heard("", interrupted=True)
@@ -146,41 +123,6 @@ async def test_transfer_and_hangup_come_last_and_are_forgotten_when_cut(call: To
         ai.heard("Right", interrupted=True)
         await collect(ai.answer("no wait"))
         assert [message["role"] for message in server.requests[1]["messages"]] == ["user", "assistant", "user"]
-
-
-async def test_a_cut_turn_keeps_the_tools_that_have_answered_and_drops_the_one_at_work_and_those_to_come() -> None:
-    """What a tool did has happened, heard of or not: a model that forgot it would book the table twice."""
-    asked: list[str] = []
-    at_work, cancelled = asyncio.Event(), asyncio.Event()
-
-    async def handle(request: web.Request) -> web.Response:
-        asked.append(request.query["tool"])
-        if asked[-1] == "pay":
-            at_work.set()
-            try:
-                await asyncio.Event().wait()
-            finally:
-                cancelled.set()
-        return web.Response(text="booked")
-
-    async with serving(handle) as url:
-        tools = [HttpTool(name=name, description="d", url=f"{url}?tool={name}") for name in ("book", "pay", "mail")]
-        answer = Answer("I book it. ", [ToolCall("book", {"day": "Monday"}), ToolCall("pay"), ToolCall("mail")])
-        async with LlmServer(answer, "Yes.") as server, brain(server, *tools) as ai:
-            async with aclosing(ai.answer("a table")) as pieces:
-                turn = asyncio.create_task(collect(pieces))
-                await at_work.wait()
-                turn.cancel()
-                await asyncio.gather(turn, return_exceptions=True)
-            await cancelled.wait()
-            ai.heard("", interrupted=True)
-            await collect(ai.answer("no wait"))
-            _, booked, result, said = server.requests[1]["messages"]
-            assert [call["function"]["name"] for call in booked["tool_calls"]] == ["book"]
-            assert booked["content"] is None, "nothing was heard, so nothing was said"
-            assert result["content"] == "booked"
-            assert said == {"role": "user", "content": "no wait"}
-            assert asked == ["book", "pay"]
 
 
 @pytest.mark.parametrize(
@@ -219,8 +161,8 @@ async def test_a_tool_that_fails_is_told_to_the_model(call: ToolCall, told: str)
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (Answer(first_token_s=5.0), "said nothing for 100 ms"),
-        (Answer("One two", hang=True), "said nothing for 100 ms"),
+        (Answer(first_token_s=5.0), "said nothing for 500 ms"),
+        (Answer("One two", hang=True), "said nothing for 500 ms"),
         (Answer(status=500), "failed"),
         (Answer(rubbish=b"data: {]\n\n"), "failed"),
         (Answer(rubbish=b"<html>"), "answered nothing"),
@@ -231,7 +173,7 @@ async def test_a_tool_that_fails_is_told_to_the_model(call: ToolCall, told: str)
     ],
 )
 async def test_a_model_that_fails_raises_one_error(answer: Answer, message: str) -> None:
-    async with LlmServer(answer) as server, brain(server, timeout_ms=100) as ai:
+    async with LlmServer(respond=lambda _: answer) as server, brain(server, timeout_ms=500) as ai:
         with pytest.raises(BrainError, match=message):
             await collect(ai.answer("hello"))
 
@@ -288,13 +230,13 @@ async def test_half_a_character_does_not_end_the_conversation() -> None:
 
 
 async def test_a_long_argument_of_which_every_piece_has_an_id_is_taken() -> None:
-    calls = _ToolCalls()
+    calls = ToolCalls()
     for part in range(10_000):
         delta = ChoiceDeltaToolCall.model_validate(
             {"index": 0, "id": f"call_{part:036}", "function": {"name": None if part else "ask", "arguments": "x"}}
         )
         calls.add(delta)
-    assert [len(call.arguments) for call in calls.all] == [10_000]
+    assert [len(call.arguments) for call in calls.finish()] == [10_000]
 
 
 async def test_the_history_is_bounded() -> None:
@@ -378,8 +320,7 @@ class Thinker:
 @asynccontextmanager
 async def thinking(client: Thinker) -> AsyncIterator[LlmBrain]:
     async with aiohttp.ClientSession() as http:
-        toolbox = Toolbox(http, [], Destinations(""), {})
-        yield LlmBrain(cast("AsyncOpenAI", client), LlmOptions(model="m", timeout_ms=8_000), toolbox)
+        yield brain_of(http, cast("AsyncOpenAI", client))
 
 
 @pytest.mark.parametrize(
@@ -427,9 +368,20 @@ async def test_greeting_keys_and_silence() -> None:
         ai.heard("Hello Ada.", interrupted=False)
         await collect(ai.pressed("12"))
         assert server.requests[0]["messages"] == [
+            {"role": "user", "content": CALL_BEGINS},
             {"role": "assistant", "content": "Hello Ada."},
             {"role": "user", "content": "[pressed the keys 1 2]"},
         ]
         assert await collect(ai.silence()) == [Say("Are you there?")]
         assert await collect(ai.silence()) == [Say("Are you there?")]
         assert await collect(ai.silence()) == [Fallback()]
+
+
+async def test_who_is_not_understood_is_told_so_and_then_sent_to_the_fallback() -> None:
+    async with LlmServer("Yes.") as server, brain(server, unclear_prompt="Pardon?|Once more?") as ai:
+        assert await collect(ai.misheard()) == [Say("Pardon?")]
+        assert await collect(ai.misheard()) == [Say("Once more?")]
+        await collect(ai.answer("a table"))
+        assert await collect(ai.misheard()) == [Say("Pardon?")], "what was understood begins the count anew"
+        await collect(ai.misheard())
+        assert await collect(ai.misheard()) == [Fallback()]

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from openai import APIStatusError
 
-from bridge.brains.llm_client import MAX_EVENT_BYTES, BadAnswer, make_llm_client
+from bridge.brains.llm_client import MAX_EVENT_BYTES, SLICE_BYTES, BadAnswer, make_llm_client
 from tests.support.serving import serving
 
 REQUEST: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "my secret"}], "stream": True}
@@ -22,7 +22,7 @@ async def test_neither_cookies_nor_redirects() -> None:
         asked.append((request.path, request.headers.get("Cookie")))
         return web.Response(status=307, headers={"Location": "/elsewhere", "Set-Cookie": "caller=ada"})
 
-    async with serving(handle) as url, make_llm_client(f"{url}/v1", "k", 0) as client:
+    async with serving(handle) as url, make_llm_client(f"{url}/v1", "k") as client:
         for _ in range(2):
             with pytest.raises(APIStatusError):
                 await client.chat.completions.create(**REQUEST)
@@ -47,7 +47,7 @@ async def test_an_answer_without_an_end_is_given_up(status: int) -> None:
             raise
         return response
 
-    async with serving(handle) as url, make_llm_client(url, "k", 0) as client:
+    async with serving(handle) as url, make_llm_client(url, "k") as client:
         with pytest.raises(BadAnswer):
             async for _ in await client.chat.completions.create(**REQUEST):
                 pass
@@ -68,8 +68,35 @@ async def test_short_events_are_read_however_many_and_however_they_are_cut() -> 
         await response.write(b"data: [DONE]\n\n")
         return response
 
-    async with serving(handle) as url, make_llm_client(url, "k", 0) as client:
+    async with serving(handle) as url, make_llm_client(url, "k") as client:
         assert len([chunk async for chunk in await client.chat.completions.create(**REQUEST)]) == 8_000
+
+
+async def test_much_at_once_is_read_a_little_at_a_time_and_others_get_their_turns() -> None:
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b":\n\n" * 10_000 + b"data: [DONE]\n\n")
+        return response
+
+    async with serving(handle) as url, make_llm_client(url, "k") as client:
+        response = await client.chat.completions.with_raw_response.create(**REQUEST)
+        others = asyncio.create_task(take_turns())
+        read = 0
+        async for piece in response.http_response.aiter_raw():
+            assert len(piece) <= SLICE_BYTES
+            read += len(piece)
+        others.cancel()
+    assert read > 30_000
+    assert turns >= read // SLICE_BYTES
 
 
 async def test_what_is_compressed_is_not_unpacked() -> None:
@@ -77,6 +104,6 @@ async def test_what_is_compressed_is_not_unpacked() -> None:
         assert request.headers["Accept-Encoding"] == "identity"
         return web.Response(body=b"rubbish", headers={"Content-Encoding": "gzip"})
 
-    async with serving(handle) as url, make_llm_client(url, "k", 0) as client:
+    async with serving(handle) as url, make_llm_client(url, "k") as client:
         with pytest.raises(BadAnswer):
             await client.chat.completions.create(**REQUEST)

@@ -63,6 +63,13 @@ async def test_other_words_are_asked_again_and_then_given_up(said: str) -> None:
     assert await collect(brain.answer(said)) == [Fallback()]
 
 
+async def test_what_was_not_understood_counts_as_other_words() -> None:
+    brain = ScriptBrain(SCRIPT)
+    assert await collect(brain.misheard()) == [Say("Sorry?")]
+    assert await collect(brain.answer("anything")) == [Say("Sorry?")]
+    assert await collect(brain.misheard()) == [Fallback()]
+
+
 async def test_keys() -> None:
     brain = ScriptBrain(SCRIPT)
     for digit in ("4", "2", "9", "4", "2"):

@@ -9,7 +9,8 @@ import pytest
 from aiohttp import web
 
 from bridge.brains.destinations import Destinations
-from bridge.brains.tools import MAX_RESULT_CHARS, HttpTool, Toolbox, load_tools
+from bridge.brains.http_tool import MAX_RESULT_CHARS, HttpTool
+from bridge.brains.tools import Toolbox, load_tools
 from tests.support.serving import serving
 
 

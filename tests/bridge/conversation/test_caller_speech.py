@@ -42,6 +42,64 @@ def test_a_recognizer_that_does_not() -> None:
     assert line.times() == [("two pizzas", 1_000, 2_000)]
 
 
+def test_words_that_come_after_the_caller_has_gone_on_have_their_own_times() -> None:
+    line = Line()
+    line.now_s = 102.0
+    line.speech.started(1_000)
+    line.now_s = 103.0
+    line.speech.stopped(2_500)
+    line.now_s = 103.2
+    line.speech.started(3_100)
+    line.speech.said("two pizzas")
+    line.now_s = 105.0
+    line.speech.stopped(4_500)
+    line.speech.said("and a cola")
+    assert line.times() == [("two pizzas", 1_000, 2_500), ("and a cola", 3_100, 4_500)]
+
+
+def test_a_stretch_without_words_lends_its_times_to_no_other() -> None:
+    line = Line()
+    line.speech.started(0)
+    line.now_s = 101.0
+    line.speech.stopped(500)
+    line.speech.said("")
+    line.now_s = 103.0
+    line.speech.started(2_000)
+    line.speech.stopped(2_900)
+    line.speech.said("two pizzas")
+    line.now_s = 104.0
+    line.speech.started(3_500)
+    line.speech.stopped(3_900)  # nothing is ever told of it
+    line.now_s = 124.0
+    line.speech.started(23_000)
+    line.speech.stopped(23_900)
+    line.speech.said("and a cola")
+    assert line.times() == [("two pizzas", 2_000, 2_900), ("and a cola", 23_000, 23_900)]
+
+
+def test_an_end_that_comes_after_its_words_belongs_to_no_others() -> None:
+    line = Line()
+    line.now_s = 103.0
+    line.speech.started(1_000)
+    line.speech.said("two pizzas")
+    line.speech.stopped(2_900)
+    line.now_s = 106.0
+    line.speech.started(5_000)
+    line.speech.stopped(5_900)
+    line.speech.said("and a cola")
+    assert line.times() == [("two pizzas", 1_000, 3_000), ("and a cola", 5_000, 5_900)]
+
+
+def test_a_start_told_twice_began_the_first_time() -> None:
+    line = Line()
+    line.now_s = 103.0
+    line.speech.started(1_000)
+    line.speech.started(2_000)
+    line.speech.stopped(2_900)
+    line.speech.said("two pizzas")
+    assert line.times() == [("two pizzas", 1_000, 2_900)]
+
+
 def test_an_end_that_has_not_come_yet_is_now() -> None:
     line = Line()
     line.now_s = 101.0

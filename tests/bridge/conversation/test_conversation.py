@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from bridge.brains.brain import Brain, BrainError, Fallback, HangUp, Piece, Say, Transfer
+from bridge.brains.brain import Brain, BrainError, BreakOff, Fallback, HangUp, Piece, Say, Transfer
 from bridge.brains.destinations import Destinations, NotAllowed
 from bridge.conversation.conversation import Conversation
 from bridge.conversation.metrics import ConversationMetrics
@@ -29,12 +29,24 @@ END = None
 class PuppetBrain(Brain):
     """A brain that says what the test puts into `pieces`; END ends a turn."""
 
+    can_prepare = True
+
     def __init__(self, greeting: str = "") -> None:
         self.greeting = greeting
         self.pieces: asyncio.Queue[Piece | Exception | None] = asyncio.Queue()
         self.said: list[str] = []
         self.heard_texts: list[tuple[str, bool]] = []
         self.open = 0
+        self.confirmed = self.taken_back = 0
+
+    def prepare(self, said: str) -> AsyncGenerator[Piece]:
+        return self.answer(said)
+
+    def confirm(self) -> None:
+        self.confirmed += 1
+
+    def take_back(self) -> None:
+        self.taken_back += 1
 
     async def greet(self) -> AsyncGenerator[Piece]:
         if self.greeting:
@@ -51,11 +63,14 @@ class PuppetBrain(Brain):
         finally:
             self.open -= 1
 
-    def pressed(self, digits: str) -> AsyncGenerator[Piece]:
-        return self.answer(f"keys {digits}")
+    def pressed(self, digits: str, said: str = "") -> AsyncGenerator[Piece]:
+        return self.answer(f"{said} keys {digits}".strip())
 
     def silence(self) -> AsyncGenerator[Piece]:
         return self.answer("silence")
+
+    def misheard(self) -> AsyncGenerator[Piece]:
+        return self.answer("misheard")
 
     def heard(self, text: str, *, interrupted: bool) -> None:
         self.heard_texts.append((text, interrupted))
@@ -105,7 +120,7 @@ class Rig:
         for _ in range(ticks):
             self.now_s += FRAME_S
             self.call.tick(self.now_s)
-            while self.talk._turns.deadline_s() <= self.now_s:
+            while self.talk._deadline_s() <= self.now_s:
                 self.talk._expire()
             await self.settle(30)
         await self.settle()
@@ -287,23 +302,56 @@ async def test_keys_cut_what_may_not_be_interrupted(rigs: list[Rig]) -> None:
     assert await rig.tick_ms(100) <= 1
 
 
+async def test_keys_and_words_at_once_get_one_answer(rigs: list[Rig]) -> None:
+    rig = await conversation(rigs)
+    rig.talk._digits._gap_ms = 1_500  # as with a language model
+    rig.talk.digit_received("1")
+    await rig.say("one")
+    rig.talk.digit_received("2")
+    await rig.say("two, please", "Twelve it is.", END)
+    assert rig.brain.said == []
+    rig.talk._digits._done()
+    await rig.settle()
+    assert await rig.tick_ms(2000) == 13 * 5
+    assert rig.brain.said == ["one two, please keys 12"]
+    assert rig.brain.heard_texts == [("Twelve it is.", False)]
+    await rig.say("thanks", "Bye.", END)
+    assert rig.brain.said[1:] == ["thanks"], "words after the keys have an answer of their own again"
+
+
 async def test_a_turn_begun_between_a_key_and_its_end_is_over_before_the_key_counts(rigs: list[Rig]) -> None:
     rig = await conversation(rigs)
     known: list[list[tuple[str, bool]]] = []
 
-    def pressed(digits: str) -> AsyncGenerator[Piece]:
+    def pressed(digits: str, said: str) -> AsyncGenerator[Piece]:
         known.append(list(rig.brain.heard_texts))
         return rig.brain.answer(f"keys {digits}")
 
-    rig.brain.pressed = pressed  # type: ignore[method-assign]
+    rig.brain.pressed = pressed  # type: ignore[assignment]
     rig.talk._digits._gap_ms = 1_500  # as with a language model
     rig.talk.digit_received("1")
-    await rig.say("one", "One two three.", END)
+    rig.talk.say("One two three.")
+    await rig.settle()
     await rig.tick_ms(500)
     rig.talk._digits._done()
     await rig.settle()
     assert known == [[("One", True)]], "the brain knows what was heard before it is told the key"
-    assert rig.brain.said == ["one", "keys 1"]
+    assert rig.brain.said == ["keys 1"]
+
+
+async def test_an_answer_that_breaks_off_is_spoken_up_to_its_last_whole_sentence(rigs: list[Rig]) -> None:
+    rig = await conversation(rigs)
+    await rig.say("when", "We open. On Sund", BreakOff(), END)
+    assert await rig.tick_ms(3000) == 8 * 5
+    assert rig.brain.heard_texts == [("We open.", False)]
+    assert not rig.hung_up
+
+
+async def test_a_sentence_that_broke_off_is_not_spoken_before_the_one_that_came_in_its_place(rigs: list[Rig]) -> None:
+    rig = await conversation(rigs)
+    await rig.say("when", "We op", BreakOff(), "At nine.", END)
+    assert await rig.tick_ms(3000) == 8 * 5
+    assert rig.brain.heard_texts == [("At nine.", False)]
 
 
 async def test_what_is_said_over_the_uninterruptible_is_answered_after_it(rigs: list[Rig]) -> None:

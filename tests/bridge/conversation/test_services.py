@@ -78,6 +78,16 @@ def test_a_call_says_how_long_its_caller_may_pause(variables: dict[str, str], te
         ({"asr_url": "http://asr"}, "must start with ws"),
         ({"llm_base_url": "localhost:8000"}, "must start with http"),
         ({"llm_base_url": "http://x/v1"}, "must name the model"),
+        ({"llm_fallback_base_url": "http://y/v1", "llm_fallback_model": "m"}, "must be empty without LLM_BASE_URL"),
+        (
+            {"llm_base_url": "http://x/v1", "llm_model": "m", "llm_fallback_base_url": "http://y/v1"},
+            "must name the model that LLM_FALLBACK_BASE_URL serves",
+        ),
+        ({"llm_extra_body": "{"}, "must be a JSON object: "),
+        ({"llm_extra_body": "[]"}, "must be a JSON object"),
+        ({"llm_extra_body": '{"model": "x", "tools": []}'}, "must not name model, tools"),
+        ({"llm_send_tools": "perhaps"}, "'auto', 'true' or 'false'"),
+        ({"llm_reasoning_effort": "very high"}, "pattern"),
         ({"backchannels": "en,xx"}, "must be languages out of en, de"),
         ({"transfer_allow": "400"}, "must be an allow-list"),
         *(
@@ -160,3 +170,30 @@ async def test_prometheus_is_told_how_soon_the_agent_was_silent() -> None:
         (measured_ms,) = (await bench.get(f"/v1/calls/{peer.id}"))["conversation"]["interrupt_to_silence_ms"]
         assert total * 1000 == pytest.approx(measured_ms, abs=0.1)
         await peer.close()
+
+
+async def test_a_call_asks_the_models_as_the_settings_say() -> None:
+    """The extra fields are for the first server alone; the second one might refuse them."""
+    settings = {
+        "llm_model": "m", "llm_extra_body": '{"top_k": 5}', "llm_reasoning_effort": "low", "llm_send_tools": "false",
+        "llm_max_completion_tokens": 90, "llm_fallback_model": "m2", "llm_fallback_api_key": "k2", "filler": "",
+    }  # fmt: skip
+    async with (
+        LlmServer(Answer(status=400)) as first,
+        LlmServer("Hello.") as second,
+        whole_app(llm_base_url=first.url, llm_fallback_base_url=second.url, **settings) as bench,
+    ):
+        peer = await bench.call()
+        said = {
+            "type": "conversation.item.input_audio_transcription.completed",
+            "transcript": "Hi.",
+            "item_id": "i",
+        }
+        await bench.post(f"/v1/calls/{peer.id}/events", said)
+        await peer.hear(voiced=True)
+        await peer.close()
+    (asked,), (again,) = first.requests, second.requests
+    assert (asked["top_k"], asked["reasoning_effort"], asked["max_completion_tokens"]) == (5, "low", 90)
+    assert "tools" not in asked
+    assert (again["model"], again["max_completion_tokens"]) == ("m2", 90)
+    assert not {"top_k", "reasoning_effort"} & set(again)

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from bridge.__main__ import main
+from bridge.converse.server_process import CannotServe
 from bridge.demo import command as demo
 from bridge.demo.scripted_call import AgentText, BargeIn, ScriptedCall, SpokenText, figures
 from bridge.demo.scripted_caller import LONG_ANSWER
-from bridge.demo.server_process import CannotServe
 from bridge.dial.caller import Caller
 from bridge.dial.client import Rejected
 from bridge.dial.wav import read_wav

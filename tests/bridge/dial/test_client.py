@@ -38,6 +38,25 @@ async def test_a_call_is_spoken_to_interrupted_and_hung_up(app):
     await peer.close()
 
 
+async def test_a_calls_events_and_state_are_told(app):
+    async with CallsClient(f"http://127.0.0.1:{app.http_port}") as client:
+        call_id = uuid4()
+        await client.register(call_id, name="Ada")
+        peer = await Asterisk.connect(app.audiosocket_port, call_id)
+        peer.send_audio()
+        while app.calls.find(peer.id) is None:
+            await peer.receive()
+        assert (await client.state(call_id))["conversation"]["variables"]["name"] == "Ada"
+        events = client.events(call_id)
+        kinds = [(await anext(events))["type"]]
+        await client.hang_up(call_id)
+        kinds += [event["type"] async for event in events]
+        assert (kinds[0], kinds[-1]) == ("call.started", "call.ended")
+        with pytest.raises(Rejected, match="GET"):
+            await anext(client.events(uuid4()))
+        await peer.close()
+
+
 async def test_what_the_server_refuses_is_said_in_its_words(app):
     call_id = uuid4()
     async with CallsClient(f"http://127.0.0.1:{app.http_port}") as client:

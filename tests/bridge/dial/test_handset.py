@@ -35,6 +35,23 @@ def test_speech_is_cut_into_frames_and_followed_by_silence():
     assert not handset.speaking
 
 
+def test_the_line_changes_what_is_sent_and_kept():
+    handset = Handset(8_000, keep_audio=True)
+    handset.line = lambda frame: b"\x07" * len(frame)
+    handset.speak(b"\x01" * 320)
+    assert ticks(handset, 2) == [Message(Kind.SLIN8, b"\x07" * 320)] * 2
+    assert handset.spoken == b"\x07" * 640
+
+
+def test_it_tells_when_what_is_said_next_will_begin():
+    handset = Handset(8_000)
+    assert handset.due_ticks == 0
+    handset.speak(b"\x01" * 400)
+    assert handset.due_ticks == 2
+    ticks(handset, 5)
+    assert handset.due_ticks == 5
+
+
 def test_repeated_speech_does_not_end():
     handset = Handset(8_000)
     handset.speak(b"\x01" * 320 + b"\x02" * 320, repeat=True)

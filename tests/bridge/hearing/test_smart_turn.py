@@ -10,7 +10,7 @@ import pytest
 
 from bridge.hearing import smart_turn
 from bridge.hearing.asr.embedded import EmbeddedAsr
-from bridge.hearing.events import Hushed, SpeechStarted
+from bridge.hearing.events import SpeechPaused, SpeechStarted
 from bridge.hearing.smart_turn import INSTALL, SmartTurn, features, weights
 from bridge.turns.end_of_turn import EndOfTurn
 from tests.support.voices import caller_says, silence
@@ -35,7 +35,7 @@ async def test_in_a_pause_words_and_sound_decide_how_long_it_may_last(
     asr = EmbeddedAsr(pool, lambda _: None, end_of_turn=RULES, smart_turn=model)
     asr._voice(SpeechStarted(0))
     asr.push(bytes(16_000), 16_000)
-    asr._hushed(Hushed(900))
+    asr._voice(SpeechPaused(900))
     await asr._recognise(asr._looks.get_nowait())
     pool.detector.ear.return_value.end_after.assert_called_once_with(wait_ms, 900)
     assert pool.detector.ear.call_args.kwargs["rules"].stop_ms == 1_000

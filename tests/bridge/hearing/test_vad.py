@@ -7,7 +7,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from bridge.hearing.events import Hushed, SpeechStarted, SpeechStopped
+from bridge.hearing.events import SpeechPaused, SpeechResumed, SpeechStarted, SpeechStopped
 from bridge.hearing.vad import (
     MAX_WINDOWS_WAITING,
     RATE_HZ,
@@ -31,8 +31,23 @@ def test_two_windows_make_a_start_and_fifteen_an_end() -> None:
     assert gate.push(0.9) is None
     assert gate.push(0.9) == SpeechStarted(2 * WINDOW_MS)
     for _ in range(14):
-        assert not isinstance(gate.push(0.1), SpeechStopped)
+        assert gate.push(0.1) is None
     assert gate.push(0.1) == SpeechStopped(4 * WINDOW_MS)
+
+
+def test_a_short_silence_is_told_once_and_so_is_that_speech_goes_on() -> None:
+    gate = SpeechGate(GateRules(start_ms=WINDOW_MS, stop_ms=8 * WINDOW_MS, pause_ms=3 * WINDOW_MS))
+    assert gate.push(0.9) == SpeechStarted(0)
+    for _ in range(2):
+        assert [gate.push(0.1) for _ in range(2)] == [None, None]
+        assert gate.push(0.1) == SpeechPaused(gate._at_ms - 3 * WINDOW_MS)
+        assert gate.push(0.1) is None
+        assert gate.push(0.9) == SpeechResumed()
+        assert gate.push(0.9) is None
+    told = [gate.push(0.1) for _ in range(8)]
+    assert told[2] == SpeechPaused(gate._at_ms - 8 * WINDOW_MS)
+    assert told[7] == SpeechStopped(gate._at_ms - 8 * WINDOW_MS)
+    assert gate.push(0.9) == SpeechStarted(gate._at_ms - WINDOW_MS)
 
 
 def speaking(rules: GateRules) -> SpeechGate:
@@ -41,36 +56,26 @@ def speaking(rules: GateRules) -> SpeechGate:
     return gate
 
 
-RULES = GateRules(start_ms=WINDOW_MS, hush_ms=4 * WINDOW_MS, stop_ms=15 * WINDOW_MS)
+RULES = GateRules(start_ms=WINDOW_MS, pause_ms=4 * WINDOW_MS, stop_ms=15 * WINDOW_MS)
 
 
-def test_a_pause_makes_one_hush() -> None:
-    gate = speaking(RULES)
-    for _ in range(2):
-        assert [gate.push(0.1) for _ in range(3)] == [None] * 3
-        assert isinstance(gate.push(0.1), Hushed)
-        assert [gate.push(0.1) for _ in range(9)] == [None] * 9
-        gate.push(0.9)
-
-
-def test_in_a_hush_the_end_may_be_brought_forward_or_put_off() -> None:
+def test_in_a_pause_the_end_may_be_brought_forward_or_put_off() -> None:
     for windows in (6, 30):
         gate = speaking(RULES)
-        *_, hushed = [gate.push(0.1) for _ in range(4)]
-        assert hushed == Hushed(WINDOW_MS)
-        gate.end_after(windows * WINDOW_MS, hushed.audio_end_ms)
+        *_, paused = [gate.push(0.1) for _ in range(4)]
+        assert paused == SpeechPaused(WINDOW_MS)
+        gate.end_after(windows * WINDOW_MS, WINDOW_MS)
         assert [gate.push(0.1) for _ in range(windows - 5)] == [None] * (windows - 5)
         assert gate.push(0.1) == SpeechStopped(WINDOW_MS)
 
 
 def test_what_was_found_of_one_pause_does_not_hold_for_the_next() -> None:
     gate = speaking(RULES)
-    first = [gate.push(0.1) for _ in range(4)][-1]
-    assert isinstance(first, Hushed)
-    gate.end_after(5 * WINDOW_MS, first.audio_end_ms)
+    assert SpeechPaused(WINDOW_MS) in [gate.push(0.1) for _ in range(4)]
+    gate.end_after(5 * WINDOW_MS, WINDOW_MS)
     gate.push(0.9)
-    assert [gate.push(0.1) for _ in range(14)].count(None) == 13
-    gate.end_after(5 * WINDOW_MS, first.audio_end_ms)  # it comes late
+    assert not any(isinstance(gate.push(0.1), SpeechStopped) for _ in range(14))
+    gate.end_after(5 * WINDOW_MS, WINDOW_MS)  # it comes late
     assert isinstance(gate.push(0.1), SpeechStopped)
 
 

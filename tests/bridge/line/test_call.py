@@ -107,6 +107,18 @@ async def test_lines_are_spoken_in_order_and_whole(rig):
     assert [line.heard_text().strip() for line in lines] == ["First line.", "Second."]
 
 
+async def test_the_sentences_of_a_text_end_as_they_do_in_the_language_of_the_texts_before_it(rig):
+    rig.call.style = Style()
+    rig.call._normalize = False  # which would write the abbreviation out, in a thread
+    rig.call.say("Guten Tag, wie kann ich Ihnen heute helfen?")
+    await rig.settle()
+    await rig.tick_until_quiet()
+    assert rig.call.language == "de"
+    rig.call.say("Herr Müller bzw. Frau Meier.")
+    await rig.settle()
+    assert [sentence for sentence, _ in rig.engine.spoken][1:] == ["Herr Müller bzw. Frau Meier."]
+
+
 async def test_no_sample_is_lost_in_resampling(rig):
     rig.call.say("Hello there.")
     await rig.settle()

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 
 from bridge.line.audiosocket import Kind, encode
 from bridge.line.doorway import open_doorways, raise_descriptor_limit
+from bridge.line.sparse_log import SparseLog
 
 GOODBYE = encode(Kind.HANGUP)
 
@@ -38,7 +39,7 @@ def no_descriptors() -> Iterator[None]:
 async def test_without_descriptors_everybody_is_told_goodbye_and_it_is_logged_once_a_second() -> None:
     loop = asyncio.get_running_loop()
     (doorway,) = await open_doorways("127.0.0.1", 0, GOODBYE)
-    doorway._now_s = lambda: now_s  # type: ignore[method-assign]
+    doorway._log = SparseLog(lambda: now_s)
     now_s = 0.0
     accepted = asyncio.Event()
 

@@ -6,11 +6,13 @@ import socket
 from uuid import uuid4
 
 import pytest
+from structlog.testing import capture_logs
 
 from bridge.line import server as server_module
 from bridge.line.audiosocket import Kind, encode
 from bridge.line.call import Call, CallObserver
 from bridge.line.server import AudioSocketServer, CallRefused, Connection
+from bridge.line.sparse_log import SparseLog
 from engine.speech import Style
 from tests.support.fakes import Asterisk, FakeEngine
 
@@ -102,6 +104,32 @@ async def test_no_uuid_in_time_is_a_quiet_close(bridge, monkeypatch):
     assert all(message.kind == Kind.SLIN8 for message in await peer.drain())
     assert len(bridge.calls) == 0
     await peer.close()
+
+
+async def test_of_connections_that_are_no_calls_a_line_a_second_is_logged(bridge, monkeypatch):
+    monkeypatch.setattr(server_module, "UUID_DEADLINE_S", 0.05)
+    now_s = 0.0
+    bridge.server.strangers = SparseLog(lambda: now_s)
+    bridge.full = True
+
+    async def come():
+        silent = [await Asterisk.connect(bridge.port, say_uuid=False) for _ in range(10)]
+        wrong = [await Asterisk.connect(bridge.port, say_uuid=False) for _ in range(10)]
+        refused = [await Asterisk.connect(bridge.port) for _ in range(10)]
+        for peer in wrong:
+            peer.send(Kind.DTMF, b"1")
+        for peer in (*silent, *wrong, *refused):
+            await peer.drain()
+            await peer.close()
+
+    with capture_logs() as logs:
+        await come()
+        now_s = 1.0
+        await come()
+    told = {event: [] for event in ("connection sent no UUID", "connection does not speak AudioSocket", "call refused")}
+    for entry in logs:
+        told[entry["event"]].append(entry["connections"])
+    assert all(connections == [1, 10] for connections in told.values()), told
 
 
 async def test_of_connections_without_a_uuid_only_so_many_are_kept_and_calls_do_not_count(bridge):

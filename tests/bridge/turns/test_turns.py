@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.turns.actions import Action, Answer, Commit, Pause, PromptCaller, Reason, Resume
+from bridge.turns.actions import Action, Answer, AskAgain, Commit, Discard, Pause, Prepare, PromptCaller, Reason, Resume
 from bridge.turns.protection import BargeInProtection
 from bridge.turns.rules import Rules
 from bridge.turns.turns import SPEECH_LIMIT_S, Agent, Turns
@@ -146,7 +146,7 @@ def test_an_empty_transcript_does_not_resume_over_the_next_sound() -> None:
 
 
 def test_sound_that_never_ends_resumes_at_the_limit() -> None:
-    turns = speaking()
+    turns = answered(words_after_s=0)  # by a recogniser that gives words only when the caller has stopped
     turns.speech_started(11.0)
     assert turns.deadline_s() == 11.0 + SPEECH_LIMIT_S
     assert turns.expire(11.0 + SPEECH_LIMIT_S) == [Resume()]
@@ -182,9 +182,9 @@ def test_a_sound_holds_the_agent_while_there_may_be_words_in_it() -> None:
     untold = answered(words_after_s=0)
     untold.speech_started(11.0)
     assert untold.deadline_s() == limit_s, "a service that gives words only when the caller has stopped"
-    placed = answered()
-    placed.speech_started(11.0, 10_900)
-    assert placed.deadline_s() == limit_s, "it is known to be of now"
+    slow = answered(words_after_s=6.0)
+    slow.speech_started(11.0, 10_900)
+    assert slow.deadline_s() == limit_s, "a recogniser that takes its time"
 
 
 def test_words_after_a_resume_still_commit() -> None:
@@ -427,7 +427,10 @@ EVENTS = [
     "finished",
     "started",
     "stopped",
+    "hushed",
+    "resumed",
     "partial",
+    "partial_more",
     "empty",
     "word",
     "noise",
@@ -448,6 +451,8 @@ class Line:
         self.firm = False
         self.said: list[str] = []
         self.answered: list[str] = []
+        self.held = ""
+        """What the answer that was begun early answers."""
 
     def do(self, actions: list[Action], *, digit: bool = False) -> None:
         for action in actions:
@@ -465,20 +470,30 @@ class Line:
                     assert self.state != "idle"
                     assert digit or not self.firm
                     self.state, self.paused = "idle", False
-                case Answer(text):
+                case Prepare(text):
                     assert text
+                    assert self.state == "idle"
+                    assert not self.held, "one at a time"
+                    self.held = text
+                case Discard():
+                    assert self.held
+                    self.held = ""
+                case Answer(text, prepared):
+                    assert text
+                    assert self.held == (text if prepared else "")
+                    self.held = ""
                     assert self.state == "idle"
                     self.answered += text.split()
                     self.state, self.firm = "thinking", False
                     self.do(self.turns.began(self.now_s))
-                case PromptCaller():
+                case PromptCaller() | AskAgain():
                     assert self.state == "idle"
 
     def event(self, name: str, index: int) -> None:
         turns, now_s = self.turns, self.now_s
         match name:
             case "began" | "began_firm" if self.state == "idle":
-                self.state, self.firm = "thinking", name == "began_firm"
+                self.state, self.firm, self.held = "thinking", name == "began_firm", ""
                 self.do(turns.began(now_s, interruptible=not self.firm))
             case "playing" | "playing_firm" if self.state != "idle" and not self.paused:
                 self.state, self.firm = "speaking", name == "playing_firm"
@@ -490,8 +505,14 @@ class Line:
                 self.do(turns.speech_started(now_s))
             case "stopped":
                 self.do(turns.speech_stopped(now_s))
+            case "hushed":
+                self.do(turns.speech_paused())
+            case "resumed":
+                turns.speech_resumed()
             case "partial":
                 self.do(turns.partial(now_s, "something being said"))
+            case "partial_more":
+                self.do(turns.partial(now_s, "something being said and more"))
             case "empty":
                 self.do(turns.transcript(now_s, ""))
             case "noise":
@@ -525,13 +546,16 @@ class Line:
     min_words=st.sampled_from([0, 1]),
     echo_guard_ms=st.sampled_from([0, 100]),
     noises=st.booleans(),
+    early=st.booleans(),
 )
-def test_random_orders(events: list[str], min_words: int, echo_guard_ms: int, noises: bool) -> None:
+def test_random_orders(events: list[str], min_words: int, echo_guard_ms: int, noises: bool, early: bool) -> None:
     rules = Rules(
         min_interrupt_words=min_words,
         echo_guard_ms=echo_guard_ms,
         backchannels=Backchannels(["mm"] if noises else []),
         no_input_timeout_ms=7000,
+        unclear_timeout_ms=1500,
+        early_answers=early,
     )
     line = Line(Turns(rules))
     for index, name in enumerate(events):

@@ -1,17 +1,38 @@
-"""What schemathesis sends where a recording is wanted, most of the time: one that can be used."""
+"""What schemathesis sends where a recording is wanted: one that can be used, half of the time.
+
+There are few others, for each is decoded in a process of its own. Random bytes would all be refused for one reason.
+"""
 
 from __future__ import annotations
 
 import io
 
+import numpy as np
 import schemathesis
 import soundfile
 from hypothesis import strategies as st
 
-from engine.speech import Style
+from engine.speech import Pcm, Style
 from tests.support.tone_engine import RATE_HZ, sound_of
 
-_FILE = io.BytesIO()
-soundfile.write(_FILE, sound_of("A recording that lasts long enough. " * 2, Style())[::3], RATE_HZ // 3, format="WAV")
 
-schemathesis.openapi.format("binary", st.just(_FILE.getvalue()) | st.binary(max_size=100))
+def _wav(pcm: Pcm) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, pcm, RATE_HZ // 3, format="WAV")
+    return file.getvalue()
+
+
+_SOUND = sound_of("A recording that lasts long enough. " * 2, Style())[::3]
+_USABLE = _wav(_SOUND)
+_REFUSED = [
+    b"",
+    b"\0",
+    b"no recording at all",
+    bytes(range(100)),
+    _USABLE[:30],  # ends within its head
+    _USABLE[:44],  # a head without a sound
+    _wav(_SOUND[:400]),  # too short
+    _wav(np.zeros_like(_SOUND)),  # silent
+]
+
+schemathesis.openapi.format("binary", st.just(_USABLE) | st.sampled_from(_REFUSED))

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from engine.api import add_speech_routes
-from engine.api.delivery import Pace, SlowReader
+from engine.api.pace import Pace, SlowReader
 from engine.settings import SpeechSettings, VoiceSettings
 from tests.support.tone_engine import ToneEngine
 

@@ -2,6 +2,8 @@
 
 For test_builds.py, in a process of its own: Triton decides at its import whether kernels are compiled or interpreted.
 Prints a line for each kernel: its name, registers, bytes spilled a thread, bytes of shared memory.
+
+Of the launches of a start, `covering` leaves out those of which another one tells as much.
 """
 
 from __future__ import annotations
@@ -10,8 +12,10 @@ import os
 import re
 import subprocess
 import sys
+from collections import defaultdict
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,7 @@ import torch
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
+from triton.runtime.jit import JITFunction
 
 from engine.qwen3.batch.sentence import CHUNK_RAMP
 from engine.qwen3.cuda.graphs import HISTORY_FRAMES
@@ -36,6 +41,11 @@ ROWS = {"none": (1, 2, 4, 64), "int8": (1, 2, 4, 16, 32, 64), "fp8": (1, 4, 16, 
 """Batches, the largest among them, in which every variant occurs that `candidates` names for a format."""
 SOUND = (CHUNK_RAMP[0], CHUNK_RAMP[-1])
 FORMATS = {"none": None, "int8": to_int8, "fp8": to_fp8}
+SIZES = {"_rows": ("K", "B", "BN"), "_slices": ("BM", "BN"), "_conv": ("BM", "BN", "BK")}
+"""Of the kernels that are compiled in dozens of shapes: how much one program holds at once. More takes more registers
+and more shared memory."""
+FOLLOWING = {"_rows": ("KP", "BP"), "_slices": ("K", "LINES"), "_conv": ("CIN", "TAPS", "CHANNELS")}
+"""What follows from the sizes, or says only how often a loop runs and how far it steps."""
 TOOLS = Path(triton.__file__).parent / "backends/nvidia/bin"
 
 
@@ -55,8 +65,71 @@ class Absent:
         return 0
 
 
+@dataclass(frozen=True)
+class Launch:
+    """A kernel and what it is launched with."""
+
+    kernel: Any
+    arguments: tuple[Any, ...]
+    options: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return str(self.kernel.__name__)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return tuple(self.options[size] for size in SIZES[self.name])
+
+    @property
+    def code(self) -> tuple[Any, ...]:
+        """What decides the kernel's code apart from its sizes: formats, what it does beside the product, warps."""
+        formats = tuple(argument.dtype for argument in self.arguments if isinstance(argument, torch.Tensor))
+        left_out = {*SIZES[self.name], *FOLLOWING[self.name], "grid"}
+        return self.name, formats, *sorted(item for item in self.options.items() if item[0] not in left_out)
+
+    @property
+    def tile(self) -> tuple[Any, ...]:
+        return self.name, self.sizes, self.options.get("num_warps"), self.options.get("num_stages")
+
+
+def covering(launches: Iterable[Launch]) -> list[Launch]:
+    """Returns the launches that tell what all of them would.
+
+    Those of a kernel that differ in their sizes alone need at most what the largest needs. So of each code the largest
+    sizes remain, and where none is the largest in every size, all that no other one surpasses. Beside them remains one
+    launch of every tile there is, for a shape may be one that Triton refuses; and every launch of the other kernels.
+    It was compared with compiling all 247 of these: none that is left out spills more than what stands for it, or takes
+    more shared memory.
+    """
+    chosen: list[Launch] = []
+    groups: dict[tuple[Any, ...], dict[tuple[int, ...], Launch]] = defaultdict(dict)
+    for launch in launches:
+        if launch.name in SIZES:
+            groups[launch.code][launch.sizes] = launch
+        else:
+            chosen.append(launch)
+    for group in groups.values():
+        chosen += [it for it in group.values() if not any(_surpasses(other, it.sizes) for other in group)]
+    tiles = {it.tile for it in chosen if it.name in SIZES}
+    for group in sorted(groups.values(), key=_work):  # what does little beside its product compiles soonest
+        for it in group.values():
+            if it.tile not in tiles:
+                tiles.add(it.tile)
+                chosen.append(it)
+    return chosen
+
+
+def _work(group: dict[tuple[int, ...], Launch]) -> int:
+    return sum(option is True for option in next(iter(group.values())).options.values())
+
+
+def _surpasses(sizes: tuple[int, ...], others: tuple[int, ...]) -> bool:
+    return sizes != others and all(size >= other for size, other in zip(sizes, others, strict=True))
+
+
 def launch_all(capability: int, size: str, quantize: str) -> None:
-    """Compiles every kernel that a start would compile, in the real models' widths, for the batches of ROWS."""
+    """Launches every kernel that a start would compile, in the real models' widths, for the batches of ROWS."""
     sizes = replace(TALKER_SIZES[size], layers=1), replace(PREDICTOR_SIZE, layers=2)
     talker, predictor = random_weights(*sizes, "cpu", torch.bfloat16, 128)
     plain = FrameModel.build(talker, predictor, torch.zeros(talker.stack.hidden, dtype=torch.bfloat16), 2150)
@@ -101,8 +174,13 @@ def main(capability: int, size: str, quantize: str) -> None:
     # What the vendor multiplies is left out: a CPU would take long, and nothing is compiled for it.
     torch.mm = lambda *_, **__: None  # type: ignore[assignment]
     torch.Tensor.addmm_ = lambda self, *_, **__: self  # type: ignore[method-assign]
+    launches: list[Launch] = []
+    warm_up = JITFunction.warmup
+    JITFunction.warmup = lambda kernel, *arguments, **options: launches.append(Launch(kernel, arguments, options))
     with torch.inference_mode(), ahead.compiling():
         launch_all(capability, size, quantize)
+        for launch in covering(launches):
+            warm_up(launch.kernel, *launch.arguments, **launch.options)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for (name, shared, _), (registers, spilled) in zip(made, pool.map(usage, [c for *_, c in made]), strict=True):
             print(name, registers, spilled, shared)

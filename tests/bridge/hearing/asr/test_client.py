@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
-from aiohttp import web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from bridge.hearing.asr import client as client_module
 from bridge.hearing.asr.backlog import WAITING_MS
@@ -16,6 +17,8 @@ from bridge.hearing.asr.client import AsrClient
 from bridge.hearing.asr.protocol import AsrOptions
 from bridge.hearing.asr.qwen3_asr import Qwen3Asr
 from bridge.hearing.events import Heard, Partial, SpeechStarted, SpeechStopped, Transcript
+from engine.web import inbox
+from engine.web.inbox import BURST_S
 
 RATE_HZ = 16_000
 CHUNK = RATE_HZ // 50 * 2
@@ -31,8 +34,11 @@ class Service:
         self.messages: asyncio.Queue[str | bytes] = asyncio.Queue()
         self.closed: asyncio.Queue[int | None] = asyncio.Queue()
         self.url = ""
+        self.calls: list[str | None] = []
+        """Which call each connection says that it is for."""
 
     async def handle(self, request: web.Request) -> web.WebSocketResponse:
+        self.calls.append(request.headers.get("X-Call-Id"))
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         self.sockets.put_nowait(socket)
@@ -60,7 +66,7 @@ async def serving(service: Service, port: int = 0) -> AsyncIterator[int]:
 @asynccontextmanager
 async def listening(url: str, on_heard: Callable[[Heard], None] = lambda heard: None) -> AsyncIterator[AsrClient]:
     async with aiohttp.ClientSession() as http:
-        client = AsrClient(Qwen3Asr, url, AsrOptions(language="en"), http, on_heard)
+        client = AsrClient(Qwen3Asr, url, AsrOptions(language="en"), http, on_heard, call_id="1b4e")
         task = asyncio.create_task(client.run())
         try:
             yield client
@@ -72,6 +78,14 @@ async def listening(url: str, on_heard: Callable[[Heard], None] = lambda heard: 
 @pytest.fixture(autouse=True)
 def quick_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "BACKOFF_S", (0.01,))
+
+
+async def test_each_connection_names_its_call() -> None:
+    service = Service()
+    async with serving(service), listening(service.url):
+        await (await service.sockets.get()).close()
+        await service.sockets.get()
+    assert service.calls == ["1b4e", "1b4e"]
 
 
 async def test_audio_goes_out_in_order_and_events_come_in() -> None:
@@ -182,6 +196,30 @@ async def test_a_huge_message_ends_the_connection() -> None:
         await socket.send_str("x" * (client_module.MAX_MESSAGE_BYTES + 1))
         assert await service.closed.get() == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
         await service.sockets.get()
+
+
+@pytest.mark.parametrize("kind", [WSMsgType.PING, WSMsgType.TEXT])
+async def test_a_service_that_does_not_stop_talking_is_given_up_and_others_get_their_turns(
+    monkeypatch: pytest.MonkeyPatch, kind: WSMsgType
+) -> None:
+    monkeypatch.setattr(inbox, "FLOOD_S", 0.1)
+    service, turns = Service(), 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async with serving(service), listening(service.url):
+        socket = await asyncio.wait_for(service.sockets.get(), 10)
+        others = asyncio.create_task(take_turns())
+        with contextlib.suppress(ConnectionError):
+            for _ in range(2_000):
+                await socket.send_frame(b'{"text": "so", "is_partial": true}', kind)
+        assert await asyncio.wait_for(service.closed.get(), 10) == WSCloseCode.POLICY_VIOLATION
+        others.cancel()
+    assert turns >= BURST_S * client_module.MESSAGES_PER_S, "one for each message"
 
 
 async def test_speech_under_way_ends_with_its_connection() -> None:

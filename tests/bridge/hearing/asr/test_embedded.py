@@ -1,4 +1,4 @@
-"""The embedded recogniser: on a caller's voice with real detector, Whisper and process, and without a model."""
+"""The embedded recogniser on a caller's voice: real detector, real Whisper, real process."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
-from itertools import pairwise
-from unittest.mock import AsyncMock, Mock
+from unittest.mock import AsyncMock
 
 import numpy as np
 import pytest
 
-from bridge.hearing.asr.embedded import LONGEST_MS, MAX_JOBS, EmbeddedAsr
+from bridge.hearing.asr.embedded import MAX_JOBS, EmbeddedAsr
 from bridge.hearing.asr.recognizer_pool import RecognizerPool
-from bridge.hearing.events import Heard, Hushed, Partial, SpeechStarted, SpeechStopped, Transcript
+from bridge.hearing.events import Heard, Partial, SpeechPaused, SpeechStarted, SpeechStopped, Transcript
+from bridge.hearing.vad import Detector, GateRules
 from bridge.turns.words import words
 from tests.support.voices import caller_says, silence
 
@@ -76,6 +76,77 @@ async def test_a_sentence_is_heard_and_so_is_the_next_after_the_worker_died(reco
     assert (await listen(recognizer, text, partial=False))[-1] == transcript
 
 
+class CountingPool:
+    """A recogniser whose words are the seconds that it is given: second 7 is full of the sample 1007."""
+
+    def __init__(self) -> None:
+        self.detector = Detector()
+        self.longest_s = 0.0
+
+    async def transcribe(self, pcm: bytes, *, whole: bool = True) -> str:
+        self.longest_s = max(self.longest_s, len(pcm) / 32_000)
+        samples = np.frombuffer(pcm, np.int16)
+        seconds, counts = np.unique(samples[samples > 0] - 1_000, return_counts=True)
+        return " ".join(str(second) for second, count in zip(seconds, counts, strict=True) if count > 6_000)
+
+
+@pytest.mark.parametrize("length_s", [29, 95])
+async def test_speech_of_any_length_is_recognised_whole(length_s: int) -> None:
+    heard: list[Heard] = []
+    told = asyncio.Event()
+    pool = CountingPool()
+
+    def on_heard(event: Heard) -> None:
+        heard.append(event)
+        told.set()
+
+    asr = EmbeddedAsr(pool, on_heard)  # type: ignore[arg-type]
+    asr._ear.close()
+    task = asyncio.create_task(asr.run())
+    for second in range(length_s):
+        audio = np.full(16_000, 1_000 + second, np.int16)
+        audio[12_500:] = 0  # the caller takes a breath
+        for start in range(0, 16_000, 3_200):
+            asr.push(audio[start : start + 3_200].tobytes(), 16_000)
+            if second == start == 0:
+                asr._voice(SpeechStarted(0))
+            for _ in range(5):  # what was asked is answered at once
+                await asyncio.sleep(0)
+    asr._voice(SpeechStopped(length_s * 1_000 - 200))
+    while not isinstance(heard[-1], Transcript):
+        told.clear()
+        await told.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    everything = " ".join(str(second) for second in range(length_s))
+    assert heard[-1] == Transcript(everything)
+    partial = [event.text for event in heard if isinstance(event, Partial)]
+    assert all(everything.startswith(text) for text in partial), "no word is told twice or taken back"
+    assert pool.longest_s <= 15.7
+    await pool.detector.close()
+
+
+async def test_a_short_silence_is_looked_at_at_once_and_makes_the_final_words() -> None:
+    heard: list[Heard] = []
+    pool = CountingPool()
+    asr = EmbeddedAsr(pool, heard.append, rules=GateRules(pause_ms=96))  # type: ignore[arg-type]
+    asr._ear.close()
+    task = asyncio.create_task(asr.run())
+    asr._voice(SpeechStarted(0))
+    asr.push(np.full(8_000, 1_007, np.int16).tobytes(), 16_000)  # too short to be looked at while it goes on
+    asr.push(bytes(3_200), 16_000)
+    asr._voice(SpeechPaused(500))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert heard == [SpeechStarted(0), SpeechPaused(500), Partial("7")]
+    asr.push(bytes(12_800), 16_000)
+    asr._voice(SpeechStopped(500))
+    assert heard[3:] == [SpeechStopped(500), Transcript("7")], "there is nothing left to recognise"
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await pool.detector.close()
+
+
 async def test_a_recogniser_that_hangs_is_not_fed_without_end(recognizer: RecognizerPool) -> None:
     heard: list[Heard] = []
     asr = EmbeddedAsr(recognizer, heard.append)  # `run` is not running: nothing is taken
@@ -85,77 +156,3 @@ async def test_a_recogniser_that_hangs_is_not_fed_without_end(recognizer: Recogn
         assert asr._looks.qsize() <= MAX_JOBS
     given_up = [event for event in heard if isinstance(event, Transcript)]
     assert given_up == [Transcript("")] * (50 - MAX_JOBS), "whoever waits for their words is told that none come"
-
-
-class Counting:
-    """Stands in for the pool: the words of audio are the numbers in it, and it keeps what it was asked."""
-
-    def __init__(self) -> None:
-        self.detector = Mock()
-        self.asked: list[tuple[str, bool]] = []
-
-    async def transcribe(self, pcm: bytes, *, whole: bool = True) -> str:
-        numbers = np.frombuffer(pcm, np.int16)
-        text = " ".join(str(number) for number in dict.fromkeys(numbers[numbers != 0].tolist()))
-        self.asked.append((text, whole))
-        return text
-
-
-def seconds(*numbers: int) -> bytes:
-    """A second of audio for each number, in which it is the level; a tenth of a second of silence after each."""
-    parts = [(np.full(14_400, number, np.int16), np.zeros(1_600, np.int16)) for number in numbers]
-    return np.concatenate([piece for part in parts for piece in part]).tobytes()
-
-
-async def settled(asr: EmbeddedAsr) -> None:
-    """Recognises what is queued."""
-    task = asyncio.create_task(asr.run())
-    for _ in range(2 * MAX_JOBS):
-        await asyncio.sleep(0)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-
-
-async def test_the_words_of_the_look_in_the_pause_are_final_at_once() -> None:
-    heard: list[Heard] = []
-    pool = Counting()
-    asr = EmbeddedAsr(pool, heard.append)  # type: ignore[arg-type]
-    asr._voice(SpeechStarted(0))
-    asr.push(seconds(11, 12), 16_000)
-    asr._hushed(Hushed(1_900))
-    await settled(asr)
-    assert heard[-1] == Partial("11 12"), "whoever wants to answer early knows the words"
-    asked = len(pool.asked)
-    asr._voice(SpeechStopped(1_900))
-    assert heard[-1] == Transcript("11 12"), "nothing is recognised once more"
-    assert len(pool.asked) == asked
-
-
-async def test_a_pause_in_which_the_caller_goes_on_costs_no_words() -> None:
-    heard: list[Heard] = []
-    asr = EmbeddedAsr(Counting(), heard.append)  # type: ignore[arg-type]
-    asr._voice(SpeechStarted(0))
-    asr.push(seconds(11), 16_000)
-    asr._hushed(Hushed(900))
-    asr.push(seconds(12), 16_000)
-    asr._voice(SpeechStopped(1_900))
-    await settled(asr)
-    assert heard[-1] == Transcript("11 12")
-
-
-async def test_speech_longer_than_any_window_keeps_its_first_words() -> None:
-    heard: list[Heard] = []
-    pool = Counting()
-    asr = EmbeddedAsr(pool, heard.append)  # type: ignore[arg-type]
-    asr._voice(SpeechStarted(0))
-    longest = 0
-    for number in range(1, 71):
-        asr.push(seconds(number), 16_000)
-        longest = max(longest, len(asr._audio) // 32)
-        await settled(asr)
-    asr._voice(SpeechStopped(70_000))
-    await settled(asr)
-    assert heard[-1] == Transcript(" ".join(str(number) for number in range(1, 71)))
-    assert longest <= LONGEST_MS + 1_000, "a look takes no longer than this"
-    partials = [event.text for event in heard if isinstance(event, Partial)]
-    assert all(later.startswith(sooner) for sooner, later in pairwise(partials))

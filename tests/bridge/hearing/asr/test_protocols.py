@@ -17,7 +17,17 @@ from bridge.hearing.asr.protocols import PROTOCOLS
 from bridge.hearing.asr.qwen3_asr import Qwen3Asr
 from bridge.hearing.asr.vllm_realtime import VllmRealtime
 from bridge.hearing.asr.vosk import Vosk
-from bridge.hearing.events import MAX_TEXT_CHARS, BadEvent, Heard, Partial, SpeechStarted, SpeechStopped, Transcript
+from bridge.hearing.events import (
+    MAX_TEXT_CHARS,
+    BadEvent,
+    Heard,
+    Partial,
+    SpeechPaused,
+    SpeechResumed,
+    SpeechStarted,
+    SpeechStopped,
+    Transcript,
+)
 
 PCM = bytes(range(40))
 
@@ -43,6 +53,8 @@ def test_rubbish_is_refused(name: str, message: str | bytes) -> None:
     [
         ("openai-realtime", "ws://asr:8080", "ws://asr:8080/v1/realtime?intent=transcription"),
         ("openai-realtime", "ws://asr/own/path?model=m", "ws://asr/own/path?intent=transcription&model=m"),
+        ("openai-realtime", "ws://asr?intent=own", "ws://asr/v1/realtime?intent=own"),
+        ("vosk", "ws://asr/?keyterm=a&keyterm=b%20c&x=", "ws://asr/?keyterm=a&keyterm=b+c&x="),
         ("qwen3-asr", "ws://asr:8001", "ws://asr:8001/ws/transcribe"),
         ("vllm-realtime", "ws://asr/", "ws://asr/v1/realtime"),
         ("vosk", "ws://asr:2700", "ws://asr:2700/"),
@@ -87,6 +99,56 @@ def test_openai_realtime_in() -> None:
     for wrong in ("soon", -1, 10**300):
         with pytest.raises(BadEvent, match="audio_start_ms"):
             read(protocol, {"type": "input_audio_buffer.speech_started", "audio_start_ms": wrong})
+
+
+COMPLETED = "conversation.item.input_audio_transcription.completed"
+
+
+def spoken(*committed: str) -> OpenAiRealtime:
+    """Returns a connection on which these items were committed in order."""
+    protocol = OpenAiRealtime(AsrOptions())
+    for previous, item in zip([None, *committed], committed, strict=False):
+        event = {"type": "input_audio_buffer.committed", "item_id": item, "previous_item_id": previous}
+        assert read(protocol, event) is None
+    return protocol
+
+
+def completed(protocol: OpenAiRealtime, item: str) -> list[Heard] | None:
+    return read(protocol, {"type": COMPLETED, "item_id": item, "transcript": f"words of {item}"})
+
+
+def test_openai_realtime_gives_finals_in_the_order_of_speech() -> None:
+    protocol = spoken("one", "two", "three")
+    assert completed(protocol, "two") == []
+    assert completed(protocol, "one") == [Transcript("words of one"), Transcript("words of two")]
+    assert completed(protocol, "three") == [Transcript("words of three")]
+    assert completed(protocol, "never committed") == [Transcript("words of never committed")]
+
+
+def test_openai_realtime_puts_a_late_commit_where_it_belongs() -> None:
+    protocol = spoken("one", "three")
+    read(protocol, {"type": "input_audio_buffer.committed", "item_id": "two", "previous_item_id": "one"})
+    assert completed(protocol, "three") == []
+    assert completed(protocol, "one") == [Transcript("words of one")]
+    assert completed(protocol, "two") == [Transcript("words of two"), Transcript("words of three")]
+
+
+def test_openai_realtime_waits_for_no_final_that_has_failed_or_is_lost() -> None:
+    protocol = spoken("one", "two")
+    assert completed(protocol, "two") == []
+    failed = {"type": "conversation.item.input_audio_transcription.failed", "item_id": "one", "error": {"message": "x"}}
+    assert read(protocol, failed) == [Transcript("words of two")]
+    protocol = spoken("lost", "two", "three", "four")
+    assert completed(protocol, "two") == []
+    assert completed(protocol, "three") == []
+    words = [Transcript("words of two"), Transcript("words of three"), Transcript("words of four")]
+    assert completed(protocol, "four") == words
+
+
+@pytest.mark.parametrize("item", [5, ["x"], "x" * 201])
+def test_openai_realtime_takes_no_odd_ids(item: Any) -> None:
+    with pytest.raises(BadEvent, match="item_id"):
+        read(OpenAiRealtime(AsrOptions()), {"type": "input_audio_buffer.committed", "item_id": item})
 
 
 def test_qwen3_asr() -> None:
@@ -205,6 +267,10 @@ def test_deepgram_flux() -> None:
     assert read(protocol, {"type": "TurnInfo", "event": "Update", "transcript": "two pizzas"}) == [
         Partial("two pizzas")
     ]
+    eager = {"type": "TurnInfo", "event": "EagerEndOfTurn", "transcript": "two pizzas", "audio_window_end": 1.1}
+    assert read(protocol, eager) == [Partial("two pizzas"), SpeechPaused(1100)]
+    resumed = {"type": "TurnInfo", "event": "TurnResumed", "transcript": "two pizzas"}
+    assert read(protocol, resumed) == [SpeechResumed(), Partial("two pizzas")]
     ended = {"type": "TurnInfo", "event": "EndOfTurn", "transcript": "Two pizzas.", "audio_window_end": 1.4}
     assert read(protocol, ended) == [SpeechStopped(1400), Transcript("Two pizzas.")]
 

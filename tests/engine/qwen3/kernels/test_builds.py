@@ -1,4 +1,8 @@
-"""The kernels compile for GPUs that are not here, and fit them: shared memory, and registers without much spilling."""
+"""The kernels compile for GPUs that are not here, and fit them: shared memory, and registers without much spilling.
+
+Registers and spilling are the assembler's to tell, so nothing short of a whole compilation does. What can be spared is
+a compilation that tells nothing new: `tests.support.qwen3.build_kernels.covering` says which; the runs share a cache.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,12 @@ SPILLED_BYTES = 96
 """The most bytes that a thread may spill, in a kernel that waits for memory anyway."""
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Triton's, for what two formats on one GPU have in common."""
+    return tmp_path_factory.mktemp("triton")
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("capability", "size", "quantize", "shared_bytes"),
@@ -28,11 +38,11 @@ SPILLED_BYTES = 96
         pytest.param(90, "1.7B", "fp8", 227 * 1024, id="H100, 1.7B, fp8"),
     ],
 )
-def test_the_kernels_fit(capability: int, size: str, quantize: str, shared_bytes: int, tmp_path: Path) -> None:
+def test_the_kernels_fit(capability: int, size: str, quantize: str, shared_bytes: int, cache: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.qwen3.build_kernels", str(capability), size, quantize],
-        env=environment | {"TRITON_CACHE_DIR": str(tmp_path)}, capture_output=True, text=True,
+        env=environment | {"TRITON_CACHE_DIR": str(cache)}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     made = [line.split() for line in done.stdout.splitlines()]

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from bridge.demo.server_process import CannotServe, running_server
+from bridge.converse.server_process import CannotServe, running_server
 from bridge.dial.caller import Caller, CannotCall
 
 

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
-from bridge import http_server
-from bridge.http_server import HttpServer
+from bridge.http.server import HEADERS_S, HttpServer
+from engine.web.server import KEEP_ALIVE_S
+from tests.support.loop_clock import LoopClock
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+UPLOAD = b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 10\r\n"
 LIMIT = 3
 
 
@@ -59,14 +61,8 @@ class Site:
 
 
 async def _answer(request: web.Request) -> web.StreamResponse:
-    if "Upgrade" not in request.headers:
-        return web.Response(text="hello")
-    socket = web.WebSocketResponse()
-    await socket.prepare(request)
-    async for message in socket:
-        if message.type is WSMsgType.TEXT:
-            await socket.send_str(message.data)
-    return socket
+    await request.read()
+    return web.Response(text="hello")
 
 
 @pytest.fixture
@@ -98,24 +94,42 @@ async def test_a_connection_too_many_is_told_so_and_closed_and_there_is_room_aga
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HT", REQUEST[:-2]])
-async def test_headers_that_do_not_come_in_time_are_not_waited_for(
-    site: Site, monkeypatch: pytest.MonkeyPatch, sent: bytes
-) -> None:
-    monkeypatch.setattr(http_server, "HEADERS_S", 0.05)
-    await (await site.connect(sent)).closed()
-    client = await site.connect(REQUEST)
-    assert b"200 OK" in await client.answer()
-    await asyncio.sleep(0.1)
-    client.write(REQUEST)
-    assert b"200 OK" in await client.answer(), "whoever has sent a request may wait before the next"
-    if sent:
-        await client._reader.readexactly(len("hello"))
-        client.write(sent)
+async def test_headers_that_do_not_come_in_time_are_not_waited_for(site: Site, sent: bytes) -> None:
+    with LoopClock() as clock:
+        silent = await site.connect(sent)
+        client = await site.connect(REQUEST)
+        assert b"200 OK" in await client.answer()
+        clock.advance(HEADERS_S + 1)
+        await silent.closed()
+        client.write(REQUEST)
+        assert b"200 OK" in await client.answer(), "whoever has sent a request may wait before the next"
+
+
+@pytest.mark.parametrize("sent", [b"GET / HT", REQUEST[:-2]])
+async def test_the_headers_of_another_request_are_not_waited_for_either(site: Site, sent: bytes) -> None:
+    with LoopClock() as clock:
+        client = await site.connect(REQUEST + sent)
+        assert b"200 OK" in await client.answer()
+        client.write(sent[-1:])
+        await (await site.connect(REQUEST)).answer()  # by now the server has read what came before
+        clock.advance(HEADERS_S + 1)
         await client.closed()
 
 
-async def test_an_idle_connection_is_closed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_server, "IDLE_S", 0.05)
-    client = await site.connect(REQUEST)
-    assert b"200 OK" in await client.answer()
-    await client.closed()
+async def test_a_request_may_take_longer_than_its_headers(site: Site) -> None:
+    with LoopClock() as clock:
+        client = await site.connect(UPLOAD + b"\r\n")
+        assert b"100 Continue" in await client.answer()
+        client.write(b"a" * 9)
+        await (await site.connect(REQUEST)).answer()
+        clock.advance(HEADERS_S + 1)
+        client.write(b"a")
+        assert b"200 OK" in await client.answer()
+
+
+async def test_an_idle_connection_is_closed(site: Site) -> None:
+    with LoopClock() as clock:
+        client = await site.connect(REQUEST)
+        assert b"200 OK" in await client.answer()
+        clock.advance(KEEP_ALIVE_S + 1)
+        await client.closed()

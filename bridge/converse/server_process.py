@@ -1,4 +1,4 @@
-"""Runs `talkspurt serve` as a child process on free ports, for the demo and the benchmarks."""
+"""Runs `talkspurt serve` as a child process on free ports, for the demo, the scenarios and the benchmarks."""
 
 from __future__ import annotations
 

@@ -1,0 +1,117 @@
+"""`talkspurt serve --check`: says whether the settings are right, and what the language model can do."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from bridge.config import Settings
+
+if TYPE_CHECKING:
+    from bridge.brains.model import Model
+
+TOOL: Final = "hangup"
+QUESTION: Final[list[dict[str, Any]]] = [
+    {"role": "system", "content": f"This is a test. Say aloud: one two three four five. Then call the tool {TOOL}."},
+    {"role": "user", "content": "Begin."},
+]
+TOOLS: Final[list[dict[str, Any]]] = [
+    {
+        "type": "function",
+        "function": {
+            "name": TOOL,
+            "description": "End the call.",
+            "parameters": {"type": "object", "properties": {}},
+        },
+    }
+]
+
+
+def check(settings: Settings) -> int:
+    """Checks what is left when the settings have been read, and asks the language model once.
+
+    Returns 2 where a setting is wrong, 1 where the model does not answer.
+    """
+    problem = wrong_voice(settings)
+    if problem:
+        print(problem, file=sys.stderr)
+        return 2
+    print("settings are right")
+    return asyncio.run(check_models(settings)) if settings.conversation.llm_base_url else 0
+
+
+def wrong_voice(settings: Settings) -> str:
+    """Returns what is wrong with VOICE, where the engine knows its voices without being started."""
+    from engine.hibari import HibariEngine
+    from engine.registry import create_engine
+    from engine.speech import UnknownVoice
+
+    engine = create_engine(settings.engine, settings.qwen, settings.voices, settings.speech.request_timeout)
+    try:
+        if isinstance(engine, HibariEngine):
+            engine.resolve_voice(settings.server.voice)
+    except UnknownVoice as error:
+        return f"VOICE={error.voice!r}: must be one of {', '.join(error.known)}"
+    return ""
+
+
+async def check_models(settings: Settings) -> int:
+    """Prints what each language model was found to do; returns 1 if one does not answer."""
+    from bridge.brains.model import ModelError
+    from bridge.conversation.models import make_models
+
+    models = make_models(settings.conversation)
+    status = 0
+    for name, model in zip(("LLM_MODEL", "LLM_FALLBACK_MODEL"), models.models, strict=False):
+        try:
+            print(f"{name}={model.options.model}: {await ask(model)}")
+        except ModelError as error:
+            print(f"{name}={model.options.model}: {error}", file=sys.stderr)
+            status = 1
+    await models.close()
+    return status
+
+
+@dataclass(slots=True)
+class Finding:
+    """What one answer of a model shows."""
+
+    first_ms: int = 0
+    pieces: int = 0
+    called_tool: bool = False
+    takes_tools: bool = True
+    takes_system: bool = True
+
+    def __str__(self) -> str:
+        if self.called_tool:
+            tools = "calls tools"
+        elif self.takes_tools:
+            tools = "takes tools, but called none when it was asked to"
+        else:
+            tools = "is sent no tools: it cannot transfer or hang up"
+        streams = f"streams ({self.pieces} pieces)" if self.pieces > 1 else "does not stream: its words came at once"
+        system = "" if self.takes_system else "; has the prompt in the caller's first message"
+        return f"first token after {self.first_ms} ms; {streams}; {tools}{system}"
+
+
+async def ask(model: Model) -> Finding:
+    """Asks a model for a few words and a tool. Raises ModelError."""
+    from bridge.brains.model import ModelError
+
+    clock, finding = asyncio.get_running_loop().time, Finding()
+    begun_s = clock()
+    parts = model.answer(QUESTION, TOOLS, begun_s + model.options.timeout_ms / 1000)
+    async with aclosing(parts):
+        async for part in parts:
+            finding.first_ms = finding.first_ms or round((clock() - begun_s) * 1000)
+            if isinstance(part, str):
+                finding.pieces += 1
+            else:
+                finding.called_tool = True
+    if not finding.pieces and not finding.called_tool:
+        raise ModelError("the language model answered nothing")
+    finding.takes_tools, finding.takes_system = model.takes_tools, model.takes_system
+    return finding

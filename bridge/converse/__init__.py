@@ -1,0 +1,1 @@
+"""`talkspurt converse`: callers that follow scenarios call a server, and what comes back is judged."""

@@ -1,0 +1,56 @@
+"""The HTTP server: so many connections at once, none that sends no request, none that is idle for long."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from aiohttp import web
+
+from bridge.http.connection import BUSY, HttpConnection, note_request
+from bridge.line.doorway import BACKLOG, open_doorways
+from engine.web.server import KEEP_ALIVE_S, create_runner
+
+HEADERS_S: Final = 10.0
+"""How long a request's line and headers may take."""
+
+
+class HttpServer:
+    """Serves an application on an address."""
+
+    def __init__(
+        self,
+        app: web.Application,
+        max_connections: int,
+        *,
+        headers_s: float = HEADERS_S,
+        keep_alive_s: float = KEEP_ALIVE_S,
+    ) -> None:
+        self.app = app
+        app.middlewares.insert(0, note_request)
+        self._runner = create_runner(app, keep_alive_s)
+        self._max_connections = max_connections
+        self._headers_s = headers_s
+        self._servers: list[asyncio.Server] = []
+
+    async def start(self, host: str, port: int) -> int:
+        """Starts to listen and returns the port, which the system chooses if `port` is 0. Raises OSError."""
+        await self._runner.setup()
+        loop = asyncio.get_running_loop()
+        for doorway in await open_doorways(host, port, BUSY):
+            self._servers.append(await loop.create_server(self._connection, sock=doorway, backlog=BACKLOG))
+        return int(self._servers[0].sockets[0].getsockname()[1])
+
+    async def close(self, timeout_s: float) -> None:
+        """Stops to listen, lets requests end for at most twice `timeout_s`, and closes the application."""
+        for server in self._servers:
+            server.close()
+        if self._runner.server is not None:
+            self._runner.server.pre_shutdown()
+            # aiohttp waits this long for the answers to be sent, and as long again once it has given them up.
+            await self._runner.server.shutdown(timeout_s)
+        await self._runner.cleanup()
+
+    def _connection(self) -> asyncio.Protocol:
+        assert self._runner.server is not None
+        return HttpConnection(self._runner.server, self._max_connections, self._headers_s)

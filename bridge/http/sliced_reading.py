@@ -1,0 +1,91 @@
+"""Reads from a connection a little in each turn of the event loop, whatever is sent and however fast."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+SLICE_BYTES: Final = 2_048
+"""It holds 340 of the smallest WebSocket messages, which aiohttp reads in about a fifth of a millisecond."""
+
+
+class SlicedReading(asyncio.Protocol):
+    """Stands between a transport and the protocol of `create`, which is given no more than a slice at once."""
+
+    def __init__(self, create: Callable[[], asyncio.Protocol]) -> None:
+        self._create = create
+        self._rest = b""
+        """What has come and is not handed on yet. While there is any, nothing is read."""
+        self._handed_on = 0
+        """The number of bytes at the start of `_rest` that are."""
+        self._paused = False
+        """The protocol wants nothing now."""
+        self._next: asyncio.Handle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._protocol = self._create()
+        self._protocol.connection_made(cast(asyncio.Transport, _Transport(self, self._transport)))
+
+    def data_received(self, data: bytes) -> None:
+        if len(data) <= SLICE_BYTES and not self._rest and not self._paused:
+            self._protocol.data_received(data)
+            return
+        self._rest, self._handed_on = self._rest[self._handed_on :] + data, 0
+        self._transport.pause_reading()
+        if not self._paused and self._next is None:
+            self._hand_on()
+
+    def eof_received(self) -> bool | None:
+        return self._protocol.eof_received()
+
+    def pause_writing(self) -> None:
+        self._protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._protocol.resume_writing()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._next is not None:
+            self._next.cancel()
+        self._protocol.connection_lost(error)
+
+    def pause(self) -> None:
+        """Hands nothing on, and reads nothing."""
+        self._paused = True
+        self._transport.pause_reading()
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+
+    def resume(self) -> None:
+        """Hands on what is left, in the turns to come, and reads again after it."""
+        self._paused = False
+        if not self._rest:
+            self._transport.resume_reading()
+        elif self._next is None:
+            self._next = asyncio.get_running_loop().call_soon(self._hand_on)
+
+    def _hand_on(self) -> None:
+        self._next = None
+        start = self._handed_on
+        self._handed_on += SLICE_BYTES
+        piece = self._rest[start : self._handed_on]
+        if self._handed_on >= len(self._rest):
+            self._rest, self._handed_on = b"", 0
+        self._protocol.data_received(piece)
+        if not self._paused and not self._transport.is_closing():
+            self.resume()
+
+
+class _Transport:
+    """The transport as the protocol sees it: it stops the slices where it would stop the reading."""
+
+    def __init__(self, reading: SlicedReading, transport: asyncio.Transport) -> None:
+        self.pause_reading = reading.pause
+        self.resume_reading = reading.resume
+        self._transport = transport
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)

@@ -1,0 +1,53 @@
+"""Who may have audio made now: so many at once, and never nearly all of them for one client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from engine.api.pace import Pace
+from engine.web.errors import queue_full
+
+SHARE: Final = 7
+"""An address may hold so many times as many places as are free: seven in eight if it is alone, less beside others."""
+BEHIND_S: Final = 5.0
+"""A client that has been waited for so much longer than its audio plays loses its place to one that finds none."""
+
+
+class Admission:
+    """The places of all requests whose audio is being made."""
+
+    def __init__(self, places: int) -> None:
+        """`places` is their number; 0 for no limit."""
+        self._places = places
+        self._addresses: dict[Pace, str] = {}
+        """Of each client that has a place."""
+
+    @property
+    def taken(self) -> int:
+        """The number of places that are taken."""
+        return len(self._addresses)
+
+    @contextmanager
+    def place(self, address: str, pace: Pace) -> Iterator[None]:
+        """Takes a place for a client at `address`. Raises ApiError where there is none."""
+        if self._places:
+            self._make_room(address)
+        self._addresses[pace] = address
+        try:
+            yield
+        finally:
+            self._addresses.pop(pace, None)  # it may have lost it
+
+    def _make_room(self, address: str) -> None:
+        free = self._places - self.taken
+        own = [pace for pace, other in self._addresses.items() if other == address]
+        if len(own) < SHARE * free:
+            return
+        slowest = max(own if free else self._addresses, key=lambda pace: pace.behind_s)
+        if slowest.behind_s <= BEHIND_S:
+            whose = f", {len(own)} of them for {address}" if free else ""
+            raise queue_full(f"{self.taken} requests are being synthesised{whose}: MAX_QUEUE_DEPTH is {self._places}")
+        del self._addresses[slowest]
+        slowest.give_up()
