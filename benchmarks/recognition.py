@@ -30,7 +30,7 @@ PAUSE_MS: Final = 160
 """How much silence a look has seen behind the speech: the detector's hush and its own delay."""
 CUT_MS: Final = 800
 SNR_DB: Final = 15.0
-TURN_S: Final = 1.5
+TURN_S: Final = 3.0
 """The silence in which a caller's words are waited for."""
 MODELS: Final = (
     ("Moonshine tiny", "moonshine", "en"),
