@@ -2,8 +2,8 @@
 
 A telephone on its loudspeaker sends the agent's own voice back. `EchoFinder` finds how late, `EchoFilter` learns the
 way from there and subtracts it, and `EchoGate` hushes what is left. While the agent has not been audible for a while,
-and in a call without an echo, the caller's samples pass unchanged. Everything is done at the caller's own rate, in blocks
-of 20 ms, so that a wideband caller keeps all of the band and no converter adds its delay.
+and in a call without an echo, the caller's samples pass unchanged. Everything is done at the caller's own rate, in
+blocks of 20 ms, so that a wideband caller keeps all of the band, and no converter adds its delay.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Learns how the agent's sound comes back, and takes it out of the caller's: a Kalman filter of spectra.
 
-The path from the agent's sound to its echo is a filter of PARTITIONS blocks, each known by its spectrum. For every
-block and frequency the filter also knows how unsure it is of that spectrum. It learns fast where it is unsure and little else
+The path from the agent's sound to its echo is a filter of PARTITIONS blocks, each known by its spectrum. For each block
+and frequency the filter also knows how unsure it is of that spectrum. It learns fast where it is unsure and little else
 is heard, and hardly at all while the caller speaks, so that double talk needs no detector of its own. See F. Kuech,
 E. Mabande, G. Enzner, "State-space architecture of the partitioned-block-based acoustic echo controller", ICASSP 2014.
 """
