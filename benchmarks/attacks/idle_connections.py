@@ -17,7 +17,7 @@ SILENT: Final = 150
 HOLD_S: Final = 12.0
 """Longer than a server should wait for a request's head."""
 UNREAD: Final = 64
-UNREAD_S: Final = 15.0
+UNREAD_S: Final = 25.0
 """By then the first seconds of every text are made, and who does not read is behind."""
 OTHER_HOST: Final = "127.0.0.2"
 """All of 127.0.0.0/8 is this machine, and to a server each address is a host."""

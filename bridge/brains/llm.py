@@ -46,6 +46,8 @@ class LlmOptions:
 class _Turn:
     """What has happened in one turn. A turn that is cut may still be ending while the next has begun."""
 
+    certain: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once it is certain that the caller has said what is being answered."""
     runs: list[ToolRun] = field(default_factory=list)
     lines: set[str] = field(default_factory=set)
     """What the tools had the caller told."""
@@ -76,9 +78,7 @@ class LlmBrain(Brain):
         self._variables = dict(variables or {})
         self.history = History(fill_prompt(options.system_prompt, self._variables))
         self._runs = ToolRuns(toolbox, tasks)
-        self._turn = _Turn()
-        self._certain = asyncio.Event()
-        """Set once it is certain that the caller has said what is being answered. Each turn has its own."""
+        self._turn = self._prepared = _Turn()
         self._no_input = Prompts(options.no_input_prompt)
         self._unclear = Prompts(options.unclear_prompt)
 
@@ -87,25 +87,29 @@ class LlmBrain(Brain):
             yield Say(fill(self._options.greeting, self._variables))
 
     def answer(self, said: str) -> AsyncGenerator[Piece]:
-        pieces = self.prepare(said)
-        self.confirm()
-        return pieces
+        turn = _Turn()
+        turn.certain.set()
+        return self._begin(said, turn)
 
     def prepare(self, said: str) -> AsyncGenerator[Piece]:
-        self._no_input.answered()
-        self._unclear.answered()
-        self._certain = asyncio.Event()
-        self.history.said(whole(said))  # noted now, because the turn may be cut before its first step
-        return self._answer(self._certain)
+        self._prepared = _Turn()
+        return self._begin(said, self._prepared)
 
     def confirm(self) -> None:
-        self._certain.set()
+        self._prepared.certain.set()
 
     def take_back(self) -> None:
         self.history.unsay()
+        self._prepared.over = True
 
-    async def _answer(self, certain: asyncio.Event) -> AsyncGenerator[Piece]:
-        self._turn = turn = _Turn()
+    def _begin(self, said: str, turn: _Turn) -> AsyncGenerator[Piece]:
+        self._no_input.answered()
+        self._unclear.answered()
+        self.history.said(whole(said))  # noted now, because the turn may be cut before its first step
+        return self._answer(turn)
+
+    async def _answer(self, turn: _Turn) -> AsyncGenerator[Piece]:
+        self._turn = turn
         spoke = False
         await self._runs.settle(EARLIER_TOOLS_S)
         for _ in range(MAX_TOOL_ROUNDS):
@@ -128,15 +132,17 @@ class LlmBrain(Brain):
                         return
             spoke = spoke or bool(spoken)
             wanted = calls.finish()
-            if not wanted or turn.over:
+            if not wanted:
                 return
-            await certain.wait()  # a tool may have effects
+            if spoken:
+                yield "\n"  # what comes after the tools is another sentence
+            await turn.certain.wait()  # a tool may have effects
+            if turn.over:
+                return
             line = "" if spoken else self._line(turn, wanted)
             runs = self._start(turn, wanted, spoken or line)
             if line:
                 yield Say(line)
-            elif spoken:
-                yield "\n"  # what comes after the tools is another sentence
             await asyncio.wait({run.task for run in runs})
             for run in runs:
                 if run.result is not None and run.result.action is not None:

@@ -36,10 +36,12 @@ _REFUSALS: Final = {
 class ModelError(Exception):
     """The model has no answer. The text is meant for an administrator."""
 
-    def __init__(self, reason: str, *, try_again: bool = False) -> None:
+    def __init__(self, reason: str, *, try_again: bool = False, is_down: bool = False) -> None:
         super().__init__(reason)
         self.try_again = try_again
-        """Tells whether the same request may succeed."""
+        """Tells whether the same request may succeed at once."""
+        self.is_down = is_down
+        """Tells whether other requests will probably fail too: the service is out of order, or far too slow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +125,13 @@ class Model:
             if rest := speech.finish():
                 yield rest
         except TimeoutError:
-            raise ModelError(f"the language model said nothing for {self.options.timeout_ms} ms") from None
+            reason = f"the language model said nothing for {self.options.timeout_ms} ms"
+            raise ModelError(reason, is_down=True) from None
         except Exception as error:  # the client raises its own errors, its transport's and those of decoding rubbish
             log.debug("the language model failed", error=str(error)[:LOGGED_CHARS])
             reason = f"the language model failed: {_reason(error)}"
-            raise ModelError(reason, try_again=_may_pass(error)) from None
+            may_pass = _may_pass(error)
+            raise ModelError(reason, try_again=may_pass, is_down=may_pass) from None
         finally:
             if stream is not None:
                 await stream.close()

@@ -59,7 +59,6 @@ class ModelChain:
                     error = ModelError("the language model answered nothing", try_again=True)
                 except ModelError as failure:
                     error = failure
-                    self._rested_s[model] = self._clock() + REST_S
                     if said or calls:
                         yield BreakOff()
                     if not calls and whole_sentences(said):
@@ -69,6 +68,8 @@ class ModelChain:
                         return
                 reasons.append(str(error))
                 if not error.try_again or attempt + 1 == TRIES:
+                    if error.is_down:
+                        self._rested_s[model] = self._clock() + REST_S
                     break
                 log.info("the language model is asked again", model=model.options.model, reason=str(error))
                 await asyncio.sleep(PAUSE_S)

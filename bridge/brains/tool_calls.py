@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bridge.brains.brain import BrainError
@@ -13,6 +13,7 @@ MAX_TOOL_CALLS: Final = 32
 """How many tools one answer may call."""
 MAX_CALL_CHARS: Final = 64_000
 """How long the names and arguments of one answer's tool calls may be together."""
+EXTRA: Final = "extra_content"
 _OWN_ID_CHARS: Final = 9
 """Mistral's chat templates take ids of nine letters and digits alone; others take any."""
 
@@ -24,10 +25,14 @@ class ToolCall:
     id: str = ""
     name: str = ""
     arguments: str = ""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """What the server wants back with the call: Gemini signs its thoughts here, and refuses a call without."""
 
     def add(self, part: Any) -> None:
         """Adds the next piece of this call."""
         self.id = self.id or whole(part.id)
+        if extra := (part.model_extra or {}).get(EXTRA):
+            self.extra = {EXTRA: extra}
         if part.function is not None:
             self.name += whole(part.function.name)
             self.arguments += whole(part.function.arguments)

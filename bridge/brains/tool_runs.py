@@ -66,7 +66,7 @@ class ToolRun:
     def messages(self) -> list[Message]:
         """Returns the messages that tell the model of it, for a request of the same turn."""
         function = {"name": self.call.name, "arguments": self._sendable_arguments()}
-        asked = {"id": self.call.id, "type": "function", "function": function}
+        asked = {"id": self.call.id, "type": "function", "function": function, **self.call.extra}
         return [
             {"role": "assistant", "content": self.spoken or None, "tool_calls": [asked]},
             {"role": "tool", "tool_call_id": self.call.id, "content": self._content},

@@ -19,6 +19,7 @@ from bridge.brains.destinations import Destinations
 from bridge.conversation.call_limit import CallLimit, Limit
 from bridge.conversation.caller_speech import CallerSpeech
 from bridge.conversation.digits import Digits
+from bridge.conversation.echo_text import EchoText
 from bridge.conversation.journal import Journal
 from bridge.conversation.metrics import ConversationMetrics
 from bridge.conversation.next_destination import HANG_UP, NextDestination
@@ -89,14 +90,22 @@ class Conversation(CallObserver):
         self._digits = Digits(brain.digit_gap_ms, self._pressed)
         self._silence = SilenceMeter(call.playout, self._silent_after, now_s)
         self._caller = CallerSpeech(self.journal, now_s)
+        self._echo_text = EchoText(now_s) if settings.echo_text else None
         self._speaking = Speaking(call, brain, self, self.journal, metrics, now_s)
         self.listening = Listening(
-            call, settings.asr_timeout_ms, self.heard, lambda problem: self.fail("asr", problem), now_s
+            call,
+            settings.asr_timeout_ms,
+            self.heard,
+            lambda problem: self.fail("asr", problem),
+            now_s,
+            cancels_echo=settings.echo_canceller,
         )
 
     def start(self, recognizer: Recognizer | None = None, ear: LocalEar | None = None) -> None:
         """Starts to listen to the caller and says the greeting."""
         self.call.observe(self, self._speaking, self._silence)
+        if self._echo_text is not None:
+            self.call.observe(self._echo_text)
         if self._recording is not None:
             self.call.observe(SentAudio(self.call, self._recording, self._now_s))
             self.listening.recorders.append(self._recording.caller)
@@ -153,7 +162,9 @@ class Conversation(CallObserver):
         if self.call.state is not State.ACTIVE:
             return NOTHING
         now_s = self._now_s()
-        match event:
+        match event if self._echo_text is None else self._echo_text.without_echo(event):
+            case None:
+                return NOTHING
             case SpeechStarted(start_ms):
                 self._caller.started(start_ms)
                 return self._do(self._turns.speech_started(now_s, start_ms))
@@ -219,7 +230,9 @@ class Conversation(CallObserver):
                 case Answer(text, prepared):
                     self._waiting.asked()
                     due += self._answer(text, prepared=prepared)
-                case Prepare(text) if self._brain.can_prepare and self.call.state is State.ACTIVE:
+                case Prepare() if self._digits.waiting or self.call.state is not State.ACTIVE:
+                    pass
+                case Prepare(text) if self._brain.can_prepare:
                     self._speaking.prepare(self._brain.prepare(text), self._waiting.filler())
                 case Discard():
                     self._speaking.discard()

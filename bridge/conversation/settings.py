@@ -52,6 +52,8 @@ class ConversationSettings(BaseModel):
     )
     greeting_protection_ms: int = Field(0, ge=0, description="of the greeting, not to be interrupted")
     echo_guard_ms: int = Field(0, ge=0, description="after the agent begins, the caller's sound is its echo")
+    echo_canceller: bool = Field(True, description="take the agent's echo out of what the recogniser hears")
+    echo_text: bool = Field(True, description="words that the agent was just saying are its echo, not the caller's")
     resume_rewind_ms: int = Field(0, ge=0, le=2_000, description="how far before the pause to go on")
     no_input_timeout_ms: int = Field(10_000, ge=0, description="silence of both until the caller is prompted; 0: never")
     no_input_prompt: str = Field(

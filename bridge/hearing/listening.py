@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from bridge.hearing.aligner import Aligner
+from bridge.hearing.echo_canceller import EchoCanceller
 from bridge.hearing.events import Heard, Partial, SpeechPaused, SpeechStarted, SpeechStopped, Transcript, Voiced
 from bridge.hearing.gap_filler import GapFiller
 from bridge.line.call import Call, CallObserver
@@ -59,11 +60,16 @@ class Listening(CallObserver):
         on_heard: Callable[[Heard], object],
         on_failed: Callable[[str], None],
         now_s: Callable[[], float],
+        *,
+        cancels_echo: bool = False,
     ) -> None:
         self.audio_listeners: list[Callable[[bytes, int], None]] = []
-        """Functions that are called with the caller's audio, without gaps, and its rate in Hz."""
+        """Functions that are called with the caller's audio, without gaps and without echo, and its rate in Hz."""
         self.recorders: list[Callable[[bytes, int], None]] = []
-        """The same, some seconds late and each sound where it was made, whenever it came."""
+        """The same with the echo, some seconds late and each sound where it was made, whenever it came."""
+        self._cancels_echo = cancels_echo
+        self._canceller: EchoCanceller | None = None
+        """Is made when the caller's first audio tells the rate."""
         self._call = call
         self._timeout_s = timeout_ms / 1000
         self._on_heard = on_heard
@@ -132,7 +138,14 @@ class Listening(CallObserver):
             recognizer.flush()
 
     def audio_received(self, pcm: bytes, rate_hz: int) -> None:
-        self._feed(self._gap_filler.push(pcm, rate_hz, self._now_s()))
+        filled = self._gap_filler.push(pcm, rate_hz, self._now_s())
+        if self._canceller is None and self._cancels_echo and self.audio_listeners:
+            self._canceller = EchoCanceller(self._gap_filler.rate_hz)
+        self._feed(filled)
+
+    def frame_sent(self, pcm: bytes, rate_hz: int) -> None:
+        if self._canceller is not None:
+            self._canceller.sent(pcm, rate_hz)
 
     def _sound_came(self, pcm: bytes, rate_hz: int, start_ms: float) -> None:
         if self.recorders:
@@ -143,9 +156,12 @@ class Listening(CallObserver):
         return None if position_ms is None else max(round(self._gap_filler.clock.call_ms(position_ms)), 0)
 
     def _feed(self, pcm: bytes) -> None:
-        if pcm:
-            for listener in self.audio_listeners:
-                listener(pcm, self._gap_filler.rate_hz)
+        if not pcm:
+            return
+        if self._canceller is not None:
+            pcm = self._canceller.push(pcm)
+        for listener in self.audio_listeners:
+            listener(pcm, self._gap_filler.rate_hz)
 
     def _record(self, pcm: bytes) -> None:
         if pcm:

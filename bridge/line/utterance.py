@@ -83,19 +83,21 @@ class Utterance:
         """The duration of the audio that was made but not played."""
         return self._to_ms(self.available_samples)
 
-    def heard_text(self) -> str:
-        """Returns the text played so far, to the word.
+    def heard_text(self, until_samples: int | None = None) -> str:
+        """Returns the text played so far, or of its first `until_samples`, to the word.
 
         What lies before the last span is known exactly; of the last span the words are counted by the share of its
         audio that was played. A word counts from its middle on, where a listener knows it more often than not.
         """
-        if self._heard is not None:
-            return self._heard
-        if self.done:
-            return "".join(span.text for span in self._spans)
+        if until_samples is None:
+            until_samples = self.played_samples
+            if self._heard is not None:
+                return self._heard
+            if self.done:
+                return "".join(span.text for span in self._spans)
         heard: list[str] = []
         for index, span in enumerate(self._spans):
-            played = self.played_samples - span.start_samples
+            played = until_samples - span.start_samples
             if played <= 0:
                 break
             heard.append(heard_words(span.text, played / self._span_samples(index)))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from aiohttp import web
 
+from bridge.brains.messages import UNHEARD
 from engine.speech import Pcm
 from tests.scenes.scene import Caller, call_state, calling
 from tests.support.asterisk.asterisk import Asterisk
@@ -58,7 +59,9 @@ async def test_in_every_state(asterisk: Asterisk, tmp_path: Path) -> None:
         return web.Response()
 
     async with LlmServer(respond=respond) as model, tool_server(look) as tool:
-        (tmp_path / "tools.yaml").write_text(f"tools: [{{name: look, description: Look it up., url: '{tool}'}}]\n")
+        (tmp_path / "tools.yaml").write_text(
+            f"tools: [{{name: look, description: Look it up., url: '{tool}', on_interrupt: cancel}}]\n"
+        )
         settings = {"LLM_BASE_URL": model.url, "LLM_MODEL": "m", "LLM_TOOLS": "tools.yaml", "GREETING": GREETING,
                     "FILLER": ""}  # fmt: skip
         with running(tmp_path, **settings) as server:
@@ -111,7 +114,8 @@ async def test_in_every_state(asterisk: Asterisk, tmp_path: Path) -> None:
     assert not any("too late" in entry["text"] or "at last" in entry["text"] for entry in transcript)
     sentences = re.split(r"(?<=\.) ", LONG)
     assert transcript[2]["text"] in (sentences[0], " ".join(sentences[:2])), "cut between two sentences"
-    heard = [message["content"] for message in asked if message["role"] == "assistant" and message["content"]]
+    contents = [message["content"] for message in asked if message["role"] == "assistant"]
+    heard = [content for content in contents if content and content != UNHEARD]
     assert heard == [entry["text"] for entry in transcript][: len(heard)], "the model is told what was heard"
     assert len(heard) >= 3, "of the short answers after them nothing may have been heard"
     assert not any("tool_calls" in message for message in asked), "a tool call that was cut is not told"

@@ -53,7 +53,9 @@ async def test_in_every_state(asterisk: Asterisk, tmp_path: Path, record_propert
         return web.Response()
 
     async with LlmServer(respond=respond) as model, tool_server(look) as tool:
-        (tmp_path / "tools.yaml").write_text(f"tools: [{{name: look, description: Look it up., url: '{tool}'}}]\n")
+        (tmp_path / "tools.yaml").write_text(
+            f"tools: [{{name: look, description: Look it up., url: '{tool}', on_interrupt: cancel}}]\n"
+        )
         settings = {
             "ASR_PROTOCOL": "embedded", "LLM_BASE_URL": model.url, "LLM_MODEL": "m", "LLM_TOOLS": "tools.yaml",
             "LLM_TIMEOUT_MS": "60000", "GREETING": GREETING, "FILLER": "", "RECORD_DIR": str(tmp_path),

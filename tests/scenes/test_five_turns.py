@@ -29,7 +29,7 @@ TOKEN_S = 0.03
 
 
 def respond(messages: list[dict[str, Any]]) -> Answer:
-    turn = sum(message["role"] == "user" for message in messages) - 1
+    turn = sum(message["role"] == "assistant" for message in messages) - 1  # the first is the greeting
     return Answer(TURNS[min(turn, len(TURNS) - 1)][1], first_token_s=0.1, token_s=TOKEN_S)
 
 

@@ -87,7 +87,7 @@ async def test_much_at_once_is_read_a_little_at_a_time_and_others_get_their_turn
         await response.write(b":\n\n" * 10_000 + b"data: [DONE]\n\n")
         return response
 
-    async with serving(handle) as url, make_llm_client(url, "k", 0) as client:
+    async with serving(handle) as url, make_llm_client(url, "k") as client:
         response = await client.chat.completions.with_raw_response.create(**REQUEST)
         others = asyncio.create_task(take_turns())
         read = 0

@@ -75,3 +75,25 @@ async def test_no_tool_is_called_before_it_is_certain() -> None:
             ai.confirm()
             assert text_of(await collect(pieces)).split() == ["I", "book", "it.", "It", "is", "booked."]
             assert len(called) == 1
+
+
+async def test_a_booking_of_an_earlier_turn_that_ends_meanwhile_is_not_forgotten_with_what_was_said_in_vain() -> None:
+    at_work, go_on = asyncio.Event(), asyncio.Event()
+
+    async def book(request: web.Request) -> web.Response:
+        at_work.set()
+        await go_on.wait()
+        return web.Response(text="booked")
+
+    async with serving(book) as url:
+        tool = HttpTool(name="book", description="d", url=url)
+        async with LlmServer(Answer(tools=[ToolCall("book")]), "Yes.") as server, brain(server, tool) as ai:
+            turn = asyncio.ensure_future(collect(ai.answer("book it")))
+            await at_work.wait()
+            turn.cancel()
+            ai.heard("", interrupted=True)
+            pieces = ai.prepare("is it")
+            go_on.set()
+            assert text_of(await collect(pieces)) == "Yes."
+            ai.take_back()
+            assert [message["content"] for message in ai.history.messages()] == ["book it", None, "booked"]

@@ -46,6 +46,12 @@ async def test_tools_are_sent_always_or_never_where_the_settings_say_so() -> Non
     assert len(server.requests) == 2
 
 
+async def test_the_prompt_stands_in_the_caller_s_first_message_where_the_settings_say_so() -> None:
+    async with LlmServer("Hello.") as server, brain(server, send_system=False, system_prompt="You serve.") as ai:
+        await collect(ai.answer("hello"))
+    assert server.requests[0]["messages"] == [{"role": "user", "content": "You serve.\n\nhello"}]
+
+
 async def test_what_is_refused_for_another_reason_is_not_asked_again() -> None:
     server = LlmServer(refuse=lambda body: (400, "maximum context length exceeded"))
     async with server, brain(server) as ai:
@@ -108,6 +114,17 @@ async def test_calls_without_an_id_are_given_one_each(missing: str | None) -> No
     assert ids == [message["tool_call_id"] for message in told if message["role"] == "tool"]
     assert len(set(ids)) == 2
     assert all(len(own) == 9 and own.isalnum() for own in ids), "what Mistral's templates take"
+
+
+async def test_what_a_server_wants_back_with_a_call_is_sent_back_in_this_turn_and_the_next() -> None:
+    signed = {"extra_content": {"google": {"thought_signature": "abc"}}}
+    call = {"index": 0, "id": "a", "function": {"name": "ask", "arguments": "{}"}, **signed}
+    async with LlmServer(Answer(deltas=[{"tool_calls": [call]}]), "Yes.", "Yes.") as server, brain(server) as ai:
+        await collect(ai.answer("do it"))
+        ai.heard("Yes.", interrupted=False)
+        await collect(ai.answer("again"))
+    for request in server.requests[1:]:
+        assert request["messages"][1]["tool_calls"][0]["extra_content"] == signed["extra_content"]
 
 
 # Chat templates ----------------------------------------------------------------------------------------------------

@@ -102,3 +102,12 @@ async def test_an_answer_that_breaks_off_while_a_tool_is_being_called_calls_no_t
             pieces = await collect(ai.answer("a table"))
     assert text_of(pieces).endswith("Done.")
     assert asked == 1
+
+
+async def test_a_model_that_refused_one_question_or_failed_once_is_asked_first_the_next_time() -> None:
+    first = LlmServer(Answer(status=400), Answer(status=500), "Second try.", "Third.")
+    second = LlmServer("First, by another.")
+    async with first, second, brain(first, second=second) as ai:
+        for said in ("First, by another.", "Second try.", "Third."):
+            assert text_of(await collect(ai.answer("hello"))) == said
+            ai.heard(said, interrupted=False)

@@ -81,7 +81,7 @@ class Talkspurt:
 @contextmanager
 def running(folder: Path, **settings: str) -> Iterator[Talkspurt]:
     """A server with these settings, and no others, from the moment it is ready."""
-    environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
+    environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "PYTHONPATH")}
     environment |= {"AUDIOSOCKET_PORT": "0", "HTTP_PORT": "0", "LOG_FORMAT": "json", "DRAIN_TIMEOUT": "2", **settings}
     command = [sys.executable, "-m", "bridge", "serve"]
     with subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True) as process:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from aiohttp import WSCloseCode
 
+from bridge.brains.messages import CALL_BEGINS
 from bridge.line import intake
 from bridge.line.audiosocket import Kind
 from engine.audio import resample
@@ -189,6 +190,7 @@ async def test_a_whole_call(kind: type[AsrService]) -> None:
             assert second.texts[-1] == CLOSING[service.name]
         assert second.socket.close_code == WSCloseCode.OK
         users = [message["content"] for message in model.requests[-1]["messages"] if message["role"] == "user"]
+        assert users.pop(0) == CALL_BEGINS
         assert [said.lower().rstrip("?.") for said in users] == [said.lower().rstrip("?.") for said in SAID]
 
 

@@ -1,0 +1,183 @@
+"""Takes the agent's echo out of the caller's sound.
+
+A telephone on its loudspeaker sends the agent's own voice back. `EchoFinder` finds how late, `EchoFilter` learns the
+way from there and subtracts it, and `EchoGate` hushes what is left. While the agent has not been audible for a while,
+and in a call without an echo, the caller's samples pass unchanged. Everything is done at the caller's own rate, in blocks
+of 20 ms, so that a wideband caller keeps all of the band and no converter adds its delay.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.fft import rfft
+
+from bridge.hearing.echo_filter import PARTITIONS, EchoFilter
+from bridge.hearing.echo_finder import BINS, LAGS, EchoFinder
+from bridge.hearing.echo_gate import AUDIBLE, LOUD, EchoGate
+from bridge.hearing.echo_history import EchoHistory
+from engine.audio import RateConverter
+from engine.speech import Pcm
+
+BLOCK_MS: Final = 20
+TAIL_BLOCKS: Final = LAGS + PARTITIONS
+"""How long after the agent's last sound there may still be an echo of it."""
+BEFORE: Final = 1
+"""How many blocks of the path lie before the strongest echo."""
+AHEAD_BLOCKS: Final = 1
+"""How many blocks what was sent is kept back, so that it is there when the caller's sound comes a little early. No echo
+is back sooner."""
+MAX_AHEAD_BLOCKS: Final = 50
+STEADY: Final = 0.99
+"""How slowly the measured lead of one side follows: a stall of the network is no drift."""
+DRIFT_BLOCKS: Final = 2.5
+"""How far the two sides may drift apart before they are brought together again."""
+WORSE: Final = 2.0
+"""A filter that makes a block this much louder does not know the path."""
+WORSE_BLOCKS: Final = 2.5
+WORSE_KEPT: Final = 0.95
+"""The filter begins anew after so many of these within half a second."""
+HUSHED: Final = np.float32(0.1)
+"""What becomes of a block that may be an echo: -20 dB. The detector hears a caller sooner than after nothing."""
+FULL_SCALE: Final = np.float32(32768)
+
+Floats = NDArray[np.float32]
+
+
+class EchoCanceller:
+    """The canceller of one call, at the caller's rate. No I/O."""
+
+    def __init__(self, rate_hz: int) -> None:
+        self.rate_hz = rate_hz
+        self._samples = rate_hz * BLOCK_MS // 1000
+        self._converter = RateConverter(rate_hz)
+        self._sent_rest: Pcm = np.empty(0, np.int16)
+        self._heard_rest: Pcm = np.empty(0, np.int16)
+        self._silence: Floats = np.zeros(self._samples, np.float32)
+        self._sent: deque[Floats] = deque([self._silence] * AHEAD_BLOCKS, maxlen=MAX_AHEAD_BLOCKS)
+        self._owed = 0
+        """How many blocks were taken for silence because they had not been sent yet."""
+        self._lead = float(AHEAD_BLOCKS)
+        self._quiet_blocks = TAIL_BLOCKS
+        """How long ago the agent was last audible."""
+        self._finder = EchoFinder()
+        self._filter = EchoFilter(self._samples)
+        self._gate = EchoGate()
+        self._worse = 0.0
+        """How many blocks the filter has lately made louder."""
+        self._lag: int | None = None
+        self._spectra = EchoHistory(TAIL_BLOCKS, (self._samples + 1,), np.complex64)
+        self._powers = EchoHistory(TAIL_BLOCKS, (), np.float32)
+        self._both_sent: Floats = np.zeros(2 * self._samples, np.float32)
+        self._both_heard: Floats = np.zeros(2 * self._samples, np.float32)
+
+    def sent(self, pcm: bytes, rate_hz: int) -> None:
+        """Takes a frame that has left for the caller: 16-bit little-endian mono."""
+        samples = self._converter.push(pcm, rate_hz)
+        if len(self._sent_rest):
+            samples = np.concatenate((self._sent_rest, samples))
+        whole = len(samples) // self._samples * self._samples
+        self._sent_rest = samples[whole:]
+        for start in range(0, whole, self._samples):
+            block = samples[start : start + self._samples]
+            if self._owed:
+                self._owed -= 1
+            else:
+                self._sent.append(block.astype(np.float32) / FULL_SCALE if block.any() else self._silence)
+
+    def push(self, pcm: bytes) -> bytes:
+        """Takes the caller's sound in pieces of any length and returns it without echo, in whole blocks of 20 ms."""
+        samples = np.frombuffer(pcm, np.int16)
+        if len(self._heard_rest):
+            samples = np.concatenate((self._heard_rest, samples))
+        whole = len(samples) // self._samples * self._samples
+        self._heard_rest = samples[whole:]
+        blocks = samples[:whole].reshape(-1, self._samples)
+        cleaned = b"".join(self._clean(block, self._next_sent()).tobytes() for block in blocks)
+        if whole:
+            self._stay_together()
+        return cleaned
+
+    def _stay_together(self) -> None:
+        """Brings the two sides together again once one of them has lost frames, or its clock is slower."""
+        self._lead = STEADY * self._lead + (1 - STEADY) * (len(self._sent) - self._owed)
+        drift = self._lead - AHEAD_BLOCKS
+        if abs(drift) > DRIFT_BLOCKS:
+            self._lead = AHEAD_BLOCKS
+            if drift > 0:
+                for _ in range(min(round(drift), len(self._sent))):
+                    self._sent.popleft()
+            else:
+                self._owed = 0
+
+    def _next_sent(self) -> Floats:
+        """Returns the block sent that belongs to the next block heard."""
+        if self._sent:
+            return self._sent.popleft()
+        self._owed += 1
+        return self._silence
+
+    def _clean(self, heard: Pcm, sent: Floats) -> Pcm:
+        """Returns a block heard without the echo of what was sent."""
+        samples = heard.astype(np.float32) / FULL_SCALE
+        power = _power(sent) if sent is not self._silence else 0.0
+        self._both_heard[: self._samples] = self._both_heard[self._samples :]
+        self._both_heard[self._samples :] = samples
+        self._quiet_blocks = 0 if power > AUDIBLE else self._quiet_blocks + 1
+        if self._quiet_blocks > TAIL_BLOCKS:
+            return heard
+        if self._quiet_blocks == TAIL_BLOCKS:
+            self._finder.silence()
+            self._spectra.fill(0)
+            self._powers.fill(0)
+            return heard
+        self._both_sent[: self._samples] = self._both_sent[self._samples :]
+        self._both_sent[self._samples :] = sent
+        self._spectra.push(rfft(self._both_sent))
+        self._powers.push(power)
+        self._finder.push(self._spectra.rows[:LAGS, BINS], rfft(self._both_heard)[BINS], audible=power > AUDIBLE)
+        self._follow(self._finder.lag)
+        if self._lag is None:
+            loudest = float(self._powers.rows.max())
+            passes = self._gate.passes_unknown(_power(samples), loudest, self._finder.blocks)
+            return heard if passes else _to_pcm(samples * HUSHED)
+        path = slice(self._lag, self._lag + PARTITIONS)
+        rest, echo = self._filter.cancel(self._spectra.rows[path], samples)
+        rest_power, heard_power = _power(rest), _power(samples)
+        if rest_power > max(WORSE * heard_power, LOUD):
+            self._gate.restart()  # what the filter takes out is not there: the path has changed
+            self._worse += 1
+            if self._worse >= WORSE_BLOCKS:
+                self._filter, self._worse = EchoFilter(self._samples), 0.0
+        self._worse *= WORSE_KEPT
+        if rest_power > heard_power:
+            rest, rest_power = samples, heard_power
+        gains = self._finder.gains(self._lag, min(PARTITIONS, LAGS - self._lag))
+        expected = float(gains @ self._powers.rows[self._lag : self._lag + len(gains)])
+        if not self._gate.passes(rest_power, max(_power(echo), expected)):
+            rest = rest * HUSHED
+        return _to_pcm(rest)
+
+    def _follow(self, lag: int | None) -> None:
+        """Has the filter work around the delay that the finder has found."""
+        first = None if lag is None else max(lag - BEFORE, 0)
+        if first == self._lag:
+            return
+        if first is not None and self._lag is not None:
+            self._filter.move(self._lag - first)
+        elif first is not None:
+            self._filter = EchoFilter(self._samples)
+        self._gate.restart()
+        self._lag = first
+
+
+def _to_pcm(samples: Floats) -> Pcm:
+    pcm: Pcm = np.clip(np.rint(samples * FULL_SCALE), -32768, 32767).astype(np.int16)
+    return pcm
+
+
+def _power(samples: Floats) -> float:
+    return float(np.dot(samples, samples)) / len(samples)

@@ -1,0 +1,117 @@
+"""Finds whether the agent's sound comes back from the caller's side, how long after it was sent, and how loud.
+
+For every delay it compares the spectra of what was sent and what is heard: where the one is an echo of the other, they
+keep the same phase from block to block, and chance does not.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.hearing.echo_history import EchoHistory
+
+LAGS: Final = 27
+"""How many blocks of 20 ms an echo may be late."""
+BINS: Final = slice(12, 136)
+"""The frequencies that are compared, in steps of 25 Hz: those that a telephone carries."""
+STRIDE: Final = 2
+"""Every which block heard is compared. The spectra are of two blocks each, so that no sound is left out."""
+MEMORY: Final = 0.96
+"""The share of its knowledge that the finder keeps from one comparison to the next: it remembers about a second."""
+CHECK_BLOCKS: Final = 4
+"""How often the delays are compared, and how long a delay must be the best before it is believed."""
+CHANCE: Final = 1.2
+"""Sounds that have nothing to do with one another agree by less than this, divided by the number of comparisons."""
+LEAST_AGREEMENT: Final = 0.05
+GONE_AGREEMENT: Final = 0.03
+GONE_CHECKS: Final = 75
+"""After so many checks in a row, 6 s of the agent's sound, that agree less than this there is no echo any more. For a
+shorter time it may be the caller who is louder."""
+LEAST_COMPARISONS: Final = 3.0
+"""How many blocks of the agent's sound are compared before anything is believed."""
+
+Spectrum = NDArray[np.complex64]
+
+
+class EchoFinder:
+    """Compares the two sides of one call, block by block. No I/O."""
+
+    def __init__(self) -> None:
+        bins = BINS.stop - BINS.start
+        self.lag: int | None = None
+        """How many blocks after it was sent the strongest echo is heard; None while there is none."""
+        self.blocks = 0
+        """How many blocks of the agent's sound it has compared since the last echo, or since the call began."""
+        self._common: Spectrum = np.zeros((LAGS, bins), np.complex64)
+        self._sent_power = EchoHistory(LAGS, (bins,), np.float32)
+        self._sent_blocks = EchoHistory(LAGS, (), np.float32)
+        self._heard_power: NDArray[np.float32] = np.zeros(bins, np.float32)
+        self._heard_sum = self._heard_squares = 0.0
+        """The loudness of the blocks heard and its square, summed up: a few loud blocks among quiet ones are few."""
+        self._gone_checks = 0
+        self._turn = 0
+        self._best = -1
+        """The best delay at the last check, if it was good enough to be believed."""
+
+    def push(self, sent: Spectrum, heard: Spectrum, *, audible: bool) -> None:
+        """Takes the spectra of the latest LAGS blocks sent, the newest first, and that of the block heard."""
+        newest = sent[0]
+        before = STRIDE - 1  # the sums for a delay hold only the blocks that were compared after this delay
+        self._sent_power.push(MEMORY * self._sent_power.rows[before] + newest.real**2 + newest.imag**2)
+        self._sent_blocks.push(MEMORY * self._sent_blocks.rows[before] + audible)
+        self._turn = (self._turn + 1) % STRIDE
+        if self._turn == 0:
+            self._common *= MEMORY
+            self._common += sent.conj() * heard
+            self._heard_power *= MEMORY
+            power = heard.real**2 + heard.imag**2
+            self._heard_power += power
+            loudness = float(power.sum())
+            self._heard_sum = MEMORY * self._heard_sum + loudness
+            self._heard_squares = MEMORY**2 * self._heard_squares + loudness**2
+        if audible:
+            self.blocks += 1
+            if self.blocks % CHECK_BLOCKS == 0:
+                self._check()
+
+    def silence(self) -> None:
+        """Learns that nothing was sent for so long that no echo of it can be heard."""
+        self._sent_power.fill(self._sent_power.rows[0].copy())
+        self._sent_blocks.fill(self._sent_blocks.rows[0].copy())
+
+    def gains(self, first: int, count: int) -> NDArray[np.float32]:
+        """Returns how much of the power sent comes back after each of `count` delays, from `first` on."""
+        lags = slice(first, first + count)
+        common, sent = self._common[lags], self._sent_power.rows[lags]
+        coherent = ((common.real**2 + common.imag**2) / (sent + 1e-9)).sum(axis=1)
+        gains: NDArray[np.float32] = coherent / (sent.sum(axis=1) + 1e-9)
+        return gains
+
+    def _check(self) -> None:
+        common, blocks = self._common, self._sent_blocks.rows
+        agreement = (common.real**2 + common.imag**2) / (self._sent_power.rows * self._heard_power + 1e-9)
+        score = agreement.mean(axis=1)
+        score[blocks < LEAST_COMPARISONS] = 0.0
+        best = int(score.argmax())
+        compared = min(float(blocks[best]), self._heard_sum**2 / (self._heard_squares + 1e-20))
+        if score[best] > LEAST_AGREEMENT + CHANCE / max(compared, 1.0):
+            if abs(best - self._best) <= 1 and self._is_better(best, score):
+                self.lag = best
+            self._best = best
+            self._gone_checks = 0
+            return
+        self._best = -1
+        if self.lag is None or score[self.lag] >= GONE_AGREEMENT:
+            self._gone_checks = 0
+            return
+        self._gone_checks += 1
+        if self._gone_checks >= GONE_CHECKS:
+            self.lag = None
+            self.blocks = 0
+
+    def _is_better(self, best: int, score: NDArray[np.float32]) -> bool:
+        """Tells whether a delay differs so much from the one believed that it is worth to learn the path anew."""
+        return self.lag is None or (abs(best - self.lag) > 1 and bool(score[best] > 1.5 * score[self.lag]))

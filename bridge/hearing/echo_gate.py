@@ -1,0 +1,62 @@
+"""Silences what the echo canceller leaves of the agent's echo, a block at a time, and lets the caller through."""
+
+from __future__ import annotations
+
+from typing import Final
+
+PRESUMED_GAIN: Final = 0.16
+"""The power with which an echo may come back before anything is known of it: -8 dB."""
+SURE_BLOCKS: Final = 60
+"""After so many blocks of the agent's sound, 1.2 s, without an echo there is none."""
+MARGIN: Final = 4.0
+"""A block this much above what is left of the echo on average is more than echo: 6 dB."""
+LEAK_FALL: Final = 0.02
+LEAK_RISE: Final = 1.01
+"""How fast the estimate of what the filter leaves follows less, and how slowly it gives way to more: 2 dB a second. The
+caller's voice is more, and must not be taken for what is left of the echo."""
+LEAST_LEAK: Final = 0.015
+HELD_BLOCKS: Final = 10
+"""How long after two loud blocks of the caller everything is let through: the gaps within a word."""
+LOUD: Final = 1e-5
+"""The least power of a loud block: -50 dBFS. What is quieter passes where no echo is due, but opens nothing."""
+FADE: Final = 0.7
+"""How much of an echo's power is still there a block later, in a room of a long reverberation."""
+AUDIBLE: Final = 1e-7
+"""The power of a sound that can be heard on a telephone: -70 dBFS."""
+
+
+class EchoGate:
+    """Decides for each block whether it may be the caller. Powers are of samples in ±1. No I/O."""
+
+    def __init__(self) -> None:
+        self._leak = 1.0
+        """The share of the echo's power that the filter leaves."""
+        self._echo = 0.0
+        """The power of the echo that is due, with its reverberation."""
+        self._loud_blocks = 0
+        self._held = 0
+
+    def restart(self) -> None:
+        """Learns that the filter begins to learn another path."""
+        self._leak = 1.0
+
+    def passes_unknown(self, heard: float, loudest_sent: float, blocks: int) -> bool:
+        """Tells whether a block passes while no echo has been found in `blocks` blocks of the agent's sound."""
+        return blocks >= SURE_BLOCKS or self._pass(heard, PRESUMED_GAIN * loudest_sent)
+
+    def passes(self, rest: float, echo: float) -> bool:
+        """Tells whether the rest of a block passes of which the filter has taken out an echo of this power."""
+        self._echo = max(echo, FADE * self._echo)
+        if echo > AUDIBLE:
+            share = rest / echo
+            if share < self._leak:
+                self._leak += LEAK_FALL * (share - self._leak)
+            else:
+                self._leak = min(self._leak * LEAK_RISE, 1.0)
+            self._leak = max(self._leak, LEAST_LEAK)
+        return self._pass(rest, MARGIN * self._leak * self._echo)
+
+    def _pass(self, power: float, limit: float) -> bool:
+        self._loud_blocks = self._loud_blocks + 1 if power > max(limit, LOUD) else 0
+        self._held = HELD_BLOCKS if self._loud_blocks >= 2 else max(self._held - 1, 0)
+        return self._held > 0 or power > limit

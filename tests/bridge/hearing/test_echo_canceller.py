@@ -1,0 +1,194 @@
+"""The echo canceller's core: it learns an echo, keeps the caller, and leaves a call without echo alone."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from bridge.hearing.echo_canceller import EchoCanceller
+from engine.audio import resample
+from engine.speech import Pcm
+from tests.support.echo_path import EchoPath
+from tests.support.voices import caller_says, silence
+
+RATE_HZ = 8_000
+FRAME = 160
+AGENT = (
+    "Good morning, this is the city museum.", "We are open until six o'clock today.", "How can I help you?",
+    "The garden is closed because of the rain.", "Please hold the line while I look that up.",
+)  # fmt: skip
+
+
+@cache
+def agent_says() -> Pcm:
+    """Some 12 seconds of the agent."""
+    pieces = [silence(300)]
+    for text in AGENT:
+        pieces += [caller_says(text), silence(200)]
+    pcm = np.concatenate(pieces)
+    return pcm[: len(pcm) // FRAME * FRAME]
+
+
+def nobody(sent: Pcm) -> Pcm:
+    return np.zeros(len(sent), np.int16)
+
+
+def clean(sent: Pcm, heard: Pcm, canceller: EchoCanceller | None = None, *, frame: int = FRAME) -> Pcm:
+    """Returns what is left of what was heard, when both sides come in frames of this size."""
+    canceller = canceller or EchoCanceller(RATE_HZ)
+    out = []
+    for start in range(0, len(heard), frame):
+        canceller.sent(sent[start : start + frame].tobytes(), canceller.rate_hz)
+        out.append(canceller.push(heard[start : start + frame].tobytes()))
+    return np.frombuffer(b"".join(out), np.int16)
+
+
+def level_db(pcm: Pcm) -> float:
+    return float(10 * np.log10(np.mean(pcm.astype(np.float64) ** 2) + 1e-3))
+
+
+@pytest.mark.parametrize("delay_ms", [40, 150, 400, 500])
+def test_an_echo_is_silent_within_a_sentence(delay_ms: int) -> None:
+    sent = agent_says()
+    heard = EchoPath(-15, delay_ms).through(sent, nobody(sent))
+    rest = clean(sent, heard)
+    assert level_db(heard[24_000:]) - level_db(rest[24_000:]) > 25
+    assert level_db(heard[:24_000]) - level_db(rest[:24_000]) > 12, "it is quiet while the canceller learns, too"
+
+
+def test_the_caller_passes_while_the_agent_speaks() -> None:
+    sent = agent_says()
+    caller = nobody(sent)
+    said = caller_says("Actually, I need a ticket for tomorrow.")
+    start = 40_000
+    caller[start : start + len(said)] = said
+    rest = clean(sent, EchoPath(-15, 150).through(sent, caller))
+    said_and_left = [part[start : start + len(said)].astype(np.float64) for part in (caller, rest)]
+    error = said_and_left[1] - said_and_left[0]
+    assert level_db(said) - 10 * np.log10(np.mean(error**2)) > 15
+    assert level_db(rest[start : start + len(said)]) == pytest.approx(level_db(said), abs=0.5)
+
+
+def test_what_it_has_learnt_outlasts_double_talk() -> None:
+    sent = np.tile(agent_says(), 2)
+    caller = nobody(sent)
+    said = np.tile(caller_says("Hello? Is there anybody who can tell me?"), 2)
+    start = len(agent_says()) - len(said)
+    caller[start : start + len(said)] = said
+    heard = EchoPath(-15, 150).through(sent, caller)
+    rest = clean(sent, heard)
+    after = slice(start + len(said) + 4_000, start + len(said) + 12_000)
+    assert level_db(heard[after]) - level_db(rest[after]) > 15
+
+
+@pytest.mark.parametrize("change_ms", [20, 60, -60, 200])
+def test_it_follows_a_delay_that_changes(change_ms: int) -> None:
+    sent = np.tile(agent_says(), 2)
+    change = len(agent_says())
+    heard = EchoPath(-15, 200).through(sent, nobody(sent), jump=(change, change_ms))
+    rest = clean(sent, heard)
+    later = slice(change + 24_000, None)
+    assert level_db(heard[later]) - level_db(rest[later]) > 15
+
+
+def test_it_follows_clocks_that_drift() -> None:
+    sent = np.tile(agent_says(), 3)
+    heard = EchoPath(-15, 150).through(sent, nobody(sent), drift_ppm=10)
+    rest = clean(sent, heard)
+    assert level_db(heard[-40_000:]) - level_db(rest[-40_000:]) > 25
+
+
+def test_without_an_echo_the_caller_is_unchanged() -> None:
+    sent = agent_says()
+    caller = nobody(sent)
+    said = caller_says("I would like to book a table for four people on Monday, please.")
+    caller[40_000 : 40_000 + len(said)] = said
+    heard = EchoPath(-200, 150).through(sent, caller)
+    assert np.array_equal(clean(sent, heard)[16_000:], heard[16_000:])
+
+
+def test_while_the_agent_is_silent_every_sample_passes() -> None:
+    heard = np.random.default_rng(1).integers(-32768, 32767, 16_000).astype(np.int16)
+    assert np.array_equal(clean(nobody(heard), heard), heard)
+
+
+@pytest.mark.parametrize("frame", [1, 80, 99, 160, 333, 480, 1_600])
+def test_pieces_of_any_length(frame: int) -> None:
+    sent = agent_says()[:80_000]
+    heard = EchoPath(-15, 200).through(sent, nobody(sent))
+    rest = clean(sent, heard, frame=frame)
+    assert len(heard) - len(rest) < FRAME
+    assert level_db(heard[40_000:]) - level_db(rest[40_000:]) > 20
+
+
+@pytest.mark.parametrize("rate_hz", [12_000, 16_000, 24_000, 48_000])
+def test_any_rate(rate_hz: int) -> None:
+    sent = agent_says()[:72_000]
+    heard = EchoPath(-15, 150).through(sent, nobody(sent))
+    sent, heard = (resample(side, RATE_HZ, rate_hz) for side in (sent, heard))
+    rest = clean(sent, heard, EchoCanceller(rate_hz), frame=rate_hz // 50)
+    late = slice(5 * rate_hz, None)
+    assert level_db(heard[late]) - level_db(rest[late]) > 20
+
+
+def test_what_was_sent_at_another_rate() -> None:
+    sent = agent_says()[:72_000]
+    heard = EchoPath(-15, 150).through(sent, nobody(sent))
+    wide = resample(sent, RATE_HZ, 16_000)
+    canceller, out = EchoCanceller(RATE_HZ), []
+    for start in range(0, len(heard), FRAME):
+        canceller.sent(wide[2 * start : 2 * (start + FRAME)].tobytes(), 16_000)
+        out.append(canceller.push(heard[start : start + FRAME].tobytes()))
+    rest = np.frombuffer(b"".join(out), np.int16)
+    assert level_db(heard[40_000:]) - level_db(rest[40_000:]) > 20
+
+
+@pytest.mark.parametrize("stall", [2, 10, 40])
+def test_a_stall_of_the_network_costs_a_moment_and_no_more(stall: int) -> None:
+    sent = np.tile(agent_says(), 2)
+    heard = EchoPath(-15, 150).through(sent, nobody(sent))
+    canceller, out, waiting = EchoCanceller(RATE_HZ), [], []
+    for number, start in enumerate(range(0, len(heard), FRAME)):
+        canceller.sent(sent[start : start + FRAME].tobytes(), RATE_HZ)
+        waiting.append(heard[start : start + FRAME].tobytes())
+        if not 300 <= number < 300 + stall:
+            out.append(canceller.push(b"".join(waiting)))
+            waiting.clear()
+    rest = np.frombuffer(b"".join(out), np.int16)
+    assert len(rest) == len(heard)
+    assert level_db(heard[-60_000:]) - level_db(rest[-60_000:]) > 20
+
+
+def test_frames_that_are_missing_for_good_move_the_two_sides_together_again() -> None:
+    sent = np.tile(agent_says(), 3)
+    heard = EchoPath(-15, 150).through(sent, nobody(sent))
+    canceller, out = EchoCanceller(RATE_HZ), []
+    for number, start in enumerate(range(0, len(heard), FRAME)):
+        canceller.sent(sent[start : start + FRAME].tobytes(), RATE_HZ)
+        if not 300 <= number < 320:
+            out.append(canceller.push(heard[start : start + FRAME].tobytes()))
+    rest = np.frombuffer(b"".join(out), np.int16)
+    assert level_db(heard[-60_000:]) - level_db(rest[-60_000:]) > 20
+
+
+@pytest.mark.parametrize("kind", ["silence", "clipping", "a step", "noise", "the agent itself"])
+def test_it_survives_whatever_comes(kind: str) -> None:
+    sent = agent_says()
+    random = np.random.default_rng(2)
+    heard = {
+        "silence": nobody(sent),
+        "clipping": np.where(EchoPath(10, 150).through(sent, nobody(sent)) > 0, 32767, -32768).astype(np.int16),
+        "a step": np.full(len(sent), -32768, np.int16),
+        "noise": random.integers(-32768, 32767, len(sent)).astype(np.int16),
+        "the agent itself": sent,
+    }[kind]
+    canceller = EchoCanceller(RATE_HZ)
+    rest = clean(sent, heard, canceller)
+    assert len(rest) == len(heard)
+    assert np.abs(rest.astype(np.int32)).max() <= np.abs(heard.astype(np.int32)).max() * 2
+    echoed = EchoPath(-15, 150).through(np.tile(sent, 2), nobody(np.tile(sent, 2)))
+    late = slice(len(sent), None)
+    left = clean(np.tile(sent, 2), echoed, canceller)
+    assert level_db(echoed[late]) - level_db(left[late]) > 10, "and learns after it"
