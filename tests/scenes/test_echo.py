@@ -7,6 +7,7 @@ import json
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,11 +34,13 @@ async def on_loudspeaker(caller: Caller, path: EchoPath) -> AsyncIterator[deque[
     saying: deque[Pcm] = deque()
     silence = np.zeros(FRAME_SAMPLES, np.int16)
 
+    def has_come(at: int) -> bool:
+        return len(caller.phone.packets) > at
+
     async def send_back() -> None:
         at = len(caller.phone.packets)
         while True:
-            seen = at
-            await caller.phone.until(lambda: len(caller.phone.packets) > seen, 30.0)
+            await caller.phone.until(partial(has_come, at), 30.0)
             heard = caller.phone.packets[at].pcm
             at += 1
             await caller.phone.play(path.push(heard, saying.popleft() if saying else silence))
