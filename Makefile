@@ -4,6 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 # The first whose interpreter goes with numpy 2.4. Not among constraints.txt: a CUDA torch insists on a version of its own.
 TRITON := 3.9.0
+# Only for the model in it (bridge/hearing/smart_turn.py): none of it is imported, so it needs none of its dependencies.
+SMART_TURN := pipecat-ai==1.14.0
 
 .PHONY: demo run scenarios test test-fast attack lint types bench clean
 .DEFAULT_GOAL := test
@@ -11,6 +13,7 @@ TRITON := 3.9.0
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps $(SMART_TURN)
 	touch $@
 
 # What the Qwen3-TTS tests run on, apart from what everyone needs: a torch, and upstream's package without its demo's web

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
+import structlog
 from aiohttp import AddrInfoType
 from prometheus_client import CollectorRegistry
 
@@ -23,15 +24,20 @@ from bridge.conversation.recording_writer import RecordingWriter, make_folder
 from bridge.conversation.settings import ConversationSettings
 from bridge.conversation.webhooks import Webhooks
 from bridge.hearing.asr.client import AsrClient
-from bridge.hearing.asr.embedded import EmbeddedAsr, WhisperPool
+from bridge.hearing.asr.embedded import EmbeddedAsr
 from bridge.hearing.asr.protocol import AsrOptions
 from bridge.hearing.asr.protocols import PROTOCOLS
+from bridge.hearing.asr.recognizer_pool import RecognizerPool
 from bridge.hearing.listening import LocalEar, Recognizer
+from bridge.hearing.smart_turn import SmartTurn
 from bridge.hearing.vad import Detector, GateRules
 from bridge.line.call import Call
+from bridge.turns.end_of_turn import LANGUAGES
 
 if TYPE_CHECKING:
     from bridge.brains.model_chain import ModelChain
+
+log = structlog.get_logger(__name__)
 
 RECEIVE_BUFFER_BYTES: Final = 8_192
 """What the kernel takes of a service's answer before it is read. All of it is read at once: of a megabyte of the
@@ -48,8 +54,9 @@ class Services:
         self._destinations = Destinations(settings.transfer_allow)
         self._script = load_script(settings.script or DEFAULT_SCRIPT)
         self._tools = load_tools(settings.llm_tools) if settings.llm_tools is not None else []
-        self._recognizer: WhisperPool | None = None
+        self._recognizer: RecognizerPool | None = None
         self._detector: Detector | None = None
+        self._smart_turn: SmartTurn | None = None
         self._writer: RecordingWriter | None = None
         self._models: ModelChain | None = None
         self._tool_tasks = ToolTasks()
@@ -69,8 +76,13 @@ class Services:
 
             self._models = make_models(settings)
         if settings.asr_protocol == "embedded":
-            self._recognizer = WhisperPool()
+            self._recognizer = RecognizerPool(settings.embedded_model, settings.asr_language)
             await self._recognizer.start()
+            if settings.end_of_turn == "meaning" and (settings.asr_language or "en") in LANGUAGES:
+                try:
+                    self._smart_turn = SmartTurn()
+                except OSError as error:
+                    log.warning("turns end by silence alone", reason=str(error))
         elif settings.asr_url and settings.local_vad:
             self._detector = Detector()
             self._detector.load()
@@ -88,6 +100,8 @@ class Services:
         await self._webhooks.close()
         if self._recognizer is not None:
             await self._recognizer.close()
+        if self._smart_turn is not None:
+            await self._smart_turn.close()
         if self._detector is not None:
             await self._detector.close()
         await self._tool_tasks.close()
@@ -137,8 +151,16 @@ class Services:
 
         rules = GateRules(pause_ms=settings.early_answer_ms)
         if self._recognizer is not None:
-            heard, pool = conversation.listening.heard, self._recognizer
-            return EmbeddedAsr(pool, heard, agent_speaks=agent_speaks, rules=rules, call_id=str(call.id)), None
+            embedded = EmbeddedAsr(
+                self._recognizer,
+                conversation.listening.heard,
+                agent_speaks=agent_speaks,
+                rules=rules,
+                end_of_turn=settings.end_rules(conversation.variables),
+                smart_turn=self._smart_turn,
+                call_id=str(call.id),
+            )
+            return embedded, None
         if not settings.asr_url:
             return None, None
         options = AsrOptions(

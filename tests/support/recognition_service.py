@@ -10,7 +10,8 @@ from typing import Any
 
 from aiohttp import web
 
-from bridge.hearing.asr.embedded import EmbeddedAsr, WhisperPool
+from bridge.hearing.asr.embedded import EmbeddedAsr
+from bridge.hearing.asr.recognizer_pool import RecognizerPool
 from bridge.hearing.events import Heard, Partial, SpeechStarted, SpeechStopped, Transcript
 
 _TRANSCRIPTION = "conversation.item.input_audio_transcription"
@@ -22,7 +23,7 @@ class RecognitionService:
     def __init__(self) -> None:
         self.url = ""
         self._sockets: set[web.WebSocketResponse] = set()
-        self._recognizer = WhisperPool()
+        self._recognizer = RecognizerPool("whisper")
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> RecognitionService:

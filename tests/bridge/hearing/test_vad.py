@@ -50,6 +50,35 @@ def test_a_short_silence_is_told_once_and_so_is_that_speech_goes_on() -> None:
     assert gate.push(0.9) == SpeechStarted(gate._at_ms - WINDOW_MS)
 
 
+def speaking(rules: GateRules) -> SpeechGate:
+    gate = SpeechGate(rules)
+    assert isinstance(gate.push(0.9), SpeechStarted)
+    return gate
+
+
+RULES = GateRules(start_ms=WINDOW_MS, pause_ms=4 * WINDOW_MS, stop_ms=15 * WINDOW_MS)
+
+
+def test_in_a_pause_the_end_may_be_brought_forward_or_put_off() -> None:
+    for windows in (6, 30):
+        gate = speaking(RULES)
+        *_, paused = [gate.push(0.1) for _ in range(4)]
+        assert paused == SpeechPaused(WINDOW_MS)
+        gate.end_after(windows * WINDOW_MS, WINDOW_MS)
+        assert [gate.push(0.1) for _ in range(windows - 5)] == [None] * (windows - 5)
+        assert gate.push(0.1) == SpeechStopped(WINDOW_MS)
+
+
+def test_what_was_found_of_one_pause_does_not_hold_for_the_next() -> None:
+    gate = speaking(RULES)
+    assert SpeechPaused(WINDOW_MS) in [gate.push(0.1) for _ in range(4)]
+    gate.end_after(5 * WINDOW_MS, WINDOW_MS)
+    gate.push(0.9)
+    assert not any(isinstance(gate.push(0.1), SpeechStopped) for _ in range(14))
+    gate.end_after(5 * WINDOW_MS, WINDOW_MS)  # it comes late
+    assert isinstance(gate.push(0.1), SpeechStopped)
+
+
 def test_between_the_thresholds_speech_goes_on_but_does_not_start() -> None:
     gate = SpeechGate(GateRules(start_ms=WINDOW_MS, stop_ms=WINDOW_MS))
     assert gate.push(0.45) is None

@@ -1,0 +1,145 @@
+"""What callers say, in three voices, as a telephone line passes it on: whole sentences, and sentences with a pause."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from py_nanotts import NanoTTS
+
+from engine.audio import resample, ulaw_encode
+from engine.hibari import HibariEngine
+from engine.pipeline import speak
+from engine.speech import Engine, Pcm, Style
+from tests.support.g711 import ulaw_decode
+
+LINE_HZ: Final = 8_000
+MODEL_HZ: Final = 16_000
+PICO: Final = ("en-US", "en-GB")
+LOUDNESS: Final = 0.4
+"""Of the voices' own: a telephone's level."""
+QUIET: Final = 200
+"""Of 32768: what is below it at the ends is no speech."""
+
+SENTENCES: Final = (
+    "Yes.",
+    "No, thank you.",
+    "A pepperoni pizza, please.",
+    "The large one, please.",
+    "I would like to speak to the sales department.",
+    "Can I book a table for four people at eight o'clock tomorrow evening?",
+    "My number is 0 7 7 0 0 9 0 0 1 2 3.",
+    "I have a question about my invoice.",
+    "Could you tell me your opening hours?",
+    "I need to change my appointment to next Thursday.",
+    "My internet connection is not working since this morning.",
+    "What does it cost?",
+    "It is for two adults and one child.",
+    "Can I speak to a real person?",
+    "I live in 14 Station Road, in Cambridge.",
+    "No, that is wrong.",
+    "When will my order arrive?",
+    "I want to cancel my subscription.",
+    "Tomorrow afternoon would be better.",
+    "I forgot my password.",
+    "Hello, my name is Peter Walker, I am calling about the flat.",
+    "I will pay by credit card.",
+    "Sorry, can you say that again?",
+    "The car broke down near the motorway.",
+    "Nothing else, goodbye.",
+)
+PAUSED: Final = (
+    ("I would like to book a table for", "four people at eight."),
+    ("My number is", "0 7 7 0 0 9."),
+    ("My number is 0 7 7 0", "0 9 0 0 1 2 3."),
+    ("I am calling because", "my router is broken."),
+    ("Can I have a pizza with", "ham and mushrooms?"),
+    ("I wanted to ask about the", "invoice of last month."),
+    ("My name is", "Peter Walker."),
+    ("Could you tell me", "when the shop opens?"),
+    ("I live in fourteen", "Station Road."),
+    ("I think it was on", "Tuesday of last week."),
+    ("I would like a large", "pepperoni pizza."),
+    ("Yes, and", "I have one more question."),
+    ("When I called yesterday", "nobody answered."),
+    ("If you could", "send it to my office."),
+    ("The order number is 4 7 2", "9 1 5."),
+    ("We need two rooms for", "the second week of May."),
+    ("I was wondering if", "you have anything on Friday."),
+    ("It is the one that", "I bought in March."),
+    ("No, I mean the", "other account."),
+    ("I would rather", "come in the morning."),
+)
+"""The caller pauses between the two, and has not ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """Something that a caller says, as it is when they fall silent."""
+
+    voice: str
+    text: str
+    pcm: Pcm
+    """At LINE_HZ, without silence at its ends."""
+    ended: bool = True
+
+
+async def clips(sentences: Sequence[str], paused: Sequence[tuple[str, str]] = ()) -> list[Clip]:
+    """Returns every sentence, and the first part of every paused one, in each voice.
+
+    hibari speaks a paused sentence as a whole, and its sound is cut there. Pico speaks the part as if it were all.
+    """
+    engine = HibariEngine()
+    await engine.start()
+    try:
+        made = []
+        for text in sentences:
+            made.append(Clip("hibari", text, await _hibari(engine, text)))
+            made += [Clip(voice, text, pico(text, voice)) for voice in PICO]
+        for before, after in paused:
+            cut = await _hibari(engine, f"{before} {after}", len(before.split()))
+            made.append(Clip("hibari", before, cut, ended=False))
+            made += [Clip(voice, before, pico(f"{before},", voice), ended=False) for voice in PICO]
+        return made
+    finally:
+        await engine.close()
+
+
+def pico(text: str, voice: str) -> Pcm:
+    """Returns a text in one of the voices of SVOX Pico."""
+    return _trimmed(
+        resample(np.frombuffer(NanoTTS().speak(text, voice=voice, volume=LOUDNESS), np.int16), 16_000, LINE_HZ)
+    )
+
+
+async def _hibari(engine: Engine, text: str, words: int | None = None) -> Pcm:
+    """Returns a text in the embedded voice, or its first `words` alone."""
+    starts: list[int] = []
+    spoken = [chunk.pcm async for chunk in speak(engine, text, Style(on_word_starts=starts.extend))]
+    pcm = np.concatenate(spoken)[: None if words is None else starts[words]]
+    return _trimmed((resample(pcm, engine.sample_rate_hz, LINE_HZ) * LOUDNESS).astype(np.int16))
+
+
+def _trimmed(pcm: Pcm) -> Pcm:
+    loud = np.flatnonzero(np.abs(pcm) > QUIET)
+    return pcm[loud[0] : loud[-1] + 1]
+
+
+def through_line(pcm: Pcm) -> bytes:
+    """Returns 8 kHz audio as a model gets it: through G.711 and at MODEL_HZ."""
+    return resample(ulaw_decode(ulaw_encode(pcm)), LINE_HZ, MODEL_HZ).tobytes()
+
+
+def with_pause(pcm: Pcm, before_ms: int, after_ms: int) -> Pcm:
+    """Returns the audio with silence around it."""
+    return np.pad(pcm, (before_ms * LINE_HZ // 1000, after_ms * LINE_HZ // 1000))
+
+
+def babble(pcm: Pcm, others: Sequence[Clip], snr_db: float, random: np.random.Generator) -> Pcm:
+    """Returns the audio with six others speaking behind it, all together `snr_db` below it."""
+    chosen = [others[number].pcm for number in random.integers(0, len(others), 6)]
+    noise = sum(np.resize(np.roll(one, random.integers(len(one))), len(pcm)).astype(np.float64) for one in chosen)
+    noise *= np.sqrt(np.mean(pcm.astype(np.float64) ** 2) / np.mean(noise**2)) * 10 ** (-snr_db / 20)
+    return np.clip(pcm + noise, -32768, 32767).astype(np.int16)

@@ -1,0 +1,69 @@
+"""The model of the end of a turn, where it is installed, and how the embedded recogniser uses it."""
+
+from __future__ import annotations
+
+import asyncio
+from unittest.mock import AsyncMock, Mock
+
+import numpy as np
+import pytest
+
+from bridge.hearing import smart_turn
+from bridge.hearing.asr.embedded import EmbeddedAsr
+from bridge.hearing.events import SpeechPaused, SpeechStarted
+from bridge.hearing.smart_turn import INSTALL, SmartTurn, features, weights
+from bridge.turns.end_of_turn import EndOfTurn
+from tests.support.voices import caller_says, silence
+
+RULES = EndOfTurn(silence_ms=480, quick_ms=224, patience_ms=1_000)
+
+
+@pytest.mark.parametrize(
+    ("text", "judged", "wait_ms"),
+    [
+        ("That is all.", 0.9, 224),
+        ("That is all.", 0.1, 1_000),
+        ("That is a", 0.9, 1_000),
+        ("That is all.", RuntimeError("a fault of the model"), 480),
+    ],
+)
+async def test_in_a_pause_words_and_sound_decide_how_long_it_may_last(
+    text: str, judged: float | Exception, wait_ms: int
+) -> None:
+    pool, model = Mock(transcribe=AsyncMock(return_value=text)), Mock()
+    model.probability = AsyncMock(side_effect=[judged])
+    asr = EmbeddedAsr(pool, lambda _: None, end_of_turn=RULES, smart_turn=model)
+    asr._voice(SpeechStarted(0))
+    asr.push(bytes(16_000), 16_000)
+    asr._voice(SpeechPaused(900))
+    await asr._recognise(asr._looks.get_nowait())
+    pool.detector.ear.return_value.end_after.assert_called_once_with(wait_ms, 900)
+    assert pool.detector.ear.call_args.kwargs["rules"].stop_ms == 1_000
+
+
+def test_features_are_whispers() -> None:
+    seconds = np.arange(16_000 * 8) / 16_000
+    seen = features((np.sin(2 * np.pi * 1_000 * seconds) * 8_000).astype(np.int16).tobytes())
+    assert seen.shape == (80, 800)
+    assert seen[:, 400].argmax() == 26, "1 kHz is mel 15 of 45.25 on Slaney's scale, in 81 steps"
+    assert float(seen.max() - seen.min()) == pytest.approx(2.0), "80 dB are kept"
+
+
+def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smart_turn, "weights", lambda: None)
+    with pytest.raises(OSError, match=INSTALL):
+        SmartTurn()
+
+
+@pytest.mark.skipif(weights() is None, reason=INSTALL)
+async def test_callers_are_judged_together_and_an_unfinished_sentence_sounds_so() -> None:
+    model = SmartTurn()
+    whole = caller_says("I would like to book a table for four people.", 16_000)
+    pause = silence(160, 16_000)
+    cut = np.concatenate((whole[: len(whole) // 2], pause)).tobytes()
+    ended, unfinished, nothing = await asyncio.gather(
+        model.probability(np.concatenate((whole, pause)).tobytes()), model.probability(cut), model.probability(b"")
+    )
+    assert unfinished < 0.5 < ended
+    assert 0 <= nothing <= 1
+    await model.close()
