@@ -77,7 +77,7 @@ def scenarios(kind: str, count: int, backchannels: str, recogniser: str) -> Iter
         steps += [Step(wait_ms=2_500), Step(hang_up=True, when="at once")]
         yield Scenario(
             name=f"{kind} {number} {backchannels or 'off'}",
-            server={"BACKCHANNELS": backchannels, "FILLER": ""},
+            server={"BACKCHANNELS": backchannels, "FILLER_AFTER_MS": "0"},
             recogniser="embedded" if recogniser == "embedded" else "told",
             voice=next(voices),
             answers=[ModelAnswer(say=MONOLOGUE, token_ms=0)],

@@ -82,9 +82,7 @@ class ConversationSettings(BaseModel):
     max_call_s: float = Field(
         3_600, ge=0, allow_inf_nan=False, description="seconds after which a call goes to the fallback; 0: never"
     )
-    max_call_warning: str = Field(
-        "This call has to end in half a minute.", description="said 30 s before MAX_CALL_S; empty for none"
-    )
+    max_call_warning: str = Field("This call has to end in half a minute.", description="said 30 s before MAX_CALL_S")
 
     llm_base_url: str = Field("", description="OpenAI-compatible, up to /v1; empty for the script")
     llm_model: str = Field("", validate_default=True, description="the model that LLM_BASE_URL serves")
@@ -106,7 +104,7 @@ class ConversationSettings(BaseModel):
         "You are on the telephone. Answer in one or two short spoken sentences, without lists, markup or emoji."
     )
     llm_timeout_ms: int = Field(8_000, ge=100, description="to the first words or tool; from those to the next")
-    filler: str = Field("One moment, please.", description="said while the answer is slow; empty for none")
+    filler: str = Field("One moment, please.", description="said while the answer is slow")
     filler_after_ms: int = Field(2_000, ge=0, description="0: never")
     script: Path | None = Field(None, description="YAML dialogue, used without LLM_BASE_URL")
 

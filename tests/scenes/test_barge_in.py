@@ -63,7 +63,7 @@ async def test_in_every_state(asterisk: Asterisk, tmp_path: Path) -> None:
             f"tools: [{{name: look, description: Look it up., url: '{tool}', on_interrupt: cancel}}]\n"
         )
         settings = {"LLM_BASE_URL": model.url, "LLM_MODEL": "m", "LLM_TOOLS": "tools.yaml", "GREETING": GREETING,
-                    "FILLER": ""}  # fmt: skip
+                    "FILLER_AFTER_MS": "0"}  # fmt: skip
         with running(tmp_path, **settings) as server:
             async with calling(asterisk, server) as caller:
                 # in the greeting

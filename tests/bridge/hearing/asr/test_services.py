@@ -104,7 +104,7 @@ def settings_for(service: AsrService, model: LlmServer) -> dict[str, Any]:
     """Returns the settings of the application."""
     return {
         "asr_url": service.url, "asr_protocol": service.name, **service.settings,
-        "greeting": "Hi.", "llm_base_url": model.url, "llm_model": "m", "filler": "",
+        "greeting": "Hi.", "llm_base_url": model.url, "llm_model": "m", "filler": "", "echo_canceller": False,
     }  # fmt: skip
 
 
