@@ -52,7 +52,7 @@ async def on_loudspeaker(caller: Caller, path: EchoPath) -> AsyncIterator[deque[
 
 
 @pytest.mark.xfail(
-    reason="a telephone whose clock jumps moves the echo: one greeting in three is still cut", strict=False
+    reason="on a real line one greeting in three is still cut", strict=False
 )
 @pytest.mark.parametrize("level_db", [-20])
 async def test_the_greeting_ends_and_the_caller_is_answered_once(
