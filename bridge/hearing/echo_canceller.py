@@ -35,6 +35,13 @@ STEADY: Final = 0.99
 """How slowly the measured lead of one side follows: a stall of the network is no drift."""
 DRIFT_BLOCKS: Final = 2.5
 """How far the two sides may drift apart before they are brought together again."""
+SOUGHT_BLOCKS: Final = 150
+"""After so many blocks of the agent's sound, 3 s, without an echo it is looked for at times only: the search costs more
+than all else that is done for a call. An echo was found within 1.3 s in every trial."""
+PAUSE_BLOCKS: Final = 400
+"""For how many blocks of the agent's sound it is then not looked for."""
+LOOK_BLOCKS: Final = 100
+"""For how many it is looked for again, because a caller may switch to the loudspeaker at any time."""
 WORSE: Final = 2.0
 """A filter that makes a block this much louder does not know the path."""
 WORSE_BLOCKS: Final = 2.5
@@ -56,6 +63,7 @@ class EchoCanceller:
         self._converter = RateConverter(rate_hz)
         self._sent_rest: Pcm = np.empty(0, np.int16)
         self._heard_rest: Pcm = np.empty(0, np.int16)
+        self._silent_frame = bytes(2 * self._samples)
         self._silence: Floats = np.zeros(self._samples, np.float32)
         self._sent: deque[Floats] = deque([self._silence] * AHEAD_BLOCKS, maxlen=MAX_AHEAD_BLOCKS)
         self._owed = 0
@@ -64,6 +72,8 @@ class EchoCanceller:
         self._quiet_blocks = TAIL_BLOCKS
         """How long ago the agent was last audible."""
         self._finder = EchoFinder()
+        self._sought = 0
+        """The place in the cycle of PAUSE_BLOCKS and LOOK_BLOCKS, for a call without an echo."""
         self._filter = EchoFilter(self._samples)
         self._gate = EchoGate()
         self._worse = 0.0
@@ -76,6 +86,9 @@ class EchoCanceller:
 
     def sent(self, pcm: bytes, rate_hz: int) -> None:
         """Takes a frame that has left for the caller: 16-bit little-endian mono."""
+        if rate_hz == self.rate_hz and pcm == self._silent_frame and not len(self._sent_rest):
+            self._send(self._silence)  # most of the time
+            return
         samples = self._converter.push(pcm, rate_hz)
         if len(self._sent_rest):
             samples = np.concatenate((self._sent_rest, samples))
@@ -83,10 +96,13 @@ class EchoCanceller:
         self._sent_rest = samples[whole:]
         for start in range(0, whole, self._samples):
             block = samples[start : start + self._samples]
-            if self._owed:
-                self._owed -= 1
-            else:
-                self._sent.append(block.astype(np.float32) / FULL_SCALE if block.any() else self._silence)
+            self._send(block.astype(np.float32) / FULL_SCALE if block.any() else self._silence)
+
+    def _send(self, block: Floats) -> None:
+        if self._owed:
+            self._owed -= 1
+        else:
+            self._sent.append(block)
 
     def push(self, pcm: bytes) -> bytes:
         """Takes the caller's sound in pieces of any length and returns it without echo, in whole blocks of 20 ms."""
@@ -122,18 +138,18 @@ class EchoCanceller:
 
     def _clean(self, heard: Pcm, sent: Floats) -> Pcm:
         """Returns a block heard without the echo of what was sent."""
-        samples = heard.astype(np.float32) / FULL_SCALE
         power = _power(sent) if sent is not self._silence else 0.0
-        self._both_heard[: self._samples] = self._both_heard[self._samples :]
-        self._both_heard[self._samples :] = samples
         self._quiet_blocks = 0 if power > AUDIBLE else self._quiet_blocks + 1
-        if self._quiet_blocks > TAIL_BLOCKS:
+        if self._quiet_blocks > TAIL_BLOCKS or self._may_rest(audible=power > AUDIBLE):
             return heard
         if self._quiet_blocks == TAIL_BLOCKS:
             self._finder.silence()
             self._spectra.fill(0)
             self._powers.fill(0)
             return heard
+        samples = heard.astype(np.float32) / FULL_SCALE
+        self._both_heard[: self._samples] = self._both_heard[self._samples :]
+        self._both_heard[self._samples :] = samples
         self._both_sent[: self._samples] = self._both_sent[self._samples :]
         self._both_sent[self._samples :] = sent
         self._spectra.push(rfft(self._both_sent))
@@ -160,6 +176,18 @@ class EchoCanceller:
         if not self._gate.passes(rest_power, max(_power(echo), expected)):
             rest = rest * HUSHED
         return _to_pcm(rest)
+
+    def _may_rest(self, *, audible: bool) -> bool:
+        """Tells whether an echo need not be looked for in this block: the agent has spoken for long without one."""
+        if self._lag is not None or self._finder.blocks < SOUGHT_BLOCKS:
+            return False
+        if audible:
+            self._sought = (self._sought + 1) % (PAUSE_BLOCKS + LOOK_BLOCKS)
+            if self._sought == PAUSE_BLOCKS:
+                self._finder.forget()
+                self._spectra.fill(0)
+                self._powers.fill(0)
+        return self._sought < PAUSE_BLOCKS
 
     def _follow(self, lag: int | None) -> None:
         """Has the filter work around the delay that the finder has found."""

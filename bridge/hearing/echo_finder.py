@@ -82,6 +82,15 @@ class EchoFinder:
         self._sent_power.fill(self._sent_power.rows[0].copy())
         self._sent_blocks.fill(self._sent_blocks.rows[0].copy())
 
+    def forget(self) -> None:
+        """Begins anew, because it has not been told everything. How long there was no echo is not forgotten."""
+        self._common.fill(0)
+        self._sent_power.fill(0)
+        self._sent_blocks.fill(0)
+        self._heard_power.fill(0)
+        self._heard_sum = self._heard_squares = 0.0
+        self._best = -1
+
     def gains(self, first: int, count: int) -> NDArray[np.float32]:
         """Returns how much of the power sent comes back after each of `count` delays, from `first` on."""
         lags = slice(first, first + count)

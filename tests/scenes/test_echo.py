@@ -51,7 +51,6 @@ async def on_loudspeaker(caller: Caller, path: EchoPath) -> AsyncIterator[deque[
     await asyncio.gather(task, return_exceptions=True)
 
 
-@pytest.mark.xfail(reason="on a real line one greeting in three is still cut", strict=False)
 @pytest.mark.parametrize("level_db", [-20])
 async def test_the_greeting_ends_and_the_caller_is_answered_once(
     asterisk: Asterisk, tmp_path: Path, level_db: int

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bridge.hearing.echo_canceller import EchoCanceller
+from bridge.hearing.echo_finder import EchoFinder
 from engine.audio import resample
 from engine.speech import Pcm
 from tests.support.echo_path import EchoPath
@@ -15,6 +16,8 @@ from tests.support.voices import caller_says, silence
 
 RATE_HZ = 8_000
 FRAME = 160
+ECHO_FOUND_S = 14
+"""After how long an echo that begins in mid-call is found at the latest, pauses of the agent included."""
 AGENT = (
     "Good morning, this is the city museum.", "We are open until six o'clock today.", "How can I help you?",
     "The garden is closed because of the rain.", "Please hold the line while I look that up.",
@@ -188,7 +191,31 @@ def test_it_survives_whatever_comes(kind: str) -> None:
     rest = clean(sent, heard, canceller)
     assert len(rest) == len(heard)
     assert np.abs(rest.astype(np.int32)).max() <= np.abs(heard.astype(np.int32)).max() * 2
-    echoed = EchoPath(-15, 150).through(np.tile(sent, 2), nobody(np.tile(sent, 2)))
-    late = slice(len(sent), None)
-    left = clean(np.tile(sent, 2), echoed, canceller)
+    again = np.tile(sent, 1 + -(-ECHO_FOUND_S * RATE_HZ // len(sent)))
+    echoed = EchoPath(-15, 150).through(again, nobody(again))
+    left = clean(again, echoed, canceller)
+    late = slice(-len(sent), None)
     assert level_db(echoed[late]) - level_db(left[late]) > 10, "and learns after it"
+
+
+def test_an_echo_that_begins_in_mid_call_is_found() -> None:
+    """The caller has switched to the loudspeaker, long after it was certain that there was no echo."""
+    sent = np.tile(agent_says(), 4)
+    canceller = EchoCanceller(RATE_HZ)
+    assert np.array_equal(clean(sent, nobody(sent), canceller), nobody(sent)), "nothing is heard, and nothing is made"
+    echoed = EchoPath(-15, 150).through(sent, nobody(sent))
+    left = clean(sent, echoed, canceller)
+    late = slice(ECHO_FOUND_S * RATE_HZ, None)
+    assert len(left[late]) > RATE_HZ, "there is something to judge"
+    assert level_db(echoed[late]) - level_db(left[late]) > 10
+
+
+def test_where_there_is_no_echo_it_is_looked_for_at_times_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search is most of the work, and most callers have no echo."""
+    looks: list[int] = []
+    push = EchoFinder.push
+    monkeypatch.setattr(EchoFinder, "push", lambda *args, **options: (looks.append(1), push(*args, **options)))
+    sent = np.tile(agent_says(), 6)
+    clean(sent, nobody(sent), EchoCanceller(RATE_HZ))
+    blocks = len(sent) // FRAME
+    assert len(looks) < blocks / 2
