@@ -62,8 +62,6 @@ class Brain(ABC):
     After each turn, played to its end or cut, `heard` is called with what the caller heard, before the next begins.
     """
 
-    can_prepare: ClassVar[bool] = False
-    """Whether `prepare` may be called."""
     digit_gap_ms: ClassVar[int] = 0
     """How long to wait after a key for more keys before `pressed` is called."""
 
@@ -75,20 +73,18 @@ class Brain(ABC):
     def answer(self, said: str) -> AsyncGenerator[Piece]:
         """Yields the answer to what the caller said. Raises BrainError."""
 
-    def prepare(self, said: str) -> AsyncGenerator[Piece]:
-        """Yields the answer to what the caller may have said, if that turns out to be all of it.
+    def prepare(self, said: str) -> AsyncGenerator[Piece] | None:
+        """Yields the answer to what the caller may have said, if that turns out to be all of it; None if it cannot.
 
         Until `confirm` is called it changes nothing outside. `take_back` undoes what it has changed inside.
         """
-        raise NotImplementedError
+        return None
 
-    def confirm(self) -> None:
+    def confirm(self) -> None:  # noqa: B027  (a brain that never answers early has no use for it)
         """Notes that the caller has said what `prepare` was told."""
-        raise NotImplementedError
 
-    def take_back(self) -> None:
+    def take_back(self) -> None:  # noqa: B027  (the same)
         """Forgets what `prepare` was told, because the caller has said something else."""
-        raise NotImplementedError
 
     def pressed(self, digits: str, said: str = "") -> AsyncGenerator[Piece]:
         """Yields the answer to the keys that the caller pressed, and to what the caller `said` while pressing them."""

@@ -61,7 +61,6 @@ class _Turn:
 class LlmBrain(Brain):
     """One call's conversation with the model."""
 
-    can_prepare = True
     digit_gap_ms = 1_500
 
     def __init__(

@@ -232,8 +232,8 @@ class Conversation(CallObserver):
                     due += self._answer(text, prepared=prepared)
                 case Prepare() if self._digits.waiting or self.call.state is not State.ACTIVE:
                     pass
-                case Prepare(text) if self._brain.can_prepare:
-                    self._speaking.prepare(self._brain.prepare(text), self._waiting.filler())
+                case Prepare(text) if (pieces := self._brain.prepare(text)) is not None:
+                    self._speaking.prepare(pieces, self._waiting.filler())
                 case Discard():
                     self._speaking.discard()
                 case PromptCaller():

@@ -29,8 +29,6 @@ END = None
 class PuppetBrain(Brain):
     """A brain that says what the test puts into `pieces`; END ends a turn."""
 
-    can_prepare = True
-
     def __init__(self, greeting: str = "") -> None:
         self.greeting = greeting
         self.pieces: asyncio.Queue[Piece | Exception | None] = asyncio.Queue()
