@@ -58,7 +58,10 @@ class SmartTurn:
         self._task: asyncio.Task[None] | None = None
 
     async def probability(self, pcm: bytes) -> float:
-        """Returns how likely the caller has ended, from 16 kHz 16-bit mono audio that ends in a pause."""
+        """Returns how likely the caller has ended, from 16 kHz 16-bit mono audio that ends in a pause.
+
+        Raises what the model raises.
+        """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[float] = loop.create_future()
         self._waiting.append((pcm[-SECONDS * RATE_HZ * 2 :], answer))
@@ -83,7 +86,13 @@ class SmartTurn:
                 asked = [(pcm, answer) for pcm, answer in batch if not answer.done()]
                 if not asked:
                     continue
-                chances = await loop.run_in_executor(self._thread, self._infer, [pcm for pcm, _ in asked])
+                try:
+                    chances = await loop.run_in_executor(self._thread, self._infer, [pcm for pcm, _ in asked])
+                except Exception as error:  # whoever asked must not wait for ever
+                    for _, answer in asked:
+                        if not answer.done():
+                            answer.set_exception(error)
+                    continue
                 for (_, answer), chance in zip(asked, chances, strict=True):
                     if not answer.done():
                         answer.set_result(chance)

@@ -67,3 +67,16 @@ async def test_callers_are_judged_together_and_an_unfinished_sentence_sounds_so(
     assert unfinished < 0.5 < ended
     assert 0 <= nothing <= 1
     await model.close()
+
+
+@pytest.mark.skipif(weights() is None, reason=INSTALL)
+async def test_a_fault_of_the_model_reaches_all_who_ask_and_the_next_are_judged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = SmartTurn()
+    with monkeypatch.context() as broken:
+        broken.setattr(model, "_session", Mock(run=Mock(side_effect=RuntimeError("a fault"))))
+        answers = await asyncio.gather(*(model.probability(b"") for _ in range(6)), return_exceptions=True)
+    assert [str(answer) for answer in answers] == ["a fault"] * 6
+    assert 0 <= await model.probability(b"") <= 1
+    await model.close()
