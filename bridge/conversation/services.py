@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import structlog
-from aiohttp import AddrInfoType
 from prometheus_client import CollectorRegistry
 
 from bridge.brains.brain import Brain, fill
@@ -21,6 +19,7 @@ from bridge.conversation.conversation import Conversation
 from bridge.conversation.metrics import ConversationMetrics
 from bridge.conversation.recording import CallRecording
 from bridge.conversation.recording_writer import RecordingWriter, make_folder
+from bridge.conversation.service_sessions import ANSWER_BYTES, EVENTS_BYTES, open_session
 from bridge.conversation.settings import ConversationSettings
 from bridge.conversation.webhooks import Webhooks
 from bridge.hearing.asr.client import AsrClient
@@ -38,10 +37,6 @@ if TYPE_CHECKING:
     from bridge.brains.model_chain import ModelChain
 
 log = structlog.get_logger(__name__)
-
-RECEIVE_BUFFER_BYTES: Final = 8_192
-"""What the kernel takes of a service's answer before it is read. All of it is read at once: of a megabyte of the
-shortest messages no call would hear anything until they are through."""
 
 
 class Services:
@@ -61,14 +56,12 @@ class Services:
         self._models: ModelChain | None = None
         self._tool_tasks = ToolTasks()
         self._http: aiohttp.ClientSession | None = None
+        self._asr_http: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
         """Loads the embedded models and opens the shared connections. Raises OSError that says what is missing."""
         settings = self._settings
-        self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, socket_factory=_little_at_once),
-            cookie_jar=aiohttp.DummyCookieJar(),  # a cookie set in one call must not be sent in another
-        )
+        self._http, self._asr_http = open_session(ANSWER_BYTES), open_session(EVENTS_BYTES)
         self._webhooks = Webhooks(settings.webhook_url, self._http)
         if settings.llm_base_url:
             import bridge.brains.llm  # noqa: F401  (imported now, so that the first call does not wait)
@@ -95,7 +88,7 @@ class Services:
 
     async def close(self) -> None:
         """Closes everything after the last call; also safe if `start` failed or was never called."""
-        if self._http is None:
+        if self._http is None or self._asr_http is None:
             return
         await self._webhooks.close()
         if self._recognizer is not None:
@@ -108,6 +101,7 @@ class Services:
         if self._models is not None:
             await self._models.close()
         await self._http.close()
+        await self._asr_http.close()
         if self._writer is not None:
             self._writer.close()
 
@@ -169,10 +163,10 @@ class Services:
             api_key=settings.asr_api_key.get_secret_value(),
             sample_rate_hz=settings.asr_sample_rate,
         )
-        assert self._http is not None, "calls begin between start and close"
+        assert self._asr_http is not None, "calls begin between start and close"
         protocol = PROTOCOLS[settings.asr_protocol]
         heard = conversation.listening.heard
-        client = AsrClient(protocol, settings.asr_url, options, self._http, heard, call_id=str(call.id))
+        client = AsrClient(protocol, settings.asr_url, options, self._asr_http, heard, call_id=str(call.id))
         if self._detector is None:
             return client, None
         return client, self._detector.ear(conversation.listening.heard_locally, agent_speaks=agent_speaks, rules=rules)
@@ -182,10 +176,3 @@ class Services:
             self._webhooks.send({**event, "variables": conversation.variables})
         elif event["type"] == "call.ended":
             self._webhooks.send({**event, **conversation.describe()})
-
-
-def _little_at_once(address: AddrInfoType) -> socket.socket:
-    """Returns a socket for a connection to a service."""
-    connection = socket.socket(*address[:3])
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-    return connection
