@@ -235,6 +235,9 @@ async def _serving(
             await answer(await reader.readuntil(b"\r\n\r\n"), reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
+        except RuntimeError:  # so uvloop says that the connection has been closed meanwhile
+            if not writer.is_closing():
+                raise
         finally:
             writer.close()
 
