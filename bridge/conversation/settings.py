@@ -108,7 +108,7 @@ class ConversationSettings(BaseModel):
     filler_after_ms: int = Field(2_000, ge=0, description="0: never")
     script: Path | None = Field(None, description="YAML dialogue, used without LLM_BASE_URL")
 
-    transfer_allow: str = Field("", description="sales=ext-queues,400,1; from-internal,2??,1")
+    transfer_allow: str = Field("", description="where calls may go: `sales=ext-queues,400,1; from-internal,2??,1`")
     fallback_destination: str = Field(
         "", description="where failed calls go, on TRANSFER_ALLOW or not; empty: the dialplan's own fallback"
     )
