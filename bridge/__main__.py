@@ -8,6 +8,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+import structlog
+
 from bridge.commands import dialplan, say
 from bridge.converse import command as converse
 from bridge.demo import command as demo
@@ -56,18 +58,23 @@ def run_serve(args: argparse.Namespace) -> int:
     from bridge.config import WrongSetting, load_settings
     from bridge.logs import set_up_logs
     from bridge.masking import Masker, secrets_of
+    from bridge.misspelt import misspelt_settings
 
+    misspelt = misspelt_settings()
     try:
         settings = load_settings()
     except WrongSetting as error:
-        print(error, file=sys.stderr)
+        print(error, *misspelt, sep="\n", file=sys.stderr)
         return 2
     if args.check:
         from bridge.commands.check import check
 
+        print(*misspelt, sep="\n", end="\n" if misspelt else "", file=sys.stderr)
         return check(settings)
     masker = Masker(secrets_of(settings.values()))
     set_up_logs(settings.server.log_format, settings.server.log_level, masker)
+    for line in misspelt:
+        structlog.get_logger(__name__).warning(line)
     from bridge.app import serve
     from engine.speech import SpeechError
 
