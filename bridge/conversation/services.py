@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import aiohttp
 import structlog
@@ -15,6 +14,7 @@ from bridge.brains.destinations import Destinations
 from bridge.brains.script import DEFAULT_SCRIPT, ScriptBrain, load_script
 from bridge.brains.tool_runs import ToolTasks
 from bridge.brains.tools import Toolbox, load_tools
+from bridge.conversation.call_report import CallReport
 from bridge.conversation.conversation import Conversation
 from bridge.conversation.metrics import ConversationMetrics
 from bridge.conversation.recording import CallRecording
@@ -62,7 +62,7 @@ class Services:
         """Loads the embedded models and opens the shared connections. Raises OSError that says what is missing."""
         settings = self._settings
         self._http, self._asr_http = open_session(ANSWER_BYTES), open_session(EVENTS_BYTES)
-        self._webhooks = Webhooks(settings.webhook_url, self._http)
+        self._webhooks = Webhooks(settings.webhook_url, self._http, settings.webhook_secret.get_secret_value())
         if settings.llm_base_url:
             import bridge.brains.llm  # noqa: F401  (imported now, so that the first call does not wait)
             from bridge.conversation.models import make_models  # takes a second and is needed only with a model
@@ -108,6 +108,7 @@ class Services:
     def begin(self, call: Call, variables: Mapping[str, str]) -> Conversation:
         """Begins and returns the conversation of a call that was answered."""
         call.language = call.style.language or self._settings.asr_language.lower()[:2] or call.language
+        recording = self._recording(call)
         conversation = Conversation(
             call,
             self._brain(variables),
@@ -115,9 +116,10 @@ class Services:
             self._metrics,
             destinations=self._destinations,
             variables=variables,
-            recording=self._recording(call),
+            recording=recording,
         )
-        conversation.journal.observers.append(partial(self._tell_webhook, conversation))
+        if self._settings.webhook_url:
+            conversation.journal.observers.append(CallReport(conversation, self._webhooks.send, recording))
         conversation.start(*self._listeners(conversation))
         return conversation
 
@@ -170,9 +172,3 @@ class Services:
         if self._detector is None:
             return client, None
         return client, self._detector.ear(conversation.listening.heard_locally, agent_speaks=agent_speaks, rules=rules)
-
-    def _tell_webhook(self, conversation: Conversation, event: dict[str, Any]) -> None:
-        if event["type"] == "call.started":
-            self._webhooks.send({**event, "variables": conversation.variables})
-        elif event["type"] == "call.ended":
-            self._webhooks.send({**event, **conversation.describe()})

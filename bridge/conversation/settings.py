@@ -13,6 +13,7 @@ from yarl import URL
 from bridge.brains.destinations import Destinations, is_destination
 from bridge.brains.script import load_script
 from bridge.brains.tools import load_tools
+from bridge.conversation.webhooks import secret_key
 from bridge.hearing.asr.recognizer_pool import MODEL_NAMES, ModelName
 from bridge.turns.end_of_turn import EndOfTurn, ExpectedDigits
 from bridge.turns.rules import Rules
@@ -116,6 +117,9 @@ class ConversationSettings(BaseModel):
     registration_ttl: float = Field(60.0, gt=0, description="seconds until an unused registration expires")
     record_dir: Path | None = Field(None, description="stereo WAV and JSON transcript of every call; empty for none")
     webhook_url: str = Field("", description="told of every call's start and end")
+    webhook_secret: SecretStr = Field(
+        SecretStr(""), description="signs what WEBHOOK_URL is told: base64, as `openssl rand -base64 32` prints"
+    )
 
     @field_validator("asr_url")
     @classmethod
@@ -162,6 +166,12 @@ class ConversationSettings(BaseModel):
         for language in _list(value):
             if language not in BACKCHANNELS:
                 raise ValueError(f"must be languages out of {', '.join(BACKCHANNELS)}")
+        return value
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _is_key(cls, value: SecretStr) -> SecretStr:
+        secret_key(value.get_secret_value())
         return value
 
     @field_validator("transfer_allow")
