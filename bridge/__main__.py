@@ -55,10 +55,9 @@ def run_settings(args: argparse.Namespace) -> int:
 
 def run_serve(args: argparse.Namespace) -> int:
     """Checks the settings, then serves. Returns 2 where a setting is wrong, 1 where the server cannot start."""
-    from bridge.config import WrongSetting, load_settings
+    from bridge.config import WrongSetting, load_settings, misspelt_settings
     from bridge.logs import set_up_logs
     from bridge.masking import Masker, secrets_of
-    from bridge.misspelt import misspelt_settings
 
     misspelt = misspelt_settings()
     try:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bridge.__main__ import main
-from bridge.config import FIELDS
-from bridge.misspelt import misspelt_settings, nearly
+from bridge.config import FIELDS, misspelt_settings
+from bridge.misspelt import misspelt
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,9 @@ def test_a_misspelt_setting_is_named_with_the_one_that_was_meant(
 ) -> None:
     before = misspelt_settings()
     monkeypatch.setenv(wrong, "3")
-    assert set(misspelt_settings()) - set(before) == {f"{wrong} is no setting and has no effect; did you mean {meant}?"}
+    assert set(misspelt_settings()) - set(before) == {
+        f"{wrong.upper()} is no setting and has no effect; did you mean {meant}?"
+    }
 
 
 def test_so_is_one_in_the_dotenv_file(tmp_path: Path) -> None:
@@ -44,13 +46,12 @@ def test_so_is_one_in_the_dotenv_file(tmp_path: Path) -> None:
 
 
 def test_what_other_programs_read_is_not_taken_for_a_setting() -> None:
-    known = [name.upper() for name in FIELDS]
     others = (
         "HTTP_PROXY HTTPS_PROXY NO_PROXY LANG LANGUAGE LC_ALL HOST HOSTNAME PORT OPENAI_API_KEY OPENAI_BASE_URL "
         "DEEPGRAM_API_KEY HF_HOME CUDA_VISIBLE_DEVICES OMP_NUM_THREADS PYTHONPATH TZ TERM LOGNAME VIRTUAL_ENV "
         "NOTIFY_SOCKET INVOCATION_ID JOURNAL_STREAM"
     )
-    assert nearly(others.split(), known) == []
+    assert misspelt(others.lower().split(), FIELDS) == []
 
 
 def test_the_check_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
