@@ -11,10 +11,12 @@ from pydantic import BaseModel
 from bridge.conversation.calls import Calls
 from bridge.conversation.conversation import Conversation
 from bridge.line.call import State
+from bridge.outbound.outbound_calls import OutboundCalls
 from engine.web.bodies import read_json
 from engine.web.errors import ApiError
 
 CALLS: Final = web.AppKey("calls", Calls)
+OUTBOUND: Final = web.AppKey("outbound", OutboundCalls)
 MAX_BODY_BYTES: Final = 2**18
 """The largest body taken: any text that may be said fits into it as JSON, and reading it holds nobody up."""
 ONE_CALL: Final = (404,)

@@ -9,7 +9,7 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
-from bridge.calls_api.lookup import CALLS, bounded, read_body
+from bridge.calls_api.lookup import CALLS, OUTBOUND, bounded, read_body
 from bridge.conversation.registration import MAX_VALUE_CHARS, MAX_VARIABLES, NAME, TooManyRegistrations
 from engine.web.bodies import in_time
 from engine.web.errors import ApiError, from_validation_error, queue_full
@@ -63,7 +63,8 @@ async def register(request: web.Request) -> web.Response:
     if calls.find(body.id) is not None:
         raise ApiError(409, "CONFLICT", f"a call {body.id} is or was in progress", param="id")
     try:
-        calls.registrations.add(body.id, body.variables(), request.remote or "")
+        variables = {**body.variables(), **request.app[OUTBOUND].variables(body.id)}
+        calls.registrations.add(body.id, variables, request.remote or "")
     except ValueError as error:
         raise ApiError(400, "INVALID_REQUEST", str(error)) from None
     except TooManyRegistrations:
