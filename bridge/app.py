@@ -159,7 +159,7 @@ class App:
         app = web.Application(client_max_size=self._settings.voices.max_upload_bytes + FORM_BYTES)
         settings, hosts = self._settings, (self._server.http_host,)
         add_speech_routes(app, self.engine, settings.speech, settings.voices, self.metrics.registry, hosts)
-        add_call_routes(app, self.calls, OutboundCalls(self._settings.outbound))
+        add_call_routes(app, self.calls, OutboundCalls(self._settings.outbound), self.services.look_up)
         app[HEALTH].append(lambda: {"calls": len(self.calls), "max_calls": self._server.max_calls})
         return app
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import aiohttp
 import structlog
@@ -15,6 +16,7 @@ from bridge.brains.script import DEFAULT_SCRIPT, ScriptBrain, load_script
 from bridge.brains.tool_runs import ToolTasks
 from bridge.brains.tools import Toolbox, load_tools
 from bridge.conversation.call_report import CallReport
+from bridge.conversation.caller_lookup import CallerLookup
 from bridge.conversation.conversation import Conversation
 from bridge.conversation.metrics import ConversationMetrics
 from bridge.conversation.recording import CallRecording
@@ -62,6 +64,7 @@ class Services:
         """Loads the embedded models and opens the shared connections. Raises OSError that says what is missing."""
         settings = self._settings
         self._http, self._asr_http = open_session(ANSWER_BYTES), open_session(EVENTS_BYTES)
+        self._caller_lookup = CallerLookup(settings.lookup_url, settings.lookup_timeout_ms, self._http)
         self._webhooks = Webhooks(settings.webhook_url, self._http, settings.webhook_secret.get_secret_value())
         if settings.llm_base_url:
             import bridge.brains.llm  # noqa: F401  (imported now, so that the first call does not wait)
@@ -104,6 +107,10 @@ class Services:
         await self._asr_http.close()
         if self._writer is not None:
             self._writer.close()
+
+    async def look_up(self, call_id: UUID, known: Mapping[str, str]) -> dict[str, str]:
+        """Returns what LOOKUP_URL tells of a call that is announced; nothing where there is none. Never raises."""
+        return await self._caller_lookup.variables(call_id, known)
 
     def begin(self, call: Call, variables: Mapping[str, str]) -> Conversation:
         """Begins and returns the conversation of a call that was answered."""

@@ -116,6 +116,8 @@ class ConversationSettings(BaseModel):
     require_registration: bool = False
     registration_ttl: float = Field(60.0, gt=0, description="seconds until an unused registration expires")
     record_dir: Path | None = Field(None, description="stereo WAV and JSON transcript of every call; empty for none")
+    lookup_url: str = Field("", description="asked about each announced caller; its JSON answer adds variables")
+    lookup_timeout_ms: int = Field(500, ge=50, le=1_500, description="how long the greeting may wait for LOOKUP_URL")
     webhook_url: str = Field("", description="told of every call's start and end")
     webhook_secret: SecretStr = Field(
         SecretStr(""), description="signs what WEBHOOK_URL is told: base64, as `openssl rand -base64 32` prints"
@@ -153,7 +155,7 @@ class ConversationSettings(BaseModel):
             raise ValueError(f"must be one of {', '.join(MODEL_NAMES)} with ASR_PROTOCOL=embedded")
         return value
 
-    @field_validator("llm_base_url", "llm_fallback_base_url", "webhook_url")
+    @field_validator("llm_base_url", "llm_fallback_base_url", "webhook_url", "lookup_url")
     @classmethod
     def _is_http(cls, value: str) -> str:
         if value and not (value.startswith(("http://", "https://")) and URL(value).host):
