@@ -9,6 +9,7 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
+from bridge.calls_api.call_token import check_token_is_of
 from bridge.calls_api.lookup import CALLS, LOOK_UP, OUTBOUND, bounded, read_body
 from bridge.conversation.calls import Calls
 from bridge.conversation.registration import MAX_VALUE_CHARS, MAX_VARIABLES, NAME, TooManyRegistrations
@@ -58,6 +59,7 @@ class Registered(BaseModel):
 
 async def register(request: web.Request) -> web.Response:
     body = await _read(request)
+    check_token_is_of(request, body.id)
     calls = request.app[CALLS]
     _check(calls, body.id)
     variables = {**body.variables(), **request.app[OUTBOUND].variables(body.id)}

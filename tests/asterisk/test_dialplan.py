@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
 import pytest
 
-from bridge.commands.dialplan import DialplanOptions, ServerAddress, render
+from bridge.calls_api.call_token import dialplan_secret
+from bridge.commands.dialplan_folder import install
+from bridge.commands.dialplan_text import DialplanOptions, ServerAddress, render
 from tests.asterisk.ari import Ari
 from tests.support.asterisk.asterisk import Asterisk, free_port
 from tests.support.asterisk.sip import SipCall, dial
@@ -71,19 +74,27 @@ def mortal() -> ServerAddress:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def dialplan(asterisk: Asterisk, server: Talkspurt, mortal: ServerAddress) -> None:
+def dialplan(asterisk: Asterisk, server: Talkspurt, mortal: ServerAddress) -> Iterator[None]:
     here = ServerAddress("127.0.0.1", int(server.url.rpartition(":")[2]), server.audiosocket_port)
     nobody = ServerAddress("127.0.0.1", free_port(), free_port())
-    printed = [
-        render(DialplanOptions([here], context="plain", api_key=API_KEY), ""),
-        render(DialplanOptions([here], asterisk=(22, 10), wideband=True, context="wide", api_key=API_KEY), ""),
-        render(DialplanOptions([nobody, here], asterisk=(22, 10), context="second", api_key=API_KEY), ""),
-        render(DialplanOptions([nobody], context="down", api_key=API_KEY), ""),
-        render(DialplanOptions([here], context="keyless"), ""),
-        render(DialplanOptions([mortal], context="mortal"), ""),
-        render(DialplanOptions([nobody], context="elsewhere", fallback="ext-queues,400,1", api_key=API_KEY), ""),
-    ]
-    (asterisk.folder / "etc/extensions_custom.conf").write_text(FREEPBX + "\n".join(printed))
+    etc = asterisk.folder / "etc"
+    custom = etc / "extensions_custom.conf"
+    custom.write_text(FREEPBX)
+    known = DialplanOptions([here], asterisk=(22, 10), secret=True, folder=str(etc))
+    for options in (
+        replace(known, context="plain", asterisk=None),
+        replace(known, context="app", application=True),
+        replace(known, context="wide", wideband=True),
+        replace(known, context="second", servers=[nobody, here]),
+        replace(known, context="down", servers=[nobody]),
+        replace(known, context="keyless", secret=False),
+        replace(known, context="mortal", servers=[mortal]),
+        replace(known, context="elsewhere", servers=[nobody], fallback="ext-queues,400,1"),
+    ):
+        install(etc, options.context, render(options, ""), dialplan_secret(API_KEY))
+    asterisk.cli("dialplan reload")
+    yield
+    custom.unlink()
     asterisk.cli("dialplan reload")
 
 
@@ -129,7 +140,7 @@ async def test_who_calls_is_known_to_the_agent(asterisk: Asterisk, calls: CallsA
     assert variables["uniqueid"]
 
 
-@pytest.mark.parametrize(("way", "rate_hz"), [("plain", 8_000), ("wide", 16_000), ("second", 8_000)])
+@pytest.mark.parametrize(("way", "rate_hz"), [("plain", 8_000), ("app", 8_000), ("wide", 16_000), ("second", 8_000)])
 async def test_agent_ends_the_call(asterisk: Asterisk, calls: CallsApi, way: str, rate_hz: int) -> None:
     async with talking(asterisk, calls, way) as (call, call_id):
         assert (await calls.call(call_id))["rate_hz"] == rate_hz
@@ -137,7 +148,7 @@ async def test_agent_ends_the_call(asterisk: Asterisk, calls: CallsApi, way: str
         await call.until_ended(ANSWER_S)
 
 
-@pytest.mark.parametrize("way", ["plain", "wide"])
+@pytest.mark.parametrize("way", ["plain", "app", "wide"])
 async def test_agent_transfers_the_call(asterisk: Asterisk, calls: CallsApi, ari: Ari, way: str) -> None:
     async with talking(asterisk, calls, way) as (_, call_id):
         await calls.hang_up(call_id, next="ext-queues,400,1")
