@@ -26,8 +26,6 @@ NAME_MAX: Final = 70
 """Asterisk's AST_MAX_CONTEXT, less what is appended to the name."""
 WATCH_S: Final = 2
 """How often the dialplan asks whether a server that has a call is alive, and how long it waits for the answer."""
-_AFTER: Final = ("watch", "transferred")
-"""The parts of the dialplan that follow its two contexts, by the name of their file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +96,8 @@ def render(options: DialplanOptions, command: str) -> str:
     if len(command) > COMMAND_MAX or not command.isprintable():
         raise CannotPrint("the options are too long for a dialplan, or hold characters that cannot be printed")
     values = {
-        "AFTER": "\n".join(_part(name) for name in _AFTER if options.watch or name != "watch"),
+        "AFTER": (_part("watch") if options.watch else "") + ("" if options.application else _part("transferred")),
+        "MOVED": "" if options.application else _MOVED,
         "WATCHED": _WATCHED if options.watch else "",
         "HEAD": _head(options, command),
         "UUID": "${UUID()}" if _has(options, UUID_FUNCTION) else "${SHELL(cat /proc/sys/kernel/random/uuid):0:36}",
@@ -122,6 +121,10 @@ def _part(name: str) -> str:
 
 _WATCHED: Final = (
     " same => n,TryExec(Originate(Local/watch_${UNIQUEID}@@CONTEXT@-watch/n,exten,@CONTEXT@-watch,quiet,1,5))\n"
+)
+_MOVED: Final = (
+    " same => n,Set(TS_PEER=${IMPORT(AudioSocket/${ARG2}-${TS_CALL},BRIDGEPEER)})\n"
+    ' same => n,GotoIf($["${TS_PEER}" != "" & "${TS_PEER}" != "${CHANNEL(name)}"]?h,1)\n'
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,6 +36,20 @@ exten => _[a-z].,1,NoOp(Entering Custom Destination)
  same => n,Goto(app-announcement,1,1)
 
 exten => straight,1,Goto(plain,s,1)
+exten => colleague,1,UserEvent(WentOn,Call: none,Where: colleague)
+ same => n,Wait(5)
+exten => customer,1,Dial(Local/s@customer/n)
+
+[customer]
+exten => s,1,Answer()
+ same => n,Milliwatt()
+
+[calls](+)
+exten => colleague,1,Answer(,i)
+ same => n,UserEvent(Waits,Channel: ${CHANNEL(name)})
+ same => n,Wait(60)
+exten => _meet-.,1,Answer(,i)
+ same => n,Bridge(${EXTEN:5})
 
 [app-announcement]
 exten => 1,1,UserEvent(WentOn,Call: ${TS_CALL},Where: fallback)
@@ -162,6 +176,37 @@ async def test_nowhere_to_go_is_the_fallback(asterisk: Asterisk, calls: CallsApi
         assert (await ari.went_on(call_id))["Where"] == "fallback"
 
 
+@pytest.mark.parametrize("way", ["plain", "wide"])
+async def test_phone_of_the_caller_transfers_the_agent(asterisk: Asterisk, calls: CallsApi, ari: Ari, way: str) -> None:
+    so_far = len(ari.events)
+    async with talking(asterisk, calls, way) as (call, call_id):
+        assert await call.transfer("to-colleague") == 202
+        assert await elsewhere(ari, so_far) == "colleague"
+        await calls.hang_up(call_id)
+
+
+@pytest.mark.parametrize("role", ["caller", "called"])
+@pytest.mark.parametrize("way", ["plain", "wide"])
+async def test_agent_sends_on_a_customer_whom_a_colleague_gave_it(
+    asterisk: Asterisk, calls: CallsApi, ari: Ari, role: str, way: str
+) -> None:
+    async with AsyncExitStack() as phones:
+        if role == "called":
+            first = await phones.enter_async_context(dial(asterisk.sip_address, "to-customer"))
+        else:
+            so_far = len(ari.events)
+            first = await phones.enter_async_context(dial(asterisk.sip_address, "colleague"))
+            channel = (await ari.until(lambda e: e.get("eventname") == "Waits", ANSWER_S, so_far))["userevent"]["Channel"]
+            customer = await phones.enter_async_context(dial(asterisk.sip_address, f"meet-{channel}"))
+        second, call_id = await phones.enter_async_context(talking(asterisk, calls, way))
+        assert await first.transfer(second) == 202
+        await second.until_ended(ANSWER_S)
+        so_far = len(ari.events)
+        await calls.hang_up(call_id, next="ext-queues,400,1")
+        assert await elsewhere(ari, so_far) == "queue"
+    asterisk.cli("channel request hangup all")  # the customer who was called waits in the queue for ever
+
+
 @pytest.mark.parametrize(("way", "where"), [("down", "fallback"), ("keyless", "fallback"), ("elsewhere", "queue")])
 async def test_no_server_takes_the_call(asterisk: Asterisk, ari: Ari, way: str, where: str) -> None:
     so_far = len(ari.events)
@@ -193,12 +238,26 @@ async def test_destination_that_does_not_return_is_told(asterisk: Asterisk, call
     await until_logged(asterisk, "set Return to Yes")
 
 
-@pytest.mark.parametrize("module", ["app_audiosocket.so", "func_curl.so"])
-async def test_module_that_is_not_loaded_is_the_fallback(asterisk: Asterisk, ari: Ari, module: str) -> None:
+@pytest.mark.parametrize(
+    ("way", "module"),
+    [("plain", "chan_audiosocket.so"), ("app", "app_audiosocket.so"), ("plain", "func_curl.so"), ("app", "func_sha1.so")],
+)
+async def test_module_that_is_not_loaded_is_the_fallback(
+    asterisk: Asterisk, calls: CallsApi, ari: Ari, way: str, module: str
+) -> None:
+    assert not await calls.active()
     so_far = len(ari.events)
-    asterisk.cli(f"module unload {module}")
+
+    async def unloaded() -> bool:  # not while a call before this one is still looked after
+        return "Unable" not in asterisk.cli(f"module unload {module}")
+
+    await eventually(unloaded, ANSWER_S)
     try:
-        async with dial(asterisk.sip_address, "to-plain"):
+        async with dial(asterisk.sip_address, f"to-{way}"):
             assert await elsewhere(ari, so_far) == "fallback"
     finally:
         asterisk.cli(f"module load {module}")
+
+
+def test_zz_dump(asterisk: Asterisk) -> None:
+    Path("/tmp/pbx_full.log").write_text(asterisk.log)
