@@ -92,6 +92,10 @@ def run(args: argparse.Namespace) -> int:
 def _settings(env_file: Path | None) -> tuple[Settings, bool]:
     """Returns the settings, and whether a file was read that tells those of the server. Raises WrongSetting."""
     if env_file is not None:
+        try:
+            env_file.open("rb").close()
+        except OSError as error:
+            raise CannotPrint(f"--env-file {env_file}: {error.strerror}") from None
         return load_settings(env_file), True
     for path in ENV_FILES:
         try:
