@@ -64,6 +64,14 @@ Heard = dict[Way, str]
 
 
 @pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talkspurt]:
+    """One for the faults that it outlives. Nobody answers where its language model should be."""
+    model = {"LLM_BASE_URL": f"http://127.0.0.1:{free_port()}/v1", "LLM_MODEL": "none"}
+    with running(tmp_path_factory.mktemp("talkspurt"), GREETING=GREETING, **model) as running_server:
+        yield running_server
+
+
+@pytest.fixture(scope="module")
 def table() -> Iterator[dict[str, Heard]]:
     """What callers heard, by fault."""
     cells: dict[str, Heard] = {}
@@ -86,7 +94,8 @@ class Paths:
 
     @classmethod
     @asynccontextmanager
-    async def to(cls, asterisk: Asterisk, http_port: int, audiosocket_port: int) -> AsyncIterator[Paths]:
+    async def to(cls, asterisk: Asterisk, http_port: int, audiosocket_port: int, refused: bool) -> AsyncIterator[Paths]:
+        """With `refused`, nobody listens where the sound is to go; there the old versions are like the new."""
         etc = asterisk.folder / "etc"
         custom = etc / "extensions_custom.conf"
         custom.write_text(PLACES)
@@ -98,7 +107,7 @@ class Paths:
                 await stack.enter_async_context(relay.listening())
                 paths._networks.append(relay)
                 options = DialplanOptions(
-                    [ServerAddress("127.0.0.1", http.port, relay.port)],
+                    [ServerAddress("127.0.0.1", http.port, free_port() if refused else relay.port)],
                     asterisk=(22, 10),
                     wideband=way.form is Form.WIDEBAND,
                     application=way.form is Form.APPLICATION,
@@ -114,6 +123,11 @@ class Paths:
         for network in self._networks:
             network.gone = True
 
+    async def occupy(self, stack: AsyncExitStack) -> None:
+        """Places a call that lasts."""
+        call = await stack.enter_async_context(dial(self._asterisk.sip_address, f"by{WAYS[1].name}"))
+        await call.until_voice(ANSWER_S)
+
     async def call(self, way: Way, fault: asyncio.Event | None, in_call: Callable[[], None]) -> str:
         """Places a call, and tells what its caller hears after the fault, which is at the call where it is None."""
         codec = L16_WIDEBAND if way.form is Form.WIDEBAND else PCMU
@@ -127,8 +141,8 @@ class Paths:
             so_far = len(call.packets)
             await call.until(lambda: hears_tone(call), FALLBACK_S)
             after_s = time.monotonic() - from_s
-            apology = "apology, then " if speaks(call, so_far, from_s) else ""
-        return f"{apology}fallback after {after_s:.1f} s"
+            words = "words, then " if speaks(call, so_far, from_s) else ""
+        return f"{words}fallback after {after_s:.1f} s"
 
 
 def hears_tone(call: SipCall) -> bool:
@@ -144,11 +158,16 @@ def speaks(call: SipCall, so_far: int, from_s: float) -> bool:
 
 
 async def calls_meet(
-    asterisk: Asterisk, server: Talkspurt, fault: Callable[[Paths], Awaitable[None]], before: bool = False
+    asterisk: Asterisk,
+    server: Talkspurt,
+    fault: Callable[[Paths], Awaitable[None]],
+    *,
+    before: bool = False,
+    refused: bool = False,
 ) -> Heard:
     """Places a call by each way, has the fault happen (`before`: before the calls), and tells what the callers hear."""
     http_port = int(server.url.rpartition(":")[2])
-    async with Paths.to(asterisk, http_port, server.audiosocket_port) as paths:
+    async with Paths.to(asterisk, http_port, server.audiosocket_port, refused) as paths:
         happened, talking, all_talk = asyncio.Event(), set[Way](), asyncio.Event()
         if before:
             await fault(paths)
@@ -189,20 +208,64 @@ async def test_server_restarted(asterisk: Asterisk, tmp_path: Path, table: dict[
         table["server killed and started again"] = await calls_meet(asterisk, server, restart)
 
 
-async def test_server_hung(asterisk: Asterisk, tmp_path: Path, table: dict[str, Heard]) -> None:
+async def test_server_hung(asterisk: Asterisk, server: Talkspurt, table: dict[str, Heard]) -> None:
     async def stop(paths: Paths) -> None:
         os.kill(server.process.pid, signal.SIGSTOP)
 
-    with running(tmp_path, GREETING=GREETING) as server:
-        try:
-            table["server hung"] = await calls_meet(asterisk, server, stop)
-        finally:
-            os.kill(server.process.pid, signal.SIGCONT)
+    try:
+        table["server hung"] = await calls_meet(asterisk, server, stop)
+    finally:
+        os.kill(server.process.pid, signal.SIGCONT)
 
 
-async def test_network_gone(asterisk: Asterisk, tmp_path: Path, table: dict[str, Heard]) -> None:
+async def test_network_gone(asterisk: Asterisk, server: Talkspurt, table: dict[str, Heard]) -> None:
     async def cut(paths: Paths) -> None:
         paths.cut()
 
-    with running(tmp_path, GREETING=GREETING) as server:
-        table["network gone"] = await calls_meet(asterisk, server, cut)
+    table["network gone"] = await calls_meet(asterisk, server, cut)
+
+
+async def nothing(paths: Paths) -> None:
+    """The fault is there from the start."""
+
+
+async def test_server_full(asterisk: Asterisk, tmp_path: Path, table: dict[str, Heard]) -> None:
+    with running(tmp_path, GREETING=GREETING, MAX_CALLS="1") as server:
+        async with AsyncExitStack() as stack:
+            table["server full"] = await calls_meet(asterisk, server, lambda paths: paths.occupy(stack), before=True)
+
+
+async def test_connection_refused(asterisk: Asterisk, server: Talkspurt, table: dict[str, Heard]) -> None:
+    table["AudioSocket port refused"] = await calls_meet(asterisk, server, nothing, before=True, refused=True)
+
+
+async def test_recogniser_dead(asterisk: Asterisk, tmp_path: Path, table: dict[str, Heard]) -> None:
+    nobody = f"ws://127.0.0.1:{free_port()}"
+    with running(tmp_path, GREETING="Hello.", ASR_URL=nobody, ASR_TIMEOUT_MS="2000") as server:
+        table["recogniser dead (`ASR_TIMEOUT_MS=2000`)"] = await calls_meet(asterisk, server, nothing, before=True)
+
+
+async def test_model_dead(asterisk: Asterisk, server: Talkspurt, table: dict[str, Heard]) -> None:
+    async def say_something(paths: Paths) -> None:
+        event = {"type": "conversation.item.input_audio_transcription.completed", "transcript": "What time is it?"}
+        async with aiohttp.ClientSession(server.url) as http:
+            for call_id in await CallsApi(http).active():
+                async with http.post(f"/v1/calls/{call_id}/events", json=event) as response:
+                    assert response.ok
+
+    table["language model dead"] = await calls_meet(asterisk, server, say_something)
+
+
+async def test_engine_dead(asterisk: Asterisk, server: Talkspurt, table: dict[str, Heard]) -> None:
+    """It is started anew, and the agent speaks on; then the agent sends its callers to the fallback."""
+
+    async def kill_and_say(paths: Paths) -> None:
+        async with aiohttp.ClientSession(server.url) as http:
+            api = CallsApi(http)
+            for worker in psutil.Process(server.process.pid).children(recursive=True):
+                worker.kill()
+            for call_id in await api.active():
+                await api.interrupt(call_id)
+                await api.hang_up(call_id, text="I am back, and send you on to somebody who can help.", next="")
+
+    table["engine dead"] = await calls_meet(asterisk, server, kill_and_say)

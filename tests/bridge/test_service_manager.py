@@ -48,7 +48,7 @@ def test_a_server_tells_that_it_is_ready_and_alive_until_it_hangs(systemd: socke
         server.process.terminate()
         while (line := systemd.recv(100)) == b"WATCHDOG=1":
             pass
-        assert line == b"STOPPING=1"
+        assert line == b"STOPPING=1\nEXTEND_TIMEOUT_USEC=12000000"
 
 
 def test_the_word_comes_from_the_clock_and_only_while_it_runs(systemd: socket.socket) -> None:

@@ -45,7 +45,11 @@ class Relay:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
-        listener = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.get_running_loop().create_task(self._connected(reader, writer))
+            self._tasks.add(task)
+
+        listener = await asyncio.start_server(connected, "127.0.0.1", 0)
         self.port = listener.sockets[0].getsockname()[1]
         try:
             yield
@@ -56,9 +60,6 @@ class Relay:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
         if self.gone:
             await asyncio.Event().wait()
         try:
