@@ -203,7 +203,7 @@ async def test_agent_sends_on_a_customer_whom_a_colleague_gave_it(
             channel = (await ari.until(lambda e: e.get("eventname") == "Waits", ANSWER_S, so_far))["userevent"][
                 "Channel"
             ]
-            customer = await phones.enter_async_context(dial(asterisk.sip_address, f"meet-{channel}"))
+            await phones.enter_async_context(dial(asterisk.sip_address, f"meet-{channel}"))
         second, call_id = await phones.enter_async_context(talking(asterisk, calls, way))
         assert await first.transfer(second) == 202
         await second.until_ended(ANSWER_S)

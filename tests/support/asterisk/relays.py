@@ -1,11 +1,11 @@
-"""What may stand between Asterisk and the server: a network that can go away, and Asterisk 18 and 20 as far as they differ.
+"""What may stand between Asterisk and the server: a network that can go away, and Asterisk 18 and 20 where they differ.
 
 No package gives those two, so `OldAsterisk` is a stand-in. It was written after their `res_audiosocket.c`,
 `app_audiosocket.c` and `chan_audiosocket.c`, and does to the real Asterisk behind it what they do to a call:
 
-- Bytes at the end of the connection are taken for an empty frame. The application then reads that for ever, and the caller,
-  who is never read again, stays in silence. The channel is written to as well: the next frame of the caller is answered
-  by a reset, which ends it.
+- The end of the connection is taken for an empty frame. The application then reads that for ever, and the caller, who
+  is never read again, stays in silence. The channel is written to as well: the next frame of the caller is answered by
+  a reset, which ends it.
 - The server's hang-up is an error for the application (`TRYSTATUS` is FAILED), and ends the channel.
 - Messages other than 8 kHz sound are passed over, and keys are not sent.
 
@@ -28,7 +28,7 @@ _RESET = struct.pack("ii", 1, 0)
 
 
 class Relay:
-    """A network between Asterisk, which connects to `port`, and a server. Once `gone`, nothing passes or ends any more."""
+    """A network between Asterisk, which connects to `port`, and a server. Once `gone`, nothing passes or ends."""
 
     def __init__(self, server_port: int) -> None:
         self.port = 0
