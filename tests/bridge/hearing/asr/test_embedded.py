@@ -138,7 +138,7 @@ async def test_a_short_silence_is_looked_at_at_once_and_makes_the_final_words() 
     asr._voice(SpeechPaused(500))
     for _ in range(5):
         await asyncio.sleep(0)
-    assert heard == [SpeechStarted(0), SpeechPaused(500), Partial("7")]
+    assert heard == [SpeechStarted(0), Partial("7"), SpeechPaused(500)]
     asr.push(bytes(12_800), 16_000)
     asr._voice(SpeechStopped(500))
     assert heard[3:] == [SpeechStopped(500), Transcript("7")], "there is nothing left to recognise"
