@@ -45,7 +45,7 @@ LONGEST_MS: Final = 15_000
 """The longest stretch looked at again and again. In longer speech the words before a quiet place are settled."""
 PAUSE_MS: Final = 128
 """How much silence a look is taken in, unless the gate's rules say less or more."""
-UNSURE_MS: Final = 416
+UNSURE_MS: Final = 608
 """How much silence may be the end of a turn that words or sound call unfinished: an answer begun sooner is wasted."""
 MAX_JOBS: Final = 8
 """The number of stretches that may wait in one call. The oldest is given up when a recogniser is further behind."""
