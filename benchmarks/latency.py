@@ -30,6 +30,7 @@ from tests.support.asterisk.asterisk import Asterisk
 from tests.support.asterisk.fetch import fetch
 from tests.support.asterisk.sip import FRAME_S, VOICED_PEAK, SipCall, dial
 from tests.support.asterisk.talkspurt import CallsApi, Talkspurt, running
+from tests.support.asterisk.waiting import eventually
 
 PAUSE_S: Final = 0.8
 ANSWER_S: Final = 15.0
@@ -81,24 +82,31 @@ class Caller:
             found.cut_ins += any(packet.is_voiced for packet in call.packets[before:])
         try:
             place = await call.until_voice(ANSWER_S, after=self._first_after(ended_s))
+            trace = await self._end_turn()
         except TimeoutError:
             found.missed += 1
             return
         packet = call.packets[place]
         inside = int(np.flatnonzero(np.abs(packet.pcm.astype(np.int32)) > VOICED_PEAK)[0])
         ear_ms = (packet.arrival_s + inside / LINE_HZ - ended_s) * 1000
-        logged = len(self._turns_logged())
-        await self._api.interrupt(self._id)
-        await call.until_quiet(QUIET_S, ANSWER_S, after=len(call.packets))
-        while len(self._turns_logged()) == logged:  # the log has the turn once it is over
-            await asyncio.sleep(0.02)
         found.wasted_tokens += model.wasted_tokens()
         if rest is None:
-            trace = self._turns_logged()[-1]
             decided_ms = trace.get("transcript_ms", 0)
             found.ear_ms.append(ear_ms)
             found.decided_ms.append(decided_ms)
             found.model_ms.append(max(trace["first_sentence_ms"] - decided_ms, 0))
+
+    async def _end_turn(self) -> dict[str, Any]:
+        """Silences the agent; returns the log's line of the turn, which it has once the turn is over."""
+        logged = len(self._turns_logged())
+        await self._api.interrupt(self._id)
+        await self._call.until_quiet(QUIET_S, ANSWER_S, after=len(self._call.packets))
+
+        async def is_there() -> bool:
+            return len(self._turns_logged()) > logged
+
+        await eventually(is_there, ANSWER_S)
+        return self._turns_logged()[-1]
 
     def _turns_logged(self) -> list[dict[str, Any]]:
         return [line for line in self._server.log if line["event"] == "turn" and line.get("call") == self._id]

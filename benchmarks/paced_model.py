@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 from dataclasses import dataclass
@@ -61,6 +62,12 @@ class PacedModel:
         sent.append(0)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
+        with contextlib.suppress(ConnectionResetError):  # the server has dropped this answer
+            await self._send(response, number, sent, due_s)
+        return response
+
+    async def _send(self, response: web.StreamResponse, number: int, sent: list[int], due_s: float) -> None:
+        clock = asyncio.get_running_loop().time
         for token in re.findall(r"\S+\s*", ANSWER):
             await asyncio.sleep(due_s - clock())
             due_s += self.pace.token_ms / 1000
@@ -69,4 +76,3 @@ class PacedModel:
             chunk = {"id": "1", "object": "chat.completion.chunk", "created": 0, "model": "paced", "choices": [choice]}
             await response.write(f"data: {json.dumps(chunk)}\n\n".encode())
         await response.write(b"data: [DONE]\n\n")
-        return response

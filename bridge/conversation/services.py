@@ -31,7 +31,8 @@ from bridge.hearing.events import Heard
 from bridge.hearing.judged_ear import JudgedEar
 from bridge.hearing.listening import LocalEar, Recognizer
 from bridge.hearing.smart_turn import SmartTurn
-from bridge.hearing.vad import Detector, GateRules
+from bridge.hearing.speech_gate import GateRules
+from bridge.hearing.vad import Detector
 from bridge.line.call import Call
 from bridge.turns.end_of_turn import LANGUAGES
 
@@ -155,7 +156,7 @@ class Services:
         def agent_speaks() -> bool:
             return call.playout.speaking
 
-        rules = GateRules(pause_ms=settings.early_ms)
+        rules = GateRules(pause_ms=settings.early_ms, side_talk_db=settings.side_talk_db)
         if self._recognizer is not None:
             embedded = EmbeddedAsr(
                 self._recognizer,
@@ -184,12 +185,18 @@ class Services:
         elif self._detector is not None:
             ends = settings.end_rules(conversation.variables)
             ear = judged = JudgedEar(
-                self._detector, listening.heard_locally, agent_speaks, rules, ends, self._smart_turn
+                self._detector,
+                listening.heard_locally,
+                agent_speaks,
+                rules,
+                ends,
+                self._smart_turn,
+                flush=lambda: client.flush(),
             )
 
             def hear(event: Heard) -> None:
-                judged.heard(event)
-                listening.heard(event)
+                if judged.heard(event):
+                    listening.heard(event)
 
         client = AsrClient(protocol, settings.asr_url, options, self._asr_http, hear, call_id=str(call.id))
         return client, ear

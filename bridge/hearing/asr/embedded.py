@@ -28,7 +28,8 @@ from bridge.hearing.events import (
     Voiced,
 )
 from bridge.hearing.smart_turn import SmartTurn
-from bridge.hearing.vad import Ear, GateRules
+from bridge.hearing.speech_gate import GateRules
+from bridge.hearing.vad import Ear
 from bridge.turns.end_of_turn import EndOfTurn
 from engine.audio import RateConverter
 from engine.child import ChildLost

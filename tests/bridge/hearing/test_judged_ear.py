@@ -7,10 +7,18 @@ from unittest.mock import AsyncMock, Mock
 
 import pytest
 
-from bridge.hearing.events import Partial, SpeechPaused, SpeechResumed, SpeechStopped, Transcript, Voiced
+from bridge.hearing.events import (
+    Partial,
+    SpeechPaused,
+    SpeechResumed,
+    SpeechStarted,
+    SpeechStopped,
+    Transcript,
+    Voiced,
+)
 from bridge.hearing.judged_ear import JudgedEar
 from bridge.hearing.smart_turn import RATE_HZ, SECONDS
-from bridge.hearing.vad import GateRules
+from bridge.hearing.speech_gate import GateRules
 from bridge.turns.end_of_turn import EndOfTurn
 
 RULES = EndOfTurn(silence_ms=480, quick_ms=224, patience_ms=900)
@@ -22,7 +30,15 @@ class Rig:
     def __init__(self, judged: float | Exception = 0.9) -> None:
         self.detector, self.told = Mock(), list[Voiced]()
         self.model = Mock(probability=AsyncMock(side_effect=[judged] * 9))
-        self.ear = JudgedEar(self.detector, self.told.append, lambda: False, GateRules(), RULES, self.model)
+        self.detector.ear.return_value.beside = False
+        self.flush = Mock()
+        self.ear = JudgedEar(
+            self.detector, self.told.append, lambda: False, GateRules(), RULES, self.model, flush=self.flush
+        )
+
+    def hears_beside(self, beside: bool) -> None:
+        self.detector.ear.return_value.beside = beside
+        self.ear.push(bytes(320), 8_000)
 
     async def pause(self, at_ms: int) -> None:
         self.ear._voice(SpeechPaused(at_ms))
@@ -72,6 +88,27 @@ async def test_words_of_the_turn_before_do_not_count() -> None:
     rig.ear.heard(Transcript("Good morning."))
     await rig.pause(2_000)
     assert rig.ends == [(480, 2_000)]
+
+
+async def test_words_of_somebody_beside_the_caller_are_kept_from_the_conversation() -> None:
+    rig = Rig()
+    rig.hears_beside(True)
+    assert not rig.ear.heard(Partial("Dinner is ready"))
+    rig.flush.assert_not_called()
+    rig.hears_beside(False)
+    rig.hears_beside(False)
+    rig.flush.assert_called_once_with()
+    assert not rig.ear.heard(Partial("Dinner is ready in five minutes."))
+    assert not rig.ear.heard(Transcript("Dinner is ready in five minutes."))
+    assert rig.ear.heard(Partial("Is it far?"))
+
+
+async def test_a_caller_is_heard_although_the_words_of_the_other_never_came() -> None:
+    rig = Rig()
+    rig.hears_beside(True)
+    rig.hears_beside(False)
+    rig.ear._voice(SpeechStarted(3_000))
+    assert rig.ear.heard(Partial("Is it far?"))
 
 
 async def test_the_model_gets_its_eight_seconds_and_no_more_is_kept() -> None:

@@ -12,7 +12,7 @@ from bridge.hearing import smart_turn
 from bridge.hearing.asr.embedded import UNSURE_MS, EmbeddedAsr
 from bridge.hearing.events import Heard, Partial, SpeechPaused, SpeechResumed, SpeechStarted
 from bridge.hearing.smart_turn import INSTALL, SmartTurn, features, weights
-from bridge.hearing.vad import GateRules
+from bridge.hearing.speech_gate import GateRules
 from bridge.turns.end_of_turn import EndOfTurn
 from tests.support.voices import caller_says, silence
 

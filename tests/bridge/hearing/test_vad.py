@@ -8,16 +8,8 @@ import numpy as np
 import pytest
 
 from bridge.hearing.events import SpeechPaused, SpeechResumed, SpeechStarted, SpeechStopped
-from bridge.hearing.vad import (
-    MAX_WINDOWS_WAITING,
-    RATE_HZ,
-    WINDOW_MS,
-    WINDOW_SAMPLES,
-    Detector,
-    Ear,
-    GateRules,
-    SpeechGate,
-)
+from bridge.hearing.speech_gate import WINDOW_MS, GateRules, SpeechGate
+from bridge.hearing.vad import MAX_WINDOWS_WAITING, RATE_HZ, WINDOW_SAMPLES, Detector, Ear
 from engine.speech import Pcm
 from tests.support.voices import caller_says, silence
 

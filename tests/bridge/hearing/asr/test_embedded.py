@@ -14,7 +14,8 @@ import pytest
 from bridge.hearing.asr.embedded import MAX_JOBS, EmbeddedAsr
 from bridge.hearing.asr.recognizer_pool import RecognizerPool
 from bridge.hearing.events import Heard, Partial, SpeechPaused, SpeechStarted, SpeechStopped, Transcript
-from bridge.hearing.vad import Detector, GateRules
+from bridge.hearing.speech_gate import GateRules
+from bridge.hearing.vad import Detector
 from bridge.turns.words import words
 from tests.support.voices import caller_says, silence
 
