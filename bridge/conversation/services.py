@@ -156,7 +156,9 @@ class Services:
         def agent_speaks() -> bool:
             return call.playout.speaking
 
-        rules = GateRules(pause_ms=settings.early_ms, side_talk_db=settings.side_talk_db)
+        rules = GateRules(
+            pause_ms=settings.early_ms, side_talk_db=settings.side_talk_db, tells_hold=settings.hold_detection
+        )
         if self._recognizer is not None:
             embedded = EmbeddedAsr(
                 self._recognizer,

@@ -67,6 +67,7 @@ class ConversationSettings(BaseModel):
     side_talk_db: float = Field(
         6, ge=0, le=40, description="a voice so much softer than the caller's does not interrupt; 0: any voice does"
     )
+    hold_detection: bool = Field(True, description="wait while there is music or a tone on the line, as on hold")
     greeting_protection_ms: int = Field(0, ge=0, description="of the greeting, not to be interrupted")
     echo_guard_ms: int = Field(0, ge=0, description="after the agent begins, the caller's sound is its echo")
     echo_canceller: bool = Field(True, description="take the agent's echo out of what the recogniser hears")

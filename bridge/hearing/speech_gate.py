@@ -28,6 +28,8 @@ class GateRules:
     """While the agent speaks, sound below this level is taken for its echo."""
     side_talk_db: float = 0.0
     """While the agent speaks, a voice softer than the caller's by more than this is not the caller's; 0 for never."""
+    tells_hold: bool = False
+    """Whether music and tones are told as hold."""
 
 
 class SpeechGate:
@@ -37,7 +39,8 @@ class SpeechGate:
         self.beside = False
         """True while somebody beside the caller speaks, and for a moment after."""
         self._rules = rules
-        self._at_ms = offset_ms
+        self.at_ms = offset_ms
+        """Where the latest window ended."""
         self._speaking = False
         self._paused = False
         self._run_ms = 0
@@ -49,16 +52,16 @@ class SpeechGate:
 
     def end_after(self, stop_ms: int, paused_ms: int) -> None:
         """Lets the silence that began at `paused_ms` make an end after `stop_ms`, if it still goes on."""
-        if self._paused and self._at_ms - self._run_ms == paused_ms:
+        if self._paused and self.at_ms - self._run_ms == paused_ms:
             self._stop_ms = stop_ms
 
     def skip(self) -> None:
         """Passes over a window that nobody judges."""
-        self._at_ms += WINDOW_MS
+        self.at_ms += WINDOW_MS
 
     def push(self, probability: float, level_dbfs: float = 0.0, *, agent_speaks: bool = False) -> Voiced | None:
         """Takes the next window. Returns what it makes, or None."""
-        self._at_ms += WINDOW_MS
+        self.at_ms += WINDOW_MS
         if agent_speaks and level_dbfs < self._rules.min_level_dbfs:
             probability = 0.0
         voiced = probability >= self._rules.start_probability
@@ -79,7 +82,7 @@ class SpeechGate:
         if self.beside:  # the caller is heard from now on, not from when the other began
             self._run_ms = self._rules.start_ms
         self._speaking, self.beside = True, False
-        started_ms, self._run_ms = self._at_ms - self._run_ms, 0
+        started_ms, self._run_ms = self.at_ms - self._run_ms, 0
         return SpeechStarted(started_ms)
 
     def _while_speaking(self, probability: float) -> Voiced | None:
@@ -89,12 +92,12 @@ class SpeechGate:
         elif self._run_ms >= self._stop_ms:
             self._speaking = self._paused = False
             self._level.learnt()
-            ended_ms, self._run_ms, self._stop_ms = self._at_ms - self._run_ms, 0, self._rules.stop_ms
+            ended_ms, self._run_ms, self._stop_ms = self.at_ms - self._run_ms, 0, self._rules.stop_ms
             return SpeechStopped(ended_ms)
         if self._paused and not self._run_ms:
             self._paused = False
             return SpeechResumed()
         if not self._paused and self._rules.pause_ms and self._run_ms >= self._rules.pause_ms:
             self._paused = True
-            return SpeechPaused(self._at_ms - self._run_ms)
+            return SpeechPaused(self.at_ms - self._run_ms)
         return None

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.hearing.events import Voiced
+from bridge.hearing.hold_detector import HoldDetector
 from bridge.hearing.speech_gate import WINDOW_MS, GateRules, SpeechGate
 from engine.audio import RateConverter
 
@@ -46,6 +47,7 @@ class Ear:
         self._on_event = on_event
         self._agent_speaks = agent_speaks
         self._gate = SpeechGate(rules)
+        self._hold = HoldDetector() if rules.tells_hold else None
         self._converter = RateConverter(RATE_HZ)
         self._samples: NDArray[np.int16] = np.empty(0, np.int16)
         self.context: Floats = np.zeros(CONTEXT_SAMPLES, np.float32)
@@ -78,6 +80,11 @@ class Ear:
         if self.closed:
             return
         level_dbfs = 10 * math.log10(float(np.mean(window * window)) + 1e-10)
+        hold = self._hold
+        if hold is not None and (told := hold.push(window, probability, level_dbfs, self._gate.at_ms + WINDOW_MS)):
+            self._on_event(told)
+        if hold is not None and hold.held:
+            probability = 0.0  # whatever the detector makes of music
         event = self._gate.push(probability, level_dbfs, agent_speaks=self._agent_speaks())
         if event is not None:
             self._on_event(event)

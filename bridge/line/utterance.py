@@ -9,8 +9,8 @@ from typing import Final
 from bridge.line.heard import LETTERS_PER_SECOND, heard_words, spoken_letters
 
 SAMPLE_BYTES: Final = 2
-KEPT_BEHIND_MS: Final = 2_000
-"""How much played audio is kept for `rewind`: more than any word lasts."""
+KEPT_BEHIND_MS: Final = 3_500
+"""How much played audio is kept for `rewind`: more than any word lasts, and than it takes to know hold music."""
 _ids: Final = count(1)
 
 

@@ -8,12 +8,16 @@ from bridge.turns.actions import Action, Answer
 from bridge.turns.early import EarlyAnswer
 from bridge.turns.kept_words import KeptWords
 from bridge.turns.overdue import OverdueWords
+from bridge.turns.patience import SPEECH_LIMIT_S, STILL_S, Patience
+from bridge.turns.rules import Rules
 
 
 class Question:
     """The words of one turn of the caller's, from the first of them to the `Answer`."""
 
-    def __init__(self, *, early_answers: bool) -> None:
+    def __init__(self, rules: Rules, patience: Patience) -> None:
+        self._final_timeout_s = rules.final_timeout_ms / 1000
+        self._patience = patience
         self.words = ""
         """The words so far of what the caller is saying now."""
         self.kept = KeptWords()
@@ -25,7 +29,7 @@ class Question:
         """When what is known of the words is answered, if no final transcript comes."""
         self.quiet = True
         """True while the caller makes no sound, were it only for a moment."""
-        self._early = EarlyAnswer(enabled=early_answers)
+        self._early = EarlyAnswer(enabled=rules.early_answers)
 
     def __bool__(self) -> bool:
         return bool(self.words or self.kept or self.awaited)
@@ -35,10 +39,20 @@ class Question:
         self.quiet = True
         return self._early.maybe_over(self.kept.before(self.words)) if self.words else []
 
-    def grows(self, text: str) -> list[Action]:
-        """Takes the words so far of a caller to whom the agent listens."""
-        self.words = text
-        said = self.kept.before(text)
+    def await_final(self, now_s: float, *, speaking: bool) -> None:
+        """Waits for the final transcript of the caller's present words, as long as that may take."""
+        if not speaking:
+            self.due_s = now_s + self._final_timeout_s
+        else:
+            self.due_s = now_s + (self._patience.limit_s(STILL_S) if self.words else SPEECH_LIMIT_S)
+
+    def grows(self, now_s: float, *, is_new: bool, speaking: bool) -> list[Action]:
+        """Notes that the words so far of a caller to whom the agent listens have come, and whether there are more."""
+        if is_new or self.due_s == math.inf:
+            self.await_final(now_s, speaking=speaking)
+        else:  # the recogniser has looked again, and heard no more
+            self.due_s = min(self.due_s, max(self._patience.still_s(), now_s))
+        said = self.kept.before(self.words)
         return self._early.maybe_over(said) if self.quiet else self._early.goes_on(said)
 
     def answer(self, text: str) -> tuple[str, list[Action]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from enum import StrEnum
 
-from bridge.turns.actions import Action, Commit, PromptCaller, Reason
+from bridge.turns.actions import Action, Commit, PromptCaller, Reason, TakeBack
 from bridge.turns.patience import SPEECH_LIMIT_S, STILL_S, Patience
 from bridge.turns.pausing import Pausing
 from bridge.turns.prompts import Prompts
@@ -39,7 +39,7 @@ class Turns:
         self._protection = BargeInProtection()
         self._patience = Patience()
         self._pausing = Pausing()
-        self._question = Question(early_answers=rules.early_answers)
+        self._question = Question(rules, self._patience)
         self._unmatched_stops = 0
         self._asked = ""
         """The words that the present reply answers."""
@@ -49,6 +49,11 @@ class Turns:
     def paused(self) -> bool:
         """Tells whether the agent's reply is paused."""
         return self._pausing.paused
+
+    @property
+    def held(self) -> bool:
+        """Tells whether the caller has the line on hold."""
+        return self._pausing.held
 
     # The agent ----------------------------------------------------------------------------------------------------
 
@@ -133,7 +138,7 @@ class Turns:
         self._question.quiet = True
         self._patience.sound_ended(now_s)
         if self.agent is Agent.IDLE and self._question:
-            self._question.due_s = now_s + self.rules.final_timeout_ms / 1000
+            self._question.await_final(now_s, speaking=False)
             return self._question.maybe_over()
         if self.agent is Agent.IDLE:
             self._prompts.sound_over(now_s)
@@ -155,11 +160,7 @@ class Turns:
         is_new, question.words = self._patience.hears_more(now_s, text, first=not question.words), text
         self._prompts.stop()
         if self.agent is Agent.IDLE:
-            if is_new or question.due_s == math.inf:
-                question.due_s = now_s + self._final_wait_s()
-            else:  # it has looked again, and heard no more
-                question.due_s = min(question.due_s, max(self._patience.still_s(), now_s))
-            return question.grows(text)
+            return question.grows(now_s, is_new=is_new, speaking=self.caller_speaking)
         actions: list[Action] = []
         if not self.caller_speaking and not self._unmatched_stops:  # a service without speech events
             self.caller_speaking = True
@@ -220,11 +221,12 @@ class Turns:
 
     # Hold ---------------------------------------------------------------------------------------------------------
 
-    def hold_began(self) -> list[Action]:
-        """Notes that the caller has put the call on hold: the agent says nothing into it, and prompts nobody."""
+    def hold_began(self, since_ms: int) -> list[Action]:
+        """Notes that the caller has had the line on hold for `since_ms`: the agent says nothing, and prompts nobody."""
         self._pausing.held = True
         self._prompts.stop()
-        return self._pausing.pause() if self.agent is not Agent.IDLE else []
+        paused = self._pausing.pause() if self.agent is not Agent.IDLE else []
+        return [*paused, TakeBack(since_ms)] if paused else []
 
     def hold_ended(self, now_s: float) -> list[Action]:
         """Notes that the caller is back."""
@@ -307,14 +309,8 @@ class Turns:
         self._idle(now_s)
         self._question.awaited = True
         self._prompts.stop()
-        self._question.due_s = now_s + self._final_wait_s()
+        self._question.await_final(now_s, speaking=self.caller_speaking)
         return [Commit(reason)]
-
-    def _final_wait_s(self) -> float:
-        """Returns how long the final transcript of the caller's present words is waited for."""
-        if not self.caller_speaking:
-            return self.rules.final_timeout_ms / 1000
-        return self._patience.limit_s(STILL_S) if self._question.words else SPEECH_LIMIT_S
 
     def _idle(self, now_s: float) -> None:
         self.agent = Agent.IDLE

@@ -19,6 +19,8 @@ from bridge.hearing.asr.recognition import RATE_HZ
 from bridge.hearing.asr.recognizer_pool import RecognizerPool
 from bridge.hearing.events import (
     Heard,
+    HoldBegan,
+    HoldEnded,
     Partial,
     SpeechPaused,
     SpeechResumed,
@@ -189,7 +191,9 @@ class EmbeddedAsr:
             return None
 
     def _voice(self, event: Voiced) -> None:
-        if isinstance(event, SpeechStarted):
+        if isinstance(event, HoldBegan | HoldEnded):
+            self._hear(event)
+        elif isinstance(event, SpeechStarted):
             start_ms = event.audio_start_ms or 0
             self._forget(start_ms - BEFORE_MS)
             self._looked_ms = start_ms

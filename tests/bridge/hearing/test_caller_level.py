@@ -35,7 +35,7 @@ def test_the_caller_interrupts_and_a_softer_voice_does_not(gate: SpeechGate) -> 
 
 def test_the_caller_who_speaks_over_the_other_is_heard_from_then_on(gate: SpeechGate) -> None:
     heard(gate, 30, OWN_DBFS - 10)
-    begun_ms = gate._at_ms
+    begun_ms = gate.at_ms
     (started,) = heard(gate, 4, OWN_DBFS)
     assert isinstance(started, SpeechStarted)
     assert started.audio_start_ms is not None
