@@ -147,7 +147,7 @@ class Utterance:
     def _forget_played(self) -> None:
         kept = KEPT_BEHIND_MS * self.rate_hz // 1000
         behind = self.played_samples - self._audio_start_samples
-        if behind > 2 * kept:  # in strides, so that the memory is seldom moved
+        if behind > kept + self.rate_hz:  # in strides, so that the memory is seldom moved
             del self._audio[: (behind - kept) * SAMPLE_BYTES]
             self._audio_start_samples += behind - kept
 
