@@ -8,10 +8,13 @@ import os
 import sys
 from collections.abc import Sequence
 
+import structlog
+
 from bridge.commands import dialplan, say
 from bridge.converse import command as converse
 from bridge.demo import command as demo
 from bridge.dial import command as dial
+from bridge.doctor import command as doctor
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # set before onnxruntime is imported, or it phones home
 
@@ -22,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     sub = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_serve(sub)
     add_settings(sub)
-    for module in (dial, say, demo, converse, dialplan):
+    for module in (dial, say, demo, converse, dialplan, doctor):
         module.add_parser(sub)
     args = parser.parse_args(argv)
     return int(args.func(args))
@@ -53,21 +56,25 @@ def run_settings(args: argparse.Namespace) -> int:
 
 def run_serve(args: argparse.Namespace) -> int:
     """Checks the settings, then serves. Returns 2 where a setting is wrong, 1 where the server cannot start."""
-    from bridge.config import WrongSetting, load_settings
+    from bridge.config import WrongSetting, load_settings, misspelt_settings
     from bridge.logs import set_up_logs
     from bridge.masking import Masker, secrets_of
 
+    misspelt = misspelt_settings()
     try:
         settings = load_settings()
     except WrongSetting as error:
-        print(error, file=sys.stderr)
+        print(error, *misspelt, sep="\n", file=sys.stderr)
         return 2
     if args.check:
         from bridge.commands.check import check
 
+        print(*misspelt, sep="\n", end="\n" if misspelt else "", file=sys.stderr)
         return check(settings)
     masker = Masker(secrets_of(settings.values()))
     set_up_logs(settings.server.log_format, settings.server.log_level, masker)
+    for line in misspelt:
+        structlog.get_logger(__name__).warning(line)
     from bridge.app import serve
     from engine.speech import SpeechError
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Final, Literal, Self, get_args
 
+from dotenv import dotenv_values
 from pydantic import BaseModel, Field, SecretStr, ValidationError, create_model
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bridge.conversation.settings import ConversationSettings
 from bridge.masking import masked_url
+from bridge.misspelt import misspelt
+from bridge.outbound.settings import OutboundSettings
 from engine.qwen3.settings import QwenSettings
 from engine.registry import EngineSettings
 from engine.settings import SpeechSettings, VoiceSettings
@@ -48,6 +52,7 @@ class Settings(BaseModel):
 
     server: ServerSettings
     conversation: ConversationSettings
+    outbound: OutboundSettings
     speech: SpeechSettings
     voices: VoiceSettings
     engine: EngineSettings
@@ -113,6 +118,18 @@ def load_settings() -> Settings:
             f"HTTP_HOST={server.http_host!r}: must be a loopback address unless API_KEY is set or HTTP_WITHOUT_KEY=true"
         )
     return settings
+
+
+def misspelt_settings() -> list[str]:
+    """Returns a line for each variable of the environment and of `.env` that is nearly the name of a setting."""
+    try:
+        names = {*os.environ, *dotenv_values(".env")}
+    except (UnicodeDecodeError, OSError):  # `load_settings` says what is wrong with the file
+        names = set(os.environ)
+    return [
+        f"{name.upper()} is no setting and has no effect; did you mean {nearest.upper()}?"
+        for name, nearest in misspelt(sorted({name.lower() for name in names}), FIELDS)
+    ]
 
 
 def _explain(detail: dict[str, object]) -> str:

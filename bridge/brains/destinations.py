@@ -8,9 +8,14 @@ from typing import Final
 
 _DESTINATION: Final = re.compile(r"[\w.*#+-]+,[\w.*#+-]+,[\w-]+", re.ASCII)
 """The form `context,extension,priority`; nothing else may reach a `Goto` in the dialplan, whose FILTER agrees."""
+_EXTENSION: Final = re.compile(r"[0-9*#+]+")
+"""What is taken for an extension without its context; letters are a name that is not on the list."""
 _WILDCARDS: Final = frozenset("*?[")
 _PATTERN: Final = re.compile(r"[\w.*#+?\[\]!-]+,[\w.*#+?\[\]!-]+,[\w*?-]+", re.ASCII)
 _PATTERN_PART: Final = re.compile(r"\[(!?)([^\]]+)\]|(.)")
+_LEGEND: Final = (
+    "There, ? is one digit, [2-4] is one of 2 to 4, and * is any number of digits. Give only the extension."
+)
 MAX_SHOWN_CHARS: Final = 80
 """How much of a destination that is refused is told to the model and the log."""
 
@@ -25,7 +30,9 @@ class Destinations:
     def __init__(self, allow: str = "") -> None:
         """Reads the list. Raises ValueError that says what is wrong."""
         self.names: dict[str, str] = {}
-        self._patterns: list[re.Pattern[str]] = []
+        self.patterns: list[str] = []
+        """The destinations without a name, as they are written in the list."""
+        self._compiled: list[re.Pattern[str]] = []
         for entry in filter(None, (part.strip() for part in allow.split(";"))):
             name, _, destination = entry.rpartition("=")
             if not _PATTERN.fullmatch(destination):
@@ -34,19 +41,53 @@ class Destinations:
                 if not is_destination(destination) or _WILDCARDS & set(destination):
                     raise ValueError(f"{entry!r}: a named destination is one, not a pattern")
                 self.names[name.strip().casefold()] = destination
-            self._patterns.append(_compile(destination))
+            else:
+                self.patterns.append(destination)
+            self._compiled.append(_compile(destination))
 
     def __bool__(self) -> bool:
-        return bool(self._patterns)
+        return bool(self._compiled)
+
+    def describe(self) -> str:
+        """Returns what may be wanted of `resolve`, in words for a language model."""
+        extensions = [extension for _, extension, _ in map(_parts, self.patterns) if extension]
+        forms = [
+            f"one of these names: {_names(self.names)}" if self.names else "",
+            f"an extension of this form: {' or '.join(dict.fromkeys(extensions))}" if extensions else "",
+        ]
+        text = f"Where to send the caller: {', or '.join(filter(None, forms))}."
+        return f"{text} {_LEGEND}" if any(_WILDCARDS & set(extension) for extension in extensions) else text
 
     def resolve(self, wanted: str) -> str:
-        """Returns the destination for a name or a destination on the list. Raises NotAllowed."""
-        destination = self.names.get(wanted.strip().casefold(), wanted.strip())
+        """Returns the destination for a name, an extension or a whole destination on the list. Raises NotAllowed.
+
+        An extension alone, such as `201`, goes to the first context of the list that allows it.
+        """
+        wanted = wanted.strip()
+        destination = self.names.get(wanted.casefold()) or self._of_extension(wanted) or wanted
         if not is_destination(destination):
-            raise NotAllowed(f"{wanted[:MAX_SHOWN_CHARS]!r} is no destination; known names are {_names(self.names)}")
-        if not any(pattern.fullmatch(destination) for pattern in self._patterns):
-            raise NotAllowed(f"{wanted[:MAX_SHOWN_CHARS]!r} is not allowed by TRANSFER_ALLOW")
+            raise NotAllowed(f"{wanted[:MAX_SHOWN_CHARS]!r} is no destination. {self.describe()}")
+        if not self._is_allowed(destination):
+            raise NotAllowed(f"{wanted[:MAX_SHOWN_CHARS]!r} is not allowed by TRANSFER_ALLOW. {self.describe()}")
         return destination
+
+    def _of_extension(self, extension: str) -> str | None:
+        if not _EXTENSION.fullmatch(extension):
+            return None
+        for context, _, priority in map(_parts, (*self.patterns, *self.names.values())):
+            destination = f"{context},{extension},{priority}"
+            if not _WILDCARDS & set(context + priority) and self._is_allowed(destination):
+                return destination
+        return None
+
+    def _is_allowed(self, destination: str) -> bool:
+        return any(pattern.fullmatch(destination) for pattern in self._compiled)
+
+
+def _parts(destination: str) -> tuple[str, str, str]:
+    """Returns context, extension and priority."""
+    context, extension, priority = destination.split(",")
+    return context, extension, priority
 
 
 def _compile(pattern: str) -> re.Pattern[str]:

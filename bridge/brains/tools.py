@@ -53,8 +53,8 @@ class Toolbox:
         """Returns the tools in the form in which OpenAI's API describes them."""
         specifications = [_specification("hangup", "End the call, after what you have said has been heard.", {})]
         if self.destinations:
-            destination: dict[str, Any] = {"type": "string", "description": "Where to send the caller."}
-            if self.destinations.names:
+            destination: dict[str, Any] = {"type": "string", "description": self.destinations.describe()}
+            if not self.destinations.patterns:
                 destination["enum"] = sorted(self.destinations.names)
             parameters = {"type": "object", "properties": {"destination": destination}, "required": ["destination"]}
             what = "Transfer the caller, after what you have said has been heard. Say that you do it."

@@ -19,6 +19,9 @@ ALLOW = "sales=ext-queues,400,1; from-internal,2??,1"
         (" Sales ", "ext-queues,400,1"),
         ("ext-queues,400,1", "ext-queues,400,1"),
         ("from-internal,201,1", "from-internal,201,1"),
+        ("201", "from-internal,201,1"),
+        (" 201 ", "from-internal,201,1"),
+        ("400", "ext-queues,400,1"),
     ],
 )
 def test_allowed(wanted: str, destination: str) -> None:
@@ -27,8 +30,8 @@ def test_allowed(wanted: str, destination: str) -> None:
 
 @pytest.mark.parametrize(
     "wanted",
-    ["", "201", "from-internal,301,1", "from-internal,2011,1", "from-internal,201,1,x", "${EVIL},s,1",
-     "from-internal,2?1,1", "from-internal,201,1\nfrom-internal,202,1", "macro-x,s,1"],
+    ["", "301", "2٠1", "support", "2,01", "from-internal,301,1", "from-internal,2011,1", "from-internal,201,1,x",
+     "${EVIL},s,1", "from-internal,2?1,1", "from-internal,201,1\nfrom-internal,202,1", "macro-x,s,1"],
 )  # fmt: skip
 def test_refused(wanted: str) -> None:
     with pytest.raises(NotAllowed):
@@ -86,3 +89,28 @@ def test_nothing_is_allowed_without_a_list() -> None:
 def test_a_wrong_list_says_so(allow: str) -> None:
     with pytest.raises(ValueError, match=r"context,extension,priority|named"):
         Destinations(allow)
+
+
+def test_a_model_is_told_which_names_and_extensions_there_are() -> None:
+    assert Destinations(ALLOW).describe() == (
+        "Where to send the caller: one of these names: sales, or an extension of this form: 2??. "
+        "There, ? is one digit, [2-4] is one of 2 to 4, and * is any number of digits. Give only the extension."
+    )
+    assert Destinations("sales=ext-queues,400,1").describe() == "Where to send the caller: one of these names: sales."
+    assert Destinations("from-internal,201,1").describe() == (
+        "Where to send the caller: an extension of this form: 201."
+    )
+
+
+def test_an_extension_goes_to_the_first_context_that_allows_it() -> None:
+    destinations = Destinations("from-*,3??,1; ext-local,20[1-3],1; from-internal,2??,1; outbound,*,1")
+    assert destinations.resolve("202") == "ext-local,202,1"
+    assert destinations.resolve("209") == "from-internal,209,1"
+    assert destinations.resolve("*97") == "outbound,*97,1"
+    with pytest.raises(NotAllowed, match=r"'voicemail' is no destination\. Where to send the caller: "):
+        destinations.resolve("voicemail")
+
+
+def test_a_refusal_tells_the_model_what_is_allowed() -> None:
+    with pytest.raises(NotAllowed, match=r"'from-internal,301,1' is not allowed by TRANSFER_ALLOW\. Where to .* 2\?\?"):
+        Destinations(ALLOW).resolve("from-internal,301,1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from unittest.mock import AsyncMock
@@ -17,6 +18,7 @@ from bridge.conversation.settings import ConversationSettings
 from bridge.hearing import smart_turn
 from bridge.hearing.asr import moonshine
 from bridge.hearing.asr.recognizer_pool import RecognizerPool
+from bridge.line.audiosocket import Kind
 from tests.support.llm_server import Answer, LlmServer, ToolCall
 from tests.support.serving import serving
 from tests.support.whole_app import whole_app
@@ -124,7 +126,7 @@ async def test_a_cookie_of_one_call_is_not_sent_in_another(tmp_path: Path) -> No
     assert cookies == [None, None]
 
 
-async def test_another_system_is_told_of_start_and_end_and_prometheus_of_the_turn() -> None:
+async def test_another_system_is_told_of_start_and_end_and_prometheus_of_the_turn(tmp_path: Path) -> None:
     told: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
     async def receive(request: web.Request) -> web.Response:
@@ -136,14 +138,25 @@ async def test_another_system_is_told_of_start_and_end_and_prometheus_of_the_tur
     runner = web.AppRunner(hook)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    async with whole_app(greeting="Hi.", webhook_url=f"http://127.0.0.1:{runner.addresses[0][1]}/") as bench:
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
+    before = datetime.now(UTC)
+    async with whole_app(greeting="Hi.", webhook_url=url, record_dir=tmp_path) as bench:
         peer = await bench.call(account="77")
         await peer.hear(voiced=True)
+        peer.send(Kind.DTMF, b"4")
         await peer.close()
         started, ended = await told.get(), await told.get()
         assert (started["type"], started["variables"]["account"]) == ("call.started", "77")
         assert (ended["type"], ended["reason"]) == ("call.ended", "caller hung up")
         assert ended["call_id"] == str(peer.id)
+        times = [datetime.fromisoformat(text) for text in (ended["started_at"], ended["ended_at"])]
+        assert started["started_at"] == ended["started_at"]
+        assert before - timedelta(milliseconds=1) <= times[0] <= times[1] <= datetime.now(UTC)
+        lasted_ms = (times[1] - times[0]).total_seconds() * 1000
+        assert 0 < ended["duration_ms"] <= lasted_ms + 40, "the sound of a call is at most two frames ahead"
+        assert [key["digit"] for key in ended["keys"]] == ["4"]
+        assert 0 < ended["keys"][0]["at_ms"] <= ended["duration_ms"]
+        assert Path(ended["recording"]) == tmp_path / f"{peer.id}.wav"
         async with bench.http.get("/metrics") as response:
             metrics = await response.text()
         assert 'talkspurt_turn_stage_seconds_count{stage="first_frame"} 1.0' in metrics
