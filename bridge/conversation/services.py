@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -31,9 +31,12 @@ from bridge.hearing.asr.embedded import EmbeddedAsr
 from bridge.hearing.asr.protocol import AsrOptions
 from bridge.hearing.asr.protocols import PROTOCOLS
 from bridge.hearing.asr.recognizer_pool import RecognizerPool
+from bridge.hearing.events import Heard
+from bridge.hearing.judged_ear import JudgedEar
 from bridge.hearing.listening import LocalEar, Recognizer
 from bridge.hearing.smart_turn import SmartTurn
-from bridge.hearing.vad import Detector, GateRules
+from bridge.hearing.speech_gate import GateRules
+from bridge.hearing.vad import Detector
 from bridge.line.call import Call
 from bridge.turns.end_of_turn import LANGUAGES
 
@@ -80,20 +83,30 @@ class Services:
         if settings.asr_protocol == "embedded":
             self._recognizer = RecognizerPool(settings.embedded_model, settings.asr_language)
             await self._recognizer.start()
-            if settings.end_of_turn == "meaning" and (settings.asr_language or "en") in LANGUAGES:
-                try:
-                    self._smart_turn = SmartTurn()
-                except OSError as error:
-                    log.warning("turns end by silence alone", reason=str(error))
         elif settings.asr_url and settings.local_vad:
             self._detector = Detector()
             self._detector.load()
+        if self._turns_have_meaning():
+            try:
+                self._smart_turn = SmartTurn()
+            except OSError as error:
+                log.warning("turns end by silence alone", reason=str(error))
         if settings.record_dir is not None:
             try:
                 make_folder(settings.record_dir)
             except OSError as error:
                 raise OSError(f"RECORD_DIR={settings.record_dir}: {error.strerror}") from error
             self._writer = RecordingWriter()
+
+    def _turns_have_meaning(self) -> bool:
+        """Tells whether words and sound decide when a turn ends: here, and in a language whose words are known."""
+        settings = self._settings
+        if settings.end_of_turn != "meaning":
+            return False
+        if settings.asr_protocol == "embedded":
+            return (settings.asr_language or "en") in LANGUAGES
+        ends_here = self._detector is not None and not PROTOCOLS[settings.asr_protocol].speech_events
+        return ends_here and settings.asr_language in LANGUAGES
 
     async def close(self) -> None:
         """Closes everything after the last call; also safe if `start` failed or was never called."""
@@ -162,7 +175,9 @@ class Services:
         def agent_speaks() -> bool:
             return call.playout.speaking
 
-        rules = GateRules(pause_ms=settings.early_answer_ms)
+        rules = GateRules(
+            pause_ms=settings.early_ms, side_talk_db=settings.side_talk_db, tells_hold=settings.hold_detection
+        )
         if self._recognizer is not None:
             embedded = EmbeddedAsr(
                 self._recognizer,
@@ -183,12 +198,29 @@ class Services:
             sample_rate_hz=settings.asr_sample_rate,
         )
         assert self._asr_http is not None, "calls begin between start and close"
-        protocol = PROTOCOLS[settings.asr_protocol]
-        heard = conversation.listening.heard
-        client = AsrClient(protocol, settings.asr_url, options, self._asr_http, heard, call_id=str(call.id))
-        if self._detector is None:
-            return client, None
-        return client, self._detector.ear(conversation.listening.heard_locally, agent_speaks=agent_speaks, rules=rules)
+        protocol, listening = PROTOCOLS[settings.asr_protocol], conversation.listening
+        ear: LocalEar | None = None
+        hear: Callable[[Heard], object] = listening.heard
+        if self._detector is not None and protocol.speech_events:
+            ear = self._detector.ear(listening.heard_locally, agent_speaks=agent_speaks, rules=rules)
+        elif self._detector is not None:
+            ends = settings.end_rules(conversation.variables)
+            ear = judged = JudgedEar(
+                self._detector,
+                listening.heard_locally,
+                agent_speaks,
+                rules,
+                ends,
+                self._smart_turn,
+                flush=lambda: client.flush(),
+            )
+
+            def hear(event: Heard) -> None:
+                if judged.heard(event):
+                    listening.heard(event)
+
+        client = AsrClient(protocol, settings.asr_url, options, self._asr_http, hear, call_id=str(call.id))
+        return client, ear
 
 
 def _sum_up(summaries: CallSummaries, conversation: Conversation, event: dict[str, Any]) -> None:
