@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 from openai import AsyncOpenAI
 
-from bridge.brains.brain import Piece
+from bridge.brains.brain import EndText, Piece
 from bridge.brains.destinations import Destinations
 from bridge.brains.http_tool import HttpTool
 from bridge.brains.llm import LlmBrain, LlmOptions
@@ -56,5 +56,6 @@ async def collect(pieces: AsyncGenerator[Piece]) -> list[Piece]:
 
 
 def text_of(pieces: list[Piece]) -> str:
-    """Its words."""
-    return "".join(piece for piece in pieces if isinstance(piece, str)).strip()
+    """Its words, a line for each text."""
+    words = ("\n" if isinstance(piece, EndText) else piece for piece in pieces)
+    return "".join(word for word in words if isinstance(word, str)).strip()
