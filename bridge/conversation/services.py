@@ -13,7 +13,7 @@ from bridge.brains.brain import Brain, fill
 from bridge.brains.destinations import Destinations
 from bridge.brains.script import DEFAULT_SCRIPT, ScriptBrain, load_script
 from bridge.brains.tool_runs import ToolTasks
-from bridge.brains.tools import Toolbox, load_tools
+from bridge.brains.tools import Toolbox, load_tool_servers, load_tools, with_distinct_names
 from bridge.conversation.call_report import CallReport
 from bridge.conversation.conversation import Conversation
 from bridge.conversation.metrics import ConversationMetrics
@@ -34,6 +34,7 @@ from bridge.line.call import Call
 from bridge.turns.end_of_turn import LANGUAGES
 
 if TYPE_CHECKING:
+    from bridge.brains.mcp.servers import McpServers
     from bridge.brains.model_chain import ModelChain
 
 log = structlog.get_logger(__name__)
@@ -49,6 +50,7 @@ class Services:
         self._destinations = Destinations(settings.transfer_allow)
         self._script = load_script(settings.script or DEFAULT_SCRIPT)
         self._tools = load_tools(settings.llm_tools) if settings.llm_tools is not None else []
+        self._tool_servers: McpServers | None = None
         self._recognizer: RecognizerPool | None = None
         self._detector: Detector | None = None
         self._smart_turn: SmartTurn | None = None
@@ -68,6 +70,11 @@ class Services:
             from bridge.conversation.models import make_models  # takes a second and is needed only with a model
 
             self._models = make_models(settings)
+        if settings.llm_tools is not None and (files := load_tool_servers(settings.llm_tools)):
+            from bridge.brains.mcp.servers import McpServers  # takes a second and is needed only where one is named
+
+            self._tool_servers = McpServers(files)
+            await self._tool_servers.start()
         if settings.asr_protocol == "embedded":
             self._recognizer = RecognizerPool(settings.embedded_model, settings.asr_language)
             await self._recognizer.start()
@@ -98,6 +105,8 @@ class Services:
         if self._detector is not None:
             await self._detector.close()
         await self._tool_tasks.close()
+        if self._tool_servers is not None:
+            await self._tool_servers.close()
         if self._models is not None:
             await self._models.close()
         await self._http.close()
@@ -131,7 +140,9 @@ class Services:
 
         assert self._http is not None, "calls begin between start and close"
         options = LlmOptions(settings.system_prompt, self._greeting, settings.no_input_prompt, settings.unclear_prompt)
-        toolbox = Toolbox(self._http, self._tools, self._destinations, variables)
+        served = self._tool_servers.tools() if self._tool_servers is not None else []
+        tools = with_distinct_names([*self._tools, *served])
+        toolbox = Toolbox(self._http, tools, self._destinations, variables)
         return LlmBrain(self._models, options, toolbox, self._tool_tasks, variables)
 
     def _recording(self, call: Call) -> CallRecording | None:

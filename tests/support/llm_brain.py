@@ -11,11 +11,11 @@ from openai import AsyncOpenAI
 
 from bridge.brains.brain import EndText, Piece
 from bridge.brains.destinations import Destinations
-from bridge.brains.http_tool import HttpTool
 from bridge.brains.llm import LlmBrain, LlmOptions
 from bridge.brains.llm_client import make_llm_client
 from bridge.brains.model import Model, ModelOptions
 from bridge.brains.model_chain import ModelChain
+from bridge.brains.tool import Tool
 from bridge.brains.tool_runs import ToolTasks
 from bridge.brains.tools import Toolbox
 from tests.support.llm_server import LlmServer
@@ -26,7 +26,7 @@ PROMPTS = ("system_prompt", "greeting", "no_input_prompt", "unclear_prompt")
 @asynccontextmanager
 async def brain(
     server: LlmServer,
-    *tools: HttpTool,
+    *tools: Tool,
     variables: dict[str, str] | None = None,
     second: LlmServer | None = None,
     **options: Any,
