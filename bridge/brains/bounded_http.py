@@ -1,4 +1,4 @@
-"""An HTTP client for services that answer in events: no cookies, no redirects, no compression, no event without an end."""
+"""An HTTP client for services that answer in events: no cookies, redirects or compression, no event without an end."""
 
 from __future__ import annotations
 
