@@ -15,7 +15,7 @@ from bridge.brains.brain import Brain, fill
 from bridge.brains.destinations import Destinations
 from bridge.brains.script import DEFAULT_SCRIPT, ScriptBrain, load_script
 from bridge.brains.tool_runs import ToolTasks
-from bridge.brains.tools import Toolbox, load_tools
+from bridge.brains.tools import Toolbox, load_tool_servers, load_tools, with_distinct_names
 from bridge.conversation.call_report import CallReport
 from bridge.conversation.call_summary import CallSummaries, SummaryOptions
 from bridge.conversation.caller_lookup import CallerLookup
@@ -41,6 +41,7 @@ from bridge.line.call import Call
 from bridge.turns.end_of_turn import LANGUAGES
 
 if TYPE_CHECKING:
+    from bridge.brains.mcp.servers import McpServers
     from bridge.brains.model_chain import ModelChain
 
 log = structlog.get_logger(__name__)
@@ -56,6 +57,7 @@ class Services:
         self._destinations = Destinations(settings.transfer_allow)
         self._script = load_script(settings.script or DEFAULT_SCRIPT)
         self._tools = load_tools(settings.llm_tools) if settings.llm_tools is not None else []
+        self._tool_servers: McpServers | None = None
         self._recognizer: RecognizerPool | None = None
         self._detector: Detector | None = None
         self._smart_turn: SmartTurn | None = None
@@ -80,6 +82,11 @@ class Services:
             if settings.summary:
                 options = SummaryOptions(settings.summary_prompt, settings.summary_mail_to)
                 self._summaries = CallSummaries(self._models, options, self._webhooks.send)
+        if settings.llm_tools is not None and (files := load_tool_servers(settings.llm_tools)):
+            from bridge.brains.mcp.servers import McpServers  # takes a second and is needed only where one is named
+
+            self._tool_servers = McpServers(files)
+            await self._tool_servers.start()
         if settings.asr_protocol == "embedded":
             self._recognizer = RecognizerPool(settings.embedded_model, settings.asr_language)
             await self._recognizer.start()
@@ -122,6 +129,8 @@ class Services:
         if self._detector is not None:
             await self._detector.close()
         await self._tool_tasks.close()
+        if self._tool_servers is not None:
+            await self._tool_servers.close()
         if self._models is not None:
             await self._models.close()
         await self._http.close()
@@ -161,7 +170,9 @@ class Services:
 
         assert self._http is not None, "calls begin between start and close"
         options = LlmOptions(settings.system_prompt, self._greeting, settings.no_input_prompt, settings.unclear_prompt)
-        toolbox = Toolbox(self._http, self._tools, self._destinations, variables)
+        served = self._tool_servers.tools() if self._tool_servers is not None else []
+        tools = with_distinct_names([*self._tools, *served])
+        toolbox = Toolbox(self._http, tools, self._destinations, variables)
         return LlmBrain(self._models, options, toolbox, self._tool_tasks, variables)
 
     def _recording(self, call: Call) -> CallRecording | None:
