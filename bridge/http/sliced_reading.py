@@ -1,4 +1,4 @@
-"""Reads from a connection a little in each turn of the event loop, whatever is sent and however fast."""
+"""Reads from connections a little in each turn of the event loop, whatever is sent, however fast and by however many."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final, cast
 
+from engine.loop_share import SHARE_S, Job, loop_share
+from engine.speech import Priority
+
 SLICE_BYTES: Final = 2_048
 """It holds 340 of the smallest WebSocket messages, which aiohttp reads in about a fifth of a millisecond."""
+SLICES: Final = 4
+"""In a turn, of all connections together: each may begin a request, which takes half a millisecond in the next turns."""
 
 
 class SlicedReading(asyncio.Protocol):
@@ -21,21 +26,21 @@ class SlicedReading(asyncio.Protocol):
         """The number of bytes at the start of `_rest` that are."""
         self._paused = False
         """The protocol wants nothing now."""
-        self._next: asyncio.Handle | None = None
+        self._next: Job | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._share = loop_share()
         self._protocol = self._create()
         self._protocol.connection_made(cast(asyncio.Transport, _Transport(self, self._transport)))
 
     def data_received(self, data: bytes) -> None:
-        if len(data) <= SLICE_BYTES and not self._rest and not self._paused:
-            self._protocol.data_received(data)
-            return
         self._rest, self._handed_on = self._rest[self._handed_on :] + data, 0
-        self._transport.pause_reading()
         if not self._paused and self._next is None:
-            self._hand_on()
+            job = self._share.run(self._hand_on, Priority.HTTP, SHARE_S / SLICES)
+            self._next = job or self._next  # what was handed on may have left a rest
+        if self._rest:
+            self._transport.pause_reading()
 
     def eof_received(self) -> bool | None:
         return self._protocol.eof_received()
@@ -65,7 +70,7 @@ class SlicedReading(asyncio.Protocol):
         if not self._rest:
             self._transport.resume_reading()
         elif self._next is None:
-            self._next = asyncio.get_running_loop().call_soon(self._hand_on)
+            self._next = self._share.later(self._hand_on, Priority.HTTP, SHARE_S / SLICES)
 
     def _hand_on(self) -> None:
         self._next = None

@@ -9,6 +9,9 @@ from typing import Final
 
 from aiohttp import ClientWebSocketResponse, WSCloseCode, WSMessage, WSMsgType, web
 
+from engine.loop_share import loop_share
+from engine.speech import Priority
+
 MESSAGES_PER_S: Final = 500
 """From a client."""
 BURST_S: Final = 2.0
@@ -56,9 +59,13 @@ class Inbox:
     """The messages of a WebSocket that was made with `autoping=False`, one after the other. Pings are answered here."""
 
     def __init__(
-        self, socket: web.WebSocketResponse | ClientWebSocketResponse, messages_per_s: int = MESSAGES_PER_S
+        self,
+        socket: web.WebSocketResponse | ClientWebSocketResponse,
+        messages_per_s: int = MESSAGES_PER_S,
+        urgency: int = Priority.HTTP,
     ) -> None:
         self._socket = socket
+        self._urgency = urgency
         self._budget = Budget(messages_per_s)
 
     async def next(self, timeout_s: float | None = None) -> WSMessage | None:
@@ -70,7 +77,9 @@ class Inbox:
                 reason = f"more than {self._budget.messages_per_s} messages a second"
                 await self._socket.close(code=WSCloseCode.POLICY_VIOLATION, message=reason.encode())
                 return None
-            await asyncio.sleep(wait_s)  # 0 lets the others have their turn
+            if wait_s:
+                await asyncio.sleep(wait_s)
+            await loop_share().turn(self._urgency)  # however many sockets there are
             if message.type is WSMsgType.PING:
                 await self._socket.pong(message.data)
             elif message.type is not WSMsgType.PONG:
