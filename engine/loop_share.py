@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 SHARE_S: Final = 0.002
 """No piece of work is begun when those before it have taken so long in this turn."""
 STEP_S: Final = 0.000_1
-"""What a step of a task counts that asks for a turn: its own time is not measured."""
+"""What a step of a task counts by itself: its own time is not measured."""
 
 Made = TypeVar("Made")
 
@@ -49,7 +49,7 @@ class LoopShare:
 
     async def do(self, work: Callable[[], Made], urgency: int, least_s: float = 0.0) -> Made:
         """Does the work, now if there is time; returns its result. It counts `least_s` even if it takes less."""
-        if self._has_time():
+        if self.has_time:
             return self._spend(work, least_s)
         done: asyncio.Future[Made] = self._loop.create_future()
 
@@ -64,13 +64,13 @@ class LoopShare:
         self._wait(Job(finish, least_s), urgency)
         return await done
 
-    async def turn(self, urgency: int) -> None:
-        """Waits until there is time for a step of the task that calls."""
-        await self.do(_nothing, urgency, STEP_S)
+    async def turn(self, urgency: int, step_s: float = STEP_S) -> None:
+        """Waits until there is time for a step of the task that calls, which is to take `step_s`."""
+        await self.do(_nothing, urgency, step_s)
 
     def run(self, work: Callable[[], None], urgency: int, least_s: float = 0.0) -> Job | None:
         """Does the work now if there is time, and returns None; otherwise returns what waits."""
-        if self._has_time():
+        if self.has_time:
             self._spend(work, least_s)
             return None
         return self.later(work, urgency, least_s)
@@ -81,7 +81,9 @@ class LoopShare:
         self._wait(job, urgency)
         return job
 
-    def _has_time(self) -> bool:
+    @property
+    def has_time(self) -> bool:
+        """Work that is brought now is done at once."""
         return self._spent_s < SHARE_S and not self._waiting
 
     def _wait(self, job: Job, urgency: int) -> None:

@@ -204,7 +204,7 @@ async def sentences(
 
 
 async def _slices(text: str | AsyncIterable[str]) -> AsyncGenerator[str, None]:
-    """Yields the text in pieces that each take less than a millisecond to split: others need the event loop meanwhile."""
+    """Yields the text in pieces that each take less than a millisecond to split: others need the loop meanwhile."""
     if isinstance(text, str):
         for start in range(0, len(text), SLICE_CHARS):
             yield text[start : start + SLICE_CHARS]
