@@ -65,7 +65,7 @@ _ATTACKS: Final = (
     Attack("many-floods", many_floods.many_floods),
     Attack("short-requests", many_floods.short_requests),
     Attack("unread-speech", idle_connections.unread),
-    Attack("unread-by-one-of-us", idle_connections.unread_by_one_of_us, least_s=idle_connections.UNREAD_S + 5.0),
+    Attack("unread-by-one-of-us", idle_connections.unread_by_one_of_us, least_s=idle_connections.UNREAD_S + 30.0),
     Attack("silent-connections", idle_connections.silent, least_s=idle_connections.HOLD_S + 3.0),
     *(Attack(name, bad.run, service=bad.serve) for name, bad in _BAD_SERVICES.items()),
 )
