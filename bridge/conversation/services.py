@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -18,6 +21,7 @@ from bridge.conversation.call_report import CallReport
 from bridge.conversation.conversation import Conversation
 from bridge.conversation.metrics import ConversationMetrics
 from bridge.conversation.recording import CallRecording
+from bridge.conversation.recording_retention import HOUR_S, RecordingRetention
 from bridge.conversation.recording_writer import RecordingWriter, make_folder
 from bridge.conversation.service_sessions import ANSWER_BYTES, EVENTS_BYTES, open_session
 from bridge.conversation.settings import ConversationSettings
@@ -53,6 +57,7 @@ class Services:
         self._detector: Detector | None = None
         self._smart_turn: SmartTurn | None = None
         self._writer: RecordingWriter | None = None
+        self._sweeping: asyncio.Task[None] | None = None
         self._models: ModelChain | None = None
         self._tool_tasks = ToolTasks()
         self._http: aiohttp.ClientSession | None = None
@@ -80,11 +85,7 @@ class Services:
             self._detector = Detector()
             self._detector.load()
         if settings.record_dir is not None:
-            try:
-                make_folder(settings.record_dir)
-            except OSError as error:
-                raise OSError(f"RECORD_DIR={settings.record_dir}: {error.strerror}") from error
-            self._writer = RecordingWriter()
+            self._start_recording(settings.record_dir)
 
     async def close(self) -> None:
         """Closes everything after the last call; also safe if `start` failed or was never called."""
@@ -102,6 +103,10 @@ class Services:
             await self._models.close()
         await self._http.close()
         await self._asr_http.close()
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._sweeping
         if self._writer is not None:
             self._writer.close()
 
@@ -122,6 +127,18 @@ class Services:
             conversation.journal.observers.append(CallReport(conversation, self._webhooks.send, recording))
         conversation.start(*self._listeners(conversation))
         return conversation
+
+    def _start_recording(self, folder: Path) -> None:
+        try:
+            make_folder(folder)
+        except OSError as error:
+            raise OSError(f"RECORD_DIR={folder}: {error.strerror}") from error
+        settings = self._settings
+        retention = RecordingRetention(
+            folder, max_days=settings.record_max_days, max_bytes=settings.record_max_mb * 10**6
+        )
+        self._writer = RecordingWriter(retention)
+        self._sweeping = asyncio.create_task(_sweep_hourly(self._writer, retention))
 
     def _brain(self, variables: Mapping[str, str]) -> Brain:
         settings = self._settings
@@ -172,3 +189,10 @@ class Services:
         if self._detector is None:
             return client, None
         return client, self._detector.ear(conversation.listening.heard_locally, agent_speaks=agent_speaks, rules=rules)
+
+
+async def _sweep_hourly(writer: RecordingWriter, retention: RecordingRetention) -> None:
+    """Has recordings removed on a server that takes no calls too, at the start first."""
+    while True:
+        writer.submit(0, retention.sweep)
+        await asyncio.sleep(HOUR_S)
