@@ -49,7 +49,7 @@ SCRIPTS = ("postinst", "prerm", "postrm")
 
 
 def build(output: Path, version: str) -> Path:
-    """Builds the package into the folder `output` and returns its path. Raises MissingPackage and CalledProcessError."""
+    """Builds the package into a folder and returns its path. Raises MissingPackage and CalledProcessError."""
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output, prefix="deb-") as work:
         root = Path(work, "root")

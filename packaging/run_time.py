@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tomllib
-from collections.abc import Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path, PurePath
 
@@ -17,7 +16,7 @@ ONLY_WEIGHTS = {
     "moonshine-voice": ("moonshine_voice/__init__.py", "moonshine_voice/assets/tiny-en/"),
     "pipecat-ai": ("pipecat/__init__.py", "pipecat/audio/turn/smart_turn/data/smart-turn-v3.2-cpu.onnx"),
 }
-"""Packages that are never imported: only the models in them are read, so that neither code nor dependencies are taken."""
+"""Packages that are never imported: only the models in them are read, so neither code nor dependencies are taken."""
 LEFT_OUT_FOLDERS = {"__pycache__", "tests", "include"}
 LEFT_OUT_SUFFIXES = {".pyi", ".pyx", ".pxd", ".h", ".hpp", ".c", ".a"}
 """What only tests, compilers and type checkers read."""
@@ -77,5 +76,3 @@ def _is_needed(file: PurePath, only: tuple[str, ...] | None) -> bool:
     if only is not None:
         return file.as_posix().startswith(only)
     return LEFT_OUT_FOLDERS.isdisjoint(file.parts) and file.suffix not in LEFT_OUT_SUFFIXES
-
-
