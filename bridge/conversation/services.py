@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -22,6 +25,7 @@ from bridge.conversation.caller_lookup import CallerLookup
 from bridge.conversation.conversation import Conversation
 from bridge.conversation.metrics import ConversationMetrics
 from bridge.conversation.recording import CallRecording
+from bridge.conversation.recording_retention import HOUR_S, RecordingRetention
 from bridge.conversation.recording_writer import RecordingWriter, make_folder
 from bridge.conversation.service_sessions import ANSWER_BYTES, EVENTS_BYTES, open_session
 from bridge.conversation.settings import ConversationSettings
@@ -62,6 +66,7 @@ class Services:
         self._detector: Detector | None = None
         self._smart_turn: SmartTurn | None = None
         self._writer: RecordingWriter | None = None
+        self._sweeping: asyncio.Task[None] | None = None
         self._models: ModelChain | None = None
         self._summaries: CallSummaries | None = None
         self._tool_tasks = ToolTasks()
@@ -99,11 +104,7 @@ class Services:
             except OSError as error:
                 log.warning("turns end by silence alone", reason=str(error))
         if settings.record_dir is not None:
-            try:
-                make_folder(settings.record_dir)
-            except OSError as error:
-                raise OSError(f"RECORD_DIR={settings.record_dir}: {error.strerror}") from error
-            self._writer = RecordingWriter()
+            self._start_recording(settings.record_dir)
 
     def _turns_have_meaning(self) -> bool:
         """Tells whether words and sound decide when a turn ends: here, and in a language whose words are known."""
@@ -135,6 +136,10 @@ class Services:
             await self._models.close()
         await self._http.close()
         await self._asr_http.close()
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._sweeping
         if self._writer is not None:
             self._writer.close()
 
@@ -161,6 +166,18 @@ class Services:
             conversation.journal.observers.append(partial(_sum_up, self._summaries, conversation))
         conversation.start(*self._listeners(conversation))
         return conversation
+
+    def _start_recording(self, folder: Path) -> None:
+        try:
+            make_folder(folder)
+        except OSError as error:
+            raise OSError(f"RECORD_DIR={folder}: {error.strerror}") from error
+        settings = self._settings
+        retention = RecordingRetention(
+            folder, max_days=settings.record_max_days, max_bytes=settings.record_max_mb * 10**6
+        )
+        self._writer = RecordingWriter(retention)
+        self._sweeping = asyncio.create_task(_sweep_hourly(self._writer, retention))
 
     def _brain(self, variables: Mapping[str, str]) -> Brain:
         settings = self._settings
@@ -232,6 +249,13 @@ class Services:
 
         client = AsrClient(protocol, settings.asr_url, options, self._asr_http, hear, call_id=str(call.id))
         return client, ear
+
+
+async def _sweep_hourly(writer: RecordingWriter, retention: RecordingRetention) -> None:
+    """Has recordings removed on a server that takes no calls too, at the start first."""
+    while True:
+        writer.submit(0, retention.sweep)
+        await asyncio.sleep(HOUR_S)
 
 
 def _sum_up(summaries: CallSummaries, conversation: Conversation, event: dict[str, Any]) -> None:
