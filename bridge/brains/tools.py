@@ -12,6 +12,7 @@ from uuid import uuid4
 import aiohttp
 from pydantic import BaseModel, ConfigDict
 
+from bridge.brains.agent_tools import AGENT_TOOLS, AgentTools
 from bridge.brains.brain import HangUp, Transfer, fill
 from bridge.brains.destinations import Destinations, NotAllowed
 from bridge.brains.http_tool import HttpTool
@@ -33,7 +34,7 @@ def load_tools(path: Path) -> list[HttpTool]:
     tools = read_yaml(path, _ToolFile).tools
     names = [tool.name for tool in tools]
     for name in names:
-        if name in ("transfer", "hangup") or names.count(name) > 1:
+        if name in ("transfer", "hangup", *AGENT_TOOLS) or names.count(name) > 1:
             raise ValueError(f"{path}: the tool name {name!r} is taken")
     return tools
 
@@ -46,6 +47,7 @@ class Toolbox:
     tools: list[HttpTool]
     destinations: Destinations
     variables: Mapping[str, str] = field(default_factory=dict)
+    agent_tools: AgentTools = field(default_factory=AgentTools)
     _keys: dict[tuple[str, str], str] = field(default_factory=dict)
     """The idempotency key of each request, by tool and arguments, of which it is not certain what it did."""
 
@@ -59,6 +61,8 @@ class Toolbox:
             parameters = {"type": "object", "properties": {"destination": destination}, "required": ["destination"]}
             what = "Transfer the caller, after what you have said has been heard. Say that you do it."
             specifications.append(_specification("transfer", what, parameters))
+        for name, (what, parameters) in self.agent_tools.parameters().items():
+            specifications.append(_specification(name, what, parameters))
         return specifications + [_specification(tool.name, tool.description, tool.parameters) for tool in self.tools]
 
     def finishes(self, name: str) -> bool:
@@ -87,6 +91,8 @@ class Toolbox:
             except NotAllowed as error:
                 return ToolResult(f"error: {error}")
             return ToolResult("The caller is transferred when you have been heard.", Transfer(destination))
+        if (result := self.agent_tools.call(name, given)) is not None:
+            return result
         tool = self._find(name)
         if tool is None:
             return ToolResult(f"error: there is no tool {name!r}")

@@ -18,12 +18,18 @@ from bridge.hearing.asr.recognizer_pool import MODEL_NAMES, ModelName
 from bridge.turns.end_of_turn import EndOfTurn, ExpectedDigits
 from bridge.turns.rules import Rules
 from bridge.turns.words import BACKCHANNELS, Backchannels
+from engine.speech import MAX_SPEED, MIN_SPEED, Style
 
 AsrProtocol = Literal["openai-realtime", "qwen3-asr", "vllm-realtime", "deepgram", "vosk", "embedded"]
 Sends = Literal["auto", "true", "false"]
 
 OUR_FIELDS: Final = frozenset({"model", "messages", "stream", "tools"})
 """Fields of a request to the language model that LLM_EXTRA_BODY may not name."""
+
+SERVER_WIDE: Final = frozenset(
+    "agents require_registration registration_ttl lookup_url lookup_timeout_ms webhook_url webhook_secret".split()
+)
+"""Settings that all agents of a server share."""
 
 NEED_LOCAL_VAD: Final = ("qwen3-asr", "vllm-realtime")
 """Protocols whose services give a final transcript only when told that the caller has stopped."""
@@ -38,6 +44,14 @@ EMBEDDED_FINAL_TIMEOUT_MS: Final = 15_000
 
 class ConversationSettings(BaseModel):
     """Who hears the callers and who answers them, how turns are taken, and what is kept of a call."""
+
+    agents: Path | None = Field(None, description="YAML file of several agents; empty: one, as these settings say")
+    greeting: str = Field("", description="said to every caller; empty for none")
+    voice: str = Field("", description="empty for the engine's default")
+    voice_language: str = Field(
+        "", pattern=r"^([a-z]{2})?$", description="ISO 639-1, of what the agent says; empty: told from its words"
+    )
+    voice_speed: float = Field(1.0, ge=MIN_SPEED, le=MAX_SPEED, description="1.0 is the voice's own pace")
 
     asr_url: str = Field("", description="ws:// or wss:// address of the recogniser; empty for none")
     asr_protocol: AsrProtocol = "openai-realtime"
@@ -239,6 +253,11 @@ class ConversationSettings(BaseModel):
         if ours := OUR_FIELDS & set(fields):
             raise ValueError(f"must not name {', '.join(sorted(ours))}")
         return value
+
+    @property
+    def style(self) -> Style:
+        """How the agent speaks."""
+        return Style(voice=self.voice, language=self.voice_language or None, speed=self.voice_speed)
 
     def extra_body(self) -> dict[str, Any]:
         """Returns the fields of LLM_EXTRA_BODY."""

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from bridge.brains.brain import Brain, BrainError, Fallback, HangUp, Piece, Transfer
+from bridge.brains.brain import AfterTurn, Brain, BrainError, Piece
 from bridge.conversation.journal import Journal
 from bridge.conversation.metrics import ConversationMetrics
 from bridge.conversation.reply import Filler, Reply
@@ -28,7 +28,7 @@ class SpeakingObserver(Protocol):
     def playing(self, *, interruptible: bool, protect_ms: int, filler: bool) -> None:
         """An utterance's first frame leaves; its first `protect_ms` may not be interrupted."""
 
-    def finished(self, action: Transfer | HangUp | Fallback | None) -> None:
+    def finished(self, action: AfterTurn | None) -> None:
         """All of the turn has been heard, and `action` is to be done."""
 
     def fail(self, service: str, problem: str) -> None:
