@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import aiohttp
@@ -16,6 +17,7 @@ from bridge.brains.script import DEFAULT_SCRIPT, ScriptBrain, load_script
 from bridge.brains.tool_runs import ToolTasks
 from bridge.brains.tools import Toolbox, load_tools
 from bridge.conversation.call_report import CallReport
+from bridge.conversation.call_summary import CallSummaries, SummaryOptions
 from bridge.conversation.caller_lookup import CallerLookup
 from bridge.conversation.conversation import Conversation
 from bridge.conversation.metrics import ConversationMetrics
@@ -56,6 +58,7 @@ class Services:
         self._smart_turn: SmartTurn | None = None
         self._writer: RecordingWriter | None = None
         self._models: ModelChain | None = None
+        self._summaries: CallSummaries | None = None
         self._tool_tasks = ToolTasks()
         self._http: aiohttp.ClientSession | None = None
         self._asr_http: aiohttp.ClientSession | None = None
@@ -71,6 +74,9 @@ class Services:
             from bridge.conversation.models import make_models  # takes a second and is needed only with a model
 
             self._models = make_models(settings)
+            if settings.summary:
+                options = SummaryOptions(settings.summary_prompt, settings.summary_mail_to)
+                self._summaries = CallSummaries(self._models, options, self._webhooks.send)
         if settings.asr_protocol == "embedded":
             self._recognizer = RecognizerPool(settings.embedded_model, settings.asr_language)
             await self._recognizer.start()
@@ -93,6 +99,8 @@ class Services:
         """Closes everything after the last call; also safe if `start` failed or was never called."""
         if self._http is None or self._asr_http is None:
             return
+        if self._summaries is not None:
+            await self._summaries.close()
         await self._webhooks.close()
         if self._recognizer is not None:
             await self._recognizer.close()
@@ -127,6 +135,8 @@ class Services:
         )
         if self._settings.webhook_url:
             conversation.journal.observers.append(CallReport(conversation, self._webhooks.send, recording))
+        if self._summaries is not None:
+            conversation.journal.observers.append(partial(_sum_up, self._summaries, conversation))
         conversation.start(*self._listeners(conversation))
         return conversation
 
@@ -179,3 +189,8 @@ class Services:
         if self._detector is None:
             return client, None
         return client, self._detector.ear(conversation.listening.heard_locally, agent_speaks=agent_speaks, rules=rules)
+
+
+def _sum_up(summaries: CallSummaries, conversation: Conversation, event: dict[str, Any]) -> None:
+    if event["type"] == "call.ended":
+        summaries.ended(event["call_id"], conversation.variables, conversation.journal.transcript())
