@@ -10,7 +10,8 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, create_model
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from bridge.conversation.agents.agents_file import WrongAgents, load_agents
+from bridge.conversation.agents.agents_file import load_agents
+from bridge.conversation.agents.yaml_file import WrongFile
 from bridge.conversation.settings import ConversationSettings
 from bridge.explaining import explain
 from bridge.misspelt import misspelt
@@ -112,7 +113,7 @@ def load_settings() -> Settings:
         )
     try:
         load_agents(settings.conversation)
-    except WrongAgents as error:
+    except WrongFile as error:
         raise WrongSetting(str(error)) from None
     return settings
 

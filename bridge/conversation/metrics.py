@@ -44,6 +44,10 @@ class ConversationMetrics:
             ["outcome"],
             registry=registry,
         )
+        self.agent_calls = Counter("talkspurt_agent_calls", "Calls begun, by agent", ["agent"], registry=registry)
+        self.handovers = Counter(
+            "talkspurt_handovers", "Calls that one agent gave to another", ["from", "to"], registry=registry
+        )
         self.failures = Counter(
             "talkspurt_service_failures", "Calls sent to the fallback, by service", ["service"], registry=registry
         )

@@ -28,7 +28,8 @@ OUR_FIELDS: Final = frozenset({"model", "messages", "stream", "tools"})
 """Fields of a request to the language model that LLM_EXTRA_BODY may not name."""
 
 SERVER_WIDE: Final = frozenset(
-    "agents require_registration registration_ttl lookup_url lookup_timeout_ms webhook_url webhook_secret".split()
+    {"agents", "require_registration", "registration_ttl", "lookup_url", "lookup_timeout_ms"}
+    | {"webhook_url", "webhook_secret"}
 )
 """Settings that all agents of a server share."""
 
