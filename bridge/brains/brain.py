@@ -49,6 +49,11 @@ class BreakOff:
 
 
 @dataclass(frozen=True, slots=True)
+class EndText:
+    """Ends the growing text as it stands, so that its last words are spoken at once. What follows is another text."""
+
+
+@dataclass(frozen=True, slots=True)
 class HandOver:
     """Gives the call to another agent when all before this piece has been heard."""
 
@@ -67,7 +72,7 @@ class SwitchLanguage:
 
 AfterTurn = Transfer | HangUp | Fallback | HandOver
 """What may be done when all of a turn has been heard."""
-Piece = str | Say | BreakOff | SwitchLanguage | AfterTurn
+Piece = str | Say | EndText | BreakOff | SwitchLanguage | AfterTurn
 """A `str` is the next part of a growing text, whose sentences are spoken as they complete."""
 
 

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from bridge.brains.brain import Brain, fill
 from bridge.brains.script import ScriptBrain
 from bridge.brains.tool_runs import ToolTasks
-from bridge.brains.tools import Toolbox
+from bridge.brains.tools import Toolbox, with_distinct_names
 from bridge.conversation.agents.agent import Agent
 from bridge.conversation.agents.agents import Agents
 from bridge.conversation.agents.agents_file import load_agents
@@ -25,18 +25,13 @@ from bridge.conversation.call_report import CallReport
 from bridge.conversation.call_summary import CallSummaries, SummaryOptions
 from bridge.conversation.caller_lookup import CallerLookup
 from bridge.conversation.conversation import Conversation
+from bridge.conversation.listeners import make_listeners
 from bridge.conversation.metrics import ConversationMetrics
 from bridge.conversation.recording import CallRecording
 from bridge.conversation.resources import Resources
 from bridge.conversation.service_sessions import ANSWER_BYTES, EVENTS_BYTES, open_session
 from bridge.conversation.settings import ConversationSettings
 from bridge.conversation.webhooks import Webhooks
-from bridge.hearing.asr.client import AsrClient
-from bridge.hearing.asr.embedded import EmbeddedAsr
-from bridge.hearing.asr.protocol import AsrOptions
-from bridge.hearing.asr.protocols import PROTOCOLS
-from bridge.hearing.listening import LocalEar, Recognizer
-from bridge.hearing.vad import GateRules
 from bridge.line.call import Call
 
 if TYPE_CHECKING:
@@ -128,7 +123,8 @@ class Services:
             conversation.journal.observers.append(CallReport(conversation, self._webhooks.send, recording))
         if (summaries := self._summaries_of(agent.settings)) is not None:
             conversation.journal.observers.append(partial(_sum_up, summaries, conversation))
-        conversation.start(*self._listeners(conversation))
+        assert self._asr_http is not None, "calls begin between start and close"
+        conversation.start(*make_listeners(conversation, self._resources, self._asr_http))
         return conversation
 
     def _brain(self, variables: Mapping[str, str], others: Agents, agent: Agent) -> Brain:
@@ -142,7 +138,8 @@ class Services:
             settings.system_prompt, settings.greeting, settings.no_input_prompt, settings.unclear_prompt
         )
         agent_tools = agent.agent_tools(others.by_name)
-        toolbox = Toolbox(self._http, agent.tools, agent.destinations, variables, agent_tools)
+        tools = with_distinct_names([*agent.tools, *self._resources.served_tools(settings)])
+        toolbox = Toolbox(self._http, tools, agent.destinations, variables, agent_tools)
         return LlmBrain(models, options, toolbox, self._tool_tasks, variables)
 
     def _summaries_of(self, settings: ConversationSettings) -> CallSummaries | None:
@@ -155,45 +152,10 @@ class Services:
         return self._summaries[models, options]
 
     def _recording(self, call: Call, settings: ConversationSettings) -> CallRecording | None:
-        if settings.record_dir is None or self._resources.writer is None:
+        writer = self._resources.writer(settings)
+        if settings.record_dir is None or writer is None:
             return None
-        return CallRecording(settings.record_dir, str(call.id), self._resources.writer)
-
-    def _listeners(self, conversation: Conversation) -> tuple[Recognizer | None, LocalEar | None]:
-        settings, call = conversation.agent.settings, conversation.call
-        recognizer, detector = self._resources.recognizer(settings), self._resources.detector(settings)
-
-        def agent_speaks() -> bool:
-            return call.playout.speaking
-
-        rules = GateRules(pause_ms=settings.early_answer_ms)
-        if recognizer is not None:
-            embedded = EmbeddedAsr(
-                recognizer,
-                conversation.listening.heard,
-                agent_speaks=agent_speaks,
-                rules=rules,
-                end_of_turn=settings.end_rules(conversation.variables),
-                smart_turn=self._resources.smart_turn(settings),
-                pools=lambda code: self._resources.recognizer(settings.model_copy(update={"asr_language": code})),
-                call_id=str(call.id),
-            )
-            return embedded, None
-        if not settings.asr_url:
-            return None, None
-        options = AsrOptions(
-            language=settings.asr_language or None,
-            model=settings.asr_model,
-            api_key=settings.asr_api_key.get_secret_value(),
-            sample_rate_hz=settings.asr_sample_rate,
-        )
-        assert self._asr_http is not None, "calls begin between start and close"
-        protocol = PROTOCOLS[settings.asr_protocol]
-        heard = conversation.listening.heard
-        client = AsrClient(protocol, settings.asr_url, options, self._asr_http, heard, call_id=str(call.id))
-        if detector is None:
-            return client, None
-        return client, detector.ear(conversation.listening.heard_locally, agent_speaks=agent_speaks, rules=rules)
+        return CallRecording(settings.record_dir, str(call.id), writer)
 
 
 def _sum_up(summaries: CallSummaries, conversation: Conversation, event: dict[str, Any]) -> None:
