@@ -33,7 +33,7 @@ from bridge.outbound.outbound_calls import OutboundCalls
 from engine.api import HEALTH, add_speech_routes
 from engine.fallback import FallbackEngine
 from engine.registry import create_engine
-from engine.speech import Engine, Priority, SpeechError, Style, UnknownVoice, UnspeakableText
+from engine.speech import Engine, Priority, SpeechError, UnknownVoice, UnspeakableText
 
 log = structlog.get_logger(__name__)
 
@@ -76,7 +76,7 @@ class App:
             Registrations(settings.conversation.registration_ttl),
             require_registration=settings.conversation.require_registration,
         )
-        self.services = Services(settings.conversation, self.metrics.registry, greeting=settings.server.greeting)
+        self.services = Services(settings.conversation, self.metrics.registry, engine.resolve_voice)
         self.audiosocket = AudioSocketServer(
             self._take_call,
             self.metrics.lateness.observe,
@@ -85,8 +85,9 @@ class App:
         self.metrics.missed.set_function(lambda: self.audiosocket.clock.missed_ticks)
         self.audiosocket_port = 0
         self.http_port = 0
-        self._style = Style(voice=settings.server.voice)
+        self._style = settings.conversation.style
         self._apology = Apology()
+        self._reload: asyncio.Task[None] | None = None
         self._late_apology: asyncio.Task[None] | None = None
         self._http: HttpServer | None = None
 
@@ -101,7 +102,7 @@ class App:
     async def _start(self) -> None:
         await self.engine.start()
         try:
-            self.engine.resolve_voice(self._server.voice)
+            self.engine.resolve_voice(self._style.voice)
         except UnknownVoice as error:
             raise SpeechError(f"VOICE={error.voice!r}: must be one of {', '.join(error.known)}") from None
         await self._say_first_words()
@@ -125,6 +126,10 @@ class App:
             engine=self.engine.name,
         )
 
+    def reload(self) -> None:
+        """Has the agents read anew; calls in progress keep theirs."""
+        self._reload = asyncio.get_running_loop().create_task(self.services.reload())
+
     async def stop(self) -> None:
         """Takes no new calls, lets calls and then downloads end within DRAIN_TIMEOUT, and closes everything."""
         until_s = time.monotonic() + self._server.drain_timeout
@@ -138,9 +143,10 @@ class App:
         await self.audiosocket.close()
         if self._http is not None:
             await self._http.close(max(timeout_s / 2, HTTP_CLOSE_S))
-        if self._late_apology is not None:
-            self._late_apology.cancel()
-            await asyncio.gather(self._late_apology, return_exceptions=True)
+        for task in (self._late_apology, self._reload):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         await self.services.close()
         await self.engine.close()
 
@@ -149,17 +155,18 @@ class App:
         variables = self.calls.admit(call_id)
         if self._server.apology and not self._apology and self._late_apology is None:
             self._late_apology = asyncio.get_running_loop().create_task(self._make_late_apology())
-        call = Call(call_id, wire, self.engine, self._style, apology=self._apology, normalize=self._normalize)
+        agent = self.services.agents.choose(variables)
+        call = Call(call_id, wire, self.engine, agent.style, apology=self._apology, normalize=self._normalize)
         self.metrics.call_started(call)
-        log.info("call started", call=str(call_id))
-        self.calls.add(self.services.begin(call, variables))
+        log.info("call started", call=str(call_id), agent=agent.name)
+        self.calls.add(self.services.begin(call, variables, agent))
         return call
 
     def _web_app(self) -> web.Application:
         app = web.Application(client_max_size=self._settings.voices.max_upload_bytes + FORM_BYTES)
         settings, hosts = self._settings, (self._server.http_host,)
         add_speech_routes(app, self.engine, settings.speech, settings.voices, self.metrics.registry, hosts)
-        add_call_routes(app, self.calls, OutboundCalls(self._settings.outbound), self.services.look_up)
+        add_call_routes(app, self.calls, OutboundCalls(self._settings.outbound), self.services)
         app[HEALTH].append(lambda: {"calls": len(self.calls), "max_calls": self._server.max_calls})
         return app
 
@@ -207,6 +214,8 @@ async def serve(settings: Settings) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     await app.start()
+    if settings.conversation.agents is not None:
+        loop.add_signal_handler(signal.SIGHUP, app.reload)
     warn_of_root()
     try:
         await stop.wait()

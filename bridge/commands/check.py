@@ -52,7 +52,7 @@ def wrong_voice(settings: Settings) -> str:
     engine = create_engine(settings.engine, settings.qwen, settings.voices, settings.speech.request_timeout)
     try:
         if isinstance(engine, HibariEngine):
-            engine.resolve_voice(settings.server.voice)
+            engine.resolve_voice(settings.conversation.voice)
     except UnknownVoice as error:
         return f"VOICE={error.voice!r}: must be one of {', '.join(error.known)}"
     return ""

@@ -13,7 +13,8 @@ from ipaddress import ip_address
 from typing import Final
 
 from bridge.brains.destinations import is_destination
-from bridge.config import SHOWN_MAX, ServerSettings, WrongSetting, load_settings
+from bridge.config import ServerSettings, WrongSetting, load_settings
+from bridge.explaining import SHOWN_MAX
 
 CONTEXT: Final = "talkspurt"
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")

@@ -36,7 +36,9 @@ async def check_server(settings: Settings) -> list[Finding]:
     client = CallsClient(base_url, settings.speech.api_key.get_secret_value())
     async with client:
         findings.append(
-            await _test_call(client, _host(server.audiosocket_host), server.audiosocket_port, server.greeting)
+            await _test_call(
+                client, _host(server.audiosocket_host), server.audiosocket_port, settings.conversation.greeting
+            )
         )
     return findings
 
