@@ -18,7 +18,7 @@ import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from bridge.calls_api import add_call_routes
+from bridge.calls_api import add_call_routes, take_call_tokens
 from bridge.config import Settings
 from bridge.conversation.calls import Calls
 from bridge.conversation.registration import Registrations
@@ -167,6 +167,8 @@ class App:
         settings, hosts = self._settings, (self._server.http_host,)
         add_speech_routes(app, self.engine, settings.speech, settings.voices, self.metrics.registry, hosts)
         add_call_routes(app, self.calls, OutboundCalls(self._settings.outbound), self.services)
+        if api_key := settings.speech.api_key.get_secret_value():
+            take_call_tokens(app, api_key)
         app[HEALTH].append(lambda: {"calls": len(self.calls), "max_calls": self._server.max_calls})
         return app
 
