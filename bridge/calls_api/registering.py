@@ -86,10 +86,10 @@ async def register(request: web.Request) -> web.Response:
 
 def _check(calls: Calls, call_id: UUID) -> None:
     """Raises ApiError where the call could not connect, so that the dialplan turns to another server at once."""
-    if reason := calls.refusal(call_id):
-        raise queue_full(f"no calls are taken: {reason}")
     if calls.find(call_id) is not None:
         raise ApiError(409, "CONFLICT", f"a call {call_id} is or was in progress", param="id")
+    if reason := calls.refusal(call_id):
+        raise queue_full(f"no calls are taken: {reason}")
 
 
 async def _read(request: web.Request) -> RegisterRequest:

@@ -34,7 +34,7 @@ def add_parser(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument(
         "--application",
         action="store_true",
-        help="run AudioSocket() instead of Dial(AudioSocket/…): less work for Asterisk, but docs/freepbx.md has its price",
+        help="run AudioSocket() instead of Dial(AudioSocket/…); docs/freepbx.md tells what you lose",
     )
     parser.add_argument(
         "--no-watch", action="store_true", help="leave out what takes callers back from a server that hangs"
@@ -92,6 +92,10 @@ def run(args: argparse.Namespace) -> int:
 def _settings(env_file: Path | None) -> tuple[Settings, bool]:
     """Returns the settings, and whether a file was read that tells those of the server. Raises WrongSetting."""
     if env_file is not None:
+        try:
+            env_file.open("rb").close()
+        except OSError as error:
+            raise CannotPrint(f"--env-file {env_file}: {error.strerror}") from None
         return load_settings(env_file), True
     for path in ENV_FILES:
         try:
