@@ -8,7 +8,10 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from bridge.commands.agents import known_voices
 from bridge.config import Settings
+from bridge.conversation.agents.agents_file import load_agents
+from bridge.conversation.agents.yaml_file import WrongFile
 
 if TYPE_CHECKING:
     from bridge.brains.model import Model
@@ -44,17 +47,19 @@ def check(settings: Settings) -> int:
 
 
 def wrong_voice(settings: Settings) -> str:
-    """Returns what is wrong with VOICE, where the engine knows its voices without being started."""
-    from engine.hibari import HibariEngine
-    from engine.registry import create_engine
+    """Returns what is wrong with VOICE and the agents' voices, where the engine knows them without being started."""
     from engine.speech import UnknownVoice
 
-    engine = create_engine(settings.engine, settings.qwen, settings.voices, settings.speech.request_timeout)
+    resolve_voice = known_voices(settings)
+    if resolve_voice is None:
+        return ""
     try:
-        if isinstance(engine, HibariEngine):
-            engine.resolve_voice(settings.conversation.voice)
+        resolve_voice(settings.conversation.voice)
+        load_agents(settings.conversation, resolve_voice)
     except UnknownVoice as error:
         return f"VOICE={error.voice!r}: must be one of {', '.join(error.known)}"
+    except WrongFile as error:
+        return str(error)
     return ""
 
 
