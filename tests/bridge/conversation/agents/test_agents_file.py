@@ -191,3 +191,11 @@ def test_an_unknown_name_is_answered_with_the_nearest(tmp_path: Path) -> None:
         agents.find("saels")
     with pytest.raises(UnknownAgent, match="there are default, sales, support"):
         agents.find("x")
+
+
+def test_the_documented_file_is_right(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[4] / "docs/agents.md").read_text()
+    agents = read(tmp_path, page.partition("```yaml\n")[2].partition("```")[0])
+    assert [agent.name for agent in agents] == ["desk", "shop", "workshop"]
+    assert agents.choose({"to": "+49 30 5550 123"}).name == "shop"
+    assert agents.default.languages["de"].no_input_prompt == "Sind Sie noch da?|Ich höre Sie nicht."
