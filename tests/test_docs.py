@@ -19,7 +19,7 @@ FOLDERS = "benchmarks|bridge|dialplan|docs|engine|tests"
 PATH = re.compile(rf"(?<![\w./-])(?:{FOLDERS})/[\w./-]*\w/?(?![\w*{{])")
 """A path from the root of the repository, wherever it stands. One with a wildcard is none."""
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
-COMMAND = re.compile(r"talkspurt (serve|settings|dial|say|demo|converse|dialplan)\b([^`#\n]*)")
+COMMAND = re.compile(r"talkspurt (serve|settings|agents|dial|say|demo|converse|dialplan)\b([^`#\n]*)")
 
 
 def heads(page: Path) -> set[str]:

@@ -52,7 +52,7 @@ class RegisterRequest(BaseModel):
     def variables(self) -> dict[str, str]:
         """Returns the call's variables: everything but the id."""
         chosen = {"agent": self.agent, "language": self.language, "voice": self.voice}
-        given = {name: value for name, value in chosen.items() if name in self.model_fields_set}
+        given = {name: value for name, value in chosen.items() if value}
         return {"from": self.caller, "to": self.called, "name": self.name, **given, **self.__pydantic_extra__}
 
 

@@ -13,7 +13,7 @@ from bridge.brains.tool import Tool
 from bridge.brains.tools import load_tool_servers
 from bridge.conversation.recording_retention import HOUR_S, RecordingRetention
 from bridge.conversation.recording_writer import RecordingWriter, make_folder
-from bridge.conversation.settings import ConversationSettings
+from bridge.conversation.settings import ConversationSettings, models_key
 from bridge.hearing.asr.protocols import PROTOCOLS
 from bridge.hearing.asr.recognizer_pool import ModelName, RecognizerPool
 from bridge.hearing.smart_turn import SmartTurn
@@ -42,11 +42,11 @@ class Resources:
 
     async def provide(self, settings: ConversationSettings) -> None:
         """Makes what calls with these settings need. Raises OSError that says what is missing."""
-        if settings.llm_base_url and _models_of(settings) not in self._models:
+        if settings.llm_base_url and models_key(settings) not in self._models:
             import bridge.brains.llm  # noqa: F401  (imported now, so that the first call does not wait)
             from bridge.conversation.models import make_models  # takes a second and is needed only with a model
 
-            self._models[_models_of(settings)] = make_models(settings)
+            self._models[models_key(settings)] = make_models(settings)
         if settings.asr_protocol == "embedded":
             if (key := _recognizer_of(settings)) not in self._recognizers:
                 recognizer = RecognizerPool(*key)
@@ -87,7 +87,7 @@ class Resources:
 
     def models(self, settings: ConversationSettings) -> ModelChain | None:
         """Returns the language models; None where a script answers."""
-        return self._models[_models_of(settings)] if settings.llm_base_url else None
+        return self._models[models_key(settings)] if settings.llm_base_url else None
 
     def recognizer(self, settings: ConversationSettings) -> RecognizerPool | None:
         """Returns the embedded recogniser, or None: of another service, or of a language that it is not ready for."""
@@ -134,10 +134,6 @@ async def _sweep_hourly(writer: RecordingWriter, retention: RecordingRetention) 
     while True:
         writer.submit(0, retention.sweep)
         await asyncio.sleep(HOUR_S)
-
-
-def _models_of(settings: ConversationSettings) -> tuple[Any, ...]:
-    return tuple(value for name, value in settings if name.startswith("llm_") and name != "llm_tools")
 
 
 def _recognizer_of(settings: ConversationSettings) -> tuple[ModelName, str]:

@@ -312,6 +312,11 @@ def _is_address(text: str) -> bool:
         return False
 
 
+def models_key(settings: ConversationSettings) -> tuple[Any, ...]:
+    """Returns what two agents' settings have to have in common for one set of models to answer for both."""
+    return tuple(value for name, value in settings if name.startswith("llm_") and name != "llm_tools")
+
+
 def parted(text: str) -> list[str]:
     """Returns what commas part."""
     return [part.strip() for part in text.split(",") if part.strip()]

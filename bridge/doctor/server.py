@@ -8,6 +8,7 @@ from typing import Any, Final
 import aiohttp
 
 from bridge.config import Settings
+from bridge.conversation.agents.agents_file import load_agents
 from bridge.dial.caller import Caller, CannotCall
 from bridge.dial.client import CallsClient, Rejected
 from bridge.doctor.finding import Finding, advice, ok, wrong
@@ -37,7 +38,10 @@ async def check_server(settings: Settings) -> list[Finding]:
     async with client:
         findings.append(
             await _test_call(
-                client, _host(server.audiosocket_host), server.audiosocket_port, settings.conversation.greeting
+                client,
+                _host(server.audiosocket_host),
+                server.audiosocket_port,
+                load_agents(settings.conversation).default.settings.greeting,
             )
         )
     return findings

@@ -161,21 +161,24 @@ class _File:
         values |= {KEY_OF[key]: "" for key in section if key in KEY_OF}
         for key, (_, node) in section.items():
             values[key] = self._value(f"{where}.{key}", key, node)
+        if "voice" in section:
+            self._check_voice(f"{where}.voice", section["voice"][0], values["voice"])
         try:
-            overridden = ConversationSettings.model_validate(values)
+            return ConversationSettings.model_validate(values)
         except ValidationError as error:
             for detail in error.errors():
                 key = str(detail["loc"][0])
                 at = section[key][0] if key in section else line
                 self._file.fault(at, explain(f"{where}.{key}", detail["input"], detail["msg"]))
             return None
-        if self._resolve_voice is not None and "voice" in section:
-            try:
-                self._resolve_voice(overridden.voice)
-            except UnknownVoice as error:
-                message = f"must be one of {', '.join(error.known)}"
-                self._file.fault(section["voice"][0], explain(f"{where}.voice", error.voice, message))
-        return overridden
+
+    def _check_voice(self, where: str, line: int, voice: str) -> None:
+        if self._resolve_voice is None:
+            return
+        try:
+            self._resolve_voice(voice)
+        except UnknownVoice as error:
+            self._file.fault(line, explain(where, voice, f"must be one of {', '.join(error.known)}"))
 
     def _value(self, where: str, key: str, node: Node) -> Any:
         """Returns a setting's value as it would stand in the environment, so that a file means the same."""

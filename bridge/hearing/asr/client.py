@@ -78,6 +78,7 @@ class AsrClient:
         self._partial_chunk = bytearray()
         self._ready = asyncio.Event()
         self._flush = False
+        self._protocol: AsrProtocol | None = None
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._closing: asyncio.Task[bool] | None = None
         self._switching = False
@@ -146,14 +147,17 @@ class AsrClient:
                 autoping=False,
             )
         since_s = self._now_s()
-        self._socket = socket
+        self._protocol, self._socket = protocol, socket
         async with socket:
+            if protocol.options is not self._options:  # the language was changed meanwhile
+                self._protocol, self._socket, self._switching = None, None, True
+                return 0.0
             sender = asyncio.create_task(self._send(socket, protocol))
             try:
                 self.down_since_s = None
                 await self._receive(socket, protocol)
             finally:
-                self._socket = None
+                self._protocol = self._socket = None
                 sender.cancel()
                 await asyncio.gather(sender, return_exceptions=True)
                 with contextlib.suppress(aiohttp.ClientError, OSError, RuntimeError):
