@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
+from contextlib import ExitStack
 
 import aiohttp
 import numpy as np
 import pytest
 import soundfile
 
+from engine.api.pace import Pace
+from engine.api.service import UPLOADS
 from engine.speech import Style, VoiceReference
 from tests.support.decoders import decode
-from tests.support.speech_server import speech_server
+from tests.support.speech_server import SpeechServer, speech_server
 from tests.support.tone_engine import RATE_HZ, ToneEngine, sound_of
 
 SOUND = sound_of("A recording that lasts long enough to be of use to anybody, twice over, and then some.", Style())
@@ -194,3 +197,19 @@ async def test_the_list_says_what_every_alias_means(server):
     assert "vivian" in high["aliases"]
     for name, meant in listed["aliases"].items():
         assert (await server.speech("Hi.", voice=name)).headers["X-Voice"] == meant
+
+
+async def test_so_many_recordings_are_uploaded_at_once(server: SpeechServer) -> None:
+    """Each is in memory as a whole, and one address never has all of the places."""
+    places = server.service.uploads
+    with ExitStack() as others:
+        for _ in range(UPLOADS - 1):
+            others.enter_context(places.place("127.0.0.1", Pace()))
+        for path in (CLONE, "/v1/audio/voices/mine"):
+            answer = await server.post(path, data=form(input="Hello there."))
+            assert (answer.status, answer.json()["error"]["code"]) == (503, "QUEUE_FULL")
+        with places.place("another address", Pace()):
+            pass
+    answer = await server.post(CLONE, data=form(input="Hello there."))
+    assert answer.status == 200
+    assert places.taken == 0
