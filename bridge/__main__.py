@@ -14,6 +14,7 @@ from bridge.commands import dialplan, say
 from bridge.converse import command as converse
 from bridge.demo import command as demo
 from bridge.dial import command as dial
+from bridge.doctor import command as doctor
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # set before onnxruntime is imported, or it phones home
 
@@ -24,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     sub = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_serve(sub)
     add_settings(sub)
-    for module in (dial, say, demo, converse, dialplan):
+    for module in (dial, say, demo, converse, dialplan, doctor):
         module.add_parser(sub)
     args = parser.parse_args(argv)
     return int(args.func(args))

@@ -29,6 +29,7 @@ from bridge.line.call import Call, Wire
 from bridge.line.doorway import raise_descriptor_limit
 from bridge.line.server import AudioSocketServer
 from bridge.metrics import Metrics
+from bridge.outbound.outbound_calls import OutboundCalls
 from engine.api import HEALTH, add_speech_routes
 from engine.fallback import FallbackEngine
 from engine.registry import create_engine
@@ -158,7 +159,7 @@ class App:
         app = web.Application(client_max_size=self._settings.voices.max_upload_bytes + FORM_BYTES)
         settings, hosts = self._settings, (self._server.http_host,)
         add_speech_routes(app, self.engine, settings.speech, settings.voices, self.metrics.registry, hosts)
-        add_call_routes(app, self.calls)
+        add_call_routes(app, self.calls, OutboundCalls(self._settings.outbound), self.services.look_up)
         app[HEALTH].append(lambda: {"calls": len(self.calls), "max_calls": self._server.max_calls})
         return app
 

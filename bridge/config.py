@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from bridge.conversation.settings import ConversationSettings
 from bridge.masking import masked_url
 from bridge.misspelt import misspelt
+from bridge.outbound.settings import OutboundSettings
 from engine.qwen3.settings import QwenSettings
 from engine.registry import EngineSettings
 from engine.settings import SpeechSettings, VoiceSettings
@@ -51,6 +52,7 @@ class Settings(BaseModel):
 
     server: ServerSettings
     conversation: ConversationSettings
+    outbound: OutboundSettings
     speech: SpeechSettings
     voices: VoiceSettings
     engine: EngineSettings

@@ -6,17 +6,21 @@ from typing import Final
 
 from aiohttp import web
 
-from bridge.calls_api import ending, event_socket, events, registering, speech, state
-from bridge.calls_api.lookup import CALLS
+from bridge.calls_api import ending, event_socket, events, outbound, registering, speech, state
+from bridge.calls_api.lookup import CALLS, LOOK_UP, OUTBOUND, LookUp
 from bridge.conversation.calls import Calls
+from bridge.outbound.outbound_calls import OutboundCalls
 from engine.web.operations import add_operations
 
-CONCEPTS: Final = (registering, state, speech, ending, events, event_socket)
+CONCEPTS: Final = (registering, outbound, state, speech, ending, events, event_socket)
 
 
-def add_call_routes(app: web.Application, calls: Calls) -> None:
-    """Serves `/v1/calls…` from `calls` and what is said in them."""
-    app[CALLS] = calls
+def add_call_routes(app: web.Application, calls: Calls, outbound_calls: OutboundCalls, look_up: LookUp) -> None:
+    """Serves `/v1/calls…` from `calls` and what is said in them, and places `outbound_calls`.
+
+    `look_up` is asked about each call that is announced.
+    """
+    app[CALLS], app[OUTBOUND], app[LOOK_UP] = calls, outbound_calls, look_up
     app[event_socket.SOCKETS] = set()
     for concept in CONCEPTS:
         add_operations(app, concept.OPERATIONS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeVar
 from uuid import UUID
 
@@ -11,10 +12,15 @@ from pydantic import BaseModel
 from bridge.conversation.calls import Calls
 from bridge.conversation.conversation import Conversation
 from bridge.line.call import State
+from bridge.outbound.outbound_calls import OutboundCalls
 from engine.web.bodies import read_json
 from engine.web.errors import ApiError
 
 CALLS: Final = web.AppKey("calls", Calls)
+OUTBOUND: Final = web.AppKey("outbound", OutboundCalls)
+LookUp = Callable[[UUID, Mapping[str, str]], Awaitable[dict[str, str]]]
+LOOK_UP: Final = web.AppKey[LookUp]("look_up")
+"""Returns what is known elsewhere of a call that is announced."""
 MAX_BODY_BYTES: Final = 2**18
 """The largest body taken: any text that may be said fits into it as JSON, and reading it holds nobody up."""
 ONE_CALL: Final = (404,)

@@ -9,7 +9,8 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
-from bridge.calls_api.lookup import CALLS, bounded, read_body
+from bridge.calls_api.lookup import CALLS, LOOK_UP, OUTBOUND, bounded, read_body
+from bridge.conversation.calls import Calls
 from bridge.conversation.registration import MAX_VALUE_CHARS, MAX_VARIABLES, NAME, TooManyRegistrations
 from engine.web.bodies import in_time
 from engine.web.errors import ApiError, from_validation_error, queue_full
@@ -58,18 +59,27 @@ class Registered(BaseModel):
 async def register(request: web.Request) -> web.Response:
     body = await _read(request)
     calls = request.app[CALLS]
-    if reason := calls.refusal():  # told before the call connects, so that the dialplan turns to another server at once
-        raise queue_full(f"no calls are taken: {reason}")
-    if calls.find(body.id) is not None:
-        raise ApiError(409, "CONFLICT", f"a call {body.id} is or was in progress", param="id")
+    _check(calls, body.id)
+    variables = {**body.variables(), **request.app[OUTBOUND].variables(body.id)}
+    if found := await request.app[LOOK_UP](body.id, variables):
+        variables |= found
+        _check(calls, body.id)  # others were announced meanwhile
     try:
-        calls.registrations.add(body.id, body.variables(), request.remote or "")
+        calls.registrations.add(body.id, variables, request.remote or "")
     except ValueError as error:
         raise ApiError(400, "INVALID_REQUEST", str(error)) from None
     except TooManyRegistrations:
         raise queue_full("too many calls are announced and have not connected") from None
     answer = Registered(id=body.id, expires_in=calls.registrations.ttl_s)
     return web.json_response(answer.model_dump(mode="json"), status=201)
+
+
+def _check(calls: Calls, call_id: UUID) -> None:
+    """Raises ApiError where the call could not connect, so that the dialplan turns to another server at once."""
+    if reason := calls.refusal():
+        raise queue_full(f"no calls are taken: {reason}")
+    if calls.find(call_id) is not None:
+        raise ApiError(409, "CONFLICT", f"a call {call_id} is or was in progress", param="id")
 
 
 async def _read(request: web.Request) -> RegisterRequest:

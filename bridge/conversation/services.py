@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import aiohttp
 import structlog
@@ -15,6 +17,8 @@ from bridge.brains.script import DEFAULT_SCRIPT, ScriptBrain, load_script
 from bridge.brains.tool_runs import ToolTasks
 from bridge.brains.tools import Toolbox, load_tools
 from bridge.conversation.call_report import CallReport
+from bridge.conversation.call_summary import CallSummaries, SummaryOptions
+from bridge.conversation.caller_lookup import CallerLookup
 from bridge.conversation.conversation import Conversation
 from bridge.conversation.metrics import ConversationMetrics
 from bridge.conversation.recording import CallRecording
@@ -54,6 +58,7 @@ class Services:
         self._smart_turn: SmartTurn | None = None
         self._writer: RecordingWriter | None = None
         self._models: ModelChain | None = None
+        self._summaries: CallSummaries | None = None
         self._tool_tasks = ToolTasks()
         self._http: aiohttp.ClientSession | None = None
         self._asr_http: aiohttp.ClientSession | None = None
@@ -62,12 +67,16 @@ class Services:
         """Loads the embedded models and opens the shared connections. Raises OSError that says what is missing."""
         settings = self._settings
         self._http, self._asr_http = open_session(ANSWER_BYTES), open_session(EVENTS_BYTES)
+        self._caller_lookup = CallerLookup(settings.lookup_url, settings.lookup_timeout_ms, self._http)
         self._webhooks = Webhooks(settings.webhook_url, self._http, settings.webhook_secret.get_secret_value())
         if settings.llm_base_url:
             import bridge.brains.llm  # noqa: F401  (imported now, so that the first call does not wait)
             from bridge.conversation.models import make_models  # takes a second and is needed only with a model
 
             self._models = make_models(settings)
+            if settings.summary:
+                options = SummaryOptions(settings.summary_prompt, settings.summary_mail_to)
+                self._summaries = CallSummaries(self._models, options, self._webhooks.send)
         if settings.asr_protocol == "embedded":
             self._recognizer = RecognizerPool(settings.embedded_model, settings.asr_language)
             await self._recognizer.start()
@@ -90,6 +99,8 @@ class Services:
         """Closes everything after the last call; also safe if `start` failed or was never called."""
         if self._http is None or self._asr_http is None:
             return
+        if self._summaries is not None:
+            await self._summaries.close()
         await self._webhooks.close()
         if self._recognizer is not None:
             await self._recognizer.close()
@@ -104,6 +115,10 @@ class Services:
         await self._asr_http.close()
         if self._writer is not None:
             self._writer.close()
+
+    async def look_up(self, call_id: UUID, known: Mapping[str, str]) -> dict[str, str]:
+        """Returns what LOOKUP_URL tells of a call that is announced; nothing where there is none. Never raises."""
+        return await self._caller_lookup.variables(call_id, known)
 
     def begin(self, call: Call, variables: Mapping[str, str]) -> Conversation:
         """Begins and returns the conversation of a call that was answered."""
@@ -120,6 +135,8 @@ class Services:
         )
         if self._settings.webhook_url:
             conversation.journal.observers.append(CallReport(conversation, self._webhooks.send, recording))
+        if self._summaries is not None:
+            conversation.journal.observers.append(partial(_sum_up, self._summaries, conversation))
         conversation.start(*self._listeners(conversation))
         return conversation
 
@@ -172,3 +189,8 @@ class Services:
         if self._detector is None:
             return client, None
         return client, self._detector.ear(conversation.listening.heard_locally, agent_speaks=agent_speaks, rules=rules)
+
+
+def _sum_up(summaries: CallSummaries, conversation: Conversation, event: dict[str, Any]) -> None:
+    if event["type"] == "call.ended":
+        summaries.ended(event["call_id"], conversation.variables, conversation.journal.transcript())

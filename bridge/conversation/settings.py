@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, cast
@@ -116,6 +117,15 @@ class ConversationSettings(BaseModel):
     require_registration: bool = False
     registration_ttl: float = Field(60.0, gt=0, description="seconds until an unused registration expires")
     record_dir: Path | None = Field(None, description="stereo WAV and JSON transcript of every call; empty for none")
+    summary: bool = Field(False, description="the model sums up each call for WEBHOOK_URL and SUMMARY_MAIL_TO")
+    summary_prompt: str = Field(
+        "Sum up this telephone call for a colleague in at most five short sentences: who called, what for, what was "
+        "agreed, and what is still to be done. Write no more than what was said.",
+        description="what the model is asked then",
+    )
+    summary_mail_to: str = Field("", description="the address that is sent each summary, by /usr/sbin/sendmail")
+    lookup_url: str = Field("", description="asked about each announced caller; its JSON answer adds variables")
+    lookup_timeout_ms: int = Field(500, ge=50, le=1_500, description="how long the greeting may wait for LOOKUP_URL")
     webhook_url: str = Field("", description="told of every call's start and end")
     webhook_secret: SecretStr = Field(
         SecretStr(""), description="signs what WEBHOOK_URL is told: base64, as `openssl rand -base64 32` prints"
@@ -153,11 +163,25 @@ class ConversationSettings(BaseModel):
             raise ValueError(f"must be one of {', '.join(MODEL_NAMES)} with ASR_PROTOCOL=embedded")
         return value
 
-    @field_validator("llm_base_url", "llm_fallback_base_url", "webhook_url")
+    @field_validator("llm_base_url", "llm_fallback_base_url", "webhook_url", "lookup_url")
     @classmethod
     def _is_http(cls, value: str) -> str:
         if value and not (value.startswith(("http://", "https://")) and URL(value).host):
             raise ValueError("must start with http:// or https:// and a host")
+        return value
+
+    @field_validator("summary")
+    @classmethod
+    def _has_a_model(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and not info.data.get("llm_base_url"):
+            raise ValueError("must be false without LLM_BASE_URL: a model sums up the calls")
+        return value
+
+    @field_validator("summary_mail_to")
+    @classmethod
+    def _is_mail_address(cls, value: str) -> str:
+        if value and not re.fullmatch(r"[!-;=?-~]+@[A-Za-z0-9.-]+", value, re.ASCII):
+            raise ValueError("must be an address such as desk@example.com")
         return value
 
     @field_validator("backchannels")

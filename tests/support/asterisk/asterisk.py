@@ -37,7 +37,7 @@ class Asterisk:
         self._installation = installation
         # OPENSSL_CONF: the system's own names modules that Debian sid's libssl cannot load.
         self._environment = {**os.environ, "OPENSSL_CONF": "/dev/null"}
-        self._command = [*installation.command, "-C", str(folder / "etc/asterisk.conf")]
+        self.command = [*installation.command, "-C", str(folder / "etc/asterisk.conf")]
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -53,7 +53,7 @@ class Asterisk:
         self._configure()
         with (self.folder / "log/console").open("wb") as console:
             self._process = subprocess.Popen(
-                [*self._command, "-f"], stdin=subprocess.DEVNULL, stdout=console, stderr=console, env=self._environment
+                [*self.command, "-f"], stdin=subprocess.DEVNULL, stdout=console, stderr=console, env=self._environment
             )
         deadline_s = time.monotonic() + BOOT_TIMEOUT_S
         while self._run_cli("core waitfullybooted").returncode:
@@ -81,7 +81,7 @@ class Asterisk:
         return done.stdout
 
     def _run_cli(self, command: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([*self._command, "-rx", command], capture_output=True, text=True, env=self._environment)
+        return subprocess.run([*self.command, "-rx", command], capture_output=True, text=True, env=self._environment)
 
     def _configure(self) -> None:
         if len(str(self.folder / "run/asterisk.ctl")) > MAX_SOCKET_PATH:
