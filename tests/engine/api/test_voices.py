@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from contextlib import ExitStack
 
@@ -9,6 +10,7 @@ import aiohttp
 import numpy as np
 import pytest
 import soundfile
+from yarl import URL
 
 from engine.api.pace import Pace
 from engine.api.service import UPLOADS
@@ -207,9 +209,20 @@ async def test_so_many_recordings_are_uploaded_at_once(server: SpeechServer) -> 
             others.enter_context(places.place("127.0.0.1", Pace()))
         for path in (CLONE, "/v1/audio/voices/mine"):
             answer = await server.post(path, data=form(input="Hello there."))
-            assert (answer.status, answer.json()["error"]["code"]) == (503, "QUEUE_FULL")
+            assert (answer.status, answer.json()["error"]["code"]) == (503, "queue_full")
         with places.place("another address", Pace()):
             pass
     answer = await server.post(CLONE, data=form(input="Hello there."))
     assert answer.status == 200
     assert places.taken == 0
+
+
+@pytest.mark.parametrize("path", [CLONE, "/v1/audio/voices/mine"])
+async def test_a_form_that_is_too_large_is_refused_unread(server: SpeechServer, path: str) -> None:
+    """Whatever it is made of: 180 MB may stand before the first part."""
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+    url = URL(server.url)
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(f"{head}Content-Length: {180 * 10**6}\r\n\r\n".encode())
+    assert b" 413 " in await asyncio.wait_for(reader.readline(), 10)
+    writer.close()
