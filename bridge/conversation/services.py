@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from bridge.brains.brain import Brain, fill
 from bridge.brains.destinations import Destinations
 from bridge.brains.script import DEFAULT_SCRIPT, ScriptBrain, load_script
 from bridge.brains.tool_runs import ToolTasks
-from bridge.brains.tools import Toolbox, load_tools
+from bridge.brains.tools import Toolbox, load_tool_servers, load_tools, with_distinct_names
 from bridge.conversation.call_report import CallReport
 from bridge.conversation.call_summary import CallSummaries, SummaryOptions
 from bridge.conversation.caller_lookup import CallerLookup
@@ -35,13 +35,17 @@ from bridge.hearing.asr.embedded import EmbeddedAsr
 from bridge.hearing.asr.protocol import AsrOptions
 from bridge.hearing.asr.protocols import PROTOCOLS
 from bridge.hearing.asr.recognizer_pool import RecognizerPool
+from bridge.hearing.events import Heard
+from bridge.hearing.judged_ear import JudgedEar
 from bridge.hearing.listening import LocalEar, Recognizer
 from bridge.hearing.smart_turn import SmartTurn
-from bridge.hearing.vad import Detector, GateRules
+from bridge.hearing.speech_gate import GateRules
+from bridge.hearing.vad import Detector
 from bridge.line.call import Call
 from bridge.turns.end_of_turn import LANGUAGES
 
 if TYPE_CHECKING:
+    from bridge.brains.mcp.servers import McpServers
     from bridge.brains.model_chain import ModelChain
 
 log = structlog.get_logger(__name__)
@@ -57,6 +61,7 @@ class Services:
         self._destinations = Destinations(settings.transfer_allow)
         self._script = load_script(settings.script or DEFAULT_SCRIPT)
         self._tools = load_tools(settings.llm_tools) if settings.llm_tools is not None else []
+        self._tool_servers: McpServers | None = None
         self._recognizer: RecognizerPool | None = None
         self._detector: Detector | None = None
         self._smart_turn: SmartTurn | None = None
@@ -82,19 +87,34 @@ class Services:
             if settings.summary:
                 options = SummaryOptions(settings.summary_prompt, settings.summary_mail_to)
                 self._summaries = CallSummaries(self._models, options, self._webhooks.send)
+        if settings.llm_tools is not None and (files := load_tool_servers(settings.llm_tools)):
+            from bridge.brains.mcp.servers import McpServers  # takes a second and is needed only where one is named
+
+            self._tool_servers = McpServers(files)
+            await self._tool_servers.start()
         if settings.asr_protocol == "embedded":
             self._recognizer = RecognizerPool(settings.embedded_model, settings.asr_language)
             await self._recognizer.start()
-            if settings.end_of_turn == "meaning" and (settings.asr_language or "en") in LANGUAGES:
-                try:
-                    self._smart_turn = SmartTurn()
-                except OSError as error:
-                    log.warning("turns end by silence alone", reason=str(error))
         elif settings.asr_url and settings.local_vad:
             self._detector = Detector()
             self._detector.load()
+        if self._turns_have_meaning():
+            try:
+                self._smart_turn = SmartTurn()
+            except OSError as error:
+                log.warning("turns end by silence alone", reason=str(error))
         if settings.record_dir is not None:
             self._start_recording(settings.record_dir)
+
+    def _turns_have_meaning(self) -> bool:
+        """Tells whether words and sound decide when a turn ends: here, and in a language whose words are known."""
+        settings = self._settings
+        if settings.end_of_turn != "meaning":
+            return False
+        if settings.asr_protocol == "embedded":
+            return (settings.asr_language or "en") in LANGUAGES
+        ends_here = self._detector is not None and not PROTOCOLS[settings.asr_protocol].speech_events
+        return ends_here and settings.asr_language in LANGUAGES
 
     async def close(self) -> None:
         """Closes everything after the last call; also safe if `start` failed or was never called."""
@@ -110,6 +130,8 @@ class Services:
         if self._detector is not None:
             await self._detector.close()
         await self._tool_tasks.close()
+        if self._tool_servers is not None:
+            await self._tool_servers.close()
         if self._models is not None:
             await self._models.close()
         await self._http.close()
@@ -165,7 +187,9 @@ class Services:
 
         assert self._http is not None, "calls begin between start and close"
         options = LlmOptions(settings.system_prompt, self._greeting, settings.no_input_prompt, settings.unclear_prompt)
-        toolbox = Toolbox(self._http, self._tools, self._destinations, variables)
+        served = self._tool_servers.tools() if self._tool_servers is not None else []
+        tools = with_distinct_names([*self._tools, *served])
+        toolbox = Toolbox(self._http, tools, self._destinations, variables)
         return LlmBrain(self._models, options, toolbox, self._tool_tasks, variables)
 
     def _recording(self, call: Call) -> CallRecording | None:
@@ -179,7 +203,9 @@ class Services:
         def agent_speaks() -> bool:
             return call.playout.speaking
 
-        rules = GateRules(pause_ms=settings.early_answer_ms)
+        rules = GateRules(
+            pause_ms=settings.early_ms, side_talk_db=settings.side_talk_db, tells_hold=settings.hold_detection
+        )
         if self._recognizer is not None:
             embedded = EmbeddedAsr(
                 self._recognizer,
@@ -200,12 +226,29 @@ class Services:
             sample_rate_hz=settings.asr_sample_rate,
         )
         assert self._asr_http is not None, "calls begin between start and close"
-        protocol = PROTOCOLS[settings.asr_protocol]
-        heard = conversation.listening.heard
-        client = AsrClient(protocol, settings.asr_url, options, self._asr_http, heard, call_id=str(call.id))
-        if self._detector is None:
-            return client, None
-        return client, self._detector.ear(conversation.listening.heard_locally, agent_speaks=agent_speaks, rules=rules)
+        protocol, listening = PROTOCOLS[settings.asr_protocol], conversation.listening
+        ear: LocalEar | None = None
+        hear: Callable[[Heard], object] = listening.heard
+        if self._detector is not None and protocol.speech_events:
+            ear = self._detector.ear(listening.heard_locally, agent_speaks=agent_speaks, rules=rules)
+        elif self._detector is not None:
+            ends = settings.end_rules(conversation.variables)
+            ear = judged = JudgedEar(
+                self._detector,
+                listening.heard_locally,
+                agent_speaks,
+                rules,
+                ends,
+                self._smart_turn,
+                flush=lambda: client.flush(),
+            )
+
+            def hear(event: Heard) -> None:
+                if judged.heard(event):
+                    listening.heard(event)
+
+        client = AsrClient(protocol, settings.asr_url, options, self._asr_http, hear, call_id=str(call.id))
+        return client, ear
 
 
 async def _sweep_hourly(writer: RecordingWriter, retention: RecordingRetention) -> None:

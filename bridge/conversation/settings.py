@@ -33,6 +33,8 @@ MOST_NUMBER: Final = 10_000
 """The longest pause, in ms, that a call may ask for."""
 FINAL_TIMEOUT_MS: Final = 3_000
 """A service that has given words but no final transcript for this long has lost it."""
+EMBEDDED_EARLY_ANSWER_MS: Final = 64
+"""A look at the words is taken in each such pause anyway, and most of the answers begun then are used."""
 EMBEDDED_FINAL_TIMEOUT_MS: Final = 15_000
 """The embedded recogniser loses nothing, but is slow on a busy machine."""
 
@@ -49,7 +51,7 @@ class ConversationSettings(BaseModel):
     asr_timeout_ms: int = Field(5_000, ge=500, description="without a recogniser for this long, to the fallback")
     local_vad: bool = Field(True, description="hear speech locally too: faster onsets, and a hung recogniser shows")
 
-    end_of_turn: Literal["meaning", "silence"] = Field("meaning", description="of ASR_PROTOCOL=embedded, in English")
+    end_of_turn: Literal["meaning", "silence"] = Field("meaning", description="English, unless a service ends turns")
     end_silence_ms: int = Field(480, ge=160, le=10_000, description="silence that ends a turn where it alone decides")
     end_quick_ms: int = Field(224, ge=160, le=10_000, description="where words and sound both say that it has ended")
     end_patience_ms: int = Field(900, ge=160, le=10_000, description="where either says that more will come")
@@ -58,11 +60,16 @@ class ConversationSettings(BaseModel):
     min_interrupt_words: int = Field(1, ge=0, description="words that end the agent's turn; 0: any speech does")
     false_interruption_timeout_ms: int = Field(1_000, ge=0)
     backchannels: str = Field("", description="languages whose listener's noises do not interrupt, as en,de")
-    early_answer_ms: int = Field(
-        0,
+    early_answer_ms: int | None = Field(
+        None,
         ge=0,
-        description="silence after which a model's answer is begun, and held until the words are sure; 0: never",
+        description="silence after which a model's answer is begun, and held until the words are sure; 0: never; "
+        "empty: 64 with ASR_PROTOCOL=embedded, else 0",
     )
+    side_talk_db: float = Field(
+        6, ge=0, le=40, description="a voice so much softer than the caller's does not interrupt; 0: any voice does"
+    )
+    hold_detection: bool = Field(True, description="wait while there is music or a tone on the line, as on hold")
     greeting_protection_ms: int = Field(0, ge=0, description="of the greeting, not to be interrupted")
     echo_guard_ms: int = Field(0, ge=0, description="after the agent begins, the caller's sound is its echo")
     echo_canceller: bool = Field(True, description="take the agent's echo out of what the recogniser hears")
@@ -278,6 +285,13 @@ class ConversationSettings(BaseModel):
         """The embedded recogniser's model, for ASR_PROTOCOL=embedded."""
         return cast(ModelName, self.asr_model or "auto")
 
+    @property
+    def early_ms(self) -> int:
+        """The silence after which an answer is begun; 0 for never."""
+        if self.early_answer_ms is not None:
+            return self.early_answer_ms
+        return EMBEDDED_EARLY_ANSWER_MS if self.asr_protocol == "embedded" else 0
+
     def end_rules(self, variables: Mapping[str, str]) -> EndOfTurn:
         """Returns when a caller's turn ends, in a call with these variables."""
         length, terminator = _number(variables, "expect_digits"), variables.get("digits_end", "").strip()
@@ -300,7 +314,7 @@ class ConversationSettings(BaseModel):
             echo_guard_ms=self.echo_guard_ms,
             no_input_timeout_ms=self.no_input_timeout_ms,
             unclear_timeout_ms=self.unclear_timeout_ms,
-            early_answers=self.early_answer_ms > 0,
+            early_answers=self.early_ms > 0,
             backchannels=Backchannels(phrases),
         )
 
