@@ -1,4 +1,4 @@
-"""Debian's lintian, unpacked into the cache folder beside Asterisk: nothing is installed and no maintainer script runs."""
+"""Debian's lintian, unpacked into the cache folder as Asterisk is: nothing is installed."""
 
 from __future__ import annotations
 
