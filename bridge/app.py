@@ -18,7 +18,7 @@ import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from bridge.calls_api import add_call_routes
+from bridge.calls_api import add_call_routes, take_call_tokens
 from bridge.config import Settings
 from bridge.conversation.calls import Calls
 from bridge.conversation.registration import Registrations
@@ -30,6 +30,7 @@ from bridge.line.doorway import raise_descriptor_limit
 from bridge.line.server import AudioSocketServer
 from bridge.metrics import Metrics
 from bridge.outbound.outbound_calls import OutboundCalls
+from bridge.service_manager import notifier, watchdog
 from engine.api import HEALTH, add_speech_routes
 from engine.fallback import FallbackEngine
 from engine.registry import create_engine
@@ -89,6 +90,7 @@ class App:
         self._apology = Apology()
         self._late_apology: asyncio.Task[None] | None = None
         self._http: HttpServer | None = None
+        self._notify = notifier()
 
     async def start(self) -> None:
         """Loads the engine, then listens. Raises SpeechError or OSError once everything has been closed again."""
@@ -116,6 +118,7 @@ class App:
             self.audiosocket_port = await self.audiosocket.start(host, port)
         with contextlib.suppress(OSError):  # needs CAP_SYS_NICE; a machine with time to spare does without
             os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
+        self._tell_service_manager()
         gc.collect()
         gc.freeze()  # what was loaded stays; a collection that walked it all would make frames late
         log.info(
@@ -125,10 +128,19 @@ class App:
             engine=self.engine.name,
         )
 
+    def _tell_service_manager(self) -> None:
+        if self._notify is None:
+            return
+        if tick := watchdog(self._notify):
+            self.audiosocket.tick(tick)
+        self._notify("READY=1")
+
     async def stop(self) -> None:
         """Takes no new calls, lets calls and then downloads end within DRAIN_TIMEOUT, and closes everything."""
         until_s = time.monotonic() + self._server.drain_timeout
         log.info("draining", calls=len(self.calls), timeout_s=self._server.drain_timeout)
+        if self._notify is not None:
+            self._notify("STOPPING=1")
         self.calls.open = False
         await self.audiosocket.drain(self._server.drain_timeout)
         await self._close(until_s - time.monotonic())
@@ -160,6 +172,8 @@ class App:
         settings, hosts = self._settings, (self._server.http_host,)
         add_speech_routes(app, self.engine, settings.speech, settings.voices, self.metrics.registry, hosts)
         add_call_routes(app, self.calls, OutboundCalls(self._settings.outbound), self.services.look_up)
+        if api_key := settings.speech.api_key.get_secret_value():
+            take_call_tokens(app, api_key)
         app[HEALTH].append(lambda: {"calls": len(self.calls), "max_calls": self._server.max_calls})
         return app
 
