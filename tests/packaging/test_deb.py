@@ -22,7 +22,7 @@ from tests.support.lintian import Unavailable, fetch_lintian
 PACKAGING = Path(__file__).parents[2] / "packaging"
 LINTIAN = Path(debian_machine.__file__).with_name("lintian.sh")
 pytestmark = [
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="the package is built by a .venv of Python 3.11"),
 ]
 SETTINGS = """
@@ -124,6 +124,7 @@ def test_from_its_installation_to_its_purge(build_deb: ModuleType, machine: Debi
     takes_a_call(machine)
     is_shut_in(machine)
     keeps_a_call_through_an_upgrade(machine)
+    is_started_anew_when_it_hangs(machine)
     stays_down_with_a_wrong_setting(machine)
 
     machine.run("dpkg", "--remove", "talkspurt")
@@ -166,6 +167,7 @@ def is_shut_in(machine: DebianMachine) -> None:
 
 def keeps_a_call_through_an_upgrade(machine: DebianMachine) -> None:
     """The package is configured anew while somebody is spoken to: nobody waits for the call, and it is not cut."""
+    (machine.root / "usr/bin/py3compile").unlink()  # its work is done, and takes long
     old = main_pid(machine)
     enter = ["nsenter", f"--target={machine.pid}", "--mount", "--pid", "--net", "--root", "--wd"]
     with subprocess.Popen([*enter, "talkspurt", "dial", "--seconds", "120"], stdout=subprocess.DEVNULL) as caller:
@@ -180,6 +182,14 @@ def keeps_a_call_through_an_upgrade(machine: DebianMachine) -> None:
     while main_pid(machine) in (old, 0):
         time.sleep(0.1)
     assert "calls cut" not in log_of(machine, since=old)
+    wait_until_ready(machine)
+
+
+def is_started_anew_when_it_hangs(machine: DebianMachine) -> None:
+    old = main_pid(machine)
+    machine.run("kill", "-STOP", str(old))
+    while main_pid(machine) in (old, 0):
+        time.sleep(0.1)
     wait_until_ready(machine)
 
 

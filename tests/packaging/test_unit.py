@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge.__main__ import main
 from bridge.config import FIELDS, Settings
 from bridge.misspelt import misspelt
 
@@ -66,3 +67,13 @@ def test_what_is_commented_out_is_the_default() -> None:
 def test_each_setting_has_a_line_that_explains_it() -> None:
     for block in (PACKAGING / "talkspurt.env").read_text().split("\n\n")[1:]:
         assert block.startswith("# "), block
+
+
+def test_the_manual_page_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    commands = re.findall(r"(?m)^    ([a-z]+) ", capsys.readouterr().out)
+    page = (PACKAGING / "talkspurt.1").read_text()
+    described = re.findall(r"(?m)^\.B ([a-z]+)$", page.split(".SH COMMANDS")[1].split(".SH FILES")[0])
+    assert sorted(described) == sorted(commands)
+    assert len(commands) > 5
