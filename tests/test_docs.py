@@ -15,7 +15,7 @@ PAGES = sorted(
     for pattern in ("*.md", "docs/*.md", "Makefile", "compose.yaml", "Dockerfile", "pyproject.toml", "dialplan/*.conf")
     for path in ROOT.glob(pattern)
 )
-FOLDERS = "benchmarks|bridge|dialplan|docs|engine|tests"
+FOLDERS = "benchmarks|bridge|dialplan|docs|engine|packaging|tests"
 PATH = re.compile(rf"(?<![\w./-])(?:{FOLDERS})/[\w./-]*\w/?(?![\w*{{])")
 """A path from the root of the repository, wherever it stands. One with a wildcard is none."""
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
