@@ -278,6 +278,8 @@ class Conversation(CallObserver):
         self.interrupt()
 
     def _hand_over(self, action: HandOver) -> None:
+        if self.call.state is not State.ACTIVE:
+            return
         before = self.agent.name
         pieces = self.agent.hand_over(action)
         self._metrics.handovers.labels(before, self.agent.name).inc()

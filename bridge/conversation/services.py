@@ -33,6 +33,7 @@ from bridge.conversation.service_sessions import ANSWER_BYTES, EVENTS_BYTES, ope
 from bridge.conversation.settings import ConversationSettings
 from bridge.conversation.webhooks import Webhooks
 from bridge.line.call import Call
+from engine.speech import UnknownVoice
 
 if TYPE_CHECKING:
     from bridge.brains.model_chain import ModelChain
@@ -111,9 +112,19 @@ class Services:
         if self._resolve_voice is not None and (voice := variables.get("voice")):
             self._resolve_voice(voice)
 
+    def choose(self, variables: Mapping[str, str]) -> Agent:
+        """Returns the agent that takes a call with these variables, of which LOOKUP_URL may have told any."""
+        try:
+            if self._resolve_voice is not None:
+                self._resolve_voice(variables.get("voice", ""))
+        except UnknownVoice as error:
+            log.warning("the agent keeps its voice", reason=str(error))
+            variables = {**variables, "voice": ""}
+        return self.agents.choose(variables)
+
     def begin(self, call: Call, variables: Mapping[str, str], agent: Agent | None = None) -> Conversation:
         """Begins and returns the conversation of a call that was answered, which speaks as its agent does already."""
-        agent = agent or self.agents.choose(variables)
+        agent = agent or self.choose(variables)
         recording = self._recording(call, agent.settings)
         others = self.agents
         call_agent = CallAgent(call, agent, partial(self._brain, variables, others), others)

@@ -136,6 +136,12 @@ async def test_the_call_says_who_takes_it_and_in_which_voice(agents_file: Path) 
         assert bench.call_of(peer).style.language == "fr"
 
 
+async def test_a_voice_or_agent_that_another_system_tells_wrongly_costs_no_call(agents_file: Path) -> None:
+    async with LlmServer() as model, two_agents(agents_file, model) as bench:
+        agent = bench.app.services.choose({"agent": "shop", "voice": "three", "language": "German", "to": "400"})
+        assert (agent.name, agent.style.voice, agent.style.language) == ("sales", "two", None)
+
+
 async def test_an_agent_hands_over_in_mid_call_and_the_next_knows_what_was_said(agents_file: Path) -> None:
     wanted = ToolCall("transfer_to_agent", {"agent": "sales", "reason": "wants a bicycle"})
     events: list[dict[str, Any]] = []
