@@ -87,7 +87,7 @@ async def test_each_agent_has_its_greeting_voice_prompt_and_tools(agents_file: P
         sales = await bench.call(to="+49 30 1234")
         for peer in (desk, sales):
             await until(peer, lambda: len(bench.engine.spoken) >= 2)
-            await said(bench, peer, "Hello.")
+            await said(bench, peer, "Are you open today?")
             await until(peer, lambda count=1 if peer is desk else 2: len(model.requests) == count)  # type: ignore[misc]
         assert sorted(bench.engine.spoken)[:2] == [("Desk.", "one"), ("Sales.", "two")]
         first, second = model.requests
