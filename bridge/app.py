@@ -18,7 +18,7 @@ import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from bridge.calls_api import add_call_routes
+from bridge.calls_api import add_call_routes, take_call_tokens
 from bridge.config import Settings
 from bridge.conversation.calls import Calls
 from bridge.conversation.registration import Registrations
@@ -30,6 +30,7 @@ from bridge.line.doorway import raise_descriptor_limit
 from bridge.line.server import AudioSocketServer
 from bridge.metrics import Metrics
 from bridge.outbound.outbound_calls import OutboundCalls
+from bridge.service_manager import notifier, watchdog
 from engine.api import HEALTH, add_speech_routes
 from engine.fallback import FallbackEngine
 from engine.registry import create_engine
@@ -43,6 +44,8 @@ runs at -10 or in real time where it may."""
 WARM_UP: Final = "Hello."
 FORM_BYTES: Final = 2**20
 """How much a form may hold beside its file."""
+CLOSE_S: Final = 15.0
+"""How long everything may take to close after DRAIN_TIMEOUT, until systemd ends it."""
 HTTP_CLOSE_S: Final = 0.25
 """How long HTTP requests get to end even if calls have used up DRAIN_TIMEOUT."""
 
@@ -90,6 +93,7 @@ class App:
         self._reload: asyncio.Task[None] | None = None
         self._late_apology: asyncio.Task[None] | None = None
         self._http: HttpServer | None = None
+        self._notify = notifier()
 
     async def start(self) -> None:
         """Loads the engine, then listens. Raises SpeechError or OSError once everything has been closed again."""
@@ -117,6 +121,7 @@ class App:
             self.audiosocket_port = await self.audiosocket.start(host, port)
         with contextlib.suppress(OSError):  # needs CAP_SYS_NICE; a machine with time to spare does without
             os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
+        self._tell_service_manager()
         gc.collect()
         gc.freeze()  # what was loaded stays; a collection that walked it all would make frames late
         log.info(
@@ -130,10 +135,20 @@ class App:
         """Has the agents read anew; calls in progress keep theirs."""
         self._reload = asyncio.get_running_loop().create_task(self.services.reload())
 
+    def _tell_service_manager(self) -> None:
+        if self._notify is None:
+            return
+        if tick := watchdog(self._notify):
+            self.audiosocket.tick(tick)
+        self._notify("READY=1")
+
     async def stop(self) -> None:
         """Takes no new calls, lets calls and then downloads end within DRAIN_TIMEOUT, and closes everything."""
         until_s = time.monotonic() + self._server.drain_timeout
         log.info("draining", calls=len(self.calls), timeout_s=self._server.drain_timeout)
+        if self._notify is not None:
+            wait_s = self._server.drain_timeout + CLOSE_S
+            self._notify(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={wait_s * 1e6:.0f}")
         self.calls.open = False
         await self.audiosocket.drain(self._server.drain_timeout)
         await self._close(until_s - time.monotonic())
@@ -167,6 +182,8 @@ class App:
         settings, hosts = self._settings, (self._server.http_host,)
         add_speech_routes(app, self.engine, settings.speech, settings.voices, self.metrics.registry, hosts)
         add_call_routes(app, self.calls, OutboundCalls(self._settings.outbound), self.services)
+        if api_key := settings.speech.api_key.get_secret_value():
+            take_call_tokens(app, api_key)
         app[HEALTH].append(lambda: {"calls": len(self.calls), "max_calls": self._server.max_calls})
         return app
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any, Final, Literal, Self, get_args
 
 from dotenv import dotenv_values
@@ -98,12 +99,12 @@ class WrongSetting(Exception):
     """Some values are not allowed. The message has a line for each setting: its name, its value and what is allowed."""
 
 
-def load_settings() -> Settings:
-    """Returns the settings of this process. Raises WrongSetting."""
+def load_settings(env_file: Path = Path(".env")) -> Settings:
+    """Returns the settings in the environment, and in a file where that has none. Raises WrongSetting."""
     try:
-        settings = Settings.of(**_EnvironmentTexts().model_dump(exclude_unset=True))
+        settings = Settings.of(**_EnvironmentTexts(_env_file=env_file).model_dump(exclude_unset=True))
     except (UnicodeDecodeError, OSError) as error:
-        raise WrongSetting(f".env: {error}") from None
+        raise WrongSetting(f"{env_file}: {error}") from None
     except ValidationError as error:
         raise WrongSetting("\n".join(_explain(dict(detail)) for detail in error.errors())) from None
     server, has_key = settings.server, bool(settings.speech.api_key.get_secret_value())

@@ -7,6 +7,7 @@ from typing import Final
 from aiohttp import web
 
 from bridge.calls_api import ending, event_socket, events, outbound, registering, speech, state
+from bridge.calls_api.call_token import take_call_tokens
 from bridge.calls_api.lookup import CALLS, OUTBOUND, SERVICES
 from bridge.conversation.calls import Calls
 from bridge.conversation.services import Services
@@ -28,4 +29,4 @@ def add_call_routes(app: web.Application, calls: Calls, outbound_calls: Outbound
     app.on_shutdown.append(event_socket.close_sockets)
 
 
-__all__ = ["add_call_routes"]
+__all__ = ["add_call_routes", "take_call_tokens"]

@@ -9,6 +9,7 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
+from bridge.calls_api.call_token import check_token_is_of
 from bridge.calls_api.lookup import CALLS, OUTBOUND, SERVICES, bounded, check_agent, read_body
 from bridge.conversation.calls import Calls
 from bridge.conversation.registration import MAX_VALUE_CHARS, MAX_VARIABLES, NAME, TooManyRegistrations
@@ -64,6 +65,7 @@ class Registered(BaseModel):
 
 async def register(request: web.Request) -> web.Response:
     body = await _read(request)
+    check_token_is_of(request, body.id)
     calls = request.app[CALLS]
     _check(calls, body.id)
     variables = {**body.variables(), **request.app[OUTBOUND].variables(body.id)}
@@ -84,10 +86,10 @@ async def register(request: web.Request) -> web.Response:
 
 def _check(calls: Calls, call_id: UUID) -> None:
     """Raises ApiError where the call could not connect, so that the dialplan turns to another server at once."""
-    if reason := calls.refusal():
-        raise queue_full(f"no calls are taken: {reason}")
     if calls.find(call_id) is not None:
         raise ApiError(409, "CONFLICT", f"a call {call_id} is or was in progress", param="id")
+    if reason := calls.refusal(call_id):
+        raise queue_full(f"no calls are taken: {reason}")
 
 
 async def _read(request: web.Request) -> RegisterRequest:
