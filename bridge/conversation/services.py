@@ -38,6 +38,7 @@ from bridge.line.call import Call
 from bridge.turns.end_of_turn import LANGUAGES
 
 if TYPE_CHECKING:
+    from bridge.brains.condenser import Condenser
     from bridge.brains.mcp.servers import McpServers
     from bridge.brains.model_chain import ModelChain
 
@@ -60,6 +61,7 @@ class Services:
         self._smart_turn: SmartTurn | None = None
         self._writer: RecordingWriter | None = None
         self._models: ModelChain | None = None
+        self._condenser: Condenser | None = None
         self._summaries: CallSummaries | None = None
         self._tool_tasks = ToolTasks()
         self._http: aiohttp.ClientSession | None = None
@@ -73,9 +75,10 @@ class Services:
         self._webhooks = Webhooks(settings.webhook_url, self._http, settings.webhook_secret.get_secret_value())
         if settings.llm_base_url:
             import bridge.brains.llm  # noqa: F401  (imported now, so that the first call does not wait)
-            from bridge.conversation.models import make_models  # takes a second and is needed only with a model
+            from bridge.conversation.models import make_condenser, make_models  # takes a second
 
             self._models = make_models(settings)
+            self._condenser = make_condenser(self._models, settings)
             if settings.summary:
                 options = SummaryOptions(settings.summary_prompt, settings.summary_mail_to)
                 self._summaries = CallSummaries(self._models, options, self._webhooks.send)
@@ -118,6 +121,8 @@ class Services:
         await self._tool_tasks.close()
         if self._tool_servers is not None:
             await self._tool_servers.close()
+        if self._condenser is not None:
+            await self._condenser.close()
         if self._models is not None:
             await self._models.close()
         await self._http.close()
@@ -160,7 +165,7 @@ class Services:
         served = self._tool_servers.tools() if self._tool_servers is not None else []
         tools = with_distinct_names([*self._tools, *served])
         toolbox = Toolbox(self._http, tools, self._destinations, variables)
-        return LlmBrain(self._models, options, toolbox, self._tool_tasks, variables)
+        return LlmBrain(self._models, options, toolbox, self._tool_tasks, variables, self._condenser)
 
     def _recording(self, call: Call) -> CallRecording | None:
         if self._settings.record_dir is None or self._writer is None:

@@ -101,10 +101,17 @@ class ConversationSettings(BaseModel):
     llm_fallback_base_url: str = Field("", description="of a second model, asked when the first fails; empty for none")
     llm_fallback_model: str = Field("", validate_default=True, description="the model of LLM_FALLBACK_BASE_URL")
     llm_fallback_api_key: SecretStr = SecretStr("")
-    llm_tools: Path | None = Field(None, description="YAML file of HTTP tools")
+    llm_tools: Path | None = Field(None, description="YAML file of tools, over HTTP or of MCP servers")
     system_prompt: str = (
         "You are on the telephone. Answer in one or two short spoken sentences, without lists, markup or emoji."
     )
+    llm_condense_after: int = Field(
+        100,
+        ge=0,
+        le=200,
+        description="messages after which the beginning of a call is summed up for the model; 0: never",
+    )
+    llm_condense_keep: int = Field(40, ge=2, le=200, description="the latest messages, which are never summed up")
     llm_timeout_ms: int = Field(8_000, ge=100, description="to the first words or tool; from those to the next")
     filler: str = Field("One moment, please.", description="said while the answer is slow")
     filler_after_ms: int = Field(2_000, ge=0, description="0: never")
@@ -182,6 +189,14 @@ class ConversationSettings(BaseModel):
     def _is_mail_address(cls, value: str) -> str:
         if value and not re.fullmatch(r"[!-;=?-~]+@[A-Za-z0-9.-]+", value, re.ASCII):
             raise ValueError("must be an address such as desk@example.com")
+        return value
+
+    @field_validator("llm_condense_keep")
+    @classmethod
+    def _leaves_something(cls, value: int, info: ValidationInfo) -> int:
+        after = info.data.get("llm_condense_after")
+        if after and value >= after:
+            raise ValueError(f"must be less than LLM_CONDENSE_AFTER={after}")
         return value
 
     @field_validator("backchannels")
