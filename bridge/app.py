@@ -76,7 +76,9 @@ class App:
             Registrations(settings.conversation.registration_ttl),
             require_registration=settings.conversation.require_registration,
         )
-        self.services = Services(settings.conversation, self.metrics.registry, greeting=settings.server.greeting)
+        self.services = Services(
+            settings.conversation, self.metrics.registry, greeting=settings.server.greeting, realtime=settings.realtime
+        )
         self.audiosocket = AudioSocketServer(
             self._take_call,
             self.metrics.lateness.observe,

@@ -14,6 +14,7 @@ from bridge.conversation.settings import ConversationSettings
 from bridge.masking import masked_url
 from bridge.misspelt import misspelt
 from bridge.outbound.settings import OutboundSettings
+from bridge.realtime.settings import RealtimeSettings
 from engine.qwen3.settings import QwenSettings
 from engine.registry import EngineSettings
 from engine.settings import SpeechSettings, VoiceSettings
@@ -52,6 +53,7 @@ class Settings(BaseModel):
 
     server: ServerSettings
     conversation: ConversationSettings
+    realtime: RealtimeSettings
     outbound: OutboundSettings
     speech: SpeechSettings
     voices: VoiceSettings

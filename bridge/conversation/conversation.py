@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import math
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
@@ -16,18 +14,14 @@ import structlog
 
 from bridge.brains.brain import Brain, Fallback, HangUp, Piece, Transfer
 from bridge.brains.destinations import Destinations
-from bridge.conversation.call_limit import CallLimit, Limit
-from bridge.conversation.caller_speech import CallerSpeech
 from bridge.conversation.digits import Digits
 from bridge.conversation.echo_text import EchoText
-from bridge.conversation.journal import Journal
 from bridge.conversation.metrics import ConversationMetrics
-from bridge.conversation.next_destination import HANG_UP, NextDestination
-from bridge.conversation.recording import CallRecording, SentAudio
+from bridge.conversation.recording import CallRecording
 from bridge.conversation.reply import Filler
 from bridge.conversation.settings import ConversationSettings
-from bridge.conversation.silence_meter import SilenceMeter
 from bridge.conversation.speaking import NOTHING, Speaking
+from bridge.conversation.talk import Talk
 from bridge.conversation.trace import Mark, TurnTrace
 from bridge.conversation.waiting import Waiting
 from bridge.hearing.events import (
@@ -41,8 +35,8 @@ from bridge.hearing.events import (
     SpeechStopped,
     Transcript,
 )
-from bridge.hearing.listening import Listening, LocalEar, Recognizer
-from bridge.line.call import Call, CallObserver, State
+from bridge.hearing.listening import LocalEar, Recognizer
+from bridge.line.call import Call, State
 from bridge.line.playout import Interruption
 from bridge.line.utterance import Utterance
 from bridge.turns.actions import Action, Answer, AskAgain, Commit, Discard, Pause, Prepare, PromptCaller, Resume
@@ -54,8 +48,8 @@ MAX_SILENCES_KEPT: Final = 1_000
 """How many times from a barge-in to silence are kept for the call's JSON."""
 
 
-class Conversation(CallObserver):
-    """The conversation of one call, made when the call is answered. Only the event loop's thread may use it."""
+class Conversation(Talk):
+    """The conversation of one call with a brain that is told words and makes words."""
 
     def __init__(
         self,
@@ -69,91 +63,55 @@ class Conversation(CallObserver):
         recording: CallRecording | None = None,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.call = call
-        self.variables = dict(variables or {})
-        self.journal = Journal(str(call.id), lambda: self.audio_ms)
-        self.failed = ""
-        """The service whose failure sent the call to the fallback; empty if none has failed."""
-        self.interrupt_to_silence_ms: list[float] = []
+        super().__init__(
+            call,
+            settings,
+            metrics,
+            destinations=destinations,
+            variables=variables,
+            recording=recording,
+            now_s=now_s,
+        )
         self._brain = brain
-        self._settings = settings
-        self._metrics = metrics
-        self._recording = recording
-        self._now_s = now_s
-        self._start_s = now_s()
-        self.next = NextDestination(destinations or Destinations(), settings.fallback_destination, str(call.id))
         self._turns = Turns(settings.rules())
-        self._limit = CallLimit(settings.max_call_s, self._start_s)
         self._waiting = Waiting(Filler(settings.filler, settings.filler_after_ms), now_s)
-        self._timer: asyncio.TimerHandle | None = None
         self._reader = EventReader()
         self._digits = Digits(brain.digit_gap_ms, self._pressed)
-        self._silence = SilenceMeter(call.playout, self._silent_after, now_s)
-        self._caller = CallerSpeech(self.journal, now_s)
         self._echo_text = EchoText(now_s) if settings.echo_text else None
         self._speaking = Speaking(call, brain, self, self.journal, metrics, now_s)
-        self.listening = Listening(
-            call,
-            settings.asr_timeout_ms,
-            self.heard,
-            lambda problem: self.fail("asr", problem),
-            now_s,
-            cancels_echo=settings.echo_canceller,
-        )
 
     def start(self, recognizer: Recognizer | None = None, ear: LocalEar | None = None) -> None:
         """Starts to listen to the caller and says the greeting."""
         self.call.observe(self, self._speaking, self._silence)
         if self._echo_text is not None:
             self.call.observe(self._echo_text)
-        if self._recording is not None:
-            self.call.observe(SentAudio(self.call, self._recording, self._now_s))
-            self.listening.recorders.append(self._recording.caller)
+        self._begin_records()
         self.listening.start(recognizer, ear)
-        self.journal.tell("call.started", **{"from": self.variables.get("from"), "to": self.variables.get("to")})
         self._speaking.begin(self._brain.greet(), TurnTrace(), Filler(), self._settings.greeting_protection_ms)
         self._do(self._turn_began())
-
-    @property
-    def audio_ms(self) -> int:
-        """The time since the call was answered."""
-        return round((self._now_s() - self._start_s) * 1000)
 
     # From outside -------------------------------------------------------------------------------------------------
 
     def say(self, text: str | AsyncIterable[str], *, voice: str | None = None, interruptible: bool = True) -> Utterance:
-        """Queues a text behind what the agent is saying and returns its utterance. Raises UnknownVoice."""
         utterance = self._speaking.say(text, voice=voice, interruptible=interruptible)
         if not utterance.done:
             self._do(self._turn_began(interruptible=interruptible))
         return utterance
 
     def interrupt(self) -> Interruption:
-        """Silences the agent, whatever it is doing, and returns what was heard of it."""
         self._silence.signal()
         self._waiting.over()
         interruption = self._speaking.cut("interrupt")
         self._do(self._turns.finished(self._now_s()))
         return interruption
 
-    def hang_up(self, goodbye: str = "", destination: str = HANG_UP) -> bool:
-        """Says the goodbye, if any, then gives the call back to the dialplan at `destination`. Raises NotAllowed.
+    def _cut(self, reason: str) -> None:
+        self._speaking.cut(reason)
 
-        Returns False and changes nothing if the call is ending already.
-        """
-        destination = self.next.resolve(destination)
-        if self.call.state is not State.ACTIVE:
-            return False
-        self.next.settle(destination)
-        if goodbye:
-            self._speaking.cut("interrupt")
-            self.say(goodbye, interruptible=False)
+    def _stop_making(self) -> None:
         self._speaking.discard()
-        self.call.hang_up()
-        return True
 
     def event(self, event: InboundEvent) -> Interruption:
-        """Takes an event from a recogniser outside this server; returns what it did to the agent's speech."""
         heard = self._reader.read(event)
         return NOTHING if heard is None else self.heard(heard)
 
@@ -182,28 +140,8 @@ class Conversation(CallObserver):
                 self._caller.said(text)
                 return self._do(self._turns.transcript(now_s, text, start_ms))
 
-    def fail(self, service: str, problem: str) -> None:
-        """Ends the conversation with an apology and the fallback, because a service that it needs is gone."""
-        if self.call.state is not State.ACTIVE:
-            return
-        log.error("conversation failed", call=str(self.call.id), service=service, problem=problem)
-        self.failed = service
-        self.next.fall_back()
-        self._metrics.failures.labels(service).inc()
-        self._speaking.cut("failure")
-        self.call.apologize()
-
-    def describe(self) -> dict[str, Any]:
-        """Returns the conversation's part of the JSON that describes the call."""
-        return {
-            "variables": self.variables,
-            "agent": self._turns.agent.value,
-            "paused": self._turns.paused,
-            "next": str(self.next),
-            "failed": self.failed or None,
-            "interrupt_to_silence_ms": self.interrupt_to_silence_ms,
-            "transcript": self.journal.transcript(),
-        }
+    def _agent(self) -> dict[str, Any]:
+        return {"agent": self._turns.agent.value, "paused": self._turns.paused}
 
     # The turn -----------------------------------------------------------------------------------------------------
 
@@ -285,30 +223,10 @@ class Conversation(CallObserver):
         """Ends the agent's turn, because somebody has silenced the call itself."""
         self.interrupt()
 
-    def _arm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        due_s = self._deadline_s()
-        if due_s < math.inf and self.call.state is State.ACTIVE:
-            wait_s = max(due_s - self._now_s(), 0.0)
-            self._timer = asyncio.get_running_loop().call_later(wait_s, self._expire)
+    def _due_s(self) -> float:
+        return self._turns.deadline_s()
 
-    def _deadline_s(self) -> float:
-        return min(self._turns.deadline_s(), self._limit.deadline_s())
-
-    def _expire(self) -> None:
-        if self.call.state is not State.ACTIVE:
-            return
-        match self._limit.due(self._now_s()):
-            case Limit.WARN if self._settings.max_call_warning:
-                self.say(self._settings.max_call_warning)
-            case Limit.END:
-                log.info("the call has lasted MAX_CALL_S", call=str(self.call.id))
-                self._speaking.cut("max call time")
-                self.next.fall_back()
-                self.call.hang_up()
-                return
+    def _do_due(self) -> None:
         self._do(self._turns.expire(self._now_s()))
 
     # Keys ---------------------------------------------------------------------------------------------------------
@@ -328,21 +246,8 @@ class Conversation(CallObserver):
         self._waiting.asked()
         self._do(self._begin(self._brain.pressed(digits, said), trace))
 
-    def _silent_after(self, elapsed_s: float) -> None:
-        silence_ms = round(elapsed_s * 1000, 1)
-        log.info("interrupted", call=str(self.call.id), silence_ms=silence_ms)
-        self.interrupt_to_silence_ms.append(silence_ms)
-        del self.interrupt_to_silence_ms[:-MAX_SILENCES_KEPT]
-        self._metrics.silence.observe(elapsed_s)
-
     # Its end ------------------------------------------------------------------------------------------------------
 
     def call_ended(self, call: Call) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
         self._digits.cancel()
-        self._speaking.cut("hung up")
-        self.listening.stop()
-        self.journal.tell("call.ended", reason=call.end_reason, next=str(self.next))
-        if self._recording is not None:
-            self._recording.close({"id": str(call.id), "end_reason": call.end_reason, **self.describe()})
+        super().call_ended(call)

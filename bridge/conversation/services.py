@@ -11,7 +11,7 @@ import aiohttp
 import structlog
 from prometheus_client import CollectorRegistry
 
-from bridge.brains.brain import Brain, fill
+from bridge.brains.brain import Brain, fill, fill_prompt
 from bridge.brains.destinations import Destinations
 from bridge.brains.script import DEFAULT_SCRIPT, ScriptBrain, load_script
 from bridge.brains.tool_runs import ToolTasks
@@ -21,10 +21,12 @@ from bridge.conversation.call_summary import CallSummaries, SummaryOptions
 from bridge.conversation.caller_lookup import CallerLookup
 from bridge.conversation.conversation import Conversation
 from bridge.conversation.metrics import ConversationMetrics
+from bridge.conversation.realtime_conversation import RealtimeConversation
 from bridge.conversation.recording import CallRecording
 from bridge.conversation.recording_writer import RecordingWriter, make_folder
 from bridge.conversation.service_sessions import ANSWER_BYTES, EVENTS_BYTES, open_session
 from bridge.conversation.settings import ConversationSettings
+from bridge.conversation.talk import Talk
 from bridge.conversation.webhooks import Webhooks
 from bridge.hearing.asr.client import AsrClient
 from bridge.hearing.asr.embedded import EmbeddedAsr
@@ -35,6 +37,9 @@ from bridge.hearing.listening import LocalEar, Recognizer
 from bridge.hearing.smart_turn import SmartTurn
 from bridge.hearing.vad import Detector, GateRules
 from bridge.line.call import Call
+from bridge.realtime.link import RealtimeLink
+from bridge.realtime.protocol import RealtimeOptions
+from bridge.realtime.settings import RealtimeSettings
 from bridge.turns.end_of_turn import LANGUAGES
 
 if TYPE_CHECKING:
@@ -48,8 +53,16 @@ log = structlog.get_logger(__name__)
 class Services:
     """The recogniser, language model, tools and web-hooks. Call `start` once, `begin` for each call, `close` once."""
 
-    def __init__(self, settings: ConversationSettings, registry: CollectorRegistry, *, greeting: str = "") -> None:
+    def __init__(
+        self,
+        settings: ConversationSettings,
+        registry: CollectorRegistry,
+        *,
+        greeting: str = "",
+        realtime: RealtimeSettings | None = None,
+    ) -> None:
         self._settings = settings
+        self._realtime = realtime or RealtimeSettings.model_validate({})
         self._greeting = greeting
         self._metrics = ConversationMetrics(registry)
         self._destinations = Destinations(settings.transfer_allow)
@@ -134,10 +147,12 @@ class Services:
         """Returns what LOOKUP_URL tells of a call that is announced; nothing where there is none. Never raises."""
         return await self._caller_lookup.variables(call_id, known)
 
-    def begin(self, call: Call, variables: Mapping[str, str]) -> Conversation:
-        """Begins and returns the conversation of a call that was answered."""
+    def begin(self, call: Call, variables: Mapping[str, str]) -> Talk:
+        """Begins and returns the talk of a call that was answered."""
         call.language = call.style.language or self._settings.asr_language.lower()[:2] or call.language
         recording = self._recording(call)
+        if self._realtime.brain == "realtime":
+            return self._begin_realtime(call, variables, recording)
         conversation = Conversation(
             call,
             self._brain(variables),
@@ -147,12 +162,48 @@ class Services:
             variables=variables,
             recording=recording,
         )
-        if self._settings.webhook_url:
-            conversation.journal.observers.append(CallReport(conversation, self._webhooks.send, recording))
-        if self._summaries is not None:
-            conversation.journal.observers.append(partial(_sum_up, self._summaries, conversation))
+        self._report(conversation, recording)
         conversation.start(*self._listeners(conversation))
         return conversation
+
+    def _begin_realtime(self, call: Call, variables: Mapping[str, str], recording: CallRecording | None) -> Talk:
+        settings, realtime = self._settings, self._realtime
+        assert self._asr_http is not None, "calls begin between start and close"
+        options = RealtimeOptions(
+            url=realtime.realtime_url,
+            api_key=realtime.realtime_api_key.get_secret_value(),
+            model=realtime.realtime_model,
+            voice=realtime.realtime_voice,
+            transcriber=realtime.realtime_transcriber,
+            turns=realtime.realtime_turns,
+            timeout_ms=realtime.realtime_timeout_ms,
+            language=settings.asr_language,
+        )
+        conversation = RealtimeConversation(
+            call,
+            settings,
+            self._metrics,
+            destinations=self._destinations,
+            variables=variables,
+            recording=recording,
+        )
+        link = RealtimeLink(options, self._asr_http, conversation.heard, call_id=str(call.id))
+        conversation.use(link, self._toolbox(variables), self._tool_tasks, options.timeout_ms)
+        self._report(conversation, recording)
+        conversation.start(fill_prompt(settings.system_prompt, variables), fill(self._greeting, variables))
+        return conversation
+
+    def _report(self, talk: Talk, recording: CallRecording | None) -> None:
+        """Has the systems told that the settings name, of the call and at its end."""
+        if self._settings.webhook_url:
+            talk.journal.observers.append(CallReport(talk, self._webhooks.send, recording))
+        if self._summaries is not None:
+            talk.journal.observers.append(partial(_sum_up, self._summaries, talk))
+
+    def _toolbox(self, variables: Mapping[str, str]) -> Toolbox:
+        assert self._http is not None, "calls begin between start and close"
+        served = self._tool_servers.tools() if self._tool_servers is not None else []
+        return Toolbox(self._http, with_distinct_names([*self._tools, *served]), self._destinations, variables)
 
     def _brain(self, variables: Mapping[str, str]) -> Brain:
         settings = self._settings
@@ -160,12 +211,8 @@ class Services:
             return ScriptBrain(self._script, {**variables, "greeting": fill(self._greeting, variables)})
         from bridge.brains.llm import LlmBrain, LlmOptions
 
-        assert self._http is not None, "calls begin between start and close"
         options = LlmOptions(settings.system_prompt, self._greeting, settings.no_input_prompt, settings.unclear_prompt)
-        served = self._tool_servers.tools() if self._tool_servers is not None else []
-        tools = with_distinct_names([*self._tools, *served])
-        toolbox = Toolbox(self._http, tools, self._destinations, variables)
-        return LlmBrain(self._models, options, toolbox, self._tool_tasks, variables, self._condenser)
+        return LlmBrain(self._models, options, self._toolbox(variables), self._tool_tasks, variables, self._condenser)
 
     def _recording(self, call: Call) -> CallRecording | None:
         if self._settings.record_dir is None or self._writer is None:
@@ -207,6 +254,6 @@ class Services:
         return client, self._detector.ear(conversation.listening.heard_locally, agent_speaks=agent_speaks, rules=rules)
 
 
-def _sum_up(summaries: CallSummaries, conversation: Conversation, event: dict[str, Any]) -> None:
+def _sum_up(summaries: CallSummaries, conversation: Talk, event: dict[str, Any]) -> None:
     if event["type"] == "call.ended":
         summaries.ended(event["call_id"], conversation.variables, conversation.journal.transcript())
