@@ -15,7 +15,8 @@ import numpy as np
 from bridge.hearing import echo_canceller
 from bridge.hearing.echo_canceller import EchoCanceller
 from bridge.hearing.events import SpeechStarted
-from bridge.hearing.vad import WINDOW_SAMPLES, Detector, GateRules, SpeechGate
+from bridge.hearing.speech_gate import GateRules, SpeechGate
+from bridge.hearing.vad import WINDOW_SAMPLES, Detector
 from engine.audio import resample
 from engine.hibari import HibariEngine
 from engine.speech import Pcm, Style

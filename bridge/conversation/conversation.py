@@ -14,6 +14,7 @@ import structlog
 
 from bridge.brains.brain import Brain, Fallback, HangUp, Piece, Transfer
 from bridge.brains.destinations import Destinations
+from bridge.conversation.caller_events import CallerEvents
 from bridge.conversation.digits import Digits
 from bridge.conversation.echo_text import EchoText
 from bridge.conversation.metrics import ConversationMetrics
@@ -24,22 +25,23 @@ from bridge.conversation.speaking import NOTHING, Speaking
 from bridge.conversation.talk import Talk
 from bridge.conversation.trace import Mark, TurnTrace
 from bridge.conversation.waiting import Waiting
-from bridge.hearing.events import (
-    EventReader,
-    Heard,
-    InboundEvent,
-    Partial,
-    SpeechPaused,
-    SpeechResumed,
-    SpeechStarted,
-    SpeechStopped,
-    Transcript,
-)
+from bridge.hearing.events import EventReader, Heard, InboundEvent
 from bridge.hearing.listening import LocalEar, Recognizer
 from bridge.line.call import Call, State
 from bridge.line.playout import Interruption
 from bridge.line.utterance import Utterance
-from bridge.turns.actions import Action, Answer, AskAgain, Commit, Discard, Pause, Prepare, PromptCaller, Resume
+from bridge.turns.actions import (
+    Action,
+    Answer,
+    AskAgain,
+    Commit,
+    Discard,
+    Pause,
+    Prepare,
+    PromptCaller,
+    Resume,
+    TakeBack,
+)
 from bridge.turns.turns import Turns
 
 log = structlog.get_logger(__name__)
@@ -78,6 +80,7 @@ class Conversation(Talk):
         self._reader = EventReader()
         self._digits = Digits(brain.digit_gap_ms, self._pressed)
         self._echo_text = EchoText(now_s) if settings.echo_text else None
+        self._events = CallerEvents(self._turns, self._caller, self.journal, self._echo_text)
         self._speaking = Speaking(call, brain, self, self.journal, metrics, now_s)
 
     def start(self, recognizer: Recognizer | None = None, ear: LocalEar | None = None) -> None:
@@ -119,26 +122,7 @@ class Conversation(Talk):
         """Takes what a recogniser heard; returns what it did to the agent's speech."""
         if self.call.state is not State.ACTIVE:
             return NOTHING
-        now_s = self._now_s()
-        match event if self._echo_text is None else self._echo_text.without_echo(event):
-            case None:
-                return NOTHING
-            case SpeechStarted(start_ms):
-                self._caller.started(start_ms)
-                return self._do(self._turns.speech_started(now_s, start_ms))
-            case SpeechStopped(end_ms):
-                self._caller.stopped(end_ms)
-                return self._do(self._turns.speech_stopped(now_s))
-            case SpeechPaused():
-                return self._do(self._turns.speech_paused())
-            case SpeechResumed():
-                self._turns.speech_resumed()
-                return NOTHING
-            case Partial(text, start_ms):
-                return self._do(self._turns.partial(now_s, text, start_ms))
-            case Transcript(text, start_ms):
-                self._caller.said(text)
-                return self._do(self._turns.transcript(now_s, text, start_ms))
+        return self._do(self._events.take(self._now_s(), event))
 
     def _agent(self) -> dict[str, Any]:
         return {"agent": self._turns.agent.value, "paused": self._turns.paused}
@@ -158,6 +142,8 @@ class Conversation(Talk):
                 case Resume():
                     self._speaking.resume(self._settings.resume_rewind_ms)
                     self._metrics.interruptions.labels("resumed").inc()
+                case TakeBack(ms):
+                    self.call.playout.take_back(ms)
                 case Commit(reason):
                     self._silence.signal()
                     interruption = self._speaking.cut(reason.value)

@@ -44,9 +44,20 @@ class ConversationMetrics:
             ["outcome"],
             registry=registry,
         )
+        self.early_tokens = Counter(
+            "talkspurt_early_answer_tokens",
+            "Pieces, mostly tokens, that models had sent of answers begun early when those were used or wasted",
+            ["outcome"],
+            registry=registry,
+        )
         self.failures = Counter(
             "talkspurt_service_failures", "Calls sent to the fallback, by service", ["service"], registry=registry
         )
+
+    def early(self, outcome: str, tokens: int) -> None:
+        """Counts an answer that was begun early, `used` or `wasted`, and what the model had sent of it."""
+        self.early_answers.labels(outcome).inc()
+        self.early_tokens.labels(outcome).inc(tokens)
 
     def observe(self, trace: TurnTrace) -> None:
         """Counts the stages of a turn whose first frame has left."""

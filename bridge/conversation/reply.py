@@ -53,6 +53,8 @@ class Reply:
         self.utterances: list[Utterance] = []
         self.has_words = False
         """Tells whether the brain has given it something to say."""
+        self.tokens = 0
+        """How many pieces of text the brain has given it: a language model's tokens, for the most part."""
         self.started = False
         """Tells whether its first frame has left."""
         self.started_ms = 0
@@ -117,6 +119,7 @@ class Reply:
                     return
                 case str():
                     self.has_words = True
+                    self.tokens += 1
                     self.trace.mark(Mark.FIRST_TOKEN, self._now_s())
                     self._write(piece)
                 case Say():

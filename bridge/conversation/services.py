@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -23,6 +26,7 @@ from bridge.conversation.conversation import Conversation
 from bridge.conversation.metrics import ConversationMetrics
 from bridge.conversation.realtime_conversation import RealtimeConversation
 from bridge.conversation.recording import CallRecording
+from bridge.conversation.recording_retention import HOUR_S, RecordingRetention
 from bridge.conversation.recording_writer import RecordingWriter, make_folder
 from bridge.conversation.service_sessions import ANSWER_BYTES, EVENTS_BYTES, open_session
 from bridge.conversation.settings import ConversationSettings
@@ -33,12 +37,14 @@ from bridge.hearing.asr.embedded import EmbeddedAsr
 from bridge.hearing.asr.protocol import AsrOptions
 from bridge.hearing.asr.protocols import PROTOCOLS
 from bridge.hearing.asr.recognizer_pool import RecognizerPool
+from bridge.hearing.events import Heard
+from bridge.hearing.judged_ear import JudgedEar
 from bridge.hearing.listening import LocalEar, Recognizer
 from bridge.hearing.smart_turn import SmartTurn
-from bridge.hearing.vad import Detector, GateRules
+from bridge.hearing.speech_gate import GateRules
+from bridge.hearing.vad import Detector
 from bridge.line.call import Call
 from bridge.realtime.link import RealtimeLink
-from bridge.realtime.protocol import RealtimeOptions
 from bridge.realtime.settings import RealtimeSettings
 from bridge.turns.end_of_turn import LANGUAGES
 
@@ -73,6 +79,7 @@ class Services:
         self._detector: Detector | None = None
         self._smart_turn: SmartTurn | None = None
         self._writer: RecordingWriter | None = None
+        self._sweeping: asyncio.Task[None] | None = None
         self._models: ModelChain | None = None
         self._condenser: Condenser | None = None
         self._summaries: CallSummaries | None = None
@@ -103,20 +110,26 @@ class Services:
         if settings.asr_protocol == "embedded":
             self._recognizer = RecognizerPool(settings.embedded_model, settings.asr_language)
             await self._recognizer.start()
-            if settings.end_of_turn == "meaning" and (settings.asr_language or "en") in LANGUAGES:
-                try:
-                    self._smart_turn = SmartTurn()
-                except OSError as error:
-                    log.warning("turns end by silence alone", reason=str(error))
         elif settings.asr_url and settings.local_vad:
             self._detector = Detector()
             self._detector.load()
-        if settings.record_dir is not None:
+        if self._turns_have_meaning():
             try:
-                make_folder(settings.record_dir)
+                self._smart_turn = SmartTurn()
             except OSError as error:
-                raise OSError(f"RECORD_DIR={settings.record_dir}: {error.strerror}") from error
-            self._writer = RecordingWriter()
+                log.warning("turns end by silence alone", reason=str(error))
+        if settings.record_dir is not None:
+            self._start_recording(settings.record_dir)
+
+    def _turns_have_meaning(self) -> bool:
+        """Tells whether words and sound decide when a turn ends: here, and in a language whose words are known."""
+        settings = self._settings
+        if settings.end_of_turn != "meaning":
+            return False
+        if settings.asr_protocol == "embedded":
+            return (settings.asr_language or "en") in LANGUAGES
+        ends_here = self._detector is not None and not PROTOCOLS[settings.asr_protocol].speech_events
+        return ends_here and settings.asr_language in LANGUAGES
 
     async def close(self) -> None:
         """Closes everything after the last call; also safe if `start` failed or was never called."""
@@ -140,6 +153,10 @@ class Services:
             await self._models.close()
         await self._http.close()
         await self._asr_http.close()
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._sweeping
         if self._writer is not None:
             self._writer.close()
 
@@ -167,30 +184,20 @@ class Services:
         return conversation
 
     def _begin_realtime(self, call: Call, variables: Mapping[str, str], recording: CallRecording | None) -> Talk:
-        settings, realtime = self._settings, self._realtime
         assert self._asr_http is not None, "calls begin between start and close"
-        options = RealtimeOptions(
-            url=realtime.realtime_url,
-            api_key=realtime.realtime_api_key.get_secret_value(),
-            model=realtime.realtime_model,
-            voice=realtime.realtime_voice,
-            transcriber=realtime.realtime_transcriber,
-            turns=realtime.realtime_turns,
-            timeout_ms=realtime.realtime_timeout_ms,
-            language=settings.asr_language,
-        )
         conversation = RealtimeConversation(
             call,
-            settings,
+            self._settings,
             self._metrics,
             destinations=self._destinations,
             variables=variables,
             recording=recording,
         )
+        options = self._realtime.options(self._settings.asr_language)
         link = RealtimeLink(options, self._asr_http, conversation.heard, call_id=str(call.id))
         conversation.use(link, self._toolbox(variables), self._tool_tasks, options.timeout_ms)
         self._report(conversation, recording)
-        conversation.start(fill_prompt(settings.system_prompt, variables), fill(self._greeting, variables))
+        conversation.start(fill_prompt(self._settings.system_prompt, variables), fill(self._greeting, variables))
         return conversation
 
     def _report(self, talk: Talk, recording: CallRecording | None) -> None:
@@ -204,6 +211,18 @@ class Services:
         assert self._http is not None, "calls begin between start and close"
         served = self._tool_servers.tools() if self._tool_servers is not None else []
         return Toolbox(self._http, with_distinct_names([*self._tools, *served]), self._destinations, variables)
+
+    def _start_recording(self, folder: Path) -> None:
+        try:
+            make_folder(folder)
+        except OSError as error:
+            raise OSError(f"RECORD_DIR={folder}: {error.strerror}") from error
+        settings = self._settings
+        retention = RecordingRetention(
+            folder, max_days=settings.record_max_days, max_bytes=settings.record_max_mb * 10**6
+        )
+        self._writer = RecordingWriter(retention)
+        self._sweeping = asyncio.create_task(_sweep_hourly(self._writer, retention))
 
     def _brain(self, variables: Mapping[str, str]) -> Brain:
         settings = self._settings
@@ -225,7 +244,9 @@ class Services:
         def agent_speaks() -> bool:
             return call.playout.speaking
 
-        rules = GateRules(pause_ms=settings.early_answer_ms)
+        rules = GateRules(
+            pause_ms=settings.early_ms, side_talk_db=settings.side_talk_db, tells_hold=settings.hold_detection
+        )
         if self._recognizer is not None:
             embedded = EmbeddedAsr(
                 self._recognizer,
@@ -246,12 +267,36 @@ class Services:
             sample_rate_hz=settings.asr_sample_rate,
         )
         assert self._asr_http is not None, "calls begin between start and close"
-        protocol = PROTOCOLS[settings.asr_protocol]
-        heard = conversation.listening.heard
-        client = AsrClient(protocol, settings.asr_url, options, self._asr_http, heard, call_id=str(call.id))
-        if self._detector is None:
-            return client, None
-        return client, self._detector.ear(conversation.listening.heard_locally, agent_speaks=agent_speaks, rules=rules)
+        protocol, listening = PROTOCOLS[settings.asr_protocol], conversation.listening
+        ear: LocalEar | None = None
+        hear: Callable[[Heard], object] = listening.heard
+        if self._detector is not None and protocol.speech_events:
+            ear = self._detector.ear(listening.heard_locally, agent_speaks=agent_speaks, rules=rules)
+        elif self._detector is not None:
+            ends = settings.end_rules(conversation.variables)
+            ear = judged = JudgedEar(
+                self._detector,
+                listening.heard_locally,
+                agent_speaks,
+                rules,
+                ends,
+                self._smart_turn,
+                flush=lambda: client.flush(),
+            )
+
+            def hear(event: Heard) -> None:
+                if judged.heard(event):
+                    listening.heard(event)
+
+        client = AsrClient(protocol, settings.asr_url, options, self._asr_http, hear, call_id=str(call.id))
+        return client, ear
+
+
+async def _sweep_hourly(writer: RecordingWriter, retention: RecordingRetention) -> None:
+    """Has recordings removed on a server that takes no calls too, at the start first."""
+    while True:
+        writer.submit(0, retention.sweep)
+        await asyncio.sleep(HOUR_S)
 
 
 def _sum_up(summaries: CallSummaries, conversation: Talk, event: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, cast
 from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator
 from yarl import URL
 
+from bridge.addresses import HttpAddress, WebSocketAddress
 from bridge.brains.destinations import Destinations, is_destination
 from bridge.brains.script import load_script
 from bridge.brains.tools import load_tools
@@ -33,6 +34,8 @@ MOST_NUMBER: Final = 10_000
 """The longest pause, in ms, that a call may ask for."""
 FINAL_TIMEOUT_MS: Final = 3_000
 """A service that has given words but no final transcript for this long has lost it."""
+EMBEDDED_EARLY_ANSWER_MS: Final = 64
+"""A look at the words is taken in each such pause anyway, and most of the answers begun then are used."""
 EMBEDDED_FINAL_TIMEOUT_MS: Final = 15_000
 """The embedded recogniser loses nothing, but is slow on a busy machine."""
 
@@ -40,7 +43,7 @@ EMBEDDED_FINAL_TIMEOUT_MS: Final = 15_000
 class ConversationSettings(BaseModel):
     """Who hears the callers and who answers them, how turns are taken, and what is kept of a call."""
 
-    asr_url: str = Field("", description="ws:// or wss:// address of the recogniser; empty for none")
+    asr_url: WebSocketAddress = Field("", description="ws:// or wss:// address of the recogniser; empty for none")
     asr_protocol: AsrProtocol = "openai-realtime"
     asr_language: str = Field("", description="ISO 639-1; empty lets the recogniser decide")
     asr_model: str = Field("", description="with ASR_PROTOCOL=embedded moonshine, whisper or auto, which is both")
@@ -49,7 +52,7 @@ class ConversationSettings(BaseModel):
     asr_timeout_ms: int = Field(5_000, ge=500, description="without a recogniser for this long, to the fallback")
     local_vad: bool = Field(True, description="hear speech locally too: faster onsets, and a hung recogniser shows")
 
-    end_of_turn: Literal["meaning", "silence"] = Field("meaning", description="of ASR_PROTOCOL=embedded, in English")
+    end_of_turn: Literal["meaning", "silence"] = Field("meaning", description="English, unless a service ends turns")
     end_silence_ms: int = Field(480, ge=160, le=10_000, description="silence that ends a turn where it alone decides")
     end_quick_ms: int = Field(224, ge=160, le=10_000, description="where words and sound both say that it has ended")
     end_patience_ms: int = Field(900, ge=160, le=10_000, description="where either says that more will come")
@@ -58,11 +61,16 @@ class ConversationSettings(BaseModel):
     min_interrupt_words: int = Field(1, ge=0, description="words that end the agent's turn; 0: any speech does")
     false_interruption_timeout_ms: int = Field(1_000, ge=0)
     backchannels: str = Field("", description="languages whose listener's noises do not interrupt, as en,de")
-    early_answer_ms: int = Field(
-        0,
+    early_answer_ms: int | None = Field(
+        None,
         ge=0,
-        description="silence after which a model's answer is begun, and held until the words are sure; 0: never",
+        description="silence after which a model's answer is begun, and held until the words are sure; 0: never; "
+        "empty: 64 with ASR_PROTOCOL=embedded, else 0",
     )
+    side_talk_db: float = Field(
+        6, ge=0, le=40, description="a voice so much softer than the caller's does not interrupt; 0: any voice does"
+    )
+    hold_detection: bool = Field(True, description="wait while there is music or a tone on the line, as on hold")
     greeting_protection_ms: int = Field(0, ge=0, description="of the greeting, not to be interrupted")
     echo_guard_ms: int = Field(0, ge=0, description="after the agent begins, the caller's sound is its echo")
     echo_canceller: bool = Field(True, description="take the agent's echo out of what the recogniser hears")
@@ -86,7 +94,7 @@ class ConversationSettings(BaseModel):
     )
     max_call_warning: str = Field("This call has to end in half a minute.", description="said 30 s before MAX_CALL_S")
 
-    llm_base_url: str = Field("", description="OpenAI-compatible, up to /v1; empty for the script")
+    llm_base_url: HttpAddress = Field("", description="OpenAI-compatible, up to /v1; empty for the script")
     llm_model: str = Field("", validate_default=True, description="the model that LLM_BASE_URL serves")
     llm_api_key: SecretStr = SecretStr("")
     llm_temperature: float | None = Field(None, ge=0, le=2)
@@ -98,7 +106,9 @@ class ConversationSettings(BaseModel):
     llm_extra_body: str = Field("", description="more fields of the request, a JSON object")
     llm_send_tools: Sends = Field("auto", description="auto: until the server refuses them")
     llm_send_system: Sends = Field("auto", description="false: the prompt stands in the caller's first message")
-    llm_fallback_base_url: str = Field("", description="of a second model, asked when the first fails; empty for none")
+    llm_fallback_base_url: HttpAddress = Field(
+        "", description="of a second model, asked when the first fails; empty for none"
+    )
     llm_fallback_model: str = Field("", validate_default=True, description="the model of LLM_FALLBACK_BASE_URL")
     llm_fallback_api_key: SecretStr = SecretStr("")
     llm_tools: Path | None = Field(None, description="YAML file of tools, over HTTP or of MCP servers")
@@ -124,6 +134,12 @@ class ConversationSettings(BaseModel):
     require_registration: bool = False
     registration_ttl: float = Field(60.0, gt=0, description="seconds until an unused registration expires")
     record_dir: Path | None = Field(None, description="stereo WAV and JSON transcript of every call; empty for none")
+    record_max_days: float = Field(
+        0, ge=0, allow_inf_nan=False, description="days after which a recording is removed; 0: never"
+    )
+    record_max_mb: int = Field(
+        0, ge=0, description="megabytes of RECORD_DIR above which the oldest recordings are removed; 0: never"
+    )
     summary: bool = Field(False, description="the model sums up each call for WEBHOOK_URL and SUMMARY_MAIL_TO")
     summary_prompt: str = Field(
         "Sum up this telephone call for a colleague in at most five short sentences: who called, what for, what was "
@@ -131,21 +147,12 @@ class ConversationSettings(BaseModel):
         description="what the model is asked then",
     )
     summary_mail_to: str = Field("", description="the address that is sent each summary, by /usr/sbin/sendmail")
-    lookup_url: str = Field("", description="asked about each announced caller; its JSON answer adds variables")
+    lookup_url: HttpAddress = Field("", description="asked about each announced caller; its JSON answer adds variables")
     lookup_timeout_ms: int = Field(500, ge=50, le=1_500, description="how long the greeting may wait for LOOKUP_URL")
-    webhook_url: str = Field("", description="told of every call's start and end")
+    webhook_url: HttpAddress = Field("", description="told of every call's start and end")
     webhook_secret: SecretStr = Field(
         SecretStr(""), description="signs what WEBHOOK_URL is told: base64, as `openssl rand -base64 32` prints"
     )
-
-    @field_validator("asr_url")
-    @classmethod
-    def _is_web_socket(cls, value: str) -> str:
-        if value and not value.startswith(("ws://", "wss://")):
-            raise ValueError("must start with ws:// or wss://")
-        if value and not _is_address(value):
-            raise ValueError("must be an address as ws://host:port/path")
-        return value
 
     @field_validator("asr_api_key")
     @classmethod
@@ -168,13 +175,6 @@ class ConversationSettings(BaseModel):
     def _is_embedded_model(cls, value: str, info: ValidationInfo) -> str:
         if value and info.data.get("asr_protocol") == "embedded" and value not in MODEL_NAMES:
             raise ValueError(f"must be one of {', '.join(MODEL_NAMES)} with ASR_PROTOCOL=embedded")
-        return value
-
-    @field_validator("llm_base_url", "llm_fallback_base_url", "webhook_url", "lookup_url")
-    @classmethod
-    def _is_http(cls, value: str) -> str:
-        if value and not (value.startswith(("http://", "https://")) and URL(value).host):
-            raise ValueError("must start with http:// or https:// and a host")
         return value
 
     @field_validator("summary")
@@ -287,6 +287,13 @@ class ConversationSettings(BaseModel):
         """The embedded recogniser's model, for ASR_PROTOCOL=embedded."""
         return cast(ModelName, self.asr_model or "auto")
 
+    @property
+    def early_ms(self) -> int:
+        """The silence after which an answer is begun; 0 for never."""
+        if self.early_answer_ms is not None:
+            return self.early_answer_ms
+        return EMBEDDED_EARLY_ANSWER_MS if self.asr_protocol == "embedded" else 0
+
     def end_rules(self, variables: Mapping[str, str]) -> EndOfTurn:
         """Returns when a caller's turn ends, in a call with these variables."""
         length, terminator = _number(variables, "expect_digits"), variables.get("digits_end", "").strip()
@@ -309,7 +316,7 @@ class ConversationSettings(BaseModel):
             echo_guard_ms=self.echo_guard_ms,
             no_input_timeout_ms=self.no_input_timeout_ms,
             unclear_timeout_ms=self.unclear_timeout_ms,
-            early_answers=self.early_answer_ms > 0,
+            early_answers=self.early_ms > 0,
             backchannels=Backchannels(phrases),
         )
 
@@ -318,14 +325,6 @@ def _number(variables: Mapping[str, str], name: str) -> int | None:
     """Returns a variable that holds a number from 0 to MOST_NUMBER; None where there is none or it holds another."""
     value = variables.get(name, "")
     return int(value) if value.isascii() and value.isdigit() and len(value) <= 6 and int(value) <= MOST_NUMBER else None
-
-
-def _is_address(text: str) -> bool:
-    """Tells whether there is a host to connect to, and a port that can be."""
-    try:
-        return bool(URL(text).host)
-    except ValueError:
-        return False
 
 
 def _list(text: str) -> list[str]:

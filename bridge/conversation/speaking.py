@@ -82,7 +82,7 @@ class Speaking(CallObserver):
             return False
         reply.trace.at_s.update(trace.at_s)
         self._reply = reply
-        self._metrics.early_answers.labels("used").inc()
+        self._metrics.early("used", reply.tokens)
         self._call.resume()
         asyncio.get_running_loop().call_soon(self._finish_if_over, reply)
         return True
@@ -100,7 +100,7 @@ class Speaking(CallObserver):
         self._call.resume()
         self._cutting = False
         self._brain.take_back()
-        self._metrics.early_answers.labels("wasted").inc()
+        self._metrics.early("wasted", reply.tokens)
 
     def say(self, text: str | AsyncIterable[str], *, voice: str | None = None, interruptible: bool = True) -> Utterance:
         """Says a text behind what is being said, as part of the turn or as a turn of its own. Raises UnknownVoice."""

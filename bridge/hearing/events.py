@@ -42,6 +42,21 @@ class SpeechResumed:
 
 
 @dataclass(frozen=True, slots=True)
+class HoldBegan:
+    """The caller has put the line on hold: there is music or a tone on it, and nobody."""
+
+    audio_start_ms: int | None = None
+    """Where the music began, some seconds ago."""
+
+
+@dataclass(frozen=True, slots=True)
+class HoldEnded:
+    """The caller is back."""
+
+    audio_end_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Partial:
     """The words of the speech so far: all of them, not only the newest, up to MAX_TEXT_CHARS."""
 
@@ -63,9 +78,9 @@ class Transcript:
         object.__setattr__(self, "text", self.text[:MAX_TEXT_CHARS])
 
 
-Heard = SpeechStarted | SpeechPaused | SpeechResumed | SpeechStopped | Partial | Transcript
-Voiced = SpeechStarted | SpeechPaused | SpeechResumed | SpeechStopped
+Voiced = SpeechStarted | SpeechPaused | SpeechResumed | SpeechStopped | HoldBegan | HoldEnded
 """What a voice activity detector hears."""
+Heard = Voiced | Partial | Transcript
 
 
 def _integral(value: Any) -> Any:

@@ -9,7 +9,17 @@ from typing import Final, Protocol
 
 from bridge.hearing.aligner import Aligner
 from bridge.hearing.echo_canceller import EchoCanceller
-from bridge.hearing.events import Heard, Partial, SpeechPaused, SpeechStarted, SpeechStopped, Transcript, Voiced
+from bridge.hearing.events import (
+    Heard,
+    HoldBegan,
+    HoldEnded,
+    Partial,
+    SpeechPaused,
+    SpeechStarted,
+    SpeechStopped,
+    Transcript,
+    Voiced,
+)
 from bridge.hearing.gap_filler import GapFiller
 from bridge.line.call import Call, CallObserver
 
@@ -113,6 +123,10 @@ class Listening(CallObserver):
                 event = SpeechStopped(self._call_ms(at_ms))
             case SpeechPaused(at_ms):
                 event = SpeechPaused(self._call_ms(at_ms))
+            case HoldBegan(at_ms):
+                event = HoldBegan(self._call_ms(at_ms))
+            case HoldEnded(at_ms):
+                event = HoldEnded(self._call_ms(at_ms))
             case Partial(text, at_ms):
                 event = Partial(text, self._call_ms(at_ms))
             case Transcript(text, at_ms):

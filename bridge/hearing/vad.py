@@ -9,20 +9,21 @@ import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.hearing.events import SpeechPaused, SpeechResumed, SpeechStarted, SpeechStopped, Voiced
+from bridge.hearing.events import Voiced
+from bridge.hearing.hold_detector import HoldDetector
+from bridge.hearing.speech_gate import WINDOW_MS, GateRules, SpeechGate
 from engine.audio import RateConverter
 
 RATE_HZ: Final = 8_000
 """The telephone's rate; the model is no better at 16 kHz."""
 WINDOW_SAMPLES: Final = 256
-WINDOW_MS: Final = WINDOW_SAMPLES * 1000 // RATE_HZ
+assert WINDOW_SAMPLES * 1000 == WINDOW_MS * RATE_HZ
 CONTEXT_SAMPLES: Final = 32
 """The end of the previous window, which the model wants to see again."""
 MAX_BATCH: Final = 64
@@ -30,72 +31,6 @@ MAX_WINDOWS_WAITING: Final = 64
 """Two seconds of audio. A detector that has fallen so far behind tells nothing of use, and drops the oldest."""
 
 Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class GateRules:
-    """When a sequence of probabilities is speech."""
-
-    start_probability: float = 0.5
-    stop_probability: float = 0.35
-    start_ms: int = 64
-    """How much speech makes a start: a click is shorter."""
-    stop_ms: int = 480
-    """How much silence makes an end: a pause within a sentence is shorter."""
-    pause_ms: int = 0
-    """How much silence may be an end; 0 to tell of none."""
-    min_level_dbfs: float = -40.0
-    """While the agent speaks, sound below this level is taken for its echo."""
-
-
-class SpeechGate:
-    """Turns probabilities of speech, one a window, into starts and stops. No I/O."""
-
-    def __init__(self, rules: GateRules, offset_ms: int = 0) -> None:
-        self._rules = rules
-        self._at_ms = offset_ms
-        self._speaking = False
-        self._paused = False
-        self._run_ms = 0
-        """The duration of the latest windows in a row that speak for a change."""
-        self._stop_ms = rules.stop_ms
-        """How much silence makes an end now."""
-
-    def end_after(self, stop_ms: int, paused_ms: int) -> None:
-        """Lets the silence that began at `paused_ms` make an end after `stop_ms`, if it still goes on."""
-        if self._paused and self._at_ms - self._run_ms == paused_ms:
-            self._stop_ms = stop_ms
-
-    def skip(self) -> None:
-        """Passes over a window that nobody judges."""
-        self._at_ms += WINDOW_MS
-
-    def push(self, probability: float, level_dbfs: float = 0.0, *, agent_speaks: bool = False) -> Voiced | None:
-        """Takes the next window. Returns what it makes, or None."""
-        self._at_ms += WINDOW_MS
-        if agent_speaks and level_dbfs < self._rules.min_level_dbfs:
-            probability = 0.0
-        if self._speaking:
-            self._run_ms = self._run_ms + WINDOW_MS if probability < self._rules.stop_probability else 0
-            if not self._run_ms:
-                self._stop_ms = self._rules.stop_ms
-            elif self._run_ms >= self._stop_ms:
-                self._speaking = self._paused = False
-                ended_ms, self._run_ms, self._stop_ms = self._at_ms - self._run_ms, 0, self._rules.stop_ms
-                return SpeechStopped(ended_ms)
-            if self._paused and not self._run_ms:
-                self._paused = False
-                return SpeechResumed()
-            if not self._paused and self._rules.pause_ms and self._run_ms >= self._rules.pause_ms:
-                self._paused = True
-                return SpeechPaused(self._at_ms - self._run_ms)
-        else:
-            self._run_ms = self._run_ms + WINDOW_MS if probability >= self._rules.start_probability else 0
-            if self._run_ms >= self._rules.start_ms:
-                self._speaking = True
-                started_ms, self._run_ms = self._at_ms - self._run_ms, 0
-                return SpeechStarted(started_ms)
-        return None
 
 
 class Ear:
@@ -112,6 +47,7 @@ class Ear:
         self._on_event = on_event
         self._agent_speaks = agent_speaks
         self._gate = SpeechGate(rules)
+        self._hold = HoldDetector() if rules.tells_hold else None
         self._converter = RateConverter(RATE_HZ)
         self._samples: NDArray[np.int16] = np.empty(0, np.int16)
         self.context: Floats = np.zeros(CONTEXT_SAMPLES, np.float32)
@@ -130,6 +66,11 @@ class Ear:
         if self.windows:
             self._detector.wake(self)
 
+    @property
+    def beside(self) -> bool:
+        """True while somebody beside the caller speaks, and for a moment after."""
+        return self._gate.beside
+
     def close(self) -> None:
         """Tells nothing more."""
         self.closed = True
@@ -139,6 +80,11 @@ class Ear:
         if self.closed:
             return
         level_dbfs = 10 * math.log10(float(np.mean(window * window)) + 1e-10)
+        hold = self._hold
+        if hold is not None and (told := hold.push(window, probability, level_dbfs, self._gate.at_ms + WINDOW_MS)):
+            self._on_event(told)
+        if hold is not None and hold.held:
+            probability = 0.0  # whatever the detector makes of music
         event = self._gate.push(probability, level_dbfs, agent_speaks=self._agent_speaks())
         if event is not None:
             self._on_event(event)

@@ -103,6 +103,11 @@ class Playout:
         self.paused = True
         return True
 
+    def take_back(self, ms: int) -> None:
+        """Counts the last `ms` before a pause as not heard: what plays next is that again."""
+        if self.paused and self._queue:
+            self._queue[0].rewind(ms)
+
     def resume(self, rewind_ms: int = 0) -> None:
         """Goes on from the sample where `pause` stopped, or `rewind_ms` before it."""
         if not self.paused:

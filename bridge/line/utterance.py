@@ -9,8 +9,8 @@ from typing import Final
 from bridge.line.heard import LETTERS_PER_SECOND, heard_words, spoken_letters
 
 SAMPLE_BYTES: Final = 2
-KEPT_BEHIND_MS: Final = 2_000
-"""How much played audio is kept for `rewind`: more than any word lasts."""
+KEPT_BEHIND_MS: Final = 3_500
+"""How much played audio is kept for `rewind`: more than any word lasts, and than it takes to know hold music."""
 _ids: Final = count(1)
 
 
@@ -147,7 +147,7 @@ class Utterance:
     def _forget_played(self) -> None:
         kept = KEPT_BEHIND_MS * self.rate_hz // 1000
         behind = self.played_samples - self._audio_start_samples
-        if behind > 2 * kept:  # in strides, so that the memory is seldom moved
+        if behind > kept + self.rate_hz:  # in strides, so that the memory is seldom moved
             del self._audio[: (behind - kept) * SAMPLE_BYTES]
             self._audio_start_samples += behind - kept
 

@@ -7,6 +7,9 @@ from typing import Literal
 from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator
 from yarl import URL
 
+from bridge.addresses import WebSocketAddress
+from bridge.realtime.protocol import RealtimeOptions
+
 
 class RealtimeSettings(BaseModel):
     """Whether a speech-to-speech service holds the conversations, and which one."""
@@ -14,7 +17,7 @@ class RealtimeSettings(BaseModel):
     brain: Literal["text", "realtime"] = Field(
         "text", description="text: LLM_BASE_URL or SCRIPT; realtime: a service that hears and speaks by itself"
     )
-    realtime_url: str = Field(
+    realtime_url: WebSocketAddress = Field(
         "",
         validate_default=True,
         description="ws:// or wss:// address of a service that speaks OpenAI's Realtime protocol",
@@ -34,11 +37,9 @@ class RealtimeSettings(BaseModel):
 
     @field_validator("realtime_url")
     @classmethod
-    def _is_web_socket(cls, value: str, info: ValidationInfo) -> str:
+    def _is_known(cls, value: str, info: ValidationInfo) -> str:
         if not value and info.data.get("brain") == "realtime":
             raise ValueError("must be the service's address with BRAIN=realtime")
-        if value and not (value.startswith(("ws://", "wss://")) and _has_host(value)):
-            raise ValueError("must be an address as wss://host/v1/realtime")
         return value
 
     @field_validator("realtime_api_key")
@@ -52,9 +53,15 @@ class RealtimeSettings(BaseModel):
             raise ValueError("must be empty where REALTIME_URL holds a user or password")
         return value
 
-
-def _has_host(text: str) -> bool:
-    try:
-        return bool(URL(text).host)
-    except ValueError:
-        return False
+    def options(self, language: str) -> RealtimeOptions:
+        """Returns how a session is opened for callers who speak this language; empty for any."""
+        return RealtimeOptions(
+            url=self.realtime_url,
+            api_key=self.realtime_api_key.get_secret_value(),
+            model=self.realtime_model,
+            voice=self.realtime_voice,
+            transcriber=self.realtime_transcriber,
+            turns=self.realtime_turns,
+            timeout_ms=self.realtime_timeout_ms,
+            language=language,
+        )

@@ -1,4 +1,4 @@
-"""The actions that the turns ask for: fall silent, go on, drop the reply, answer, prompt, ask again."""
+"""The actions that the turns ask for: fall silent, go on, take back, drop the reply, answer, prompt, ask again."""
 
 from __future__ import annotations
 
@@ -23,6 +23,13 @@ class Pause:
 @dataclass(frozen=True, slots=True)
 class Resume:
     """The agent goes on where `Pause` stopped it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakeBack:
+    """The last `ms` before the pause were played to nobody: they do not count as heard, and are played again."""
+
+    ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,4 +70,4 @@ class AskAgain:
     """The caller is asked to say it again, because nothing of it was understood."""
 
 
-Action = Pause | Resume | Commit | Answer | Prepare | Discard | PromptCaller | AskAgain
+Action = Pause | Resume | TakeBack | Commit | Answer | Prepare | Discard | PromptCaller | AskAgain

@@ -10,13 +10,12 @@ from __future__ import annotations
 import math
 from enum import StrEnum
 
-from bridge.turns.actions import Action, Answer, Commit, Pause, PromptCaller, Reason, Resume
-from bridge.turns.early import EarlyAnswer
-from bridge.turns.kept_words import KeptWords
-from bridge.turns.overdue import OverdueWords
+from bridge.turns.actions import Action, Commit, PromptCaller, Reason, TakeBack
 from bridge.turns.patience import SPEECH_LIMIT_S, STILL_S, Patience
+from bridge.turns.pausing import Pausing
 from bridge.turns.prompts import Prompts
 from bridge.turns.protection import BargeInProtection
+from bridge.turns.question import Question
 from bridge.turns.rules import Rules
 
 
@@ -34,27 +33,27 @@ class Turns:
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
         self.agent = Agent.IDLE
-        self.paused = False
         self.caller_speaking = False
         self._interruptible = True
         self._begun_ms = 0
         self._protection = BargeInProtection()
         self._patience = Patience()
-        self._words = ""
-        """The words so far of what the caller is saying now."""
+        self._pausing = Pausing()
+        self._question = Question(rules, self._patience)
         self._unmatched_stops = 0
-        self._awaiting = False
-        """True if a reply was dropped before all the words that dropped it were known."""
-        self._overdue = OverdueWords()
         self._asked = ""
         """The words that the present reply answers."""
-        self._kept = KeptWords()
-        self._resume_s = math.inf
-        self._final_s = math.inf
         self._prompts = Prompts(rules)
-        self._early = EarlyAnswer(enabled=rules.early_answers)
-        self._quiet = True
-        """True while the caller makes no sound, were it only for a moment."""
+
+    @property
+    def paused(self) -> bool:
+        """Tells whether the agent's reply is paused."""
+        return self._pausing.paused
+
+    @property
+    def held(self) -> bool:
+        """Tells whether the caller has the line on hold."""
+        return self._pausing.held
 
     # The agent ----------------------------------------------------------------------------------------------------
 
@@ -62,13 +61,14 @@ class Turns:
         """Notes that a reply has been asked for, when there were `audio_ms` of the caller's audio."""
         if self.agent is not Agent.IDLE:
             return []
-        self._early.drop()  # whoever begins a reply has dropped the held one
+        self._question.drop_early()  # whoever begins a reply has dropped the held one
         self.agent = Agent.THINKING
         self._interruptible = interruptible
         self._begun_ms = audio_ms
-        self._awaiting = False
-        self._final_s = math.inf
+        self._question.stop_waiting()
         self._prompts.stop()
+        if self._pausing.held:
+            return self._pausing.pause()
         return self._onset(now_s) if self.caller_speaking else []
 
     def playing(
@@ -94,10 +94,10 @@ class Turns:
         if self.agent is Agent.IDLE:
             return []
         self._idle(now_s)
-        if not self._kept:
+        if not self._question.kept:
             return []
         if self.caller_speaking:
-            self._final_s = now_s + SPEECH_LIMIT_S
+            self._question.due_s = now_s + SPEECH_LIMIT_S
             return []
         return self._answer("")
 
@@ -108,28 +108,26 @@ class Turns:
         if self._stale(audio_start_ms):
             return []
         if not self.caller_speaking:
-            self._words = ""
+            self._question.words = ""
             self._patience.sound_began(now_s)
             if self.agent is Agent.IDLE:
                 self._prompts.sound_goes_on(now_s, self._patience.longest_s())
         if self.agent is Agent.IDLE:  # the answer to those words is over, and what comes now belongs to this sound
-            self._overdue.clear()
+            self._question.overdue.clear()
         self.caller_speaking = True
-        self._quiet = False
-        if self._awaiting:
-            self._final_s = now_s + SPEECH_LIMIT_S
+        self._question.quiet = False
+        if self._question.awaited:
+            self._question.due_s = now_s + SPEECH_LIMIT_S
         return self._onset(now_s)
 
     def speech_paused(self) -> list[Action]:
         """Notes that the caller has made no sound for a moment, and may be done."""
-        self._quiet = True
-        return (
-            self._early.maybe_over(self._kept.before(self._words)) if self.agent is Agent.IDLE and self._words else []
-        )
+        self._question.quiet = True
+        return self._question.maybe_over() if self.agent is Agent.IDLE else []
 
     def speech_resumed(self) -> None:
         """Notes that the caller was not done."""
-        self._quiet = False
+        self._question.quiet = False
 
     def speech_stopped(self, now_s: float) -> list[Action]:
         """Notes that the caller's sound is over."""
@@ -137,37 +135,32 @@ class Turns:
             return []
         self.caller_speaking = False
         self._unmatched_stops += 1
-        self._quiet = True
+        self._question.quiet = True
         self._patience.sound_ended(now_s)
-        if self.agent is Agent.IDLE and (self._words or self._awaiting or self._kept):
-            self._final_s = now_s + self.rules.final_timeout_ms / 1000
-            return self._early.maybe_over(self._kept.before(self._words)) if self._words else []
+        if self.agent is Agent.IDLE and self._question:
+            self._question.await_final(now_s, speaking=False)
+            return self._question.maybe_over()
         if self.agent is Agent.IDLE:
             self._prompts.sound_over(now_s)
-        if self.paused:
-            if self._words and self.rules.backchannels.all_of(self._words):
-                return self._resume()
-            self._resume_s = now_s + self.rules.false_interruption_timeout_ms / 1000
+        if self._question.words and self.rules.backchannels.all_of(self._question.words):
+            return self._pausing.resume()
+        self._pausing.lasts_until(now_s + self.rules.false_interruption_timeout_ms / 1000)
         return []
 
     def partial(self, now_s: float, text: str, audio_start_ms: int | None = None) -> list[Action]:
         """Takes the words so far of what the caller is saying."""
         if not text or self._stale(audio_start_ms):
             return []
-        text = self._overdue.rest(text)
+        question = self._question
+        text = question.overdue.rest(text)
         if not text:
             return []  # those words are being answered
-        if self.caller_speaking and not self._words:
+        if self.caller_speaking and not question.words:
             self._patience.words_came(now_s)
-        is_new, self._words = self._patience.hears_more(now_s, text, first=not self._words), text
+        is_new, question.words = self._patience.hears_more(now_s, text, first=not question.words), text
         self._prompts.stop()
         if self.agent is Agent.IDLE:
-            if is_new or self._final_s == math.inf:
-                self._final_s = now_s + self._final_wait_s()
-            else:  # it has looked again, and heard no more
-                self._final_s = min(self._final_s, max(self._patience.still_s(), now_s))
-            said = self._kept.before(text)
-            return self._early.maybe_over(said) if self._quiet else self._early.goes_on(said)
+            return question.grows(now_s, is_new=is_new, speaking=self.caller_speaking)
         actions: list[Action] = []
         if not self.caller_speaking and not self._unmatched_stops:  # a service without speech events
             self.caller_speaking = True
@@ -175,8 +168,8 @@ class Turns:
                 actions = self._onset(now_s)
             elif self._protection.holds(now_s):
                 self._protection.sound = True
-        if self.paused and self.caller_speaking and is_new:
-            self._resume_s = now_s + self._patience.limit_s(STILL_S)
+        if self.caller_speaking and is_new:
+            self._pausing.lasts_until(now_s + self._patience.limit_s(STILL_S))
         if self.agent is Agent.SPEAKING and not self._protection.sound and self._interrupts(text, unfinished=True):
             return self._commit(now_s, Reason.WORDS)
         return actions
@@ -185,33 +178,24 @@ class Turns:
         """Takes all the words of a stretch of speech; an empty text if there were none."""
         if self._stale(audio_start_ms):
             return []
+        question = self._question
         if not text:
-            self._overdue.clear()
-        if self._overdue:
-            text = self._overdue.settle(text, thinking=self.agent is Agent.THINKING)
+            question.overdue.clear()
+        if question.overdue:
+            text = question.overdue.settle(text, thinking=self.agent is Agent.THINKING)
             if not text:
                 self._unmatched_stops = max(self._unmatched_stops - 1, 0)
                 return []
-        if text and not self._words:
+        if text and not question.words:
             self._patience.words_followed()
         if self._unmatched_stops:
             self._unmatched_stops -= 1
         else:
             self.caller_speaking = False
-        heard, self._words = text or (self._words if self._awaiting else ""), ""
+        heard, question.words = text or (question.words if question.awaited else ""), ""
         match self.agent:
             case Agent.IDLE:
-                if heard or (self._kept and not self.caller_speaking):
-                    return self._answer(heard)
-                dropped = self._early.drop()
-                if self._awaiting and not self.caller_speaking:
-                    self._awaiting = False
-                    self._final_s = math.inf
-                    return [*dropped, PromptCaller()]  # a sound ended the reply, and there were no words in it
-                if not self.caller_speaking:
-                    self._final_s = math.inf
-                    self._prompts.nothing_recognised(now_s)
-                return dropped
+                return self._heard_idle(now_s, heard)
             case Agent.THINKING if heard and self._interruptible and not self.rules.adds_nothing(heard, self._asked):
                 return [*self._commit(now_s, Reason.RESTART), *self._answer(heard)]
             case Agent.SPEAKING if self._interrupts(heard) and self._protection.sound and self._protection.holds(now_s):
@@ -220,52 +204,83 @@ class Turns:
             case Agent.SPEAKING if self._interrupts(heard):
                 return [*self._commit(now_s, Reason.WORDS), *self._answer(heard)]
         if not self._interruptible:
-            self._kept.add(heard)
-        return self._resume() if self.paused and not self.caller_speaking else []
+            question.kept.add(heard)
+        return [] if self.caller_speaking else self._pausing.resume()
 
     def digit(self, now_s: float) -> list[Action]:
         """Notes that a key was pressed, which ends any reply, protected or not."""
-        self._kept.clear()
+        self._question.kept.clear()
         self._protection.end()
         if self.agent is Agent.IDLE:
-            self._final_s = math.inf
+            self._question.due_s = math.inf
             self._prompts.stop()
-            return self._early.drop()
+            return self._question.drop_early()
         actions = self._commit(now_s, Reason.DTMF)
-        self._awaiting = False
-        self._final_s = math.inf
+        self._question.stop_waiting()
         return actions
+
+    # Hold ---------------------------------------------------------------------------------------------------------
+
+    def hold_began(self, since_ms: int) -> list[Action]:
+        """Notes that the caller has had the line on hold for `since_ms`: the agent says nothing, and prompts nobody."""
+        self._pausing.held = True
+        self._prompts.stop()
+        paused = self._pausing.pause() if self.agent is not Agent.IDLE else []
+        return [*paused, TakeBack(since_ms)] if paused else []
+
+    def hold_ended(self, now_s: float) -> list[Action]:
+        """Notes that the caller is back."""
+        self._pausing.held = False
+        if self.agent is Agent.IDLE:
+            self._prompts.wait(now_s)
+        return [] if self.caller_speaking else self._pausing.resume()
 
     # Time ---------------------------------------------------------------------------------------------------------
 
     def deadline_s(self) -> float:
         """Returns when `expire` is due; infinity for never."""
-        return min(self._resume_s, self._final_s, self._prompts.deadline_s(), self._protection.deadline_s())
+        deadlines_s = (self._pausing.deadline_s(), self._question.due_s, self._protection.deadline_s())
+        return min(*deadlines_s, math.inf if self._pausing.held else self._prompts.deadline_s())
 
     def expire(self, now_s: float) -> list[Action]:
         """Returns the actions that are due by now."""
         actions: list[Action] = []
         if self._protection.deadline_s() <= now_s:
             actions += self._protection_ended(now_s)
-        if self._resume_s <= now_s:
+        if self._pausing.deadline_s() <= now_s:
             self.caller_speaking = False
-            actions += self._resume()
-        if self._final_s <= now_s:
-            self._final_s = math.inf
+            actions += self._pausing.resume()
+        if self._question.due_s <= now_s:
+            self._question.due_s = math.inf
             self.caller_speaking = False
-            if self._words or self._kept:
-                self._overdue.answered(self._words)
-                actions += self._answer(self._words)
-            elif self._awaiting:
-                self._awaiting = False
+            if self._question.words or self._question.kept:
+                self._question.overdue.answered(self._question.words)
+                actions += self._answer(self._question.words)
+            elif self._question.awaited:
+                self._question.awaited = False
                 self._prompts.stop()
                 actions.append(PromptCaller())
-        if prompts := self._prompts.due(now_s):
+        if not self._pausing.held and (prompts := self._prompts.due(now_s)):
             self.caller_speaking = False  # a sound that has no end is no speech
-            actions += [*self._early.drop(), *prompts]
+            actions += [*self._question.drop_early(), *prompts]
         return actions
 
     # Inside -------------------------------------------------------------------------------------------------------
+
+    def _heard_idle(self, now_s: float, heard: str) -> list[Action]:
+        """Takes all the words of a stretch of speech to which the agent has listened."""
+        question = self._question
+        if heard or (question.kept and not self.caller_speaking):
+            return self._answer(heard)
+        dropped = question.drop_early()
+        if self.caller_speaking:
+            return dropped
+        if question.awaited:
+            question.stop_waiting()
+            return [*dropped, PromptCaller()]  # a sound ended the reply, and there were no words in it
+        question.due_s = math.inf
+        self._prompts.nothing_recognised(now_s)
+        return dropped
 
     def _onset(self, now_s: float) -> list[Action]:
         if self.agent is Agent.IDLE or not self._interruptible:
@@ -275,42 +290,32 @@ class Turns:
             return []
         if self.agent is Agent.SPEAKING and self.rules.min_interrupt_words == 0:
             return self._commit(now_s, Reason.SPEECH)
-        least_s = STILL_S if self._words else self.rules.false_interruption_timeout_ms / 1000
-        self._resume_s = now_s + self._patience.limit_s(least_s)
-        if self.paused:
-            return []
-        self.paused = True
-        return [Pause()]
+        least_s = STILL_S if self._question.words else self.rules.false_interruption_timeout_ms / 1000
+        return self._pausing.pause(now_s + self._patience.limit_s(least_s))
 
     def _protection_ended(self, now_s: float) -> list[Action]:
         final = self._protection.end()
         if self.agent is Agent.IDLE or not self._interruptible:
-            self._kept.add(final)
+            self._question.kept.add(final)
             return []
         if final:
             return [*self._commit(now_s, Reason.WORDS), *self._answer(final)]
-        if self.agent is Agent.SPEAKING and self._words and self._interrupts(self._words, unfinished=True):
+        words = self._question.words
+        if self.agent is Agent.SPEAKING and words and self._interrupts(words, unfinished=True):
             return self._commit(now_s, Reason.WORDS)
         return self._onset(now_s) if self.caller_speaking else []
 
     def _commit(self, now_s: float, reason: Reason) -> list[Action]:
         self._idle(now_s)
-        self._awaiting = True
+        self._question.awaited = True
         self._prompts.stop()
-        self._final_s = now_s + self._final_wait_s()
+        self._question.await_final(now_s, speaking=self.caller_speaking)
         return [Commit(reason)]
-
-    def _final_wait_s(self) -> float:
-        """Returns how long the final transcript of the caller's present words is waited for."""
-        if not self.caller_speaking:
-            return self.rules.final_timeout_ms / 1000
-        return self._patience.limit_s(STILL_S) if self._words else SPEECH_LIMIT_S
 
     def _idle(self, now_s: float) -> None:
         self.agent = Agent.IDLE
-        self.paused = False
-        self._resume_s = math.inf
-        self._kept.add(self._protection.end())
+        self._pausing.over()
+        self._question.kept.add(self._protection.end())
         self._interruptible = True
         self._asked = ""
         if self.caller_speaking:
@@ -318,23 +323,10 @@ class Turns:
         else:
             self._prompts.wait(now_s)
 
-    def _resume(self) -> list[Action]:
-        self._resume_s = math.inf
-        if not self.paused:
-            return []
-        self.paused = False
-        return [Resume()]
-
     def _answer(self, text: str) -> list[Action]:
-        said = self._kept.before(text)
-        before, prepared = self._early.take(said)
-        self._kept.clear()
-        self._words = ""
-        self._awaiting = False
-        self._final_s = math.inf
+        self._asked, actions = self._question.answer(text)
         self._prompts.stop()
-        self._asked = said
-        return [*before, Answer(said, prepared)]
+        return actions
 
     def _interrupts(self, text: str, *, unfinished: bool = False) -> bool:
         return self._interruptible and self.rules.interrupts(text, unfinished=unfinished)

@@ -17,9 +17,21 @@ import structlog
 from bridge.hearing.asr.quiet_place import quiet_place
 from bridge.hearing.asr.recognition import RATE_HZ
 from bridge.hearing.asr.recognizer_pool import RecognizerPool
-from bridge.hearing.events import Heard, Partial, SpeechPaused, SpeechStarted, SpeechStopped, Transcript, Voiced
+from bridge.hearing.events import (
+    Heard,
+    HoldBegan,
+    HoldEnded,
+    Partial,
+    SpeechPaused,
+    SpeechResumed,
+    SpeechStarted,
+    SpeechStopped,
+    Transcript,
+    Voiced,
+)
 from bridge.hearing.smart_turn import SmartTurn
-from bridge.hearing.vad import Ear, GateRules
+from bridge.hearing.speech_gate import GateRules
+from bridge.hearing.vad import Ear
 from bridge.turns.end_of_turn import EndOfTurn
 from engine.audio import RateConverter
 from engine.child import ChildLost
@@ -36,6 +48,8 @@ LONGEST_MS: Final = 15_000
 """The longest stretch looked at again and again. In longer speech the words before a quiet place are settled."""
 PAUSE_MS: Final = 128
 """How much silence a look is taken in, unless the gate's rules say less or more."""
+UNSURE_MS: Final = 608
+"""How much silence may be the end of a turn that words or sound call unfinished: an answer begun sooner is wasted."""
 MAX_JOBS: Final = 8
 """The number of stretches that may wait in one call. The oldest is given up when a recogniser is further behind."""
 _BYTES_PER_MS: Final = RATE_HZ // 1000 * 2
@@ -105,6 +119,8 @@ class EmbeddedAsr:
         self._looks: asyncio.Queue[_Look] = asyncio.Queue()
         self._latest: _Look | None = None
         """The newest look at the speech that goes on now."""
+        self._untold_ms: int | None = None
+        """Where the present pause began, while nobody has been told of it; None otherwise."""
 
     def push(self, pcm: bytes, rate_hz: int) -> None:
         """Takes the caller's audio, 16-bit little-endian mono, gaps filled, from the answer on."""
@@ -113,6 +129,8 @@ class EmbeddedAsr:
         if self._speech is None:
             self._forget(self._end_ms - BEFORE_MS - 500)
             return
+        if self._untold_ms is not None and self._end_ms - self._untold_ms >= UNSURE_MS:
+            self._tell_pause(self._untold_ms)
         if self._end_ms - self._audio_start_ms > LONGEST_MS:
             self._settle(self._speech)
         if self._end_ms - self._looked_ms >= PARTIAL_MS and (self._latest is None or self._latest.done):
@@ -139,12 +157,16 @@ class EmbeddedAsr:
             text = ""
         look.text = " ".join([*look.speech.settled, text]).strip()
         look.done = True
+        wait_ms = self._end_of_turn.wait_ms(look.text, ended)
         if look.paused_ms is not None:
-            self._ear.end_after(self._end_of_turn.wait_ms(look.text, ended), look.paused_ms)
+            self._ear.end_after(wait_ms, look.paused_ms)
         if look.final:
             self._hear(Transcript(look.text))
         elif look.text and not look.settles:  # fewer words than were told already are no news
             self._hear(Partial(look.text))
+        told_ms = look.paused_ms
+        if told_ms is not None and told_ms == self._untold_ms and wait_ms <= self._end_of_turn.silence_ms:
+            self._tell_pause(told_ms)
 
     async def _words(self, look: _Look) -> str:
         try:
@@ -169,21 +191,32 @@ class EmbeddedAsr:
             return None
 
     def _voice(self, event: Voiced) -> None:
-        if isinstance(event, SpeechStarted):
+        if isinstance(event, HoldBegan | HoldEnded):
+            self._hear(event)
+        elif isinstance(event, SpeechStarted):
             start_ms = event.audio_start_ms or 0
             self._forget(start_ms - BEFORE_MS)
             self._looked_ms = start_ms
             self._speech, self._latest = _Speech(), None
             self._hear(event)
         elif isinstance(event, SpeechStopped):
+            self._untold_ms = None
             self._hear(event)
             self._end(event)
-        else:
+        elif isinstance(event, SpeechResumed):
+            self._untold_ms = None
             if self._tells_pauses:
                 self._hear(event)
-            if isinstance(event, SpeechPaused) and self._speech is not None:  # it may be the end, and is all there is
-                self._looked_ms = self._end_ms
-                self._look(_Look(self._speech, bytes(self._audio), self._end_ms, event.audio_end_ms))
+        elif self._speech is not None:  # it may be the end, and is all there is
+            self._untold_ms = event.audio_end_ms
+            self._looked_ms = self._end_ms
+            self._look(_Look(self._speech, bytes(self._audio), self._end_ms, event.audio_end_ms))
+
+    def _tell_pause(self, paused_ms: int) -> None:
+        """Tells that the caller may be done, once it is likely: by the look in the pause, or by its length."""
+        self._untold_ms = None
+        if self._tells_pauses:
+            self._hear(SpeechPaused(paused_ms))
 
     def _end(self, event: SpeechStopped) -> None:
         speech, latest, end_ms = self._speech or _Speech(), self._latest, event.audio_end_ms or self._end_ms

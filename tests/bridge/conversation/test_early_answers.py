@@ -35,8 +35,8 @@ async def paused(rigs: list[Rig], *pieces: Piece | Exception | None, said: str =
     return rig
 
 
-def outcomes(rig: Rig) -> dict[str, float]:
-    counted = rig.talk._metrics.early_answers.collect()[0].samples
+def outcomes(rig: Rig, what: str = "early_answers") -> dict[str, float]:
+    counted = getattr(rig.talk._metrics, what).collect()[0].samples
     return {sample.labels["outcome"]: sample.value for sample in counted if sample.name.endswith("_total")}
 
 
@@ -57,6 +57,7 @@ async def test_it_is_made_and_held_and_heard_as_soon_as_the_words_are_certain(ri
         ("agent", "Of course."),
     ]
     assert outcomes(rig) == {"used": 1}
+    assert outcomes(rig, "early_tokens") == {"used": 1}
     trace = rig.talk.journal.entries[-1].trace
     assert trace is not None
     assert trace["first_frame_ms"] <= 540, "counted from the caller's last sound at 900 ms"
@@ -73,6 +74,7 @@ async def test_other_words_drop_it_without_a_trace(rigs: list[Rig]) -> None:
     assert [entry.text for entry in rig.talk.journal.entries] == ["to Pisa", "By train?"]
     assert not {"response.paused", "response.resumed", "response.interrupted"} & set(rig.kinds())
     assert outcomes(rig) == {"wasted": 1}
+    assert outcomes(rig, "early_tokens") == {"wasted": 1}
 
 
 async def test_a_caller_who_goes_on_drops_it(rigs: list[Rig]) -> None:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from bridge.hearing import smart_turn
-from bridge.hearing.asr.embedded import EmbeddedAsr
-from bridge.hearing.events import SpeechPaused, SpeechStarted
+from bridge.hearing.asr.embedded import UNSURE_MS, EmbeddedAsr
+from bridge.hearing.events import Heard, Partial, SpeechPaused, SpeechResumed, SpeechStarted
 from bridge.hearing.smart_turn import INSTALL, SmartTurn, features, weights
+from bridge.hearing.speech_gate import GateRules
 from bridge.turns.end_of_turn import EndOfTurn
 from tests.support.voices import caller_says, silence
 
@@ -39,6 +40,41 @@ async def test_in_a_pause_words_and_sound_decide_how_long_it_may_last(
     await asr._recognise(asr._looks.get_nowait())
     pool.detector.ear.return_value.end_after.assert_called_once_with(wait_ms, 900)
     assert pool.detector.ear.call_args.kwargs["rules"].stop_ms == 1_000
+
+
+async def test_a_pause_in_an_unfinished_sentence_is_told_only_when_it_lasts() -> None:
+    heard: list[Heard] = []
+    pool = Mock(transcribe=AsyncMock(return_value="a table for"))
+    judge = Mock(probability=AsyncMock(return_value=0.9))
+    asr = EmbeddedAsr(pool, heard.append, rules=GateRules(pause_ms=64), smart_turn=judge)
+    asr._voice(SpeechStarted(0))
+    asr.push(bytes(16_000 + 2_048), 16_000)
+    asr._voice(SpeechPaused(500))
+    await asr._recognise(asr._looks.get_nowait())
+    asr.push(bytes(32 * (UNSURE_MS - 64 - 20)), 16_000)
+    assert heard == [SpeechStarted(0), Partial("a table for")], "an answer begun now would be wasted"
+    asr.push(bytes(640), 16_000)
+    assert heard[2:] == [SpeechPaused(500)]
+    asr.push(bytes(640), 16_000)
+    assert len(heard) == 3
+
+
+async def test_a_caller_who_goes_on_in_an_unfinished_sentence_is_not_told_to_have_paused() -> None:
+    heard: list[Heard] = []
+    pool = Mock(transcribe=AsyncMock(return_value="a table for"))
+    asr = EmbeddedAsr(
+        pool,
+        heard.append,
+        rules=GateRules(pause_ms=64),
+        smart_turn=Mock(probability=AsyncMock(return_value=0.1)),
+    )
+    asr._voice(SpeechStarted(0))
+    asr.push(bytes(16_000), 16_000)
+    asr._voice(SpeechPaused(400))
+    await asr._recognise(asr._looks.get_nowait())
+    asr._voice(SpeechResumed())
+    asr.push(bytes(32_000), 16_000)
+    assert [event for event in heard if isinstance(event, SpeechPaused)] == []
 
 
 def test_features_are_whispers() -> None:

@@ -8,16 +8,8 @@ import numpy as np
 import pytest
 
 from bridge.hearing.events import SpeechPaused, SpeechResumed, SpeechStarted, SpeechStopped
-from bridge.hearing.vad import (
-    MAX_WINDOWS_WAITING,
-    RATE_HZ,
-    WINDOW_MS,
-    WINDOW_SAMPLES,
-    Detector,
-    Ear,
-    GateRules,
-    SpeechGate,
-)
+from bridge.hearing.speech_gate import WINDOW_MS, GateRules, SpeechGate
+from bridge.hearing.vad import MAX_WINDOWS_WAITING, RATE_HZ, WINDOW_SAMPLES, Detector, Ear
 from engine.speech import Pcm
 from tests.support.voices import caller_says, silence
 
@@ -40,14 +32,14 @@ def test_a_short_silence_is_told_once_and_so_is_that_speech_goes_on() -> None:
     assert gate.push(0.9) == SpeechStarted(0)
     for _ in range(2):
         assert [gate.push(0.1) for _ in range(2)] == [None, None]
-        assert gate.push(0.1) == SpeechPaused(gate._at_ms - 3 * WINDOW_MS)
+        assert gate.push(0.1) == SpeechPaused(gate.at_ms - 3 * WINDOW_MS)
         assert gate.push(0.1) is None
         assert gate.push(0.9) == SpeechResumed()
         assert gate.push(0.9) is None
     told = [gate.push(0.1) for _ in range(8)]
-    assert told[2] == SpeechPaused(gate._at_ms - 8 * WINDOW_MS)
-    assert told[7] == SpeechStopped(gate._at_ms - 8 * WINDOW_MS)
-    assert gate.push(0.9) == SpeechStarted(gate._at_ms - WINDOW_MS)
+    assert told[2] == SpeechPaused(gate.at_ms - 8 * WINDOW_MS)
+    assert told[7] == SpeechStopped(gate.at_ms - 8 * WINDOW_MS)
+    assert gate.push(0.9) == SpeechStarted(gate.at_ms - WINDOW_MS)
 
 
 def speaking(rules: GateRules) -> SpeechGate:

@@ -14,7 +14,8 @@ import pytest
 from bridge.hearing.asr.embedded import MAX_JOBS, EmbeddedAsr
 from bridge.hearing.asr.recognizer_pool import RecognizerPool
 from bridge.hearing.events import Heard, Partial, SpeechPaused, SpeechStarted, SpeechStopped, Transcript
-from bridge.hearing.vad import Detector, GateRules
+from bridge.hearing.speech_gate import GateRules
+from bridge.hearing.vad import Detector
 from bridge.turns.words import words
 from tests.support.voices import caller_says, silence
 
@@ -138,7 +139,7 @@ async def test_a_short_silence_is_looked_at_at_once_and_makes_the_final_words() 
     asr._voice(SpeechPaused(500))
     for _ in range(5):
         await asyncio.sleep(0)
-    assert heard == [SpeechStarted(0), SpeechPaused(500), Partial("7")]
+    assert heard == [SpeechStarted(0), Partial("7"), SpeechPaused(500)]
     asr.push(bytes(12_800), 16_000)
     asr._voice(SpeechStopped(500))
     assert heard[3:] == [SpeechStopped(500), Transcript("7")], "there is nothing left to recognise"

@@ -1,0 +1,121 @@
+"""Tells by its sound that a caller has put the line on hold: music or tones, and nobody who speaks. No I/O.
+
+Music and tones have most of their power in few frequencies, which noise has not. So have vowels, but the voice detector
+hears those. Music with singing, and silence, cannot be told from a caller.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.hearing.events import HoldBegan, HoldEnded
+from bridge.hearing.speech_gate import WINDOW_MS
+
+BLOCK_WINDOWS: Final = 4
+"""How many windows are looked at together: 128 ms, in which neighbouring notes are apart."""
+BLOCKS: Final = 24
+"""How many blocks, 3 s, are judged."""
+LEAST_MUSICAL: Final = 10
+LEAST_SHARE: Final = 0.75
+"""How many of the blocks, and how many of those that are not silent, have to be music or tone."""
+PEAKED: Final = 0.5
+"""The share of a block's power that lies in peaks: above 0.9 in most music, under 0.1 in noise."""
+PEAK: Final = 8.0
+"""How far above the median of its neighbours a frequency is a peak."""
+BANDS, BAND_BINS, FIRST_BIN = 21, 20, 20
+"""The frequencies that are looked at: 21 bands of 156 Hz, from 156 Hz on."""
+LOUD_DBFS: Final = -45.0
+"""Softer sound is no hold music."""
+SPEECH: Final = 0.5
+BEFORE_BLOCKS: Final = 8
+"""How long there has to have been neither music nor speech before, 1 s: what was there from the start is the room."""
+BACK_WINDOWS: Final = 18
+BACK_SHARE: Final = 0.6
+"""The caller is back when so many of the latest windows, 576 ms, are speech."""
+QUIET_WINDOWS: Final = 62
+"""The caller is back, and says nothing, when the music has been over for so long: 2 s, more than it rests."""
+BEHIND_MS: Final = 2_000
+"""Music that is there again so soon after the caller has spoken is behind the caller, and no hold."""
+
+
+class HoldDetector:
+    """One call's. Give it every window, with the detector's probability of speech."""
+
+    def __init__(self) -> None:
+        self.held = False
+        self._windows: list[NDArray[np.float32]] = []
+        self._level_dbfs: list[float] = []
+        self._speaks = False
+        """Whether there is speech in the present block."""
+        self._blocks: deque[bool | None] = deque(maxlen=BLOCKS)
+        """Whether each block was music; None for a silent one."""
+        self._others = 0
+        """How many blocks in a row have been neither music nor speech, at most so far."""
+        self._others_now = 0
+        self._voiced: deque[bool] = deque(maxlen=BACK_WINDOWS)
+        self._unmusical = 0
+        self._last_speech_ms = -BEHIND_MS
+        self._spoke_into_it = False
+        """True if the latest hold was ended by speech."""
+        self._is_behind = False
+
+    def push(
+        self, window: NDArray[np.float32], probability: float, level_dbfs: float, at_ms: int
+    ) -> HoldBegan | HoldEnded | None:
+        """Takes the next window, which ends at `at_ms`. Returns what it makes, or None."""
+        voiced = probability >= SPEECH
+        self._voiced.append(voiced)
+        self._speaks = self._speaks or voiced
+        if voiced:
+            self._last_speech_ms = at_ms
+        self._windows.append(window)
+        self._level_dbfs.append(level_dbfs)
+        if self.held and sum(self._voiced) >= BACK_SHARE * BACK_WINDOWS:
+            return self._end(at_ms, by_speech=True)
+        if len(self._windows) < BLOCK_WINDOWS:
+            return None
+        musical = self._judge()
+        self._windows, self._level_dbfs, self._speaks = [], [], False
+        if self.held:
+            self._unmusical = 0 if musical else self._unmusical + BLOCK_WINDOWS
+            return self._end(at_ms, by_speech=False) if self._unmusical >= QUIET_WINDOWS else None
+        return self._begin(at_ms) if musical else None
+
+    def _judge(self) -> bool:
+        loud = sum(self._level_dbfs) / BLOCK_WINDOWS > LOUD_DBFS
+        musical = loud and not self._speaks and peaked_share(np.concatenate(self._windows)) >= PEAKED
+        self._blocks.append(musical if loud or self._speaks else None)
+        self._others_now = 0 if musical or self._speaks else self._others_now + 1
+        self._others = max(self._others, self._others_now)
+        return musical
+
+    def _begin(self, at_ms: int) -> HoldBegan | None:
+        musical, heard = self._blocks.count(True), len(self._blocks) - self._blocks.count(None)
+        if self._is_behind or self._others < BEFORE_BLOCKS or musical < LEAST_MUSICAL or musical < LEAST_SHARE * heard:
+            return None
+        since = len(self._blocks) - self._blocks.index(True)
+        began_ms = at_ms - since * BLOCK_WINDOWS * WINDOW_MS
+        if self._spoke_into_it and began_ms - self._last_speech_ms < BEHIND_MS:
+            self._is_behind = True
+            return None
+        self.held, self._unmusical = True, 0
+        self._voiced.clear()
+        return HoldBegan(max(began_ms, 0))
+
+    def _end(self, at_ms: int, *, by_speech: bool) -> HoldEnded:
+        self.held, self._spoke_into_it = False, by_speech
+        self._blocks.clear()
+        self._voiced.clear()
+        return HoldEnded(at_ms)
+
+
+def peaked_share(block: NDArray[np.float32]) -> float:
+    """Returns the share of a block's power that lies in frequencies far above the median of their band."""
+    power = np.abs(np.fft.rfft(block * np.hanning(len(block)))) ** 2
+    bands = power[FIRST_BIN : FIRST_BIN + BANDS * BAND_BINS].reshape(BANDS, BAND_BINS)
+    peaks = bands > PEAK * np.median(bands, axis=1, keepdims=True)
+    return float(bands[peaks].sum() / (bands.sum() + 1e-12))

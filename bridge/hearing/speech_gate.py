@@ -1,0 +1,103 @@
+"""Turns the detector's probabilities into starts, pauses and ends of speech. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from bridge.hearing.caller_level import CallerLevel
+from bridge.hearing.events import SpeechPaused, SpeechResumed, SpeechStarted, SpeechStopped, Voiced
+
+WINDOW_MS: Final = 32
+"""How much audio one probability is about."""
+
+
+@dataclass(frozen=True, slots=True)
+class GateRules:
+    """When a sequence of probabilities is speech."""
+
+    start_probability: float = 0.5
+    stop_probability: float = 0.35
+    start_ms: int = 64
+    """How much speech makes a start: a click is shorter."""
+    stop_ms: int = 480
+    """How much silence makes an end: a pause within a sentence is shorter."""
+    pause_ms: int = 0
+    """How much silence may be an end; 0 to tell of none."""
+    min_level_dbfs: float = -40.0
+    """While the agent speaks, sound below this level is taken for its echo."""
+    side_talk_db: float = 0.0
+    """While the agent speaks, a voice softer than the caller's by more than this is not the caller's; 0 for never."""
+    tells_hold: bool = False
+    """Whether music and tones are told as hold."""
+
+
+class SpeechGate:
+    """Takes one probability for each window."""
+
+    def __init__(self, rules: GateRules, offset_ms: int = 0) -> None:
+        self.beside = False
+        """True while somebody beside the caller speaks, and for a moment after."""
+        self._rules = rules
+        self.at_ms = offset_ms
+        """Where the latest window ended."""
+        self._speaking = False
+        self._paused = False
+        self._run_ms = 0
+        """The duration of the latest windows in a row that speak for a change."""
+        self._stop_ms = rules.stop_ms
+        """How much silence makes an end now."""
+        self._level = CallerLevel(rules.side_talk_db)
+        self._unvoiced_ms = 0
+
+    def end_after(self, stop_ms: int, paused_ms: int) -> None:
+        """Lets the silence that began at `paused_ms` make an end after `stop_ms`, if it still goes on."""
+        if self._paused and self.at_ms - self._run_ms == paused_ms:
+            self._stop_ms = stop_ms
+
+    def skip(self) -> None:
+        """Passes over a window that nobody judges."""
+        self.at_ms += WINDOW_MS
+
+    def push(self, probability: float, level_dbfs: float = 0.0, *, agent_speaks: bool = False) -> Voiced | None:
+        """Takes the next window. Returns what it makes, or None."""
+        self.at_ms += WINDOW_MS
+        if agent_speaks and level_dbfs < self._rules.min_level_dbfs:
+            probability = 0.0
+        voiced = probability >= self._rules.start_probability
+        self._level.hear(level_dbfs, voiced=voiced)
+        if self._speaking:
+            if voiced and not agent_speaks:
+                self._level.learn(level_dbfs)
+            return self._while_speaking(probability)
+        self._run_ms = self._run_ms + WINDOW_MS if voiced else 0
+        self._unvoiced_ms = 0 if voiced else self._unvoiced_ms + WINDOW_MS
+        if self._unvoiced_ms >= self._rules.stop_ms:
+            self.beside = False
+        if self._run_ms < self._rules.start_ms:
+            return None
+        if (agent_speaks or self.beside) and self._level.is_beside():
+            self.beside = True
+            return None
+        if self.beside:  # the caller is heard from now on, not from when the other began
+            self._run_ms = self._rules.start_ms
+        self._speaking, self.beside = True, False
+        started_ms, self._run_ms = self.at_ms - self._run_ms, 0
+        return SpeechStarted(started_ms)
+
+    def _while_speaking(self, probability: float) -> Voiced | None:
+        self._run_ms = self._run_ms + WINDOW_MS if probability < self._rules.stop_probability else 0
+        if not self._run_ms:
+            self._stop_ms = self._rules.stop_ms
+        elif self._run_ms >= self._stop_ms:
+            self._speaking = self._paused = False
+            self._level.learnt()
+            ended_ms, self._run_ms, self._stop_ms = self.at_ms - self._run_ms, 0, self._rules.stop_ms
+            return SpeechStopped(ended_ms)
+        if self._paused and not self._run_ms:
+            self._paused = False
+            return SpeechResumed()
+        if not self._paused and self._rules.pause_ms and self._run_ms >= self._rules.pause_ms:
+            self._paused = True
+            return SpeechPaused(self.at_ms - self._run_ms)
+        return None

@@ -1,0 +1,75 @@
+"""A voice that is softer than the caller's is somebody beside them, while the agent speaks."""
+
+from __future__ import annotations
+
+import pytest
+
+from bridge.hearing.events import SpeechStarted, SpeechStopped, Voiced
+from bridge.hearing.speech_gate import GateRules, SpeechGate
+
+OWN_DBFS = -24.0
+
+
+def heard(gate: SpeechGate, windows: int, dbfs: float, *, agent_speaks: bool = True, p: float = 0.9) -> list[Voiced]:
+    """What the gate makes of some windows."""
+    events = [gate.push(p, dbfs, agent_speaks=agent_speaks) for _ in range(windows)]
+    return [event for event in events if event is not None]
+
+
+@pytest.fixture
+def gate() -> SpeechGate:
+    """The gate of a call whose caller has said something to a silent agent."""
+    gate = SpeechGate(GateRules(side_talk_db=6))
+    heard(gate, 30, OWN_DBFS, agent_speaks=False)
+    heard(gate, 20, -80, agent_speaks=False, p=0.0)
+    return gate
+
+
+def test_the_caller_interrupts_and_a_softer_voice_does_not(gate: SpeechGate) -> None:
+    assert heard(gate, 40, OWN_DBFS - 10) == []
+    assert gate.beside
+    assert heard(gate, 15, -80, p=0.0) == []
+    assert not gate.beside
+    assert len(heard(gate, 2, OWN_DBFS - 4)) == 1, "after 64 ms, as ever"
+
+
+def test_the_caller_who_speaks_over_the_other_is_heard_from_then_on(gate: SpeechGate) -> None:
+    heard(gate, 30, OWN_DBFS - 10)
+    begun_ms = gate.at_ms
+    (started,) = heard(gate, 4, OWN_DBFS)
+    assert isinstance(started, SpeechStarted)
+    assert started.audio_start_ms is not None
+    assert started.audio_start_ms >= begun_ms - 64, "not from when the other began"
+    assert not gate.beside
+
+
+def test_somebody_beside_the_caller_is_not_heard_when_the_agent_ends_meanwhile(gate: SpeechGate) -> None:
+    heard(gate, 20, OWN_DBFS - 10)
+    assert heard(gate, 20, OWN_DBFS - 10, agent_speaks=False) == []
+
+
+def test_a_silent_agent_hears_any_voice(gate: SpeechGate) -> None:
+    assert len(heard(gate, 10, OWN_DBFS - 15, agent_speaks=False)) == 1
+
+
+def test_who_talks_on_for_long_means_the_agent(gate: SpeechGate) -> None:
+    assert heard(gate, 77, OWN_DBFS - 10) == []
+    assert len(heard(gate, 1, OWN_DBFS - 10)) == 1
+
+
+def test_nobody_is_beside_a_caller_who_has_not_spoken_yet() -> None:
+    assert len(heard(SpeechGate(GateRules(side_talk_db=6)), 10, -39)) == 1
+
+
+def test_without_the_setting_every_voice_interrupts() -> None:
+    gate = SpeechGate(GateRules())
+    heard(gate, 30, OWN_DBFS, agent_speaks=False)
+    heard(gate, 20, -80, agent_speaks=False, p=0.0)
+    assert len(heard(gate, 10, OWN_DBFS - 12)) == 1
+
+
+def test_a_caller_who_moves_away_from_the_telephone_interrupts_again_once_he_has_answered(gate: SpeechGate) -> None:
+    for _ in range(4):
+        assert [type(event) for event in heard(gate, 30, OWN_DBFS - 12, agent_speaks=False)] == [SpeechStarted]
+        assert [type(event) for event in heard(gate, 20, -80, agent_speaks=False, p=0.0)] == [SpeechStopped]
+    assert len(heard(gate, 10, OWN_DBFS - 12)) == 1
