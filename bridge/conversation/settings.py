@@ -106,9 +106,7 @@ class ConversationSettings(BaseModel):
     llm_extra_body: str = Field("", description="more fields of the request, a JSON object")
     llm_send_tools: Sends = Field("auto", description="auto: until the server refuses them")
     llm_send_system: Sends = Field("auto", description="false: the prompt stands in the caller's first message")
-    llm_fallback_base_url: HttpAddress = Field(
-        "", description="of a second model, asked when the first fails; empty for none"
-    )
+    llm_fallback_base_url: HttpAddress = Field("", description="of a second model, asked when the first fails")
     llm_fallback_model: str = Field("", validate_default=True, description="the model of LLM_FALLBACK_BASE_URL")
     llm_fallback_api_key: SecretStr = SecretStr("")
     llm_tools: Path | None = Field(None, description="YAML file of tools, over HTTP or of MCP servers")
@@ -121,7 +119,9 @@ class ConversationSettings(BaseModel):
         le=200,
         description="messages after which the beginning of a call is summed up for the model; 0: never",
     )
-    llm_condense_keep: int = Field(40, ge=2, le=200, description="the latest messages, which are never summed up")
+    llm_condense_keep: int = Field(
+        40, ge=2, le=200, validate_default=True, description="the latest messages, which are never summed up"
+    )
     llm_timeout_ms: int = Field(8_000, ge=100, description="to the first words or tool; from those to the next")
     filler: str = Field("One moment, please.", description="said while the answer is slow")
     filler_after_ms: int = Field(2_000, ge=0, description="0: never")
