@@ -28,7 +28,7 @@ from bridge.conversation.realtime_conversation import RealtimeConversation
 from bridge.conversation.recording import CallRecording
 from bridge.conversation.recording_retention import HOUR_S, RecordingRetention
 from bridge.conversation.recording_writer import RecordingWriter, make_folder
-from bridge.conversation.service_sessions import ANSWER_BYTES, EVENTS_BYTES, open_session
+from bridge.conversation.service_sessions import ANSWER_BYTES, EVENTS_BYTES, SOUND_BYTES, open_session
 from bridge.conversation.settings import ConversationSettings
 from bridge.conversation.talk import Talk
 from bridge.conversation.webhooks import Webhooks
@@ -91,6 +91,7 @@ class Services:
         """Loads the embedded models and opens the shared connections. Raises OSError that says what is missing."""
         settings = self._settings
         self._http, self._asr_http = open_session(ANSWER_BYTES), open_session(EVENTS_BYTES)
+        self._realtime_http = open_session(SOUND_BYTES)
         self._caller_lookup = CallerLookup(settings.lookup_url, settings.lookup_timeout_ms, self._http)
         self._webhooks = Webhooks(settings.webhook_url, self._http, settings.webhook_secret.get_secret_value())
         if settings.llm_base_url:
@@ -153,6 +154,7 @@ class Services:
             await self._models.close()
         await self._http.close()
         await self._asr_http.close()
+        await self._realtime_http.close()
         if self._sweeping is not None:
             self._sweeping.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -184,7 +186,6 @@ class Services:
         return conversation
 
     def _begin_realtime(self, call: Call, variables: Mapping[str, str], recording: CallRecording | None) -> Talk:
-        assert self._asr_http is not None, "calls begin between start and close"
         conversation = RealtimeConversation(
             call,
             self._settings,
@@ -194,7 +195,7 @@ class Services:
             recording=recording,
         )
         options = self._realtime.options(self._settings.asr_language)
-        link = RealtimeLink(options, self._asr_http, conversation.heard, call_id=str(call.id))
+        link = RealtimeLink(options, self._realtime_http, conversation.heard, call_id=str(call.id))
         conversation.use(link, self._toolbox(variables), self._tool_tasks, options.timeout_ms)
         self._report(conversation, recording)
         conversation.start(fill_prompt(self._settings.system_prompt, variables), fill(self._greeting, variables))

@@ -19,6 +19,7 @@ from bridge.masking import Masker, masked_url, secrets_of
 from bridge.realtime import protocol
 from bridge.realtime.protocol import RATE_HZ, Event, Message, Ready, RealtimeOptions, Refusal
 from engine.audio import RateConverter
+from engine.speech import Priority
 from engine.web.inbox import Inbox
 
 log = structlog.get_logger(__name__)
@@ -130,7 +131,7 @@ class RealtimeLink:
                 await socket.close()  # the receiver sees it
 
     async def _receive(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        inbox, bad, ready = Inbox(socket, MESSAGES_PER_S), 0, False
+        inbox, bad, ready = Inbox(socket, MESSAGES_PER_S, Priority.CALL), 0, False
         until_s = self._now_s() + self._options.timeout_ms / 1000
         while True:
             try:
