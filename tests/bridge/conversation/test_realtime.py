@@ -241,3 +241,50 @@ async def test_a_text_over_the_api_is_said_by_the_engine_and_a_hang_up_from_outs
         await call.bench.post(f"{path}/hangup", {"text": "Bye."})
         assert await call.next() == "hangup"
         assert call.bench.engine.spoken[-1] == ("Bye.", "")
+
+
+async def test_a_hang_up_in_the_middle_of_an_answer_lets_what_has_come_be_heard() -> None:
+    async with RealtimeService(Say("one two", 1_000, hold=True)) as service, phone(service, greeting="Hi.") as call:
+        await call.event("response.started")
+        await call.bench.post(f"/v1/calls/{call.caller.id}/hangup")
+        assert await call.next() == "hangup"
+        assert call.texts() == [("agent", "one two", False)]
+
+
+async def test_a_caller_who_speaks_while_a_tool_with_effects_is_at_work_loses_nothing(tmp_path: Path) -> None:
+    go_on, at_work = asyncio.Event(), asyncio.Event()
+
+    async def book(request: web.Request) -> web.Response:
+        at_work.set()
+        await go_on.wait()
+        return web.Response(text="booked")
+
+    async with serving(book) as url:
+        path = tmp_path / "tools.yaml"
+        tool = f"description: d, url: '{url}', timeout_ms: 30000"
+        path.write_text(f"tools: [{{name: book, {tool}}}, {{name: ask, {tool}, method: GET}}]")
+        wants = Say("I book it.", 200, tools=[("book", {}), ("ask", {})])
+        async with RealtimeService(wants, Say("Yes?", 400)) as service, phone(service, llm_tools=path) as call:
+            call.caller.speak(SPEECH)
+            await at_work.wait()
+            await call.event("response.done")
+            call.caller.speak(SPEECH)
+            await call.event("response.done", 2)
+            assert call.texts()[-1] == ("agent", "Yes?", False), "it is answered at once"
+            go_on.set()
+            await service.until(lambda: len(service.session.outputs) == 2)
+            assert [text for _, text in service.session.outputs] == [
+                "booked",
+                "error: it was cancelled, because the caller spoke",
+            ]
+
+
+async def test_a_transfer_is_dropped_when_the_caller_speaks_before_it_is_due() -> None:
+    goodbye = Say("Goodbye then, and thank you for your call.", 5_000, tools=[("hangup", {})])
+    async with RealtimeService(goodbye, Say("Go on.", 400)) as service, phone(service, greeting="Hi.") as call:
+        await call.event("response.started")
+        call.caller.speak(np.concatenate((np.zeros(4_000, np.int16), SPEECH)))
+        await call.event("response.done")
+        assert call.texts()[-1] == ("agent", "Go on.", False)
+        await call.caller.silence(0.5)
+        assert not call.caller.ended.is_set()
