@@ -39,6 +39,8 @@ class Say:
     hold: bool = False
     """After its sound, wait for `go_on`."""
     failed: bool = False
+    stalls: bool = False
+    """Say nothing more after its sound, without ending."""
 
 
 class Session:
@@ -146,6 +148,8 @@ class Session:
                 part = words[number * len(words) // deltas : (number + 1) * len(words) // deltas]
                 if part:
                     await self.tell("response.output_audio_transcript.delta", delta=" ".join(part) + " ", **where)
+            if say.stalls:
+                await asyncio.Event().wait()
             if say.hold:
                 await self.service.go_on.wait()
             await self.tell("response.output_audio.done", **where)
