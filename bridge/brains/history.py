@@ -52,6 +52,10 @@ class History:
         self._messages[: len(older)] = [{"role": "user", "content": SUMMARY.format(summary)}]
         return True
 
+    def continues(self, earlier: History) -> None:
+        """Takes over what was said before under another system prompt."""
+        self._messages = earlier._messages
+
     def messages(self) -> list[Message]:
         """Returns all messages for a request, the system prompt first."""
         return [*self._system, *self._messages]

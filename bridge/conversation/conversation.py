@@ -8,19 +8,19 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Any
 
 import structlog
 
-from bridge.brains.brain import Brain, Fallback, HangUp, Piece, Transfer
-from bridge.brains.destinations import Destinations
+from bridge.brains.brain import AfterTurn, HandOver, Piece
+from bridge.conversation.call_agent import CallAgent
+from bridge.conversation.call_rules import turn_rules
 from bridge.conversation.caller_events import CallerEvents
 from bridge.conversation.digits import Digits
 from bridge.conversation.echo_text import EchoText
 from bridge.conversation.metrics import ConversationMetrics
 from bridge.conversation.recording import CallRecording
 from bridge.conversation.reply import Filler
-from bridge.conversation.settings import ConversationSettings
 from bridge.conversation.speaking import NOTHING, Speaking
 from bridge.conversation.talk import Talk
 from bridge.conversation.trace import Mark, TurnTrace
@@ -46,9 +46,6 @@ from bridge.turns.turns import Turns
 
 log = structlog.get_logger(__name__)
 
-MAX_SILENCES_KEPT: Final = 1_000
-"""How many times from a barge-in to silence are kept for the call's JSON."""
-
 
 class Conversation(Talk):
     """The conversation of one call with a brain that is told words and makes words."""
@@ -56,32 +53,31 @@ class Conversation(Talk):
     def __init__(
         self,
         call: Call,
-        brain: Brain,
-        settings: ConversationSettings,
+        agent: CallAgent,
         metrics: ConversationMetrics,
         *,
-        destinations: Destinations | None = None,
         variables: Mapping[str, str] | None = None,
         recording: CallRecording | None = None,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
+        settings = agent.settings
         super().__init__(
             call,
             settings,
             metrics,
-            destinations=destinations,
+            destinations=agent.agent.destinations,
             variables=variables,
             recording=recording,
             now_s=now_s,
         )
-        self._brain = brain
-        self._turns = Turns(settings.rules())
-        self._waiting = Waiting(Filler(settings.filler, settings.filler_after_ms), now_s)
+        self.agent = agent
+        self._turns = Turns(turn_rules(settings))
+        self._waiting = Waiting(agent.filler, now_s)
         self._reader = EventReader()
-        self._digits = Digits(brain.digit_gap_ms, self._pressed)
+        self._digits = Digits(agent.brain.digit_gap_ms, self._pressed)
         self._echo_text = EchoText(now_s) if settings.echo_text else None
         self._events = CallerEvents(self._turns, self._caller, self.journal, self._echo_text)
-        self._speaking = Speaking(call, brain, self, self.journal, metrics, now_s)
+        self._speaking = Speaking(call, agent, self, self.journal, metrics, now_s)
 
     def start(self, recognizer: Recognizer | None = None, ear: LocalEar | None = None) -> None:
         """Starts to listen to the caller and says the greeting."""
@@ -90,7 +86,9 @@ class Conversation(Talk):
             self.call.observe(self._echo_text)
         self._begin_records()
         self.listening.start(recognizer, ear)
-        self._speaking.begin(self._brain.greet(), TurnTrace(), Filler(), self._settings.greeting_protection_ms)
+        self._speaking.begin(
+            self.agent.brain.greet(), TurnTrace(), Filler(), self.agent.settings.greeting_protection_ms
+        )
         self._do(self._turn_began())
 
     # From outside -------------------------------------------------------------------------------------------------
@@ -124,6 +122,10 @@ class Conversation(Talk):
             return NOTHING
         return self._do(self._events.take(self._now_s(), event))
 
+    @property
+    def agent_name(self) -> str:
+        return self.agent.name
+
     def _agent(self) -> dict[str, Any]:
         return {"agent": self._turns.agent.value, "paused": self._turns.paused}
 
@@ -140,7 +142,7 @@ class Conversation(Talk):
                     paused = self._speaking.pause()
                     interruption = paused if paused.interrupted else interruption
                 case Resume():
-                    self._speaking.resume(self._settings.resume_rewind_ms)
+                    self._speaking.resume(self.agent.settings.resume_rewind_ms)
                     self._metrics.interruptions.labels("resumed").inc()
                 case TakeBack(ms):
                     self.call.playout.take_back(ms)
@@ -156,23 +158,24 @@ class Conversation(Talk):
                     due += self._answer(text, prepared=prepared)
                 case Prepare() if self._digits.waiting or self.call.state is not State.ACTIVE:
                     pass
-                case Prepare(text) if (pieces := self._brain.prepare(text)) is not None:
+                case Prepare(text) if (pieces := self.agent.brain.prepare(text)) is not None:
                     self._speaking.prepare(pieces, self._waiting.filler())
                 case Discard():
                     self._speaking.discard()
                 case PromptCaller():
-                    due += self._begin(self._brain.silence(), TurnTrace())
+                    due += self._begin(self.agent.brain.silence(), TurnTrace())
                 case AskAgain():
-                    due += self._begin(self._brain.misheard(), TurnTrace())
-        self._arm()
+                    due += self._begin(self.agent.brain.misheard(), TurnTrace())
+        if self.call.state is State.ACTIVE:
+            self._alarm.set()
         return interruption
 
     def _answer(self, text: str, *, prepared: bool) -> list[Action]:
         trace = self._caller.trace()
         if prepared and self._speaking.confirm(trace):
-            self._brain.confirm()
+            self.agent.brain.confirm()
             return self._turn_began()
-        return self._begin(self._brain.answer(text), trace)
+        return self._begin(self.agent.brain.answer(text), trace)
 
     def _begin(self, pieces: AsyncGenerator[Piece], trace: TurnTrace) -> list[Action]:
         """Begins a reply made by the brain; returns the actions that the turns ask for now."""
@@ -195,19 +198,44 @@ class Conversation(Talk):
         now_s = self._now_s()
         self._do(self._turns.playing(now_s, interruptible=interruptible, protect_ms=protect_ms, filler=filler))
 
-    def finished(self, action: Transfer | HangUp | Fallback | None) -> None:
+    def finished(self, action: AfterTurn | None) -> None:
         """Ends the agent's turn, of which all has been heard, and carries out its action."""
         self._waiting.over()
         actions = self._turns.finished(self._now_s())
-        if action is not None and not self.next.is_settled:
+        if isinstance(action, HandOver):
+            self._hand_over(action)
+        elif action is not None and not self.next.is_settled:
             self.next.follow(action)
             self.call.hang_up()
         elif self.call.state is State.ACTIVE:
             self._do(actions)
 
+    def switch_language(self, language: str) -> None:
+        """Has the next sentence said, and the caller understood, in another language."""
+        self.agent.switch_language(language)
+        self.journal.tell("language.switched", language=language)
+        self._adapt()
+
     def was_cut(self) -> None:
         """Ends the agent's turn, because somebody has silenced the call itself."""
         self.interrupt()
+
+    def _hand_over(self, action: HandOver) -> None:
+        before = self.agent.name
+        pieces = self.agent.hand_over(action)
+        self._metrics.handovers.labels(before, self.agent.name).inc()
+        self.journal.tell("call.handed_over", from_agent=before, agent_name=self.agent.name, reason=action.reason)
+        self._adapt()
+        self._do(self._begin(pieces, TurnTrace()))
+
+    def _adapt(self) -> None:
+        """Goes by the settings of an agent that has taken over, or of another language, in what is done from now on."""
+        agent = self.agent.agent
+        self._settings = agent.settings
+        self.next.allow(agent.destinations, agent.settings.fallback_destination)
+        self._waiting.base = self.agent.filler
+        self._digits.gap_ms = self.agent.brain.digit_gap_ms
+        self.listening.listen_in(agent.settings.asr_language)
 
     def _due_s(self) -> float:
         return self._turns.deadline_s()
@@ -230,7 +258,7 @@ class Conversation(Talk):
         trace = TurnTrace()
         trace.mark(Mark.TRANSCRIPT, self._now_s())
         self._waiting.asked()
-        self._do(self._begin(self._brain.pressed(digits, said), trace))
+        self._do(self._begin(self.agent.brain.pressed(digits, said), trace))
 
     # Its end ------------------------------------------------------------------------------------------------------
 

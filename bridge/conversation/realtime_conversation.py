@@ -77,9 +77,9 @@ class RealtimeConversation(Talk):
         self._trace = TurnTrace()
         self._cutting = False
 
-    def start(self, instructions: str, greeting: str) -> None:
+    def start(self, agent_name: str, instructions: str, greeting: str) -> None:
         """Connects to the service, listens to the caller, and has the service say the greeting."""
-        self._greeting = greeting
+        self._greeting, self._agent_name = greeting, agent_name
         self.call.observe(self, self._silence)
         self.listening.audio_listeners.append(self._link.push)
         self._begin_records()
@@ -108,6 +108,10 @@ class RealtimeConversation(Talk):
     def event(self, event: InboundEvent) -> Interruption:
         """Does nothing: the service hears the caller itself."""
         return NOTHING
+
+    @property
+    def agent_name(self) -> str:
+        return self._agent_name
 
     def _agent(self) -> dict[str, Any]:
         speaking = self.call.playout.current is not None

@@ -55,4 +55,5 @@ class RealtimeTools:
         self._at_work = [run for run in self._at_work if run not in runs]
         for run in runs:
             self._send(protocol.output(run.call.id, run.result.content if run.result else CANCELLED))
-        return next((run.result.action for run in runs if run.result is not None and run.result.action), None)
+        actions = [run.result.action for run in runs if run.result is not None]
+        return next((action for action in actions if isinstance(action, Transfer | HangUp)), None)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from abc import abstractmethod
 from collections.abc import AsyncIterable, Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 import structlog
 
 from bridge.brains.destinations import Destinations
+from bridge.conversation.alarm import Alarm
 from bridge.conversation.call_limit import CallLimit, Limit
 from bridge.conversation.caller_speech import CallerSpeech
 from bridge.conversation.journal import Journal
@@ -26,9 +26,6 @@ from bridge.line.playout import Interruption
 from bridge.line.utterance import Utterance
 
 log = structlog.get_logger(__name__)
-
-MAX_SILENCES_KEPT: Final = 1_000
-"""How many times from a barge-in to silence are kept for the call's JSON."""
 
 
 class Talk(CallObserver):
@@ -50,7 +47,6 @@ class Talk(CallObserver):
         self.journal = Journal(str(call.id), lambda: self.audio_ms)
         self.failed = ""
         """The service whose failure sent the call to the fallback; empty if none has failed."""
-        self.interrupt_to_silence_ms: list[float] = []
         self._settings = settings
         self._metrics = metrics
         self._recording = recording
@@ -58,8 +54,8 @@ class Talk(CallObserver):
         self._start_s = now_s()
         self.next = NextDestination(destinations or Destinations(), settings.fallback_destination, str(call.id))
         self._limit = CallLimit(settings.max_call_s, self._start_s)
-        self._timer: asyncio.TimerHandle | None = None
-        self._silence = SilenceMeter(call.playout, self._silent_after, now_s)
+        self._alarm = Alarm(self._deadline_s, self._expire, now_s)
+        self._silence = SilenceMeter(call, metrics, now_s)
         self._caller = CallerSpeech(self.journal, now_s)
         self.listening = Listening(
             call,
@@ -75,7 +71,8 @@ class Talk(CallObserver):
         if self._recording is not None:
             self.call.observe(SentAudio(self.call, self._recording, self._now_s))
             self.listening.recorders.append(self._recording.caller)
-        self.journal.tell("call.started", **{"from": self.variables.get("from"), "to": self.variables.get("to")})
+        about = {"from": self.variables.get("from"), "to": self.variables.get("to"), "agent_name": self.agent_name}
+        self.journal.tell("call.started", **about)
 
     @property
     def audio_ms(self) -> int:
@@ -83,6 +80,11 @@ class Talk(CallObserver):
         return round((self._now_s() - self._start_s) * 1000)
 
     # What differs by who answers ------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def agent_name(self) -> str:
+        """The name of the agent that has the call now."""
 
     @abstractmethod
     def say(self, text: str | AsyncIterable[str], *, voice: str | None = None, interruptible: bool = True) -> Utterance:
@@ -149,8 +151,7 @@ class Talk(CallObserver):
         self.call.apologize()
 
     def call_ended(self, call: Call) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.cancel()
         self._cut("hung up")
         self.listening.stop()
         self.journal.tell("call.ended", reason=call.end_reason, next=str(self.next))
@@ -161,31 +162,22 @@ class Talk(CallObserver):
         """Returns the talk's part of the JSON that describes the call."""
         return {
             "variables": self.variables,
+            "agent_name": self.agent_name,
             **self._agent(),
             "next": str(self.next),
             "failed": self.failed or None,
-            "interrupt_to_silence_ms": self.interrupt_to_silence_ms,
+            "interrupt_to_silence_ms": self._silence.silences_ms,
             "transcript": self.journal.transcript(),
         }
-
-    def _silent_after(self, elapsed_s: float) -> None:
-        silence_ms = round(elapsed_s * 1000, 1)
-        log.info("interrupted", call=str(self.call.id), silence_ms=silence_ms)
-        self.interrupt_to_silence_ms.append(silence_ms)
-        del self.interrupt_to_silence_ms[:-MAX_SILENCES_KEPT]
-        self._metrics.silence.observe(elapsed_s)
 
     # The time -------------------------------------------------------------------------------------------------------
 
     def _arm(self) -> None:
         """Sets the timer for what is due next."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        due_s = self._deadline_s()
-        if due_s < float("inf") and self.call.state is State.ACTIVE:
-            wait_s = max(due_s - self._now_s(), 0.0)
-            self._timer = asyncio.get_running_loop().call_later(wait_s, self._expire)
+        if self.call.state is State.ACTIVE:
+            self._alarm.set()
+        else:
+            self._alarm.cancel()
 
     def _deadline_s(self) -> float:
         return min(self._due_s(), self._limit.deadline_s())
