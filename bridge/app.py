@@ -79,7 +79,9 @@ class App:
             Registrations(settings.conversation.registration_ttl),
             require_registration=settings.conversation.require_registration,
         )
-        self.services = Services(settings.conversation, self.metrics.registry, engine.resolve_voice)
+        self.services = Services(
+            settings.conversation, self.metrics.registry, engine.resolve_voice, realtime=settings.realtime
+        )
         self.audiosocket = AudioSocketServer(
             self._take_call,
             self.metrics.lateness.observe,
