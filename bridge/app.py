@@ -44,8 +44,8 @@ runs at -10 or in real time where it may."""
 WARM_UP: Final = "Hello."
 FORM_BYTES: Final = 2**20
 """How much a form may hold beside its file."""
-CLOSE_S: Final = 15.0
-"""How long everything may take to close after DRAIN_TIMEOUT, until systemd ends it."""
+CLOSING_S: Final = 10.0
+"""How long systemd is asked to wait beyond DRAIN_TIMEOUT for everything to be closed."""
 HTTP_CLOSE_S: Final = 0.25
 """How long HTTP requests get to end even if calls have used up DRAIN_TIMEOUT."""
 
@@ -142,8 +142,8 @@ class App:
         until_s = time.monotonic() + self._server.drain_timeout
         log.info("draining", calls=len(self.calls), timeout_s=self._server.drain_timeout)
         if self._notify is not None:
-            wait_s = self._server.drain_timeout + CLOSE_S
-            self._notify(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={wait_s * 1e6:.0f}")
+            within_s = self._server.drain_timeout + CLOSING_S
+            self._notify(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={round(within_s * 1e6)}")
         self.calls.open = False
         await self.audiosocket.drain(self._server.drain_timeout)
         await self._close(until_s - time.monotonic())

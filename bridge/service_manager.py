@@ -1,11 +1,12 @@
 """Tells systemd that the server is ready, and, from the calls' clock, that it is alive: the protocol of sd_notify(3).
 
-A server that hangs keeps its callers in silence, for its connections stay open. It also no longer tells that it is alive,
-and so systemd ends it, its connections with it, and the dialplan goes on.
+A server that hangs keeps its callers in silence, for its connections stay open. It also no longer tells that it is
+alive, and so systemd ends it, its connections with it, and the dialplan goes on.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Callable, Mapping
@@ -24,10 +25,8 @@ def notifier(environment: Mapping[str, str] = os.environ) -> Notify | None:
     path = "\0" + address[1:] if address.startswith("@") else address
 
     def notify(line: str) -> None:
-        try:
+        with contextlib.suppress(OSError):  # systemd is busy or gone; the next word may reach it
             sender.sendto(line.encode(), path)
-        except OSError:  # systemd is busy or gone; the next word may reach it
-            pass
 
     return notify
 

@@ -1,7 +1,7 @@
 """A token that is good for one call: with it a dialplan may announce that call and ask where it goes on, nothing more.
 
-The dialplan proves with it that it knows a secret, which is made from the API key and lets nobody find the key. So the key
-stands in no dialplan, and what Asterisk writes into its log is useless for any other call.
+The dialplan proves with it that it knows a secret, which is made from the API key and lets nobody find the key. So the
+key stands in no dialplan, and what Asterisk writes into its log is useless for any other call.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def call_token(secret: str, call_id: str) -> str:
 
 
 def take_call_tokens(app: web.Application, api_key: str) -> None:
-    """Takes a call's token for the API key where it suffices: as the password of HTTP's basic scheme, the id as user."""
+    """Takes a call's token where it suffices: as the password of HTTP's basic scheme, with the call's id as user."""
     secret = dialplan_secret(api_key)
 
     def suffices(request: web.Request) -> bool:

@@ -15,7 +15,6 @@ from bridge.conversation.next_destination import HANG_UP
 from engine.web.errors import ApiError
 from engine.web.operations import Operation
 
-
 UNKNOWN: Final = "not-found"
 """What a dialplan is told of a call that is not known here. It is no place in any dialplan."""
 

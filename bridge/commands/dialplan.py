@@ -34,7 +34,7 @@ def add_parser(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument(
         "--application",
         action="store_true",
-        help="run AudioSocket() instead of Dial(AudioSocket/…): less work for Asterisk, but docs/freepbx.md has its price",
+        help="run AudioSocket() instead of Dial(AudioSocket/…); docs/freepbx.md tells what you lose",
     )
     parser.add_argument(
         "--no-watch", action="store_true", help="leave out what takes callers back from a server that hangs"

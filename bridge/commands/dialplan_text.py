@@ -172,8 +172,8 @@ def _head(options: DialplanOptions, command: str) -> str:
         lines.append(f"; {options.secret_path} must hold what this prints: talkspurt dialplan --secret")
     lines += [
         ";",
-        f"; FreePBX: add a Custom Destination with Target @CONTEXT@,s,1 and Return {'No' if options.fallback else 'Yes'}."
-        " docs/freepbx.md walks through it.",
+        "; FreePBX: add a Custom Destination with Target @CONTEXT@,s,1 and Return "
+        f"{'No' if options.fallback else 'Yes'}. docs/freepbx.md walks through it.",
     ]
     return "\n".join(lines)
 

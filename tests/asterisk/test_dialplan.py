@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from bridge.calls_api.call_token import dialplan_secret
+from bridge.calls_api.call_token import call_token, dialplan_secret
 from bridge.commands.dialplan_folder import install
 from bridge.commands.dialplan_text import DialplanOptions, ServerAddress, render
 from tests.asterisk.ari import Ari
@@ -18,6 +18,7 @@ from tests.support.asterisk.asterisk import Asterisk, free_port
 from tests.support.asterisk.sip import SipCall, dial
 from tests.support.asterisk.talkspurt import CallsApi, Talkspurt, running
 from tests.support.asterisk.waiting import eventually
+from tests.support.recognition import normalise, read_wav, recognise
 
 API_KEY = "opensesame"
 ANSWER_S = 15.0
@@ -45,6 +46,9 @@ exten => s,1,Answer()
  same => n,Milliwatt()
 
 [calls](+)
+exten => recorded,1,Set(__FROM_DID=5550100)
+ same => n,MixMonitor(@FOLDER@/recordings/both.wav,b)
+ same => n,Goto(customdests,plain,1)
 exten => colleague,1,Answer(,i)
  same => n,UserEvent(Waits,Channel: ${CHANNEL(name)})
  same => n,Wait(60)
@@ -93,7 +97,7 @@ def dialplan(asterisk: Asterisk, server: Talkspurt, mortal: ServerAddress) -> It
     nobody = ServerAddress("127.0.0.1", free_port(), free_port())
     etc = asterisk.folder / "etc"
     custom = etc / "extensions_custom.conf"
-    custom.write_text(FREEPBX)
+    custom.write_text(FREEPBX.replace("@FOLDER@", str(asterisk.folder)))
     known = DialplanOptions([here], asterisk=(22, 10), secret=True, folder=str(etc))
     for options in (
         replace(known, context="plain", asterisk=None),
@@ -196,8 +200,10 @@ async def test_agent_sends_on_a_customer_whom_a_colleague_gave_it(
         else:
             so_far = len(ari.events)
             first = await phones.enter_async_context(dial(asterisk.sip_address, "colleague"))
-            channel = (await ari.until(lambda e: e.get("eventname") == "Waits", ANSWER_S, so_far))["userevent"]["Channel"]
-            customer = await phones.enter_async_context(dial(asterisk.sip_address, f"meet-{channel}"))
+            channel = (await ari.until(lambda e: e.get("eventname") == "Waits", ANSWER_S, so_far))["userevent"][
+                "Channel"
+            ]
+            await phones.enter_async_context(dial(asterisk.sip_address, f"meet-{channel}"))
         second, call_id = await phones.enter_async_context(talking(asterisk, calls, way))
         assert await first.transfer(second) == 202
         await second.until_ended(ANSWER_S)
@@ -240,7 +246,12 @@ async def test_destination_that_does_not_return_is_told(asterisk: Asterisk, call
 
 @pytest.mark.parametrize(
     ("way", "module"),
-    [("plain", "chan_audiosocket.so"), ("app", "app_audiosocket.so"), ("plain", "func_curl.so"), ("app", "func_sha1.so")],
+    [
+        ("plain", "chan_audiosocket.so"),
+        ("app", "app_audiosocket.so"),
+        ("plain", "func_curl.so"),
+        ("app", "func_sha1.so"),
+    ],
 )
 async def test_module_that_is_not_loaded_is_the_fallback(
     asterisk: Asterisk, calls: CallsApi, ari: Ari, way: str, module: str
@@ -259,5 +270,19 @@ async def test_module_that_is_not_loaded_is_the_fallback(
         asterisk.cli(f"module load {module}")
 
 
-def test_zz_dump(asterisk: Asterisk) -> None:
-    Path("/tmp/pbx_full.log").write_text(asterisk.log)
+async def test_freepbx_records_both_sides(asterisk: Asterisk, calls: CallsApi) -> None:
+    recording = asterisk.folder / "recordings/both.wav"
+    async with dial(asterisk.sip_address, "recorded") as call:
+        await call.until_voice(ANSWER_S)
+        (call_id,) = await calls.active()
+        await calls.until_silent(call_id, ANSWER_S)
+        await call.until_quiet(0.3, ANSWER_S, after=len(call.packets))
+    assert "front desk" in normalise(await recognise(*read_wav(recording)))
+
+
+async def test_the_log_of_asterisk_has_tokens_and_no_key(asterisk: Asterisk, calls: CallsApi) -> None:
+    async with talking(asterisk, calls, "plain") as (_, call_id):
+        pass
+    await until_logged(asterisk, f"CURLOPT(userpwd)={call_id}:{call_token(dialplan_secret(API_KEY), call_id)}")
+    assert API_KEY not in asterisk.log
+    assert dialplan_secret(API_KEY) not in asterisk.log

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -31,17 +32,23 @@ def address(systemd: socket.socket) -> str:
     return str(systemd.getsockname())
 
 
+def words(systemd: socket.socket) -> int:
+    """How often the server says that it is alive before it says nothing for a while."""
+    told = 0
+    with contextlib.suppress(TimeoutError, BlockingIOError):
+        while systemd.recv(100) == b"WATCHDOG=1" and told < 10:
+            told += 1
+    return told
+
+
 def test_a_server_tells_that_it_is_ready_and_alive_until_it_hangs(systemd: socket.socket, tmp_path: Path) -> None:
-    watched = {"NOTIFY_SOCKET": address(systemd), "WATCHDOG_USEC": str(round(WATCHDOG_S * 1e6))}
-    with running(tmp_path, DRAIN_TIMEOUT="4", **watched) as server:
+    with running(tmp_path, NOTIFY_SOCKET=address(systemd), WATCHDOG_USEC=str(round(WATCHDOG_S * 1e6))) as server:
         assert systemd.recv(100) == b"READY=1"
         assert {systemd.recv(100) for _ in range(3)} == {b"WATCHDOG=1"}
         os.kill(server.process.pid, signal.SIGSTOP)
         try:
             systemd.settimeout(WATCHDOG_S)
-            with pytest.raises(TimeoutError):
-                for _ in range(10):  # what was under way
-                    systemd.recv(100)
+            assert words(systemd) <= 3, "what was under way"
         finally:
             os.kill(server.process.pid, signal.SIGCONT)
         systemd.settimeout(PATIENCE_S)
@@ -49,7 +56,7 @@ def test_a_server_tells_that_it_is_ready_and_alive_until_it_hangs(systemd: socke
         server.process.terminate()
         while (line := systemd.recv(100)) == b"WATCHDOG=1":
             pass
-        assert line == b"STOPPING=1\nEXTEND_TIMEOUT_USEC=19000000"
+        assert line == b"STOPPING=1\nEXTEND_TIMEOUT_USEC=12000000"
 
 
 def test_the_word_comes_from_the_clock_and_only_while_it_runs(systemd: socket.socket) -> None:
@@ -62,11 +69,7 @@ def test_the_word_comes_from_the_clock_and_only_while_it_runs(systemd: socket.so
     for now in range(50 * 4 + 1):
         clock.run(now * 0.02)
     systemd.setblocking(False)
-    told = 0
-    with pytest.raises(BlockingIOError):
-        while systemd.recv(100) == b"WATCHDOG=1":
-            told += 1
-    assert told == 4
+    assert words(systemd) == 4
 
 
 @pytest.mark.parametrize("environment", [{}, {"NOTIFY_SOCKET": ""}, {"NOTIFY_SOCKET": "vsock:2:1"}])

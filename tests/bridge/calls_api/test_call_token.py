@@ -45,9 +45,13 @@ async def test_a_token_is_good_for_its_call_and_for_no_more() -> None:
 
 @pytest.mark.parametrize("header", ["Basic", "Basic !", "Basic AAAA", "Bearer ", "Basic w7w6w7w="])
 async def test_nonsense_is_refused(header: str) -> None:
-    async with whole_app(api_key=KEY) as bench, aiohttp.ClientSession(bench.url) as http:
-        async with http.post("/v1/calls", headers={"Authorization": header}, data={"id": str(uuid4())}) as response:
-            assert response.status == 401
+    sent = {"headers": {"Authorization": header}, "data": {"id": str(uuid4())}}
+    async with (
+        whole_app(api_key=KEY) as bench,
+        aiohttp.ClientSession(bench.url) as http,
+        http.post("/v1/calls", **sent) as response,
+    ):
+        assert response.status == 401
 
 
 def test_neither_key_nor_secret_is_in_a_token() -> None:

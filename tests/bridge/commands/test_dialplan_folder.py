@@ -56,7 +56,9 @@ def test_what_changed_is_told_and_replaces_what_was(folder: Path, capsys: pytest
     assert (folder / "extensions_custom.conf").read_text().count("#include") == 1
 
 
-@pytest.mark.parametrize("line", ["#include talkspurt.conf", ' #tryinclude "talkspurt.conf"', "#include </x/talkspurt.conf>"])
+@pytest.mark.parametrize(
+    "line", ["#include talkspurt.conf", ' #tryinclude "talkspurt.conf"', "#include </x/talkspurt.conf>"]
+)
 def test_an_include_of_the_shop_will_do(folder: Path, capsys: pytest.CaptureFixture[str], line: str) -> None:
     (folder / "extensions_custom.conf").write_text(f"{line}\n{SHOP}\n")
     installed(folder, capsys)
