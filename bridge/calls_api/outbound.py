@@ -63,9 +63,9 @@ async def place(request: web.Request) -> web.Response:
     outbound = request.app[OUTBOUND]
     if outbound.spool is None:
         raise ApiError(404, "NOT_FOUND", "this server places no calls: OUTBOUND_SPOOL is not set")
-    if reason := request.app[CALLS].refusal():
-        raise queue_full(f"no calls are taken: {reason}")
     call_id = uuid4()
+    if reason := request.app[CALLS].refusal(call_id):
+        raise queue_full(f"no calls are taken: {reason}")
     try:
         file = outbound.prepare(
             call_id, body.to, ring_s=body.ring_s, retries=body.retries, retry_after_s=body.retry_after_s
