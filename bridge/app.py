@@ -34,7 +34,7 @@ from bridge.service_manager import notifier, watchdog
 from engine.api import HEALTH, add_speech_routes
 from engine.fallback import FallbackEngine
 from engine.registry import create_engine
-from engine.speech import Engine, Priority, SpeechError, Style, UnknownVoice, UnspeakableText
+from engine.speech import Engine, Priority, SpeechError, UnknownVoice, UnspeakableText
 
 log = structlog.get_logger(__name__)
 
@@ -44,8 +44,8 @@ runs at -10 or in real time where it may."""
 WARM_UP: Final = "Hello."
 FORM_BYTES: Final = 2**20
 """How much a form may hold beside its file."""
-CLOSING_S: Final = 10.0
-"""How long systemd is asked to wait beyond DRAIN_TIMEOUT for everything to be closed."""
+CLOSE_S: Final = 15.0
+"""How long everything may take to close after DRAIN_TIMEOUT, until systemd ends it."""
 HTTP_CLOSE_S: Final = 0.25
 """How long HTTP requests get to end even if calls have used up DRAIN_TIMEOUT."""
 
@@ -79,7 +79,7 @@ class App:
             Registrations(settings.conversation.registration_ttl),
             require_registration=settings.conversation.require_registration,
         )
-        self.services = Services(settings.conversation, self.metrics.registry, greeting=settings.server.greeting)
+        self.services = Services(settings.conversation, self.metrics.registry, engine.resolve_voice)
         self.audiosocket = AudioSocketServer(
             self._take_call,
             self.metrics.lateness.observe,
@@ -88,8 +88,9 @@ class App:
         self.metrics.missed.set_function(lambda: self.audiosocket.clock.missed_ticks)
         self.audiosocket_port = 0
         self.http_port = 0
-        self._style = Style(voice=settings.server.voice)
+        self._style = settings.conversation.style
         self._apology = Apology()
+        self._reload: asyncio.Task[None] | None = None
         self._late_apology: asyncio.Task[None] | None = None
         self._http: HttpServer | None = None
         self._notify = notifier()
@@ -105,7 +106,7 @@ class App:
     async def _start(self) -> None:
         await self.engine.start()
         try:
-            self.engine.resolve_voice(self._server.voice)
+            self.engine.resolve_voice(self._style.voice)
         except UnknownVoice as error:
             raise SpeechError(f"VOICE={error.voice!r}: must be one of {', '.join(error.known)}") from None
         await self._say_first_words()
@@ -130,6 +131,10 @@ class App:
             engine=self.engine.name,
         )
 
+    def reload(self) -> None:
+        """Has the agents read anew; calls in progress keep theirs."""
+        self._reload = asyncio.get_running_loop().create_task(self.services.reload())
+
     def _tell_service_manager(self) -> None:
         if self._notify is None:
             return
@@ -142,8 +147,8 @@ class App:
         until_s = time.monotonic() + self._server.drain_timeout
         log.info("draining", calls=len(self.calls), timeout_s=self._server.drain_timeout)
         if self._notify is not None:
-            within_s = self._server.drain_timeout + CLOSING_S
-            self._notify(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={round(within_s * 1e6)}")
+            wait_s = self._server.drain_timeout + CLOSE_S
+            self._notify(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={wait_s * 1e6:.0f}")
         self.calls.open = False
         await self.audiosocket.drain(self._server.drain_timeout)
         await self._close(until_s - time.monotonic())
@@ -153,9 +158,10 @@ class App:
         await self.audiosocket.close()
         if self._http is not None:
             await self._http.close(max(timeout_s / 2, HTTP_CLOSE_S))
-        if self._late_apology is not None:
-            self._late_apology.cancel()
-            await asyncio.gather(self._late_apology, return_exceptions=True)
+        for task in (self._late_apology, self._reload):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         await self.services.close()
         await self.engine.close()
 
@@ -164,17 +170,18 @@ class App:
         variables = self.calls.admit(call_id)
         if self._server.apology and not self._apology and self._late_apology is None:
             self._late_apology = asyncio.get_running_loop().create_task(self._make_late_apology())
-        call = Call(call_id, wire, self.engine, self._style, apology=self._apology, normalize=self._normalize)
+        agent = self.services.agents.choose(variables)
+        call = Call(call_id, wire, self.engine, agent.style, apology=self._apology, normalize=self._normalize)
         self.metrics.call_started(call)
-        log.info("call started", call=str(call_id))
-        self.calls.add(self.services.begin(call, variables))
+        log.info("call started", call=str(call_id), agent=agent.name)
+        self.calls.add(self.services.begin(call, variables, agent))
         return call
 
     def _web_app(self) -> web.Application:
         app = web.Application(client_max_size=self._settings.voices.max_upload_bytes + FORM_BYTES)
         settings, hosts = self._settings, (self._server.http_host,)
         add_speech_routes(app, self.engine, settings.speech, settings.voices, self.metrics.registry, hosts)
-        add_call_routes(app, self.calls, OutboundCalls(self._settings.outbound), self.services.look_up)
+        add_call_routes(app, self.calls, OutboundCalls(self._settings.outbound), self.services)
         if api_key := settings.speech.api_key.get_secret_value():
             take_call_tokens(app, api_key)
         app[HEALTH].append(lambda: {"calls": len(self.calls), "max_calls": self._server.max_calls})
@@ -224,6 +231,8 @@ async def serve(settings: Settings) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     await app.start()
+    if settings.conversation.agents is not None:
+        loop.add_signal_handler(signal.SIGHUP, app.reload)
     warn_of_root()
     try:
         await stop.wait()

@@ -37,7 +37,7 @@ async def hang_up(request: web.Request) -> web.Response:
         raise ApiError(400, "INVALID_REQUEST", str(error), param="next") from None
     if not taken and body != HangUpRequest.model_validate({}):
         raise not_now(conversation)
-    return web.json_response(describe(conversation.call).model_dump(mode="json"), status=202)
+    return web.json_response(describe(conversation).model_dump(mode="json"), status=202)
 
 
 async def next_destination(request: web.Request) -> web.Response:

@@ -10,7 +10,7 @@ from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from bridge.calls_api.call_token import check_token_is_of
-from bridge.calls_api.lookup import CALLS, LOOK_UP, OUTBOUND, bounded, read_body
+from bridge.calls_api.lookup import CALLS, OUTBOUND, SERVICES, bounded, check_agent, read_body
 from bridge.conversation.calls import Calls
 from bridge.conversation.registration import MAX_VALUE_CHARS, MAX_VARIABLES, NAME, TooManyRegistrations
 from engine.web.bodies import in_time
@@ -45,9 +45,15 @@ class RegisterRequest(BaseModel):
     called: Text = Field("", alias="to", description="the number that was called")
     name: Text = Field("", description="the caller's name")
 
+    agent: Text = Field("", description="who takes the call, by the name in the file of AGENTS; empty: as `to` says")
+    language: Text = Field("", description="what the agent speaks, as de or de-AT, in place of its own")
+    voice: Text = Field("", description="what the agent speaks with, in place of its own")
+
     def variables(self) -> dict[str, str]:
         """Returns the call's variables: everything but the id."""
-        return {"from": self.caller, "to": self.called, "name": self.name, **self.__pydantic_extra__}
+        chosen = {"agent": self.agent, "language": self.language, "voice": self.voice}
+        given = {name: value for name, value in chosen.items() if value}
+        return {"from": self.caller, "to": self.called, "name": self.name, **given, **self.__pydantic_extra__}
 
 
 class Registered(BaseModel):
@@ -63,7 +69,9 @@ async def register(request: web.Request) -> web.Response:
     calls = request.app[CALLS]
     _check(calls, body.id)
     variables = {**body.variables(), **request.app[OUTBOUND].variables(body.id)}
-    if found := await request.app[LOOK_UP](body.id, variables):
+    services = request.app[SERVICES]
+    check_agent(services, variables)
+    if found := await services.look_up(body.id, variables):
         variables |= found
         _check(calls, body.id)  # others were announced meanwhile
     try:

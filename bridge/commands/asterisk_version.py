@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from typing import Final
 
-from bridge.config import SHOWN_MAX
+from bridge.explaining import SHOWN_MAX
 
 _NUMBER: Final = r"([0-9]{1,4})(?![0-9])"
 _VERSION: Final = re.compile(rf"(?:Asterisk |certified[-/])*{_NUMBER}(?:\.{_NUMBER})?[ -~]{{0,200}}")

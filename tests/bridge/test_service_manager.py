@@ -42,7 +42,8 @@ def words(systemd: socket.socket) -> int:
 
 
 def test_a_server_tells_that_it_is_ready_and_alive_until_it_hangs(systemd: socket.socket, tmp_path: Path) -> None:
-    with running(tmp_path, NOTIFY_SOCKET=address(systemd), WATCHDOG_USEC=str(round(WATCHDOG_S * 1e6))) as server:
+    watched = {"NOTIFY_SOCKET": address(systemd), "WATCHDOG_USEC": str(round(WATCHDOG_S * 1e6))}
+    with running(tmp_path, DRAIN_TIMEOUT="4", **watched) as server:
         assert systemd.recv(100) == b"READY=1"
         assert {systemd.recv(100) for _ in range(3)} == {b"WATCHDOG=1"}
         os.kill(server.process.pid, signal.SIGSTOP)
@@ -56,7 +57,7 @@ def test_a_server_tells_that_it_is_ready_and_alive_until_it_hangs(systemd: socke
         server.process.terminate()
         while (line := systemd.recv(100)) == b"WATCHDOG=1":
             pass
-        assert line == b"STOPPING=1\nEXTEND_TIMEOUT_USEC=12000000"
+        assert line == b"STOPPING=1\nEXTEND_TIMEOUT_USEC=19000000"
 
 
 def test_the_word_comes_from_the_clock_and_only_while_it_runs(systemd: socket.socket) -> None:
