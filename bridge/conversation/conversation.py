@@ -5,18 +5,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import math
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Any
 
 import structlog
 
-from bridge.brains.brain import Brain, Fallback, HangUp, Piece, Transfer
-from bridge.brains.destinations import Destinations
+from bridge.brains.brain import AfterTurn, HandOver, Piece
+from bridge.conversation.alarm import Alarm
+from bridge.conversation.call_agent import CallAgent
 from bridge.conversation.call_limit import CallLimit, Limit
+from bridge.conversation.call_rules import turn_rules
 from bridge.conversation.caller_events import CallerEvents
 from bridge.conversation.caller_speech import CallerSpeech
 from bridge.conversation.digits import Digits
@@ -26,7 +26,6 @@ from bridge.conversation.metrics import ConversationMetrics
 from bridge.conversation.next_destination import HANG_UP, NextDestination
 from bridge.conversation.recording import CallRecording, SentAudio
 from bridge.conversation.reply import Filler
-from bridge.conversation.settings import ConversationSettings
 from bridge.conversation.silence_meter import SilenceMeter
 from bridge.conversation.speaking import NOTHING, Speaking
 from bridge.conversation.trace import Mark, TurnTrace
@@ -52,9 +51,6 @@ from bridge.turns.turns import Turns
 
 log = structlog.get_logger(__name__)
 
-MAX_SILENCES_KEPT: Final = 1_000
-"""How many times from a barge-in to silence are kept for the call's JSON."""
-
 
 class Conversation(CallObserver):
     """The conversation of one call, made when the call is answered. Only the event loop's thread may use it."""
@@ -62,11 +58,9 @@ class Conversation(CallObserver):
     def __init__(
         self,
         call: Call,
-        brain: Brain,
-        settings: ConversationSettings,
+        agent: CallAgent,
         metrics: ConversationMetrics,
         *,
-        destinations: Destinations | None = None,
         variables: Mapping[str, str] | None = None,
         recording: CallRecording | None = None,
         now_s: Callable[[], float] = time.monotonic,
@@ -76,25 +70,24 @@ class Conversation(CallObserver):
         self.journal = Journal(str(call.id), lambda: self.audio_ms)
         self.failed = ""
         """The service whose failure sent the call to the fallback; empty if none has failed."""
-        self.interrupt_to_silence_ms: list[float] = []
-        self._brain = brain
-        self._settings = settings
+        self.agent = agent
+        settings = agent.settings
         self._metrics = metrics
         self._recording = recording
         self._now_s = now_s
         self._start_s = now_s()
-        self.next = NextDestination(destinations or Destinations(), settings.fallback_destination, str(call.id))
-        self._turns = Turns(settings.rules())
+        self.next = NextDestination(agent.agent.destinations, settings.fallback_destination, str(call.id))
+        self._turns = Turns(turn_rules(settings))
         self._limit = CallLimit(settings.max_call_s, self._start_s)
-        self._waiting = Waiting(Filler(settings.filler, settings.filler_after_ms), now_s)
-        self._timer: asyncio.TimerHandle | None = None
+        self._waiting = Waiting(agent.filler, now_s)
+        self._alarm = Alarm(self._deadline_s, self._expire, now_s)
         self._reader = EventReader()
-        self._digits = Digits(brain.digit_gap_ms, self._pressed)
-        self._silence = SilenceMeter(call.playout, self._silent_after, now_s)
+        self._digits = Digits(agent.brain.digit_gap_ms, self._pressed)
+        self._silence = SilenceMeter(call, metrics, now_s)
         self._caller = CallerSpeech(self.journal, now_s)
         self._echo_text = EchoText(now_s) if settings.echo_text else None
         self._events = CallerEvents(self._turns, self._caller, self.journal, self._echo_text)
-        self._speaking = Speaking(call, brain, self, self.journal, metrics, now_s)
+        self._speaking = Speaking(call, agent, self, self.journal, metrics, now_s)
         self.listening = Listening(
             call,
             settings.asr_timeout_ms,
@@ -113,8 +106,11 @@ class Conversation(CallObserver):
             self.call.observe(SentAudio(self.call, self._recording, self._now_s))
             self.listening.recorders.append(self._recording.caller)
         self.listening.start(recognizer, ear)
-        self.journal.tell("call.started", **{"from": self.variables.get("from"), "to": self.variables.get("to")})
-        self._speaking.begin(self._brain.greet(), TurnTrace(), Filler(), self._settings.greeting_protection_ms)
+        about = {"from": self.variables.get("from"), "to": self.variables.get("to"), "agent_name": self.agent.name}
+        self.journal.tell("call.started", **about)
+        self._speaking.begin(
+            self.agent.brain.greet(), TurnTrace(), Filler(), self.agent.settings.greeting_protection_ms
+        )
         self._do(self._turn_began())
 
     @property
@@ -181,11 +177,12 @@ class Conversation(CallObserver):
         """Returns the conversation's part of the JSON that describes the call."""
         return {
             "variables": self.variables,
+            "agent_name": self.agent.name,
             "agent": self._turns.agent.value,
             "paused": self._turns.paused,
             "next": str(self.next),
             "failed": self.failed or None,
-            "interrupt_to_silence_ms": self.interrupt_to_silence_ms,
+            "interrupt_to_silence_ms": self._silence.silences_ms,
             "transcript": self.journal.transcript(),
         }
 
@@ -202,7 +199,7 @@ class Conversation(CallObserver):
                     paused = self._speaking.pause()
                     interruption = paused if paused.interrupted else interruption
                 case Resume():
-                    self._speaking.resume(self._settings.resume_rewind_ms)
+                    self._speaking.resume(self.agent.settings.resume_rewind_ms)
                     self._metrics.interruptions.labels("resumed").inc()
                 case TakeBack(ms):
                     self.call.playout.take_back(ms)
@@ -218,23 +215,24 @@ class Conversation(CallObserver):
                     due += self._answer(text, prepared=prepared)
                 case Prepare() if self._digits.waiting or self.call.state is not State.ACTIVE:
                     pass
-                case Prepare(text) if (pieces := self._brain.prepare(text)) is not None:
+                case Prepare(text) if (pieces := self.agent.brain.prepare(text)) is not None:
                     self._speaking.prepare(pieces, self._waiting.filler())
                 case Discard():
                     self._speaking.discard()
                 case PromptCaller():
-                    due += self._begin(self._brain.silence(), TurnTrace())
+                    due += self._begin(self.agent.brain.silence(), TurnTrace())
                 case AskAgain():
-                    due += self._begin(self._brain.misheard(), TurnTrace())
-        self._arm()
+                    due += self._begin(self.agent.brain.misheard(), TurnTrace())
+        if self.call.state is State.ACTIVE:
+            self._alarm.set()
         return interruption
 
     def _answer(self, text: str, *, prepared: bool) -> list[Action]:
         trace = self._caller.trace()
         if prepared and self._speaking.confirm(trace):
-            self._brain.confirm()
+            self.agent.brain.confirm()
             return self._turn_began()
-        return self._begin(self._brain.answer(text), trace)
+        return self._begin(self.agent.brain.answer(text), trace)
 
     def _begin(self, pieces: AsyncGenerator[Piece], trace: TurnTrace) -> list[Action]:
         """Begins a reply made by the brain; returns the actions that the turns ask for now."""
@@ -257,28 +255,43 @@ class Conversation(CallObserver):
         now_s = self._now_s()
         self._do(self._turns.playing(now_s, interruptible=interruptible, protect_ms=protect_ms, filler=filler))
 
-    def finished(self, action: Transfer | HangUp | Fallback | None) -> None:
+    def finished(self, action: AfterTurn | None) -> None:
         """Ends the agent's turn, of which all has been heard, and carries out its action."""
         self._waiting.over()
         actions = self._turns.finished(self._now_s())
-        if action is not None and not self.next.is_settled:
+        if isinstance(action, HandOver):
+            self._hand_over(action)
+        elif action is not None and not self.next.is_settled:
             self.next.follow(action)
             self.call.hang_up()
         elif self.call.state is State.ACTIVE:
             self._do(actions)
 
+    def switch_language(self, language: str) -> None:
+        """Has the next sentence said, and the caller understood, in another language."""
+        self.agent.switch_language(language)
+        self.journal.tell("language.switched", language=language)
+        self._adapt()
+
     def was_cut(self) -> None:
         """Ends the agent's turn, because somebody has silenced the call itself."""
         self.interrupt()
 
-    def _arm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        due_s = self._deadline_s()
-        if due_s < math.inf and self.call.state is State.ACTIVE:
-            wait_s = max(due_s - self._now_s(), 0.0)
-            self._timer = asyncio.get_running_loop().call_later(wait_s, self._expire)
+    def _hand_over(self, action: HandOver) -> None:
+        before = self.agent.name
+        pieces = self.agent.hand_over(action)
+        self._metrics.handovers.labels(before, self.agent.name).inc()
+        self.journal.tell("call.handed_over", from_agent=before, agent_name=self.agent.name, reason=action.reason)
+        self._adapt()
+        self._do(self._begin(pieces, TurnTrace()))
+
+    def _adapt(self) -> None:
+        """Goes by the settings of an agent that has taken over, or of another language, in what is done from now on."""
+        agent = self.agent.agent
+        self.next.allow(agent.destinations, agent.settings.fallback_destination)
+        self._waiting.base = self.agent.filler
+        self._digits.gap_ms = self.agent.brain.digit_gap_ms
+        self.listening.listen_in(agent.settings.asr_language)
 
     def _deadline_s(self) -> float:
         return min(self._turns.deadline_s(), self._limit.deadline_s())
@@ -287,8 +300,8 @@ class Conversation(CallObserver):
         if self.call.state is not State.ACTIVE:
             return
         match self._limit.due(self._now_s()):
-            case Limit.WARN if self._settings.max_call_warning:
-                self.say(self._settings.max_call_warning)
+            case Limit.WARN if self.agent.settings.max_call_warning:
+                self.say(self.agent.settings.max_call_warning)
             case Limit.END:
                 log.info("the call has lasted MAX_CALL_S", call=str(self.call.id))
                 self._speaking.cut("max call time")
@@ -312,20 +325,12 @@ class Conversation(CallObserver):
         trace = TurnTrace()
         trace.mark(Mark.TRANSCRIPT, self._now_s())
         self._waiting.asked()
-        self._do(self._begin(self._brain.pressed(digits, said), trace))
-
-    def _silent_after(self, elapsed_s: float) -> None:
-        silence_ms = round(elapsed_s * 1000, 1)
-        log.info("interrupted", call=str(self.call.id), silence_ms=silence_ms)
-        self.interrupt_to_silence_ms.append(silence_ms)
-        del self.interrupt_to_silence_ms[:-MAX_SILENCES_KEPT]
-        self._metrics.silence.observe(elapsed_s)
+        self._do(self._begin(self.agent.brain.pressed(digits, said), trace))
 
     # Its end ------------------------------------------------------------------------------------------------------
 
     def call_ended(self, call: Call) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.cancel()
         self._digits.cancel()
         self._speaking.cut("hung up")
         self.listening.stop()
