@@ -10,12 +10,13 @@ import math
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Any
 
 import structlog
 
-from bridge.brains.brain import Brain, Fallback, HangUp, Piece, Transfer
+from bridge.brains.brain import Brain, Fallback, HangUp, Piece, Transfer, fill
 from bridge.brains.destinations import Destinations
+from bridge.conversation.answering_machine import AnsweringMachine, Do
 from bridge.conversation.call_limit import CallLimit, Limit
 from bridge.conversation.caller_events import CallerEvents
 from bridge.conversation.caller_speech import CallerSpeech
@@ -52,9 +53,6 @@ from bridge.turns.turns import Turns
 
 log = structlog.get_logger(__name__)
 
-MAX_SILENCES_KEPT: Final = 1_000
-"""How many times from a barge-in to silence are kept for the call's JSON."""
-
 
 class Conversation(CallObserver):
     """The conversation of one call, made when the call is answered. Only the event loop's thread may use it."""
@@ -76,7 +74,6 @@ class Conversation(CallObserver):
         self.journal = Journal(str(call.id), lambda: self.audio_ms)
         self.failed = ""
         """The service whose failure sent the call to the fallback; empty if none has failed."""
-        self.interrupt_to_silence_ms: list[float] = []
         self._brain = brain
         self._settings = settings
         self._metrics = metrics
@@ -90,7 +87,9 @@ class Conversation(CallObserver):
         self._timer: asyncio.TimerHandle | None = None
         self._reader = EventReader()
         self._digits = Digits(brain.digit_gap_ms, self._pressed)
-        self._silence = SilenceMeter(call.playout, self._silent_after, now_s)
+        self._silence = SilenceMeter(call, metrics.silence, now_s)
+        self.interrupt_to_silence_ms = self._silence.measured_ms
+        self._machine = AnsweringMachine(self.variables, settings.on_voicemail, self.journal, now_s)
         self._caller = CallerSpeech(self.journal, now_s)
         self._echo_text = EchoText(now_s) if settings.echo_text else None
         self._events = CallerEvents(self._turns, self._caller, self.journal, self._echo_text)
@@ -114,8 +113,9 @@ class Conversation(CallObserver):
             self.listening.recorders.append(self._recording.caller)
         self.listening.start(recognizer, ear)
         self.journal.tell("call.started", **{"from": self.variables.get("from"), "to": self.variables.get("to")})
-        self._speaking.begin(self._brain.greet(), TurnTrace(), Filler(), self._settings.greeting_protection_ms)
-        self._do(self._turn_began())
+        if not self._heed(self._machine.at_start()):
+            self._speaking.begin(self._brain.greet(), TurnTrace(), Filler(), self._settings.greeting_protection_ms)
+            self._do(self._turn_began())
 
     @property
     def audio_ms(self) -> int:
@@ -164,7 +164,24 @@ class Conversation(CallObserver):
         """Takes what a recogniser heard; returns what it did to the agent's speech."""
         if self.call.state is not State.ACTIVE:
             return NOTHING
+        if self._heed(self._machine.heard(event)) or self._machine.waits:
+            return NOTHING
         return self._do(self._events.take(self._now_s(), event))
+
+    def _heed(self, do: Do | None) -> bool:
+        """Does what a machine that has answered calls for; tells whether it calls for anything."""
+        match do:
+            case Do.WAIT:
+                self._speaking.cut("voicemail")
+                self._turns.finished(self._now_s())
+                self._do(self._turns.hold_began(0))
+            case Do.SPEAK:
+                self._do(self._turns.hold_ended(self._now_s()))
+                self.hang_up(fill(self._settings.voicemail_message, self.variables))
+            case Do.HANG_UP:
+                self._speaking.cut("voicemail")
+                self.hang_up()
+        return do is not None
 
     def fail(self, service: str, problem: str) -> None:
         """Ends the conversation with an apology and the fallback, because a service that it needs is gone."""
@@ -185,6 +202,7 @@ class Conversation(CallObserver):
             "paused": self._turns.paused,
             "next": str(self.next),
             "failed": self.failed or None,
+            "answered_by": self._machine.answered_by or None,
             "interrupt_to_silence_ms": self.interrupt_to_silence_ms,
             "transcript": self.journal.transcript(),
         }
@@ -281,7 +299,7 @@ class Conversation(CallObserver):
             self._timer = asyncio.get_running_loop().call_later(wait_s, self._expire)
 
     def _deadline_s(self) -> float:
-        return min(self._turns.deadline_s(), self._limit.deadline_s())
+        return min(self._turns.deadline_s(), self._limit.deadline_s(), self._machine.deadline_s())
 
     def _expire(self) -> None:
         if self.call.state is not State.ACTIVE:
@@ -295,7 +313,8 @@ class Conversation(CallObserver):
                 self.next.fall_back()
                 self.call.hang_up()
                 return
-        self._do(self._turns.expire(self._now_s()))
+        if not self._heed(self._machine.due(self._now_s())):
+            self._do(self._turns.expire(self._now_s()))
 
     # Keys ---------------------------------------------------------------------------------------------------------
 
@@ -313,13 +332,6 @@ class Conversation(CallObserver):
         trace.mark(Mark.TRANSCRIPT, self._now_s())
         self._waiting.asked()
         self._do(self._begin(self._brain.pressed(digits, said), trace))
-
-    def _silent_after(self, elapsed_s: float) -> None:
-        silence_ms = round(elapsed_s * 1000, 1)
-        log.info("interrupted", call=str(self.call.id), silence_ms=silence_ms)
-        self.interrupt_to_silence_ms.append(silence_ms)
-        del self.interrupt_to_silence_ms[:-MAX_SILENCES_KEPT]
-        self._metrics.silence.observe(elapsed_s)
 
     # Its end ------------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from bridge.brains.destinations import Destinations
 from bridge.brains.script import DEFAULT_SCRIPT, ScriptBrain, load_script
 from bridge.brains.tool_runs import ToolTasks
 from bridge.brains.tools import Toolbox, load_tools
+from bridge.conversation.answering_machine import AMD
 from bridge.conversation.call_report import CallReport
 from bridge.conversation.call_summary import CallSummaries, SummaryOptions
 from bridge.conversation.caller_lookup import CallerLookup
@@ -176,7 +177,10 @@ class Services:
             return call.playout.speaking
 
         rules = GateRules(
-            pause_ms=settings.early_ms, side_talk_db=settings.side_talk_db, tells_hold=settings.hold_detection
+            pause_ms=settings.early_ms,
+            side_talk_db=settings.side_talk_db,
+            tells_hold=settings.hold_detection,
+            tells_beeps=AMD in conversation.variables,
         )
         if self._recognizer is not None:
             embedded = EmbeddedAsr(

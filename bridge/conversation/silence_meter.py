@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
-from bridge.line.call import CallObserver
-from bridge.line.playout import Playout
+import structlog
+from prometheus_client import Histogram
+
+from bridge.line.call import Call, CallObserver
+
+log = structlog.get_logger(__name__)
+
+MAX_KEPT: Final = 1_000
+"""How many measurements are kept for the call's JSON."""
 
 
 class SilenceMeter(CallObserver):
     """Watches a call's frames from a signal until the agent is silent."""
 
-    def __init__(self, playout: Playout, on_measured: Callable[[float], None], now_s: Callable[[], float]) -> None:
-        self._playout = playout
-        self._on_measured = on_measured
+    def __init__(self, call: Call, histogram: Histogram, now_s: Callable[[], float]) -> None:
+        self.measured_ms: list[float] = []
+        self._call = call
+        self._histogram = histogram
         self._now_s = now_s
         self._signal_s: float | None = None
         self._voiced_s = 0.0
 
     def signal(self) -> None:
         """Starts a measurement: the agent is to fall silent now. Does nothing if it is silent already."""
-        if self._signal_s is None and self._playout.speaking:
+        if self._signal_s is None and self._call.playout.speaking:
             self._signal_s = self._voiced_s = self._now_s()
 
     def frame_sent(self, pcm: bytes, rate_hz: int) -> None:
@@ -30,4 +39,8 @@ class SilenceMeter(CallObserver):
             self._voiced_s = self._now_s()
             return
         elapsed_s, self._signal_s = self._voiced_s - self._signal_s, None
-        self._on_measured(elapsed_s)
+        silence_ms = round(elapsed_s * 1000, 1)
+        log.info("interrupted", call=str(self._call.id), silence_ms=silence_ms)
+        self.measured_ms.append(silence_ms)
+        del self.measured_ms[:-MAX_KEPT]
+        self._histogram.observe(elapsed_s)

@@ -30,6 +30,8 @@ class GateRules:
     """While the agent speaks, a voice softer than the caller's by more than this is not the caller's; 0 for never."""
     tells_hold: bool = False
     """Whether music and tones are told as hold."""
+    tells_beeps: bool = False
+    """Whether short tones are told, as that of a voicemail."""
 
 
 class SpeechGate:
