@@ -30,6 +30,8 @@ SLOW = (
 )  # fmt: skip
 """What compiles or interprets kernels, runs models for long, has much spoken or recognized, or asks thousands of
 questions."""
+SLOW_TIMEOUT_S = 600
+"""The slowest of them takes 20 s on two free cores, and took over 120 s beside eight other processes."""
 VOICED = ("engine/hibari", "engine/qwen3/host/test_engine.py", "bridge/commands/test_say.py", "bridge/test_app.py")
 """What has the embedded voice speak, whose worker is given up after 3 s of silence: too little on a busy machine."""
 NICE = 3
@@ -56,6 +58,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.flaky(reruns=1))
         if _is_within(item, SLOW):
             item.add_marker(pytest.mark.slow)
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(SLOW_TIMEOUT_S))
 
 
 @pytest.hookimpl(tryfirst=True)
