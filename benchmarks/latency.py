@@ -224,6 +224,7 @@ async def measure(args: argparse.Namespace) -> None:
             async with PacedModel() as model:
                 for early_ms in args.early:
                     settings = {"LLM_BASE_URL": model.url, "LLM_MODEL": "paced", "EARLY_ANSWER_MS": str(early_ms)}
+                    settings["FILLER_AFTER_MS"] = "0"  # what is measured is the answer
                     own = Path(folder) / f"early-{early_ms}"
                     own.mkdir()
                     with running(own, ENGINE="hibari", ASR_PROTOCOL="embedded", GREETING="", **settings) as server:
