@@ -65,6 +65,8 @@ class SpeechGate:
         """Takes the next window. Returns what it makes, or None."""
         self.at_ms += WINDOW_MS
         if agent_speaks and level_dbfs < self._rules.min_level_dbfs:
+            if probability >= self._rules.start_probability and self._rules.side_talk_db:
+                self.beside, self._unvoiced_ms = True, -WINDOW_MS  # a voice, and too faint to be the caller's
             probability = 0.0
         voiced = probability >= self._rules.start_probability
         self._level.hear(level_dbfs, voiced=voiced)
