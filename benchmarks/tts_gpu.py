@@ -1,6 +1,7 @@
 """Measures the Qwen3-TTS engine on this GPU: ms a frame, first sound, calls, start-up, memory; peers beside it.
 
-    python -m benchmarks.tts_gpu frames kernels sound calls cancel icl memory profile ablation start peers [--size 0.6B]
+    python -m benchmarks.tts_gpu PART … [--size 0.6B]        frames kernels sound calls paced cancel icl memory profile
+                                                            ablation start peers
 
 Weights are drawn at random in the true sizes: speed does not depend on their values. What is not measured: real text
 and voices (no checkpoint is needed), the pipes between processes, and the telephone side.
@@ -22,6 +23,7 @@ from benchmarks.gpu.calls import calls, cancel, icl
 from benchmarks.gpu.frames import frames, sound
 from benchmarks.gpu.kernels import kernels
 from benchmarks.gpu.overlap import profile
+from benchmarks.gpu.paced import paced
 from benchmarks.gpu.start import memory, memory_once, start, start_once
 from tests.support.qwen3.random_weights import TALKER_SIZES
 
@@ -59,6 +61,7 @@ def main() -> None:
         "kernels": lambda: kernels(args.size, args.quantize),
         "sound": sound,
         "calls": lambda: calls(args.size, args.quantize, args.calls, args.slots, args.seconds),
+        "paced": lambda: paced(args.size, args.quantize, args.calls, args.seconds),
         "cancel": lambda: cancel(args.size),
         "icl": lambda: icl(args.size, args.seconds),
         "memory": lambda: memory(args.size),

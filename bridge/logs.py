@@ -60,3 +60,7 @@ def set_up_logs(log_format: Literal["json", "text"], level: str, masker: Masker 
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     if level == "info":
         logging.getLogger("httpx2").setLevel(logging.WARNING)  # it tells every request's URL, with its password
+    if level != "debug":
+        logging.getLogger("mcp").setLevel(
+            logging.CRITICAL
+        )  # it tells sessions' ids, and what tools are sent and answer

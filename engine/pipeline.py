@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import replace
 from enum import Enum, auto
+from functools import partial
 from typing import Final
 
 import numpy as np
 import structlog
 
 from engine import language, normalize
-from engine.speech import Chunk, Engine, EngineBusy, SpeechError, Style, UnspeakableText
+from engine.loop_share import loop_share
+from engine.speech import Chunk, Engine, EngineBusy, Priority, SpeechError, Style, UnspeakableText
 from engine.text import break_words, pause_after_ms, sentences
 from engine.word_cutter import WordCutter
 
@@ -26,6 +29,10 @@ BUSY_RETRY_S: Final = 0.1
 # What is made of one sentence. 300 characters of prose at a quarter of the pace take 80 s; hundreds of letters and
 # numbers can take ten minutes.
 MAX_SENTENCE_S: Final = 120
+# Writing out takes from two to a hundred milliseconds a sentence, and keeps the interpreter from the event loop for up
+# to seven at a time, of each thread that does it. Calls have one, which waits for nobody else; all others have another.
+_CALLS_THREAD: Final = ThreadPoolExecutor(1, "text-of-calls")
+_OTHERS_THREAD: Final = ThreadPoolExecutor(1, "text")
 
 
 class _Mark(Enum):
@@ -113,7 +120,7 @@ class _Maker:
             await self._detect(text)
         seen = ""
         await self.allowed.acquire()
-        source = sentences(text, lambda: self._language, self._engine.first_sentence_chars)
+        source = sentences(text, lambda: self._language, self._engine.first_sentence_chars, self._style.priority)
         async with aclosing(source):
             async for sentence in source:
                 if not sentence.strip():
@@ -139,17 +146,19 @@ class _Maker:
             return
         if not language.is_loaded():
             await asyncio.to_thread(language.load)
-        if detected := language.detect(text):
+        if detected := await loop_share().do(partial(language.detect, text), self._style.priority):
             self._style = replace(self._style, language=detected)
             self._on_language(detected)
 
     async def _written_out(self, text: str) -> str:
+        loop = asyncio.get_running_loop()
+        thread = _CALLS_THREAD if self._style.priority is Priority.CALL else _OTHERS_THREAD
         # With the first text of the process, at its start, rather than with the first number in the middle of a call.
         if not normalize.is_loaded(self._language):
-            await asyncio.to_thread(normalize.load, self._language)
+            await loop.run_in_executor(thread, normalize.load, self._language)
         if normalize.is_plain(text):
             return text
-        return await asyncio.to_thread(normalize.normalize, text, self._language)
+        return await loop.run_in_executor(thread, normalize.normalize, text, self._language)
 
     async def _say(self, sentence: str) -> bool:
         """Makes one sentence; returns False where the engine has no sounds for it."""

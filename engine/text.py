@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from contextlib import aclosing
-from functools import cache
+from functools import cache, partial
 from typing import Any, Final
 
 from stream2sentence.quick_yield_boundary import HOLD, SPLIT, get_boundary_detector
+
+from engine.loop_share import loop_share
 
 END_MARKS: Final = ".!?…。！？｡؟।۔"
 CLOSING_MARKS: Final = "\"'”’»›)]}」』）】》〉*_~`"
@@ -178,17 +179,23 @@ class Unfinished(Exception):
 
 
 async def sentences(
-    text: str | AsyncIterable[str], language: str | Callable[[], str] = "en", first_chars: int | None = None
+    text: str | AsyncIterable[str],
+    language: str | Callable[[], str] = "en",
+    first_chars: int | None = None,
+    urgency: int = 0,
 ) -> AsyncGenerator[str, None]:
-    """Yields the sentences of a text that is whole or arrives in pieces; closing it closes the source of the pieces."""
+    """Yields the sentences of a text that is whole or arrives in pieces; closing it closes the source of the pieces.
+
+    All texts are split in the time that a `LoopShare` has for it, the most urgent first.
+    """
     splitter = SentenceSplitter(language, first_chars)
+    share = loop_share()
     unfinished = False
     async with aclosing(_slices(text)) as slices:
         try:
             async for piece in slices:
-                for sentence in splitter.feed(piece):
+                for sentence in await share.do(partial(splitter.feed, piece), urgency):
                     yield sentence
-                await asyncio.sleep(0)
         except Unfinished:
             unfinished = True
     for sentence in splitter.finish():
@@ -197,7 +204,7 @@ async def sentences(
 
 
 async def _slices(text: str | AsyncIterable[str]) -> AsyncGenerator[str, None]:
-    """Yields the text in pieces that each take about a millisecond to split: others need the event loop meanwhile."""
+    """Yields the text in pieces that each take less than a millisecond to split: others need the loop meanwhile."""
     if isinstance(text, str):
         for start in range(0, len(text), SLICE_CHARS):
             yield text[start : start + SLICE_CHARS]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from typing import Final
@@ -17,8 +19,9 @@ SILENT: Final = 150
 HOLD_S: Final = 12.0
 """Longer than a server should wait for a request's head."""
 UNREAD: Final = 64
-UNREAD_S: Final = 25.0
-"""By then the first seconds of every text are made, and who does not read is behind."""
+UNREAD_S: Final = 120.0
+"""By then the first seconds of every text are made, and who does not read is behind; mostly within 20 s."""
+WORDS: Final = 10
 OTHER_HOST: Final = "127.0.0.2"
 """All of 127.0.0.0/8 is this machine, and to a server each address is a host."""
 TEXT: Final = "This is a long text that nobody hears. " * 100
@@ -43,10 +46,16 @@ async def unread(target: Target, answers: Answers) -> None:
 
 
 async def unread_by_one_of_us(target: Target, answers: Answers) -> None:
-    """The same from the address of the one who asks for a word, as behind a proxy, once nobody has read for a while."""
+    """The same from the address of the one who asks for a word, as behind a proxy, who is served before long and on."""
+    since_s = time.monotonic()
     async with _unread(target, target.host):
-        await asyncio.sleep(UNREAD_S)
-        await _ask_for_words(target, answers)
+        first: Answers = Counter()
+        while not first["somebody else: 200"]:
+            await _ask_for_words(target, first, 1)
+            if time.monotonic() - since_s > UNREAD_S:
+                answers["somebody else: never served"] += 1
+                return
+        await _ask_for_words(target, answers, WORDS)
 
 
 @asynccontextmanager
@@ -60,8 +69,8 @@ async def _unread(target: Target, host: str) -> AsyncIterator[None]:
         yield
 
 
-async def _ask_for_words(target: Target, answers: Answers) -> None:
-    for number in range(1_000):
+async def _ask_for_words(target: Target, answers: Answers, words: int = 1_000) -> None:
+    for number in range(words):
         await ask_json(target, answers, "/v1/audio/speech", {"input": f"Word {number}."}, who="somebody else: ")
         await asyncio.sleep(0.5)
 

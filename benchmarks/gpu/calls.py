@@ -48,7 +48,7 @@ def calls(size: str, quantize: str, counts: Sequence[int], slots: int, seconds: 
         print(
             f"{count:5d} {percentile(first, 50):15.1f} {percentile(first, 95):9.1f} {len(first):11d} {len(late):6d}"
             f" {max(late, default=0) * 1e3:13.1f} {refused:9d} {len(load.steps_s) / sum(load.steps_s):11.0f}"
-            f" {runner.scheduler.load:6.2f}"
+            f" {runner.scheduler.use.load(time.monotonic()):6.2f}"
         )
         drain(load)
 

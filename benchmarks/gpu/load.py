@@ -66,15 +66,15 @@ class Load:
         self._prefix = list(torch.randn(shape, device=DEVICE, generator=generator).bfloat16())
         self._text = torch.randn(48, self.hidden, device=DEVICE).bfloat16()
 
-    def say(self, frames: int, asked_s: float | None = None) -> Sentence | None:
+    def say(self, frames: int, asked_s: float | None = None, needed_at_s: float = 0.0) -> Sentence | None:
         """Hands a text over: the prompt is built as the engine builds it, from embeddings on the device."""
         asked = time.perf_counter() if asked_s is None else asked_s
         voice = self.numbers % VOICES
         prompt = Prompt(self._prefix[voice], PROMPT_POSITIONS - 1, voice, self._text[:TEXT_TOKENS], None)
-        return self.speak(prompt, frames, asked)
+        return self.speak(prompt, frames, asked, needed_at_s)
 
-    def speak(self, prompt: Prompt, frames: int, asked_s: float) -> Sentence | None:
-        sentence = Sentence(Speak(self.numbers, "", "")).build(prompt, Sampling(seed=self.numbers), 100)
+    def speak(self, prompt: Prompt, frames: int, asked_s: float, needed_at_s: float = 0.0) -> Sentence | None:
+        sentence = Sentence(Speak(self.numbers, "", ""), needed_at_s).build(prompt, Sampling(seed=self.numbers), 100)
         if not self.runner.admit(sentence):
             return None
         sentence.budget = frames

@@ -48,7 +48,12 @@ class BreakOff:
     """Ends the growing text with its last whole sentence: what has been begun after that is not spoken."""
 
 
-Piece = str | Say | BreakOff | Transfer | HangUp | Fallback
+@dataclass(frozen=True, slots=True)
+class EndText:
+    """Ends the growing text as it stands, so that its last words are spoken at once. What follows is another text."""
+
+
+Piece = str | Say | EndText | BreakOff | Transfer | HangUp | Fallback
 """A `str` is the next part of a growing text, whose sentences are spoken as they complete."""
 
 

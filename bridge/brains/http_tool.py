@@ -62,7 +62,7 @@ class HttpTool(BaseModel):
 
     def address(self, variables: Mapping[str, str]) -> URL:
         """Returns the URL for a call with these variables. Raises ValueError if they would lead elsewhere."""
-        text = fill(_environment(self.url), {name: quote(value, safe="") for name, value in variables.items()})
+        text = fill(environment(self.url), {name: quote(value, safe="") for name, value in variables.items()})
         url = URL(text, encoded=True)
         if self.hosts and url.host not in {host.casefold() for host in self.hosts}:
             raise ValueError("the URL's host is not one of the tool's hosts")
@@ -78,7 +78,7 @@ class HttpTool(BaseModel):
             url = self.address(variables)
         except ValueError as error:
             return ToolResult(f"error: {error}")
-        headers = {name: fill(_environment(value), variables) for name, value in self.headers.items()}
+        headers = {name: fill(environment(value), variables) for name, value in self.headers.items()}
         if IDEMPOTENCY_KEY.casefold() not in map(str.casefold, headers):
             headers[IDEMPOTENCY_KEY] = key
         query = {k: str(v) for k, v in arguments.items()} if self.method == "GET" else None
@@ -124,5 +124,6 @@ def _before_the_path(url: str) -> str:
     return re.split(r"[/?#]", url.partition("://")[2])[0]
 
 
-def _environment(text: str) -> str:
+def environment(text: str) -> str:
+    """Returns the text with the environment's variables in place of `${NAME}`."""
     return _ENVIRONMENT.sub(lambda match: os.environ.get(match.group(1), ""), text)

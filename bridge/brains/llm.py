@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from bridge.brains.brain import Brain, BrainError, BreakOff, Piece, Say, fill, fill_prompt
+from bridge.brains.brain import Brain, BrainError, BreakOff, EndText, Piece, Say, fill, fill_prompt
 from bridge.brains.history import History
 from bridge.brains.messages import Message, whole
 from bridge.brains.model_chain import ModelChain
@@ -112,19 +112,22 @@ class LlmBrain(Brain):
         spoke = False
         await self._runs.settle(EARLIER_TOOLS_S)
         for _ in range(MAX_TOOL_ROUNDS):
-            calls, spoken = ToolCalls(), ""
+            calls, spoken, is_open = ToolCalls(), "", False
             messages = [*self.history.messages(), *turn.messages()]
             parts = self._models.answer(messages, self._toolbox.specifications(), may_be_empty=spoke)
             async with aclosing(parts):
                 async for part in parts:
                     if isinstance(part, str):
-                        spoken += part
+                        spoken, is_open = spoken + part, True
                         turn.chars += len(part)
                         yield part[: len(part) + MAX_ANSWER_CHARS - turn.chars]
                     elif isinstance(part, BreakOff):
-                        calls, spoken = ToolCalls(), ""
+                        calls, spoken, is_open = ToolCalls(), "", False
                         yield part
                     else:
+                        if is_open:
+                            is_open = False
+                            yield EndText()  # a tool takes its time, and so may what it is to be given
                         calls.add(part)
                     if turn.chars >= MAX_ANSWER_CHARS:
                         log.warning("the language model's answer has no end: it is cut", chars=turn.chars)
@@ -133,8 +136,8 @@ class LlmBrain(Brain):
             wanted = calls.finish()
             if not wanted:
                 return
-            if spoken:
-                yield "\n"  # what comes after the tools is another sentence
+            if is_open:
+                yield EndText()
             await turn.certain.wait()  # a tool may have effects
             if turn.over:
                 return

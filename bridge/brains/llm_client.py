@@ -1,26 +1,10 @@
-"""The HTTP client for a language model: no cookies, no redirects, no compression, and no event without an end."""
+"""The HTTP client for a language model."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Final
-
-import httpx2
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
-MAX_EVENT_BYTES: Final = 256 * 1024
-"""How long one event of the stream, or an answer that is no stream, may be; a word takes some 300 bytes."""
-SLICE_BYTES: Final = 1_024
-"""So much is read at once: three words, or 340 of the shortest comments."""
-REST_S: Final = 0.004
-"""From one slice to the next of what came together: more than any model speaks at."""
-_EVENT_ENDS: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
-
-
-class BadAnswer(Exception):
-    """The service answers in a form that is not read on."""
+from bridge.brains.bounded_http import IDENTITY, bounded
 
 
 def make_llm_client(base_url: str, api_key: str) -> AsyncOpenAI:
@@ -28,41 +12,5 @@ def make_llm_client(base_url: str, api_key: str) -> AsyncOpenAI:
 
     It asks once: whether a question is asked again is for those to say who know what was said meanwhile.
     """
-    http = DefaultAsyncHttpxClient(
-        follow_redirects=False,
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-        headers={"Accept-Encoding": "identity"},
-        event_hooks={"response": [_bound]},
-    )
+    http = DefaultAsyncHttpxClient(headers=IDENTITY, **bounded())
     return AsyncOpenAI(base_url=base_url, api_key=api_key, max_retries=0, http_client=http)
-
-
-async def _bound(response: httpx2.Response) -> None:
-    if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise BadAnswer("the answer is compressed, which was not asked for")
-    assert isinstance(response.stream, httpx2.AsyncByteStream)
-    response.stream = _BoundedStream(response.stream)
-
-
-class _BoundedStream(httpx2.AsyncByteStream):
-    """Passes a response's bytes on until an event is over MAX_EVENT_BYTES; then raises BadAnswer."""
-
-    def __init__(self, stream: httpx2.AsyncByteStream) -> None:
-        self._stream = stream
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        length, tail = 0, b""
-        async for chunk in self._stream:
-            joined = tail + chunk
-            end = max(place + len(mark) if (place := joined.rfind(mark)) >= 0 else 0 for mark in _EVENT_ENDS)
-            length = len(joined) - end if end else length + len(chunk)
-            if length > MAX_EVENT_BYTES:
-                raise BadAnswer(f"an event of over {MAX_EVENT_BYTES} bytes")
-            tail = joined[-3:]
-            for start in range(0, len(chunk), SLICE_BYTES):
-                if start:
-                    await asyncio.sleep(REST_S)
-                yield chunk[start : start + SLICE_BYTES]
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()

@@ -13,7 +13,7 @@ import structlog
 from openai import APIConnectionError, APIError, APIStatusError, AsyncOpenAI
 from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall
 
-from bridge.brains.llm_client import BadAnswer
+from bridge.brains.bounded_http import BadAnswer
 from bridge.brains.messages import Message, alternating, whole, without_system, without_tools
 from bridge.brains.speech_filter import SpeechFilter
 

@@ -1,28 +1,36 @@
-"""The tools of a language model: it may transfer, hang up, and call HTTP tools from a YAML file."""
+"""The tools of a language model: it may transfer, hang up, and call the tools that a YAML file names."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Final
 from uuid import uuid4
 
 import aiohttp
-from pydantic import BaseModel, ConfigDict
+import structlog
+from pydantic import BaseModel, ConfigDict, Field
 
 from bridge.brains.brain import HangUp, Transfer, fill
 from bridge.brains.destinations import Destinations, NotAllowed
 from bridge.brains.http_tool import HttpTool
+from bridge.brains.mcp.server_file import McpServerFile
+from bridge.brains.tool import Tool
 from bridge.brains.tool_result import ToolResult
 from bridge.brains.yaml_file import read_yaml
+
+log = structlog.get_logger(__name__)
+
+OURS: Final = ("transfer", "hangup")
 
 
 class _ToolFile(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     tools: list[HttpTool] = []
+    mcp: dict[Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")], McpServerFile] = {}
 
 
 def load_tools(path: Path) -> list[HttpTool]:
@@ -33,9 +41,25 @@ def load_tools(path: Path) -> list[HttpTool]:
     tools = read_yaml(path, _ToolFile).tools
     names = [tool.name for tool in tools]
     for name in names:
-        if name in ("transfer", "hangup") or names.count(name) > 1:
+        if name in OURS or names.count(name) > 1:
             raise ValueError(f"{path}: the tool name {name!r} is taken")
     return tools
+
+
+def load_tool_servers(path: Path) -> dict[str, McpServerFile]:
+    """Returns the MCP servers of a YAML file, by name. Raises ValueError."""
+    return read_yaml(path, _ToolFile).mcp
+
+
+def with_distinct_names(tools: Iterable[Tool]) -> list[Tool]:
+    """Returns the tools without those whose name is taken: a server may list whatever it likes, at any time."""
+    named: dict[str, Tool] = {}
+    for tool in tools:
+        if tool.name in OURS or tool.name in named:
+            log.warning("a tool's name is taken, so that it is not offered", tool=tool.name)
+        else:
+            named[tool.name] = tool
+    return list(named.values())
 
 
 @dataclass(slots=True)
@@ -43,7 +67,7 @@ class Toolbox:
     """The tools of one call."""
 
     http: aiohttp.ClientSession
-    tools: list[HttpTool]
+    tools: Sequence[Tool]
     destinations: Destinations
     variables: Mapping[str, str] = field(default_factory=dict)
     _keys: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -99,7 +123,7 @@ class Toolbox:
             self._keys.pop(asked, None)
         return result
 
-    def _find(self, name: str) -> HttpTool | None:
+    def _find(self, name: str) -> Tool | None:
         return next((tool for tool in self.tools if tool.name == name), None)
 
 

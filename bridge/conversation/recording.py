@@ -12,7 +12,13 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 import structlog
 
-from bridge.conversation.recording_writer import MAX_WAITING_BYTES, RecordingWriter, create, create_pair
+from bridge.conversation.recording_writer import (
+    MAX_WAITING_BYTES,
+    RecordingWriter,
+    check_free_space,
+    create,
+    create_pair,
+)
 from bridge.hearing.gap_filler import GapFiller
 from bridge.line.call import Call, CallObserver
 from engine.audio import RateConverter
@@ -122,6 +128,7 @@ class CallRecording:
                 self._wav.setnchannels(2)
                 self._wav.setsampwidth(2)
                 self._wav.setframerate(self._rate_hz or 8_000)
+            check_free_space(self.wav_path.parent)
             stereo = np.column_stack((np.frombuffer(caller, np.int16), np.frombuffer(agent, np.int16)))
             self._wav.writeframesraw(stereo.tobytes())
         except OSError as error:

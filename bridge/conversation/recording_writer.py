@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,18 +12,24 @@ from pathlib import Path
 from threading import Lock
 from typing import BinaryIO, Final
 
+from bridge.conversation.recording_retention import RecordingRetention
+
 MAX_AUDIO_BYTES: Final = 32 * 2**20
 """How much audio of all calls may wait for the disk: 500 calls at 8 kHz make as much in two seconds."""
 MAX_WAITING_BYTES: Final = 48 * 2**20
 """How much may wait with transcripts, which are still taken where audio is not."""
 MAX_NAMESAKES: Final = 1_000
 """How many recordings may be of calls with one UUID."""
+MIN_FREE_BYTES: Final = 500 * 10**6
+"""How much of a disk is left to others: a PBX whose disk is full takes no calls either."""
 
 
 class RecordingWriter:
     """One thread that all recordings share. Only the event loop's thread may call `submit` and `close`."""
 
-    def __init__(self) -> None:
+    def __init__(self, retention: RecordingRetention | None = None) -> None:
+        """`retention` is told what was written."""
+        self._retention = retention
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="recording")
         self._lock = Lock()
         self._waiting_bytes = 0
@@ -41,6 +50,8 @@ class RecordingWriter:
     def _do(self, size_bytes: int, work: Callable[[], None]) -> None:
         try:
             work()
+            if self._retention is not None:
+                self._retention.written(size_bytes)
         finally:
             with self._lock:
                 self._waiting_bytes -= size_bytes
@@ -57,13 +68,26 @@ def create(path: Path) -> BinaryIO:
 
 
 def create_pair(folder: Path, name: str) -> tuple[BinaryIO, Path]:
-    """Opens a new `name`.wav beside which there is no .json, or `name-2`.wav and so on; returns it and its path."""
+    """Opens a new `name`.wav beside which there is no .json, or `name-2`.wav and so on; returns it and its path.
+
+    It is locked until it is closed, which keeps `RecordingRetention` from removing it.
+    """
     make_folder(folder)
     for count in range(1, MAX_NAMESAKES + 1):
         path = folder / (f"{name}.wav" if count == 1 else f"{name}-{count}.wav")
         if not path.with_suffix(".json").exists():
             try:
-                return create(path), path
+                file = create(path)
             except FileExistsError:
                 continue
+            with contextlib.suppress(OSError):  # some file systems have no locks; nothing is removed from those
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return file, path
     raise FileExistsError(f"there are {MAX_NAMESAKES} recordings of calls {name}")
+
+
+def check_free_space(folder: Path) -> None:
+    """Raises OSError where the disk of a folder is nearly full."""
+    disk = os.statvfs(folder)
+    if disk.f_bavail * disk.f_frsize < MIN_FREE_BYTES:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from bridge.brains.brain import BrainError, BreakOff, Fallback, HangUp, Piece, Say, Transfer
+from bridge.brains.brain import BrainError, BreakOff, EndText, Fallback, HangUp, Piece, Say, Transfer
 from bridge.conversation.trace import Mark, TurnTrace
 from bridge.line.call import Call
 from bridge.line.utterance import Utterance
@@ -127,6 +127,8 @@ class Reply:
                     self.trace.mark(Mark.FIRST_TOKEN, self._now_s())
                     self._end_text()
                     self._say(piece)
+                case EndText():
+                    self._end_text()
                 case BreakOff():
                     self._end_text(unfinished=True)
                 case _:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -15,7 +18,7 @@ from bridge.brains.brain import Brain, fill
 from bridge.brains.destinations import Destinations
 from bridge.brains.script import DEFAULT_SCRIPT, ScriptBrain, load_script
 from bridge.brains.tool_runs import ToolTasks
-from bridge.brains.tools import Toolbox, load_tools
+from bridge.brains.tools import Toolbox, load_tool_servers, load_tools, with_distinct_names
 from bridge.conversation.answering_machine import AMD
 from bridge.conversation.call_report import CallReport
 from bridge.conversation.call_summary import CallSummaries, SummaryOptions
@@ -23,6 +26,7 @@ from bridge.conversation.caller_lookup import CallerLookup
 from bridge.conversation.conversation import Conversation
 from bridge.conversation.metrics import ConversationMetrics
 from bridge.conversation.recording import CallRecording
+from bridge.conversation.recording_retention import HOUR_S, RecordingRetention
 from bridge.conversation.recording_writer import RecordingWriter, make_folder
 from bridge.conversation.service_sessions import ANSWER_BYTES, EVENTS_BYTES, open_session
 from bridge.conversation.settings import ConversationSettings
@@ -42,6 +46,7 @@ from bridge.line.call import Call
 from bridge.turns.end_of_turn import LANGUAGES
 
 if TYPE_CHECKING:
+    from bridge.brains.mcp.servers import McpServers
     from bridge.brains.model_chain import ModelChain
 
 log = structlog.get_logger(__name__)
@@ -57,10 +62,12 @@ class Services:
         self._destinations = Destinations(settings.transfer_allow)
         self._script = load_script(settings.script or DEFAULT_SCRIPT)
         self._tools = load_tools(settings.llm_tools) if settings.llm_tools is not None else []
+        self._tool_servers: McpServers | None = None
         self._recognizer: RecognizerPool | None = None
         self._detector: Detector | None = None
         self._smart_turn: SmartTurn | None = None
         self._writer: RecordingWriter | None = None
+        self._sweeping: asyncio.Task[None] | None = None
         self._models: ModelChain | None = None
         self._summaries: CallSummaries | None = None
         self._tool_tasks = ToolTasks()
@@ -81,6 +88,11 @@ class Services:
             if settings.summary:
                 options = SummaryOptions(settings.summary_prompt, settings.summary_mail_to)
                 self._summaries = CallSummaries(self._models, options, self._webhooks.send)
+        if settings.llm_tools is not None and (files := load_tool_servers(settings.llm_tools)):
+            from bridge.brains.mcp.servers import McpServers  # takes a second and is needed only where one is named
+
+            self._tool_servers = McpServers(files)
+            await self._tool_servers.start()
         if settings.asr_protocol == "embedded":
             self._recognizer = RecognizerPool(settings.embedded_model, settings.asr_language)
             await self._recognizer.start()
@@ -93,11 +105,7 @@ class Services:
             except OSError as error:
                 log.warning("turns end by silence alone", reason=str(error))
         if settings.record_dir is not None:
-            try:
-                make_folder(settings.record_dir)
-            except OSError as error:
-                raise OSError(f"RECORD_DIR={settings.record_dir}: {error.strerror}") from error
-            self._writer = RecordingWriter()
+            self._start_recording(settings.record_dir)
 
     def _turns_have_meaning(self) -> bool:
         """Tells whether words and sound decide when a turn ends: here, and in a language whose words are known."""
@@ -123,10 +131,16 @@ class Services:
         if self._detector is not None:
             await self._detector.close()
         await self._tool_tasks.close()
+        if self._tool_servers is not None:
+            await self._tool_servers.close()
         if self._models is not None:
             await self._models.close()
         await self._http.close()
         await self._asr_http.close()
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._sweeping
         if self._writer is not None:
             self._writer.close()
 
@@ -154,6 +168,18 @@ class Services:
         conversation.start(*self._listeners(conversation))
         return conversation
 
+    def _start_recording(self, folder: Path) -> None:
+        try:
+            make_folder(folder)
+        except OSError as error:
+            raise OSError(f"RECORD_DIR={folder}: {error.strerror}") from error
+        settings = self._settings
+        retention = RecordingRetention(
+            folder, max_days=settings.record_max_days, max_bytes=settings.record_max_mb * 10**6
+        )
+        self._writer = RecordingWriter(retention)
+        self._sweeping = asyncio.create_task(_sweep_hourly(self._writer, retention))
+
     def _brain(self, variables: Mapping[str, str]) -> Brain:
         settings = self._settings
         if self._models is None:
@@ -162,7 +188,9 @@ class Services:
 
         assert self._http is not None, "calls begin between start and close"
         options = LlmOptions(settings.system_prompt, self._greeting, settings.no_input_prompt, settings.unclear_prompt)
-        toolbox = Toolbox(self._http, self._tools, self._destinations, variables)
+        served = self._tool_servers.tools() if self._tool_servers is not None else []
+        tools = with_distinct_names([*self._tools, *served])
+        toolbox = Toolbox(self._http, tools, self._destinations, variables)
         return LlmBrain(self._models, options, toolbox, self._tool_tasks, variables)
 
     def _recording(self, call: Call) -> CallRecording | None:
@@ -225,6 +253,13 @@ class Services:
 
         client = AsrClient(protocol, settings.asr_url, options, self._asr_http, hear, call_id=str(call.id))
         return client, ear
+
+
+async def _sweep_hourly(writer: RecordingWriter, retention: RecordingRetention) -> None:
+    """Has recordings removed on a server that takes no calls too, at the start first."""
+    while True:
+        writer.submit(0, retention.sweep)
+        await asyncio.sleep(HOUR_S)
 
 
 def _sum_up(summaries: CallSummaries, conversation: Conversation, event: dict[str, Any]) -> None:

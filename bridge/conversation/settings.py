@@ -130,6 +130,12 @@ class ConversationSettings(BaseModel):
     require_registration: bool = False
     registration_ttl: float = Field(60.0, gt=0, description="seconds until an unused registration expires")
     record_dir: Path | None = Field(None, description="stereo WAV and JSON transcript of every call; empty for none")
+    record_max_days: float = Field(
+        0, ge=0, allow_inf_nan=False, description="days after which a recording is removed; 0: never"
+    )
+    record_max_mb: int = Field(
+        0, ge=0, description="megabytes of RECORD_DIR above which the oldest recordings are removed; 0: never"
+    )
     summary: bool = Field(False, description="the model sums up each call for WEBHOOK_URL and SUMMARY_MAIL_TO")
     summary_prompt: str = Field(
         "Sum up this telephone call for a colleague in at most five short sentences: who called, what for, what was "

@@ -12,8 +12,12 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from bridge.http.sliced_reading import SlicedReading
+from engine.loop_share import SHARE_S, loop_share
+from engine.speech import Priority
 from engine.web.errors import queue_full
 
+REQUEST_S: Final = SHARE_S / 4
+"""What a request counts of a turn of the event loop, however many connections it comes on."""
 UNSENT_BYTES: Final = 65_536
 """What the kernel may keep for a client that does not read. By itself it takes megabytes, a minute of speech, and it
 would be noticed only after that minute that nobody reads."""
@@ -83,6 +87,7 @@ async def note_request(request: web.Request, handler: Handler) -> web.StreamResp
         return await handler(request)  # the client has left already
     connection.begin()
     try:
+        await loop_share().turn(Priority.HTTP, REQUEST_S)
         return await handler(request)
     finally:
         connection.busy = False

@@ -8,6 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from bridge.http.connection import BUSY, HttpConnection, note_request
+from bridge.http.unreadable_requests import log_sparsely
 from bridge.line.doorway import BACKLOG, open_doorways
 from engine.web.server import KEEP_ALIVE_S, create_runner
 
@@ -35,6 +36,7 @@ class HttpServer:
 
     async def start(self, host: str, port: int) -> int:
         """Starts to listen and returns the port, which the system chooses if `port` is 0. Raises OSError."""
+        log_sparsely()
         await self._runner.setup()
         loop = asyncio.get_running_loop()
         for doorway in await open_doorways(host, port, BUSY):

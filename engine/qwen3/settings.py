@@ -60,6 +60,9 @@ class QwenSettings(BaseModel):
     cuda_graphs: bool = True
 
     max_batch: int = Field(16, ge=1, description="calls spoken to at once; each takes its share of GPU memory")
+    speech_lead_ms: int = Field(
+        800, ge=0, le=4000, description="sound that every call has ahead before the GPU rests; 0: it makes all it can"
+    )
     max_positions: int = Field(768, ge=64, description="prompt and frames of one sentence; 12.5 frames a second")
 
     @field_validator("prime_languages")

@@ -47,6 +47,8 @@ ANSWERED: Final[dict[str, frozenset[str]]] = {
     "empty-deltas": UNNOTICED,
     "dropped-deltas": UNNOTICED,
     "pings": UNNOTICED,
+    "many-floods": UNNOTICED | {"503"},
+    "short-requests": UNNOTICED,
     "unread-speech": frozenset({"somebody else: 200"}),
     "unread-by-one-of-us": frozenset({"somebody else: 200"}),
     "recogniser-partials": frozenset({"connected"}),

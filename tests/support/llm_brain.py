@@ -9,13 +9,13 @@ from typing import Any
 import aiohttp
 from openai import AsyncOpenAI
 
-from bridge.brains.brain import Piece
+from bridge.brains.brain import EndText, Piece
 from bridge.brains.destinations import Destinations
-from bridge.brains.http_tool import HttpTool
 from bridge.brains.llm import LlmBrain, LlmOptions
 from bridge.brains.llm_client import make_llm_client
 from bridge.brains.model import Model, ModelOptions
 from bridge.brains.model_chain import ModelChain
+from bridge.brains.tool import Tool
 from bridge.brains.tool_runs import ToolTasks
 from bridge.brains.tools import Toolbox
 from tests.support.llm_server import LlmServer
@@ -26,7 +26,7 @@ PROMPTS = ("system_prompt", "greeting", "no_input_prompt", "unclear_prompt")
 @asynccontextmanager
 async def brain(
     server: LlmServer,
-    *tools: HttpTool,
+    *tools: Tool,
     variables: dict[str, str] | None = None,
     second: LlmServer | None = None,
     **options: Any,
@@ -56,5 +56,6 @@ async def collect(pieces: AsyncGenerator[Piece]) -> list[Piece]:
 
 
 def text_of(pieces: list[Piece]) -> str:
-    """Its words."""
-    return "".join(piece for piece in pieces if isinstance(piece, str)).strip()
+    """Its words, a line for each text."""
+    words = ("\n" if isinstance(piece, EndText) else piece for piece in pieces)
+    return "".join(word for word in words if isinstance(word, str)).strip()

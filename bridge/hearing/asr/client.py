@@ -18,6 +18,7 @@ from bridge.hearing.asr.protocol import AsrOptions, AsrProtocol, Message, Servic
 from bridge.hearing.events import BadEvent, Heard, Partial, SpeechStarted, SpeechStopped, Transcript
 from bridge.masking import Masker, masked_url, secrets_of
 from engine.audio import RateConverter
+from engine.speech import Priority
 from engine.web.inbox import Inbox
 
 log = structlog.get_logger(__name__)
@@ -170,7 +171,7 @@ class AsrClient:
 
     async def _receive(self, socket: aiohttp.ClientWebSocketResponse, protocol: AsrProtocol) -> None:
         bad = 0
-        inbox = Inbox(socket, MESSAGES_PER_S)
+        inbox = Inbox(socket, MESSAGES_PER_S, Priority.CALL)
         while (message := await inbox.next()) is not None:
             if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
                 continue

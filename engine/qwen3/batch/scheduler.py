@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from engine.qwen3.batch.gpu_use import GpuUse
 from engine.qwen3.batch.sentence import CHUNK_RAMP, FRAME_S, PATIENCE_S, Sentence, chunk_frames
 from engine.speech import Priority
 
@@ -63,13 +64,17 @@ class Costs:
             return 0.0
         return (self.frame(calls) + calls * self.sound_s) / FRAME_S
 
-    def capacity(self, share: float = FULL_LOAD) -> int:
-        """Returns how many calls can be served with that share of real time."""
+    def capacity(self, share: float = FULL_LOAD, lost: Callable[[float], float] = lambda _: 0.0) -> int:
+        """Returns how many calls can be served with that share of real time.
+
+        `lost` tells what others on the GPU take beside work that takes a share of it.
+        """
         largest = self.frame_s[-1][0]
         low, high = 0, largest
         while low < high:
             middle = (low + high + 1) // 2
-            if self.load(middle) <= share:
+            load = self.load(middle)
+            if load + lost(load) <= share:
                 low = middle
             else:
                 high = middle - 1
@@ -87,31 +92,40 @@ class Chunks:
 class Scheduler:
     """The batch, and the order in which it is served. Times are in seconds of any one clock."""
 
-    def __init__(self, costs: Costs, slots: int) -> None:
+    def __init__(self, costs: Costs, slots: int, lead_s: float = 0.0) -> None:
+        """`lead_s`: while every call has so much ahead of its playback no frame is made; 0 makes all that fits."""
         self._costs = costs
+        self._slots = slots
+        self.lead_s = lead_s
         self._sentences: list[Sentence] = []
         self._buckets = tuple(rows for rows, _ in costs.frame_s)
-        self.capacity = min(slots, costs.capacity())
-        """The calls that are admitted; one more would make the others stutter."""
         self._turnaround_s = costs.frame(1)
         self._begun: deque[float] = deque()
         """When the latest sentences of calls came."""
+        self.use = GpuUse()
+        """What the GPU was measured to work."""
+        self.capacity = min(slots, costs.capacity())
+        """The calls that are admitted; one more would make the others stutter."""
         self._bulk_capacity = max(1, min(self.capacity, costs.capacity(BULK_LOAD)))
 
     def __len__(self) -> int:
         return len(self._sentences)
 
-    @property
-    def load(self) -> float:
-        """The share of real time that the batch takes."""
-        return self._costs.load(len(self._sentences))
-
     def admits(self, priority: int) -> bool:
         """Tells whether one more sentence of this priority can be kept fed beside those that are here."""
         return len(self._sentences) < (self.capacity if priority <= Priority.CALL else self._bulk_capacity)
 
+    def worked(self, now_s: float, busy_s: float, expected_s: float) -> None:
+        """Notes how long the GPU has worked, and how long that would have taken with nobody else on it."""
+        self.use.add(now_s, busy_s, expected_s)
+        self.capacity = min(self._slots, self._costs.capacity(FULL_LOAD, self.use.lost))
+        self._bulk_capacity = max(1, min(self.capacity, self._costs.capacity(BULK_LOAD, self.use.lost)))
+
     def add(self, sentence: Sentence) -> None:
         sentence.last_s = sentence.arrived_s
+        if self.lead_s:
+            # A reply's next sentence is asked for while the one before it is being played.
+            sentence.begins_s = max(sentence.begins_s, sentence.needed_at_s)
         self._sentences.append(sentence)
         if sentence.priority <= Priority.CALL:
             self._begun.append(sentence.arrived_s)
@@ -132,7 +146,10 @@ class Scheduler:
         return int(min(most, len(self._sentences) * CHUNK_RAMP[-1]))
 
     def frames(self, now_s: float) -> list[Sentence]:
-        """Returns the sentences whose next frame to make now, the most urgent first; none where all have enough."""
+        """Returns the sentences whose next frame to make now, the most urgent first; none where all have enough.
+
+        A frame costs about the same for one as for all, so that whoever can goes along with whoever has to.
+        """
         able = [
             sentence
             for sentence in self._sentences
@@ -140,14 +157,20 @@ class Scheduler:
             and sentence.waiting < MAX_WAITING
             and sentence.runs_out_s(sentence.made) - now_s < MAX_LEAD_S
         ]
+        if self.lead_s and not any(self._has_to(sentence, now_s) for sentence in able):
+            return []
         able.sort(key=lambda sentence: self._urgency(sentence, now_s))
         able = able[: self._buckets[-1]]
         # While a new call waits for its first sound, a smaller batch, which is a quicker one: those that cannot wait
         # one step more, and as many as keep everybody fed if every batch were like this one.
-        if not any(self._is_new(sentence) for sentence in able):
+        if not any(self._is_new(sentence, now_s) for sentence in able):
             return able
         horizon = now_s + self._turnaround_s + 2 * self._costs.frame(len(able)) + FRAME_S + MARGIN_S
-        must = [sentence for sentence in able if self._is_new(sentence) or sentence.runs_out_s(sentence.made) < horizon]
+        must = [
+            sentence
+            for sentence in able
+            if self._is_new(sentence, now_s) or sentence.runs_out_s(sentence.made) < horizon
+        ]
         chosen = set(must)
         wanted = HEADROOM * len(self._sentences) / FRAME_S
         enough = (b for b in self._buckets if b >= len(must) and self._costs.rate(b) >= wanted)
@@ -155,19 +178,22 @@ class Scheduler:
 
     def sounds(self, now_s: float) -> list[Chunks]:
         """Returns what to decode to sound now, the most urgent first. To be called after `made`."""
-        soon_s = self._turnaround_s + 2 * self._costs.frame(len(self._sentences)) + MARGIN_S
+        soon_s = self._soon_s
         # A step that takes most of a frame's time cannot be relied on to bring the second chunk before a first chunk of
         # one frame is over; nor can whoever takes in the sound of a rush.
         while self._begun and self._begun[0] < now_s - RUSH_S:
             self._begun.popleft()
-        first = 0 if self.load < BUSY_LOAD and len(self._begun) < RUSH_SENTENCES else 1
+        first = 0 if self._costs.load(len(self._sentences)) < BUSY_LOAD and len(self._begun) < RUSH_SENTENCES else 1
         due: list[tuple[bool, tuple[int, float], int, Sentence]] = []
         for sentence in self._sentences:
             if not sentence.waiting:
                 continue
+            left_s = sentence.runs_out_s(sentence.sounded) - now_s
             enough = sentence.waiting >= chunk_frames(max(sentence.chunks, first))
+            # Frames that wait to be decoded help nobody when others stop the GPU.
+            enough |= left_s < self.lead_s / 2 and sentence.waiting >= CHUNK_RAMP[-2]
             # Without it the caller would have nothing to hear before the next chance comes.
-            late = sentence.runs_out_s(sentence.sounded) - now_s < soon_s
+            late = left_s < soon_s
             if enough or (late and sentence.begun_s is not None) or sentence.finished:
                 # A sentence's last chunk may be filled up to a size of the ramp, the others have to be one.
                 waiting = sentence.waiting
@@ -217,14 +243,29 @@ class Scheduler:
         if sentence.begun_s is None:
             sentence.begun_s = now_s
 
-    @staticmethod
-    def _is_new(sentence: Sentence) -> bool:
-        return not sentence.made and sentence.priority <= Priority.CALL
+    @property
+    def _soon_s(self) -> float:
+        """The sound that a caller has to have left for the next one to come in time."""
+        return self._turnaround_s + 2 * self._costs.frame(len(self._sentences)) + MARGIN_S
+
+    def _has_to(self, sentence: Sentence, now_s: float) -> bool:
+        """Tells whether a frame is to be made because of this sentence: it is new, its lead is short, or it is no
+        call's, and so wanted as soon as can be."""
+        if sentence.priority > Priority.CALL or self._is_new(sentence, now_s):
+            return True
+        # Where others stop the GPU for long the lead has to outlast that, and a chunk.
+        lead_s = max(self.lead_s, self._soon_s + CHUNK_RAMP[-1] * FRAME_S)
+        return sentence.runs_out_s(sentence.made) - now_s < lead_s
+
+    def _is_new(self, sentence: Sentence, now_s: float) -> bool:
+        waits = sentence.begins_s - now_s <= self.lead_s / 2
+        return not sentence.made and sentence.priority <= Priority.CALL and waits
 
     def _urgency(self, sentence: Sentence, now_s: float) -> tuple[int, float]:
         """Returns a sort key, most urgent first: new calls as they came, then who runs out first, then bulk."""
         if sentence.priority <= Priority.CALL:
-            return (0, sentence.arrived_s) if sentence.begun_s is None else (1, sentence.runs_out_s(sentence.sounded))
+            waits = sentence.begun_s is None and sentence.begins_s - now_s <= self.lead_s / 2
+            return (0, sentence.arrived_s) if waits else (1, sentence.runs_out_s(sentence.sounded))
         if now_s - sentence.last_s > PATIENCE_S:
             return 1, now_s
         return 1 + sentence.priority, sentence.runs_out_s(sentence.sounded)

@@ -78,6 +78,8 @@ class Sentence:
     # What the scheduler decides by; times are on the runner's clock.
     arrived_s: float = 0.0
     """When it came into the batch."""
+    begins_s: float = 0.0
+    """Its playback begins then at the earliest, where that is known ahead."""
     begun_s: float | None = None
     """When its first sound was handed out: its playback begins then at the earliest."""
     last_s: float = 0.0
@@ -119,5 +121,7 @@ class Sentence:
         return self.length is not None and self.handed_out >= self.length
 
     def runs_out_s(self, frames: int) -> float:
-        """Returns when so many frames will have been played; a time long past for a call that has heard nothing yet."""
-        return self.arrived_s - PATIENCE_S if self.begun_s is None else self.begun_s + frames * FRAME_S
+        """Returns when so many frames will have been played; a time long past for a call that waits for its first."""
+        if self.begun_s is None and self.begins_s <= self.arrived_s:
+            return self.arrived_s - PATIENCE_S
+        return max(self.begins_s, self.begun_s or 0.0) + frames * FRAME_S

@@ -20,6 +20,7 @@ from engine.qwen3.batch.runner import Made, Runner
 from engine.qwen3.batch.scheduler import Costs, Scheduler
 from engine.qwen3.batch.sentence import CHUNK_RAMP, End, Sentence
 from engine.qwen3.cuda.fast_slots import FastSlots
+from engine.qwen3.cuda.gpu_timer import GpuTimer
 from engine.qwen3.cuda.graphs import Capture, FrameGraphs, SoundGraphs
 from engine.qwen3.cuda.pinned import PinnedPool
 from engine.qwen3.cuda.prefill import PrefillGraphs
@@ -55,6 +56,7 @@ class GraphRunner(Runner):
         *,
         graphs: bool = True,
         pin: bool = True,
+        lead_s: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
         rest: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -84,9 +86,10 @@ class GraphRunner(Runner):
             tuple((size, self.frames.seconds[size]) for size in self.frames.sizes),
             self.sound.seconds[rows, most] / (rows * most),
         )
-        self.scheduler = Scheduler(self.costs, largest)
+        self.scheduler = Scheduler(self.costs, largest, lead_s)
+        self._timer = GpuTimer()
         self._codes = PinnedPool(largest * CODE_GROUPS, torch.int64, 4, pin)
-        self._out = SoundOut(self.sound, self._streams, pin, clock)
+        self._out = SoundOut(self.sound, self._streams, self._timer, pin, clock)
         self._preparing: dict[Sentence, Preparation] = {}
         """Sentences whose prompts are not worked off yet."""
         self._waiting: _Step | None = None
@@ -110,7 +113,7 @@ class GraphRunner(Runner):
             "graphs": self.graphs,
             "start_s": self.start_s,
             "capacity": self.scheduler.capacity,
-            "load": round(self.scheduler.load, 3),
+            "load": round(self.scheduler.use.load(self._clock()), 3),
             "frame_ms": {size: round(seconds * 1e3, 2) for size, seconds in self.frames.seconds.items()},
             "frame_made_by": {size: variant.kind for size, variant in self.frames.variants.items()},
         }
@@ -144,6 +147,9 @@ class GraphRunner(Runner):
 
     def step(self) -> list[Made]:
         launched = self._launch()
+        busy_s, expected_s = self._timer.collect()
+        if busy_s:
+            self.scheduler.worked(self._clock(), busy_s, expected_s)
         finished, self._waiting = self._waiting, launched
         if finished is None:
             if launched is None:
@@ -167,7 +173,8 @@ class GraphRunner(Runner):
         if sentences:
             codes = self._codes.take()
             with torch.cuda.stream(self._streams.frames):
-                made = self.frames.run([each.slot for each in sentences])
+                with self._timer.timing(self.costs.frame(len(sentences))):
+                    made = self.frames.run([each.slot for each in sentences])
                 codes[: made.numel()].copy_(made.flatten(), non_blocking=True)
                 arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
                 arrived.record()
@@ -192,11 +199,12 @@ class GraphRunner(Runner):
     def _prepare_one(self, sentence: Sentence, preparation: Preparation) -> None:
         if not preparation.begun:
             self._slots.begin(preparation)
-        with torch.cuda.stream(self._streams.frames):
+        with torch.cuda.stream(self._streams.frames), self._timer.timing():
             read_prompt(self.prefill, preparation)
         with torch.cuda.stream(self._streams.sound):
             self._out.await_copy()
-            hear(self.sound, preparation)
+            with self._timer.timing():
+                hear(self.sound, preparation)
         if preparation.done:
             if preparation.keep:
                 self._slots.keep(preparation)

@@ -250,6 +250,10 @@ class SoundGraphs:
         """Returns how many calls go together in chunks of so many frames, one of CHUNK_RAMP."""
         return self._sizes[frames][-1]
 
+    def expected_s(self, calls: int, frames: int) -> float:
+        """Returns the seconds that a chunk of so many frames of so many calls took when it was measured."""
+        return self.seconds[bucket_of(self._sizes[frames], calls), frames]
+
     def run(self, slots: Sequence[int], first: Sequence[int], frames: int) -> Tensor:
         """Decodes frames `first`… of each slot, on the current stream. Returns [calls, frames * 1920] on the device."""
         size = bucket_of(self._sizes[frames], len(slots))

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from engine.qwen3.batch.scheduler import Chunks
 from engine.qwen3.batch.sentence import CHUNK_RAMP, Sentence
+from engine.qwen3.cuda.gpu_timer import GpuTimer
 from engine.qwen3.cuda.graphs import SoundGraphs, bucket_of
 from engine.qwen3.cuda.pinned import PinnedPool, Streams
 
@@ -37,8 +38,10 @@ class Sound:
 class SoundOut:
     """Launches the decoding that the scheduler asks for, and reads what has arrived."""
 
-    def __init__(self, graphs: SoundGraphs, streams: Streams, pin: bool, clock: Callable[[], float]) -> None:
-        self._graphs, self._streams, self._clock = graphs, streams, clock
+    def __init__(
+        self, graphs: SoundGraphs, streams: Streams, timer: GpuTimer, pin: bool, clock: Callable[[], float]
+    ) -> None:
+        self._graphs, self._streams, self._timer, self._clock = graphs, streams, timer, clock
         self._buffers = PinnedPool(graphs.samples, torch.float32, SOUND_BUFFERS, pin)
         self._copied: torch.cuda.Event | None = None
         self.warning = self._buffers.warning
@@ -60,7 +63,8 @@ class SoundOut:
             streams.sound.wait_stream(streams.frames)
             with torch.cuda.stream(streams.sound):
                 self.await_copy()
-                pcm = self._graphs.run([each.slot for each in sentences], first, frames)
+                with self._timer.timing(self._graphs.expected_s(len(sentences), frames)):
+                    pcm = self._graphs.run([each.slot for each in sentences], first, frames)
             streams.copies.wait_stream(streams.sound)
             with torch.cuda.stream(streams.copies):
                 buffer[: pcm.numel()].copy_(pcm.flatten(), non_blocking=True)

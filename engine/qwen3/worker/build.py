@@ -164,7 +164,9 @@ def _fast_runner(checkpoint: Checkpoint, settings: QwenSettings, warnings: list[
                 Streams.make(checkpoint.device),
                 fast_codec_dtype(settings),
             )
-            runner = GraphRunner(slots, Tuning(_measured_for(checkpoint, settings)), graphs=settings.cuda_graphs)
+            tuning = Tuning(_measured_for(checkpoint, settings))
+            lead_s = settings.speech_lead_ms / 1e3
+            runner = GraphRunner(slots, tuning, graphs=settings.cuda_graphs, lead_s=lead_s)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # of a compiler, a driver or a launch: plain PyTorch still speaks

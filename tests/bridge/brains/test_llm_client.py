@@ -9,7 +9,8 @@ import pytest
 from aiohttp import web
 from openai import APIStatusError
 
-from bridge.brains.llm_client import MAX_EVENT_BYTES, SLICE_BYTES, BadAnswer, make_llm_client
+from bridge.brains.bounded_http import MAX_EVENT_BYTES, SLICE_BYTES, BadAnswer
+from bridge.brains.llm_client import make_llm_client
 from tests.support.serving import serving
 
 REQUEST: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "my secret"}], "stream": True}

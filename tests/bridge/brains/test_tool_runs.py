@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from bridge.brains.brain import Piece, Say
+from bridge.brains.brain import EndText, Piece, Say
 from bridge.brains.http_tool import IDEMPOTENCY_KEY, HttpTool
 from bridge.brains.llm import EARLIER_TOOLS_S, LlmBrain
 from bridge.brains.tool_runs import AT_WORK
@@ -275,7 +275,7 @@ async def test_a_line_is_said_while_a_tool_is_at_work_if_the_model_said_nothing(
     shop.go_on.clear()
     shop.at_work.clear()
     async with LlmServer(Answer("I look. ", [ToolCall("book")]), "Done.") as model, brain(model, tool) as ai:
-        assert await first_pieces(ai, shop) == ["I ", "look. ", "\n"]
+        assert await first_pieces(ai, shop) == ["I ", "look. ", EndText()]
 
 
 async def test_a_call_that_is_repeated_for_want_of_an_answer_has_the_same_key_and_a_new_one_another(shop: Shop) -> None:

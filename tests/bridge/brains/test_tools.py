@@ -42,6 +42,11 @@ tools:
         ("tools: [{name: a, description: d, url: 'http://{tenant}/x'}]", "hosts must list"),
         ("tools: [{name: a, description: d, url: 'http://{name}@h/x'}]", "hosts must list"),
         ("tols: []", "tols"),
+        ("mcp: {shop: {}}", "mcp.shop: either url or command"),
+        ("mcp: {shop: {url: 'http://x/mcp', command: [x]}}", "mcp.shop: either url or command"),
+        ("mcp: {shop: {url: 'ws://x/mcp'}}", "mcp.shop.url"),
+        ("mcp: {shop: {command: [x], headers: {A: b}}}", "mcp.shop: headers are for a url"),
+        ("mcp: {'my shop': {command: [x]}}", "mcp.my shop"),
         ("tools: {", "while parsing"),
     ],
 )

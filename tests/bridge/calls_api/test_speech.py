@@ -234,6 +234,7 @@ async def test_a_long_text_lets_others_run_while_it_is_split(
         return feed(self, piece)
 
     monkeypatch.setattr(SentenceSplitter, "feed", record)
+    monkeypatch.setattr("engine.loop_share.SHARE_S", 1e-9)  # the first piece uses up a turn's share
     asyncio.get_running_loop().call_soon(count_turns)
     text = "\n" * 15_000 + "Here."  # nothing that would wait for the engine
     options: dict[str, Any] = {"data": text, "headers": PLAIN} if plain else {"json": {"text": text}}

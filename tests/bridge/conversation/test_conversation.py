@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from bridge.brains.brain import Brain, BrainError, BreakOff, Fallback, HangUp, Piece, Say, Transfer
+from bridge.brains.brain import Brain, BrainError, BreakOff, EndText, Fallback, HangUp, Piece, Say, Transfer
 from bridge.brains.destinations import Destinations, NotAllowed
 from bridge.conversation.conversation import Conversation
 from bridge.conversation.metrics import ConversationMetrics
@@ -185,6 +185,16 @@ async def test_it_greets_and_answers_and_remembers_what_was_heard(rigs: list[Rig
         "transcript.user",
         *("response.started", "transcript.agent", "response.done"),
     ]
+
+
+async def test_words_before_a_tool_are_heard_while_it_is_at_work(rigs: list[Rig]) -> None:
+    rig = await conversation(rigs)
+    await rig.say("a table", "I see.", EndText())
+    assert await rig.tick_ms(1000) == 30
+    rig.brain.put("Done.", END)
+    await rig.settle()
+    assert await rig.tick_ms(1000) == 25
+    assert rig.brain.heard_texts == [("I see. Done.", False)]
 
 
 async def test_words_cut_within_a_tick_and_nothing_stale_follows(rigs: list[Rig]) -> None:

@@ -7,8 +7,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
+from bridge.http import unreadable_requests
 from bridge.http.server import HEADERS_S, HttpServer
+from bridge.line.sparse_log import SparseLog
 from engine.web.server import KEEP_ALIVE_S
 from tests.support.loop_clock import LoopClock
 
@@ -133,3 +136,17 @@ async def test_an_idle_connection_is_closed(site: Site) -> None:
         assert b"200 OK" in await client.answer()
         clock.advance(KEEP_ALIVE_S + 1)
         await client.closed()
+
+
+async def test_requests_that_are_no_http_get_a_log_line_a_second(
+    site: Site, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unreadable_requests.FILTER, "log", SparseLog(lambda: 0.0))
+    with capture_logs() as lines:
+        for _ in range(LIMIT):
+            client = await site.connect(b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 1_000)
+            assert b" 400 " in await client.answer()
+            await client.closed()
+    assert not caplog.records
+    unread = [line for line in lines if line["event"] == "request cannot be read"]
+    assert len(unread) == 1

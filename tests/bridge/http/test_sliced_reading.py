@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from itertools import pairwise
 
-from bridge.http.sliced_reading import SLICE_BYTES, SlicedReading
+from bridge.http.sliced_reading import SLICE_BYTES, SLICES, SlicedReading
 
 DATA = bytes(range(256)) * 100
 
@@ -128,3 +128,15 @@ async def test_nothing_is_handed_on_once_the_protocol_has_closed_the_connection(
     await _turns(reader)
     assert wire.is_closing()
     assert reader.data == DATA[:SLICE_BYTES]
+
+
+async def test_of_many_connections_a_turn_reads_a_few_slices() -> None:
+    reading, _, reader = _connected()
+    others = [SlicedReading(lambda: reader) for _ in range(256)]
+    for other in others:
+        other.connection_made(Wire())
+    for other in (reading, *others):
+        other.data_received(b"GET / HTTP/1.1\r\n\r\n")
+    await _turns(reader, 200)
+    assert len(reader.pieces) == 257
+    assert max(map(reader.turns.count, reader.turns)) <= SLICES

@@ -59,6 +59,12 @@ class _Queue:
     def synchronize(self) -> None:
         pass
 
+    def query(self) -> bool:
+        return True
+
+    def elapsed_time(self, _: Any) -> float:
+        return 0.0
+
 
 class PlainCodec:
     """`FastCodec` over engine.qwen3.model.codec."""

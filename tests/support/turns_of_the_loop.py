@@ -1,0 +1,30 @@
+"""How long the event loop is held by one of its turns, in processor time: other programs do not count."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from types import TracebackType
+from typing import Self
+
+
+class TurnTimes:
+    """Use it in a `with`, inside the loop."""
+
+    def __init__(self) -> None:
+        self.longest_s = 0.0
+
+    def __enter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        self._since_s = time.thread_time()
+        self._next = self._loop.call_soon(self._look)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._next.cancel()
+
+    def _look(self) -> None:
+        now_s = time.thread_time()
+        self.longest_s = max(self.longest_s, now_s - self._since_s)
+        self._since_s = now_s
+        self._next = self._loop.call_soon(self._look)
