@@ -1,7 +1,7 @@
 """Measures by a virtual clock how many answers begun early are used: python -m benchmarks.early_answers [--turns 18]
 
-Callers of three voices say whole sentences, and sentences with a pause of 800 ms. The embedded recogniser and the end of
-turn are the real ones, but a look takes no time, so that the load of the machine does not count.
+Callers of three voices say whole sentences, and sentences with a pause of 800 ms. The embedded recogniser and the end
+of turn are the real ones, but a look takes no time, so that the load of the machine does not count.
 """
 
 from __future__ import annotations
