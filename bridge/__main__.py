@@ -11,7 +11,7 @@ from importlib.metadata import version
 
 import structlog
 
-from bridge.commands import dialplan, say
+from bridge.commands import agents, dialplan, say
 from bridge.converse import command as converse
 from bridge.demo import command as demo
 from bridge.dial import command as dial
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     sub = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_serve(sub)
     add_settings(sub)
-    for module in (dial, say, demo, converse, dialplan, doctor):
+    for module in (dial, say, demo, converse, agents, dialplan, doctor):
         module.add_parser(sub)
     args = parser.parse_args(argv)
     return int(args.func(args))

@@ -18,7 +18,7 @@ import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from bridge.calls_api import add_call_routes
+from bridge.calls_api import add_call_routes, take_call_tokens
 from bridge.config import Settings
 from bridge.conversation.calls import Calls
 from bridge.conversation.registration import Registrations
@@ -30,10 +30,11 @@ from bridge.line.doorway import raise_descriptor_limit
 from bridge.line.server import AudioSocketServer
 from bridge.metrics import Metrics
 from bridge.outbound.outbound_calls import OutboundCalls
+from bridge.service_manager import notifier, watchdog
 from engine.api import HEALTH, add_speech_routes
 from engine.fallback import FallbackEngine
 from engine.registry import create_engine
-from engine.speech import Engine, Priority, SpeechError, Style, UnknownVoice, UnspeakableText
+from engine.speech import Engine, Priority, SpeechError, UnknownVoice, UnspeakableText
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +44,8 @@ runs at -10 or in real time where it may."""
 WARM_UP: Final = "Hello."
 FORM_BYTES: Final = 2**20
 """How much a form may hold beside its file."""
+CLOSE_S: Final = 15.0
+"""How long everything may take to close after DRAIN_TIMEOUT, until systemd ends it."""
 HTTP_CLOSE_S: Final = 0.25
 """How long HTTP requests get to end even if calls have used up DRAIN_TIMEOUT."""
 
@@ -76,7 +79,7 @@ class App:
             Registrations(settings.conversation.registration_ttl),
             require_registration=settings.conversation.require_registration,
         )
-        self.services = Services(settings.conversation, self.metrics.registry, greeting=settings.server.greeting)
+        self.services = Services(settings.conversation, self.metrics.registry, engine.resolve_voice)
         self.audiosocket = AudioSocketServer(
             self._take_call,
             self.metrics.lateness.observe,
@@ -85,10 +88,12 @@ class App:
         self.metrics.missed.set_function(lambda: self.audiosocket.clock.missed_ticks)
         self.audiosocket_port = 0
         self.http_port = 0
-        self._style = Style(voice=settings.server.voice)
+        self._style = settings.conversation.style
         self._apology = Apology()
+        self._reload: asyncio.Task[None] | None = None
         self._late_apology: asyncio.Task[None] | None = None
         self._http: HttpServer | None = None
+        self._notify = notifier()
 
     async def start(self) -> None:
         """Loads the engine, then listens. Raises SpeechError or OSError once everything has been closed again."""
@@ -101,7 +106,7 @@ class App:
     async def _start(self) -> None:
         await self.engine.start()
         try:
-            self.engine.resolve_voice(self._server.voice)
+            self.engine.resolve_voice(self._style.voice)
         except UnknownVoice as error:
             raise SpeechError(f"VOICE={error.voice!r}: must be one of {', '.join(error.known)}") from None
         await self._say_first_words()
@@ -116,6 +121,7 @@ class App:
             self.audiosocket_port = await self.audiosocket.start(host, port)
         with contextlib.suppress(OSError):  # needs CAP_SYS_NICE; a machine with time to spare does without
             os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
+        self._tell_service_manager()
         gc.collect()
         gc.freeze()  # what was loaded stays; a collection that walked it all would make frames late
         log.info(
@@ -125,10 +131,24 @@ class App:
             engine=self.engine.name,
         )
 
+    def reload(self) -> None:
+        """Has the agents read anew; calls in progress keep theirs."""
+        self._reload = asyncio.get_running_loop().create_task(self.services.reload())
+
+    def _tell_service_manager(self) -> None:
+        if self._notify is None:
+            return
+        if tick := watchdog(self._notify):
+            self.audiosocket.tick(tick)
+        self._notify("READY=1")
+
     async def stop(self) -> None:
         """Takes no new calls, lets calls and then downloads end within DRAIN_TIMEOUT, and closes everything."""
         until_s = time.monotonic() + self._server.drain_timeout
         log.info("draining", calls=len(self.calls), timeout_s=self._server.drain_timeout)
+        if self._notify is not None:
+            wait_s = self._server.drain_timeout + CLOSE_S
+            self._notify(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={wait_s * 1e6:.0f}")
         self.calls.open = False
         await self.audiosocket.drain(self._server.drain_timeout)
         await self._close(until_s - time.monotonic())
@@ -138,9 +158,10 @@ class App:
         await self.audiosocket.close()
         if self._http is not None:
             await self._http.close(max(timeout_s / 2, HTTP_CLOSE_S))
-        if self._late_apology is not None:
-            self._late_apology.cancel()
-            await asyncio.gather(self._late_apology, return_exceptions=True)
+        for task in (self._late_apology, self._reload):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         await self.services.close()
         await self.engine.close()
 
@@ -149,17 +170,20 @@ class App:
         variables = self.calls.admit(call_id)
         if self._server.apology and not self._apology and self._late_apology is None:
             self._late_apology = asyncio.get_running_loop().create_task(self._make_late_apology())
-        call = Call(call_id, wire, self.engine, self._style, apology=self._apology, normalize=self._normalize)
+        agent = self.services.agents.choose(variables)
+        call = Call(call_id, wire, self.engine, agent.style, apology=self._apology, normalize=self._normalize)
         self.metrics.call_started(call)
-        log.info("call started", call=str(call_id))
-        self.calls.add(self.services.begin(call, variables))
+        log.info("call started", call=str(call_id), agent=agent.name)
+        self.calls.add(self.services.begin(call, variables, agent))
         return call
 
     def _web_app(self) -> web.Application:
         app = web.Application(client_max_size=self._settings.voices.max_upload_bytes + FORM_BYTES)
         settings, hosts = self._settings, (self._server.http_host,)
         add_speech_routes(app, self.engine, settings.speech, settings.voices, self.metrics.registry, hosts)
-        add_call_routes(app, self.calls, OutboundCalls(self._settings.outbound), self.services.look_up)
+        add_call_routes(app, self.calls, OutboundCalls(self._settings.outbound), self.services)
+        if api_key := settings.speech.api_key.get_secret_value():
+            take_call_tokens(app, api_key)
         app[HEALTH].append(lambda: {"calls": len(self.calls), "max_calls": self._server.max_calls})
         return app
 
@@ -207,6 +231,8 @@ async def serve(settings: Settings) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     await app.start()
+    if settings.conversation.agents is not None:
+        loop.add_signal_handler(signal.SIGHUP, app.reload)
     warn_of_root()
     try:
         await stop.wait()

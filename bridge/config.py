@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any, Final, Literal, Self, get_args
 
 from dotenv import dotenv_values
@@ -10,8 +11,10 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, create_model
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from bridge.conversation.agents.agents_file import load_agents
+from bridge.conversation.agents.yaml_file import WrongFile
 from bridge.conversation.settings import ConversationSettings
-from bridge.masking import masked_url
+from bridge.explaining import explain
 from bridge.misspelt import misspelt
 from bridge.outbound.settings import OutboundSettings
 from engine.qwen3.settings import QwenSettings
@@ -36,12 +39,10 @@ class ServerSettings(BaseModel):
         20.0, ge=0, allow_inf_nan=False, description="seconds given to calls in progress on SIGTERM"
     )
 
-    greeting: str = Field("", description="said to every caller; empty for none")
     apology: str = Field(
         "I am sorry, something has gone wrong here. One moment, please.",
         description="said when the engine fails, before the call goes back to its dialplan; made at the start",
     )
-    voice: str = Field("", description="empty for the engine's default")
 
     log_format: Literal["json", "text"] = Field("text", description="json for machines")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -90,12 +91,6 @@ class _Environment(BaseSettings):
     )
 
 
-SHOWN_MAX: Final = 80
-"""Characters of a wrong value that are shown."""
-EXPLAINED_MAX: Final = 400
-"""Characters of the explanation that are shown; a part of a file may be quoted in it."""
-_SECRETS: Final = ("_KEY", "_TOKEN", "_SECRET")
-
 _TEXTS: Final[dict[str, Any]] = dict.fromkeys(FIELDS, (str, ""))
 _EnvironmentTexts: Final = create_model("_EnvironmentTexts", __base__=_Environment, **_TEXTS)
 
@@ -104,12 +99,12 @@ class WrongSetting(Exception):
     """Some values are not allowed. The message has a line for each setting: its name, its value and what is allowed."""
 
 
-def load_settings() -> Settings:
-    """Returns the settings of this process. Raises WrongSetting."""
+def load_settings(env_file: Path = Path(".env")) -> Settings:
+    """Returns the settings in the environment, and in a file where that has none. Raises WrongSetting."""
     try:
-        settings = Settings.of(**_EnvironmentTexts().model_dump(exclude_unset=True))
+        settings = Settings.of(**_EnvironmentTexts(_env_file=env_file).model_dump(exclude_unset=True))
     except (UnicodeDecodeError, OSError) as error:
-        raise WrongSetting(f".env: {error}") from None
+        raise WrongSetting(f"{env_file}: {error}") from None
     except ValidationError as error:
         raise WrongSetting("\n".join(_explain(dict(detail)) for detail in error.errors())) from None
     server, has_key = settings.server, bool(settings.speech.api_key.get_secret_value())
@@ -117,6 +112,10 @@ def load_settings() -> Settings:
         raise WrongSetting(
             f"HTTP_HOST={server.http_host!r}: must be a loopback address unless API_KEY is set or HTTP_WITHOUT_KEY=true"
         )
+    try:
+        load_agents(settings.conversation)
+    except WrongFile as error:
+        raise WrongSetting(str(error)) from None
     return settings
 
 
@@ -136,18 +135,7 @@ def _explain(detail: dict[str, object]) -> str:
     location = detail["loc"]
     assert isinstance(location, tuple)
     name = str(location[1]).upper()  # the first part is the name of its group
-    allowed = str(detail["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
-    allowed = _shortened(" ".join(allowed.split()), EXPLAINED_MAX)
-    value = "(hidden)" if name.endswith(_SECRETS) else repr(_shown(name, str(detail["input"])))
-    return f"{name}={value}: must be {allowed}" if not allowed.startswith("must") else f"{name}={value}: {allowed}"
-
-
-def _shown(name: str, value: str) -> str:
-    return _shortened(masked_url(value) if name.endswith("_URL") else value, SHOWN_MAX)
-
-
-def _shortened(text: str, longest: int) -> str:
-    return text if len(text) <= longest else f"{text[:longest]}…"
+    return explain(name, detail["input"], str(detail["msg"]))
 
 
 def settings_table() -> str:

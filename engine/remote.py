@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
@@ -11,6 +12,8 @@ import numpy as np
 from engine.speech import Engine, EngineBusy, Pcm, SpeechError, Style, UnknownVoice, Voice
 from engine.status import EngineStatus
 
+MAX_REASON_BYTES: Final = 300
+MAX_LIST_BYTES: Final = 2**20
 CHUNK_BYTES: Final = 9_600
 """200 ms at 24 kHz."""
 CONNECT_TIMEOUT_S: Final = 2.0
@@ -40,7 +43,8 @@ class RemoteEngine(Engine):
         self._session = aiohttp.ClientSession(headers=self._headers, timeout=timeout)
         try:
             async with self._session.get(f"{self._url}/audio/voices") as response:
-                listed = (await response.json())["voices"] if response.status == 200 else []
+                data = await _beginning(response, MAX_LIST_BYTES)
+                listed = json.loads(data)["voices"] if response.status == 200 else []
         except aiohttp.ClientError as error:
             await self.close()
             raise SpeechError(f"REMOTE_URL={self._url!r} does not answer: {error}") from None
@@ -73,7 +77,7 @@ class RemoteEngine(Engine):
             sent = {name: value for name, value in body.items() if value is not None}
             async with self._session.post(f"{self._url}/audio/speech", json=sent) as response:
                 if response.status != 200:
-                    raise self._refusal(response.status, (await response.text())[:300], style.voice)
+                    raise self._refusal(response.status, await _beginning(response, MAX_REASON_BYTES), style.voice)
                 odd = b""
                 async for data in response.content.iter_chunked(CHUNK_BYTES):
                     data = odd + data
@@ -101,9 +105,20 @@ class RemoteEngine(Engine):
     def status(self) -> EngineStatus:
         return EngineStatus(self.name, self._model, self._session is not None, self._in_flight)
 
-    def _refusal(self, status: int, text: str, voice: str) -> SpeechError:
+    def _refusal(self, status: int, reason: bytes, voice: str) -> SpeechError:
+        text = reason.decode(errors="replace")
         if status in (429, 503):
             return EngineBusy(f"the speech server is busy ({status})")
         if status == 400 and "voice" in text.lower():
             return UnknownVoice(voice, [known.id for known in self.voices()])
         return SpeechError(f"the speech server answered {status}: {text}")
+
+
+async def _beginning(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
+    """Returns what a server answers, of which there may be no end, or as much of it as is of use."""
+    data = b""
+    async for piece in response.content.iter_chunked(CHUNK_BYTES):
+        data += piece
+        if len(data) >= most_bytes:
+            break
+    return data[:most_bytes]

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -74,7 +75,7 @@ def fill(root: Path, version: str) -> None:
     copy_project(site, version)
     make_environment(root / HOME / "venv")
     (root / "usr/bin").mkdir(parents=True)
-    (root / "usr/bin/talkspurt").symlink_to(f"/{HOME}/venv/bin/talkspurt")
+    (root / "usr/bin/talkspurt").symlink_to("../lib/talkspurt/venv/bin/talkspurt")
     for source, target in FILES.items():
         (root / target).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(HERE / source, root / target)
@@ -100,7 +101,7 @@ def copy_project(site: Path, version: str) -> None:
 def make_environment(venv: Path) -> None:
     """Makes a virtual environment of the packages in it: the interpreter that it uses, and the one command."""
     (venv / "bin").mkdir()
-    (venv / "bin/python3").symlink_to("/usr/bin/python3.11")
+    (venv / "bin/python3").symlink_to("../../../../bin/python3.11")
     (venv / "bin/talkspurt").write_text(LAUNCHER)
     (venv / "pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = false\nversion = 3.11\n")
 
@@ -138,7 +139,9 @@ def changelog(version: str) -> str:
     text = (PROJECT / "CHANGELOG.md").read_text()
     newest = re.split(r"(?m)^## .*$", text)[1]
     entries = re.findall(r"(?ms)^- (.+?)(?=^- |^#|\n\n|\Z)", newest)
-    lines = "\n".join(f"  * {' '.join(entry.split())}" for entry in entries)
+    lines = "\n".join(
+        textwrap.fill(" ".join(entry.split()), 78, initial_indent="  * ", subsequent_indent="    ") for entry in entries
+    )
     date_s = int(os.environ.get("SOURCE_DATE_EPOCH") or time.time())
     maintainer = re.findall(r"(?m)^Maintainer: (.*)$", (HERE / "debian/control").read_text())[0]
     return f"talkspurt ({version}) bookworm; urgency=medium\n\n{lines}\n\n -- {maintainer}  {formatdate(date_s)}\n"

@@ -27,9 +27,10 @@ SLOW = (
     "engine/qwen3/host/test_process.py", "engine/qwen3/kernels/test_bounds.py", "engine/qwen3/kernels/test_builds.py",
     "engine/qwen3/model/test_checkpoint.py", "engine/qwen3/model/test_compile.py", "engine/qwen3/model/test_frame.py",
     "engine/qwen3/worker/test_main.py", "engine/qwen3/worker/test_worker.py", "engine/web/test_openapi.py",
+    "packaging/test_deb.py",
 )  # fmt: skip
-"""What compiles or interprets kernels, runs models for long, has much spoken or recognized, or asks thousands of
-questions."""
+"""What compiles or interprets kernels, runs models for long, has much spoken or recognized, asks thousands of
+questions, or builds a package."""
 SLOW_TIMEOUT_S = 600
 """The slowest of them takes 20 s on two free cores, and took over 120 s beside eight other processes."""
 VOICED = ("engine/hibari", "engine/qwen3/host/test_engine.py", "bridge/commands/test_say.py", "bridge/test_app.py")

@@ -15,11 +15,11 @@ PAGES = sorted(
     for pattern in ("*.md", "docs/*.md", "Makefile", "compose.yaml", "Dockerfile", "pyproject.toml", "dialplan/*.conf")
     for path in ROOT.glob(pattern)
 )
-FOLDERS = "benchmarks|bridge|dialplan|docs|engine|tests"
+FOLDERS = "benchmarks|bridge|dialplan|docs|engine|packaging|tests"
 PATH = re.compile(rf"(?<![\w./-])(?:{FOLDERS})/[\w./-]*\w/?(?![\w*{{])")
 """A path from the root of the repository, wherever it stands. One with a wildcard is none."""
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
-COMMAND = re.compile(r"talkspurt (serve|settings|dial|say|demo|converse|dialplan)\b([^`#\n]*)")
+COMMAND = re.compile(r"talkspurt (serve|settings|agents|dial|say|demo|converse|dialplan)\b([^`#\n]*)")
 
 
 def heads(page: Path) -> set[str]:
@@ -99,3 +99,10 @@ def test_classes_and_functions_of_the_map_are_in_the_modules_it_names() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_placeholder_is_left(page: Path) -> None:
     assert not re.search(r"@@\w+@@|TODO|FIXME", page.read_text())
+
+
+def test_every_test_that_is_named_exists() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs/security.md").read_text())
+    assert named
+    missing = [(file, test) for file, test in named if f"def {test}(" not in (ROOT / file).read_text()]
+    assert not missing

@@ -15,6 +15,7 @@ from benchmarks.attacks import (
     many_floods,
     registrations,
     transcripts,
+    uploads,
     websocket_floods,
 )
 from benchmarks.attacks.target import Answers, Attack, Target
@@ -37,6 +38,7 @@ _BAD_SERVICES: Final = {
     "tool-1-GB": bad_services.BadTool(bad_services.letters),
     "tool-dribble": bad_services.BadTool(bad_services.a_letter_at_a_time, bad_services.DRIBBLE_S),
 }
+CLONING: Final = "benchmarks.attacks.cloning_server"
 NO_ATTACK: Final = Attack("no attack", _nothing)
 
 _ATTACKS: Final = (
@@ -67,6 +69,8 @@ _ATTACKS: Final = (
     Attack("unread-speech", idle_connections.unread),
     Attack("unread-by-one-of-us", idle_connections.unread_by_one_of_us, least_s=idle_connections.UNREAD_S + 30.0),
     Attack("silent-connections", idle_connections.silent, least_s=idle_connections.HOLD_S + 3.0),
+    Attack("hostile-recordings", uploads.hostile_recordings, least_s=15.0, server=CLONING),
+    Attack("large-recordings", uploads.large_recordings, server=CLONING),
     *(Attack(name, bad.run, service=bad.serve) for name, bad in _BAD_SERVICES.items()),
 )
 ATTACKS: Final = {attack.name: attack for attack in _ATTACKS}

@@ -47,7 +47,7 @@ class Result:
 async def measure(attack: Attack, seconds: float) -> Result:
     """Attack for `seconds`, beside ten calls."""
     answers: Answers = Counter()
-    async with attack.service() as settings, running_server(**SETTINGS | settings) as server:
+    async with attack.service() as settings, running_server(module=attack.server, **SETTINGS | settings) as server:
         target = Target(server.host, server.port, urlsplit(server.http_url).port or 0)
         async with placed(target) as bystanders:
             watch = Watch(server.pid)

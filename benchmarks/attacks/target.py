@@ -45,3 +45,5 @@ class Attack:
     """What it needs at least to show what it does."""
     service: Callable[[], AbstractAsyncContextManager[Mapping[str, str]]] = _no_service
     """A service that the server is to use, and the settings that lead there."""
+    server: str = "bridge"
+    """The module that serves."""

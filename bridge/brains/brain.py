@@ -53,7 +53,26 @@ class EndText:
     """Ends the growing text as it stands, so that its last words are spoken at once. What follows is another text."""
 
 
-Piece = str | Say | EndText | BreakOff | Transfer | HangUp | Fallback
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """Gives the call to another agent when all before this piece has been heard."""
+
+    agent: str
+    reason: str = ""
+    """What the caller wants, for the other agent."""
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchLanguage:
+    """Speaks and understands another language from here on."""
+
+    language: str
+    """An ISO 639-1 code."""
+
+
+AfterTurn = Transfer | HangUp | Fallback | HandOver
+"""What may be done when all of a turn has been heard."""
+Piece = str | Say | EndText | BreakOff | SwitchLanguage | AfterTurn
 """A `str` is the next part of a growing text, whose sentences are spoken as they complete."""
 
 
@@ -90,6 +109,13 @@ class Brain(ABC):
 
     def take_back(self) -> None:  # noqa: B027  (the same)
         """Forgets what `prepare` was told, because the caller has said something else."""
+
+    def take_over(self, earlier: Brain, reason: str = "") -> AsyncGenerator[Piece]:
+        """Yields the first words of a brain that has been given the call by an `earlier` one, for this reason."""
+        return self.greet()
+
+    def prompt_with(self, no_input_prompt: str, unclear_prompt: str) -> None:  # noqa: B027  (a script has its own)
+        """Says these from now on to a caller who is silent, or of whose words nothing was understood."""
 
     def pressed(self, digits: str, said: str = "") -> AsyncGenerator[Piece]:
         """Yields the answer to the keys that the caller pressed, and to what the caller `said` while pressing them."""

@@ -23,6 +23,10 @@ class History:
         self._before: Message | None = None
         """The last message before the caller's latest words."""
 
+    def continues(self, earlier: History) -> None:
+        """Takes over what was said before under another system prompt."""
+        self._messages = earlier._messages
+
     def messages(self) -> list[Message]:
         """Returns all messages for a request, the system prompt first."""
         return [*self._system, *self._messages]

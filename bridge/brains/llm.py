@@ -149,7 +149,8 @@ class LlmBrain(Brain):
             for run in runs:
                 if run.result is not None and run.result.action is not None:
                     yield run.result.action
-                    return  # nothing the model could add would be heard
+                    if run.result.ends_turn:
+                        return
         raise BrainError(f"the language model wanted more than {MAX_TOOL_ROUNDS} rounds of tools")
 
     def _line(self, turn: _Turn, calls: list[ToolCall]) -> str:
@@ -166,6 +167,14 @@ class LlmBrain(Brain):
 
     def pressed(self, digits: str, said: str = "") -> AsyncGenerator[Piece]:
         return self.answer(f"{said} [pressed the keys {' '.join(digits)}]".lstrip())
+
+    def take_over(self, earlier: Brain, reason: str = "") -> AsyncGenerator[Piece]:
+        if isinstance(earlier, LlmBrain):
+            self.history.continues(earlier.history)
+        return self.answer(f"[the call was handed over to you: {reason or 'greet the caller, and go on from here'}]")
+
+    def prompt_with(self, no_input_prompt: str, unclear_prompt: str) -> None:
+        self._no_input, self._unclear = Prompts(no_input_prompt), Prompts(unclear_prompt)
 
     async def silence(self) -> AsyncGenerator[Piece]:
         for piece in self._no_input.next():
@@ -185,5 +194,5 @@ class LlmBrain(Brain):
         turn.over = True
         kept = self._runs.let_go(turn.runs)
         if interrupted:
-            kept = [run for run in kept if run.result is None or run.result.action is None]
+            kept = [run for run in kept if run.result is None or not run.result.ends_turn]
         self.history.heard(text, [message for run in kept for message in run.lasting_messages()])

@@ -13,6 +13,7 @@ import aiohttp
 import structlog
 from pydantic import BaseModel, ConfigDict, Field
 
+from bridge.brains.agent_tools import AGENT_TOOLS, AgentTools
 from bridge.brains.brain import HangUp, Transfer, fill
 from bridge.brains.destinations import Destinations, NotAllowed
 from bridge.brains.http_tool import HttpTool
@@ -23,7 +24,7 @@ from bridge.brains.yaml_file import read_yaml
 
 log = structlog.get_logger(__name__)
 
-OURS: Final = ("transfer", "hangup")
+OURS: Final = ("transfer", "hangup", *AGENT_TOOLS)
 
 
 class _ToolFile(BaseModel):
@@ -70,6 +71,7 @@ class Toolbox:
     tools: Sequence[Tool]
     destinations: Destinations
     variables: Mapping[str, str] = field(default_factory=dict)
+    agent_tools: AgentTools = field(default_factory=AgentTools)
     _keys: dict[tuple[str, str], str] = field(default_factory=dict)
     """The idempotency key of each request, by tool and arguments, of which it is not certain what it did."""
 
@@ -83,6 +85,8 @@ class Toolbox:
             parameters = {"type": "object", "properties": {"destination": destination}, "required": ["destination"]}
             what = "Transfer the caller, after what you have said has been heard. Say that you do it."
             specifications.append(_specification("transfer", what, parameters))
+        for name, (what, parameters) in self.agent_tools.parameters().items():
+            specifications.append(_specification(name, what, parameters))
         return specifications + [_specification(tool.name, tool.description, tool.parameters) for tool in self.tools]
 
     def finishes(self, name: str) -> bool:
@@ -111,6 +115,8 @@ class Toolbox:
             except NotAllowed as error:
                 return ToolResult(f"error: {error}")
             return ToolResult("The caller is transferred when you have been heard.", Transfer(destination))
+        if (result := self.agent_tools.call(name, given)) is not None:
+            return result
         tool = self._find(name)
         if tool is None:
             return ToolResult(f"error: there is no tool {name!r}")

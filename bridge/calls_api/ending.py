@@ -15,6 +15,9 @@ from bridge.conversation.next_destination import HANG_UP
 from engine.web.errors import ApiError
 from engine.web.operations import Operation
 
+UNKNOWN: Final = "not-found"
+"""What a dialplan is told of a call that is not known here. It is no place in any dialplan."""
+
 
 class HangUpRequest(BaseModel):
     """How to end a call. An empty body will do."""
@@ -34,15 +37,15 @@ async def hang_up(request: web.Request) -> web.Response:
         raise ApiError(400, "INVALID_REQUEST", str(error), param="next") from None
     if not taken and body != HangUpRequest.model_validate({}):
         raise not_now(conversation)
-    return web.json_response(describe(conversation.call).model_dump(mode="json"), status=202)
+    return web.json_response(describe(conversation).model_dump(mode="json"), status=202)
 
 
 async def next_destination(request: web.Request) -> web.Response:
-    """Answers `CURL()` with plain text. It is empty for an unknown call: the dialplan takes its own fallback then."""
+    """Answers `CURL()`, which tells a dialplan no status, with plain text."""
     try:
         conversation = conversation_of(request)
     except ApiError:
-        return web.Response(status=404, text="")
+        return web.Response(status=404, text=UNKNOWN)
     return web.Response(text=str(conversation.next))
 
 
@@ -68,7 +71,7 @@ OPERATIONS: Final = [
         "Ask where the dialplan goes on",
         {
             200: ("`context,extension,priority`, `hangup`, or nothing: the dialplan's own fallback", ("text",)),
-            404: ("nothing is known of this call; the body is empty", ("text",)),
+            404: (f"nothing is known of this call: `{UNKNOWN}`", ("text",)),
         },
     ),
 ]

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Final, TypeVar
 from uuid import UUID
 
 from aiohttp import web
 from pydantic import BaseModel
 
+from bridge.conversation.agents.agents import UnknownAgent, language_code
 from bridge.conversation.calls import Calls
 from bridge.conversation.conversation import Conversation
+from bridge.conversation.services import Services
 from bridge.line.call import State
 from bridge.outbound.outbound_calls import OutboundCalls
+from engine.speech import UnknownVoice
 from engine.web.bodies import read_json
 from engine.web.errors import ApiError
 
 CALLS: Final = web.AppKey("calls", Calls)
 OUTBOUND: Final = web.AppKey("outbound", OutboundCalls)
-LookUp = Callable[[UUID, Mapping[str, str]], Awaitable[dict[str, str]]]
-LOOK_UP: Final = web.AppKey[LookUp]("look_up")
-"""Returns what is known elsewhere of a call that is announced."""
+SERVICES: Final = web.AppKey("services", Services)
 MAX_BODY_BYTES: Final = 2**18
 """The largest body taken: any text that may be said fits into it as JSON, and reading it holds nobody up."""
 ONE_CALL: Final = (404,)
@@ -52,6 +53,20 @@ def live_conversation(request: web.Request) -> Conversation:
 def not_now(conversation: Conversation) -> ApiError:
     """Returns the error for a request that comes when the call is ending or has ended."""
     return ApiError(409, "CONFLICT", f"the call is {conversation.call.state.value}", param="id")
+
+
+def check_agent(services: Services, variables: Mapping[str, str]) -> None:
+    """Raises ApiError where the variables of a call name an agent, a voice or a language that there is not."""
+    try:
+        services.check(variables)
+    except UnknownAgent as error:
+        raise ApiError(400, "INVALID_REQUEST", str(error), param="agent") from None
+    except UnknownVoice as error:
+        raise ApiError(400, "INVALID_REQUEST", str(error), param="voice") from None
+    if (language := variables.get("language")) and not language_code(language):
+        raise ApiError(
+            400, "INVALID_REQUEST", f"{language[:80]!r} is no language such as de or de-AT", param="language"
+        )
 
 
 async def read_body(request: web.Request, model: type[Body]) -> Body:

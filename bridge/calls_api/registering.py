@@ -9,7 +9,8 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
-from bridge.calls_api.lookup import CALLS, LOOK_UP, OUTBOUND, bounded, read_body
+from bridge.calls_api.call_token import check_token_is_of
+from bridge.calls_api.lookup import CALLS, OUTBOUND, SERVICES, bounded, check_agent, read_body
 from bridge.conversation.calls import Calls
 from bridge.conversation.registration import MAX_VALUE_CHARS, MAX_VARIABLES, NAME, TooManyRegistrations
 from engine.web.bodies import in_time
@@ -44,9 +45,15 @@ class RegisterRequest(BaseModel):
     called: Text = Field("", alias="to", description="the number that was called")
     name: Text = Field("", description="the caller's name")
 
+    agent: Text = Field("", description="who takes the call, by the name in the file of AGENTS; empty: as `to` says")
+    language: Text = Field("", description="what the agent speaks, as de or de-AT, in place of its own")
+    voice: Text = Field("", description="what the agent speaks with, in place of its own")
+
     def variables(self) -> dict[str, str]:
         """Returns the call's variables: everything but the id."""
-        return {"from": self.caller, "to": self.called, "name": self.name, **self.__pydantic_extra__}
+        chosen = {"agent": self.agent, "language": self.language, "voice": self.voice}
+        given = {name: value for name, value in chosen.items() if value}
+        return {"from": self.caller, "to": self.called, "name": self.name, **given, **self.__pydantic_extra__}
 
 
 class Registered(BaseModel):
@@ -58,10 +65,13 @@ class Registered(BaseModel):
 
 async def register(request: web.Request) -> web.Response:
     body = await _read(request)
+    check_token_is_of(request, body.id)
     calls = request.app[CALLS]
     _check(calls, body.id)
     variables = {**body.variables(), **request.app[OUTBOUND].variables(body.id)}
-    if found := await request.app[LOOK_UP](body.id, variables):
+    services = request.app[SERVICES]
+    check_agent(services, variables)
+    if found := await services.look_up(body.id, variables):
         variables |= found
         _check(calls, body.id)  # others were announced meanwhile
     try:
@@ -76,10 +86,10 @@ async def register(request: web.Request) -> web.Response:
 
 def _check(calls: Calls, call_id: UUID) -> None:
     """Raises ApiError where the call could not connect, so that the dialplan turns to another server at once."""
-    if reason := calls.refusal():
-        raise queue_full(f"no calls are taken: {reason}")
     if calls.find(call_id) is not None:
         raise ApiError(409, "CONFLICT", f"a call {call_id} is or was in progress", param="id")
+    if reason := calls.refusal(call_id):
+        raise queue_full(f"no calls are taken: {reason}")
 
 
 async def _read(request: web.Request) -> RegisterRequest:

@@ -8,7 +8,8 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 
 from bridge.calls_api.lookup import CALLS, ONE_CALL, conversation_of
-from bridge.line.call import Call, State
+from bridge.conversation.conversation import Conversation
+from bridge.line.call import State
 from engine.web.operations import Operation
 
 
@@ -17,6 +18,7 @@ class CallState(BaseModel):
 
     id: str
     state: State
+    agent_name: str = Field(description="the agent that has the call now; `default` where there is one alone")
     started_at: float = Field(description="Unix time")
     ended_at: float | None
     end_reason: str | None
@@ -34,10 +36,12 @@ class CallList(BaseModel):
     data: list[CallState]
 
 
-def describe(call: Call) -> CallState:
+def describe(conversation: Conversation) -> CallState:
     """Returns a call as the API shows it."""
+    call = conversation.call
     return CallState(
         id=str(call.id),
+        agent_name=conversation.agent.name,
         state=call.state,
         started_at=call.started_at,
         ended_at=call.ended_at,
@@ -50,13 +54,13 @@ def describe(call: Call) -> CallState:
 
 
 async def list_calls(request: web.Request) -> web.Response:
-    calls = CallList(data=[describe(conversation.call) for conversation in request.app[CALLS].active()])
+    calls = CallList(data=[describe(conversation) for conversation in request.app[CALLS].active()])
     return web.json_response(calls.model_dump(mode="json"))
 
 
 async def get_call(request: web.Request) -> web.Response:
     conversation = conversation_of(request)
-    state = describe(conversation.call)
+    state = describe(conversation)
     state.conversation = conversation.describe()
     return web.json_response(state.model_dump(mode="json"))
 

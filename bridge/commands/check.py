@@ -8,7 +8,11 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from bridge.commands.agents import known_voices
 from bridge.config import Settings
+from bridge.conversation.agents.agents_file import load_agents
+from bridge.conversation.agents.yaml_file import WrongFile
+from bridge.conversation.settings import ConversationSettings, models_key
 
 if TYPE_CHECKING:
     from bridge.brains.model import Model
@@ -31,7 +35,7 @@ TOOLS: Final[list[dict[str, Any]]] = [
 
 
 def check(settings: Settings) -> int:
-    """Checks what is left when the settings have been read, and asks the language model once.
+    """Checks what is left when the settings have been read, and asks each language model once.
 
     Returns 2 where a setting is wrong, 1 where the model does not answer.
     """
@@ -40,21 +44,23 @@ def check(settings: Settings) -> int:
         print(problem, file=sys.stderr)
         return 2
     print("settings are right")
-    return asyncio.run(check_models(settings)) if settings.conversation.llm_base_url else 0
+    return asyncio.run(check_models(settings))
 
 
 def wrong_voice(settings: Settings) -> str:
-    """Returns what is wrong with VOICE, where the engine knows its voices without being started."""
-    from engine.hibari import HibariEngine
-    from engine.registry import create_engine
+    """Returns what is wrong with VOICE and the agents' voices, where the engine knows them without being started."""
     from engine.speech import UnknownVoice
 
-    engine = create_engine(settings.engine, settings.qwen, settings.voices, settings.speech.request_timeout)
+    resolve_voice = known_voices(settings)
+    if resolve_voice is None:
+        return ""
     try:
-        if isinstance(engine, HibariEngine):
-            engine.resolve_voice(settings.server.voice)
+        resolve_voice(settings.conversation.voice)
+        load_agents(settings.conversation, resolve_voice)
     except UnknownVoice as error:
         return f"VOICE={error.voice!r}: must be one of {', '.join(error.known)}"
+    except WrongFile as error:
+        return str(error)
     return ""
 
 
@@ -63,16 +69,30 @@ async def check_models(settings: Settings) -> int:
     from bridge.brains.model import ModelError
     from bridge.conversation.models import make_models
 
-    models = make_models(settings.conversation)
     status = 0
-    for name, model in zip(("LLM_MODEL", "LLM_FALLBACK_MODEL"), models.models, strict=False):
-        try:
-            print(f"{name}={model.options.model}: {await ask(model)}")
-        except ModelError as error:
-            print(f"{name}={model.options.model}: {error}", file=sys.stderr)
-            status = 1
-    await models.close()
+    for owner, own in _model_settings(settings.conversation).items():
+        models = make_models(own)
+        for name, model in zip((f"{owner}LLM_MODEL", f"{owner}LLM_FALLBACK_MODEL"), models.models, strict=False):
+            try:
+                print(f"{name}={model.options.model}: {await ask(model)}")
+            except ModelError as error:
+                print(f"{name}={model.options.model}: {error}", file=sys.stderr)
+                status = 1
+        await models.close()
     return status
+
+
+def _model_settings(settings: ConversationSettings) -> dict[str, ConversationSettings]:
+    """Returns settings with each model once, by what stands before the name of the setting: its agent, if it is one's.
+
+    Agents that share the server's models have none of their own.
+    """
+    agents = load_agents(settings)
+    found: dict[tuple[Any, ...], tuple[str, ConversationSettings]] = {}
+    for owner, own in [("", settings), *((f"{agent.name}: ", agent.settings) for agent in agents)]:
+        if own.llm_base_url:
+            found.setdefault(models_key(own), (owner, own))
+    return dict(found.values())
 
 
 @dataclass(slots=True)

@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         return _refuse(f"--speed {args.speed}: must be 0.25 to 4.0")
     text = sys.stdin.read() if args.text == "-" else args.text
     engine = create_engine(settings.engine, settings.qwen, settings.voices, settings.speech.request_timeout)
-    style = Style(voice=args.voice if args.voice is not None else settings.server.voice, speed=args.speed)
+    style = Style(voice=args.voice if args.voice is not None else settings.conversation.voice, speed=args.speed)
     asked_hz = args.rate or (SLN_RATE_HZ if args.output.suffix.lower() == ".sln" else None)
     rate_hz = form.rate_hz(engine.sample_rate_hz, asked_hz)
     started_s = time.perf_counter()

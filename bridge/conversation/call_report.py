@@ -29,6 +29,7 @@ class CallReport:
         self._started = now()
         self._keys: list[dict[str, Any]] = []
         self._tools: list[dict[str, Any]] = []
+        self._handovers: list[dict[str, Any]] = []
 
     def __call__(self, event: dict[str, Any]) -> None:
         """Takes one event of the journal."""
@@ -37,6 +38,8 @@ class CallReport:
                 self._send({**event, "started_at": _iso(self._started), "variables": self._conversation.variables})
             case "dtmf":
                 self._keys.append({"digit": event["digit"], "at_ms": event["at_ms"]})
+            case "call.handed_over":
+                self._handovers.append({name: event[name] for name in ("from_agent", "agent_name", "reason", "at_ms")})
             case "tool.done":
                 self._tools.append({name: value for name, value in event.items() if name not in ("type", "call_id")})
             case "call.ended":
@@ -50,6 +53,7 @@ class CallReport:
             **self._conversation.describe(),
             "keys": self._keys,
             "tools": self._tools,
+            "handovers": self._handovers,
             "recording": str(self._recording.wav_path) if self._recording is not None else None,
         }
 

@@ -41,7 +41,7 @@ class Calls(CallObserver):
 
     def admit(self, call_id: UUID) -> Mapping[str, str]:
         """Admits a call that connects and returns the variables announced for it. Raises CallRefused."""
-        if reason := self.refusal():
+        if reason := self.refusal(call_id):
             raise CallRefused(reason)
         if call_id in self._active:
             raise CallRefused("a call with this UUID is in progress")
@@ -52,12 +52,16 @@ class Calls(CallObserver):
             raise CallRefused("REQUIRE_REGISTRATION=true and this call was not registered, or too long ago")
         return registration.variables if registration is not None else {}
 
-    def refusal(self) -> str:
-        """Returns why a new call would be refused now, or an empty text if it would be taken."""
+    def refusal(self, call_id: UUID) -> str:
+        """Returns why this new call would be refused now, or an empty text if it would be taken.
+
+        Calls that were announced and are about to connect have their places already.
+        """
         if not self.open:
             return "shutting down"
-        if len(self._active) >= self._max_calls:
-            return f"MAX_CALLS={self._max_calls} calls are in progress"
+        announced = 0 if call_id in self.registrations else self.registrations.reserved()
+        if len(self._active) + announced >= self._max_calls:
+            return f"MAX_CALLS={self._max_calls} calls are in progress" + (" or about to begin" if announced else "")
         return ""
 
     def add(self, conversation: Conversation) -> None:

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import math
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
@@ -14,10 +12,12 @@ from typing import Any
 
 import structlog
 
-from bridge.brains.brain import Brain, Fallback, HangUp, Piece, Transfer, fill
-from bridge.brains.destinations import Destinations
-from bridge.conversation.answering_machine import AnsweringMachine, Do
+from bridge.brains.brain import AfterTurn, HandOver, Piece, fill
+from bridge.conversation.alarm import Alarm
+from bridge.conversation.answering_machine import AnsweringMachine
+from bridge.conversation.call_agent import CallAgent
 from bridge.conversation.call_limit import CallLimit, Limit
+from bridge.conversation.call_rules import turn_rules
 from bridge.conversation.caller_events import CallerEvents
 from bridge.conversation.caller_speech import CallerSpeech
 from bridge.conversation.digits import Digits
@@ -27,7 +27,6 @@ from bridge.conversation.metrics import ConversationMetrics
 from bridge.conversation.next_destination import HANG_UP, NextDestination
 from bridge.conversation.recording import CallRecording, SentAudio
 from bridge.conversation.reply import Filler
-from bridge.conversation.settings import ConversationSettings
 from bridge.conversation.silence_meter import SilenceMeter
 from bridge.conversation.speaking import NOTHING, Speaking
 from bridge.conversation.trace import Mark, TurnTrace
@@ -43,6 +42,7 @@ from bridge.turns.actions import (
     AskAgain,
     Commit,
     Discard,
+    EndCall,
     Pause,
     Prepare,
     PromptCaller,
@@ -60,11 +60,9 @@ class Conversation(CallObserver):
     def __init__(
         self,
         call: Call,
-        brain: Brain,
-        settings: ConversationSettings,
+        agent: CallAgent,
         metrics: ConversationMetrics,
         *,
-        destinations: Destinations | None = None,
         variables: Mapping[str, str] | None = None,
         recording: CallRecording | None = None,
         now_s: Callable[[], float] = time.monotonic,
@@ -74,26 +72,26 @@ class Conversation(CallObserver):
         self.journal = Journal(str(call.id), lambda: self.audio_ms)
         self.failed = ""
         """The service whose failure sent the call to the fallback; empty if none has failed."""
-        self._brain = brain
-        self._settings = settings
+        self.agent = agent
+        settings = agent.settings
         self._metrics = metrics
         self._recording = recording
         self._now_s = now_s
         self._start_s = now_s()
-        self.next = NextDestination(destinations or Destinations(), settings.fallback_destination, str(call.id))
-        self._turns = Turns(settings.rules())
+        self.next = NextDestination(agent.agent.destinations, settings.fallback_destination, str(call.id))
+        self._turns = Turns(turn_rules(settings))
         self._limit = CallLimit(settings.max_call_s, self._start_s)
-        self._waiting = Waiting(Filler(settings.filler, settings.filler_after_ms), now_s)
-        self._timer: asyncio.TimerHandle | None = None
+        self._waiting = Waiting(agent.filler, now_s)
+        self._alarm = Alarm(self._deadline_s, self._expire, now_s)
         self._reader = EventReader()
-        self._digits = Digits(brain.digit_gap_ms, self._pressed)
-        self._silence = SilenceMeter(call, metrics.silence, now_s)
-        self.interrupt_to_silence_ms = self._silence.measured_ms
-        self._machine = AnsweringMachine(self.variables, settings.on_voicemail, self.journal, now_s)
+        self._digits = Digits(agent.brain.digit_gap_ms, self._pressed)
+        self._silence = SilenceMeter(call, metrics, now_s)
         self._caller = CallerSpeech(self.journal, now_s)
         self._echo_text = EchoText(now_s) if settings.echo_text else None
-        self._events = CallerEvents(self._turns, self._caller, self.journal, self._echo_text)
-        self._speaking = Speaking(call, brain, self, self.journal, metrics, now_s)
+        machine = AnsweringMachine(self.variables, settings.on_voicemail, self.journal, now_s)
+        message = fill(settings.voicemail_message, self.variables)
+        self._events = CallerEvents(self._turns, self._caller, self.journal, self._echo_text, machine, message)
+        self._speaking = Speaking(call, agent, self, self.journal, metrics, now_s)
         self.listening = Listening(
             call,
             settings.asr_timeout_ms,
@@ -112,10 +110,12 @@ class Conversation(CallObserver):
             self.call.observe(SentAudio(self.call, self._recording, self._now_s))
             self.listening.recorders.append(self._recording.caller)
         self.listening.start(recognizer, ear)
-        self.journal.tell("call.started", **{"from": self.variables.get("from"), "to": self.variables.get("to")})
-        if not self._heed(self._machine.at_start()):
-            self._speaking.begin(self._brain.greet(), TurnTrace(), Filler(), self._settings.greeting_protection_ms)
-            self._do(self._turn_began())
+        about = {"from": self.variables.get("from"), "to": self.variables.get("to"), "agent_name": self.agent.name}
+        self.journal.tell("call.started", **about)
+        machine, protect_ms = self._events.answered(self._now_s()), self.agent.settings.greeting_protection_ms
+        if not machine:
+            self._speaking.begin(self.agent.brain.greet(), TurnTrace(), Filler(), protect_ms)
+        self._do(machine or self._turn_began())
 
     @property
     def audio_ms(self) -> int:
@@ -164,24 +164,7 @@ class Conversation(CallObserver):
         """Takes what a recogniser heard; returns what it did to the agent's speech."""
         if self.call.state is not State.ACTIVE:
             return NOTHING
-        if self._heed(self._machine.heard(event)) or self._machine.waits:
-            return NOTHING
         return self._do(self._events.take(self._now_s(), event))
-
-    def _heed(self, do: Do | None) -> bool:
-        """Does what a machine that has answered calls for; tells whether it calls for anything."""
-        match do:
-            case Do.WAIT:
-                self._speaking.cut("voicemail")
-                self._turns.finished(self._now_s())
-                self._do(self._turns.hold_began(0))
-            case Do.SPEAK:
-                self._do(self._turns.hold_ended(self._now_s()))
-                self.hang_up(fill(self._settings.voicemail_message, self.variables))
-            case Do.HANG_UP:
-                self._speaking.cut("voicemail")
-                self.hang_up()
-        return do is not None
 
     def fail(self, service: str, problem: str) -> None:
         """Ends the conversation with an apology and the fallback, because a service that it needs is gone."""
@@ -198,12 +181,13 @@ class Conversation(CallObserver):
         """Returns the conversation's part of the JSON that describes the call."""
         return {
             "variables": self.variables,
+            "agent_name": self.agent.name,
             "agent": self._turns.agent.value,
             "paused": self._turns.paused,
             "next": str(self.next),
             "failed": self.failed or None,
-            "answered_by": self._machine.answered_by or None,
-            "interrupt_to_silence_ms": self.interrupt_to_silence_ms,
+            "answered_by": self._events.machine.answered_by or None,
+            "interrupt_to_silence_ms": self._silence.silences_ms,
             "transcript": self.journal.transcript(),
         }
 
@@ -220,7 +204,7 @@ class Conversation(CallObserver):
                     paused = self._speaking.pause()
                     interruption = paused if paused.interrupted else interruption
                 case Resume():
-                    self._speaking.resume(self._settings.resume_rewind_ms)
+                    self._speaking.resume(self.agent.settings.resume_rewind_ms)
                     self._metrics.interruptions.labels("resumed").inc()
                 case TakeBack(ms):
                     self.call.playout.take_back(ms)
@@ -236,23 +220,26 @@ class Conversation(CallObserver):
                     due += self._answer(text, prepared=prepared)
                 case Prepare() if self._digits.waiting or self.call.state is not State.ACTIVE:
                     pass
-                case Prepare(text) if (pieces := self._brain.prepare(text)) is not None:
+                case Prepare(text) if (pieces := self.agent.brain.prepare(text)) is not None:
                     self._speaking.prepare(pieces, self._waiting.filler())
                 case Discard():
                     self._speaking.discard()
                 case PromptCaller():
-                    due += self._begin(self._brain.silence(), TurnTrace())
+                    due += self._begin(self.agent.brain.silence(), TurnTrace())
                 case AskAgain():
-                    due += self._begin(self._brain.misheard(), TurnTrace())
-        self._arm()
+                    due += self._begin(self.agent.brain.misheard(), TurnTrace())
+                case EndCall(text):
+                    self.hang_up(text)
+        if self.call.state is State.ACTIVE:
+            self._alarm.set()
         return interruption
 
     def _answer(self, text: str, *, prepared: bool) -> list[Action]:
         trace = self._caller.trace()
         if prepared and self._speaking.confirm(trace):
-            self._brain.confirm()
+            self.agent.brain.confirm()
             return self._turn_began()
-        return self._begin(self._brain.answer(text), trace)
+        return self._begin(self.agent.brain.answer(text), trace)
 
     def _begin(self, pieces: AsyncGenerator[Piece], trace: TurnTrace) -> list[Action]:
         """Begins a reply made by the brain; returns the actions that the turns ask for now."""
@@ -275,46 +262,60 @@ class Conversation(CallObserver):
         now_s = self._now_s()
         self._do(self._turns.playing(now_s, interruptible=interruptible, protect_ms=protect_ms, filler=filler))
 
-    def finished(self, action: Transfer | HangUp | Fallback | None) -> None:
+    def finished(self, action: AfterTurn | None) -> None:
         """Ends the agent's turn, of which all has been heard, and carries out its action."""
         self._waiting.over()
         actions = self._turns.finished(self._now_s())
-        if action is not None and not self.next.is_settled:
+        if isinstance(action, HandOver):
+            self._hand_over(action)
+        elif action is not None and not self.next.is_settled:
             self.next.follow(action)
             self.call.hang_up()
         elif self.call.state is State.ACTIVE:
             self._do(actions)
 
+    def switch_language(self, language: str) -> None:
+        """Has the next sentence said, and the caller understood, in another language."""
+        self.agent.switch_language(language)
+        self.journal.tell("language.switched", language=language)
+        self._adapt()
+
     def was_cut(self) -> None:
         """Ends the agent's turn, because somebody has silenced the call itself."""
         self.interrupt()
 
-    def _arm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        due_s = self._deadline_s()
-        if due_s < math.inf and self.call.state is State.ACTIVE:
-            wait_s = max(due_s - self._now_s(), 0.0)
-            self._timer = asyncio.get_running_loop().call_later(wait_s, self._expire)
+    def _hand_over(self, action: HandOver) -> None:
+        before = self.agent.name
+        pieces = self.agent.hand_over(action)
+        self._metrics.handovers.labels(before, self.agent.name).inc()
+        self.journal.tell("call.handed_over", from_agent=before, agent_name=self.agent.name, reason=action.reason)
+        self._adapt()
+        self._do(self._begin(pieces, TurnTrace()))
+
+    def _adapt(self) -> None:
+        """Goes by the settings of an agent that has taken over, or of another language, in what is done from now on."""
+        agent = self.agent.agent
+        self.next.allow(agent.destinations, agent.settings.fallback_destination)
+        self._waiting.base = self.agent.filler
+        self._digits.gap_ms = self.agent.brain.digit_gap_ms
+        self.listening.listen_in(agent.settings.asr_language)
 
     def _deadline_s(self) -> float:
-        return min(self._turns.deadline_s(), self._limit.deadline_s(), self._machine.deadline_s())
+        return min(self._events.deadline_s(), self._limit.deadline_s())
 
     def _expire(self) -> None:
         if self.call.state is not State.ACTIVE:
             return
         match self._limit.due(self._now_s()):
-            case Limit.WARN if self._settings.max_call_warning:
-                self.say(self._settings.max_call_warning)
+            case Limit.WARN if self.agent.settings.max_call_warning:
+                self.say(self.agent.settings.max_call_warning)
             case Limit.END:
                 log.info("the call has lasted MAX_CALL_S", call=str(self.call.id))
                 self._speaking.cut("max call time")
                 self.next.fall_back()
                 self.call.hang_up()
                 return
-        if not self._heed(self._machine.due(self._now_s())):
-            self._do(self._turns.expire(self._now_s()))
+        self._do(self._events.expire(self._now_s()))
 
     # Keys ---------------------------------------------------------------------------------------------------------
 
@@ -331,13 +332,12 @@ class Conversation(CallObserver):
         trace = TurnTrace()
         trace.mark(Mark.TRANSCRIPT, self._now_s())
         self._waiting.asked()
-        self._do(self._begin(self._brain.pressed(digits, said), trace))
+        self._do(self._begin(self.agent.brain.pressed(digits, said), trace))
 
     # Its end ------------------------------------------------------------------------------------------------------
 
     def call_ended(self, call: Call) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.cancel()
         self._digits.cancel()
         self._speaking.cut("hung up")
         self.listening.stop()

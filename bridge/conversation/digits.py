@@ -17,7 +17,7 @@ class Digits:
     """
 
     def __init__(self, gap_ms: int, on_pressed: Callable[[str, str], None]) -> None:
-        self._gap_ms = gap_ms
+        self.gap_ms = gap_ms
         self._on_pressed = on_pressed
         self._digits = ""
         self._said: list[str] = []
@@ -27,8 +27,8 @@ class Digits:
         """Adds one key. With a gap of 0 it is handed over at once."""
         self.cancel()
         self._digits += digit
-        if self._gap_ms and digit != "#" and len(self._digits) < MAX_DIGITS:
-            self._timer = asyncio.get_running_loop().call_later(self._gap_ms / 1000, self._done)
+        if self.gap_ms and digit != "#" and len(self._digits) < MAX_DIGITS:
+            self._timer = asyncio.get_running_loop().call_later(self.gap_ms / 1000, self._done)
         else:
             self._done()
 

@@ -44,6 +44,10 @@ class ConversationMetrics:
             ["outcome"],
             registry=registry,
         )
+        self.agent_calls = Counter("talkspurt_agent_calls", "Calls begun, by agent", ["agent"], registry=registry)
+        self.handovers = Counter(
+            "talkspurt_handovers", "Calls that one agent gave to another", ["from", "to"], registry=registry
+        )
         self.early_tokens = Counter(
             "talkspurt_early_answer_tokens",
             "Pieces, mostly tokens, that models had sent of answers begun early when those were used or wasted",

@@ -34,6 +34,10 @@ class NextDestination:
         """Returns the destination that `wanted` stands for, fit for `settle`. Raises NotAllowed."""
         return wanted if wanted in (HANG_UP, "") else self._allowed.resolve(wanted)
 
+    def allow(self, allowed: Destinations, fallback: str) -> None:
+        """Has the call go where another agent may send it, and to that agent's fallback."""
+        self._allowed, self._fallback = allowed, fallback
+
     def settle(self, destination: str) -> None:
         """Sends the call there, whatever the brain wants; an empty text stands for the fallback."""
         self._next, self.is_settled = destination or None, True

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Final
 from uuid import UUID
 
@@ -16,6 +17,8 @@ MAX_WAITING_OF_ONE: Final = MAX_WAITING // 2
 """How many registrations are kept of one source, so that another one always finds room."""
 MAX_WAITING_CHARS: Final = 10_000_000
 """How long the names and values of all of them may be together."""
+RESERVED_S: Final = 5.0
+"""How long a registration holds a place. One that is never used must not keep callers out until it expires."""
 MAX_VARIABLES: Final = 64
 NAME: Final = "[A-Za-z_][A-Za-z0-9_-]{0,63}"
 """The pattern of a variable's name, which stands as `{name}` in prompts."""
@@ -36,6 +39,8 @@ class Registration:
     variables: Mapping[str, str]
     """`from`, `to`, `name` and whatever else was given."""
     expires_s: float
+    reserved_until_s: float
+    """Until when it holds a place among the calls, for the dialplan connects at once."""
     source: str = ""
     """The address that announced it."""
 
@@ -72,7 +77,8 @@ class Registrations:
                 raise ValueError(f"{name} is longer than {MAX_VALUE_CHARS} characters")
         self._expire()
         clean = {name: _printable(value) for name, value in variables.items()}
-        registration = Registration(call_id, clean, self._now_s() + self.ttl_s, source)
+        now_s = self._now_s()
+        registration = Registration(call_id, clean, now_s + self.ttl_s, now_s + min(RESERVED_S, self.ttl_s), source)
         earlier = self._waiting.get(call_id)
         chars = self._waiting_chars + registration.chars - (earlier.chars if earlier is not None else 0)
         full = len(self._waiting) >= MAX_WAITING or self._of_source[source] >= MAX_WAITING_OF_ONE
@@ -88,6 +94,16 @@ class Registrations:
         """Returns what was announced of a call that connects, once, or None."""
         self._expire()
         return self._remove(call_id)
+
+    def reserved(self) -> int:
+        """Returns how many places are held for calls that are about to connect."""
+        now_s = self._now_s()
+        latest_first = reversed(self._waiting.values())
+        return sum(1 for _ in takewhile(lambda waiting: waiting.reserved_until_s > now_s, latest_first))
+
+    def __contains__(self, call_id: UUID) -> bool:
+        self._expire()
+        return call_id in self._waiting
 
     def __len__(self) -> int:
         self._expire()

@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from bridge.brains.brain import BrainError, BreakOff, EndText, Fallback, HangUp, Piece, Say, Transfer
+from bridge.brains.brain import AfterTurn, BrainError, BreakOff, EndText, Piece, Say, SwitchLanguage
 from bridge.conversation.trace import Mark, TurnTrace
 from bridge.line.call import Call
 from bridge.line.utterance import Utterance
@@ -44,11 +44,12 @@ class Reply:
         pieces: AsyncGenerator[Piece] | None = None,
         filler: Filler | None = None,
         protect_ms: int = 0,
+        switch_language: Callable[[str], None] = lambda language: None,
     ) -> None:
         self.trace = trace
         self.protect_ms = protect_ms
         """How much of the first utterance may not be interrupted."""
-        self.action: Transfer | HangUp | Fallback | None = None
+        self.action: AfterTurn | None = None
         """What is to be done when all of the turn has been heard."""
         self.utterances: list[Utterance] = []
         self.has_words = False
@@ -64,6 +65,7 @@ class Reply:
         self._pieces = pieces
         """The brain's generator; None once it has ended."""
         self._filler = filler or Filler()
+        self._switch_language = switch_language
         self._text: GrowingText | None = None
         self._fillers: list[Utterance] = []
 
@@ -131,6 +133,9 @@ class Reply:
                     self._end_text()
                 case BreakOff():
                     self._end_text(unfinished=True)
+                case SwitchLanguage(language):
+                    self._end_text()  # the next sentence is another utterance, in another voice
+                    self._switch_language(language)
                 case _:
                     self.action = piece
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
@@ -17,9 +16,8 @@ from bridge.brains.tools import load_tools
 from bridge.conversation.answering_machine import OnVoicemail
 from bridge.conversation.webhooks import secret_key
 from bridge.hearing.asr.recognizer_pool import MODEL_NAMES, ModelName
-from bridge.turns.end_of_turn import EndOfTurn, ExpectedDigits
-from bridge.turns.rules import Rules
-from bridge.turns.words import BACKCHANNELS, Backchannels
+from bridge.turns.words import BACKCHANNELS
+from engine.speech import MAX_SPEED, MIN_SPEED, Style
 
 AsrProtocol = Literal["openai-realtime", "qwen3-asr", "vllm-realtime", "deepgram", "vosk", "embedded"]
 Sends = Literal["auto", "true", "false"]
@@ -27,21 +25,29 @@ Sends = Literal["auto", "true", "false"]
 OUR_FIELDS: Final = frozenset({"model", "messages", "stream", "tools"})
 """Fields of a request to the language model that LLM_EXTRA_BODY may not name."""
 
+SERVER_WIDE: Final = frozenset(
+    {"agents", "require_registration", "registration_ttl", "lookup_url", "lookup_timeout_ms"}
+    | {"webhook_url", "webhook_secret", "record_max_days", "record_max_mb"}
+)
+"""Settings that all agents of a server share."""
+
 NEED_LOCAL_VAD: Final = ("qwen3-asr", "vllm-realtime")
 """Protocols whose services give a final transcript only when told that the caller has stopped."""
 
-MOST_NUMBER: Final = 10_000
-"""The longest pause, in ms, that a call may ask for."""
-FINAL_TIMEOUT_MS: Final = 3_000
-"""A service that has given words but no final transcript for this long has lost it."""
 EMBEDDED_EARLY_ANSWER_MS: Final = 64
 """A look at the words is taken in each such pause anyway, and most of the answers begun then are used."""
-EMBEDDED_FINAL_TIMEOUT_MS: Final = 15_000
-"""The embedded recogniser loses nothing, but is slow on a busy machine."""
 
 
 class ConversationSettings(BaseModel):
     """Who hears the callers and who answers them, how turns are taken, and what is kept of a call."""
+
+    agents: Path | None = Field(None, description="YAML file of several agents; empty: one, as these settings say")
+    greeting: str = Field("", description="said to every caller; empty for none")
+    voice: str = Field("", description="empty for the engine's default")
+    voice_language: str = Field(
+        "", pattern=r"^([a-z]{2})?$", description="ISO 639-1, of what the agent says; empty: told from its words"
+    )
+    voice_speed: float = Field(1.0, ge=MIN_SPEED, le=MAX_SPEED, description="1.0 is the voice's own pace")
 
     asr_url: str = Field("", description="ws:// or wss:// address of the recogniser; empty for none")
     asr_protocol: AsrProtocol = "openai-realtime"
@@ -206,7 +212,7 @@ class ConversationSettings(BaseModel):
     @field_validator("backchannels")
     @classmethod
     def _are_known(cls, value: str) -> str:
-        for language in _list(value):
+        for language in parted(value):
             if language not in BACKCHANNELS:
                 raise ValueError(f"must be languages out of {', '.join(BACKCHANNELS)}")
         return value
@@ -288,6 +294,11 @@ class ConversationSettings(BaseModel):
             raise ValueError(f"must not name {', '.join(sorted(ours))}")
         return value
 
+    @property
+    def style(self) -> Style:
+        """How the agent speaks."""
+        return Style(voice=self.voice, language=self.voice_language or None, speed=self.voice_speed)
+
     def extra_body(self) -> dict[str, Any]:
         """Returns the fields of LLM_EXTRA_BODY."""
         fields: dict[str, Any] = json.loads(self.llm_extra_body or "{}")
@@ -305,38 +316,6 @@ class ConversationSettings(BaseModel):
             return self.early_answer_ms
         return EMBEDDED_EARLY_ANSWER_MS if self.asr_protocol == "embedded" else 0
 
-    def end_rules(self, variables: Mapping[str, str]) -> EndOfTurn:
-        """Returns when a caller's turn ends, in a call with these variables."""
-        length, terminator = _number(variables, "expect_digits"), variables.get("digits_end", "").strip()
-        expected = ExpectedDigits(length or 0, terminator, self.digits_pause_ms)
-        return EndOfTurn(
-            silence_ms=self.end_silence_ms,
-            quick_ms=self.end_quick_ms,
-            patience_ms=_number(variables, "patience_ms") or self.end_patience_ms,
-            language=self.asr_language or "en",
-            digits=expected if length is not None or terminator else None,
-        )
-
-    def rules(self) -> Rules:
-        """Returns the rules for the turns of a call."""
-        phrases = [phrase for language in _list(self.backchannels) for phrase in BACKCHANNELS[language]]
-        return Rules(
-            min_interrupt_words=self.min_interrupt_words,
-            false_interruption_timeout_ms=self.false_interruption_timeout_ms,
-            final_timeout_ms=EMBEDDED_FINAL_TIMEOUT_MS if self.asr_protocol == "embedded" else FINAL_TIMEOUT_MS,
-            echo_guard_ms=self.echo_guard_ms,
-            no_input_timeout_ms=self.no_input_timeout_ms,
-            unclear_timeout_ms=self.unclear_timeout_ms,
-            early_answers=self.early_ms > 0,
-            backchannels=Backchannels(phrases),
-        )
-
-
-def _number(variables: Mapping[str, str], name: str) -> int | None:
-    """Returns a variable that holds a number from 0 to MOST_NUMBER; None where there is none or it holds another."""
-    value = variables.get(name, "")
-    return int(value) if value.isascii() and value.isdigit() and len(value) <= 6 and int(value) <= MOST_NUMBER else None
-
 
 def _is_address(text: str) -> bool:
     """Tells whether there is a host to connect to, and a port that can be."""
@@ -346,5 +325,11 @@ def _is_address(text: str) -> bool:
         return False
 
 
-def _list(text: str) -> list[str]:
+def models_key(settings: ConversationSettings) -> tuple[Any, ...]:
+    """Returns what two agents' settings have to have in common for one set of models to answer for both."""
+    return tuple(value for name, value in settings if name.startswith("llm_") and name != "llm_tools")
+
+
+def parted(text: str) -> list[str]:
+    """Returns what commas part."""
     return [part.strip() for part in text.split(",") if part.strip()]

@@ -6,23 +6,24 @@ from collections.abc import Callable
 from typing import Final
 
 import structlog
-from prometheus_client import Histogram
 
+from bridge.conversation.metrics import ConversationMetrics
 from bridge.line.call import Call, CallObserver
 
 log = structlog.get_logger(__name__)
 
 MAX_KEPT: Final = 1_000
-"""How many measurements are kept for the call's JSON."""
+"""How many times from a barge-in to silence are kept for the call's JSON."""
 
 
 class SilenceMeter(CallObserver):
     """Watches a call's frames from a signal until the agent is silent."""
 
-    def __init__(self, call: Call, histogram: Histogram, now_s: Callable[[], float]) -> None:
-        self.measured_ms: list[float] = []
+    def __init__(self, call: Call, metrics: ConversationMetrics, now_s: Callable[[], float]) -> None:
+        self.silences_ms: list[float] = []
+        """What was measured, the latest times."""
         self._call = call
-        self._histogram = histogram
+        self._metrics = metrics
         self._now_s = now_s
         self._signal_s: float | None = None
         self._voiced_s = 0.0
@@ -41,6 +42,6 @@ class SilenceMeter(CallObserver):
         elapsed_s, self._signal_s = self._voiced_s - self._signal_s, None
         silence_ms = round(elapsed_s * 1000, 1)
         log.info("interrupted", call=str(self._call.id), silence_ms=silence_ms)
-        self.measured_ms.append(silence_ms)
-        del self.measured_ms[:-MAX_KEPT]
-        self._histogram.observe(elapsed_s)
+        self.silences_ms.append(silence_ms)
+        del self.silences_ms[:-MAX_KEPT]
+        self._metrics.silence.observe(elapsed_s)

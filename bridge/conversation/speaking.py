@@ -8,7 +8,8 @@ from typing import Final, Protocol
 
 import structlog
 
-from bridge.brains.brain import Brain, BrainError, Fallback, HangUp, Piece, Transfer
+from bridge.brains.brain import AfterTurn, BrainError, Piece
+from bridge.conversation.call_agent import CallAgent
 from bridge.conversation.journal import Journal
 from bridge.conversation.metrics import ConversationMetrics
 from bridge.conversation.reply import Filler, Reply
@@ -28,11 +29,14 @@ class SpeakingObserver(Protocol):
     def playing(self, *, interruptible: bool, protect_ms: int, filler: bool) -> None:
         """An utterance's first frame leaves; its first `protect_ms` may not be interrupted."""
 
-    def finished(self, action: Transfer | HangUp | Fallback | None) -> None:
+    def finished(self, action: AfterTurn | None) -> None:
         """All of the turn has been heard, and `action` is to be done."""
 
     def fail(self, service: str, problem: str) -> None:
         """The turn cannot go on, because `service` is gone."""
+
+    def switch_language(self, language: str) -> None:
+        """What comes next is to be said in another language."""
 
     def was_cut(self) -> None:
         """Somebody has silenced the call itself."""
@@ -44,14 +48,14 @@ class Speaking(CallObserver):
     def __init__(
         self,
         call: Call,
-        brain: Brain,
+        agent: CallAgent,
         observer: SpeakingObserver,
         journal: Journal,
         metrics: ConversationMetrics,
         now_s: Callable[[], float],
     ) -> None:
         self._call = call
-        self._brain = brain
+        self._agent = agent
         self._observer = observer
         self._journal = journal
         self._metrics = metrics
@@ -65,14 +69,14 @@ class Speaking(CallObserver):
     def begin(self, pieces: AsyncGenerator[Piece], trace: TurnTrace, filler: Filler, protect_ms: int = 0) -> None:
         """Says what a brain makes, in place of what is being said; its first `protect_ms` may not be interrupted."""
         self.cut("restart")
-        reply = Reply(self._call, trace, self._now_s, pieces=pieces, filler=filler, protect_ms=protect_ms)
+        reply = self._reply_of(pieces, trace, filler, protect_ms)
         self._reply, self._maker = reply, self._call.spawn(self._make(reply))
 
     def prepare(self, pieces: AsyncGenerator[Piece], filler: Filler) -> None:
         """Has what a brain makes made into sound, and holds it until `confirm` or `discard`."""
         self.discard()
         self._call.playout.paused = True
-        self._held = reply = Reply(self._call, TurnTrace(), self._now_s, pieces=pieces, filler=filler)
+        self._held = reply = self._reply_of(pieces, TurnTrace(), filler)
         self._maker = self._call.spawn(self._make(reply))
 
     def confirm(self, trace: TurnTrace) -> bool:
@@ -99,7 +103,7 @@ class Speaking(CallObserver):
         self._call.interrupt()
         self._call.resume()
         self._cutting = False
-        self._brain.take_back()
+        self._agent.brain.take_back()
         self._metrics.early("wasted", reply.tokens)
 
     def say(self, text: str | AsyncIterable[str], *, voice: str | None = None, interruptible: bool = True) -> Utterance:
@@ -140,13 +144,25 @@ class Speaking(CallObserver):
         if reply is None:
             return cut
         text = reply.heard_text()
-        self._brain.heard(text, interrupted=True)
+        self._agent.brain.heard(text, interrupted=True)
         if not reply.started:
             return NOTHING
         self._keep(reply, text, interrupted=True)
         playing = cut.text.strip()
         self._journal.tell("response.interrupted", text=playing, audio_end_ms=cut.audio_end_ms, reason=reason)
         return Interruption(True, playing, cut.audio_end_ms)
+
+    def _reply_of(self, pieces: AsyncGenerator[Piece], trace: TurnTrace, filler: Filler, protect_ms: int = 0) -> Reply:
+        switch = self._observer.switch_language
+        return Reply(
+            self._call,
+            trace,
+            self._now_s,
+            pieces=pieces,
+            filler=filler,
+            protect_ms=protect_ms,
+            switch_language=switch,
+        )
 
     # The reply ----------------------------------------------------------------------------------------------------
 
@@ -171,7 +187,7 @@ class Speaking(CallObserver):
         self._reply = self._maker = None
         self._call.resume()  # a held reply that had nothing to say must not hold the next
         text = reply.heard_text()
-        self._brain.heard(text, interrupted=False)
+        self._agent.brain.heard(text, interrupted=False)
         if text:
             self._keep(reply, text, interrupted=False)
             self._journal.tell("response.done", text=text)

@@ -12,7 +12,8 @@ class Waiting:
     """The caller's wait, from the first words that have no answer to the answer's first sound."""
 
     def __init__(self, filler: Filler, now_s: Callable[[], float]) -> None:
-        self._filler = filler
+        self.base = filler
+        """The filler of a caller who has not waited yet."""
         self._now_s = now_s
         self._since_s = math.inf
         self._filler_said = False
@@ -32,7 +33,7 @@ class Waiting:
 
     def filler(self) -> Filler:
         """Returns the filler of a reply that begins now: what is left of it for a caller who waits already."""
-        if self._filler_said or not self._filler.after_ms:
+        if self._filler_said or not self.base.after_ms:
             return Filler()
         waited_ms = round((self._now_s() - min(self._since_s, self._now_s())) * 1000)
-        return Filler(self._filler.text, max(self._filler.after_ms - waited_ms, 1))
+        return Filler(self.base.text, max(self.base.after_ms - waited_ms, 1))

@@ -38,8 +38,10 @@ class ServerProcess:
 
 
 @asynccontextmanager
-async def running_server(**settings: str) -> AsyncIterator[ServerProcess]:
+async def running_server(*, module: str = "bridge", **settings: str) -> AsyncIterator[ServerProcess]:
     """Starts a server with just these settings, and ends it with SIGTERM. Raises CannotServe.
+
+    `module` is run with `serve`: this package, or one that changes something of it.
 
     Neither settings in this process's environment nor a `.env` file reach the server.
     """
@@ -47,7 +49,7 @@ async def running_server(**settings: str) -> AsyncIterator[ServerProcess]:
     environment |= {"AUDIOSOCKET_PORT": "0", "HTTP_PORT": "0", "LOG_FORMAT": "json", "DRAIN_TIMEOUT": "0"}
     with tempfile.TemporaryDirectory() as empty:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "bridge", "serve"),
+            *(sys.executable, "-m", module, "serve"),
             env=environment | settings,
             cwd=empty,
             stderr=asyncio.subprocess.PIPE,

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from bridge.commands.dialplan import CONTEXT
+from bridge.commands.dialplan_text import CONTEXT
 from bridge.config import Settings, WrongSetting, load_settings, misspelt_settings
 from bridge.doctor import host, pbx
 from bridge.doctor.asterisk import AsteriskCli, NoAsterisk

@@ -6,13 +6,20 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from bridge.commands.dialplan import DTMF, OLDEST, UUID_FUNCTION, WIDEBAND, CannotPrint, Feature, parse_version
+from bridge.commands.asterisk_version import (
+    DTMF,
+    OLDEST,
+    PLAIN_END,
+    UUID_FUNCTION,
+    WIDEBAND,
+    CannotPrint,
+    Feature,
+    parse_version,
+)
 from bridge.doctor.finding import Finding, advice, ok, wrong
 
 SPIN_FIX: Final = Feature({18: 20, 20: 5, 21: 0})
 """Calls do not keep a CPU core busy after the agent's end of the socket closed."""
-PLAIN_END: Final = Feature({20: 14, 21: 9, 22: 4, 23: 0})
-"""`AudioSocket()` ends when the server closes the connection. Before, it waits for ever, and the caller with it."""
 NO_DELAY: Final = Feature({20: 15, 21: 10, 22: 5, 23: 0})
 COMFORT_NOISE: Final = Feature({20: 20, 22: 10, 23: 4})
 _MISSING: Final = (

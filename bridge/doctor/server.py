@@ -8,6 +8,7 @@ from typing import Any, Final
 import aiohttp
 
 from bridge.config import Settings
+from bridge.conversation.agents.agents_file import load_agents
 from bridge.dial.caller import Caller, CannotCall
 from bridge.dial.client import CallsClient, Rejected
 from bridge.doctor.finding import Finding, advice, ok, wrong
@@ -36,7 +37,12 @@ async def check_server(settings: Settings) -> list[Finding]:
     client = CallsClient(base_url, settings.speech.api_key.get_secret_value())
     async with client:
         findings.append(
-            await _test_call(client, _host(server.audiosocket_host), server.audiosocket_port, server.greeting)
+            await _test_call(
+                client,
+                _host(server.audiosocket_host),
+                server.audiosocket_port,
+                load_agents(settings.conversation).default.settings.greeting,
+            )
         )
     return findings
 

@@ -46,6 +46,9 @@ class Recognizer(Protocol):
     def flush(self) -> None:
         """Learns that the local detector has heard the caller stop."""
 
+    def listen_in(self, language: str) -> None:
+        """Recognises another language, an ISO 639-1 code, from now on; empty to decide by itself."""
+
     async def run(self) -> None:
         """Recognises until it is cancelled."""
 
@@ -113,6 +116,11 @@ class Listening(CallObserver):
         if self._ear is not None:
             self._ear.close()
         self._record(self._aligner.rest())
+
+    def listen_in(self, language: str) -> None:
+        """Has the recogniser expect another language from now on."""
+        if self._recognizer is not None:
+            self._recognizer.listen_in(language)
 
     def heard(self, event: Heard) -> None:
         """Takes what a recogniser of the caller's audio heard, and passes it on with the times of the call."""

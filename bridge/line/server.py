@@ -282,6 +282,10 @@ class AudioSocketServer:
     def joined(self, connection: Connection, tick: Callable[[float], None]) -> None:
         """Ticks a connection that was accepted, from now on."""
         self.connections.add(connection)
+        self.tick(tick)
+
+    def tick(self, tick: Callable[[float], None]) -> None:
+        """Has the clock of all calls tick this too, from now on."""
         self.clock.join(tick, time.monotonic())
         self._arm()
 

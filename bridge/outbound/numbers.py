@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from bridge.number_pattern import compile_number
+
 _NUMBER: Final = re.compile(r"\+?[0-9*#]{1,40}")
-_PATTERN: Final = re.compile(r"\+?(?:[0-9*#?]|\[[0-9-]+\]){1,40}")
 
 
 class NumberNotAllowed(Exception):
@@ -19,7 +20,7 @@ class Numbers:
     def __init__(self, allow: str = "") -> None:
         """Reads the list. Raises ValueError that says what is wrong."""
         self._allow = allow
-        self._patterns = [_compile(entry) for entry in filter(None, (part.strip() for part in allow.split(";")))]
+        self._patterns = [compile_number(entry) for entry in filter(None, (part.strip() for part in allow.split(";")))]
 
     def __bool__(self) -> bool:
         return bool(self._patterns)
@@ -30,16 +31,3 @@ class Numbers:
             raise NumberNotAllowed(f"{number[:40]!r} is no number: digits, * and #, with or without a + before them")
         if not any(pattern.fullmatch(number) for pattern in self._patterns):
             raise NumberNotAllowed(f"{number!r} is not allowed by OUTBOUND_ALLOW")
-
-
-def _compile(pattern: str) -> re.Pattern[str]:
-    if not _PATTERN.fullmatch(pattern):
-        raise ValueError(f"{pattern!r} is no number or pattern such as 2?? or +4930*")
-    open_end = pattern.endswith("*") and pattern != "*"
-    body = pattern[:-1] if open_end else pattern
-    parts = re.findall(r"\[[0-9-]+\]|.", body)
-    written = "".join("[0-9]" if part == "?" else part if part.startswith("[") else re.escape(part) for part in parts)
-    try:
-        return re.compile(written + ("[0-9]*" if open_end else ""), re.ASCII)
-    except re.error as error:
-        raise ValueError(f"{pattern!r}: {error}") from None

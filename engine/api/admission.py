@@ -1,4 +1,4 @@
-"""Who may have audio made now: so many at once, and never nearly all of them for one client."""
+"""Who may have audio made, or bring a recording: so many at once, and never nearly all of them for one client."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ BEHIND_S: Final = 5.0
 
 
 class Admission:
-    """The places of all requests whose audio is being made."""
+    """The places of all requests of one kind."""
 
-    def __init__(self, places: int) -> None:
-        """`places` is their number; 0 for no limit."""
+    def __init__(self, places: int, full: str) -> None:
+        """`places` is their number; 0 for no limit. `full` tells whoever finds none what they are for."""
         self._places = places
+        self._full = full
         self._addresses: dict[Pace, str] = {}
         """Of each client that has a place."""
 
@@ -48,6 +49,6 @@ class Admission:
         slowest = max(own if free else self._addresses, key=lambda pace: pace.behind_s)
         if slowest.behind_s <= BEHIND_S:
             whose = f", {len(own)} of them for {address}" if free else ""
-            raise queue_full(f"{self.taken} requests are being synthesised{whose}: MAX_QUEUE_DEPTH is {self._places}")
+            raise queue_full(f"{self.taken} {self._full}{whose}, of {self._places} at most")
         del self._addresses[slowest]
         slowest.give_up()

@@ -14,7 +14,7 @@ class SlowReader(Exception):
 class Pace:
     """The time that a client is given: as long as the audio that it was sent plays, and `slack_s` besides."""
 
-    def __init__(self, slack_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, slack_s: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._slack_s = self._left_s = slack_s
         self._clock = clock
         self._sending_since_s = 0.0

@@ -10,6 +10,7 @@ from typing import Any, Final
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from engine.api.admission import Admission
 from engine.api.engine_metrics import EngineCollector
 from engine.api.metrics import SpeechMetrics
 from engine.api.requests import CloneRequest, SpeechRequest
@@ -29,6 +30,8 @@ OPENAI_VOICES: Final = (
 QWEN_VOICES: Final = ("vivian", "serena", "uncle_fu", "dylan", "eric", "ryan", "aiden", "ono_anna", "sohee")
 
 
+UPLOADS: Final = 8
+"""The recordings that are read or decoded at once: each is in memory as a whole."""
 DECODERS: Final = 2
 """The uploads that are decoded at once, each in a process of its own."""
 
@@ -49,6 +52,7 @@ class SpeechService:
         self.voices_lock = asyncio.Lock()
         """The lock that is held while the stored voices change."""
         self.decoding = asyncio.Semaphore(DECODERS)
+        self.uploads = Admission(UPLOADS, "recordings are being uploaded")
         self.synthesizer = Synthesizer(engine, settings, self.cache, self.metrics)
 
     def job(

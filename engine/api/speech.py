@@ -9,6 +9,7 @@ from aiohttp import web
 
 from engine.api.delivery import deliver
 from engine.api.framing import Bare, DataEvents, Framing, OpenAiEvents
+from engine.api.pace import Pace
 from engine.api.requests import CloneRequest, SpeechRequest
 from engine.api.service import SPEECH, SpeechService
 from engine.recording import InvalidRecording
@@ -40,11 +41,12 @@ async def clone_speech(request: web.Request) -> web.StreamResponse:
     service = request.app[SPEECH]
     if not service.engine.can_clone:
         raise CannotClone(service.engine.name)
-    body, file = await read_form(request, CloneRequest, service.voice_settings.max_upload_bytes)
-    fields = body.model_dump(exclude={"ref_text", "stream", "language"})
-    speech = SpeechRequest.model_validate({**fields, "language": body.language_code()})
-    service.job(speech)  # whatever is wrong with the text is said before the recording is looked at
-    reference = await prepare_reference(service, file, body.ref_text)
+    with service.uploads.place(request.remote or "", Pace()):
+        body, file = await read_form(request, CloneRequest, service.voice_settings.max_upload_bytes)
+        fields = body.model_dump(exclude={"ref_text", "stream", "language"})
+        speech = SpeechRequest.model_validate({**fields, "language": body.language_code()})
+        service.job(speech)  # whatever is wrong with the text is said before the recording is looked at
+        reference = await prepare_reference(service, file, body.ref_text)
     job = service.job(speech, reference=reference)
     return await deliver(request, job, Bare(job.format.media_type), whole=not body.stream)
 

@@ -69,7 +69,7 @@ class Synthesizer:
         self.engine = engine
         self.cache = cache
         self.metrics = metrics
-        self._admission = Admission(settings.max_queue_depth)
+        self._admission = Admission(settings.max_queue_depth, "requests are being synthesised (MAX_QUEUE_DEPTH)")
         self._settings = settings
         self._threads = ThreadPoolExecutor(THREADS, "http-audio", _be_nice)
 

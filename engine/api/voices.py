@@ -9,6 +9,7 @@ from typing import Final, Literal
 from aiohttp import web
 from pydantic import BaseModel, Field
 
+from engine.api.pace import Pace
 from engine.api.requests import VoiceUpload
 from engine.api.service import SPEECH, SpeechService
 from engine.api.speech import prepare_reference
@@ -82,8 +83,9 @@ async def store_voice(request: web.Request) -> web.Response:
         message = "a voice's name has 1 to 64 letters, digits, _ and -, and begins with a letter or digit"
         raise ApiError(400, "INVALID_REQUEST", message, param="name")
     _check_is_free(service, name)
-    body, file = await read_form(request, VoiceUpload, service.voice_settings.max_upload_bytes)
-    reference = await prepare_reference(service, file, body.ref_text)
+    with service.uploads.place(request.remote or "", Pace()):
+        body, file = await read_form(request, VoiceUpload, service.voice_settings.max_upload_bytes)
+        reference = await prepare_reference(service, file, body.ref_text)
     # A client that leaves now does not leave half a voice.
     voice = await asyncio.shield(_save(service, name, body.language or None, reference))
     return web.json_response(_stored_entry(service, voice).model_dump(), status=201)

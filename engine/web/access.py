@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Final
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -23,6 +23,8 @@ EXPOSED_HEADERS: Final = (
     "X-Request-Id, X-Sample-Rate, X-Voice, X-Cache, X-PCM-Sample-Rate, X-PCM-Bit-Depth, X-PCM-Channels"
 )
 PREFLIGHT_MAX_AGE_S: Final = 3600
+OTHER_CREDENTIALS: Final = web.AppKey[list[Callable[[web.Request], bool]]]("other_credentials")
+"""What else is taken for the key: each tells whether a request brings what suffices for it."""
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 
 _HOST: Final = re.compile(r"[^\[\]@/?#\\]+|\[[0-9A-Fa-f:.]+\](:\d+)?")
@@ -34,6 +36,7 @@ def add_access_checks(app: web.Application, api_key: str, origins: frozenset[str
 
     `hosts` are the names and addresses, besides those of loopback, under which the server may be called; * is any.
     """
+    app[OTHER_CREDENTIALS] = []
     checks = _check_host(hosts), _check_origin(origins), _check_token(api_key), refuse_compressed
     app.middlewares.extend((answer_errors, *checks))
 
@@ -98,7 +101,8 @@ def _check_token(api_key: str) -> Middleware:
         if api_key and request.path not in OPEN_PATHS:
             scheme, _, token = request.headers.get("Authorization", "").partition(" ")
             given = f"{scheme.capitalize()} {token.strip()}".encode("utf-8", "surrogateescape")
-            if not hmac.compare_digest(given, expected):
+            others = request.app[OTHER_CREDENTIALS]
+            if not hmac.compare_digest(given, expected) and not any(suffices(request) for suffices in others):
                 raise ApiError(
                     401,
                     "UNAUTHORIZED",

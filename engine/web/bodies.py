@@ -22,6 +22,8 @@ MAX_JSON_BYTES: Final = 256 * 1024
 MAX_MEMBERS: Final = 1000
 """Members of objects in a JSON body. Each may be a fault, and 20,000 faults hold the event loop for 80 ms."""
 MAX_FIELD_BYTES: Final = 256 * 1024
+MAX_FIELDS_BYTES: Final = 2**20
+"""What a form may have beside its file."""
 MAX_PARTS: Final = 32
 FILE_PART: Final = "file"
 
@@ -66,6 +68,9 @@ async def read_form(request: web.Request, model: type[Body], max_file_bytes: int
     """Returns a multipart form as its model, and its file or None. Raises ApiError."""
     if request.content_type != "multipart/form-data":
         raise ApiError(415, "INVALID_REQUEST", f"the body is {request.content_type}; send it as multipart/form-data")
+    most_bytes, length = max_file_bytes + MAX_FIELDS_BYTES, request.content_length or 0
+    if length > most_bytes:  # what stands before the first part and between the parts counts too
+        raise web.HTTPRequestEntityTooLarge(most_bytes, length)
     fields: dict[str, str] = {}
     file: bytes | None = None
     try:

@@ -58,7 +58,11 @@ class Budget:
 
 
 class Reading(Protocol):
-    """What can stop that a connection is read: the smallest messages weigh nothing in aiohttp's queue, which has no end."""
+    """What can stop that a connection is read.
+
+    aiohttp would queue some thousand small messages of each: with a hundred connections, the garbage collector would
+    hold the event loop for a tenth of a second to look at them.
+    """
 
     def hold(self) -> None:
         """Reads no more."""

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
 import pytest
 
-from bridge.commands.dialplan import DialplanOptions, ServerAddress, render
+from bridge.calls_api.call_token import call_token, dialplan_secret
+from bridge.commands.dialplan_folder import install
+from bridge.commands.dialplan_text import DialplanOptions, ServerAddress, render
 from tests.asterisk.ari import Ari
 from tests.support.asterisk.asterisk import Asterisk, free_port
 from tests.support.asterisk.sip import SipCall, dial
 from tests.support.asterisk.talkspurt import CallsApi, Talkspurt, running
 from tests.support.asterisk.waiting import eventually
+from tests.support.recognition import normalise, read_wav, recognise
 
 API_KEY = "opensesame"
 ANSWER_S = 15.0
@@ -33,6 +37,23 @@ exten => _[a-z].,1,NoOp(Entering Custom Destination)
  same => n,Goto(app-announcement,1,1)
 
 exten => straight,1,Goto(plain,s,1)
+exten => colleague,1,UserEvent(WentOn,Call: none,Where: colleague)
+ same => n,Wait(5)
+exten => customer,1,Dial(Local/s@customer/n)
+
+[customer]
+exten => s,1,Answer()
+ same => n,Milliwatt()
+
+[calls](+)
+exten => recorded,1,Set(__FROM_DID=5550100)
+ same => n,MixMonitor(@FOLDER@/recordings/both.wav,b)
+ same => n,Goto(customdests,plain,1)
+exten => colleague,1,Answer(,i)
+ same => n,UserEvent(Waits,Channel: ${CHANNEL(name)})
+ same => n,Wait(60)
+exten => _meet-.,1,Answer(,i)
+ same => n,Bridge(${EXTEN:5})
 
 [app-announcement]
 exten => 1,1,UserEvent(WentOn,Call: ${TS_CALL},Where: fallback)
@@ -71,19 +92,27 @@ def mortal() -> ServerAddress:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def dialplan(asterisk: Asterisk, server: Talkspurt, mortal: ServerAddress) -> None:
+def dialplan(asterisk: Asterisk, server: Talkspurt, mortal: ServerAddress) -> Iterator[None]:
     here = ServerAddress("127.0.0.1", int(server.url.rpartition(":")[2]), server.audiosocket_port)
     nobody = ServerAddress("127.0.0.1", free_port(), free_port())
-    printed = [
-        render(DialplanOptions([here], context="plain", api_key=API_KEY), ""),
-        render(DialplanOptions([here], asterisk=(22, 10), wideband=True, context="wide", api_key=API_KEY), ""),
-        render(DialplanOptions([nobody, here], asterisk=(22, 10), context="second", api_key=API_KEY), ""),
-        render(DialplanOptions([nobody], context="down", api_key=API_KEY), ""),
-        render(DialplanOptions([here], context="keyless"), ""),
-        render(DialplanOptions([mortal], context="mortal"), ""),
-        render(DialplanOptions([nobody], context="elsewhere", fallback="ext-queues,400,1", api_key=API_KEY), ""),
-    ]
-    (asterisk.folder / "etc/extensions_custom.conf").write_text(FREEPBX + "\n".join(printed))
+    etc = asterisk.folder / "etc"
+    custom = etc / "extensions_custom.conf"
+    custom.write_text(FREEPBX.replace("@FOLDER@", str(asterisk.folder)))
+    known = DialplanOptions([here], asterisk=(22, 10), secret=True, folder=str(etc))
+    for options in (
+        replace(known, context="plain", asterisk=None),
+        replace(known, context="app", application=True),
+        replace(known, context="wide", wideband=True),
+        replace(known, context="second", servers=[nobody, here]),
+        replace(known, context="down", servers=[nobody]),
+        replace(known, context="keyless", secret=False),
+        replace(known, context="mortal", servers=[mortal]),
+        replace(known, context="elsewhere", servers=[nobody], fallback="ext-queues,400,1"),
+    ):
+        install(etc, options.context, render(options, ""), dialplan_secret(API_KEY))
+    asterisk.cli("dialplan reload")
+    yield
+    custom.unlink()
     asterisk.cli("dialplan reload")
 
 
@@ -129,7 +158,7 @@ async def test_who_calls_is_known_to_the_agent(asterisk: Asterisk, calls: CallsA
     assert variables["uniqueid"]
 
 
-@pytest.mark.parametrize(("way", "rate_hz"), [("plain", 8_000), ("wide", 16_000), ("second", 8_000)])
+@pytest.mark.parametrize(("way", "rate_hz"), [("plain", 8_000), ("app", 8_000), ("wide", 16_000), ("second", 8_000)])
 async def test_agent_ends_the_call(asterisk: Asterisk, calls: CallsApi, way: str, rate_hz: int) -> None:
     async with talking(asterisk, calls, way) as (call, call_id):
         assert (await calls.call(call_id))["rate_hz"] == rate_hz
@@ -137,7 +166,7 @@ async def test_agent_ends_the_call(asterisk: Asterisk, calls: CallsApi, way: str
         await call.until_ended(ANSWER_S)
 
 
-@pytest.mark.parametrize("way", ["plain", "wide"])
+@pytest.mark.parametrize("way", ["plain", "app", "wide"])
 async def test_agent_transfers_the_call(asterisk: Asterisk, calls: CallsApi, ari: Ari, way: str) -> None:
     async with talking(asterisk, calls, way) as (_, call_id):
         await calls.hang_up(call_id, next="ext-queues,400,1")
@@ -149,6 +178,39 @@ async def test_nowhere_to_go_is_the_fallback(asterisk: Asterisk, calls: CallsApi
     async with talking(asterisk, calls, "plain") as (_, call_id):
         await calls.hang_up(call_id, next=place)
         assert (await ari.went_on(call_id))["Where"] == "fallback"
+
+
+@pytest.mark.parametrize("way", ["plain", "wide"])
+async def test_phone_of_the_caller_transfers_the_agent(asterisk: Asterisk, calls: CallsApi, ari: Ari, way: str) -> None:
+    so_far = len(ari.events)
+    async with talking(asterisk, calls, way) as (call, call_id):
+        assert await call.transfer("to-colleague") == 202
+        assert await elsewhere(ari, so_far) == "colleague"
+        await calls.hang_up(call_id)
+
+
+@pytest.mark.parametrize("role", ["caller", "called"])
+@pytest.mark.parametrize("way", ["plain", "wide"])
+async def test_agent_sends_on_a_customer_whom_a_colleague_gave_it(
+    asterisk: Asterisk, calls: CallsApi, ari: Ari, role: str, way: str
+) -> None:
+    async with AsyncExitStack() as phones:
+        if role == "called":
+            first = await phones.enter_async_context(dial(asterisk.sip_address, "to-customer"))
+        else:
+            so_far = len(ari.events)
+            first = await phones.enter_async_context(dial(asterisk.sip_address, "colleague"))
+            channel = (await ari.until(lambda e: e.get("eventname") == "Waits", ANSWER_S, so_far))["userevent"][
+                "Channel"
+            ]
+            await phones.enter_async_context(dial(asterisk.sip_address, f"meet-{channel}"))
+        second, call_id = await phones.enter_async_context(talking(asterisk, calls, way))
+        assert await first.transfer(second) == 202
+        await second.until_ended(ANSWER_S)
+        so_far = len(ari.events)
+        await calls.hang_up(call_id, next="ext-queues,400,1")
+        assert await elsewhere(ari, so_far) == "queue"
+    asterisk.cli("channel request hangup all")  # the customer who was called waits in the queue for ever
 
 
 @pytest.mark.parametrize(("way", "where"), [("down", "fallback"), ("keyless", "fallback"), ("elsewhere", "queue")])
@@ -182,12 +244,45 @@ async def test_destination_that_does_not_return_is_told(asterisk: Asterisk, call
     await until_logged(asterisk, "set Return to Yes")
 
 
-@pytest.mark.parametrize("module", ["app_audiosocket.so", "func_curl.so"])
-async def test_module_that_is_not_loaded_is_the_fallback(asterisk: Asterisk, ari: Ari, module: str) -> None:
+@pytest.mark.parametrize(
+    ("way", "module"),
+    [
+        ("plain", "chan_audiosocket.so"),
+        ("app", "app_audiosocket.so"),
+        ("plain", "func_curl.so"),
+        ("app", "func_sha1.so"),
+    ],
+)
+async def test_module_that_is_not_loaded_is_the_fallback(
+    asterisk: Asterisk, calls: CallsApi, ari: Ari, way: str, module: str
+) -> None:
+    assert not await calls.active()
     so_far = len(ari.events)
-    asterisk.cli(f"module unload {module}")
+
+    async def unloaded() -> bool:  # not while a call before this one is still looked after
+        return "Unable" not in asterisk.cli(f"module unload {module}")
+
+    await eventually(unloaded, ANSWER_S)
     try:
-        async with dial(asterisk.sip_address, "to-plain"):
+        async with dial(asterisk.sip_address, f"to-{way}"):
             assert await elsewhere(ari, so_far) == "fallback"
     finally:
         asterisk.cli(f"module load {module}")
+
+
+async def test_freepbx_records_both_sides(asterisk: Asterisk, calls: CallsApi) -> None:
+    recording = asterisk.folder / "recordings/both.wav"
+    async with dial(asterisk.sip_address, "recorded") as call:
+        await call.until_voice(ANSWER_S)
+        (call_id,) = await calls.active()
+        await calls.until_silent(call_id, ANSWER_S)
+        await call.until_quiet(0.3, ANSWER_S, after=len(call.packets))
+    assert "front desk" in normalise(await recognise(*read_wav(recording)))
+
+
+async def test_the_log_of_asterisk_has_tokens_and_no_key(asterisk: Asterisk, calls: CallsApi) -> None:
+    async with talking(asterisk, calls, "plain") as (_, call_id):
+        pass
+    await until_logged(asterisk, f"CURLOPT(userpwd)={call_id}:{call_token(dialplan_secret(API_KEY), call_id)}")
+    assert API_KEY not in asterisk.log
+    assert dialplan_secret(API_KEY) not in asterisk.log

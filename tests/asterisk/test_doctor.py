@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from bridge.commands.dialplan import DialplanOptions, ServerAddress, render
+from bridge.commands.dialplan_text import DialplanOptions, ServerAddress, render
 from bridge.config import Settings
 from bridge.doctor.asterisk import AsteriskCli
 from bridge.doctor.command import examine

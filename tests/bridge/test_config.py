@@ -27,9 +27,9 @@ def test_defaults_listen_on_loopback_only():
 def test_a_dotenv_file_counts_and_the_environment_counts_more(monkeypatch, tmp_path):
     (tmp_path / ".env").write_text('GREETING="Good morning."\nMAX_CALLS=7\n')
     monkeypatch.setenv("MAX_CALLS", "9")
-    settings = load_settings().server
-    assert settings.greeting == "Good morning."
-    assert settings.max_calls == 9
+    settings = load_settings()
+    assert settings.conversation.greeting == "Good morning."
+    assert settings.server.max_calls == 9
 
 
 @pytest.mark.parametrize(

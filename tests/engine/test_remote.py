@@ -18,11 +18,14 @@ class SpeechServer:
 
     def __init__(self):
         self.status, self.text = 200, ""
+        self.endless = False
         self.bodies, self.gate, self.gone = [], asyncio.Event(), asyncio.Event()
         self.gate.set()
 
     async def speech(self, request):
         self.bodies.append((await request.json(), request.headers.get("Authorization")))
+        if self.endless:
+            return await self.pour(request, self.status)
         if self.status != 200:
             return web.Response(status=self.status, text=self.text)
         response = web.StreamResponse()
@@ -37,7 +40,15 @@ class SpeechServer:
             raise
         return response
 
+    async def pour(self, request, status):
+        response = web.StreamResponse(status=status)
+        await response.prepare(request)
+        while True:
+            await response.write(b"because " * 8_192)
+
     async def voices(self, request):
+        if self.endless:
+            return await self.pour(request, 200)
         return web.json_response({"voices": [{"id": "Amber", "name": "Amber"}, {"id": "blue"}]})
 
 
@@ -112,3 +123,15 @@ async def test_a_server_that_is_not_there_is_one_clear_line():
     engine = RemoteEngine("http://127.0.0.1:9/v1", "tts-1")
     with pytest.raises(SpeechError, match=r"REMOTE_URL='http://127.0.0.1:9/v1' does not answer"):
         await engine.start()
+
+
+async def test_an_answer_without_an_end_is_not_read_to_its_end(engine, server):
+    server.endless, server.status = True, 500
+    async with asyncio.timeout(10):
+        with pytest.raises(SpeechError, match="because") as raised:
+            await hear(engine, Style())
+        another = RemoteEngine(server.url, "tts-1", "secret")
+        await another.start()
+    assert len(str(raised.value)) < 500
+    assert [voice.id for voice in another.voices()] == ["alloy"]
+    await another.close()

@@ -89,7 +89,7 @@ async def test_a_hundred_callers_interrupt() -> None:
         whole_app(greeting=LONG, llm_base_url=model.url, llm_model="m", filler="", max_calls=CALLS) as bench,
     ):
         calls = await asyncio.gather(*(one_call(bench, Caller()) for _ in range(CALLS)))
-    silence_ms = [ms for conversation in calls for ms in conversation.interrupt_to_silence_ms]
+    silence_ms = [ms for conversation in calls for ms in conversation.describe()["interrupt_to_silence_ms"]]
     assert len(silence_ms) == CALLS
     p50, p99 = np.percentile(silence_ms, [50, 99])
     print(f"\nsignal to last voiced frame, {CALLS} calls at once: p50 {p50:.1f} ms, p99 {p99:.1f} ms")

@@ -59,7 +59,7 @@ class DebianMachine:
 
     def __exit__(self, *_: object) -> None:
         with contextlib.suppress(ProcessLookupError, Unavailable):
-            os.kill(self._pid(), signal.SIGKILL)
+            os.kill(self.pid, signal.SIGKILL)
         self._outer.kill()
         self._outer.communicate()
         until_s = time.monotonic() + END_S
@@ -72,11 +72,11 @@ class DebianMachine:
     @property
     def root(self) -> Path:
         """Its file system, as seen from outside."""
-        return Path(f"/proc/{self._pid()}/root")
+        return Path(f"/proc/{self.pid}/root")
 
     def run(self, *command: str, check: bool = True, timeout_s: float = COMMAND_S) -> str:
         """Runs a command in it as root and returns what it prints."""
-        enter = ["nsenter", f"--target={self._pid()}", *NAMESPACES, "--root", "--wd", "--"]
+        enter = ["nsenter", f"--target={self.pid}", *NAMESPACES, "--root", "--wd", "--"]
         done = subprocess.run(
             [*enter, "env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", *command],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, timeout=timeout_s,
@@ -88,7 +88,9 @@ class DebianMachine:
         """Paths of all files that have been made, changed or removed since it was booted."""
         return set(self.run("find", "/run/changes", "-mindepth", "1", "-printf", "/%P\\n").splitlines())
 
-    def _pid(self) -> int:
+    @property
+    def pid(self) -> int:
+        """Of its systemd, as seen from outside. Raises Unavailable once it is gone."""
         children = Path(f"/proc/{self._outer.pid}/task/{self._outer.pid}/children")
         pids = children.read_text().split() if children.exists() else []
         if not pids:

@@ -1,8 +1,12 @@
-"""How long the event loop is held by one of its turns, in processor time: other programs do not count."""
+"""How long the event loop is held by one of its turns, in processor time: other programs do not count.
+
+As in the server, the garbage collector does not look at what was there before.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from types import TracebackType
 from typing import Self
@@ -15,6 +19,8 @@ class TurnTimes:
         self.longest_s = 0.0
 
     def __enter__(self) -> Self:
+        gc.collect()
+        gc.freeze()
         self._loop = asyncio.get_running_loop()
         self._since_s = time.thread_time()
         self._next = self._loop.call_soon(self._look)
@@ -22,6 +28,7 @@ class TurnTimes:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._next.cancel()
+        gc.unfreeze()
 
     def _look(self) -> None:
         now_s = time.thread_time()

@@ -7,6 +7,7 @@ import contextlib
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 import aiohttp
@@ -78,6 +79,10 @@ class AsrClient:
         self._ready = asyncio.Event()
         self._flush = False
         self._protocol: AsrProtocol | None = None
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._closing: asyncio.Task[bool] | None = None
+        self._switching = False
+        """True while a connection ends because another language is to be recognised."""
         self._speech = False
         self._last_partial = ""
 
@@ -94,6 +99,15 @@ class AsrClient:
         self._flush = True
         self._ready.set()
 
+    def listen_in(self, language: str) -> None:
+        """Connects anew with another language, unless it is the same; what was not recognised yet is sent again."""
+        if (language or None) == self._options.language:
+            return
+        self._options = replace(self._options, language=language or None)
+        if self._socket is not None:
+            self._switching = True
+            self._closing = asyncio.get_running_loop().create_task(self._socket.close())
+
     async def run(self) -> None:
         """Connects, and connects again, until it is cancelled."""
         failures = 0
@@ -101,7 +115,8 @@ class AsrClient:
             down_since_s, tried_s = self.down_since_s, self._now_s()
             try:
                 connected_s = await self._connection()
-                failures = 0 if connected_s > BACKOFF_S[-1] else failures + 1
+                failures = 0 if connected_s > BACKOFF_S[-1] or self._switching else failures + 1
+                self._switching = False
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 failures += 1
                 self._log.warning(
@@ -132,21 +147,25 @@ class AsrClient:
                 autoping=False,
             )
         since_s = self._now_s()
-        self._protocol = protocol
+        self._protocol, self._socket = protocol, socket
         async with socket:
+            if protocol.options is not self._options:  # the language was changed meanwhile
+                self._protocol, self._socket, self._switching = None, None, True
+                return 0.0
             sender = asyncio.create_task(self._send(socket, protocol))
             try:
                 self.down_since_s = None
                 await self._receive(socket, protocol)
             finally:
-                self._protocol = None
+                self._protocol = self._socket = None
                 sender.cancel()
                 await asyncio.gather(sender, return_exceptions=True)
                 with contextlib.suppress(aiohttp.ClientError, OSError, RuntimeError):
                     async with asyncio.timeout(CLOSE_TIMEOUT_S):
                         for message in protocol.closing():
                             await _send(socket, message)
-        self._log.warning("recogniser closed the connection", url=masked_url(self._url), code=socket.close_code)
+        if not self._switching:
+            self._log.warning("recogniser closed the connection", url=masked_url(self._url), code=socket.close_code)
         return self._now_s() - since_s
 
     async def _send(self, socket: aiohttp.ClientWebSocketResponse, protocol: AsrProtocol) -> None:

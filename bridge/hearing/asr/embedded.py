@@ -96,10 +96,12 @@ class EmbeddedAsr:
         rules: GateRules | None = None,
         end_of_turn: EndOfTurn | None = None,
         smart_turn: SmartTurn | None = None,
+        pools: Callable[[str], RecognizerPool | None] = lambda language: None,
         call_id: str = "",
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool = pool
+        self._pools = pools
         self._on_heard = on_heard
         self._now_s = now_s
         self._log = log.bind(call=call_id)
@@ -140,6 +142,10 @@ class EmbeddedAsr:
 
     def flush(self) -> None:
         """Does nothing: the recogniser's own detector ends an utterance."""
+
+    def listen_in(self, language: str) -> None:
+        """Has another pool recognise what comes, if there is one for this language."""
+        self._pool = self._pools(language) or self._pool
 
     async def run(self) -> None:
         """Recognises what is queued, until it is cancelled."""

@@ -385,3 +385,6 @@ async def test_who_is_not_understood_is_told_so_and_then_sent_to_the_fallback() 
         assert await collect(ai.misheard()) == [Say("Pardon?")], "what was understood begins the count anew"
         await collect(ai.misheard())
         assert await collect(ai.misheard()) == [Fallback()]
+        ai.prompt_with("Sind Sie da?", "Wie bitte?")
+        assert await collect(ai.misheard()) == [Say("Wie bitte?")], "in another language it begins anew"
+        assert await collect(ai.silence()) == [Say("Sind Sie da?")]

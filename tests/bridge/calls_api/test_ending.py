@@ -74,6 +74,6 @@ async def test_an_interrupted_goodbye_still_ends_the_call(bench: Bench, peer: As
 
 
 @pytest.mark.parametrize("call_id", ["5b7f2f0c-8a35-4f3f-9d6e-3f1d1f0c2a11", "nonsense"])
-async def test_next_of_a_call_that_nobody_knows_is_empty(bench: Bench, call_id: str) -> None:
+async def test_next_of_a_call_that_nobody_knows_says_so(bench: Bench, call_id: str) -> None:
     async with bench.http.get(f"/v1/calls/{call_id}/next") as response:
-        assert (response.status, await response.text()) == (404, "")
+        assert (response.status, await response.text()) == (404, "not-found")

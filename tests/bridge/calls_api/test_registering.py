@@ -126,13 +126,15 @@ async def _half() -> AsyncIterator[bytes]:
 async def test_who_is_full_or_going_says_so_before_the_call_connects() -> None:
     async with whole_app(max_calls=1) as bench:
         body = {"id": str(uuid4())}
-        assert (await bench.post("/v1/calls", body))[0] == 201
         peer = await bench.call()
         status, answer = await bench.post("/v1/calls", body)
         assert (status, answer["code"]) == (503, "QUEUE_FULL")
         assert "MAX_CALLS=1" in answer["message"]
         await bench.ended(peer)
         assert (await bench.post("/v1/calls", body))[0] == 201
+        status, answer = await bench.post("/v1/calls", {"id": str(uuid4())})
+        assert (status, answer["code"]) == (503, "QUEUE_FULL"), "the one place is that of the call just announced"
+        assert (await bench.post("/v1/calls", body))[0] == 201, "which may be announced again"
         status, answer = await bench.post("/v1/calls", {"id": str(peer.id)})
         assert (status, answer["error"]["code"]) == (409, "conflict"), "an ended call cannot come again"
         bench.app.calls.open = False

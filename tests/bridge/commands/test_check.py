@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -84,3 +85,14 @@ async def test_the_command_asks(capsys: pytest.CaptureFixture[str]) -> None:
     async with LlmServer("One two.") as server:
         assert await asyncio.to_thread(check, settings(server)) == 0
     assert "settings are right\nLLM_MODEL=m: first token" in capsys.readouterr().out
+
+
+async def test_it_asks_the_models_of_all_agents_and_each_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with LlmServer("One two.") as server, LlmServer("One two.") as other:
+        (tmp_path / "agents.yaml").write_text(f"desk: {{}}\nshop: {{llm_base_url: '{other.url}', llm_model: large}}\n")
+        values = {"llm_base_url": server.url, "llm_model": "m", "agents": tmp_path / "agents.yaml"}
+        assert await check_models(Settings.of(**values)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(": first")[0] for line in lines] == ["LLM_MODEL=m", "shop: LLM_MODEL=large"]

@@ -12,7 +12,7 @@ from bridge.conversation import calls as calls_module
 from bridge.conversation import journal
 from bridge.conversation.calls import ENDED_KEPT, Calls
 from bridge.conversation.conversation import Conversation
-from bridge.conversation.registration import Registrations
+from bridge.conversation.registration import RESERVED_S, Registrations
 from bridge.conversation.services import Services
 from bridge.conversation.settings import ConversationSettings
 from bridge.line.call import Call
@@ -133,3 +133,26 @@ async def test_what_was_announced_is_known_of_the_call_and_may_be_asked_for() ->
     assert calls.admit(call_id) == {"from": "12345"}
     with pytest.raises(CallRefused, match="REQUIRE_REGISTRATION=true"):
         calls.admit(call_id)
+
+
+async def test_a_call_that_was_announced_has_its_place(rig: Rig) -> None:
+    announced, late = [uuid4(), uuid4(), uuid4()], uuid4()
+    for call_id in announced:
+        assert rig.calls.refusal(call_id) == ""
+        rig.registrations.add(call_id, {})
+    assert rig.calls.refusal(late) == "MAX_CALLS=3 calls are in progress or about to begin"
+    with pytest.raises(CallRefused, match="about to begin"):
+        rig.take(late)
+    for call_id in announced:
+        rig.take(call_id)
+    assert len(rig.calls) == 3
+
+
+async def test_an_announcement_that_is_not_used_holds_its_place_for_moments_only() -> None:
+    now_s = [0.0]
+    calls = Calls(1, Registrations(60.0, lambda: now_s[0]))
+    calls.registrations.add(uuid4(), {})
+    assert calls.refusal(uuid4())
+    now_s[0] = RESERVED_S
+    assert calls.refusal(uuid4()) == ""
+    assert len(calls.registrations) == 1

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from bridge.brains.brain import Brain, BrainError, BreakOff, EndText, Fallback, HangUp, Piece, Say, Transfer
-from bridge.brains.destinations import Destinations, NotAllowed
+from bridge.brains.destinations import NotAllowed
 from bridge.conversation.conversation import Conversation
 from bridge.conversation.metrics import ConversationMetrics
 from bridge.conversation.settings import ConversationSettings
@@ -21,6 +21,7 @@ from bridge.line.call import Call, State
 from engine.speech import Style
 from engine.text import SentenceSplitter
 from tests.support.fakes import FakeEngine
+from tests.support.lone_agent import lone_agent
 
 FRAME_S = 0.02
 END = None
@@ -97,12 +98,11 @@ class Rig:
         style = Style(language="en")  # the language is given and plain, so no thread has to find it out
         self.call = Call(uuid4(), self, self.engine, style, normalize=False, apology=apology, now_s=lambda: self.now_s)
         self.call.audio_received(0x10, bytes(320))
+        chosen = ConversationSettings.model_validate({"filler_after_ms": 0, **settings})
         self.talk = Conversation(
             self.call,
-            self.brain,
-            ConversationSettings.model_validate({"filler_after_ms": 0, **settings}),
+            lone_agent(self.call, self.brain, chosen, "sales=ext-queues,400,1"),
             ConversationMetrics(CollectorRegistry()),
-            destinations=Destinations("sales=ext-queues,400,1"),
             variables=variables,
             now_s=lambda: self.now_s,
         )
@@ -212,8 +212,8 @@ async def test_words_cut_within_a_tick_and_nothing_stale_follows(rigs: list[Rig]
     assert rig.brain.said == ["hello", "stop it"]
     assert await rig.tick(100) == 20
     assert rig.brain.heard_texts[-1] == ("Yes.", False)
-    assert len(rig.talk.interrupt_to_silence_ms) == 1
-    assert rig.talk.interrupt_to_silence_ms[0] <= 20
+    assert len(rig.talk._silence.silences_ms) == 1
+    assert rig.talk._silence.silences_ms[0] <= 20
 
 
 async def test_a_cough_goes_on_from_the_very_sample(rigs: list[Rig]) -> None:
@@ -319,7 +319,7 @@ async def test_keys_cut_what_may_not_be_interrupted(rigs: list[Rig]) -> None:
 
 async def test_keys_and_words_at_once_get_one_answer(rigs: list[Rig]) -> None:
     rig = await conversation(rigs)
-    rig.talk._digits._gap_ms = 1_500  # as with a language model
+    rig.talk._digits.gap_ms = 1_500  # as with a language model
     rig.talk.digit_received("1")
     await rig.say("one")
     rig.talk.digit_received("2")
@@ -343,7 +343,7 @@ async def test_a_turn_begun_between_a_key_and_its_end_is_over_before_the_key_cou
         return rig.brain.answer(f"keys {digits}")
 
     rig.brain.pressed = pressed  # type: ignore[assignment]
-    rig.talk._digits._gap_ms = 1_500  # as with a language model
+    rig.talk._digits.gap_ms = 1_500  # as with a language model
     rig.talk.digit_received("1")
     rig.talk.say("One two three.")
     await rig.settle()

@@ -19,6 +19,7 @@ from bridge.line.call import Call
 from engine.speech import Pcm, Style
 from tests.support.echo_path import EchoPath
 from tests.support.fakes import FakeEngine
+from tests.support.lone_agent import lone_agent
 from tests.support.voices import caller_says
 
 GREETING = "Good morning, this is the city museum. We are open until six today. How can I help you?"
@@ -86,8 +87,7 @@ class Loudspeaker:
         self.call = Call(uuid4(), self, Voice(), Style(language="en"), normalize=False, now_s=lambda: self.now_s)
         self.talk = Conversation(
             self.call,
-            Greeter(),
-            ConversationSettings.model_validate({"filler_after_ms": 0, **settings}),
+            lone_agent(self.call, Greeter(), ConversationSettings.model_validate({"filler_after_ms": 0, **settings})),
             ConversationMetrics(CollectorRegistry()),
             now_s=lambda: self.now_s,
         )

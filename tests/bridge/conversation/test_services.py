@@ -13,6 +13,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
+from bridge.conversation.call_rules import end_rules
 from bridge.conversation.services import Services
 from bridge.conversation.settings import ConversationSettings
 from bridge.hearing import smart_turn
@@ -92,7 +93,7 @@ async def test_a_service_that_is_told_when_speech_ends_has_turns_ended_by_meanin
 )
 def test_a_call_says_how_long_its_caller_may_pause(variables: dict[str, str], text: str, wait_ms: int) -> None:
     settings = ConversationSettings.model_validate({"digits_pause_ms": 2_500})
-    assert settings.end_rules(variables).wait_ms(text, 0.99) == wait_ms
+    assert end_rules(settings, variables).wait_ms(text, 0.99) == wait_ms
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from bridge.hearing.events import (
+    MAX_TEXT_CHARS,
     BadEvent,
     EventReader,
     Heard,
@@ -80,3 +81,9 @@ def test_a_bad_event_says_what_is_wrong(message: Any, part: str) -> None:
 
 def test_outbound_events_leave_out_what_is_not_there() -> None:
     assert out("dtmf", "c1", digit="5", text=None) == {"type": "dtmf", "call_id": "c1", "digit": "5"}
+
+
+@pytest.mark.parametrize("words", [Partial, Transcript])
+def test_of_words_without_an_end_the_beginning_is_kept(words: type[Partial | Transcript]) -> None:
+    """Whichever recogniser they come from: what compares them takes as long as they are."""
+    assert words("x" * 1_000_000).text == "x" * MAX_TEXT_CHARS == "x" * 10_000

@@ -26,7 +26,7 @@ class Crowd:
     """Clients that take places and keep them."""
 
     def __init__(self, places: int = PLACES) -> None:
-        self.admission = Admission(places)
+        self.admission = Admission(places, "requests")
         self.clock = Clock()
         self._places = ExitStack()
 

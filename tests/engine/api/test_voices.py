@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+from contextlib import ExitStack
 
 import aiohttp
 import numpy as np
 import pytest
 import soundfile
+from yarl import URL
 
+from engine.api.pace import Pace
+from engine.api.service import UPLOADS
 from engine.speech import Style, VoiceReference
 from tests.support.decoders import decode
-from tests.support.speech_server import speech_server
+from tests.support.speech_server import SpeechServer, speech_server
 from tests.support.tone_engine import RATE_HZ, ToneEngine, sound_of
 
 SOUND = sound_of("A recording that lasts long enough to be of use to anybody, twice over, and then some.", Style())
@@ -194,3 +199,30 @@ async def test_the_list_says_what_every_alias_means(server):
     assert "vivian" in high["aliases"]
     for name, meant in listed["aliases"].items():
         assert (await server.speech("Hi.", voice=name)).headers["X-Voice"] == meant
+
+
+async def test_so_many_recordings_are_uploaded_at_once(server: SpeechServer) -> None:
+    """Each is in memory as a whole, and one address never has all of the places."""
+    places = server.service.uploads
+    with ExitStack() as others:
+        for _ in range(UPLOADS - 1):
+            others.enter_context(places.place("127.0.0.1", Pace()))
+        for path in (CLONE, "/v1/audio/voices/mine"):
+            answer = await server.post(path, data=form(input="Hello there."))
+            assert (answer.status, answer.json()["error"]["code"]) == (503, "queue_full")
+        with places.place("another address", Pace()):
+            pass
+    answer = await server.post(CLONE, data=form(input="Hello there."))
+    assert answer.status == 200
+    assert places.taken == 0
+
+
+@pytest.mark.parametrize("path", [CLONE, "/v1/audio/voices/mine"])
+async def test_a_form_that_is_too_large_is_refused_unread(server: SpeechServer, path: str) -> None:
+    """Whatever it is made of: 180 MB may stand before the first part."""
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+    url = URL(server.url)
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(f"{head}Content-Length: {180 * 10**6}\r\n\r\n".encode())
+    assert b" 413 " in await asyncio.wait_for(reader.readline(), 10)
+    writer.close()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import cast
 
 import pytest
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 from aiohttp.client import ClientWebSocketResponse
 from aiohttp.test_utils import TestClient, TestServer
 
@@ -118,3 +119,46 @@ async def test_a_flood_is_closed_with_its_reason(
         f"more than {MESSAGES_PER_S} messages a second",
     )
     await asyncio.gather(flooding, return_exceptions=True)
+
+
+class Line:
+    """A socket with messages that have come, and the reading of its connection."""
+
+    def __init__(self, messages: int) -> None:
+        self.come = [WSMessage(WSMsgType.TEXT, "", None)] * messages
+        self.more = asyncio.Event()
+        self.held_with: list[int] = []
+        """How many messages had come and were not taken when the reading was stopped."""
+        self.reading = True
+
+    async def receive(self, timeout_s: float | None = None) -> WSMessage:
+        if not self.come:
+            await self.more.wait()
+        return self.come.pop()
+
+    def get_extra_info(self, name: str) -> Line:
+        assert name == inbox.READING
+        return self
+
+    def hold(self) -> None:
+        self.reading = False
+
+    def release(self) -> None:
+        assert not self.come
+        self.reading = True
+
+
+async def test_of_a_client_that_is_held_back_nothing_is_read_until_what_came_is_taken() -> None:
+    rate = 100
+    line = Line(round(BURST_S * rate) + 5)
+    messages = Inbox(cast(web.WebSocketResponse, line), rate)
+    while line.come:
+        await messages.next()
+    assert not line.reading
+    waiting = asyncio.create_task(messages.next())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert line.reading
+    line.come.append(WSMessage(WSMsgType.CLOSED, None, None))
+    line.more.set()
+    assert await waiting is None

@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -166,6 +167,7 @@ class SipCall:
         self._invite_branch = ""
         self._answer: asyncio.Future[_SipMessage] = asyncio.get_running_loop().create_future()
         self._bye_confirmed = asyncio.Event()
+        self._referred: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._changed = asyncio.Event()
         self._outgoing: deque[_Outgoing] = deque()
         self._all_sent = asyncio.Event()
@@ -204,6 +206,23 @@ class SipCall:
         self._send_request("BYE", self._target)
         async with asyncio.timeout(SIP_TIMEOUT_S):
             await self._bye_confirmed.wait()
+
+    async def transfer(self, to: str | SipCall) -> int:
+        """Asks Asterisk to send the other side to an extension, or into another call of this phone.
+
+        Returns the status that Asterisk answers.
+        """
+        target = f"sip:{to}@{self.server[0]}:{self.server[1]}" if isinstance(to, str) else to._as_target()
+        self._referred = asyncio.get_running_loop().create_future()
+        self._cseq += 1
+        self._send_request("REFER", self._target, headers=[f"Refer-To: <{target}>"])
+        async with asyncio.timeout(SIP_TIMEOUT_S):
+            return await self._referred
+
+    def _as_target(self) -> str:
+        remote_tag = self._to.rpartition(";tag=")[2]
+        dialog = f"{self._call_id};to-tag={remote_tag};from-tag={self._tag}"
+        return f"{self._uri}?Replaces={quote(dialog, safe='')}"
 
     # What the person hears
 
@@ -308,7 +327,9 @@ class SipCall:
             raise ConnectionRefusedError(f"no audio in the answer: {answer.body}")
         self._sender = asyncio.create_task(self._send_rtp((address[1], int(port[1]))))
 
-    def _send_request(self, method: str, uri: str, body: str = "", branch: str = "", cseq: int = 0) -> str:
+    def _send_request(
+        self, method: str, uri: str, body: str = "", branch: str = "", cseq: int = 0, headers: Sequence[str] = ()
+    ) -> str:
         assert self._sip is not None
         host, port = self._sip.get_extra_info("sockname")
         branch = branch or f"z9hG4bK{random.getrandbits(64):x}"
@@ -321,6 +342,7 @@ class SipCall:
             f"Call-ID: {self._call_id}",
             f"CSeq: {cseq or self._cseq} {method}",
             f"Contact: <sip:{self.caller}@{host}:{port}>",
+            *headers,
             *(["Content-Type: application/sdp"] if body else []),
             f"Content-Length: {len(body)}",
         ]
@@ -342,6 +364,8 @@ class SipCall:
         cseq, method = message["cseq"].split()
         if method == "BYE" and status >= 200:
             self._bye_confirmed.set()
+        if method == "REFER" and not self._referred.done():
+            self._referred.set_result(status)
         if method != "INVITE" or status < 200:
             return
         self._to = message["to"]

@@ -233,6 +233,19 @@ async def test_speech_under_way_ends_with_its_connection() -> None:
         assert await heard.get() == SpeechStopped()
 
 
+async def test_another_language_is_asked_for_over_a_new_connection_which_hears_what_was_not_answered() -> None:
+    service = Service()
+    async with serving(service), listening(service.url) as client:
+        assert await service.messages.get() == CONFIG
+        client.push(bytes([7]) * CHUNK, RATE_HZ)
+        assert await service.messages.get() == bytes([7]) * CHUNK
+        client.listen_in("en")
+        client.listen_in("de")
+        assert await service.messages.get() == CONFIG.replace("en", "de")
+        assert await service.messages.get() == bytes([7]) * CHUNK
+        assert len(service.calls) == 2, "the same language again changes nothing"
+
+
 async def test_the_oldest_audio_is_dropped_while_the_service_is_away() -> None:
     service = Service()
     async with serving(service) as port:

@@ -6,12 +6,12 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
-from unittest.mock import AsyncMock
+from unittest.mock import AsyncMock, Mock
 
 import numpy as np
 import pytest
 
-from bridge.hearing.asr.embedded import MAX_JOBS, EmbeddedAsr
+from bridge.hearing.asr.embedded import MAX_JOBS, EmbeddedAsr, _Look, _Speech
 from bridge.hearing.asr.recognizer_pool import RecognizerPool
 from bridge.hearing.events import Heard, Partial, SpeechPaused, SpeechStarted, SpeechStopped, Transcript
 from bridge.hearing.speech_gate import GateRules
@@ -157,3 +157,17 @@ async def test_a_recogniser_that_hangs_is_not_fed_without_end(recognizer: Recogn
         assert asr._looks.qsize() <= MAX_JOBS
     given_up = [event for event in heard if isinstance(event, Transcript)]
     assert given_up == [Transcript("")] * (50 - MAX_JOBS), "whoever waits for their words is told that none come"
+
+
+async def test_it_asks_the_pool_of_the_language_that_is_spoken_now() -> None:
+    english, german = Mock(spec=RecognizerPool), Mock(spec=RecognizerPool)
+    for pool, text in ((english, "Hello."), (german, "Hallo.")):
+        pool.detector = Mock()
+        pool.transcribe = AsyncMock(return_value=text)
+    asr = EmbeddedAsr(english, lambda heard: None, pools={"de": german}.get)
+    look = _Look(_Speech(), b"", 0)
+    assert await asr._words(look) == "Hello."
+    asr.listen_in("de")
+    assert await asr._words(look) == "Hallo."
+    asr.listen_in("fr")
+    assert await asr._words(look) == "Hallo.", "there is no pool for French"

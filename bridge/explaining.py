@@ -1,0 +1,29 @@
+"""Says in one line what is wrong with a value that an administrator has set."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bridge.masking import masked_url
+
+SHOWN_MAX: Final = 80
+"""Characters of a wrong value that are shown."""
+EXPLAINED_MAX: Final = 400
+"""Characters of the explanation that are shown; a part of a file may be quoted in it."""
+_SECRETS: Final = ("_KEY", "_TOKEN", "_SECRET")
+
+
+def explain(name: str, value: object, message: str) -> str:
+    """Returns the name, the value (unless it is secret) and what is allowed, which `message` of pydantic's says."""
+    allowed = message.removeprefix("Value error, ").removeprefix("Input should be ")
+    allowed = _shortened(" ".join(allowed.split()), EXPLAINED_MAX)
+    shown = "(hidden)" if name.upper().endswith(_SECRETS) else repr(_shown(name, str(value)))
+    return f"{name}={shown}: must be {allowed}" if not allowed.startswith("must") else f"{name}={shown}: {allowed}"
+
+
+def _shown(name: str, value: str) -> str:
+    return _shortened(masked_url(value) if name.upper().endswith("_URL") else value, SHOWN_MAX)
+
+
+def _shortened(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}…"

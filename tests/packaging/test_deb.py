@@ -1,0 +1,219 @@
+"""The Debian package: looked at by lintian, installed on a Debian 12, called, upgraded in mid-call and purged."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tests.support import debian_machine
+from tests.support.debian_machine import DebianMachine
+from tests.support.lintian import Unavailable, fetch_lintian
+
+PACKAGING = Path(__file__).parents[2] / "packaging"
+LINTIAN = Path(debian_machine.__file__).with_name("lintian.sh")
+pytestmark = [
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="the package is built by a .venv of Python 3.11"),
+]
+SETTINGS = """
+ASR_PROTOCOL=embedded
+RECORD_DIR=/var/lib/talkspurt/recordings
+DRAIN_TIMEOUT=60
+GREETING="{greeting}"
+"""
+GREETING = "Welcome to the shop at the corner of the market. " * 20
+"""It lasts longer than an upgrade takes."""
+WALLS = """
+import asyncio, io, os, wave
+from engine.upload import read_upload
+
+recording = io.BytesIO()
+with wave.open(recording, "wb") as wav:
+    wav.setparams((1, 2, 16_000, 0, "NONE", ""))
+    wav.writeframes(bytes(range(250)) * 256)
+voice = asyncio.run(read_upload(recording.getvalue(), min_s=1, max_s=60))
+print("decoded", len(voice.pcm))
+for path in ("/etc/x", "/usr/x", "/home/x", "/root/x", "/var/lib/x", "/var/lib/talkspurt/x"):
+    try:
+        open(path, "w").close()
+        print("written", path)
+    except OSError:
+        pass
+try:
+    os.setpriority(os.PRIO_PROCESS, 0, -10)
+    print("priority taken")
+except OSError:
+    pass
+print("devices", *sorted(set(os.listdir("/dev")) & {"null", "kmsg", "mem", "vda", "sda"}))
+"""
+"""What a program of the service tries. An upload is decoded by a child process with limits of its own."""
+READY_S = 90
+CALL_S = 3
+
+
+@pytest.fixture(scope="module")
+def build_deb() -> Iterator[ModuleType]:
+    """The module that builds, which lies outside the packages."""
+    sys.path.insert(0, str(PACKAGING))
+    yield importlib.import_module("build_deb")
+    sys.path.remove(str(PACKAGING))
+
+
+@pytest.fixture
+def machine() -> Iterator[DebianMachine]:
+    try:
+        with DebianMachine() as booted:
+            yield booted
+    except debian_machine.Unavailable as reason:
+        pytest.skip(f"no machine to install on: {reason}")
+
+
+def test_lintian_finds_nothing(build_deb: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks at all that is the project's own. With the packages of others in it, it takes minutes."""
+    monkeypatch.setattr(build_deb, "copy_run_time", lambda project, site: None)
+    deb = build_deb.build(tmp_path, "1.2.3")
+    try:
+        lintian = fetch_lintian()
+    except Unavailable as reason:
+        pytest.skip(f"no lintian: {reason}")
+    command = ["unshare", "--mount", "sh", str(LINTIAN), str(lintian), str(deb)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode == 77:
+        pytest.skip("no overlay can be mounted here")
+    found = [line for line in done.stdout.splitlines() if line[:2] in ("E:", "W:")]
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not found
+
+
+def test_a_package_that_is_missing_is_named(build_deb: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_time = importlib.import_module("run_time")
+    monkeypatch.setattr(run_time, "EXTRAS", ("gpu",))
+    with pytest.raises(run_time.MissingPackage, match=r"torchaudio.* is not installed here: run `make` first"):
+        run_time._closure(build_deb.PROJECT)
+
+
+def test_from_its_installation_to_its_purge(build_deb: ModuleType, machine: DebianMachine, tmp_path: Path) -> None:
+    quick = {"DPKG_DEB_COMPRESSOR_TYPE": "zstd", "DPKG_DEB_COMPRESSOR_LEVEL": "1"}
+    environment = {**os.environ, **quick}
+    command = [sys.executable, str(PACKAGING / "build_deb.py"), "--output", str(tmp_path), "--version", "1.2.3"]
+    subprocess.run(command, env=environment, check=True)
+    (deb,) = tmp_path.glob("*.deb")
+    (machine.root / "root/talkspurt.deb").write_bytes(deb.read_bytes())
+    before = machine.changes()
+
+    machine.run("dpkg", "--install", "/root/talkspurt.deb")
+    assert machine.run("talkspurt", "--version") == "talkspurt 1.2.3\n"
+    machine.run("dpkg", "--verify", "talkspurt")
+    modes = machine.run("stat", "-c", "%U:%G %a", "/etc/talkspurt/talkspurt.env", "/var/lib/talkspurt").split("\n")
+    assert modes[:2] == ["root:talkspurt 640", "talkspurt:talkspurt 750"]
+    assert machine.run("systemctl", "is-enabled", "talkspurt").strip() == "enabled"
+    with open(machine.root / "etc/talkspurt/talkspurt.env", "a") as file:
+        file.write(SETTINGS.format(greeting=GREETING))
+    machine.run("systemctl", "restart", "talkspurt")
+
+    takes_a_call(machine)
+    is_shut_in(machine)
+    keeps_a_call_through_an_upgrade(machine)
+    is_started_anew_when_it_hangs(machine)
+    stays_down_with_a_wrong_setting(machine)
+
+    machine.run("dpkg", "--remove", "talkspurt")
+    assert (machine.root / "etc/talkspurt/talkspurt.env").exists()
+    assert list((machine.root / "var/lib/talkspurt/recordings").glob("*.wav"))
+    machine.run("dpkg", "--purge", "talkspurt")
+    left = {path for path in machine.changes() - before if not path.startswith(("/var/log/", "/var/cache/", "/root"))}
+    assert not {path for path in left if "talkspurt" in path and "/dpkg/" not in path}
+    assert "talkspurt" not in (machine.root / "etc/passwd").read_text() + (machine.root / "etc/group").read_text()
+
+
+def takes_a_call(machine: DebianMachine) -> None:
+    """A caller hears the greeting, and the service works inside its walls: recogniser, recording, niceness."""
+    wait_until_ready(machine)
+    told = machine.run("talkspurt", "dial", "--seconds", str(CALL_S), "--json", check=False)
+    assert json.loads(told)["first_voiced"], told
+    (recording,) = (machine.root / "var/lib/talkspurt/recordings").glob("*.wav")
+    assert recording.stat().st_size > 16_000 * CALL_S
+    processes = machine.run("ps", "-u", "talkspurt", "-o", "ni=,args=")
+    for niceness, command in ((-5, "talkspurt serve"), (10, "engine.hibari.worker"), (5, "recognition_worker whisper")):
+        assert any(int(line.split()[0]) == niceness and command in line for line in processes.splitlines()), processes
+    assert "Traceback" not in log_of(machine)
+
+
+def is_shut_in(machine: DebianMachine) -> None:
+    """A program behind the unit's walls decodes an upload, and writes, raises and sees nothing else."""
+    unit = (machine.root / "lib/systemd/system/talkspurt.service").read_text()
+    unit = re.sub("(?m)^(Type|Restart|ExecStart)=.*\n", "", unit)
+    program = "/usr/lib/talkspurt/venv/bin/python3 -I /var/lib/talkspurt/walls.py"
+    unit = unit.replace("[Service]\n", f"[Service]\nType=oneshot\nExecStart={program}\n")
+    (machine.root / "run/systemd/system/walls.service").write_text(unit)
+    (machine.root / "var/lib/talkspurt/walls.py").write_text(WALLS)
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "start", "walls", check=False)
+    told = machine.run("journalctl", "--unit=walls", "--output=cat", "--no-pager").splitlines()
+    assert [line for line in told if not line.startswith(("walls.service: ", "Start", "Finish"))] == [
+        "decoded 32000", "written /var/lib/talkspurt/x", "devices null"
+    ]  # fmt: skip
+
+
+def keeps_a_call_through_an_upgrade(machine: DebianMachine) -> None:
+    """The package is configured anew while somebody is spoken to: nobody waits for the call, and it is not cut."""
+    (machine.root / "usr/bin/py3compile").unlink()  # its work is done, and takes long
+    old = main_pid(machine)
+    enter = ["nsenter", f"--target={machine.pid}", "--mount", "--pid", "--net", "--root", "--wd"]
+    with subprocess.Popen([*enter, "talkspurt", "dial", "--seconds", "120"], stdout=subprocess.DEVNULL) as caller:
+        while " call started " not in log_of(machine, since=old):
+            time.sleep(0.1)
+        machine.run("sh", "/var/lib/dpkg/info/talkspurt.postinst", "configure", "1.2.2")
+        while " draining " not in log_of(machine, since=old):
+            time.sleep(0.1)
+        assert caller.poll() is None
+        assert main_pid(machine) == old
+        caller.terminate()
+    while main_pid(machine) in (old, 0):
+        time.sleep(0.1)
+    assert "calls cut" not in log_of(machine, since=old)
+    wait_until_ready(machine)
+
+
+def is_started_anew_when_it_hangs(machine: DebianMachine) -> None:
+    old = main_pid(machine)
+    machine.run("kill", "-STOP", str(old))
+    while main_pid(machine) in (old, 0):
+        time.sleep(0.1)
+    wait_until_ready(machine)
+
+
+def stays_down_with_a_wrong_setting(machine: DebianMachine) -> None:
+    settings = machine.root / "etc/talkspurt/talkspurt.env"
+    settings.write_text(settings.read_text() + "MAX_CALLS=many\n")
+    machine.run("systemctl", "restart", "talkspurt", check=False)
+    while machine.run("systemctl", "is-active", "talkspurt", check=False).strip() != "failed":
+        time.sleep(0.1)
+    assert "MAX_CALLS='many': must be a valid integer" in log_of(machine)
+
+
+def main_pid(machine: DebianMachine) -> int:
+    return int(machine.run("systemctl", "show", "--property=MainPID", "--value", "talkspurt"))
+
+
+def log_of(machine: DebianMachine, since: int | None = None) -> str:
+    """The journal of the service, or of one of its processes."""
+    which = ["--unit=talkspurt"] if since is None else [f"_PID={since}"]
+    return machine.run("journalctl", *which, "--no-pager", "--output=cat")
+
+
+def wait_until_ready(machine: DebianMachine) -> None:
+    until_s = time.monotonic() + READY_S
+    while " ready " not in log_of(machine, since=main_pid(machine)):
+        assert time.monotonic() < until_s, log_of(machine)
+        time.sleep(0.2)
