@@ -57,9 +57,9 @@ types: $(VENV)/.qwen3
 bench: $(VENV)/.installed
 	$(BIN)/python -u -m benchmarks.calls
 
-# A package for Debian 12, into dist/, with all that the server needs. zstd packs it in seconds; xz takes ten minutes.
+# A package for Debian 12, into dist/, with all that the server needs. zstd packs it in seconds, xz in ten minutes.
 deb: $(VENV)/.installed
-	DPKG_DEB_COMPRESSOR_TYPE=zstd DPKG_DEB_COMPRESSOR_LEVEL=15 $(BIN)/python packaging/build_deb.py
+	DPKG_DEB_COMPRESSOR_TYPE=zstd DPKG_DEB_COMPRESSOR_LEVEL=6 $(BIN)/python packaging/build_deb.py
 
 clean:
 	rm -rf $(VENV) demo .scenarios build dist *.egg-info

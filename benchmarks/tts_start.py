@@ -128,7 +128,7 @@ def main() -> None:
             for state in ("cold", "warm"):
                 print(f"\n| QUANTIZE={quantize}, {state} | s | GPU, MiB | reserved | allocated |")
                 print("| --- | ---: | ---: | ---: | ---: |", flush=True)
-                environment = worker_environment() | {
+                environment = os.environ | worker_environment() | {
                     "TRITON_CACHE_DIR": str(caches / quantize / "triton"), "XDG_CACHE_HOME": str(caches / quantize)
                 }  # fmt: skip
                 command = [sys.executable, "-m", "benchmarks.tts_start", "--callers", str(arguments.callers), "--once"]

@@ -79,7 +79,9 @@ class App:
             Registrations(settings.conversation.registration_ttl),
             require_registration=settings.conversation.require_registration,
         )
-        self.services = Services(settings.conversation, self.metrics.registry, engine.resolve_voice)
+        self.services = Services(
+            settings.conversation, self.metrics.registry, engine.resolve_voice, realtime=settings.realtime
+        )
         self.audiosocket = AudioSocketServer(
             self._take_call,
             self.metrics.lateness.observe,
@@ -170,7 +172,7 @@ class App:
         variables = self.calls.admit(call_id)
         if self._server.apology and not self._apology and self._late_apology is None:
             self._late_apology = asyncio.get_running_loop().create_task(self._make_late_apology())
-        agent = self.services.agents.choose(variables)
+        agent = self.services.choose(variables)
         call = Call(call_id, wire, self.engine, agent.style, apology=self._apology, normalize=self._normalize)
         self.metrics.call_started(call)
         log.info("call started", call=str(call_id), agent=agent.name)

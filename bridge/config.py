@@ -17,6 +17,7 @@ from bridge.conversation.settings import ConversationSettings
 from bridge.explaining import explain
 from bridge.misspelt import misspelt
 from bridge.outbound.settings import OutboundSettings
+from bridge.realtime.settings import RealtimeSettings
 from engine.qwen3.settings import QwenSettings
 from engine.registry import EngineSettings
 from engine.settings import SpeechSettings, VoiceSettings
@@ -53,6 +54,7 @@ class Settings(BaseModel):
 
     server: ServerSettings
     conversation: ConversationSettings
+    realtime: RealtimeSettings
     outbound: OutboundSettings
     speech: SpeechSettings
     voices: VoiceSettings

@@ -16,12 +16,13 @@ from tests.support.asterisk.fetch import Installation, Unavailable, fetch
 HERE = Path(__file__).parent
 REALTIME = (
     "asterisk", "scenes", "bridge/converse/test_calls.py", "bridge/converse/test_server_process.py",
-    "bridge/demo", "bridge/dial", "bridge/hearing/asr/test_embedded.py",
+    "bridge/conversation/test_realtime.py", "bridge/demo", "bridge/dial", "bridge/hearing/asr/test_embedded.py",
     "bridge/hearing/asr/test_services.py", "bridge/line/test_server.py",
 )  # fmt: skip
 """What plays or listens at the pace of a telephone line. One process runs all of it, one test after the other."""
 SLOW = (
-    "bridge/calls_api/test_document.py", "bridge/test_app.py", "engine/api/test_embedded.py",
+    "bridge/brains/mcp/test_servers.py", "bridge/calls_api/test_document.py", "bridge/test_app.py",
+    "engine/api/test_embedded.py",
     "engine/hibari/test_hibari.py", "engine/hibari/test_synthesis.py", "engine/qwen3/batch/test_runner.py",
     "engine/qwen3/cuda/test_graph_runner.py", "engine/qwen3/cuda/test_prefill.py",
     "engine/qwen3/host/test_process.py", "engine/qwen3/kernels/test_bounds.py", "engine/qwen3/kernels/test_builds.py",

@@ -117,8 +117,9 @@ def paced(size: str, quantize: str, counts: Sequence[int], seconds: float) -> No
                     heard = run_paced(runner, hidden, count, seconds)
                     load = runner.scheduler.use.load(time.monotonic())
                 first = [each * 1e3 for each in heard.first_s]
+                beside = "bursts" if burst_s else "none"
                 print(
-                    f"{'bursts' if burst_s else 'none'} | {lead_ms} | {count} | {load:.0%} | {percentile(first, 50):.1f}"
+                    f"{beside} | {lead_ms} | {count} | {load:.0%} | {percentile(first, 50):.1f}"
                     f" | {percentile(first, 95):.1f} | {heard.frames} | {len(heard.late_s)}"
                     f" | {max(heard.late_s, default=0) * 1e3:.0f} | {heard.refused} | {runner.scheduler.capacity}"
                     f" | {np.mean(bursts_s[1:]) * 1e3 if len(bursts_s) > 1 else 0:.0f}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from bridge.brains.messages import Message
+from bridge.brains.messages import AT_WORK, Message
 
 MAX_MESSAGES: Final = 200
 """How many messages are kept; beyond that the oldest are forgotten, but never the system prompt."""
@@ -12,6 +12,8 @@ MAX_CHARS: Final = 400_000
 """How long all messages may be together."""
 MAX_MESSAGE_CHARS: Final = 20_000
 """How much is kept of what the caller says without hearing an answer: the last of it."""
+SUMMARY: Final = "(what was said before, summed up: {})"
+"""The message in place of the oldest ones. It is the caller's, because callers' words in it must not instruct."""
 
 
 class History:
@@ -22,6 +24,33 @@ class History:
         self._messages: list[Message] = []
         self._before: Message | None = None
         """The last message before the caller's latest words."""
+        self.condense_from = 0
+        """How long it has to be before it is condensed; more after that has failed."""
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    @property
+    def chars(self) -> int:
+        """How long all messages are together."""
+        return sum(map(_length, self._messages))
+
+    def older(self, keep: int) -> list[Message]:
+        """Returns the oldest messages, whole turns whose tools have answered, without the latest `keep` at least."""
+        end = max(len(self._messages) - keep, 0)
+        at_work = (place for place, message in enumerate(self._messages[:end]) if message["content"] == AT_WORK)
+        end = next(at_work, end)
+        while end and self._messages[end]["role"] != "user":
+            end -= 1
+        return self._messages[:end]
+
+    def condense(self, older: list[Message], summary: str) -> bool:
+        """Puts a summary in place of the oldest messages. Returns False if they have been forgotten meanwhile."""
+        beginning = self._messages[: len(older)]
+        if len(beginning) < len(older) or any(now is not then for now, then in zip(beginning, older, strict=True)):
+            return False
+        self._messages[: len(older)] = [{"role": "user", "content": SUMMARY.format(summary)}]
+        return True
 
     def continues(self, earlier: History) -> None:
         """Takes over what was said before under another system prompt."""
@@ -47,7 +76,7 @@ class History:
         self._messages += tools
         if text:
             self._add("assistant", text)
-        chars = sum(_length(message) for message in self._messages)
+        chars = self.chars
         while len(self._messages) > MAX_MESSAGES or chars > MAX_CHARS or self._begins_with_a_result():
             chars -= _length(self._messages.pop(0))
 

@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 
 from bridge.brains.brain import Brain, BrainError, BreakOff, EndText, Piece, Say, fill, fill_prompt
+from bridge.brains.condenser import Condenser
 from bridge.brains.history import History
 from bridge.brains.messages import Message, whole
 from bridge.brains.model_chain import ModelChain
@@ -70,12 +71,14 @@ class LlmBrain(Brain):
         toolbox: Toolbox,
         tasks: ToolTasks,
         variables: Mapping[str, str] | None = None,
+        condenser: Condenser | None = None,
     ) -> None:
         self._models = models
         self._options = options
         self._toolbox = toolbox
         self._variables = dict(variables or {})
         self.history = History(fill_prompt(options.system_prompt, self._variables))
+        self._condenser = condenser
         self._runs = ToolRuns(toolbox, tasks)
         self._turn = self._prepared = _Turn()
         self._no_input = Prompts(options.no_input_prompt)
@@ -196,3 +199,5 @@ class LlmBrain(Brain):
         if interrupted:
             kept = [run for run in kept if run.result is None or not run.result.ends_turn]
         self.history.heard(text, [message for run in kept for message in run.lasting_messages()])
+        if self._condenser is not None:
+            self._condenser.consider(self.history)

@@ -16,6 +16,9 @@ CALL_BEGINS: Final = "(the call begins)"
 UNHEARD: Final = "(interrupted before a word of this was heard)"
 """What the agent "says" after a tool's result when the caller spoke on before hearing of it."""
 
+AT_WORK: Final = "This tool is still at work. Its result will stand here. Do not call it again for the same thing."
+"""What the model is told in place of a result."""
+
 
 def alternating(messages: list[Message]) -> list[Message]:
     """Returns the messages with one of the caller first, then the agent's and the caller's in turn.

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import structlog
 
-from bridge.brains.messages import Message, is_json
+from bridge.brains.messages import AT_WORK, Message, is_json
 from bridge.brains.tool_calls import ToolCall
 from bridge.brains.tool_result import ToolResult
 from bridge.brains.tools import Toolbox
@@ -19,8 +19,6 @@ log = structlog.get_logger(__name__)
 LOGGED_CHARS: Final = 200
 SHOWN_CHARS: Final = 1_000
 """How much of the arguments of an earlier call the model is shown again."""
-AT_WORK: Final = "This tool is still at work. Its result will stand here. Do not call it again for the same thing."
-"""What the model is told in place of a result."""
 CLOSE_S: Final = 5.0
 """How long tools at work get when the process ends."""
 

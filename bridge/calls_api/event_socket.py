@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from bridge.calls_api.events import EventsRequest
 from bridge.calls_api.lookup import MAX_BODY_BYTES, live_conversation
-from bridge.conversation.conversation import Conversation
+from bridge.conversation.talk import Talk
 from bridge.hearing.events import out
 from engine.web.errors import ApiError, from_validation_error, queue_full
 from engine.web.inbox import Inbox, create_socket
@@ -54,7 +54,7 @@ async def close_sockets(app: web.Application) -> None:
     await asyncio.gather(*goodbyes)
 
 
-def _receive(conversation: Conversation, message: WSMessage) -> str:
+def _receive(conversation: Talk, message: WSMessage) -> str:
     """Takes a peer's events; returns what is wrong with them, or nothing."""
     if message.type is not WSMsgType.TEXT:
         return "events are JSON in text messages"
@@ -68,7 +68,7 @@ def _receive(conversation: Conversation, message: WSMessage) -> str:
 class _Observer:
     """The queue of events that are still to be sent to one peer."""
 
-    def __init__(self, conversation: Conversation) -> None:
+    def __init__(self, conversation: Talk) -> None:
         self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._sender: asyncio.Task[None] | None = None
         self._observers = conversation.journal.observers

@@ -9,7 +9,7 @@ from pydantic import Discriminator, Field, RootModel, Tag
 
 from bridge.calls_api.lookup import live_conversation, read_body
 from bridge.calls_api.speech import Interrupted
-from bridge.conversation.conversation import Conversation
+from bridge.conversation.talk import Talk
 from bridge.hearing.events import InboundEvent
 from bridge.line.playout import Interruption
 from engine.web.operations import Operation
@@ -26,7 +26,7 @@ _Events = Annotated[
 class EventsRequest(RootModel[_Events]):
     """One event or a list of them, as OpenAI's Realtime API names them."""
 
-    def tell(self, conversation: Conversation) -> Interruption:
+    def tell(self, conversation: Talk) -> Interruption:
         """Tells the conversation the events; returns the last interruption that they caused."""
         last = Interruption(interrupted=False)
         for event in self.root if isinstance(self.root, list) else [self.root]:

@@ -11,8 +11,8 @@ from pydantic import BaseModel
 
 from bridge.conversation.agents.agents import UnknownAgent, language_code
 from bridge.conversation.calls import Calls
-from bridge.conversation.conversation import Conversation
 from bridge.conversation.services import Services
+from bridge.conversation.talk import Talk
 from bridge.line.call import State
 from bridge.outbound.outbound_calls import OutboundCalls
 from engine.speech import UnknownVoice
@@ -30,7 +30,7 @@ ONE_CALL: Final = (404,)
 Body = TypeVar("Body", bound=BaseModel)
 
 
-def conversation_of(request: web.Request) -> Conversation:
+def conversation_of(request: web.Request) -> Talk:
     """Returns the conversation of the call that the path names, in progress or ended. Raises ApiError."""
     name = request.match_info["id"]
     try:
@@ -42,7 +42,7 @@ def conversation_of(request: web.Request) -> Conversation:
     return conversation
 
 
-def live_conversation(request: web.Request) -> Conversation:
+def live_conversation(request: web.Request) -> Talk:
     """Returns the conversation of a call that is neither ending nor ended. Raises ApiError."""
     conversation = conversation_of(request)
     if conversation.call.state is not State.ACTIVE:
@@ -50,7 +50,7 @@ def live_conversation(request: web.Request) -> Conversation:
     return conversation
 
 
-def not_now(conversation: Conversation) -> ApiError:
+def not_now(conversation: Talk) -> ApiError:
     """Returns the error for a request that comes when the call is ending or has ended."""
     return ApiError(409, "CONFLICT", f"the call is {conversation.call.state.value}", param="id")
 

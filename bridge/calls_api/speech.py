@@ -10,7 +10,7 @@ from aiohttp import web
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from bridge.calls_api.lookup import ONE_CALL, conversation_of, live_conversation, read_body
-from bridge.conversation.conversation import Conversation
+from bridge.conversation.talk import Talk
 from bridge.line.playout import Interruption
 from engine.growing_text import GrowingText
 from engine.web.errors import ApiError, queue_full
@@ -82,7 +82,7 @@ async def interrupt(request: web.Request) -> web.Response:
     return Interrupted.of(conversation_of(request).interrupt()).response()
 
 
-async def _say_as_it_comes(request: web.Request, conversation: Conversation) -> web.Response:
+async def _say_as_it_comes(request: web.Request, conversation: Talk) -> web.Response:
     """Speaks a body of plain text sentence by sentence while it arrives."""
     if (charset := (request.charset or "utf-8").lower()) not in CHARSETS:
         raise ApiError(415, "INVALID_REQUEST", f"the text is in {charset}; send it in utf-8")

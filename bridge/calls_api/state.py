@@ -8,7 +8,7 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 
 from bridge.calls_api.lookup import CALLS, ONE_CALL, conversation_of
-from bridge.conversation.conversation import Conversation
+from bridge.conversation.talk import Talk
 from bridge.line.call import State
 from engine.web.operations import Operation
 
@@ -36,12 +36,12 @@ class CallList(BaseModel):
     data: list[CallState]
 
 
-def describe(conversation: Conversation) -> CallState:
+def describe(conversation: Talk) -> CallState:
     """Returns a call as the API shows it."""
     call = conversation.call
     return CallState(
         id=str(call.id),
-        agent_name=conversation.agent.name,
+        agent_name=conversation.agent_name,
         state=call.state,
         started_at=call.started_at,
         ended_at=call.ended_at,

@@ -1,4 +1,4 @@
-"""`talkspurt serve --check`: says whether the settings are right, and what the language model can do."""
+"""`talkspurt serve --check`: says whether the settings are right, and what the model and the MCP servers can do."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import sys
 from contextlib import aclosing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from bridge.commands.agents import known_voices
@@ -37,14 +38,15 @@ TOOLS: Final[list[dict[str, Any]]] = [
 def check(settings: Settings) -> int:
     """Checks what is left when the settings have been read, and asks each language model once.
 
-    Returns 2 where a setting is wrong, 1 where the model does not answer.
+    Returns 2 where a setting is wrong, 1 where the model or an MCP server does not answer.
     """
     problem = wrong_voice(settings)
     if problem:
         print(problem, file=sys.stderr)
         return 2
     print("settings are right")
-    return asyncio.run(check_models(settings))
+    status = asyncio.run(check_models(settings))
+    return max(status, asyncio.run(check_tool_servers(settings.conversation.llm_tools)))
 
 
 def wrong_voice(settings: Settings) -> str:
@@ -93,6 +95,30 @@ def _model_settings(settings: ConversationSettings) -> dict[str, ConversationSet
         if own.llm_base_url:
             found.setdefault(models_key(own), (owner, own))
     return dict(found.values())
+
+
+async def check_tool_servers(path: Path | None) -> int:
+    """Prints what each MCP server offers; returns 1 if one does not answer."""
+    from bridge.brains.tools import load_tool_servers
+
+    files = load_tool_servers(path) if path is not None else {}
+    if not files:
+        return 0
+    from bridge.brains.mcp.connection import CONNECT_S
+    from bridge.brains.mcp.servers import McpServers
+
+    servers = McpServers(files)
+    await servers.start(CONNECT_S)
+    away = [connection for connection in servers.connections if not connection.listed.is_set()]
+    for connection in servers.connections:
+        if connection in away:
+            reason = connection.problem or "it does not answer"
+            print(f"MCP server {connection.name}: {reason}", file=sys.stderr)
+        else:
+            names = ", ".join(tool.name for tool in connection.tools) or "none"
+            print(f"MCP server {connection.name}: tools {names}")
+    await servers.close()
+    return 1 if away else 0
 
 
 @dataclass(slots=True)

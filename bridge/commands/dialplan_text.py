@@ -25,7 +25,7 @@ COMMAND_MAX: Final = 1_000
 NAME_MAX: Final = 70
 """Asterisk's AST_MAX_CONTEXT, less what is appended to the name."""
 WATCH_S: Final = 2
-"""How often the dialplan asks whether a server that has a call is alive, and how long it waits for the answer."""
+"""How often the dialplan asks whether a server that has a call is alive."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bridge.conversation.conversation import Conversation
     from bridge.conversation.recording import CallRecording
+    from bridge.conversation.talk import Talk
 
 
 class CallReport:
@@ -16,7 +16,7 @@ class CallReport:
 
     def __init__(
         self,
-        conversation: Conversation,
+        conversation: Talk,
         send: Callable[[dict[str, Any]], None],
         recording: CallRecording | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),

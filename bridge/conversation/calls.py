@@ -9,8 +9,8 @@ from uuid import UUID
 
 import structlog
 
-from bridge.conversation.conversation import Conversation
 from bridge.conversation.registration import Registrations
+from bridge.conversation.talk import Talk
 from bridge.line.call import Call, CallObserver
 from bridge.line.server import CallRefused
 
@@ -34,8 +34,8 @@ class Calls(CallObserver):
         """False once the process is draining and takes no new call."""
         self._max_calls = max_calls
         self._require_registration = require_registration
-        self._active: dict[UUID, Conversation] = {}
-        self._ended: OrderedDict[UUID, Conversation] = OrderedDict()
+        self._active: dict[UUID, Talk] = {}
+        self._ended: OrderedDict[UUID, Talk] = OrderedDict()
         self._ended_chars = 0
         self._used: OrderedDict[bytes, None] = OrderedDict()
 
@@ -64,7 +64,7 @@ class Calls(CallObserver):
             return f"MAX_CALLS={self._max_calls} calls are in progress" + (" or about to begin" if announced else "")
         return ""
 
-    def add(self, conversation: Conversation) -> None:
+    def add(self, conversation: Talk) -> None:
         """Keeps this conversation among those in progress until its call ends."""
         self._active[conversation.call.id] = conversation
         self._used[conversation.call.id.bytes] = None
@@ -80,11 +80,11 @@ class Calls(CallObserver):
             _, oldest = self._ended.popitem(last=False)
             self._ended_chars -= oldest.journal.chars
 
-    def active(self) -> list[Conversation]:
+    def active(self) -> list[Talk]:
         """Returns the conversations in progress, oldest first."""
         return list(self._active.values())
 
-    def find(self, call_id: UUID) -> Conversation | None:
+    def find(self, call_id: UUID) -> Talk | None:
         """Returns a conversation that is in progress or ended lately, or None."""
         return self._active.get(call_id) or self._ended.get(call_id)
 

@@ -13,27 +13,22 @@ from typing import Any
 import structlog
 
 from bridge.brains.brain import AfterTurn, HandOver, Piece, fill
-from bridge.conversation.alarm import Alarm
 from bridge.conversation.answering_machine import AnsweringMachine
 from bridge.conversation.call_agent import CallAgent
-from bridge.conversation.call_limit import CallLimit, Limit
 from bridge.conversation.call_rules import turn_rules
 from bridge.conversation.caller_events import CallerEvents
-from bridge.conversation.caller_speech import CallerSpeech
 from bridge.conversation.digits import Digits
 from bridge.conversation.echo_text import EchoText
-from bridge.conversation.journal import Journal
 from bridge.conversation.metrics import ConversationMetrics
-from bridge.conversation.next_destination import HANG_UP, NextDestination
-from bridge.conversation.recording import CallRecording, SentAudio
+from bridge.conversation.recording import CallRecording
 from bridge.conversation.reply import Filler
-from bridge.conversation.silence_meter import SilenceMeter
 from bridge.conversation.speaking import NOTHING, Speaking
+from bridge.conversation.talk import Talk
 from bridge.conversation.trace import Mark, TurnTrace
 from bridge.conversation.waiting import Waiting
 from bridge.hearing.events import EventReader, Heard, InboundEvent
-from bridge.hearing.listening import Listening, LocalEar, Recognizer
-from bridge.line.call import Call, CallObserver, State
+from bridge.hearing.listening import LocalEar, Recognizer
+from bridge.line.call import Call, State
 from bridge.line.playout import Interruption
 from bridge.line.utterance import Utterance
 from bridge.turns.actions import (
@@ -54,8 +49,8 @@ from bridge.turns.turns import Turns
 log = structlog.get_logger(__name__)
 
 
-class Conversation(CallObserver):
-    """The conversation of one call, made when the call is answered. Only the event loop's thread may use it."""
+class Conversation(Talk):
+    """The conversation of one call with a brain that is told words and makes words."""
 
     def __init__(
         self,
@@ -67,96 +62,61 @@ class Conversation(CallObserver):
         recording: CallRecording | None = None,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.call = call
-        self.variables = dict(variables or {})
-        self.journal = Journal(str(call.id), lambda: self.audio_ms)
-        self.failed = ""
-        """The service whose failure sent the call to the fallback; empty if none has failed."""
-        self.agent = agent
         settings = agent.settings
-        self._metrics = metrics
-        self._recording = recording
-        self._now_s = now_s
-        self._start_s = now_s()
-        self.next = NextDestination(agent.agent.destinations, settings.fallback_destination, str(call.id))
+        super().__init__(
+            call,
+            settings,
+            metrics,
+            destinations=agent.agent.destinations,
+            variables=variables,
+            recording=recording,
+            now_s=now_s,
+        )
+        self.agent = agent
         self._turns = Turns(turn_rules(settings))
-        self._limit = CallLimit(settings.max_call_s, self._start_s)
         self._waiting = Waiting(agent.filler, now_s)
-        self._alarm = Alarm(self._deadline_s, self._expire, now_s)
         self._reader = EventReader()
         self._digits = Digits(agent.brain.digit_gap_ms, self._pressed)
-        self._silence = SilenceMeter(call, metrics, now_s)
-        self._caller = CallerSpeech(self.journal, now_s)
         self._echo_text = EchoText(now_s) if settings.echo_text else None
         machine = AnsweringMachine(self.variables, settings.on_voicemail, self.journal, now_s)
         message = fill(settings.voicemail_message, self.variables)
         self._events = CallerEvents(self._turns, self._caller, self.journal, self._echo_text, machine, message)
         self._speaking = Speaking(call, agent, self, self.journal, metrics, now_s)
-        self.listening = Listening(
-            call,
-            settings.asr_timeout_ms,
-            self.heard,
-            lambda problem: self.fail("asr", problem),
-            now_s,
-            cancels_echo=settings.echo_canceller,
-        )
 
     def start(self, recognizer: Recognizer | None = None, ear: LocalEar | None = None) -> None:
         """Starts to listen to the caller and says the greeting."""
         self.call.observe(self, self._speaking, self._silence)
         if self._echo_text is not None:
             self.call.observe(self._echo_text)
-        if self._recording is not None:
-            self.call.observe(SentAudio(self.call, self._recording, self._now_s))
-            self.listening.recorders.append(self._recording.caller)
+        self._begin_records()
         self.listening.start(recognizer, ear)
-        about = {"from": self.variables.get("from"), "to": self.variables.get("to"), "agent_name": self.agent.name}
-        self.journal.tell("call.started", **about)
         machine, protect_ms = self._events.answered(self._now_s()), self.agent.settings.greeting_protection_ms
         if not machine:
             self._speaking.begin(self.agent.brain.greet(), TurnTrace(), Filler(), protect_ms)
         self._do(machine or self._turn_began())
 
-    @property
-    def audio_ms(self) -> int:
-        """The time since the call was answered."""
-        return round((self._now_s() - self._start_s) * 1000)
-
     # From outside -------------------------------------------------------------------------------------------------
 
     def say(self, text: str | AsyncIterable[str], *, voice: str | None = None, interruptible: bool = True) -> Utterance:
-        """Queues a text behind what the agent is saying and returns its utterance. Raises UnknownVoice."""
         utterance = self._speaking.say(text, voice=voice, interruptible=interruptible)
         if not utterance.done:
             self._do(self._turn_began(interruptible=interruptible))
         return utterance
 
     def interrupt(self) -> Interruption:
-        """Silences the agent, whatever it is doing, and returns what was heard of it."""
         self._silence.signal()
         self._waiting.over()
         interruption = self._speaking.cut("interrupt")
         self._do(self._turns.finished(self._now_s()))
         return interruption
 
-    def hang_up(self, goodbye: str = "", destination: str = HANG_UP) -> bool:
-        """Says the goodbye, if any, then gives the call back to the dialplan at `destination`. Raises NotAllowed.
+    def _cut(self, reason: str) -> None:
+        self._speaking.cut(reason)
 
-        Returns False and changes nothing if the call is ending already.
-        """
-        destination = self.next.resolve(destination)
-        if self.call.state is not State.ACTIVE:
-            return False
-        self.next.settle(destination)
-        if goodbye:
-            self._speaking.cut("interrupt")
-            self.say(goodbye, interruptible=False)
+    def _stop_making(self) -> None:
         self._speaking.discard()
-        self.call.hang_up()
-        return True
 
     def event(self, event: InboundEvent) -> Interruption:
-        """Takes an event from a recogniser outside this server; returns what it did to the agent's speech."""
         heard = self._reader.read(event)
         return NOTHING if heard is None else self.heard(heard)
 
@@ -166,30 +126,13 @@ class Conversation(CallObserver):
             return NOTHING
         return self._do(self._events.take(self._now_s(), event))
 
-    def fail(self, service: str, problem: str) -> None:
-        """Ends the conversation with an apology and the fallback, because a service that it needs is gone."""
-        if self.call.state is not State.ACTIVE:
-            return
-        log.error("conversation failed", call=str(self.call.id), service=service, problem=problem)
-        self.failed = service
-        self.next.fall_back()
-        self._metrics.failures.labels(service).inc()
-        self._speaking.cut("failure")
-        self.call.apologize()
+    @property
+    def agent_name(self) -> str:
+        return self.agent.name
 
-    def describe(self) -> dict[str, Any]:
-        """Returns the conversation's part of the JSON that describes the call."""
-        return {
-            "variables": self.variables,
-            "agent_name": self.agent.name,
-            "agent": self._turns.agent.value,
-            "paused": self._turns.paused,
-            "next": str(self.next),
-            "failed": self.failed or None,
-            "answered_by": self._events.machine.answered_by or None,
-            "interrupt_to_silence_ms": self._silence.silences_ms,
-            "transcript": self.journal.transcript(),
-        }
+    def _agent(self) -> dict[str, Any]:
+        answered_by = self._events.machine.answered_by or None
+        return {"agent": self._turns.agent.value, "paused": self._turns.paused, "answered_by": answered_by}
 
     # The turn -----------------------------------------------------------------------------------------------------
 
@@ -285,6 +228,8 @@ class Conversation(CallObserver):
         self.interrupt()
 
     def _hand_over(self, action: HandOver) -> None:
+        if self.call.state is not State.ACTIVE:
+            return
         before = self.agent.name
         pieces = self.agent.hand_over(action)
         self._metrics.handovers.labels(before, self.agent.name).inc()
@@ -295,26 +240,16 @@ class Conversation(CallObserver):
     def _adapt(self) -> None:
         """Goes by the settings of an agent that has taken over, or of another language, in what is done from now on."""
         agent = self.agent.agent
+        self._settings = agent.settings
         self.next.allow(agent.destinations, agent.settings.fallback_destination)
         self._waiting.base = self.agent.filler
         self._digits.gap_ms = self.agent.brain.digit_gap_ms
         self.listening.listen_in(agent.settings.asr_language)
 
-    def _deadline_s(self) -> float:
-        return min(self._events.deadline_s(), self._limit.deadline_s())
+    def _due_s(self) -> float:
+        return self._events.deadline_s()
 
-    def _expire(self) -> None:
-        if self.call.state is not State.ACTIVE:
-            return
-        match self._limit.due(self._now_s()):
-            case Limit.WARN if self.agent.settings.max_call_warning:
-                self.say(self.agent.settings.max_call_warning)
-            case Limit.END:
-                log.info("the call has lasted MAX_CALL_S", call=str(self.call.id))
-                self._speaking.cut("max call time")
-                self.next.fall_back()
-                self.call.hang_up()
-                return
+    def _do_due(self) -> None:
         self._do(self._events.expire(self._now_s()))
 
     # Keys ---------------------------------------------------------------------------------------------------------
@@ -337,10 +272,5 @@ class Conversation(CallObserver):
     # Its end ------------------------------------------------------------------------------------------------------
 
     def call_ended(self, call: Call) -> None:
-        self._alarm.cancel()
         self._digits.cancel()
-        self._speaking.cut("hung up")
-        self.listening.stop()
-        self.journal.tell("call.ended", reason=call.end_reason, next=str(self.next))
-        if self._recording is not None:
-            self._recording.close({"id": str(call.id), "end_reason": call.end_reason, **self.describe()})
+        super().call_ended(call)

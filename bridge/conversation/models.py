@@ -1,7 +1,8 @@
-"""Makes the language models that the settings name."""
+"""Makes the language models that the settings name, and what asks them between turns."""
 
 from __future__ import annotations
 
+from bridge.brains.condenser import Condenser, CondenseRules
 from bridge.brains.llm_client import make_llm_client
 from bridge.brains.model import Model, ModelOptions
 from bridge.brains.model_chain import ModelChain
@@ -37,6 +38,11 @@ def make_models(settings: ConversationSettings) -> ModelChain:
         )
         models.append(_model(settings.llm_fallback_base_url, settings.llm_fallback_api_key.get_secret_value(), second))
     return ModelChain(models)
+
+
+def make_condenser(models: ModelChain, settings: ConversationSettings) -> Condenser:
+    """Returns what sums up the beginning of long calls, by the first model."""
+    return Condenser(models.models[0], CondenseRules(settings.llm_condense_after, settings.llm_condense_keep))
 
 
 def _model(base_url: str, api_key: str, options: ModelOptions) -> Model:

@@ -21,6 +21,7 @@ from bridge.hearing.vad import Detector
 from bridge.turns.end_of_turn import LANGUAGES
 
 if TYPE_CHECKING:
+    from bridge.brains.condenser import Condenser
     from bridge.brains.mcp.servers import McpServers
     from bridge.brains.model_chain import ModelChain
 
@@ -32,6 +33,7 @@ class Resources:
 
     def __init__(self) -> None:
         self._models: dict[tuple[Any, ...], ModelChain] = {}
+        self._condensers: dict[tuple[Any, ...], Condenser] = {}
         self._recognizers: dict[tuple[ModelName, str], RecognizerPool] = {}
         self._detector: Detector | None = None
         self._smart_turn: SmartTurn | None = None
@@ -44,9 +46,10 @@ class Resources:
         """Makes what calls with these settings need. Raises OSError that says what is missing."""
         if settings.llm_base_url and models_key(settings) not in self._models:
             import bridge.brains.llm  # noqa: F401  (imported now, so that the first call does not wait)
-            from bridge.conversation.models import make_models  # takes a second and is needed only with a model
+            from bridge.conversation.models import make_condenser, make_models  # takes a second
 
-            self._models[models_key(settings)] = make_models(settings)
+            self._models[models_key(settings)] = models = make_models(settings)
+            self._condensers[models_key(settings)] = make_condenser(models, settings)
         if settings.asr_protocol == "embedded":
             if (key := _recognizer_of(settings)) not in self._recognizers:
                 recognizer = RecognizerPool(*key)
@@ -89,6 +92,10 @@ class Resources:
         """Returns the language models; None where a script answers."""
         return self._models[models_key(settings)] if settings.llm_base_url else None
 
+    def condenser(self, settings: ConversationSettings) -> Condenser | None:
+        """Returns what sums up the beginning of long calls; None where a script answers."""
+        return self._condensers.get(models_key(settings))
+
     def recognizer(self, settings: ConversationSettings) -> RecognizerPool | None:
         """Returns the embedded recogniser, or None: of another service, or of a language that it is not ready for."""
         return self._recognizers.get(_recognizer_of(settings)) if settings.asr_protocol == "embedded" else None
@@ -120,6 +127,8 @@ class Resources:
             await self._detector.close()
         for servers in self._tool_servers.values():
             await servers.close()
+        for condenser in self._condensers.values():
+            await condenser.close()
         for models in self._models.values():
             await models.close()
         for sweeping in self._sweeping:

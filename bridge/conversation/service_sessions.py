@@ -15,6 +15,8 @@ messages no call would hear anything until they are through."""
 EVENTS_BYTES: Final = 1_024
 """The same of a recogniser's WebSocket, whose shortest message is two bytes long and takes 15 µs to read. Linux takes
 twice as much, its least."""
+SOUND_BYTES: Final = 16_384
+"""The same of a service that speaks: its sound is 64 KB a second, and an answer of the network may take 200 ms."""
 
 
 def open_session(received_bytes: int) -> aiohttp.ClientSession:

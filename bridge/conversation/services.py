@@ -12,7 +12,8 @@ import aiohttp
 import structlog
 from prometheus_client import CollectorRegistry
 
-from bridge.brains.brain import Brain, fill
+from bridge.brains.agent_tools import AgentTools
+from bridge.brains.brain import Brain, fill, fill_prompt
 from bridge.brains.script import ScriptBrain
 from bridge.brains.tool_runs import ToolTasks
 from bridge.brains.tools import Toolbox, with_distinct_names
@@ -27,12 +28,17 @@ from bridge.conversation.caller_lookup import CallerLookup
 from bridge.conversation.conversation import Conversation
 from bridge.conversation.listeners import make_listeners
 from bridge.conversation.metrics import ConversationMetrics
+from bridge.conversation.realtime_conversation import RealtimeConversation
 from bridge.conversation.recording import CallRecording
 from bridge.conversation.resources import Resources
-from bridge.conversation.service_sessions import ANSWER_BYTES, EVENTS_BYTES, open_session
+from bridge.conversation.service_sessions import ANSWER_BYTES, EVENTS_BYTES, SOUND_BYTES, open_session
 from bridge.conversation.settings import ConversationSettings
+from bridge.conversation.talk import Talk
 from bridge.conversation.webhooks import Webhooks
 from bridge.line.call import Call
+from bridge.realtime.link import RealtimeLink
+from bridge.realtime.settings import RealtimeSettings
+from engine.speech import UnknownVoice
 
 if TYPE_CHECKING:
     from bridge.brains.model_chain import ModelChain
@@ -48,10 +54,12 @@ class Services:
         settings: ConversationSettings,
         registry: CollectorRegistry,
         resolve_voice: Callable[[str], str] | None = None,
+        realtime: RealtimeSettings | None = None,
     ) -> None:
         """`resolve_voice` is the engine's: an agent with an unknown voice is not started with, nor taken up later."""
         self._settings = settings
         self._resolve_voice = resolve_voice
+        self._realtime = realtime or RealtimeSettings.model_validate({})
         self._metrics = ConversationMetrics(registry)
         self._resources = Resources()
         self._loading = asyncio.Lock()
@@ -64,6 +72,7 @@ class Services:
         """Reads the agents, loads models, opens connections. Raises OSError that says what is wrong."""
         settings = self._settings
         self._http, self._asr_http = open_session(ANSWER_BYTES), open_session(EVENTS_BYTES)
+        self._realtime_http = open_session(SOUND_BYTES)
         self._caller_lookup = CallerLookup(settings.lookup_url, settings.lookup_timeout_ms, self._http)
         self._webhooks = Webhooks(settings.webhook_url, self._http, settings.webhook_secret.get_secret_value())
         try:
@@ -99,6 +108,7 @@ class Services:
         await self._resources.close()
         await self._http.close()
         await self._asr_http.close()
+        await self._realtime_http.close()
 
     async def look_up(self, call_id: UUID, known: Mapping[str, str]) -> dict[str, str]:
         """Returns what LOOKUP_URL tells of a call that is announced; nothing where there is none. Never raises."""
@@ -111,21 +121,62 @@ class Services:
         if self._resolve_voice is not None and (voice := variables.get("voice")):
             self._resolve_voice(voice)
 
-    def begin(self, call: Call, variables: Mapping[str, str], agent: Agent | None = None) -> Conversation:
-        """Begins and returns the conversation of a call that was answered, which speaks as its agent does already."""
-        agent = agent or self.agents.choose(variables)
+    def choose(self, variables: Mapping[str, str]) -> Agent:
+        """Returns the agent that takes a call with these variables, of which LOOKUP_URL may have told any."""
+        try:
+            if self._resolve_voice is not None:
+                self._resolve_voice(variables.get("voice", ""))
+        except UnknownVoice as error:
+            log.warning("the agent keeps its voice", reason=str(error))
+            variables = {**variables, "voice": ""}
+        return self.agents.choose(variables)
+
+    def begin(self, call: Call, variables: Mapping[str, str], agent: Agent | None = None) -> Talk:
+        """Begins and returns the talk of a call that was answered, which speaks as its agent does already."""
+        agent = agent or self.choose(variables)
         recording = self._recording(call, agent.settings)
+        self._metrics.agent_calls.labels(agent.name).inc()
+        if self._realtime.brain == "realtime":
+            return self._begin_realtime(call, variables, agent, recording)
         others = self.agents
         call_agent = CallAgent(call, agent, partial(self._brain, variables, others), others)
         conversation = Conversation(call, call_agent, self._metrics, variables=variables, recording=recording)
-        self._metrics.agent_calls.labels(agent.name).inc()
-        if self._settings.webhook_url:
-            conversation.journal.observers.append(CallReport(conversation, self._webhooks.send, recording))
-        if (summaries := self._summaries_of(agent.settings)) is not None:
-            conversation.journal.observers.append(partial(_sum_up, summaries, conversation))
+        self._report(conversation, agent, recording)
         assert self._asr_http is not None, "calls begin between start and close"
         conversation.start(*make_listeners(conversation, self._resources, self._asr_http))
         return conversation
+
+    def _begin_realtime(
+        self, call: Call, variables: Mapping[str, str], agent: Agent, recording: CallRecording | None
+    ) -> Talk:
+        settings = agent.settings
+        conversation = RealtimeConversation(
+            call,
+            settings,
+            self._metrics,
+            destinations=agent.destinations,
+            variables=variables,
+            recording=recording,
+        )
+        options = self._realtime.options(settings.asr_language)
+        link = RealtimeLink(options, self._realtime_http, conversation.heard, call_id=str(call.id))
+        conversation.use(link, self._toolbox(variables, agent), self._tool_tasks, options.timeout_ms)
+        self._report(conversation, agent, recording)
+        prompt = fill_prompt(settings.system_prompt, variables)
+        conversation.start(agent.name, prompt, fill(settings.greeting, variables))
+        return conversation
+
+    def _report(self, talk: Talk, agent: Agent, recording: CallRecording | None) -> None:
+        """Has the systems told that the settings name, of the call and at its end."""
+        if self._settings.webhook_url:
+            talk.journal.observers.append(CallReport(talk, self._webhooks.send, recording))
+        if (summaries := self._summaries_of(agent.settings)) is not None:
+            talk.journal.observers.append(partial(_sum_up, summaries, talk))
+
+    def _toolbox(self, variables: Mapping[str, str], agent: Agent, agent_tools: AgentTools | None = None) -> Toolbox:
+        assert self._http is not None, "calls begin between start and close"
+        tools = with_distinct_names([*agent.tools, *self._resources.served_tools(agent.settings)])
+        return Toolbox(self._http, tools, agent.destinations, variables, agent_tools or AgentTools())
 
     def _brain(self, variables: Mapping[str, str], others: Agents, agent: Agent) -> Brain:
         settings, models = agent.settings, self._resources.models(agent.settings)
@@ -133,14 +184,12 @@ class Services:
             return ScriptBrain(agent.script, {**variables, "greeting": fill(settings.greeting, variables)})
         from bridge.brains.llm import LlmBrain, LlmOptions
 
-        assert self._http is not None, "calls begin between start and close"
         options = LlmOptions(
             settings.system_prompt, settings.greeting, settings.no_input_prompt, settings.unclear_prompt
         )
-        agent_tools = agent.agent_tools(others.by_name)
-        tools = with_distinct_names([*agent.tools, *self._resources.served_tools(settings)])
-        toolbox = Toolbox(self._http, tools, agent.destinations, variables, agent_tools)
-        return LlmBrain(models, options, toolbox, self._tool_tasks, variables)
+        toolbox = self._toolbox(variables, agent, agent.agent_tools(others.by_name))
+        condenser = self._resources.condenser(settings)
+        return LlmBrain(models, options, toolbox, self._tool_tasks, variables, condenser)
 
     def _summaries_of(self, settings: ConversationSettings) -> CallSummaries | None:
         models = self._resources.models(settings)
@@ -158,6 +207,6 @@ class Services:
         return CallRecording(settings.record_dir, str(call.id), writer)
 
 
-def _sum_up(summaries: CallSummaries, conversation: Conversation, event: dict[str, Any]) -> None:
+def _sum_up(summaries: CallSummaries, conversation: Talk, event: dict[str, Any]) -> None:
     if event["type"] == "call.ended":
         summaries.ended(event["call_id"], conversation.variables, conversation.journal.transcript())

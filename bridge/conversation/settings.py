@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, cast
 from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator
 from yarl import URL
 
+from bridge.addresses import HttpAddress, WebSocketAddress
 from bridge.brains.destinations import Destinations, is_destination
 from bridge.brains.script import load_script
 from bridge.brains.tools import load_tools
@@ -49,7 +50,7 @@ class ConversationSettings(BaseModel):
     )
     voice_speed: float = Field(1.0, ge=MIN_SPEED, le=MAX_SPEED, description="1.0 is the voice's own pace")
 
-    asr_url: str = Field("", description="ws:// or wss:// address of the recogniser; empty for none")
+    asr_url: WebSocketAddress = Field("", description="ws:// or wss:// address of the recogniser; empty for none")
     asr_protocol: AsrProtocol = "openai-realtime"
     asr_language: str = Field("", description="ISO 639-1; empty lets the recogniser decide")
     asr_model: str = Field("", description="with ASR_PROTOCOL=embedded moonshine, whisper or auto, which is both")
@@ -105,7 +106,7 @@ class ConversationSettings(BaseModel):
     )
     max_call_warning: str = Field("This call has to end in half a minute.", description="said 30 s before MAX_CALL_S")
 
-    llm_base_url: str = Field("", description="OpenAI-compatible, up to /v1; empty for the script")
+    llm_base_url: HttpAddress = Field("", description="OpenAI-compatible, up to /v1; empty for the script")
     llm_model: str = Field("", validate_default=True, description="the model that LLM_BASE_URL serves")
     llm_api_key: SecretStr = SecretStr("")
     llm_temperature: float | None = Field(None, ge=0, le=2)
@@ -117,12 +118,21 @@ class ConversationSettings(BaseModel):
     llm_extra_body: str = Field("", description="more fields of the request, a JSON object")
     llm_send_tools: Sends = Field("auto", description="auto: until the server refuses them")
     llm_send_system: Sends = Field("auto", description="false: the prompt stands in the caller's first message")
-    llm_fallback_base_url: str = Field("", description="of a second model, asked when the first fails; empty for none")
+    llm_fallback_base_url: HttpAddress = Field("", description="of a second model, asked when the first fails")
     llm_fallback_model: str = Field("", validate_default=True, description="the model of LLM_FALLBACK_BASE_URL")
     llm_fallback_api_key: SecretStr = SecretStr("")
-    llm_tools: Path | None = Field(None, description="YAML file of HTTP tools")
+    llm_tools: Path | None = Field(None, description="YAML file of tools, over HTTP or of MCP servers")
     system_prompt: str = (
         "You are on the telephone. Answer in one or two short spoken sentences, without lists, markup or emoji."
+    )
+    llm_condense_after: int = Field(
+        100,
+        ge=0,
+        le=200,
+        description="messages after which the beginning of a call is summed up for the model; 0: never",
+    )
+    llm_condense_keep: int = Field(
+        40, ge=2, le=200, validate_default=True, description="the latest messages, which are never summed up"
     )
     llm_timeout_ms: int = Field(8_000, ge=100, description="to the first words or tool; from those to the next")
     filler: str = Field("One moment, please.", description="said while the answer is slow")
@@ -149,21 +159,12 @@ class ConversationSettings(BaseModel):
         description="what the model is asked then",
     )
     summary_mail_to: str = Field("", description="the address that is sent each summary, by /usr/sbin/sendmail")
-    lookup_url: str = Field("", description="asked about each announced caller; its JSON answer adds variables")
+    lookup_url: HttpAddress = Field("", description="asked about each announced caller; its JSON answer adds variables")
     lookup_timeout_ms: int = Field(500, ge=50, le=1_500, description="how long the greeting may wait for LOOKUP_URL")
-    webhook_url: str = Field("", description="told of every call's start and end")
+    webhook_url: HttpAddress = Field("", description="told of every call's start and end")
     webhook_secret: SecretStr = Field(
         SecretStr(""), description="signs what WEBHOOK_URL is told: base64, as `openssl rand -base64 32` prints"
     )
-
-    @field_validator("asr_url")
-    @classmethod
-    def _is_web_socket(cls, value: str) -> str:
-        if value and not value.startswith(("ws://", "wss://")):
-            raise ValueError("must start with ws:// or wss://")
-        if value and not _is_address(value):
-            raise ValueError("must be an address as ws://host:port/path")
-        return value
 
     @field_validator("asr_api_key")
     @classmethod
@@ -188,13 +189,6 @@ class ConversationSettings(BaseModel):
             raise ValueError(f"must be one of {', '.join(MODEL_NAMES)} with ASR_PROTOCOL=embedded")
         return value
 
-    @field_validator("llm_base_url", "llm_fallback_base_url", "webhook_url", "lookup_url")
-    @classmethod
-    def _is_http(cls, value: str) -> str:
-        if value and not (value.startswith(("http://", "https://")) and URL(value).host):
-            raise ValueError("must start with http:// or https:// and a host")
-        return value
-
     @field_validator("summary")
     @classmethod
     def _has_a_model(cls, value: bool, info: ValidationInfo) -> bool:
@@ -207,6 +201,14 @@ class ConversationSettings(BaseModel):
     def _is_mail_address(cls, value: str) -> str:
         if value and not re.fullmatch(r"[!-;=?-~]+@[A-Za-z0-9.-]+", value, re.ASCII):
             raise ValueError("must be an address such as desk@example.com")
+        return value
+
+    @field_validator("llm_condense_keep")
+    @classmethod
+    def _leaves_something(cls, value: int, info: ValidationInfo) -> int:
+        after = info.data.get("llm_condense_after")
+        if after and value >= after:
+            raise ValueError(f"must be less than LLM_CONDENSE_AFTER={after}")
         return value
 
     @field_validator("backchannels")
@@ -315,14 +317,6 @@ class ConversationSettings(BaseModel):
         if self.early_answer_ms is not None:
             return self.early_answer_ms
         return EMBEDDED_EARLY_ANSWER_MS if self.asr_protocol == "embedded" else 0
-
-
-def _is_address(text: str) -> bool:
-    """Tells whether there is a host to connect to, and a port that can be."""
-    try:
-        return bool(URL(text).host)
-    except ValueError:
-        return False
 
 
 def models_key(settings: ConversationSettings) -> tuple[Any, ...]:

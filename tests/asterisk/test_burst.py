@@ -25,7 +25,7 @@ def address(server: Talkspurt) -> ServerAddress:
 
 async def test_a_burst_finds_the_second_server(asterisk: Asterisk, talkspurt: Talkspurt, tmp_path: Path) -> None:
     etc = asterisk.folder / "etc"
-    with running(tmp_path, GREETING="Hello.", MAX_CALLS="2", TRANSFER_ALLOW="*") as small:
+    with running(tmp_path, GREETING="Hello.", MAX_CALLS="2") as small:
         (etc / "extensions_custom.conf").write_text(BY)
         options = DialplanOptions([address(small), address(talkspurt)], asterisk=(22, 10), context="burst")
         install(etc, "burst", render(options, ""), "")

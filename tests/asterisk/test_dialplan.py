@@ -244,6 +244,29 @@ async def test_destination_that_does_not_return_is_told(asterisk: Asterisk, call
     await until_logged(asterisk, "set Return to Yes")
 
 
+async def test_freepbx_records_both_sides(asterisk: Asterisk, calls: CallsApi) -> None:
+    recording = asterisk.folder / "recordings/both.wav"
+    async with dial(asterisk.sip_address, "recorded") as call:
+        await call.until_voice(ANSWER_S)
+        (call_id,) = await calls.active()
+        await calls.until_silent(call_id, ANSWER_S)
+        await call.until_quiet(0.3, ANSWER_S, after=len(call.packets))
+
+    async def closed() -> bool:
+        return recording.stat().st_size > 44 and recording.read_bytes()[:4] == b"RIFF"
+
+    await eventually(closed, ANSWER_S)
+    assert "front desk" in normalise(await recognise(*read_wav(recording)))
+
+
+async def test_the_log_of_asterisk_has_tokens_and_no_key(asterisk: Asterisk, calls: CallsApi) -> None:
+    async with talking(asterisk, calls, "plain") as (_, call_id):
+        pass
+    await until_logged(asterisk, f"CURLOPT(userpwd)={call_id}:{call_token(dialplan_secret(API_KEY), call_id)}")
+    assert API_KEY not in asterisk.log
+    assert dialplan_secret(API_KEY) not in asterisk.log
+
+
 @pytest.mark.parametrize(
     ("way", "module"),
     [
@@ -268,21 +291,3 @@ async def test_module_that_is_not_loaded_is_the_fallback(
             assert await elsewhere(ari, so_far) == "fallback"
     finally:
         asterisk.cli(f"module load {module}")
-
-
-async def test_freepbx_records_both_sides(asterisk: Asterisk, calls: CallsApi) -> None:
-    recording = asterisk.folder / "recordings/both.wav"
-    async with dial(asterisk.sip_address, "recorded") as call:
-        await call.until_voice(ANSWER_S)
-        (call_id,) = await calls.active()
-        await calls.until_silent(call_id, ANSWER_S)
-        await call.until_quiet(0.3, ANSWER_S, after=len(call.packets))
-    assert "front desk" in normalise(await recognise(*read_wav(recording)))
-
-
-async def test_the_log_of_asterisk_has_tokens_and_no_key(asterisk: Asterisk, calls: CallsApi) -> None:
-    async with talking(asterisk, calls, "plain") as (_, call_id):
-        pass
-    await until_logged(asterisk, f"CURLOPT(userpwd)={call_id}:{call_token(dialplan_secret(API_KEY), call_id)}")
-    assert API_KEY not in asterisk.log
-    assert dialplan_secret(API_KEY) not in asterisk.log

@@ -153,8 +153,13 @@ def hears_tone(call: SipCall) -> bool:
 def speaks(call: SipCall, so_far: int, from_s: float) -> bool:
     """Tells whether somebody speaks in what was heard before the tone, later than what was under way at the fault."""
     heard = [packet for packet in call.packets[so_far:] if packet.arrival_s > from_s + 0.5]
-    spoken = [p for p in heard if p.is_voiced and not is_milliwatt(p.pcm, call.codec.rate_hz)]
-    return len(spoken) > 25
+    pieces = [heard[start : start + 10] for start in range(0, len(heard) - 9, 10)]
+    spoken = [
+        piece
+        for piece in pieces
+        if sum(packet.is_voiced for packet in piece) > 5 and not is_milliwatt(call.heard(piece).pcm, call.codec.rate_hz)
+    ]
+    return len(spoken) > 2
 
 
 async def calls_meet(

@@ -87,10 +87,30 @@ def test_an_address_that_no_call_could_connect_to_stops_the_start(monkeypatch, a
 
 
 @pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"BRAIN": "realtime"}, "REALTIME_URL='': must be the service's address with BRAIN=realtime"),
+        ({"BRAIN": "realtime", "REALTIME_URL": "http://h"}, "REALTIME_URL='http://h': must start with ws:// or wss://"),
+        ({"BRAIN": "speech"}, "BRAIN='speech': must be 'text' or 'realtime'"),
+        ({"REALTIME_API_KEY": "a\nb"}, "REALTIME_API_KEY=(hidden): must be printable ASCII on one line"),
+        ({"REALTIME_TIMEOUT_MS": "5"}, "REALTIME_TIMEOUT_MS='5': must be greater than or equal to 500"),
+        ({"LLM_CONDENSE_AFTER": "40"}, "LLM_CONDENSE_KEEP='40': must be less than LLM_CONDENSE_AFTER=40"),
+    ],
+)
+def test_a_wrong_service_that_speaks_stops_the_start(monkeypatch, settings, line):
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(WrongSetting) as raised:
+        load_settings()
+    assert line in str(raised.value)
+
+
+@pytest.mark.parametrize(
     ("settings", "key"),
     [
         ({"ASR_URL": "ws://user:hush@asr/path?key=hush"}, "ASR_API_KEY"),
         ({"ENGINE": "remote", "REMOTE_URL": "http://user:hush@voice/v1"}, "REMOTE_API_KEY"),
+        ({"BRAIN": "realtime", "REALTIME_URL": "wss://user:hush@voice/v1"}, "REALTIME_API_KEY"),
     ],
 )
 def test_a_password_in_an_address_and_a_key_exclude_one_another(monkeypatch, settings, key):
@@ -105,7 +125,7 @@ def test_a_password_in_an_address_and_a_key_exclude_one_another(monkeypatch, set
     assert "hush" not in str(raised.value)
 
 
-@pytest.mark.parametrize("name", ["ASR_URL", "LLM_BASE_URL", "REMOTE_URL", "WEBHOOK_URL"])
+@pytest.mark.parametrize("name", ["ASR_URL", "LLM_BASE_URL", "REALTIME_URL", "REMOTE_URL", "WEBHOOK_URL"])
 def test_a_wrong_address_does_not_tell_its_password(monkeypatch, name):
     monkeypatch.setenv("ENGINE", "remote")
     monkeypatch.setenv(name, "gopher://user:hush@host/path?key=hush")

@@ -60,6 +60,8 @@ class McpConnection:
         """As they were listed last; they stay when the server is lost, and answer that it is away."""
         self.listed = asyncio.Event()
         """Set while the server is connected and its tools are known."""
+        self.tried = asyncio.Event()
+        """Set once it is known whether the server could be reached."""
         self.problem = ""
         """Why it is not connected; empty while it is."""
         self._file = file
@@ -123,6 +125,7 @@ class McpConnection:
         self._lost.clear()
         self._session, self.problem = session, ""
         self.listed.set()
+        self.tried.set()
         log.info("tool server connected", server=self.name, tools=[tool.name for tool in self.tools])
         while True:
             try:
@@ -190,6 +193,7 @@ class McpConnection:
         if self.problem != reason:
             log.warning("tool server is away: it is tried again", server=self.name, reason=reason)
         self.problem = reason
+        self.tried.set()
 
 
 def _reason(error: BaseException) -> str:

@@ -25,9 +25,9 @@ class McpServers:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, timeout_s: float = START_S) -> None:
-        """Connects them all, and waits a while for their tools. A server that is away stops nothing."""
+        """Connects them all, and waits a while for those that may come. A server that is away stops nothing."""
         self._tasks = [asyncio.create_task(connection.run()) for connection in self.connections]
-        waits = [asyncio.create_task(connection.listed.wait()) for connection in self.connections]
+        waits = [asyncio.create_task(connection.tried.wait()) for connection in self.connections]
         if waits:
             await asyncio.wait(waits, timeout=timeout_s)
         for wait in waits:

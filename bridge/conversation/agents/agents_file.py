@@ -26,7 +26,7 @@ SETTINGS: Final = tuple(name for name in ConversationSettings.model_fields if na
 """The settings that an agent may have of its own."""
 OF_A_LANGUAGE: Final = (
     *("voice", "voice_speed", "greeting", "filler", "no_input_prompt", "unclear_prompt", "max_call_warning"),
-    *("asr_language", "asr_model"),
+    "asr_language",
 )
 """The settings that an agent may have of its own in one of its languages."""
 LISTS: Final = {"transfer_allow": ";", "no_input_prompt": "|", "unclear_prompt": "|", "backchannels": ","}

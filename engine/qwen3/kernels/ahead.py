@@ -1,7 +1,8 @@
 """Compiles kernels ahead of their first launch, many at once: a cold start is made of little else.
 
 Within `compiling`, launches only compile their kernels, in threads: Triton's passes and the assembler, most of the
-work, run without Python's lock.
+work, run without Python's lock. So does the C compiler that makes a kernel's launcher, which Triton would call at the
+first launch.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, Final
 
 import torch
@@ -21,6 +23,7 @@ THREADS: Final = 16
 """The most threads; more would wait for Python's lock."""
 
 _seen: ContextVar[set[Hashable] | None] = ContextVar("compiled ahead", default=None)
+_compiled: ContextVar[list[Any] | None] = ContextVar("kernels compiled ahead", default=None)
 
 
 def launch(kernel: Any, grid: tuple[int, ...]) -> Callable[..., None]:
@@ -37,7 +40,9 @@ def launch(kernel: Any, grid: tuple[int, ...]) -> Callable[..., None]:
             return
         seen.add(case)
         if not INTERPRETED:
-            kernel.warmup(*args, grid=grid, **options)
+            compiled = kernel.warmup(*args, grid=grid, **options)
+            if (kept := _compiled.get()) is not None and compiled is not None:
+                kept.append(compiled)
 
     return compile_only
 
@@ -46,12 +51,25 @@ def launch(kernel: Any, grid: tuple[int, ...]) -> Callable[..., None]:
 def compiling() -> Iterator[set[Hashable]]:
     """Compiles what is launched within, and at the end all of it is compiled. Yields the cases met."""
     seen: set[Hashable] = set()
-    before = _seen.set(seen)
+    compiled: list[Any] = []
+    before, kept = _seen.set(seen), _compiled.set(compiled)
     try:
-        with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1), "compile") as pool, _asynchronously(pool):
-            yield seen
+        with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1), "compile") as pool:
+            with _asynchronously(pool):
+                yield seen
+            on = partial(_make_launcher, torch.cuda.current_device() if torch.cuda.is_available() else None)
+            list(pool.map(on, compiled))
     finally:
         _seen.reset(before)
+        _compiled.reset(kept)
+
+
+def _make_launcher(device: int | None, compiled: Any) -> None:
+    if device is not None:
+        torch.cuda.set_device(device)  # a thread has its own
+    # What was compiled in the pool is a promise of the kernel.
+    kernel = compiled.result() if hasattr(compiled, "result") else compiled
+    kernel.run  # noqa: B018 (a property: it makes the launcher and loads the kernel)
 
 
 def _asynchronously(pool: ThreadPoolExecutor) -> Any:

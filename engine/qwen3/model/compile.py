@@ -10,7 +10,6 @@ from typing import Any
 
 import structlog
 import torch
-from torch._dynamo.utils import counters
 
 from engine.errors import first_line
 from engine.qwen3.model.layers import run_layer
@@ -64,4 +63,7 @@ def compile_mode(settings: QwenSettings) -> str:
 
 
 def _graphs() -> int:
+    # Imported here: it takes two seconds, and nobody needs it whose layers are not compiled.
+    from torch._dynamo.utils import counters
+
     return int(counters["stats"]["unique_graphs"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 import structlog
@@ -179,6 +180,14 @@ def _fast_runner(checkpoint: Checkpoint, settings: QwenSettings, warnings: list[
     return None
 
 
+def _triton_version() -> str:
+    """Returns the version of Triton that is installed, or "none"."""
+    try:
+        return version("triton")
+    except PackageNotFoundError:
+        return "none"
+
+
 def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
@@ -200,6 +209,8 @@ def _measured_for(checkpoint: Checkpoint, settings: QwenSettings) -> str:
         torch.cuda.get_device_name(checkpoint.device),
         f"sm_{capability[0]}{capability[1]}",
         f"torch {torch.__version__}",
+        f"triton {_triton_version()}",
+        f"talkspurt {version('talkspurt')}",
     ]
     parts += [checkpoint.size, settings.quantize, f"{settings.max_batch} x {settings.max_positions}"]
     return ", ".join(parts)

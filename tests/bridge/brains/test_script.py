@@ -11,7 +11,7 @@ import pytest
 
 from bridge.brains.brain import Fallback, HangUp, Piece, Say, Transfer
 from bridge.brains.script import DEFAULT_SCRIPT, Script, ScriptBrain, load_script
-from bridge.brains.tools import load_tools
+from bridge.brains.tools import load_tool_servers, load_tools
 from bridge.hearing.events import parse
 from bridge.turns.words import MAX_SAID_CHARS
 
@@ -118,9 +118,11 @@ def test_every_shipped_script_is_valid() -> None:
 
 def test_what_the_documentation_shows_is_valid(tmp_path: Path) -> None:
     page = (Path(__file__).parents[3] / "docs/conversation.md").read_text()
-    tools, script = re.findall(r"```yaml\n(.*?)```", page, re.S)
+    tools, servers, script = re.findall(r"```yaml\n(.*?)```", page, re.S)
     (tmp_path / "tools.yaml").write_text(tools)
+    (tmp_path / "servers.yaml").write_text(servers)
     (tmp_path / "script.yaml").write_text(script)
+    assert set(load_tool_servers(tmp_path / "servers.yaml")) == {"calendar", "stock"}
     assert [tool.name for tool in load_tools(tmp_path / "tools.yaml")] == ["opening_hours"]
     assert set(load_script(tmp_path / "script.yaml").steps) == {"start", "support"}
     events = [json.loads(line) for line in re.search(r"```json\n(.*?)```", page, re.S)[1].splitlines()]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from bridge.conversation import recording_writer, services
+from bridge.conversation import recording_writer, resources
 from bridge.conversation.recording import CallRecording
 from bridge.conversation.recording_retention import DAY_S, RecordingRetention
 from bridge.conversation.recording_writer import RecordingWriter
@@ -151,7 +151,7 @@ async def test_a_server_removes_old_recordings_at_the_start_and_every_hour(
             assert not kept(tmp_path)
             keep(tmp_path, 2, days_ago=3_000)
             swept.clear()
-            clock.advance(services.HOUR_S)
+            clock.advance(resources.HOUR_S)
             await swept.wait()
             assert not kept(tmp_path)
 

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -16,6 +17,7 @@ from bridge.brains.mcp.servers import McpServers
 from bridge.brains.tool import Tool
 from bridge.brains.tool_result import ToolResult
 from bridge.brains.tools import with_distinct_names
+from bridge.commands.check import check_tool_servers
 from tests.support.llm_brain import brain, collect, text_of
 from tests.support.llm_server import Answer, LlmServer, ToolCall
 from tests.support.mcp_server.http import mcp_over_http
@@ -181,3 +183,23 @@ async def test_a_call_has_its_tools_and_starts_without_a_server_that_is_away(
             await peer.hear(voiced=True)
             assert model.requests[1]["messages"][-1]["content"] == "Monday: nine to five"
             await bench.ended(peer)
+
+
+async def test_keys_are_not_logged_and_the_check_says_which_server_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SHOP_KEY", "hush-hush")
+    shop = Shop()
+    path = tmp_path / "tools.yaml"
+    async with mcp_over_http(shop) as url:
+        path.write_text(
+            "mcp:\n"
+            f"  shop: {{url: '{url}?key=${{SHOP_KEY}}', headers: {{X-Key: '${{SHOP_KEY}}'}}, tools: {{book: {{}}}}}}\n"
+            "  gone: {url: 'http://user:${SHOP_KEY}@127.0.0.1:1/mcp', headers: {X-Key: '${SHOP_KEY}'}}\n"
+        )
+        monkeypatch.setattr("bridge.brains.mcp.connection.CONNECT_S", 5.0)
+        assert await check_tool_servers(path) == 1
+    told = capfd.readouterr()
+    assert "MCP server shop: tools book" in told.out
+    assert "MCP server gone: ConnectError" in told.err
+    assert "hush-hush" not in told.out + told.err

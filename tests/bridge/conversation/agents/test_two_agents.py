@@ -87,7 +87,7 @@ async def test_each_agent_has_its_greeting_voice_prompt_and_tools(agents_file: P
         sales = await bench.call(to="+49 30 1234")
         for peer in (desk, sales):
             await until(peer, lambda: len(bench.engine.spoken) >= 2)
-            await said(bench, peer, "Hello.")
+            await said(bench, peer, "Are you open today?")
             await until(peer, lambda count=1 if peer is desk else 2: len(model.requests) == count)  # type: ignore[misc]
         assert sorted(bench.engine.spoken)[:2] == [("Desk.", "one"), ("Sales.", "two")]
         first, second = model.requests
@@ -134,6 +134,12 @@ async def test_the_call_says_who_takes_it_and_in_which_voice(agents_file: Path) 
         peer = await bench.call(agent="sales", to="999", voice="one", language="fr-FR")
         await until(peer, lambda: bench.engine.spoken == [("Sales.", "one")])
         assert bench.call_of(peer).style.language == "fr"
+
+
+async def test_a_voice_or_agent_that_another_system_tells_wrongly_costs_no_call(agents_file: Path) -> None:
+    async with LlmServer() as model, two_agents(agents_file, model) as bench:
+        agent = bench.app.services.choose({"agent": "shop", "voice": "three", "language": "German", "to": "400"})
+        assert (agent.name, agent.style.voice, agent.style.language) == ("sales", "two", None)
 
 
 async def test_an_agent_hands_over_in_mid_call_and_the_next_knows_what_was_said(agents_file: Path) -> None:

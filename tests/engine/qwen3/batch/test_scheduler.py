@@ -27,6 +27,8 @@ from engine.speech import Priority
 
 ROUNDING_S = 1e-9
 PIECE_FRAMES = 2
+LEAD_S = 0.8
+"""SPEECH_LEAD_MS, by default."""
 # The costs of an H200, rounded.
 FAST = Costs(((1, 0.002), (8, 0.0042), (64, 0.0048), (256, 0.007), (512, 0.0102), (1024, 0.0169)), 20e-6)
 # A small GPU's: 14 calls are all it can do.
@@ -58,9 +60,20 @@ class Caller:
 class Gpu:
     """Does what the scheduler says and takes as long as the costs say, one thing after the other."""
 
-    def __init__(self, costs: Costs, callers: list[Caller], slots: int = 1024) -> None:
+    def __init__(
+        self,
+        costs: Costs,
+        callers: list[Caller],
+        slots: int = 1024,
+        lead_s: float = 0.0,
+        stall_s: float = 0.0,
+        stall_every_s: float = 2.0,
+    ) -> None:
         self.costs = costs
-        self.scheduler = Scheduler(costs, slots)
+        self.scheduler = Scheduler(costs, slots, lead_s)
+        self.stall_s, self.stall_every_s = stall_s, stall_every_s
+        self.stalls = 0
+        """How often somebody else has stopped the GPU."""
         self.coming = sorted(callers, key=lambda c: c.at_s)
         self.here: dict[Sentence, Caller] = {}
         self.now_s = 0.0
@@ -70,6 +83,9 @@ class Gpu:
     def run(self) -> None:
         while self.coming or self.here:
             self._come_and_go()
+            if self.stall_s and self.now_s // self.stall_every_s > self.stalls:
+                self.stalls += 1
+                self.now_s += self.stall_s
             if not self._step():
                 self._idle()
 
@@ -145,9 +161,9 @@ callers = st.lists(
 
 
 @settings(max_examples=60, deadline=None)
-@given(callers)
-def test_whoever_is_admitted_hears_no_gap_and_in_order(asked: list[Caller]) -> None:
-    gpu = Gpu(SLOW, asked)
+@given(callers, st.sampled_from([0.0, LEAD_S]))
+def test_whoever_is_admitted_hears_no_gap_and_in_order(asked: list[Caller], lead_s: float) -> None:
+    gpu = Gpu(SLOW, asked, lead_s=lead_s)
     gpu.run()
     assert gpu.most <= gpu.scheduler.capacity
     for caller in asked:
@@ -160,7 +176,8 @@ def test_whoever_is_admitted_hears_no_gap_and_in_order(asked: list[Caller]) -> N
             assert caller.late_s <= ROUNDING_S
 
 
-def test_bursts_at_full_capacity_leave_no_gap() -> None:
+@pytest.mark.parametrize("lead_s", [0.0, LEAD_S])
+def test_bursts_at_full_capacity_leave_no_gap(lead_s: float) -> None:
     full = 0
     for seed in range(60):
         pick = random.Random(seed)
@@ -174,7 +191,7 @@ def test_bursts_at_full_capacity_leave_no_gap() -> None:
             )
             for _ in range(pick.randint(15, 60))
         ]
-        gpu = Gpu(SLOW, asked)
+        gpu = Gpu(SLOW, asked, lead_s=lead_s)
         gpu.run()
         full += gpu.most == gpu.scheduler.capacity
         assert max(c.late_s for c in asked if c.priority == Priority.CALL) <= ROUNDING_S
@@ -193,9 +210,10 @@ def test_nobody_waits_longer_than_patience_and_a_few_steps(asked: list[Caller]) 
             assert caller.longest_wait_s <= PATIENCE_S + 4 * step_s
 
 
-def test_a_thousand_calls_that_come_within_seconds_never_stutter() -> None:
+@pytest.mark.parametrize("lead_s", [0.0, LEAD_S])
+def test_a_thousand_calls_that_come_within_seconds_never_stutter(lead_s: float) -> None:
     asked = [Caller(at_s=4 * (i * 0.6180339887 % 1), frames=60 + i % 60) for i in range(1000)]
-    gpu = Gpu(FAST, asked)
+    gpu = Gpu(FAST, asked, lead_s=lead_s)
     gpu.run()
     assert not any(c.refused for c in asked)
     assert max(c.late_s for c in asked) <= 0
@@ -358,3 +376,81 @@ def test_frames_do_not_run_away_from_their_sound() -> None:
     for _ in range(100):
         scheduler.made(scheduler.frames(0.0), 0.0)
     assert sentence.made == MAX_WAITING
+
+
+def made_steps(gpu: Gpu) -> int:
+    return sum(bool(step) for step in gpu.steps)
+
+
+def test_the_gpu_makes_what_calls_need_and_not_what_it_could() -> None:
+    """Eight calls, each on a phase of its own: most frames are made for all of them together."""
+    steps = {}
+    for lead_s in (0.0, LEAD_S):
+        gpu = Gpu(FAST, asked := [Caller(0.5 * i, 75) for i in range(8)], lead_s=lead_s)
+        gpu.run()
+        assert max(c.late_s for c in asked) <= ROUNDING_S
+        steps[lead_s] = made_steps(gpu)
+    assert steps[LEAD_S] <= 0.5 * steps[0.0]
+
+
+@pytest.mark.parametrize("calls", [1, 4, 8])
+def test_a_neighbour_that_stops_the_gpu_now_and_then_makes_no_paced_call_late(calls: int) -> None:
+    gpu = Gpu(SLOW, asked := [Caller(0.17 * i, 150) for i in range(calls)], lead_s=LEAD_S, stall_s=0.3)
+    gpu.run()
+    assert gpu.stalls >= 5
+    assert max(c.late_s for c in asked) <= ROUNDING_S
+
+
+def a_paced_scheduler(*sentences: Sentence) -> Scheduler:
+    scheduler = Scheduler(FAST, 1024, LEAD_S)
+    for sentence in sentences:
+        scheduler.add(sentence)
+    return scheduler
+
+
+def a_call_with_a_lead(lead_frames: int, played: int = 10) -> Sentence:
+    """A call that has begun at 0 and has so many frames ahead when `played` frames have been played."""
+    made = played + lead_frames
+    return a_sentence(Priority.CALL, 0.0, made=made, sounded=made, chunks=4, begun_s=0.0)
+
+
+def test_whoever_can_goes_along_with_whoever_has_to() -> None:
+    now_s = 10 * FRAME_S
+    rich, poor = a_call_with_a_lead(20), a_call_with_a_lead(9)
+    assert a_paced_scheduler(rich).frames(now_s) == []
+    assert set(a_paced_scheduler(rich, poor).frames(now_s)) == {rich, poor}
+    new = a_sentence(Priority.CALL, now_s)
+    assert new in a_paced_scheduler(rich, new).frames(now_s)
+
+
+@pytest.mark.parametrize("priority", [Priority.HTTP, Priority.BULK])
+def test_speech_that_is_no_calls_is_made_as_fast_as_can_be(priority: Priority) -> None:
+    now_s = 10 * FRAME_S
+    other = a_call_with_a_lead(20)
+    other.priority = priority
+    assert a_paced_scheduler(other).frames(now_s) == [other]
+
+
+def test_a_sentence_that_is_needed_later_is_not_rushed() -> None:
+    """A reply's next sentence is asked for while the one before it is being played."""
+    sentence = Sentence(Speak(0, "", ""), needed_at_s=3.0, arrived_s=1.0)
+    scheduler = a_paced_scheduler(sentence)
+    assert scheduler.frames(1.0) == []
+    assert scheduler.frames(3.0 - LEAD_S + 0.01) == [sentence]
+    late = a_paced_scheduler(Sentence(Speak(0, "", ""), needed_at_s=3.0, arrived_s=1.0))
+    assert len(late.frames(3.5)) == 1
+    assert len(Scheduler(FAST, 4).frames(0.0)) == 0
+
+
+def test_a_neighbour_on_the_gpu_lowers_the_capacity_until_it_is_gone() -> None:
+    scheduler = Scheduler(SLOW, 16, LEAD_S)
+    alone = scheduler.capacity
+    for step in range(50):
+        scheduler.worked(step * FRAME_S, 0.02, 0.02)
+    assert scheduler.capacity == alone
+    for step in range(50, 100):
+        scheduler.worked(step * FRAME_S, 0.04, 0.02)
+    assert 1 <= scheduler.capacity < alone
+    for step in range(100, 152):
+        scheduler.worked(step * FRAME_S, 0.02, 0.02)
+    assert scheduler.capacity == alone

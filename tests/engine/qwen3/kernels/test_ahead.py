@@ -53,3 +53,28 @@ def test_kernels_are_compiled_as_they_would_be_launched(monkeypatch: pytest.Monk
     assert asked == [{"grid": (4,), "width": 1}, {"grid": (4,), "width": 2}]
     with pytest.raises(RuntimeError, match="no such width"), ahead.compiling():
         ahead.launch(kernel, (4,))(width=3)
+
+
+def test_the_launchers_are_made_ahead_too_once_all_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+
+    class Compiled:
+        def __init__(self, width: int) -> None:
+            self.width = width
+
+        @property
+        def run(self) -> None:
+            done.append(f"launcher {self.width}")
+
+    class Kernel:
+        def warmup(self, *_: Any, width: int, **how: Any) -> Compiled:
+            done.append(f"kernel {width}")
+            return Compiled(width)
+
+    monkeypatch.setattr(ahead, "INTERPRETED", False)
+    kernel = Kernel()
+    with ahead.compiling():
+        for width in (1, 2, 2):
+            ahead.launch(kernel, (4,))(torch.ones(1), width=width)
+        assert done == ["kernel 1", "kernel 2"]
+    assert sorted(done[2:]) == ["launcher 1", "launcher 2"]

@@ -1,0 +1,197 @@
+"""What each call has, whoever answers the caller: a journal, a recording, a time limit, and where it goes next."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import AsyncIterable, Callable, Mapping
+from typing import Any
+
+import structlog
+
+from bridge.brains.destinations import Destinations
+from bridge.conversation.alarm import Alarm
+from bridge.conversation.call_limit import CallLimit, Limit
+from bridge.conversation.caller_speech import CallerSpeech
+from bridge.conversation.journal import Journal
+from bridge.conversation.metrics import ConversationMetrics
+from bridge.conversation.next_destination import HANG_UP, NextDestination
+from bridge.conversation.recording import CallRecording, SentAudio
+from bridge.conversation.settings import ConversationSettings
+from bridge.conversation.silence_meter import SilenceMeter
+from bridge.hearing.events import InboundEvent
+from bridge.hearing.listening import Listening
+from bridge.line.call import Call, CallObserver, State
+from bridge.line.playout import Interruption
+from bridge.line.utterance import Utterance
+
+log = structlog.get_logger(__name__)
+
+
+class Talk(CallObserver):
+    """The talk of one call, made when the call is answered. Only the event loop's thread may use it."""
+
+    def __init__(
+        self,
+        call: Call,
+        settings: ConversationSettings,
+        metrics: ConversationMetrics,
+        *,
+        destinations: Destinations | None = None,
+        variables: Mapping[str, str] | None = None,
+        recording: CallRecording | None = None,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.call = call
+        self.variables = dict(variables or {})
+        self.journal = Journal(str(call.id), lambda: self.audio_ms)
+        self.failed = ""
+        """The service whose failure sent the call to the fallback; empty if none has failed."""
+        self._settings = settings
+        self._metrics = metrics
+        self._recording = recording
+        self._now_s = now_s
+        self._start_s = now_s()
+        self.next = NextDestination(destinations or Destinations(), settings.fallback_destination, str(call.id))
+        self._limit = CallLimit(settings.max_call_s, self._start_s)
+        self._alarm = Alarm(self._deadline_s, self._expire, now_s)
+        self._silence = SilenceMeter(call, metrics, now_s)
+        self._caller = CallerSpeech(self.journal, now_s)
+        self.listening = Listening(
+            call,
+            settings.asr_timeout_ms,
+            self.heard,
+            lambda problem: self.fail("asr", problem),
+            now_s,
+            cancels_echo=settings.echo_canceller,
+        )
+
+    def _begin_records(self) -> None:
+        """Begins the recording, if there is one, and the journal."""
+        if self._recording is not None:
+            self.call.observe(SentAudio(self.call, self._recording, self._now_s))
+            self.listening.recorders.append(self._recording.caller)
+        about = {"from": self.variables.get("from"), "to": self.variables.get("to"), "agent_name": self.agent_name}
+        self.journal.tell("call.started", **about)
+
+    @property
+    def audio_ms(self) -> int:
+        """The time since the call was answered."""
+        return round((self._now_s() - self._start_s) * 1000)
+
+    # What differs by who answers ------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def agent_name(self) -> str:
+        """The name of the agent that has the call now."""
+
+    @abstractmethod
+    def say(self, text: str | AsyncIterable[str], *, voice: str | None = None, interruptible: bool = True) -> Utterance:
+        """Queues a text behind what the agent is saying and returns its utterance. Raises UnknownVoice."""
+
+    @abstractmethod
+    def interrupt(self) -> Interruption:
+        """Silences the agent, whatever it is doing, and returns what was heard of it."""
+
+    @abstractmethod
+    def event(self, event: InboundEvent) -> Interruption:
+        """Takes an event from a recogniser outside this server; returns what it did to the agent's speech."""
+
+    @abstractmethod
+    def heard(self, event: Any) -> object:
+        """Takes what was heard of the caller."""
+
+    @abstractmethod
+    def _cut(self, reason: str) -> object:
+        """Drops the agent's turn, keeping what was heard of it."""
+
+    @abstractmethod
+    def _agent(self) -> dict[str, Any]:
+        """Returns what the agent is doing, for the JSON that describes the call."""
+
+    def _due_s(self) -> float:
+        """Returns when `_do_due` is to be called; infinity for never."""
+        raise NotImplementedError
+
+    def _do_due(self) -> None:
+        """Does what is due by now."""
+        raise NotImplementedError
+
+    # How it ends ----------------------------------------------------------------------------------------------------
+
+    def hang_up(self, goodbye: str = "", destination: str = HANG_UP) -> bool:
+        """Says the goodbye, if any, then gives the call back to the dialplan at `destination`. Raises NotAllowed.
+
+        Returns False and changes nothing if the call is ending already.
+        """
+        destination = self.next.resolve(destination)
+        if self.call.state is not State.ACTIVE:
+            return False
+        self.next.settle(destination)
+        if goodbye:
+            self._cut("interrupt")
+            self.say(goodbye, interruptible=False)
+        self._stop_making()
+        self.call.hang_up()
+        return True
+
+    def _stop_making(self) -> None:
+        """Drops what is being made and would come after what is to be heard."""
+
+    def fail(self, service: str, problem: str) -> None:
+        """Ends the talk with an apology and the fallback, because a service that it needs is gone."""
+        if self.call.state is not State.ACTIVE:
+            return
+        log.error("conversation failed", call=str(self.call.id), service=service, problem=problem)
+        self.failed = service
+        self.next.fall_back()
+        self._metrics.failures.labels(service).inc()
+        self._cut("failure")
+        self.call.apologize()
+
+    def call_ended(self, call: Call) -> None:
+        self._alarm.cancel()
+        self._cut("hung up")
+        self.listening.stop()
+        self.journal.tell("call.ended", reason=call.end_reason, next=str(self.next))
+        if self._recording is not None:
+            self._recording.close({"id": str(call.id), "end_reason": call.end_reason, **self.describe()})
+
+    def describe(self) -> dict[str, Any]:
+        """Returns the talk's part of the JSON that describes the call."""
+        return {
+            "variables": self.variables,
+            "agent_name": self.agent_name,
+            **self._agent(),
+            "next": str(self.next),
+            "failed": self.failed or None,
+            "interrupt_to_silence_ms": self._silence.silences_ms,
+            "transcript": self.journal.transcript(),
+        }
+
+    # The time -------------------------------------------------------------------------------------------------------
+
+    def _arm(self) -> None:
+        """Sets the timer for what is due next."""
+        if self.call.state is State.ACTIVE:
+            self._alarm.set()
+        else:
+            self._alarm.cancel()
+
+    def _deadline_s(self) -> float:
+        return min(self._due_s(), self._limit.deadline_s())
+
+    def _expire(self) -> None:
+        if self.call.state is not State.ACTIVE:
+            return
+        match self._limit.due(self._now_s()):
+            case Limit.WARN if self._settings.max_call_warning:
+                self.say(self._settings.max_call_warning)
+            case Limit.END:
+                log.info("the call has lasted MAX_CALL_S", call=str(self.call.id))
+                self._cut("max call time")
+                self.next.fall_back()
+                self.call.hang_up()
+                return
+        self._do_due()
