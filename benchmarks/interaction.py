@@ -36,6 +36,7 @@ VOICES = ("second", "pico-en-US", "pico-en-GB", "onyx", "nova")
 BESIDE = ("ryan", "coral", "eric")
 """Who speaks beside the caller, and `BESIDE_DB` softer than the caller would."""
 BESIDE_DB = -12
+SIDE_TALK_DB = "4"
 EACH_CALL = 5
 BETWEEN_MS = (1_600, 2_100, 1_900, 2_600, 2_300)
 """The agent's speech before each of a call's sounds."""
@@ -77,7 +78,11 @@ def scenarios(kind: str, count: int, backchannels: str, recogniser: str) -> Iter
         steps += [Step(wait_ms=2_500), Step(hang_up=True, when="at once")]
         yield Scenario(
             name=f"{kind} {number} {backchannels or 'off'}",
-            server={"BACKCHANNELS": backchannels, "FILLER_AFTER_MS": "0"},
+            server={
+                "BACKCHANNELS": backchannels,
+                "SIDE_TALK_DB": SIDE_TALK_DB if backchannels else "0",
+                "FILLER_AFTER_MS": "0",
+            },
             recogniser="embedded" if recogniser == "embedded" else "told",
             voice=next(voices),
             answers=[ModelAnswer(say=MONOLOGUE, token_ms=0)],
@@ -121,7 +126,7 @@ def rows(off: dict[str, Score], on: dict[str, Score]) -> list[tuple[str, ...]]:
 
     both = (off, on)
     first = "interruption"
-    table = [("", "best of tau-voice", "BACKCHANNELS empty", "BACKCHANNELS=en")]
+    table = [("", "best of tau-voice", "both empty", f"BACKCHANNELS=en SIDE_TALK_DB={SIDE_TALK_DB}")]
     table.append((f"{first}: yields within 2 s", BEST[first], *(share(one[first], one[first].yields) for one in both)))
     table.append((f"{first}: first sound → silence, p50 / p95", "", *(spread(one[first].silent_ms) for one in both)))
     for kind in ("mm-hm", "cough", "side talk"):

@@ -37,7 +37,7 @@ ANSWER_S: Final = 15.0
 QUIET_S: Final = 0.2
 """How long the agent has been silent before the caller speaks."""
 PACES: Final = (Pace(100, 20), Pace(40, 8))
-EARLY_MS: Final = (0, 96)
+EARLY_MS: Final = (0, 64)
 VOICES: Final = ("hibari", "en-US", "en-GB")
 
 
@@ -68,11 +68,14 @@ class Caller:
 
     def __init__(self, call: SipCall, call_id: str, api: CallsApi, server: Talkspurt, model: PacedModel) -> None:
         self._call, self._id, self._api, self._server, self._model = call, call_id, api, server, model
+        self._known = 0
+        """How many turns the log has had so far."""
 
     async def turn(self, clip: np.ndarray, found: Turns, rest: np.ndarray | None = None) -> None:
         """Says a clip, with a `rest` after a pause, and notes how long the answer took."""
         model, call = self._model, self._call
         model.begin_turn()
+        self._known = len(self._turns_heard())
         ended_s = await self._say(clip)
         if rest is not None:
             found.pauses += 1
@@ -98,18 +101,21 @@ class Caller:
 
     async def _end_turn(self) -> dict[str, Any]:
         """Silences the agent; returns the log's line of the turn, which it has once the turn is over."""
-        logged = len(self._turns_logged())
         await self._api.interrupt(self._id)
         await self._call.until_quiet(QUIET_S, ANSWER_S, after=len(self._call.packets))
 
         async def is_there() -> bool:
-            return len(self._turns_logged()) > logged
+            return len(self._turns_heard()) > self._known
 
         await eventually(is_there, ANSWER_S)
-        return self._turns_logged()[-1]
+        turns = self._turns_heard()
+        self._known = len(turns)
+        return turns[-1]
 
-    def _turns_logged(self) -> list[dict[str, Any]]:
-        return [line for line in self._server.log if line["event"] == "turn" and line.get("call") == self._id]
+    def _turns_heard(self) -> list[dict[str, Any]]:
+        """Returns the log's lines of the turns of which something was heard."""
+        lines = [line for line in self._server.log if line["event"] == "turn" and line.get("call") == self._id]
+        return [line for line in lines if "first_frame_ms" in line]
 
     def _first_after(self, at_s: float) -> int:
         packets = self._call.packets
@@ -218,6 +224,7 @@ async def measure(args: argparse.Namespace) -> None:
             async with PacedModel() as model:
                 for early_ms in args.early:
                     settings = {"LLM_BASE_URL": model.url, "LLM_MODEL": "paced", "EARLY_ANSWER_MS": str(early_ms)}
+                    settings["FILLER_AFTER_MS"] = "0"  # what is measured is the answer
                     own = Path(folder) / f"early-{early_ms}"
                     own.mkdir()
                     with running(own, ENGINE="hibari", ASR_PROTOCOL="embedded", GREETING="", **settings) as server:

@@ -74,6 +74,58 @@ PAUSED: Final = (
 )
 """The caller pauses between the two, and has not ended."""
 
+FRESH: Final = (
+    "Could I have the bill, please?",
+    "I am looking for a plumber.",
+    "We arrive on Friday evening.",
+    "Is there parking near the hotel?",
+    "My order has not come yet.",
+    "I would like a refund.",
+    "How long does the delivery take?",
+    "It is about my electricity contract.",
+    "I think that is everything.",
+    "Please send it to my home address.",
+    "Can you call me back later?",
+    "The doctor told me to call you.",
+    "Two pizzas and a bottle of water.",
+    "I don't know the number.",
+    "Yes, that would be great.",
+    "Around six in the evening.",
+    "My daughter has a fever.",
+    "Where exactly are you?",
+    "I moved house last month.",
+    "No, I already paid that.",
+    "What time does it start?",
+    "I want to talk to a manager.",
+    "The screen stays black.",
+    "I booked a room for next week.",
+    "That sounds good to me.",
+)
+"""Sentences that nobody had in view who made the rules of the end of a turn."""
+FRESH_PAUSED: Final = (
+    ("I am looking for a", "plumber in the city."),
+    ("We arrive on", "Friday evening."),
+    ("The reason I call is", "that my heating is broken."),
+    ("I would like to know whether", "you have a table free."),
+    ("My address is", "twelve Baker Street."),
+    ("Can you send it to", "my office?"),
+    ("I ordered three", "weeks ago."),
+    ("There were two men who", "came to the house."),
+    ("The policy number is 8 8 1", "4 0 2."),
+    ("I think we should", "meet on Monday."),
+    ("It started when", "I opened the window."),
+    ("She said that the", "payment failed."),
+    ("Well, I", "wanted to ask something."),
+    ("Do you have any", "rooms for tonight?"),
+    ("I need it before", "the end of the month."),
+    ("The colour should be", "dark blue."),
+    ("My husband and", "I would like to come."),
+    ("We could come in the", "afternoon."),
+    ("I have been waiting", "for two weeks."),
+    ("Could you please", "spell that?"),
+)
+"""The same with a pause."""
+
 
 @dataclass(frozen=True, slots=True)
 class Clip:

@@ -16,7 +16,18 @@ from typing import Final
 import numpy as np
 
 from benchmarks.machine import Usage, facts
-from benchmarks.phone_speech import LINE_HZ, PAUSED, SENTENCES, Clip, babble, clips, through_line, with_pause
+from benchmarks.phone_speech import (
+    FRESH,
+    FRESH_PAUSED,
+    LINE_HZ,
+    PAUSED,
+    SENTENCES,
+    Clip,
+    babble,
+    clips,
+    through_line,
+    with_pause,
+)
 from benchmarks.table import markdown
 from bridge.hearing.asr.embedded import BEFORE_MS, EmbeddedAsr
 from bridge.hearing.asr.recognizer_pool import DOUBT, ModelName, ModelProcess, RecognizerPool
@@ -180,6 +191,8 @@ async def measure(args: argparse.Namespace) -> None:
         print("\n" + markdown(rows), flush=True)
     if "ends" in args.parts:
         print("\n" + markdown(await ends(said)), flush=True)
+        print("\nsentences that nobody had in view who made the rules:")
+        print("\n" + markdown(await ends(await clips(FRESH, FRESH_PAUSED))), flush=True)
     if "callers" in args.parts:
         print("\n" + markdown(await callers_at_once(whole, args.calls, args.turns)), flush=True)
 

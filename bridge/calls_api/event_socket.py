@@ -118,7 +118,8 @@ OPERATIONS: Final = [
         details=(
             "You send what `POST /v1/calls/{id}/events` takes. You receive `call.started`, `response.started`, "
             "`response.paused`, `response.resumed`, `response.interrupted`, `response.done`, `transcript.user`, "
-            "`transcript.agent`, `dtmf`, `call.ended`, and `error` for what could not be read."
+            "`transcript.agent`, `hold.began`, `hold.ended`, `call.answered_by`, `dtmf`, `call.ended`, and `error` for "
+            "what could not be read."
         ),
         errors=(404, 409, 426, 503),
     )

@@ -12,7 +12,8 @@ from typing import Any
 
 import structlog
 
-from bridge.brains.brain import AfterTurn, HandOver, Piece
+from bridge.brains.brain import AfterTurn, HandOver, Piece, fill
+from bridge.conversation.answering_machine import AnsweringMachine
 from bridge.conversation.call_agent import CallAgent
 from bridge.conversation.call_rules import turn_rules
 from bridge.conversation.caller_events import CallerEvents
@@ -36,6 +37,7 @@ from bridge.turns.actions import (
     AskAgain,
     Commit,
     Discard,
+    EndCall,
     Pause,
     Prepare,
     PromptCaller,
@@ -76,7 +78,9 @@ class Conversation(Talk):
         self._reader = EventReader()
         self._digits = Digits(agent.brain.digit_gap_ms, self._pressed)
         self._echo_text = EchoText(now_s) if settings.echo_text else None
-        self._events = CallerEvents(self._turns, self._caller, self.journal, self._echo_text)
+        machine = AnsweringMachine(self.variables, settings.on_voicemail, self.journal, now_s)
+        message = fill(settings.voicemail_message, self.variables)
+        self._events = CallerEvents(self._turns, self._caller, self.journal, self._echo_text, machine, message)
         self._speaking = Speaking(call, agent, self, self.journal, metrics, now_s)
 
     def start(self, recognizer: Recognizer | None = None, ear: LocalEar | None = None) -> None:
@@ -86,10 +90,10 @@ class Conversation(Talk):
             self.call.observe(self._echo_text)
         self._begin_records()
         self.listening.start(recognizer, ear)
-        self._speaking.begin(
-            self.agent.brain.greet(), TurnTrace(), Filler(), self.agent.settings.greeting_protection_ms
-        )
-        self._do(self._turn_began())
+        machine, protect_ms = self._events.answered(self._now_s()), self.agent.settings.greeting_protection_ms
+        if not machine:
+            self._speaking.begin(self.agent.brain.greet(), TurnTrace(), Filler(), protect_ms)
+        self._do(machine or self._turn_began())
 
     # From outside -------------------------------------------------------------------------------------------------
 
@@ -127,7 +131,8 @@ class Conversation(Talk):
         return self.agent.name
 
     def _agent(self) -> dict[str, Any]:
-        return {"agent": self._turns.agent.value, "paused": self._turns.paused}
+        answered_by = self._events.machine.answered_by or None
+        return {"agent": self._turns.agent.value, "paused": self._turns.paused, "answered_by": answered_by}
 
     # The turn -----------------------------------------------------------------------------------------------------
 
@@ -166,6 +171,8 @@ class Conversation(Talk):
                     due += self._begin(self.agent.brain.silence(), TurnTrace())
                 case AskAgain():
                     due += self._begin(self.agent.brain.misheard(), TurnTrace())
+                case EndCall(text):
+                    self.hang_up(text)
         if self.call.state is State.ACTIVE:
             self._alarm.set()
         return interruption
@@ -240,10 +247,10 @@ class Conversation(Talk):
         self.listening.listen_in(agent.settings.asr_language)
 
     def _due_s(self) -> float:
-        return self._turns.deadline_s()
+        return self._events.deadline_s()
 
     def _do_due(self) -> None:
-        self._do(self._turns.expire(self._now_s()))
+        self._do(self._events.expire(self._now_s()))
 
     # Keys ---------------------------------------------------------------------------------------------------------
 

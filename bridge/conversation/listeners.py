@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import aiohttp
 
+from bridge.conversation.answering_machine import AMD
 from bridge.conversation.call_rules import end_rules
 from bridge.conversation.conversation import Conversation
 from bridge.conversation.resources import Resources
@@ -30,7 +31,10 @@ def make_listeners(
         return call.playout.speaking
 
     rules = GateRules(
-        pause_ms=settings.early_ms, side_talk_db=settings.side_talk_db, tells_hold=settings.hold_detection
+        pause_ms=settings.early_ms,
+        side_talk_db=settings.side_talk_db,
+        tells_hold=settings.hold_detection,
+        tells_beeps=AMD in conversation.variables,
     )
     ends, smart_turn = end_rules(settings, conversation.variables), resources.smart_turn(settings)
     if recognizer is not None:

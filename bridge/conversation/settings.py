@@ -14,6 +14,7 @@ from bridge.addresses import HttpAddress, WebSocketAddress
 from bridge.brains.destinations import Destinations, is_destination
 from bridge.brains.script import load_script
 from bridge.brains.tools import load_tools
+from bridge.conversation.answering_machine import OnVoicemail
 from bridge.conversation.webhooks import secret_key
 from bridge.hearing.asr.recognizer_pool import MODEL_NAMES, ModelName
 from bridge.turns.words import BACKCHANNELS
@@ -74,9 +75,14 @@ class ConversationSettings(BaseModel):
         "empty: 64 with ASR_PROTOCOL=embedded, else 0",
     )
     side_talk_db: float = Field(
-        6, ge=0, le=40, description="a voice so much softer than the caller's does not interrupt; 0: any voice does"
+        0,
+        ge=0,
+        le=40,
+        description="a voice so much softer than the caller's does not interrupt, as 4; 0: any voice does",
     )
     hold_detection: bool = Field(True, description="wait while there is music or a tone on the line, as on hold")
+    on_voicemail: OnVoicemail = Field("go_on", description="for calls with the variable amd; message: after the beep")
+    voicemail_message: str = Field("", validate_default=True, description="said to voicemail, with {variables}")
     greeting_protection_ms: int = Field(0, ge=0, description="of the greeting, not to be interrupted")
     echo_guard_ms: int = Field(0, ge=0, description="after the agent begins, the caller's sound is its echo")
     echo_canceller: bool = Field(True, description="take the agent's echo out of what the recogniser hears")
@@ -233,6 +239,13 @@ class ConversationSettings(BaseModel):
     def _is_destination(cls, value: str) -> str:
         if value and not is_destination(value):
             raise ValueError("must be context,extension,priority")
+        return value
+
+    @field_validator("voicemail_message")
+    @classmethod
+    def _is_said(cls, value: str, info: ValidationInfo) -> str:
+        if not value and info.data.get("on_voicemail") == "message":
+            raise ValueError("must not be empty with ON_VOICEMAIL=message")
         return value
 
     @field_validator("script")

@@ -69,6 +69,14 @@ def _act(step: Step, act: CallerAct, until_s: float, timeline: Timeline) -> Iter
             f"{pause_ms:.0f} ms",
             pause_ms <= step.pauses_at_most_ms,
         )
+    if step.waits_within_ms is not None:
+        silent_s = timeline.silent_from_s(act.start_s, max(act.end_s - act.start_s - step.waits_within_ms / 1000, 0.0))
+        silent_ms = math.inf if silent_s is None else (silent_s - act.start_s) * 1000
+        yield Verdict(
+            f"“{act.text}”: the agent waits, from {step.waits_within_ms} ms on",
+            "it spoke on" if math.isinf(silent_ms) else f"silent after {silent_ms:.0f} ms",
+            silent_ms <= step.waits_within_ms,
+        )
     if step.answered_within_ms is not None:
         heard_s = timeline.first_heard_s(act.end_s)
         expectation = f"“{act.text}”: answered within {step.answered_within_ms} ms"

@@ -66,6 +66,13 @@ def music(count: int, rate_hz: int, random: np.random.Generator) -> Samples:
     return np.concatenate(bars)[:count] * 0.1
 
 
+def tone(count: int, rate_hz: int, *frequencies_hz: float) -> Samples:
+    """Returns `count` samples of a tone, as a network or a voicemail sends it."""
+    at_s = np.arange(count) / rate_hz
+    sound: Samples = np.sum([np.sin(2 * np.pi * hz * at_s) for hz in frequencies_hz], axis=0)
+    return sound * (0.2 / len(frequencies_hz))
+
+
 def babble(clips: list[Samples], count: int, random: np.random.Generator) -> Samples:
     """Returns `count` samples of many people who talk at once: each says the clips in an order of hers."""
     mixed = np.zeros(count)

@@ -98,7 +98,9 @@ class Step(Part):
     improvise: str = ""
     """What the caller wants; a language model makes the words out of it, up to `turns` times."""
     turns: int = Field(4, ge=1, le=50)
-    sound: Literal["cough"] | None = None
+    sound: Literal["cough", "music", "dial tone", "beep"] | None = None
+    lasts_ms: int = Field(500, ge=FRAME_MS, le=60_000)
+    """How long a sound lasts; a cough is as short as it is."""
     press: str = Field("", pattern=r"^[0-9A-D*#]*$")
     wait_ms: int = Field(0, ge=0, le=60_000)
     hang_up: bool = False
@@ -117,6 +119,8 @@ class Step(Part):
     """The agent does not drop its answer. It may pause."""
     pauses_at_most_ms: int | None = Field(None, ge=0)
     """The agent's longest silence in the second after the first sound of this step."""
+    waits_within_ms: int | None = Field(None, ge=0)
+    """The agent is silent so soon after the first sound of this step, and as long as the step lasts."""
     answered_within_ms: int | None = Field(None, ge=0)
     """The agent speaks so soon after the last sound of this step."""
 
@@ -151,7 +155,7 @@ class Step(Part):
     @property
     def judged(self) -> bool:
         """Tells whether something is expected of the agent at this step."""
-        measured = (self.yields_within_ms, self.pauses_at_most_ms, self.answered_within_ms)
+        measured = (self.yields_within_ms, self.pauses_at_most_ms, self.waits_within_ms, self.answered_within_ms)
         return self.goes_on or any(value is not None for value in measured)
 
     @property
@@ -237,6 +241,8 @@ class Scenario(Part):
     """`told`: the server's recogniser is told the caller's words, and its own detector hears the rest."""
     script: Path | None = None
     """A dialogue for the server, in place of `answers`; its path begins at the scenario's file."""
+    variables: dict[str, str] = {}
+    """Variables of the call, as the dialplan registers them."""
     greeting: str = "Good morning, this is the museum."
     answers: list[ModelAnswer] = [ModelAnswer(say="We open at nine.")]
     tools: dict[str, ToolStandIn] = {}

@@ -88,7 +88,8 @@ class ScenarioCall:
         scenario, stage, caller = self._scenario, self._stage, self.caller
         tools = stage.model.expect(caller.id, scenario) if stage.model is not None else None
         if stage.client is not None:
-            await stage.client.register(caller.id, call=str(caller.id), greeting=scenario.greeting)
+            own = {"call": str(caller.id), "greeting": scenario.greeting}
+            await stage.client.register(caller.id, **scenario.variables | own)
         caller.handset.line = self._through_line
         await caller.connect(stage.host, stage.port)
         self._since_s = caller.dialled_s
@@ -204,7 +205,8 @@ class ScenarioCall:
     async def _clip(self, step: Step, number: int = 0) -> _Clip:
         voice, factor = step.voice or self._scenario.voice, 10 ** (step.level_db / 20)
         if step.sound:
-            return _Clip(self._stage.voices.cough(f"{self._scenario.name} {number}") * factor)
+            name = f"{self._scenario.name} {number}"
+            return _Clip(self._stage.voices.sound(step.sound, name, step.lasts_ms) * factor)
         parts: list[Samples] = []
         words: list[tuple[str, float, float]] = []
         at_s = 0.0

@@ -21,6 +21,7 @@ from bridge.converse.line_conditions import (
     cough,
     music,
     samples,
+    tone,
     white,
 )
 from bridge.converse.scenario import PICO, SECOND, Line
@@ -80,9 +81,16 @@ class Voices:
             return LineConditions(RATE_HZ, noise=noise)
         return LineConditions(RATE_HZ, noise=noise, echo_db=line.echo.level_db, echo_delay_ms=line.echo.delay_ms)
 
-    def cough(self, name: str) -> Samples:
-        """Returns coughs as loud as speech; those of one name are always the same."""
-        return at_level(cough(RATE_HZ, np.random.default_rng(zlib.crc32(name.encode()))), RATE_HZ, SPEECH_DBFS)
+    def sound(self, kind: str, name: str, lasts_ms: int) -> Samples:
+        """Returns a sound as loud as speech; those of one kind and name are always the same."""
+        random, count = np.random.default_rng(zlib.crc32(name.encode())), lasts_ms * RATE_HZ // 1000
+        made = {
+            "cough": lambda: cough(RATE_HZ, random),
+            "music": lambda: music(count, RATE_HZ, random),
+            "dial tone": lambda: tone(count, RATE_HZ, 350, 440),
+            "beep": lambda: tone(count, RATE_HZ, 1_000),
+        }[kind]()
+        return at_level(made, RATE_HZ, SPEECH_DBFS)
 
     async def _noise(self, kind: str) -> Samples:
         if kind not in self._noises:

@@ -57,6 +57,13 @@ class HoldEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class Beep:
+    """A short tone, such as that after which a voicemail records, is over."""
+
+    audio_end_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Partial:
     """The words of the speech so far: all of them, not only the newest, up to MAX_TEXT_CHARS."""
 
@@ -78,7 +85,7 @@ class Transcript:
         object.__setattr__(self, "text", self.text[:MAX_TEXT_CHARS])
 
 
-Voiced = SpeechStarted | SpeechPaused | SpeechResumed | SpeechStopped | HoldBegan | HoldEnded
+Voiced = SpeechStarted | SpeechPaused | SpeechResumed | SpeechStopped | HoldBegan | HoldEnded | Beep
 """What a voice activity detector hears."""
 Heard = Voiced | Partial | Transcript
 

@@ -30,6 +30,8 @@ class GateRules:
     """While the agent speaks, a voice softer than the caller's by more than this is not the caller's; 0 for never."""
     tells_hold: bool = False
     """Whether music and tones are told as hold."""
+    tells_beeps: bool = False
+    """Whether short tones are told, as that of a voicemail."""
 
 
 class SpeechGate:
@@ -63,6 +65,8 @@ class SpeechGate:
         """Takes the next window. Returns what it makes, or None."""
         self.at_ms += WINDOW_MS
         if agent_speaks and level_dbfs < self._rules.min_level_dbfs:
+            if probability >= self._rules.start_probability and self._rules.side_talk_db:
+                self.beside, self._unvoiced_ms = True, -WINDOW_MS  # a voice, and too faint to be the caller's
             probability = 0.0
         voiced = probability >= self._rules.start_probability
         self._level.hear(level_dbfs, voiced=voiced)

@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bridge.hearing.beep_detector import BeepDetector
 from bridge.hearing.events import Voiced
 from bridge.hearing.hold_detector import HoldDetector
 from bridge.hearing.speech_gate import WINDOW_MS, GateRules, SpeechGate
@@ -48,6 +49,7 @@ class Ear:
         self._agent_speaks = agent_speaks
         self._gate = SpeechGate(rules)
         self._hold = HoldDetector() if rules.tells_hold else None
+        self._beeps = BeepDetector() if rules.tells_beeps else None
         self._converter = RateConverter(RATE_HZ)
         self._samples: NDArray[np.int16] = np.empty(0, np.int16)
         self.context: Floats = np.zeros(CONTEXT_SAMPLES, np.float32)
@@ -80,8 +82,10 @@ class Ear:
         if self.closed:
             return
         level_dbfs = 10 * math.log10(float(np.mean(window * window)) + 1e-10)
-        hold = self._hold
-        if hold is not None and (told := hold.push(window, probability, level_dbfs, self._gate.at_ms + WINDOW_MS)):
+        hold, at_ms = self._hold, self._gate.at_ms + WINDOW_MS
+        if self._beeps is not None and (beep := self._beeps.push(window, level_dbfs, at_ms)):
+            self._on_event(beep)
+        if hold is not None and (told := hold.push(window, probability, level_dbfs, at_ms)):
             self._on_event(told)
         if hold is not None and hold.held:
             probability = 0.0  # whatever the detector makes of music

@@ -13,6 +13,7 @@ class Reason(StrEnum):
     WORDS = "words"
     DTMF = "dtmf"
     RESTART = "restart"
+    VOICEMAIL = "voicemail"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,4 +71,11 @@ class AskAgain:
     """The caller is asked to say it again, because nothing of it was understood."""
 
 
-Action = Pause | Resume | TakeBack | Commit | Answer | Prepare | Discard | PromptCaller | AskAgain
+@dataclass(frozen=True, slots=True)
+class EndCall:
+    """The call ends, once `text` has been said, if there is one: a machine has answered it."""
+
+    text: str = ""
+
+
+Action = Pause | Resume | TakeBack | Commit | Answer | Prepare | Discard | PromptCaller | AskAgain | EndCall

@@ -19,6 +19,8 @@ class Prompts:
         self._no_input_s = rules.no_input_timeout_ms / 1000
         self._unclear_after_s = rules.unclear_timeout_ms / 1000
         self._final_timeout_s = rules.final_timeout_ms / 1000
+        self.held = False
+        """True while the caller has the line on hold: nothing is due."""
         self._sound_s = math.inf
         """When the caller's present sound began."""
         self._prompt_s = math.inf
@@ -53,10 +55,12 @@ class Prompts:
 
     def deadline_s(self) -> float:
         """Returns when `due` has something to return; infinity for never."""
-        return min(self._prompt_s, self._ask_s)
+        return math.inf if self.held else min(self._prompt_s, self._ask_s)
 
     def due(self, now_s: float) -> list[Action]:
         """Returns the prompt that is due by now, if any."""
+        if self.held:
+            return []
         if self._ask_s <= now_s:
             self.stop()
             return [AskAgain()]

@@ -11,6 +11,7 @@ import math
 from enum import StrEnum
 
 from bridge.turns.actions import Action, Commit, PromptCaller, Reason, TakeBack
+from bridge.turns.caller_sound import CallerSound
 from bridge.turns.patience import SPEECH_LIMIT_S, STILL_S, Patience
 from bridge.turns.pausing import Pausing
 from bridge.turns.prompts import Prompts
@@ -33,14 +34,13 @@ class Turns:
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
         self.agent = Agent.IDLE
-        self.caller_speaking = False
         self._interruptible = True
         self._begun_ms = 0
         self._protection = BargeInProtection()
         self._patience = Patience()
         self._pausing = Pausing()
         self._question = Question(rules, self._patience)
-        self._unmatched_stops = 0
+        self._sound = CallerSound(self._patience)
         self._asked = ""
         """The words that the present reply answers."""
         self._prompts = Prompts(rules)
@@ -54,6 +54,11 @@ class Turns:
     def held(self) -> bool:
         """Tells whether the caller has the line on hold."""
         return self._pausing.held
+
+    @property
+    def caller_speaking(self) -> bool:
+        """Tells whether the caller makes a sound that may be speech."""
+        return self._sound.goes_on
 
     # The agent ----------------------------------------------------------------------------------------------------
 
@@ -107,14 +112,12 @@ class Turns:
         """Notes that the caller began a sound that may be speech."""
         if self._stale(audio_start_ms):
             return []
-        if not self.caller_speaking:
+        if self._sound.began(now_s):
             self._question.words = ""
-            self._patience.sound_began(now_s)
             if self.agent is Agent.IDLE:
                 self._prompts.sound_goes_on(now_s, self._patience.longest_s())
         if self.agent is Agent.IDLE:  # the answer to those words is over, and what comes now belongs to this sound
             self._question.overdue.clear()
-        self.caller_speaking = True
         self._question.quiet = False
         if self._question.awaited:
             self._question.due_s = now_s + SPEECH_LIMIT_S
@@ -131,12 +134,9 @@ class Turns:
 
     def speech_stopped(self, now_s: float) -> list[Action]:
         """Notes that the caller's sound is over."""
-        if not self.caller_speaking:
+        if not self._sound.ended(now_s):
             return []
-        self.caller_speaking = False
-        self._unmatched_stops += 1
         self._question.quiet = True
-        self._patience.sound_ended(now_s)
         if self.agent is Agent.IDLE and self._question:
             self._question.await_final(now_s, speaking=False)
             return self._question.maybe_over()
@@ -162,8 +162,7 @@ class Turns:
         if self.agent is Agent.IDLE:
             return question.grows(now_s, is_new=is_new, speaking=self.caller_speaking)
         actions: list[Action] = []
-        if not self.caller_speaking and not self._unmatched_stops:  # a service without speech events
-            self.caller_speaking = True
+        if self._sound.shown_by_words():
             if not self._interrupts(text, unfinished=True):
                 actions = self._onset(now_s)
             elif self._protection.holds(now_s):
@@ -184,14 +183,11 @@ class Turns:
         if question.overdue:
             text = question.overdue.settle(text, thinking=self.agent is Agent.THINKING)
             if not text:
-                self._unmatched_stops = max(self._unmatched_stops - 1, 0)
+                self._sound.words_are_old()
                 return []
         if text and not question.words:
             self._patience.words_followed()
-        if self._unmatched_stops:
-            self._unmatched_stops -= 1
-        else:
-            self.caller_speaking = False
+        self._sound.words_complete()
         heard, question.words = text or (question.words if question.awaited else ""), ""
         match self.agent:
             case Agent.IDLE:
@@ -223,14 +219,13 @@ class Turns:
 
     def hold_began(self, since_ms: int) -> list[Action]:
         """Notes that the caller has had the line on hold for `since_ms`: the agent says nothing, and prompts nobody."""
-        self._pausing.held = True
-        self._prompts.stop()
+        self._pausing.held = self._prompts.held = True
         paused = self._pausing.pause() if self.agent is not Agent.IDLE else []
         return [*paused, TakeBack(since_ms)] if paused else []
 
     def hold_ended(self, now_s: float) -> list[Action]:
         """Notes that the caller is back."""
-        self._pausing.held = False
+        self._pausing.held = self._prompts.held = False
         if self.agent is Agent.IDLE:
             self._prompts.wait(now_s)
         return [] if self.caller_speaking else self._pausing.resume()
@@ -239,8 +234,8 @@ class Turns:
 
     def deadline_s(self) -> float:
         """Returns when `expire` is due; infinity for never."""
-        deadlines_s = (self._pausing.deadline_s(), self._question.due_s, self._protection.deadline_s())
-        return min(*deadlines_s, math.inf if self._pausing.held else self._prompts.deadline_s())
+        parts = (self._pausing, self._protection, self._prompts)
+        return min(self._question.due_s, *(part.deadline_s() for part in parts))
 
     def expire(self, now_s: float) -> list[Action]:
         """Returns the actions that are due by now."""
@@ -248,11 +243,11 @@ class Turns:
         if self._protection.deadline_s() <= now_s:
             actions += self._protection_ended(now_s)
         if self._pausing.deadline_s() <= now_s:
-            self.caller_speaking = False
+            self._sound.given_up()
             actions += self._pausing.resume()
         if self._question.due_s <= now_s:
             self._question.due_s = math.inf
-            self.caller_speaking = False
+            self._sound.given_up()
             if self._question.words or self._question.kept:
                 self._question.overdue.answered(self._question.words)
                 actions += self._answer(self._question.words)
@@ -260,8 +255,8 @@ class Turns:
                 self._question.awaited = False
                 self._prompts.stop()
                 actions.append(PromptCaller())
-        if not self._pausing.held and (prompts := self._prompts.due(now_s)):
-            self.caller_speaking = False  # a sound that has no end is no speech
+        if prompts := self._prompts.due(now_s):
+            self._sound.given_up()  # a sound that has no end is no speech
             actions += [*self._question.drop_early(), *prompts]
         return actions
 

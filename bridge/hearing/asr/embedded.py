@@ -18,6 +18,7 @@ from bridge.hearing.asr.quiet_place import quiet_place
 from bridge.hearing.asr.recognition import RATE_HZ
 from bridge.hearing.asr.recognizer_pool import RecognizerPool
 from bridge.hearing.events import (
+    Beep,
     Heard,
     HoldBegan,
     HoldEnded,
@@ -197,7 +198,7 @@ class EmbeddedAsr:
             return None
 
     def _voice(self, event: Voiced) -> None:
-        if isinstance(event, HoldBegan | HoldEnded):
+        if isinstance(event, HoldBegan | HoldEnded | Beep):
             self._hear(event)
         elif isinstance(event, SpeechStarted):
             start_ms = event.audio_start_ms or 0

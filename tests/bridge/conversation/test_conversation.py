@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from uuid import uuid4
 
 import numpy as np
@@ -82,7 +82,13 @@ class PuppetBrain(Brain):
 class Rig:
     """A call in conversation, and a clock that moves only when told to."""
 
-    def __init__(self, greeting: str = "", apology: Apology | None = None, **settings: object) -> None:
+    def __init__(
+        self,
+        greeting: str = "",
+        apology: Apology | None = None,
+        variables: Mapping[str, str] | None = None,
+        **settings: object,
+    ) -> None:
         self.now_s = 100.0
         self.frames: list[bytes] = []
         self.hung_up = False
@@ -97,6 +103,7 @@ class Rig:
             self.call,
             lone_agent(self.call, self.brain, chosen, "sales=ext-queues,400,1"),
             ConversationMetrics(CollectorRegistry()),
+            variables=variables,
             now_s=lambda: self.now_s,
         )
         self.talk.journal.observers.append(self.events.append)

@@ -57,6 +57,28 @@ async def test_without_its_model_the_end_of_a_turn_is_told_by_silence_and_the_lo
 
 
 @pytest.mark.parametrize(
+    ("settings", "has_meaning"),
+    [
+        ({"asr_protocol": "qwen3-asr", "asr_language": "en"}, True),
+        ({"asr_protocol": "vllm-realtime", "asr_language": "en"}, True),
+        ({"asr_protocol": "qwen3-asr"}, False),
+        ({"asr_protocol": "qwen3-asr", "asr_language": "fr"}, False),
+        ({"asr_protocol": "qwen3-asr", "asr_language": "en", "end_of_turn": "silence"}, False),
+        ({"asr_protocol": "deepgram", "asr_language": "en"}, False),
+    ],
+)
+async def test_a_service_that_is_told_when_speech_ends_has_turns_ended_by_meaning(
+    settings: dict[str, object], has_meaning: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(smart_turn, "weights", lambda: None)
+    shared = services(asr_url="ws://127.0.0.1:1", **settings)
+    with capture_logs() as logs:
+        await shared.start()
+    await shared.close()
+    assert ["silence alone" in entry["event"] for entry in logs].count(True) == has_meaning, "the model was asked for"
+
+
+@pytest.mark.parametrize(
     ("variables", "text", "wait_ms"),
     [
         ({}, "That is a", 900),

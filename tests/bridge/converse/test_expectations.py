@@ -74,6 +74,22 @@ def test_a_pause_is_the_agents_longest_silence_in_the_second_after() -> None:
     assert judge(scenario({"pauses_at_most_ms": 600}), spoken)[0].passed
 
 
+@pytest.mark.parametrize(
+    ("spoken", "measured", "passed"),
+    [
+        (((1, 2.9), (12.5, 14)), "silent after 900 ms", True),
+        (((1, 6.5), (12.5, 14)), "silent after 4500 ms", False),
+        (((1, 2.9), (7, 8), (12.5, 14)), "silent after 6000 ms", False),
+    ],
+)
+def test_to_wait_is_to_be_silent_as_long_as_the_step_lasts(
+    spoken: tuple[tuple[float, float], ...], measured: str, passed: bool
+) -> None:
+    music = CallerAct(0, "music", 2.0, 12.0)
+    (verdict,) = judge(scenario({"waits_within_ms": 4_000}), call(*spoken, acts=[music]))
+    assert (verdict.measured, verdict.passed) == (measured, passed)
+
+
 def test_an_answer_is_measured_from_the_callers_last_sound() -> None:
     (verdict,) = judge(scenario({"answered_within_ms": 700}), call((0, 1), (3.1, 4), acts=[STOP]))
     assert (verdict.measured, verdict.passed) == ("600 ms", True)

@@ -14,6 +14,7 @@ from bridge.converse.line_conditions import (
     music,
     pcm_of,
     samples,
+    tone,
     white,
 )
 
@@ -67,6 +68,12 @@ def test_a_clean_line_changes_nothing_and_a_loud_one_clips() -> None:
     frame = np.arange(FRAME, dtype="<i2").tobytes()
     assert LineConditions(RATE_HZ).send(frame) == frame
     assert pcm_of(np.array([2.0, -2.0])).tolist() == [32767, -32768]
+
+
+def test_a_tone_has_its_frequencies_and_no_others() -> None:
+    power = np.abs(np.fft.rfft(tone(RATE_HZ, RATE_HZ, 350, 440))) ** 2
+    assert sorted(np.argsort(power)[-2:]) == [350, 440]
+    assert power[[350, 440]].sum() > 0.999 * power.sum()
 
 
 def test_coughs_differ_and_are_short_bursts() -> None:

@@ -57,6 +57,13 @@ def test_who_talks_on_for_long_means_the_agent(gate: SpeechGate) -> None:
     assert len(heard(gate, 1, OWN_DBFS - 10)) == 1
 
 
+def test_a_voice_as_faint_as_an_echo_is_not_the_callers_either(gate: SpeechGate) -> None:
+    assert heard(gate, 10, -45) == []
+    assert gate.beside, "so that its words do not count"
+    heard(gate, 15, -80, p=0.0)
+    assert not gate.beside
+
+
 def test_nobody_is_beside_a_caller_who_has_not_spoken_yet() -> None:
     assert len(heard(SpeechGate(GateRules(side_talk_db=6)), 10, -39)) == 1
 
