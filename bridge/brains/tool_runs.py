@@ -128,7 +128,11 @@ class ToolRuns:
             await asyncio.wait(tasks, timeout=timeout_s)
 
     async def _run(self, call: ToolCall) -> ToolResult:
+        clock = asyncio.get_running_loop().time
+        since_s = clock()
         result = await self._toolbox.call(call.name, call.arguments)
+        if self._toolbox.observe is not None:
+            self._toolbox.observe(call.name, call.arguments, result, round((clock() - since_s) * 1000))
         log.info("tool called", tool=call.name[:LOGGED_CHARS], chars=len(result.content))
         log.debug("tool answered", tool=call.name[:LOGGED_CHARS], result=result.content[:LOGGED_CHARS])
         return result

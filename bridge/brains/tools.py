@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -72,6 +72,8 @@ class Toolbox:
     destinations: Destinations
     variables: Mapping[str, str] = field(default_factory=dict)
     agent_tools: AgentTools = field(default_factory=AgentTools)
+    observe: Callable[[str, str, ToolResult, int], None] | None = None
+    """Is told of each tool that has answered: its name, its arguments, what came of it, and how many ms it took."""
     _keys: dict[tuple[str, str], str] = field(default_factory=dict)
     """The idempotency key of each request, by tool and arguments, of which it is not certain what it did."""
 

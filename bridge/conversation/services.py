@@ -34,6 +34,7 @@ from bridge.conversation.resources import Resources
 from bridge.conversation.service_sessions import ANSWER_BYTES, EVENTS_BYTES, SOUND_BYTES, open_session
 from bridge.conversation.settings import ConversationSettings
 from bridge.conversation.talk import Talk
+from bridge.conversation.tool_journal import ToolJournal
 from bridge.conversation.webhooks import Webhooks
 from bridge.line.call import Call
 from bridge.realtime.link import RealtimeLink
@@ -139,8 +140,10 @@ class Services:
         if self._realtime.brain == "realtime":
             return self._begin_realtime(call, variables, agent, recording)
         others = self.agents
-        call_agent = CallAgent(call, agent, partial(self._brain, variables, others), others)
+        tools = ToolJournal()
+        call_agent = CallAgent(call, agent, partial(self._brain, variables, others, tools), others)
         conversation = Conversation(call, call_agent, self._metrics, variables=variables, recording=recording)
+        tools.journal = conversation.journal
         self._report(conversation, agent, recording)
         assert self._asr_http is not None, "calls begin between start and close"
         conversation.start(*make_listeners(conversation, self._resources, self._asr_http))
@@ -160,7 +163,9 @@ class Services:
         )
         options = self._realtime.options(settings.asr_language)
         link = RealtimeLink(options, self._realtime_http, conversation.heard, call_id=str(call.id))
-        conversation.use(link, self._toolbox(variables, agent), self._tool_tasks, options.timeout_ms)
+        tools = ToolJournal()
+        tools.journal = conversation.journal
+        conversation.use(link, self._toolbox(variables, agent, tools), self._tool_tasks, options.timeout_ms)
         self._report(conversation, agent, recording)
         prompt = fill_prompt(settings.system_prompt, variables)
         conversation.start(agent.name, prompt, fill(settings.greeting, variables))
@@ -173,12 +178,14 @@ class Services:
         if (summaries := self._summaries_of(agent.settings)) is not None:
             talk.journal.observers.append(partial(_sum_up, summaries, talk))
 
-    def _toolbox(self, variables: Mapping[str, str], agent: Agent, agent_tools: AgentTools | None = None) -> Toolbox:
+    def _toolbox(
+        self, variables: Mapping[str, str], agent: Agent, journal: ToolJournal, agent_tools: AgentTools | None = None
+    ) -> Toolbox:
         assert self._http is not None, "calls begin between start and close"
         tools = with_distinct_names([*agent.tools, *self._resources.served_tools(agent.settings)])
-        return Toolbox(self._http, tools, agent.destinations, variables, agent_tools or AgentTools())
+        return Toolbox(self._http, tools, agent.destinations, variables, agent_tools or AgentTools(), journal)
 
-    def _brain(self, variables: Mapping[str, str], others: Agents, agent: Agent) -> Brain:
+    def _brain(self, variables: Mapping[str, str], others: Agents, tools: ToolJournal, agent: Agent) -> Brain:
         settings, models = agent.settings, self._resources.models(agent.settings)
         if models is None:
             return ScriptBrain(agent.script, {**variables, "greeting": fill(settings.greeting, variables)})
@@ -187,7 +194,7 @@ class Services:
         options = LlmOptions(
             settings.system_prompt, settings.greeting, settings.no_input_prompt, settings.unclear_prompt
         )
-        toolbox = self._toolbox(variables, agent, agent.agent_tools(others.by_name))
+        toolbox = self._toolbox(variables, agent, tools, agent.agent_tools(others.by_name))
         condenser = self._resources.condenser(settings)
         return LlmBrain(models, options, toolbox, self._tool_tasks, variables, condenser)
 
