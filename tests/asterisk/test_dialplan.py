@@ -37,6 +37,10 @@ exten => _[a-z].,1,NoOp(Entering Custom Destination)
  same => n,Goto(app-announcement,1,1)
 
 exten => straight,1,Goto(plain,s,1)
+exten => withheld,1,Set(CALLERID(num-pres)=prohib)
+ same => n,Set(TS_VARS=lead=42&shop=Main%20Street)
+ same => n,Set(FROM_DID=)
+ same => n,Goto(plain,1)
 exten => colleague,1,UserEvent(WentOn,Call: none,Where: colleague)
  same => n,Wait(5)
 exten => customer,1,Dial(Local/s@customer/n)
@@ -156,6 +160,19 @@ async def test_who_calls_is_known_to_the_agent(asterisk: Asterisk, calls: CallsA
     assert variables["to"] == "5550100"
     assert variables["line"] == "sales"
     assert variables["uniqueid"]
+
+
+async def test_a_withheld_number_is_withheld_and_channel_variables_come_along(
+    asterisk: Asterisk, calls: CallsApi
+) -> None:
+    async with talking(asterisk, calls, "withheld", caller="5551234", name="Ann Lee") as (_, call_id):
+        variables = (await calls.call(call_id))["conversation"]["variables"]
+        userfield = asterisk.cli("core show channels concise").splitlines()
+        records = "".join(asterisk.cli(f"core show channel {line.split('!')[0]}") for line in userfield)
+    assert (variables["from"], variables["name"]) == ("", "")
+    assert (variables["lead"], variables["shop"]) == ("42", "Main Street")
+    assert variables["to"] == "to-withheld"
+    assert f"userfield={call_id}" in records
 
 
 @pytest.mark.parametrize(("way", "rate_hz"), [("plain", 8_000), ("app", 8_000), ("wide", 16_000), ("second", 8_000)])

@@ -86,7 +86,7 @@ class Asterisk:
     def _configure(self) -> None:
         if len(str(self.folder / "run/asterisk.ctl")) > MAX_SOCKET_PATH:
             raise RuntimeError(f"{self.folder} is too long a name for a Unix socket inside it")
-        for name in ("etc", "lib", "spool", "run", "log", "recordings"):
+        for name in ("etc", "lib", "spool/outgoing", "run", "log", "recordings"):
             (self.folder / name).mkdir(parents=True)
         for name in EMPTY_CONFIGS.split():
             (self.folder / f"etc/{name}.conf").touch()
