@@ -148,6 +148,11 @@ def fill(text: str, variables: Mapping[str, str]) -> str:
     return _VARIABLE.sub(lambda match: variables.get(match[1], ""), text)
 
 
+def variables_in(text: str) -> set[str]:
+    """Returns the names that `fill` would replace."""
+    return set(_VARIABLE.findall(text))
+
+
 def fill_prompt(text: str, variables: Mapping[str, str]) -> str:
     """Returns `text` filled like `fill`, with each value in quotation marks and a sentence that says what they mean.
 

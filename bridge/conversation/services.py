@@ -35,6 +35,7 @@ from bridge.conversation.service_sessions import ANSWER_BYTES, EVENTS_BYTES, SOU
 from bridge.conversation.settings import ConversationSettings
 from bridge.conversation.talk import Talk
 from bridge.conversation.tool_journal import ToolJournal
+from bridge.conversation.unknown_variables import UnknownVariables
 from bridge.conversation.webhooks import Webhooks
 from bridge.line.call import Call
 from bridge.realtime.link import RealtimeLink
@@ -65,6 +66,7 @@ class Services:
         self._resources = Resources()
         self._loading = asyncio.Lock()
         self._tool_tasks = ToolTasks()
+        self._unknown_variables = UnknownVariables()
         self._summaries: dict[tuple[ModelChain, SummaryOptions], CallSummaries] = {}
         self._http: aiohttp.ClientSession | None = None
         self._asr_http: aiohttp.ClientSession | None = None
@@ -137,6 +139,7 @@ class Services:
         agent = agent or self.choose(variables)
         recording = self._recording(call, agent.settings)
         self._metrics.agent_calls.labels(agent.name).inc()
+        self._unknown_variables.look(agent.name, agent.settings, variables)
         if self._realtime.brain == "realtime":
             return self._begin_realtime(call, variables, agent, recording)
         others = self.agents
