@@ -30,6 +30,11 @@ BANDS, BAND_BINS, FIRST_BIN = 21, 20, 20
 """The frequencies that are looked at: 21 bands of 156 Hz, from 156 Hz on."""
 LOUD_DBFS: Final = -45.0
 """Softer sound is no hold music."""
+SOFTER_DB: Final = 7.0
+"""Music so much softer than the caller's speech is in the caller's room. What a telephone system plays is as loud."""
+OWN_WINDOWS: Final = 93
+"""The caller's level is that of the latest windows of speech, 3 s."""
+OWN_LEAST_WINDOWS: Final = 15
 SPEECH: Final = 0.5
 BEFORE_BLOCKS: Final = 8
 """How long there has to have been neither music nor speech before, 1 s: what was there from the start is the room."""
@@ -53,6 +58,8 @@ class HoldDetector:
         """Whether there is speech in the present block."""
         self._blocks: deque[bool | None] = deque(maxlen=BLOCKS)
         """Whether each block was music; None for a silent one."""
+        self._music_power: deque[float] = deque(maxlen=LEAST_MUSICAL)
+        self._own_power: deque[float] = deque(maxlen=OWN_WINDOWS)
         self._others = 0
         """How many blocks in a row have been neither music nor speech, at most so far."""
         self._others_now = 0
@@ -72,6 +79,7 @@ class HoldDetector:
         self._speaks = self._speaks or voiced
         if voiced:
             self._last_speech_ms = at_ms
+            self._own_power.append(10 ** (level_dbfs / 10))
         self._windows.append(window)
         self._level_dbfs.append(level_dbfs)
         if self.held and sum(self._voiced) >= BACK_SHARE * BACK_WINDOWS:
@@ -89,6 +97,8 @@ class HoldDetector:
         loud = sum(self._level_dbfs) / BLOCK_WINDOWS > LOUD_DBFS
         musical = loud and not self._speaks and peaked_share(np.concatenate(self._windows)) >= PEAKED
         self._blocks.append(musical if loud or self._speaks else None)
+        if musical:
+            self._music_power.append(10 ** (sum(self._level_dbfs) / BLOCK_WINDOWS / 10))
         self._others_now = 0 if musical or self._speaks else self._others_now + 1
         self._others = max(self._others, self._others_now)
         return musical
@@ -96,6 +106,8 @@ class HoldDetector:
     def _begin(self, at_ms: int) -> HoldBegan | None:
         musical, heard = self._blocks.count(True), len(self._blocks) - self._blocks.count(None)
         if self._is_behind or self._others < BEFORE_BLOCKS or musical < LEAST_MUSICAL or musical < LEAST_SHARE * heard:
+            return None
+        if self._is_softer():
             return None
         since = len(self._blocks) - self._blocks.index(True)
         began_ms = at_ms - since * BLOCK_WINDOWS * WINDOW_MS
@@ -105,6 +117,13 @@ class HoldDetector:
         self.held, self._unmusical = True, 0
         self._voiced.clear()
         return HoldBegan(max(began_ms, 0))
+
+    def _is_softer(self) -> bool:
+        """Tells whether the music is too soft beside the caller's speech, as far as there was any."""
+        if len(self._own_power) < OWN_LEAST_WINDOWS:
+            return False
+        own, music = sum(self._own_power) / len(self._own_power), sum(self._music_power) / len(self._music_power)
+        return music < own * 10 ** (-SOFTER_DB / 10)
 
     def _end(self, at_ms: int, *, by_speech: bool) -> HoldEnded:
         self.held, self._spoke_into_it = False, by_speech

@@ -109,6 +109,12 @@ async def test_music_that_is_there_from_the_start_is_the_callers_room() -> None:
     assert not [event for event in await heard(behind) if isinstance(event, HoldBegan)]
 
 
+async def test_music_softer_than_the_caller_is_in_the_room_also_when_it_is_turned_on_later() -> None:
+    spoken = np.concatenate((words("Hold on, please."), quiet(1_500)))
+    assert not [e for e in await heard(spoken, loud(hold_music(8), -34)) if isinstance(e, HoldBegan)]
+    assert [e for e in await heard(spoken, loud(hold_music(8), -28)) if isinstance(e, HoldBegan)]
+
+
 async def test_a_caller_who_speaks_over_music_has_it_in_the_room_and_is_not_waited_for_again() -> None:
     behind = loud(hold_music(20), -36)
     behind = with_words(behind, 6, "Hello, are you still there? I cannot hear you.")
