@@ -60,6 +60,7 @@ async def test_in_every_state(asterisk: Asterisk, tmp_path: Path, record_propert
             "ASR_PROTOCOL": "embedded", "LLM_BASE_URL": model.url, "LLM_MODEL": "m", "LLM_TOOLS": "tools.yaml",
             "LLM_TIMEOUT_MS": "60000", "GREETING": GREETING, "FILLER_AFTER_MS": "0", "RECORD_DIR": str(tmp_path),
             "FALSE_INTERRUPTION_TIMEOUT_MS": "9000", "ASR_MODEL": "whisper", "END_OF_TURN": "silence",
+            "EARLY_ANSWER_MS": "0",
         }  # fmt: skip
         with running(tmp_path, **settings) as server:
             async with calling(asterisk, server) as caller:
