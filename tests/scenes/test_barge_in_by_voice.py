@@ -64,6 +64,7 @@ async def test_in_every_state(asterisk: Asterisk, tmp_path: Path, record_propert
         }  # fmt: skip
         with running(tmp_path, **settings) as server:
             async with calling(asterisk, server) as caller:
+                await caller.until("response.started")
                 await until_talking(caller)
                 await caller.say(DOG)  # in the greeting
                 await asked(model, "dog")
