@@ -89,7 +89,8 @@ async def test_each_agent_has_its_greeting_voice_prompt_and_tools(agents_file: P
             await until(peer, lambda: len(bench.engine.spoken) >= 2)
             await said(bench, peer, "Are you open today?")
             await until(peer, lambda count=1 if peer is desk else 2: len(model.requests) == count)  # type: ignore[misc]
-        assert sorted(bench.engine.spoken)[:2] == [("Desk.", "one"), ("Sales.", "two")]
+        greetings = [spoken for spoken in bench.engine.spoken if spoken[0] not in ("Yes.", "No.")]
+        assert sorted(greetings) == [("Desk.", "one"), ("Sales.", "two")]
         first, second = model.requests
         assert first["messages"][0]["content"].startswith('You are the desk of "Acme".')
         assert tools_of(first) == {"hangup", "transfer_to_agent", "switch_language"}
