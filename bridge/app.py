@@ -92,7 +92,7 @@ class App:
         self.http_port = 0
         self._style = settings.conversation.style
         self._apology = Apology()
-        self._reload: asyncio.Task[None] | None = None
+        self._reloads: set[asyncio.Task[None]] = set()
         self._late_apology: asyncio.Task[None] | None = None
         self._http: HttpServer | None = None
         self._notify = notifier()
@@ -135,7 +135,9 @@ class App:
 
     def reload(self) -> None:
         """Has the agents read anew; calls in progress keep theirs."""
-        self._reload = asyncio.get_running_loop().create_task(self.services.reload())
+        task = asyncio.get_running_loop().create_task(self.services.reload())
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
 
     def _tell_service_manager(self) -> None:
         if self._notify is None:
@@ -160,7 +162,7 @@ class App:
         await self.audiosocket.close()
         if self._http is not None:
             await self._http.close(max(timeout_s / 2, HTTP_CLOSE_S))
-        for task in (self._late_apology, self._reload):
+        for task in (self._late_apology, *self._reloads):
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
@@ -233,8 +235,7 @@ async def serve(settings: Settings) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     await app.start()
-    if settings.conversation.agents is not None:
-        loop.add_signal_handler(signal.SIGHUP, app.reload)
+    loop.add_signal_handler(signal.SIGHUP, app.reload)
     warn_of_root()
     try:
         await stop.wait()

@@ -110,13 +110,13 @@ class Talk(CallObserver):
     def _agent(self) -> dict[str, Any]:
         """Returns what the agent is doing, for the JSON that describes the call."""
 
+    @abstractmethod
     def _due_s(self) -> float:
         """Returns when `_do_due` is to be called; infinity for never."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _do_due(self) -> None:
         """Does what is due by now."""
-        raise NotImplementedError
 
     # How it ends ----------------------------------------------------------------------------------------------------
 

@@ -62,8 +62,10 @@ class CallFile:
     def place(self, spool: Path) -> None:
         """Puts the file into Asterisk's folder, whole. Raises OSError and ValueError."""
         name = f"talkspurt-{self.call_id}.call"
-        # The dot keeps Asterisk from reading it, should it look before the name is right.
-        unfinished = spool.parent / f".{name}" if os.access(spool.parent, os.W_OK) else spool / f".{name}"
+        beside = spool.parent
+        # It can be moved in only from the same disk. The dot keeps Asterisk from reading it before the name is right.
+        may_be_beside = os.access(beside, os.W_OK) and beside.stat().st_dev == spool.stat().st_dev
+        unfinished = (beside if may_be_beside else spool) / f".{name}"
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o660)
         try:
             with os.fdopen(descriptor, "w") as file:

@@ -191,7 +191,9 @@ async def calls_meet(
                 await asyncio.wait_for(all_talk.wait(), ANSWER_S)
                 happened.set()
                 await fault(paths)
-        return {way: task.result() for way, task in tasks.items()}
+        heard = {way: task.result() for way, task in tasks.items()}
+    assert all("fallback after" in words for words in heard.values()), "no caller stays in silence"
+    return heard
 
 
 async def test_server_killed(asterisk: Asterisk, tmp_path: Path, table: dict[str, Heard]) -> None:

@@ -67,6 +67,19 @@ async def test_sigterm_lets_the_call_in_progress_hear_the_end_and_exits_0(server
     assert await asyncio.wait_for(server.process.wait(), 20) == 0
 
 
+async def test_sighup_without_a_file_of_agents_costs_no_call(server):
+    """`systemctl reload` sends it, whatever the settings."""
+    peer = await Asterisk.connect(server.port)
+    peer.send_audio()
+    await peer.hear(voiced=True)
+    server.process.send_signal(signal.SIGHUP)
+    async with asyncio.timeout(10):
+        while "agents read" not in (line := (await server.process.stderr.readline()).decode()):
+            assert line, "the server has ended"
+    assert (await peer.hear(voiced=True)).kind != Kind.HANGUP
+    await peer.close()
+
+
 async def test_sigterm_without_calls_exits_0_and_leaves_no_process(server):
     await server.stop()
     assert server.process.returncode == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -52,6 +53,16 @@ def test_asterisk_finds_the_whole_file_or_none(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(FileNotFoundError):
         file.place(tmp_path / "gone")
     assert [path for path in tmp_path.iterdir() if path != spool] == []
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no second disk here")
+def test_a_folder_on_a_disk_of_its_own_gets_the_file_too(tmp_path: Path) -> None:
+    """As it is where Asterisk's spool is mounted: there, a file cannot be moved in from the folder above."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as mounted:
+        file = CallFile(CALL_ID, "Local/201@from-internal", "talkspurt,s,1")
+        (tmp_path / "outgoing").symlink_to(mounted)
+        file.place(tmp_path / "outgoing")
+        assert [path.name for path in Path(mounted).iterdir()] == [f"talkspurt-{CALL_ID}.call"]
 
 
 def test_what_was_given_is_known_until_the_last_try_is_over() -> None:
