@@ -39,6 +39,7 @@ exten => _[a-z].,1,NoOp(Entering Custom Destination)
 exten => straight,1,Goto(plain,s,1)
 exten => withheld,1,Set(CALLERID(num-pres)=prohib)
  same => n,Set(TS_VARS=lead=42&shop=Main%20Street)
+ same => n,Set(AMDSTATUS=HUMAN)
  same => n,Set(FROM_DID=)
  same => n,Goto(plain,1)
 exten => colleague,1,UserEvent(WentOn,Call: none,Where: colleague)
@@ -160,6 +161,7 @@ async def test_who_calls_is_known_to_the_agent(asterisk: Asterisk, calls: CallsA
     assert variables["to"] == "5550100"
     assert variables["line"] == "sales"
     assert variables["uniqueid"]
+    assert "amd" not in variables, "nobody has looked for an answering machine, so nobody takes the caller for one"
 
 
 async def test_a_withheld_number_is_withheld_and_channel_variables_come_along(
@@ -172,6 +174,7 @@ async def test_a_withheld_number_is_withheld_and_channel_variables_come_along(
     assert (variables["from"], variables["name"]) == ("", "")
     assert (variables["lead"], variables["shop"]) == ("42", "Main Street")
     assert variables["to"] == "to-withheld"
+    assert variables["amd"] == "HUMAN"
     assert f"userfield={call_id}" in records
 
 
