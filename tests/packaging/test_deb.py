@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -58,6 +58,7 @@ print("devices", *sorted(set(os.listdir("/dev")) & {"null", "kmsg", "mem", "vda"
 """
 """What a program of the service tries. An upload is decoded by a child process with limits of its own."""
 READY_S = 90
+ASK_EVERY_S = 0.1
 CALL_S = 3
 
 
@@ -171,16 +172,13 @@ def keeps_a_call_through_an_upgrade(machine: DebianMachine) -> None:
     old = main_pid(machine)
     enter = ["nsenter", f"--target={machine.pid}", "--mount", "--pid", "--net", "--root", "--wd"]
     with subprocess.Popen([*enter, "talkspurt", "dial", "--seconds", "120"], stdout=subprocess.DEVNULL) as caller:
-        while " call started " not in log_of(machine, since=old):
-            time.sleep(0.1)
+        until(machine, lambda: " call started " in log_of(machine, since=old))
         machine.run("sh", "/var/lib/dpkg/info/talkspurt.postinst", "configure", "1.2.2")
-        while " draining " not in log_of(machine, since=old):
-            time.sleep(0.1)
+        until(machine, lambda: " draining " in log_of(machine, since=old))
         assert caller.poll() is None
         assert main_pid(machine) == old
         caller.terminate()
-    while main_pid(machine) in (old, 0):
-        time.sleep(0.1)
+    until(machine, lambda: main_pid(machine) not in (old, 0))
     assert "calls cut" not in log_of(machine, since=old)
     wait_until_ready(machine)
 
@@ -188,8 +186,7 @@ def keeps_a_call_through_an_upgrade(machine: DebianMachine) -> None:
 def is_started_anew_when_it_hangs(machine: DebianMachine) -> None:
     old = main_pid(machine)
     machine.run("kill", "-STOP", str(old))
-    while main_pid(machine) in (old, 0):
-        time.sleep(0.1)
+    until(machine, lambda: main_pid(machine) not in (old, 0))
     wait_until_ready(machine)
 
 
@@ -197,8 +194,7 @@ def stays_down_with_a_wrong_setting(machine: DebianMachine) -> None:
     settings = machine.root / "etc/talkspurt/talkspurt.env"
     settings.write_text(settings.read_text() + "MAX_CALLS=many\n")
     machine.run("systemctl", "restart", "talkspurt", check=False)
-    while machine.run("systemctl", "is-active", "talkspurt", check=False).strip() != "failed":
-        time.sleep(0.1)
+    until(machine, lambda: machine.run("systemctl", "is-active", "talkspurt", check=False).strip() == "failed")
     assert "MAX_CALLS='many': must be a valid integer" in log_of(machine)
 
 
@@ -213,7 +209,12 @@ def log_of(machine: DebianMachine, since: int | None = None) -> str:
 
 
 def wait_until_ready(machine: DebianMachine) -> None:
+    until(machine, lambda: " ready " in log_of(machine, since=main_pid(machine)))
+
+
+def until(machine: DebianMachine, is_so: Callable[[], bool]) -> None:
+    """Asks until the answer is yes: systemd has no word for those who wait outside its machine."""
     until_s = time.monotonic() + READY_S
-    while " ready " not in log_of(machine, since=main_pid(machine)):
+    while not is_so():
         assert time.monotonic() < until_s, log_of(machine)
-        time.sleep(0.2)
+        time.sleep(ASK_EVERY_S)
