@@ -26,8 +26,9 @@ STOPBAND_DB: Final = 90.0
 TAP_STEPS: Final = 2.0**28
 # Samples worked on by one row of the matrix product; the time a 20 ms push takes is flat around it.
 BLOCK_SAMPLES: Final = 48
-# The product copies its overlapping inputs; longer pushes go in pieces, so that this stays around a megabyte.
-PIECE_SAMPLES: Final = 16384
+# A longer push goes in pieces. From four times as many multiplications on, OpenBLAS shares a product among threads, and
+# whoever asked spins until the last of them got a core: on a busy machine that held the event loop for 170 ms.
+PIECE_PRODUCTS: Final = 2**18
 # Rates whose ratio in lowest terms needs more phases than this are not used in audio, and would need gigabytes.
 MAX_PHASES: Final = 1024
 
@@ -61,6 +62,7 @@ class _Design:
         tap = np.arange(self.out)[None, :] * self.down - inputs * self.up + self.half
         within = (tap >= 0) & (tap < taps.size)
         self.matrix = np.where(within, taps[np.where(within, tap, 0)], 0.0)
+        self.piece = self.step * max(1, PIECE_PRODUCTS // self.matrix.size)
 
     def ready(self, samples: int) -> int:
         """Returns how many outputs depend on nothing beyond the first `samples` inputs."""
@@ -98,9 +100,8 @@ class Resampler:
             raise ValueError(f"PCM is int16 of shape (samples,), not {pcm.dtype} of shape {pcm.shape}")
         if self._design is None:
             return pcm
-        if pcm.size > PIECE_SAMPLES:
-            pieces = range(0, pcm.size, PIECE_SAMPLES)
-            return np.concatenate([self.push(pcm[start : start + PIECE_SAMPLES]) for start in pieces])
+        if pcm.size > (piece := self._design.piece):
+            return np.concatenate([self.push(pcm[start : start + piece]) for start in range(0, pcm.size, piece)])
         self._held = np.concatenate((self._held, pcm))
         self._taken += pcm.size
         return self._make(self._design.ready(self._taken))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from engine.encode import FormatName
 from engine.speech import Style
+from engine.word_times import WordTime
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,8 @@ class CacheKey:
     """The style, with a voice's id in place of an alias and the same `priority` for all."""
     format: FormatName
     sample_rate_hz: int
+    timestamps: bool = False
+    """Whether the times of the words are kept with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class Clip:
 
     data: bytes
     duration_s: float
+    words: tuple[WordTime, ...] = ()
 
 
 class AudioCache:

@@ -120,7 +120,7 @@ class ChildProcess:
     async def receive(self) -> Any:
         """Returns the next message; cancelling loses none. Raises ChildLost. Log entries go to this process's log."""
         while True:
-            message = pickle.loads(await self.receive_bytes())
+            message = self.unpacked(await self.receive_bytes())
             if not isinstance(message, Log):
                 return message
             structlog.get_logger(message.name).log(message.level, message.event, **message.values)
@@ -141,6 +141,10 @@ class ChildProcess:
         self._length = None
         self.touch()
         return payload
+
+    def unpacked(self, payload: bytes) -> Any:
+        """Returns the message that travelled as `payload`."""
+        return pickle.loads(payload)
 
     def kill(self) -> None:
         """Kills the process at once, whatever it is doing."""
@@ -164,7 +168,8 @@ class ChildProcess:
 
 def connect(niceness: int = 0) -> tuple[BinaryIO, BinaryIO]:
     """Makes this process a child; returns the file that its messages come from, for `read`, and the one for answers."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group; the parent decides
+    # They may be sent to all processes of the server; the parent decides.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
     # A parent with the calls' clock in it comes before all others; what it starts does not.
     os.setpriority(os.PRIO_PROCESS, 0, max(0, os.getpriority(os.PRIO_PROCESS, 0)) + niceness)

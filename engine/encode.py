@@ -17,6 +17,8 @@ from engine.speech import Pcm
 FormatName = Literal["mp3", "opus", "aac", "flac", "wav", "pcm", "ogg", "mulaw", "alaw"]
 
 SAMPLE_RATES_HZ: Final = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+MIN_RATE_HZ: Final = SAMPLE_RATES_HZ[0]
+MAX_RATE_HZ: Final = SAMPLE_RATES_HZ[-1]
 OPUS_RATES_HZ: Final = (8000, 12000, 16000, 24000, 48000)
 G711_RATE_HZ: Final = 8000
 UNKNOWN_SIZE: Final = 0xFFFFFFFF
@@ -37,6 +39,10 @@ class Format:
     rates_hz: tuple[int, ...] = SAMPLE_RATES_HZ
     own_rate_hz: int | None = None
     """The rate where the client asks for none; None means the engine's."""
+    states_length: bool = False
+    """Whether the length stands at the stream's beginning, where players look for it."""
+    delay_samples: int = 0
+    """By how much the decoded audio is later, in samples; a decoder cannot tell it from the stream."""
     takes_time: bool = False
     """Whether encoding takes so long, a millisecond or two for 200 ms of audio, that it is kept off the event loop."""
 
@@ -47,11 +53,11 @@ class Format:
 
 
 FORMATS: Final[dict[FormatName, Format]] = {
-    "mp3": Format("mp3", "audio/mpeg", takes_time=True),
+    "mp3": Format("mp3", "audio/mpeg", delay_samples=1105, takes_time=True),
     "opus": Format("opus", "audio/ogg", OPUS_RATES_HZ, takes_time=True),
-    "aac": Format("aac", "audio/aac", takes_time=True),
-    "flac": Format("flac", "audio/flac", takes_time=True),
-    "wav": Format("wav", "audio/wav"),
+    "aac": Format("aac", "audio/aac", delay_samples=1024, takes_time=True),
+    "flac": Format("flac", "audio/flac", states_length=True, takes_time=True),
+    "wav": Format("wav", "audio/wav", states_length=True),
     "pcm": Format("pcm", "audio/pcm"),
     "ogg": Format("ogg", "audio/ogg", OPUS_RATES_HZ, takes_time=True),
     "mulaw": Format("mulaw", "audio/PCMU", own_rate_hz=G711_RATE_HZ),

@@ -29,16 +29,17 @@ class FallbackEngine(Engine):
     """Speaks with `main`. In a call, `spare` speaks each sentence that `main` fails; where `main` is `optional` and did
     not start, it speaks all of them.
 
-    An HTTP request is answered by the engine it was meant for, or by its error: there nobody listens to silence.
-    Both must speak at the same rate.
+    An HTTP request is answered by the engine it was meant for, or by its error: there nobody listens to silence. With
+    `always`, the spare engine answers those too. Both must speak at the same rate.
     """
 
-    def __init__(self, main: Engine, spare: Engine, *, optional: bool = False) -> None:
+    def __init__(self, main: Engine, spare: Engine, *, optional: bool = False, always: bool = False) -> None:
         assert main.sample_rate_hz == spare.sample_rate_hz, "a call's audio cannot change its rate"
         self._main = main
         self.spare = spare
         """The spare engine, which is always ready: it is started with this engine and needs nothing loaded."""
         self._optional = optional
+        self._always = always
         self._broken = ""
         """The reason why `main` did not start."""
         self._stood_in = 0
@@ -58,6 +59,10 @@ class FallbackEngine(Engine):
     @property
     def can_clone(self) -> bool:  # type: ignore[override]
         return self._active.can_clone
+
+    @property
+    def takes_ipa(self) -> bool:  # type: ignore[override]
+        return self._active.takes_ipa
 
     @property
     def _active(self) -> Engine:
@@ -90,13 +95,16 @@ class FallbackEngine(Engine):
             except (UnknownVoice, UnspeakableText, CannotClone):
                 raise
             except SpeechError as error:
-                if heard or style.priority is not Priority.CALL:
+                if heard or not (self._always or style.priority is Priority.CALL):
                     raise
                 self._stood_in += 1
                 log.warning(f"{self._main.name} failed, {self.spare.name} speaks instead", error=str(error))
         async with aclosing(self.spare.stream(sentence, self.for_spare(style))) as chunks:
             async for pcm in chunks:
                 yield pcm
+
+    def check_room(self) -> None:
+        self._active.check_room()
 
     def voices(self) -> Sequence[Voice]:
         return self._active.voices()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Callable
+import re
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import replace
@@ -16,7 +17,9 @@ import structlog
 
 from engine import language, normalize
 from engine.loop_share import loop_share
-from engine.speech import Chunk, Engine, EngineBusy, Priority, SpeechError, Style, UnspeakableText
+from engine.markup import Mark, Pause, without_markup
+from engine.pronunciation import Pronounced, as_written
+from engine.speech import MAX_SPEED, MIN_SPEED, Chunk, Engine, EngineBusy, Priority, SpeechError, Style, UnspeakableText
 from engine.text import break_words, pause_after_ms, sentences
 from engine.word_cutter import WordCutter
 
@@ -29,6 +32,10 @@ BUSY_RETRY_S: Final = 0.1
 # What is made of one sentence. 300 characters of prose at a quarter of the pace take 80 s; hundreds of letters and
 # numbers can take ten minutes.
 MAX_SENTENCE_S: Final = 120
+OPENING_CHARS: Final = 1000
+"""The part of a text from which its language is told: what is left of it without its tags tells enough."""
+SILENCE_MS: Final = 100
+"""The length of the pieces of a pause."""
 # Writing out takes from two to a hundred milliseconds a sentence, and keeps the interpreter from the event loop for up
 # to seven at a time, of each thread that does it. Calls have one, which waits for nobody else; all others have another.
 _CALLS_THREAD: Final = ThreadPoolExecutor(1, "text-of-calls")
@@ -49,6 +56,7 @@ async def speak(
     busy_wait_s: float = 0.0,
     by_word: bool = False,
     language: str = "en",
+    opening_chars: int | None = None,
     on_sentence: Callable[[], None] = lambda: None,
     on_language: Callable[[str], None] = lambda language: None,
 ) -> AsyncGenerator[Chunk, None]:
@@ -57,17 +65,17 @@ async def speak(
     With `by_word`, where the engine tells when its words begin, a chunk begins with each and carries that word instead.
     `on_sentence` is called whenever a sentence is whole and its turn to be made has come.
 
-    The first sentence leaves as soon as it is made; between sentences lies a pause as their end marks ask for. With
-    `normalize`, the engine gets numbers, dates and the like written out. The language, unless the style names it, is
-    the one that can be told from the text, of which `on_language` is told; until then sentences are told apart, and
-    numbers are written out, as in `language`.
+    The first sentence leaves as soon as it is made, and is broken off near `opening_chars`, or earlier where the engine
+    asks for that; between sentences lies a pause as their end marks ask for. With `normalize`, the engine gets numbers,
+    dates and the like written out. The language, unless the style names it, is the one that can be told from the text,
+    of which `on_language` is told; until then sentences are told apart, and numbers are written out, as in `language`.
 
     A sentence that the engine has no sounds for is left out with a warning; when nothing else was spoken either, its
     UnspeakableText is raised. A sentence for which the engine is busy is tried again for `busy_wait_s`. Any
     other error comes after all that was made before it. Closing the generator ends everything that goes on for it: the
     sentence being made, the one made ahead, the source of the text.
     """
-    maker = _Maker(engine, style, normalize, busy_wait_s, by_word, language, on_sentence, on_language)
+    maker = _Maker(engine, style, normalize, busy_wait_s, by_word, language, opening_chars, on_sentence, on_language)
     task = asyncio.create_task(maker.run(text))
     task.add_done_callback(lambda _: maker.made.put_nowait(_Mark.END))
     try:
@@ -95,6 +103,7 @@ class _Maker:
         busy_wait_s: float,
         by_word: bool,
         call_language: str,
+        opening_chars: int | None,
         on_sentence: Callable[[], None],
         on_language: Callable[[str], None],
     ) -> None:
@@ -106,47 +115,84 @@ class _Maker:
         self._busy_wait_s = busy_wait_s
         self._by_word = by_word
         self._call_language = call_language
+        self._opening_chars = min(filter(None, (opening_chars, engine.first_sentence_chars)), default=None)
         self._on_sentence = on_sentence
         self._on_language = on_language
         self._clock = asyncio.get_running_loop().time
         self._played_s = 0.0  # when all that was made so far will have been played
         self._pause_ms = 0  # before the next sentence
+        self._rate = 1.0
         self._spoken = False
         self._unspeakable: UnspeakableText | None = None
 
     async def run(self, text: str | AsyncIterable[str]) -> None:
         """Makes every sentence. Raises what the engine or the source of the text raises."""
         if isinstance(text, str):
-            await self._detect(text)
+            await self._detect(without_markup(text[:OPENING_CHARS]), phrases=self._languages())
         seen = ""
         await self.allowed.acquire()
-        source = sentences(text, lambda: self._language, self._engine.first_sentence_chars, self._style.priority)
+        source = sentences(text, lambda: self._language, self._opening_chars, self._style.priority)
         async with aclosing(source):
+            marked = False
             async for sentence in source:
-                if not sentence.strip():
+                if not isinstance(sentence, str):
+                    self._obey(sentence)
+                    marked = True
                     continue
+                if not sentence.strip() or (marked and not any(map(str.isalnum, sentence))):
+                    continue  # nothing, or no more than the end mark of what stood before a pause
+                sentence, marked = sentence.lstrip() if marked else sentence, False
                 self._on_sentence()
                 if len(seen) < language.CHARS:
-                    seen += sentence
-                    await self._detect(seen)
+                    seen += as_written(sentence)
+                    await self._detect(seen, phrases=())
                 if await self._say(sentence):
-                    self._pause_ms = pause_after_ms(sentence)
+                    self._pause_ms = pause_after_ms(as_written(sentence)) if self._spoken else self._pause_ms
                     self.made.put_nowait(_Mark.SENTENCE_END)
                     await self.allowed.acquire()
-        if self._unspeakable and not self._spoken:
+        if self._spoken:
+            return
+        if self._unspeakable:
             raise self._unspeakable
+        self._put_silence(self._pause_ms)
+
+    def _obey(self, mark: Mark) -> None:
+        if not isinstance(mark, Pause):
+            self._rate = mark.factor
+        elif self._spoken:  # in place of the pause of the sentence before
+            self._put_silence(mark.ms)
+            self._pause_ms = 0
+        else:  # with the first audio, so that an engine that cannot speak has said so before
+            self._pause_ms += mark.ms
+
+    def _put_silence(self, ms: int) -> None:
+        """Puts a pause out in pieces, as a barge-in cuts it like speech.
+
+        Its text begins nothing: the words of the sentence before are not thought to last until the end of the pause.
+        """
+        rate_hz = self._engine.sample_rate_hz
+        left, piece = ms * rate_hz // 1000, np.zeros(SILENCE_MS * rate_hz // 1000, np.int16)
+        text = " "
+        while left > 0:
+            self._put(Chunk(piece[:left], text, is_pause=True))
+            left, text = left - piece.size, ""
 
     @property
     def _language(self) -> str:
         return self._style.language or self._call_language
 
-    async def _detect(self, text: str) -> None:
+    def _languages(self) -> Collection[str]:
+        """Returns the languages that the engine speaks."""
+        spoken = {code for voice in self._engine.voices() for code in voice.languages}
+        return language.PHRASES if "*" in spoken else spoken
+
+    async def _detect(self, text: str, phrases: Collection[str]) -> None:
         """Sets the style's language once it can be told."""
         if self._style.language:
             return
         if not language.is_loaded():
             await asyncio.to_thread(language.load)
-        if detected := await loop_share().do(partial(language.detect, text), self._style.priority):
+        if detected := await loop_share().do(partial(language.detect, text, phrases=phrases), self._style.priority):
             self._style = replace(self._style, language=detected)
             self._on_language(detected)
 
@@ -162,17 +208,21 @@ class _Maker:
 
     async def _say(self, sentence: str) -> bool:
         """Makes one sentence; returns False where the engine has no sounds for it."""
-        spoken = sentence.strip()
+        told = Pronounced(sentence, self._style.lexicon, self._language, takes_ipa=self._engine.takes_ipa)
+        spoken = re.sub(r" {2,}", " ", told.text.strip())
         if self._write_out:
             spoken = await self._written_out(spoken)
         spoken = break_words(spoken)
         if not spoken:
-            return self._skip(UnspeakableText(f"nothing to be read out in {sentence!r}"))
-        style = replace(self._style, needed_at_s=max(self._played_s, self._clock()))
+            return self._skip(UnspeakableText(f"nothing to be read out in {told.written!r}"))
+        cutter = partial(WordCutter, told.written, told.as_words(spoken))
+        spoken = told.for_engine(spoken)
+        speed = min(max(self._style.speed * self._rate, MIN_SPEED), MAX_SPEED)
+        style = replace(self._style, speed=speed, needed_at_s=max(self._played_s, self._clock()))
         give_up_s = self._clock() + self._busy_wait_s
         while True:
             try:
-                await self._make(spoken, style, sentence)
+                await self._make(spoken, style, cutter())
             except UnspeakableText as error:
                 return self._skip(error)
             except EngineBusy:  # it took nothing, so nothing would be said twice
@@ -182,23 +232,25 @@ class _Maker:
             else:
                 return True
 
-    async def _make(self, spoken: str, style: Style, written: str) -> None:
-        cutter = WordCutter(written, spoken)
+    async def _make(self, spoken: str, style: Style, cutter: WordCutter) -> None:
         if self._by_word:
             style = replace(style, on_word_starts=cutter.tell)
-        pause = np.zeros(self._pause_ms * self._engine.sample_rate_hz // 1000 if self._spoken else 0, np.int16)
+        pause_ms = self._pause_ms
         async with aclosing(self._engine.stream(spoken, style)) as stream:
             left = MAX_SENTENCE_S * self._engine.sample_rate_hz
             async for pcm in stream:
                 if pcm.size > left:
                     log.warning(
-                        "cut off a sentence that takes too long", characters=len(written), limit_s=MAX_SENTENCE_S
+                        "cut off a sentence that takes too long", characters=len(spoken), limit_s=MAX_SENTENCE_S
                     )
                     break
                 left -= pcm.size
-                if pause.size:
-                    self._put(Chunk(pause))
-                    pause = pause[:0]
+                if pause_ms and self._spoken:
+                    silence = np.zeros(pause_ms * self._engine.sample_rate_hz // 1000, np.int16)
+                    self._put(Chunk(silence, is_pause=True))
+                elif pause_ms:
+                    self._put_silence(pause_ms)
+                pause_ms = 0
                 self._spoken = True
                 for chunk in cutter.cut(pcm):
                     self._put(chunk)

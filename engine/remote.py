@@ -13,6 +13,8 @@ from engine.speech import Engine, EngineBusy, Pcm, SpeechError, Style, UnknownVo
 from engine.status import EngineStatus
 
 MAX_REASON_BYTES: Final = 300
+QUOTED_CHARS: Final = 8
+"""A reason ends where so many of a sentence's first characters stand in it."""
 MAX_LIST_BYTES: Final = 2**20
 CHUNK_BYTES: Final = 9_600
 """200 ms at 24 kHz."""
@@ -77,7 +79,8 @@ class RemoteEngine(Engine):
             sent = {name: value for name, value in body.items() if value is not None}
             async with self._session.post(f"{self._url}/audio/speech", json=sent) as response:
                 if response.status != 200:
-                    raise self._refusal(response.status, await _beginning(response, MAX_REASON_BYTES), style.voice)
+                    reason = (await _beginning(response, MAX_REASON_BYTES)).decode(errors="replace")
+                    raise self._refusal(response.status, _without(sentence, reason), style.voice)
                 odd = b""
                 async for data in response.content.iter_chunked(CHUNK_BYTES):
                     data = odd + data
@@ -105,8 +108,7 @@ class RemoteEngine(Engine):
     def status(self) -> EngineStatus:
         return EngineStatus(self.name, self._model, self._session is not None, self._in_flight)
 
-    def _refusal(self, status: int, reason: bytes, voice: str) -> SpeechError:
-        text = reason.decode(errors="replace")
+    def _refusal(self, status: int, text: str, voice: str) -> SpeechError:
         if status in (429, 503):
             return EngineBusy(f"the speech server is busy ({status})")
         if status == 400 and "voice" in text.lower():
@@ -122,3 +124,11 @@ async def _beginning(response: aiohttp.ClientResponse, most_bytes: int) -> bytes
         if len(data) >= most_bytes:
             break
     return data[:most_bytes]
+
+
+def _without(sentence: str, reason: str) -> str:
+    """Returns why a server refuses a sentence, up to where it quotes the sentence: the reason is logged."""
+    for form in (sentence, json.dumps(sentence)[1:-1], json.dumps(sentence, ensure_ascii=False)[1:-1]):
+        if (begun := form[:QUOTED_CHARS]) and begun in reason:
+            reason = f"{reason.partition(begun)[0]}…"
+    return reason

@@ -10,6 +10,8 @@ from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validato
 
 from engine.encode import FormatName
 
+OPENAI_MODELS: Final = ("tts-1", "gpt-4o")
+"""The beginnings of the names of OpenAI's speech models."""
 ORIGIN: Final = re.compile(r"https?://[^/\s,*]+")
 
 
@@ -25,8 +27,10 @@ class SpeechSettings(BaseModel):
     allowed_hosts: str = Field(
         "", description="names under which the server is called, besides localhost and HTTP_HOST, by commas; *: any"
     )
-    default_response_format: FormatName = Field("wav", description="OpenAI's own default is mp3")
-    max_input_chars: int = Field(4096, ge=1)
+    default_response_format: FormatName | None = Field(
+        None, description="not set: mp3 for clients that ask for a model of OpenAI's, as there, and wav for others"
+    )
+    max_input_chars: int = Field(65536, ge=1)
     max_queue_depth: int = Field(
         64,
         ge=0,
@@ -47,6 +51,10 @@ class SpeechSettings(BaseModel):
             if origin != "*" and not ORIGIN.fullmatch(origin):
                 raise ValueError("must be * or origins such as https://example.org, separated by commas")
         return value
+
+    def response_format(self, model: str | None) -> FormatName:
+        """Returns the format for a client that names none and asks for `model`."""
+        return self.default_response_format or ("mp3" if (model or "").startswith(OPENAI_MODELS) else "wav")
 
     def origins(self) -> frozenset[str]:
         """Returns the origins in CORS_ORIGINS."""

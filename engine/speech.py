@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.lexicon import Lexicon
 from engine.status import EngineStatus
 
 Pcm = NDArray[np.int16]
@@ -71,6 +72,8 @@ class Style:
     reference: VoiceReference | None = None
     """The recording whose voice is used in place of `voice`; only for engines that `can_clone`."""
     priority: Priority = Priority.CALL
+    lexicon: Lexicon | None = None
+    """How words are pronounced that the text says nothing of; the pipeline puts it into what an engine is given."""
     needed_at_s: float | None = field(default=None, compare=False)
     """The time at which the audio is needed, on the event loop's clock, for an engine that chooses what to make first.
 
@@ -80,6 +83,12 @@ class Style:
     """Called by an engine that knows when its words begin: with the samples before each word of the sentence, in the
     order of `str.split`, any number at a time, each of them before the word's own audio is out.
     """
+
+    listener: str = field(default="", compare=False)
+    """Who hears it, for an engine that is several: all that one listener hears comes from the same, while it can."""
+    heard_s: float = field(default=0.0, compare=False)
+    """So much of the sentence's sound was heard already, from an engine that is lost. It is made at once once more, for
+    only what follows on it is wanted."""
 
     def __post_init__(self) -> None:
         if not MIN_SPEED <= self.speed <= MAX_SPEED:
@@ -93,6 +102,10 @@ class Chunk:
     pcm: Pcm
     text: str = ""
     """The sentence or word that begins with this chunk, as it was written; empty where the last one goes on."""
+    spoken: str = ""
+    """The wording in which the engine was given a whole sentence of `text`."""
+    is_pause: bool = False
+    """Whether it is silence between sentences, which belongs to no word."""
 
 
 class SpeechError(Exception):
@@ -124,6 +137,14 @@ class EngineBusy(SpeechError):
     """The engine's queue is full; the request was not taken."""
 
 
+class EngineNotReady(SpeechError):
+    """The engine is being started again; the request was not taken. `retry_after_s` is when it may be ready."""
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class Engine(ABC):
     """Makes speech, one sentence at a time, for many callers at once.
 
@@ -140,6 +161,8 @@ class Engine(ABC):
     breaks a longer first sentence at a clause. None where audio streams out while a sentence is made."""
     can_clone: bool = False
     """Whether `Style.reference` is followed."""
+    takes_ipa: bool = False
+    """Whether `[word](/IPA/)` in English has the word said with these sounds. Neither of the two holds a space."""
 
     @abstractmethod
     async def start(self) -> None:
@@ -151,11 +174,18 @@ class Engine(ABC):
 
     @abstractmethod
     def stream(self, sentence: str, style: Style) -> AsyncGenerator[Pcm, None]:
-        """Yields the PCM of one sentence at `sample_rate_hz`, 20 to 200 ms a chunk, with silence trimmed at both ends.
+        """Yields the PCM of one sentence at `sample_rate_hz`, 20 ms or more a chunk, silence trimmed at both ends.
 
         Closing the generator cancels the work and frees its place. Raises UnknownVoice, UnspeakableText, EngineBusy
         or SpeechError, at the first chunk or any later one.
         """
+
+    def check_room(self) -> None:
+        """Raises EngineBusy where a reply over HTTP that begins now would not be heard soon and without gaps.
+
+        A call's reply is not asked about: it goes first, and has a spare engine.
+        """
+        return
 
     @abstractmethod
     def voices(self) -> Sequence[Voice]:

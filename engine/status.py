@@ -17,6 +17,8 @@ class EngineStatus:
     queue_depth: int
     """Sentences that are being made or wait."""
     warnings: tuple[str, ...] = ()
+    ready: bool = True
+    """False while an engine that was lost is being started again: until then it refuses what is asked of it."""
     capacity: int | None = None
     """Number of sentences at once that the engine was measured to keep up with."""
     refused: int | None = None

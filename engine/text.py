@@ -11,6 +11,7 @@ from typing import Any, Final
 from stream2sentence.quick_yield_boundary import HOLD, SPLIT, get_boundary_detector
 
 from engine.loop_share import loop_share
+from engine.markup import Mark, MarkupReader
 
 END_MARKS: Final = ".!?…。！？｡؟।۔"
 CLOSING_MARKS: Final = "\"'”’»›)]}」』）】》〉*_~`"
@@ -87,6 +88,10 @@ class SentenceSplitter:
         rest = self._buffer
         self._begin()
         return [rest] if rest else []
+
+    def flush(self) -> list[str]:
+        """Ends the sentence where the text is, and returns it; the text goes on."""
+        return [self._take(len(self._buffer))] if self._buffer else []
 
     def _take(self, cut: int) -> str:
         sentence, self._buffer, self._mark = self._buffer[:cut], self._buffer[cut:], -1
@@ -183,24 +188,38 @@ async def sentences(
     language: str | Callable[[], str] = "en",
     first_chars: int | None = None,
     urgency: int = 0,
-) -> AsyncGenerator[str, None]:
-    """Yields the sentences of a text that is whole or arrives in pieces; closing it closes the source of the pieces.
+) -> AsyncGenerator[str | Mark, None]:
+    """Yields the sentences of a text that is whole or arrives in pieces, and the marks of its markup between them.
 
-    All texts are split in the time that a `LoopShare` has for it, the most urgent first.
+    A mark ends the sentence before it. Closing the generator closes the source of the pieces. All texts are split in
+    the time that a `LoopShare` has for it, the most urgent first.
     """
-    splitter = SentenceSplitter(language, first_chars)
+    reader, splitter = MarkupReader(language), SentenceSplitter(language, first_chars)
     share = loop_share()
     unfinished = False
     async with aclosing(_slices(text)) as slices:
         try:
             async for piece in slices:
-                for sentence in await share.do(partial(splitter.feed, piece), urgency):
-                    yield sentence
+                for item in await share.do(partial(_split, reader, splitter, piece), urgency):
+                    yield item
         except Unfinished:
             unfinished = True
-    for sentence in splitter.finish():
-        if not unfinished or _is_whole(sentence):
-            yield sentence
+    rest = [] if unfinished else _placed(reader.finish(), splitter)
+    for item in [*rest, *splitter.finish()]:
+        if not unfinished or (isinstance(item, str) and _is_whole(item)):
+            yield item
+
+
+def _split(reader: MarkupReader, splitter: SentenceSplitter, piece: str) -> list[str | Mark]:
+    return _placed(reader.feed(piece), splitter)
+
+
+def _placed(items: list[str | Mark], splitter: SentenceSplitter) -> list[str | Mark]:
+    """Returns the sentences that the items end, with the marks where they stand."""
+    placed: list[str | Mark] = []
+    for item in items:
+        placed += splitter.feed(item) if isinstance(item, str) else [*splitter.flush(), item]
+    return placed
 
 
 async def _slices(text: str | AsyncIterable[str]) -> AsyncGenerator[str, None]:

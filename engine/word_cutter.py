@@ -24,6 +24,7 @@ class WordCutter:
     def __init__(self, written: str, spoken: str) -> None:
         """`written` is the sentence in the text; `spoken` is its wording as the engine was given it."""
         self._written = written
+        self._spoken = spoken
         self._spoken_words = spoken.split()
         self._words: deque[tuple[str, float]] = deque()
         """The words that have not begun, as written, and the place among the spoken words where each begins."""
@@ -41,6 +42,7 @@ class WordCutter:
     def cut(self, pcm: Pcm) -> Iterator[Chunk]:
         """Yields the next audio of the sentence as chunks, each with the word that begins with it."""
         text, self._written = self._written, ""
+        spoken = self._spoken if text else ""
         first = not self._made_samples
         done = 0
         while self._words and (start := self._start(self._words[0][1])) is not None:
@@ -52,7 +54,7 @@ class WordCutter:
                 done, text = at, ""
             text += self._words.popleft()[0]
             first = False
-        yield Chunk(pcm[done:], text)
+        yield Chunk(pcm[done:], text, spoken)
         self._made_samples += pcm.size
 
     def rest(self) -> str:

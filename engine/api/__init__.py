@@ -7,6 +7,8 @@ from collections.abc import Collection
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+import engine.api.batch as batch
+import engine.api.captions as captions
 import engine.api.socket as socket
 import engine.api.speech as speech
 import engine.api.status as status
@@ -39,16 +41,30 @@ def add_speech_routes(
     app[SPEECH] = service
     app[HEALTH] = []
     api_key = settings.api_key.get_secret_value()
-    app[openapi.DESCRIPTION_KEY] = openapi.Description(service.voice_names, service.settle_schemas, key=bool(api_key))
+    app[openapi.DESCRIPTION_KEY] = openapi.Description(
+        service.voice_names, service.settle_schemas, service.stored_names, key=bool(api_key)
+    )
     app[socket.SOCKETS] = set()
     add_access_checks(app, api_key, settings.origins(), {*hosts, *settings.hosts()})
-    for operations in (speech.OPERATIONS, voices.OPERATIONS, status.OPERATIONS, openapi.OPERATIONS):
+    for operations in (
+        speech.OPERATIONS,
+        batch.OPERATIONS,
+        captions.OPERATIONS,
+        voices.OPERATIONS,
+        status.OPERATIONS,
+        openapi.OPERATIONS,
+    ):
         add_operations(app, operations)
+    app.router.add_get("/", _to_docs)
     app.router.add_get(socket.PATH, socket.serve_socket, allow_head=False)
     app.on_startup.append(openapi.describe_at_start)
     app.on_shutdown.append(socket.close_sockets)
     app.on_cleanup.append(_close)
     return service
+
+
+async def _to_docs(request: web.Request) -> web.StreamResponse:
+    raise web.HTTPFound("/docs")
 
 
 async def _close(app: web.Application) -> None:

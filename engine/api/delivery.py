@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import struct
 import time
+from contextlib import nullcontext
 from urllib.parse import quote
 
 import structlog
@@ -78,13 +80,12 @@ async def deliver(request: web.Request, job: SpeechJob, framing: Framing, *, who
         async with service.synthesizer.speak(job, request.remote or "", pace) as speech:
             account.first_audio(speech)
             cached = speech.clip is not None
-            if whole:
-                speech = await service.synthesizer.whole(speech)
-            response = web.StreamResponse(headers=_headers(speech, framing, cached))
-            if isinstance(framing, Bare) and speech.clip is not None:
-                response.content_length = len(speech.clip.data)
-            await response.prepare(request)
-            account.outcome = await _send(request, response, speech, framing, account, pace)
+            async with service.synthesizer.whole(speech) if whole else nullcontext(speech) as ready:
+                response = web.StreamResponse(headers=_headers(ready, framing, cached))
+                if isinstance(framing, Bare) and ready.clip is not None:
+                    response.content_length = len(ready.clip.data)
+                await response.prepare(request)
+                account.outcome = await _send(request, response, ready, framing, account, pace)
             return response
     except (ApiError, SpeechError) as error:
         account.outcome = as_api_error(error).code
@@ -123,7 +124,7 @@ async def _send(
         try:
             async for block in speech.blocks:
                 account.sent_s += block.duration_s
-                await send(framing.block(block.data) if block.data else b"", block.duration_s)
+                await send(framing.block(block), block.duration_s)
         except (SlowReader, ConnectionResetError):
             raise
         except Exception as error:
@@ -139,15 +140,14 @@ async def _send(
     try:
         return await send_all()
     except SlowReader:
-        drop(request)
+        drop(request.transport)
         return "slow"
     except ConnectionResetError:
         return "gone"
 
 
-def drop(request: web.Request) -> None:
-    """Resets the connection, which also frees what the kernel still holds for a client that does not read."""
-    transport = request.transport
+def drop(transport: asyncio.WriteTransport | None) -> None:
+    """Resets a connection, which also frees what the kernel still holds for a client that does not read."""
     if transport is not None:
         connection = transport.get_extra_info("socket")
         if connection is not None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -18,11 +18,19 @@ COUNTERS: Final = {
     "faults": ("talkspurt_engine_faults", "Processes of the engine that were lost while they worked"),
     "idle_unloads": ("talkspurt_engine_idle_unloads", "Times that the model was unloaded because nobody spoke"),
     "sentences_by_spare": ("talkspurt_sentences_by_spare", "Sentences that the embedded voice spoke for the engine"),
+    "sentences_moved": ("talkspurt_sentences_moved", "Sentences in the middle of which another replica went on"),
 }
 GAUGES: Final = {
     "voice_cache_size": ("talkspurt_voice_cache_size", "Cloned voices that the engine has ready"),
     "gpu_allocated_mb": ("talkspurt_gpu_allocated_megabytes", "GPU memory in use by the engine"),
     "capacity": ("talkspurt_engine_capacity", "Sentences at once that the engine was found to keep up with"),
+}
+REPLICAS: Final = {
+    "up": ("talkspurt_replica_up", "1 where the replica can be asked, and speaks"),
+    "sentences": ("talkspurt_replica_sentences", "Sentences that the replica makes, of all bridges"),
+    "places": ("talkspurt_replica_places", "Sentences at once that the replica keeps up with"),
+    "slack_ms": ("talkspurt_replica_slack_milliseconds", "The least that any caller of the replica has ahead"),
+    "losses": ("talkspurt_replica_losses", "Times that the link to the replica was lost"),
 }
 
 
@@ -44,3 +52,16 @@ class EngineCollector(Collector):
         for key, (name, told) in GAUGES.items():
             if key in status:
                 yield GaugeMetricFamily(name, told, status[key])
+        if replicas := status.get("replicas", []):
+            yield from _of_replicas(replicas)
+
+
+def _of_replicas(replicas: Sequence[Mapping[str, Any]]) -> Iterator[Metric]:
+    """Yields what is told of each replica, with its address as a label."""
+    for key, (name, told) in REPLICAS.items():
+        family = CounterMetricFamily if key == "losses" else GaugeMetricFamily
+        metric = family(name, told, labels=["replica"])
+        for each in replicas:
+            if each.get(key) is not None:
+                metric.add_metric([each["replica"]], float(each[key]))
+        yield metric

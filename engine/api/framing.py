@@ -1,17 +1,21 @@
-"""Frames blocks of audio for the wire: as they are, as OpenAI's events, or as the earlier server's."""
+"""Frames blocks of audio for the wire: as they are, as events, or as JSON that has the times of the words too."""
 
 from __future__ import annotations
 
 import base64
 import json
 import math
-from typing import Final, Protocol
+from collections.abc import Iterable
+from typing import Any, Final, Protocol
 
-from engine.api.synthesis import SpeechJob, SpeechStream
+from engine.api.synthesis import Block, SpeechJob, SpeechStream
 from engine.web.errors import ApiError
+from engine.word_times import WordTime
 
 OUTPUT_TOKENS_PER_S: Final = 12.5
 """The codec frames in a second of the speech model, which stand for the output tokens of OpenAI's `usage`."""
+DECIMALS: Final = 6
+"""Of a second: enough for each sample at 48,000 a second."""
 
 
 class Framing(Protocol):
@@ -20,7 +24,7 @@ class Framing(Protocol):
     media_type: str
 
     def head(self, speech: SpeechStream) -> bytes: ...
-    def block(self, data: bytes) -> bytes: ...
+    def block(self, block: Block) -> bytes: ...
     def tail(self, duration_s: float) -> bytes: ...
     def fault(self, error: ApiError) -> bytes: ...
 
@@ -34,8 +38,8 @@ class Bare:
     def head(self, speech: SpeechStream) -> bytes:
         return b""
 
-    def block(self, data: bytes) -> bytes:
-        return data
+    def block(self, block: Block) -> bytes:
+        return block.data
 
     def tail(self, duration_s: float) -> bytes:
         return b""
@@ -45,7 +49,10 @@ class Bare:
 
 
 class OpenAiEvents:
-    """`speech.audio.delta` events, then `speech.audio.done` with the usage: characters in, codec frames out."""
+    """`speech.audio.delta` events, then `speech.audio.done` with the usage: characters in, codec frames out.
+
+    Between them lie `speech.audio.words` events, where the times of the words are wanted.
+    """
 
     media_type = "text/event-stream"
 
@@ -55,8 +62,13 @@ class OpenAiEvents:
     def head(self, speech: SpeechStream) -> bytes:
         return b""
 
-    def block(self, data: bytes) -> bytes:
-        return b'data: {"type":"speech.audio.delta","audio":"' + base64.b64encode(data) + b'"}\n\n'
+    def block(self, block: Block) -> bytes:
+        sent = b""
+        if block.data:
+            sent = b'data: {"type":"speech.audio.delta","audio":"' + base64.b64encode(block.data) + b'"}\n\n'
+        if block.words:
+            sent += _event(json.dumps({"type": "speech.audio.words", "words": described(block.words)}))
+        return sent
 
     def tail(self, duration_s: float) -> bytes:
         output_tokens = math.ceil(duration_s * OUTPUT_TOKENS_PER_S)
@@ -72,7 +84,10 @@ class OpenAiEvents:
 
 
 class DataEvents:
-    """The earlier server's events: a JSON object that says what comes, base64 PCM16, `[DONE]`; or `[ERROR]` and why."""
+    """The earlier server's events: a JSON object that says what comes, base64 PCM16, `[DONE]`; or `[ERROR]` and why.
+
+    Where the times of the words are wanted, `{"words": …}` lies between them.
+    """
 
     media_type = "text/event-stream"
 
@@ -91,14 +106,83 @@ class DataEvents:
             )
         )
 
-    def block(self, data: bytes) -> bytes:
-        return b"data: " + base64.b64encode(data) + b"\n\n"
+    def block(self, block: Block) -> bytes:
+        sent = b"data: " + base64.b64encode(block.data) + b"\n\n" if block.data else b""
+        return sent + _event(json.dumps({"words": described(block.words)})) if block.words else sent
 
     def tail(self, duration_s: float) -> bytes:
         return _event("[DONE]")
 
     def fault(self, error: ApiError) -> bytes:
         return _event(f"[ERROR] {' '.join(error.message.split())}")
+
+
+class CaptionedObject:
+    """One JSON object in Kokoro-FastAPI's form: the audio in base64, and then the times of the words."""
+
+    media_type = "application/json"
+
+    def __init__(self, job: SpeechJob) -> None:
+        self._audio_format = job.format.media_type
+        self._odd = b""
+        """What is left of the audio: three bytes at a time are encoded."""
+        self._words: list[str] = []
+        """The words so far, in JSON: those of a book would hold the event loop if they were written at its end."""
+
+    def head(self, speech: SpeechStream) -> bytes:
+        return b'{"audio":"'
+
+    def block(self, block: Block) -> bytes:
+        if block.words:
+            self._words.append(json.dumps(described(block.words))[1:-1])
+        data = self._odd + block.data
+        whole = len(data) // 3 * 3
+        self._odd = data[whole:]
+        return base64.b64encode(data[:whole])
+
+    def tail(self, duration_s: float) -> bytes:
+        about = f'","audio_format":{json.dumps(self._audio_format)},"timestamps":[{", ".join(self._words)}]}}\n'
+        return base64.b64encode(self._odd) + about.encode()
+
+    def fault(self, error: ApiError) -> bytes:
+        return b""
+
+
+class CaptionedLines:
+    """A line of JSON for each piece of audio, each in the form of a `CaptionedObject`."""
+
+    def __init__(self, job: SpeechJob, media_type: str) -> None:
+        self.media_type = media_type
+        self._audio_format = job.format.media_type
+        self._words: list[WordTime] = []
+        """Words without audio to go with."""
+
+    def head(self, speech: SpeechStream) -> bytes:
+        return b""
+
+    def block(self, block: Block) -> bytes:
+        self._words += block.words
+        return self._line(block.data) if block.data else b""
+
+    def tail(self, duration_s: float) -> bytes:
+        return self._line(b"") if self._words else b""
+
+    def fault(self, error: ApiError) -> bytes:
+        return b""
+
+    def _line(self, data: bytes) -> bytes:
+        words, self._words = self._words, []
+        about = {"audio_format": self._audio_format, "timestamps": described(words)}
+        return b'{"audio":"' + base64.b64encode(data) + b'",' + json.dumps(about).encode()[1:] + b"\n"
+
+
+def described(words: Iterable[WordTime]) -> list[dict[str, Any]]:
+    """Returns words and their times as clients get them. The keys are Kokoro-FastAPI's, but for `estimated`."""
+    return [
+        {"word": word.word, "start_time": round(word.start_s, DECIMALS), "end_time": round(word.end_s, DECIMALS)}
+        | ({"estimated": True} if word.is_estimated else {})
+        for word in words
+    ]
 
 
 def _event(data: str) -> bytes:

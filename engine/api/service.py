@@ -13,22 +13,16 @@ from prometheus_client import CollectorRegistry
 from engine.api.admission import Admission
 from engine.api.engine_metrics import EngineCollector
 from engine.api.metrics import SpeechMetrics
-from engine.api.requests import CloneRequest, SpeechRequest
+from engine.api.requests import CaptionedRequest, CloneRequest, PcmRequest, SpeechRequest
 from engine.api.synthesis import SpeechJob, Synthesizer
+from engine.api.voice_names import KOKORO_VOICES, OPENAI_VOICES, QWEN_VOICES, own_name
 from engine.cache import AudioCache
 from engine.encode import FORMATS, FormatName
+from engine.lexicon import Lexicon
 from engine.settings import SpeechSettings, VoiceSettings
 from engine.speech import CannotClone, Engine, Priority, Style, UnknownVoice, VoiceReference
 from engine.voice_store import VoiceStore
 from engine.web.errors import ApiError, empty_input
-
-# What OpenAI's clients and those of the earlier server call their voices; every engine has one for each.
-OPENAI_VOICES: Final = (
-    *("alloy", "ash", "ballad", "coral", "echo", "fable"),
-    *("nova", "onyx", "sage", "shimmer", "verse"),
-)
-QWEN_VOICES: Final = ("vivian", "serena", "uncle_fu", "dylan", "eric", "ryan", "aiden", "ono_anna", "sohee")
-
 
 UPLOADS: Final = 8
 """The recordings that are read or decoded at once: each is in memory as a whole."""
@@ -49,6 +43,8 @@ class SpeechService:
         registry.register(EngineCollector(engine))
         self.cache = AudioCache(settings.audio_cache_max, settings.audio_cache_max_bytes)
         self.voices = VoiceStore(voice_settings.voices_dir, voice_settings.voices_max)
+        self.lexicon: Lexicon | None = None
+        """How words are pronounced in the requests to come."""
         self.voices_lock = asyncio.Lock()
         """The lock that is held while the stored voices change."""
         self.decoding = asyncio.Semaphore(DECODERS)
@@ -67,7 +63,7 @@ class SpeechService:
 
         `text` replaces the request's own where it is still being written, and `reference` replaces its voice.
         """
-        chosen = FORMATS[form or request.response_format or self.settings.default_response_format]
+        chosen = FORMATS[form or request.response_format or self.settings.response_format(request.model)]
         text = self._checked(request.input) if text is None else text
         voice = ""
         if reference is None:
@@ -82,15 +78,17 @@ class SpeechService:
             seed=request.seed,
             reference=reference,
             priority=Priority.HTTP,
+            lexicon=self.lexicon,
         )
-        return SpeechJob(text, style, chosen, chosen.rate_hz(self.engine.sample_rate_hz, request.sample_rate))
+        rate_hz = chosen.rate_hz(self.engine.sample_rate_hz, request.sample_rate)
+        return SpeechJob(text, style, chosen, rate_hz, timestamps=bool(request.timestamps))
 
     def aliases(self) -> dict[str, str]:
-        """Returns the voice's id on this engine for each of OpenAI's and Qwen3-TTS's names."""
+        """Returns the voice's id on this engine for each of OpenAI's, Qwen3-TTS's and Kokoro's names."""
         voices: dict[str, str] = {}
-        for name in (*QWEN_VOICES, *OPENAI_VOICES):
+        for name in (*QWEN_VOICES, *OPENAI_VOICES, *KOKORO_VOICES):
             with suppress(UnknownVoice):
-                voices[name] = self.engine.resolve_voice(name)
+                voices[name] = self.engine.resolve_voice(KOKORO_VOICES.get(name, name))
         return voices
 
     def voice_names(self) -> list[str]:
@@ -99,14 +97,19 @@ class SpeechService:
         stored = (voice.name for voice in self.voices.voices())
         return list(dict.fromkeys((*own, *self.aliases(), *stored)))
 
+    def stored_names(self) -> list[str]:
+        """Returns the names of the stored voices."""
+        return [voice.name for voice in self.voices.voices()]
+
     def settle_schemas(self, schemas: dict[str, dict[str, Any]]) -> None:
         """Writes the limits, the default format and the voices' names into the schemas of what clients send."""
-        for model in (SpeechRequest, CloneRequest):
+        default = self.settings.response_format(None)
+        for model in (SpeechRequest, PcmRequest, CaptionedRequest, CloneRequest):
             fields = schemas[model.__name__]["properties"]
             fields["input"]["maxLength"] = self.settings.max_input_chars
-            fields["response_format"]["default"] = self.settings.default_response_format
+            fields["response_format"]["default"] = model.model_fields["response_format"].default or default
             if "voice" in fields:
-                names = {"type": "string", "enum": self.voice_names()}
+                names = {"type": "string", "enum": ["", *self.voice_names()]}
                 identified = {"type": "object", "properties": {"id": names}, "required": ["id"]}
                 fields["voice"]["anyOf"] = [names, identified, {"type": "null"}]
 
@@ -139,7 +142,7 @@ class SpeechService:
                 raise CannotClone(self.engine.name)
             return stored.name, stored.reference
         try:
-            return self.engine.resolve_voice(name.strip()), None
+            return self.engine.resolve_voice(own_name(name)), None
         except UnknownVoice as error:
             raise UnknownVoice(name, list(dict.fromkeys((*error.known, *self.voice_names())))) from None
 

@@ -8,7 +8,9 @@ from typing import Any, Final
 
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
+import engine.api.live_speech as live_speech
 from engine.api.delivery import Account, as_api_error, drop
+from engine.api.framing import described
 from engine.api.pace import Pace, SlowReader
 from engine.api.requests import SocketMessage, SpeechRequest
 from engine.api.service import SPEECH
@@ -18,7 +20,7 @@ from engine.speech import SpeechError
 from engine.web.access import request_id
 from engine.web.bodies import parse_json
 from engine.web.errors import ApiError, empty_input
-from engine.web.inbox import Inbox, create_socket
+from engine.web.inbox import PROTOCOL, Inbox, create_socket
 
 PATH: Final = "/v1/audio/speech/ws"
 MAX_MESSAGE_BYTES: Final = 1024 * 1024
@@ -32,12 +34,18 @@ SOCKETS: Final = web.AppKey("sockets", set[web.WebSocketResponse])
 async def serve_socket(request: web.Request) -> web.StreamResponse:
     """Serves one connection, from its handshake to its end."""
     # No heartbeat: libraries that answer pings only while they are read from would be dropped when idle.
-    socket = create_socket(MAX_MESSAGE_BYTES)
+    socket = create_socket(MAX_MESSAGE_BYTES, protocols=(live_speech.PROTOCOL, PROTOCOL))
     if not socket.can_prepare(request).ok:
         raise ApiError(426, "INVALID_REQUEST", f"{PATH} is a WebSocket", headers={"Upgrade": "websocket"})
     socket.headers["X-PCM-Sample-Rate"] = str(request.app[SPEECH].engine.sample_rate_hz)
     await socket.prepare(request)
     request.app[SOCKETS].add(socket)
+    if socket.ws_protocol == live_speech.PROTOCOL:
+        try:
+            await live_speech.LiveSpeech(request, socket, PATH).serve()
+        finally:
+            request.app[SOCKETS].discard(socket)
+        return socket
     connection = _Connection(request, socket)
     inbox = Inbox(socket)
     speaker = asyncio.create_task(connection.speak())
@@ -131,7 +139,7 @@ class _Connection:
                 turn.drop()
         if message.input is not None:
             self._end_text()
-            self._append(self._service.job(parse_json(data, SpeechRequest), "pcm"))
+            self._append(self._job(data))
         elif message.input_delta is not None:
             self._add(message.input_delta, data)
         elif message.event is None:
@@ -144,7 +152,7 @@ class _Connection:
         if self._open is None:
             fields = json.dumps({**json.loads(data), "input": "in pieces"})
             text = GrowingText()
-            self._open = self._append(self._service.job(parse_json(fields, SpeechRequest), "pcm", text=text), text)
+            self._open = self._append(self._job(fields, text), text)
         turn = self._open
         assert turn.text is not None
         if not turn.dropped and (fault := self._service.too_long(turn.text.characters + len(piece))):
@@ -156,6 +164,13 @@ class _Connection:
         turn, self._open = self._open, None
         if turn is not None and turn.text is not None:
             turn.text.end()
+
+    def _job(self, data: str, text: GrowingText | None = None) -> SpeechJob:
+        request = parse_json(data, SpeechRequest)
+        if request.ref_audio:
+            message = "a WebSocket takes no recording; store it by POST /v1/audio/voices/{name}, and name that voice"
+            raise ApiError(400, "INVALID_REQUEST", message, param="ref_audio")
+        return self._service.job(request, "pcm", text=text)
 
     def _append(self, job: SpeechJob, text: GrowingText | None = None) -> _Turn:
         if len(self._turns) >= MAX_TURNS:
@@ -199,10 +214,12 @@ class _Connection:
                     account.sent_s += block.duration_s
                     if block.data:
                         await pace.send(self._socket.send_bytes(block.data), block.duration_s)
+                    if block.words:
+                        await self._answer({"event": "words", "words": described(block.words)})
             account.outcome = "ok"
         except SlowReader:
             account.outcome = "slow"
-            drop(self._request)
+            drop(self._request.transport)
         except ConnectionResetError:
             pass  # gone; the receiving side is told so too and ends the connection
         except Exception as error:

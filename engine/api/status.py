@@ -38,6 +38,12 @@ class ModelList(BaseModel):
     data: list[Model]
 
 
+class AudioModelList(ModelList):
+    """The same for clients that look for `models`, as Open WebUI does."""
+
+    models: list[Model]
+
+
 class FormatInfo(BaseModel):
     """One `response_format`."""
 
@@ -69,7 +75,9 @@ class Health(BaseModel):
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
 
-    status: Literal["ok"]
+    status: Literal["ok", "loading"] = Field(
+        description="`loading`: the engine was lost and is being started again; speech is answered by 503 until then"
+    )
     engine: str
     model_loaded: bool
     model_id: str
@@ -101,6 +109,11 @@ class CacheCleared(BaseModel):
 async def list_models(request: web.Request) -> web.Response:
     names = _models(request.app[SPEECH])
     return web.json_response(ModelList(data=[Model(id=name) for name in names]).model_dump())
+
+
+async def list_audio_models(request: web.Request) -> web.Response:
+    models = [Model(id=name) for name in _models(request.app[SPEECH])]
+    return web.json_response(AudioModelList(data=models, models=models).model_dump())
 
 
 async def get_model(request: web.Request) -> web.Response:
@@ -135,7 +148,7 @@ async def get_info(request: web.Request) -> web.Response:
             )
             for form in FORMATS.values()
         ],
-        default_response_format=settings.default_response_format,
+        default_response_format=settings.response_format(None),
         sample_rates=list(SAMPLE_RATES_HZ),
         limits={
             "max_input_chars": settings.max_input_chars,
@@ -161,7 +174,7 @@ def engine_health(service: SpeechService) -> dict[str, Any]:
     status = service.engine.status()
     details, voice_cache_max = status.details, status.voice_cache_max
     return Health(
-        status="ok",
+        status="ok" if status.ready else "loading",
         engine=service.engine.name,
         model_loaded=status.model_loaded,
         model_id=status.model_id,
@@ -202,6 +215,13 @@ OPERATIONS: Final = [
         list_models,
         "List the models",
         {200: ("the engine's model, and OpenAI's names, which mean the same", (ModelList,))},
+    ),
+    Operation(
+        "GET",
+        "/v1/audio/models",
+        list_audio_models,
+        "List the models, where some clients look for those that speak",
+        {200: ("the same as /v1/models, in `models` too", (AudioModelList,))},
     ),
     Operation(
         "GET",

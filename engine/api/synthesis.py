@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import threading
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
@@ -23,11 +24,14 @@ from engine.pipeline import speak
 from engine.settings import SpeechSettings
 from engine.speech import Chunk, Engine, Pcm, Priority, Style
 from engine.web.errors import ApiError
+from engine.word_times import WordTime, WordTimes
 
 # The encoders let go of the interpreter, so two of them leave the event loop its share of two cores.
 THREADS: Final = 2
 # Below the engine's processes: a call waits for those, and for nothing that these threads do.
 NICENESS: Final = 15
+MAX_HELD_BYTES: Final = 64 * 2**20
+"""What all requests together hold of audio that is to be sent whole: 23 minutes of WAV at 24 kHz."""
 CACHED_BLOCK_BYTES: Final = 64 * 1024
 
 Made = TypeVar("Made")
@@ -42,6 +46,10 @@ class SpeechJob:
     """The style, whose voice is one of the engine's ids."""
     format: Format
     sample_rate_hz: int
+    timestamps: bool = False
+    """Whether the times of the words are wanted too."""
+    opening_chars: int | None = None
+    """Where the first sentence is broken off, if that is before the engine's own `first_sentence_chars`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,8 @@ class Block:
 
     data: bytes
     duration_s: float
+    words: tuple[WordTime, ...] = ()
+    """The words that are known to end by now, where their times are wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +80,8 @@ class Synthesizer:
         self.cache = cache
         self.metrics = metrics
         self._admission = Admission(settings.max_queue_depth, "requests are being synthesised (MAX_QUEUE_DEPTH)")
+        self.held_bytes = 0
+        """The audio that is held until it is whole."""
         self._settings = settings
         self._threads = ThreadPoolExecutor(THREADS, "http-audio", _be_nice)
 
@@ -96,6 +108,7 @@ class Synthesizer:
             yield SpeechStream(job, _cut(clip), clip)
             return
         try:
+            self.engine.check_room()
             with self._admission.place(address, pace):
                 self.metrics.cache_misses.inc()
                 self.metrics.queue_depth.set(self.depth)
@@ -107,27 +120,50 @@ class Synthesizer:
         finally:
             self.metrics.queue_depth.set(self.depth)
 
-    async def whole(self, speech: SpeechStream) -> SpeechStream:
-        """Returns the same stream with all of its audio made."""
+    @asynccontextmanager
+    async def whole(self, speech: SpeechStream) -> AsyncGenerator[SpeechStream, None]:
+        """Waits until all of a stream's audio is made. Leaving the context frees it.
+
+        Where all requests hold MAX_HELD_BYTES, the stream goes on as it is made, without its length.
+        """
         if speech.clip is not None:
-            return speech
+            yield speech
+            return
         data = bytearray()
         duration_s = 0.0
-        async for block in speech.blocks:
-            data += block.data
-            duration_s += block.duration_s
-        clip = _clip(speech.job, data, duration_s)
-        return SpeechStream(speech.job, _cut(clip), clip)
+        words: list[WordTime] = []
+        try:
+            async for block in speech.blocks:
+                data += block.data
+                duration_s += block.duration_s
+                words += block.words
+                self.held_bytes += len(block.data)
+                if self.held_bytes > MAX_HELD_BYTES:
+                    yield replace(speech, blocks=_chain(Block(bytes(data), duration_s, tuple(words)), speech.blocks))
+                    return
+            clip = _clip(speech.job, data, duration_s, words)
+            yield SpeechStream(speech.job, _cut(clip), clip)
+        finally:
+            self.held_bytes -= len(data)
 
     async def _make(self, job: SpeechJob, key: CacheKey | None) -> AsyncGenerator[Block, None]:
         rate_hz = job.sample_rate_hz
         encoder = await self._encode(job.format, lambda: create_encoder(job.format, rate_hz))
         resampler = Resampler(self.engine.sample_rate_hz, rate_hz)
-        kept = bytearray()
+        times = WordTimes(self.engine.sample_rate_hz, job.format.delay_samples / rate_hz) if job.timestamps else None
+        kept, kept_words = bytearray(), list[WordTime]()
         samples, begun = 0, False
         stand_ins = self._stand_ins()
         normalize = self._settings.text_normalize
-        async with aclosing(speak(self.engine, job.text, job.style, normalize=normalize)) as chunks:
+        speech = speak(
+            self.engine,
+            job.text,
+            job.style,
+            normalize=normalize,
+            by_word=job.timestamps,
+            opening_chars=job.opening_chars,
+        )
+        async with aclosing(speech) as chunks:
             more = True
             while more:
                 chunk = await self._next(chunks)
@@ -138,13 +174,17 @@ class Synthesizer:
                 work = partial(_encode, encoder, pcm, last=chunk is None)
                 data = await self._encode(job.format, work)
                 samples += pcm.size
+                words: tuple[WordTime, ...] = ()
+                if times is not None:
+                    words = times.take(chunk) if chunk is not None else times.finish()
                 if key is not None:
                     kept += data
+                    kept_words += words
                     key = key if self.cache.fits(len(kept)) else None
-                yield Block(data, pcm.size / rate_hz)
+                yield Block(data, pcm.size / rate_hz, words)
                 more = chunk is not None
         if key is not None and self._stand_ins() == stand_ins:
-            self.cache.put(key, _clip(job, kept, samples / rate_hz))
+            self.cache.put(key, _clip(job, kept, samples / rate_hz, kept_words))
 
     async def _next(self, chunks: AsyncGenerator[Chunk, None]) -> Chunk | None:
         limit_s = self._settings.request_timeout
@@ -179,6 +219,7 @@ class Synthesizer:
             style=replace(job.style, priority=Priority.HTTP),
             format=job.format.name,
             sample_rate_hz=job.sample_rate_hz,
+            timestamps=job.timestamps,
         )
 
 
@@ -193,18 +234,23 @@ def _encode(encoder: Encoder, pcm: Pcm, last: bool) -> bytes:
     return encoder.encode(pcm) + encoder.finish() if last else encoder.encode(pcm)
 
 
-def _clip(job: SpeechJob, data: bytearray, duration_s: float) -> Clip:
+def _clip(job: SpeechJob, data: bytearray, duration_s: float, words: list[WordTime]) -> Clip:
     samples = round(duration_s * job.sample_rate_hz)
-    return Clip(state_length(job.format, job.sample_rate_hz, bytes(data), samples), duration_s)
+    return Clip(state_length(job.format, job.sample_rate_hz, bytes(data), samples), duration_s, tuple(words))
 
 
-async def _chain(first: Block, rest: AsyncGenerator[Block, None]) -> AsyncGenerator[Block, None]:
+async def _chain(first: Block, rest: AsyncIterator[Block]) -> AsyncGenerator[Block, None]:
     yield first
     async for block in rest:
         yield block
 
 
 async def _cut(clip: Clip) -> AsyncGenerator[Block, None]:
+    words = deque(clip.words)
     for start in range(0, len(clip.data), CACHED_BLOCK_BYTES):
         data = clip.data[start : start + CACHED_BLOCK_BYTES]
-        yield Block(data, clip.duration_s * len(data) / len(clip.data))
+        end_s = clip.duration_s * (start + len(data)) / len(clip.data)
+        ended = []
+        while words and (words[0].end_s <= end_s or start + len(data) == len(clip.data)):
+            ended.append(words.popleft())
+        yield Block(data, clip.duration_s * len(data) / len(clip.data), tuple(ended))

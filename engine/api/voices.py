@@ -10,9 +10,9 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 
 from engine.api.pace import Pace
-from engine.api.requests import VoiceUpload
+from engine.api.requests import NewVoice, VoiceUpload
 from engine.api.service import SPEECH, SpeechService
-from engine.api.speech import prepare_reference
+from engine.api.speech import prepare_reference, uploaded
 from engine.speech import CannotClone, UnknownVoice, VoiceReference
 from engine.voice_store import NAME, StoredVoice, VoiceStoreError
 from engine.web.bodies import read_form
@@ -40,6 +40,16 @@ class VoiceList(BaseModel):
 
     voices: list[VoiceEntry]
     aliases: dict[str, str] = Field(description="what each of OpenAI's and Qwen3-TTS's names means here")
+
+
+class CreatedVoice(BaseModel):
+    """A stored voice, as OpenAI's API writes one."""
+
+    id: str
+    name: str
+    created_at: int
+    object: Literal["audio.voice"] = "audio.voice"
+    type: Literal["audio_sample"] = "audio_sample"
 
 
 class VoiceDeleted(BaseModel):
@@ -76,19 +86,38 @@ def voice_list(service: SpeechService) -> VoiceList:
 
 async def store_voice(request: web.Request) -> web.Response:
     service = request.app[SPEECH]
+    name = request.match_info["name"].lower()
+    _check_may_be_stored(service, name)
+    with service.uploads.place(request.remote or "", Pace()):
+        body, file = await read_form(request, VoiceUpload, service.voice_settings.max_upload_bytes)
+        voice = await _store(service, name, body, file)
+    return web.json_response(_stored_entry(service, voice).model_dump(), status=201)
+
+
+async def create_voice(request: web.Request) -> web.Response:
+    service = request.app[SPEECH]
+    with service.uploads.place(request.remote or "", Pace()):
+        body, file = await read_form(request, NewVoice, service.voice_settings.max_upload_bytes)
+        name = body.name.strip().lower().replace(" ", "-")
+        _check_may_be_stored(service, name)
+        voice = await _store(service, name, body, file)
+    return web.json_response(CreatedVoice(id=voice.name, name=body.name, created_at=voice.created).model_dump())
+
+
+async def _store(service: SpeechService, name: str, body: VoiceUpload, file: bytes | None) -> StoredVoice:
+    file = uploaded(file)
     if not service.engine.can_clone:
         raise CannotClone(service.engine.name)
-    name = request.match_info["name"].lower()
+    reference = await prepare_reference(service, file, body.ref_text)
+    # A client that leaves now does not leave half a voice.
+    return await asyncio.shield(_save(service, name, body.language or None, reference))
+
+
+def _check_may_be_stored(service: SpeechService, name: str) -> None:
     if not NAME.fullmatch(name):
         message = "a voice's name has 1 to 64 letters, digits, _ and -, and begins with a letter or digit"
         raise ApiError(400, "INVALID_REQUEST", message, param="name")
     _check_is_free(service, name)
-    with service.uploads.place(request.remote or "", Pace()):
-        body, file = await read_form(request, VoiceUpload, service.voice_settings.max_upload_bytes)
-        reference = await prepare_reference(service, file, body.ref_text)
-    # A client that leaves now does not leave half a voice.
-    voice = await asyncio.shield(_save(service, name, body.language or None, reference))
-    return web.json_response(_stored_entry(service, voice).model_dump(), status=201)
 
 
 async def delete_voice(request: web.Request) -> web.Response:
@@ -147,6 +176,19 @@ OPERATIONS: Final = [
         list_voices,
         "List the voices",
         {200: ("the engine's voices and the stored ones", (VoiceList,))},
+    ),
+    Operation(
+        "POST",
+        "/v1/audio/voices",
+        create_voice,
+        "Store a voice to be cloned, as OpenAI's clients do",
+        {200: ("the voice", (CreatedVoice,))},
+        "`audio_sample` is the recording. `consent` and `type` are taken and not used.",
+        body=NewVoice,
+        form="multipart",
+        recording="audio_sample",
+        errors=(400, 409, 413, 415, 500, 501, 503, 504),
+        curl="-F name=anna -F audio_sample=@reference.wav",
     ),
     Operation(
         "POST",

@@ -11,6 +11,8 @@ from typing import Final
 
 import structlog
 
+from engine.hibari import pico
+from engine.hibari.chunks import SAMPLE_RATE_HZ
 from engine.hibari.messages import Speak, unspeakable
 from engine.hibari.process import Request, WorkerProcess
 from engine.hibari.voices import DEFAULT, VARIANTS
@@ -19,7 +21,6 @@ from engine.status import EngineStatus
 
 log = structlog.get_logger(__name__)
 
-SAMPLE_RATE_HZ: Final = 24000
 # Sentences that may wait: four for each of 500 calls, which are made in well under a minute.
 MAX_QUEUE_DEPTH: Final = 2048
 # A worker is given so much at once at the voice's own pace, and less where it is slower: 11 s of prose. It takes
@@ -31,17 +32,22 @@ RESTART_DELAYS_S: Final = (0.0, 0.1, 0.5, 2.0, 5.0)
 
 
 class HibariEngine(Engine):
-    """Speaks English with one trained voice and others drawn from it, on one core fifty times faster than real time."""
+    """Speaks English with one trained voice and others drawn from it, on one core fifty times faster than real time.
+
+    Other languages are SVOX Pico's, where it is installed.
+    """
 
     name = "hibari"
     sample_rate_hz = SAMPLE_RATE_HZ
     # The network makes a sentence whole: 80 characters take it 15 ms, 300 take 65.
     first_sentence_chars = 80
+    takes_ipa = True
 
     def __init__(self, workers: int = 1, max_queue_depth: int = MAX_QUEUE_DEPTH) -> None:
         """`workers` processes of one thread each; `max_queue_depth` sentences may wait for them."""
         self._size = workers
         self._max_queue_depth = max_queue_depth
+        self._languages = ("en", *pico.languages())
         self._numbers = count()
         self._queue: asyncio.PriorityQueue[tuple[int, float, int, Request]] = asyncio.PriorityQueue()
         self._waiting: set[Request] = set()
@@ -71,14 +77,17 @@ class HibariEngine(Engine):
 
     async def stream(self, sentence: str, style: Style) -> AsyncGenerator[Pcm, None]:
         voice = self.resolve_voice(style.voice)
-        _check_speakable(sentence, style.language)
+        language = self._language_of(style.language)
+        _check_speakable(sentence, language)
         if not self._tasks:
             raise SpeechError("hibari is not running")
         if len(self._waiting) >= self._max_queue_depth:
             raise EngineBusy(f"{len(self._waiting)} sentences are waiting for hibari")
         made, unspeakable = 0, None
-        for text in jobs_of(sentence, int(JOB_CHARS * min(1.0, style.speed))):
-            job = Speak(text, voice, style.speed, style.seed or 0, word_starts=style.on_word_starts is not None)
+        # Pico reads out each sign by its name, and no bound can be put on what it makes of a job.
+        for text in jobs_of(sentence, int(JOB_CHARS * min(1.0, style.speed)), within_words=language != "en"):
+            told = style.on_word_starts is not None
+            job = Speak(text, voice, style.speed, style.seed or 0, language=language, word_starts=told)
             try:
                 async with aclosing(self._answers(job, style)) as answers:
                     async for answer in answers:
@@ -89,7 +98,7 @@ class HibariEngine(Engine):
                             style.on_word_starts([made + start for start in answer])
             except UnspeakableText as error:
                 unspeakable = error
-                if style.on_word_starts:
+                if style.on_word_starts and language == "en":
                     style.on_word_starts([made] * len(text.split()))
         if unspeakable and not made:
             raise unspeakable
@@ -111,13 +120,21 @@ class HibariEngine(Engine):
             self._unfinished.discard(request)
 
     def voices(self) -> Sequence[Voice]:
-        return [Voice(name, name.replace("_", " ").title(), ("en",)) for name in VARIANTS]
+        return [Voice(name, name.replace("_", " ").title(), self._languages) for name in VARIANTS]
 
     def resolve_voice(self, name: str) -> str:
         voice = name.strip().lower() or DEFAULT
         if voice not in VARIANTS:
             raise UnknownVoice(name, list(VARIANTS))
         return voice
+
+    def _language_of(self, code: str | None) -> str:
+        """Returns which of the languages a style asks for. Raises UnspeakableText where it is none of them."""
+        language = (code or "en").lower().replace("_", "-").split("-")[0]
+        if language not in self._languages:
+            only = "English only" if self._languages == ("en",) else ", ".join(self._languages)
+            raise UnspeakableText(f"hibari speaks {only}, not {code!r}")
+        return language
 
     def deterministic(self, style: Style) -> bool:
         return True
@@ -197,13 +214,16 @@ class HibariEngine(Engine):
             request.answers.put_nowait(error)
 
 
-def jobs_of(text: str, limit: int) -> Iterator[str]:
-    """Yields a text in parts of about `limit` characters at most, each ending with a clause or else with a word."""
+def jobs_of(text: str, limit: int, *, within_words: bool = False) -> Iterator[str]:
+    """Yields a text in parts of about `limit` characters at most, each ending with a clause or else with a word.
+
+    A longer word is a part of its own, or several where it may be parted `within_words`.
+    """
     while (fits := _fitting(text, limit)) < len(text):
         end = max(text.rfind(mark, fits // 2, fits) + 1 for mark in (", ", "; ", ": ", ". "))
         end = end or text.rfind(" ", 1, fits)
         if end < 1:
-            end = text.find(" ", fits)
+            end = max(1, fits) if within_words else text.find(" ", fits)
         if end < 1:
             break
         yield text[:end]
@@ -222,10 +242,8 @@ def _fitting(text: str, limit: int) -> int:
     return len(text)
 
 
-def _check_speakable(text: str, language: str | None) -> None:
-    """Raises UnspeakableText for another language, or for a text mostly not in Latin letters or digits."""
-    if language and not language.lower().startswith("en"):
-        raise UnspeakableText(f"hibari speaks English only, not {language!r}")
+def _check_speakable(text: str, language: str) -> None:
+    """Raises UnspeakableText for a text mostly not in Latin letters or digits."""
     latin = other = 0
     for char in text:
         if char.isascii():
@@ -234,4 +252,4 @@ def _check_speakable(text: str, language: str | None) -> None:
             is_latin = unicodedata.name(char, "").startswith("LATIN")
             latin, other = latin + is_latin, other + (not is_latin)
     if latin <= other:
-        raise unspeakable(text)
+        raise unspeakable(text, language)

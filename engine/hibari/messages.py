@@ -23,10 +23,11 @@ class Speak:
     voice: str = DEFAULT
     speed: float = 1.0
     seed: int = 0
+    language: str = "en"
     word_starts: bool = False
     """Whether to tell when the words begin."""
 
 
-def unspeakable(text: str) -> UnspeakableText:
-    """Returns the error of a text without English sounds."""
-    return UnspeakableText(f"hibari speaks English only and has no sounds for {text[:60]!r}")
+def unspeakable(text: str, language: str = "en") -> UnspeakableText:
+    """Returns the error of a text without sounds of its language."""
+    return UnspeakableText(f"hibari has no sounds of {language!r} for {text[:60]!r}")

@@ -10,7 +10,9 @@ from hibari import Hibari
 from numpy.typing import NDArray
 
 from engine.audio import Resampler, soft_limit
+from engine.hibari.chunks import chunked
 from engine.hibari.messages import Speak
+from engine.hibari.phonemes import with_phonemes
 from engine.hibari.vocoder import Vocoder
 from engine.hibari.voices import DEFAULT, VARIANTS, Variant
 from engine.hibari.word_starts import WordStarts, model_with_durations
@@ -21,14 +23,12 @@ from engine.speech import Pcm
 GAIN: Final = 2.0
 # What hibari calls silence lies below -70 dBFS, its softest consonants above -55; before the gain.
 SILENCE_DBFS: Final = -60.0
-BEFORE_SAMPLES: Final = 240  # kept before the first sound
+BEFORE_SAMPLES: Final = 0  # kept before the first sound: a caller waits for it, and it rises from silence by itself
 AFTER_SAMPLES: Final = 720  # kept after the last sound
 # Where hibari itself takes a text apart: at 400 phonemes, or where it sees a sentence's end.
 PART_PAUSE_SAMPLES: Final = 3600
-CHUNK_SAMPLES: Final = 2400
 # A bound on what is made of one job: 200 characters of prose take 11 s, 15 digits at the slowest pace more.
 MAX_SAMPLES: Final = 24 * 24000
-MIN_CHUNK_SAMPLES: Final = 480
 # The network's own pace is right at 0.5 and 1.0. In between, and faster, it moves in steps and is up to 25 % off, and
 # stretching its frames is as well understood: 2.0 has half the word errors of its own.
 SLOW: Final = 0.5
@@ -59,7 +59,7 @@ class Synthesizer:
         self, job: Speak, variant: Variant, on_word_starts: Callable[[Sequence[int]], None] | None
     ) -> Iterator[NDArray[np.float32]]:
         """Yields sound that is to be played at `formant_percent` of 24 kHz."""
-        text = " ".join(job.text.split())  # to hibari, each line is a sentence
+        text = with_phonemes(" ".join(job.text.split()))  # to hibari, each line is a sentence
         pace = job.speed * variant.pace
         native = SLOW if pace <= SLOW else 1.0
         shift = variant.formant_percent / 100  # of all there is, once it is played: length and pitch make up for it
@@ -88,16 +88,3 @@ class Synthesizer:
                 yield np.concatenate((pause, block))
                 made, pause = made + block.size, np.zeros(0, np.float32)
             pause = np.zeros(PART_PAUSE_SAMPLES, np.float32)
-
-
-def chunked(sound: Iterator[Pcm], resampler: Resampler) -> Iterator[Pcm]:
-    """Yields the sound at its final rate in pieces of CHUNK_SAMPLES; the last is neither tiny nor much longer."""
-    held = np.zeros(0, np.int16)
-    for block in sound:
-        held = np.concatenate((held, resampler.push(block)))
-        while held.size >= CHUNK_SAMPLES + MIN_CHUNK_SAMPLES:
-            yield held[:CHUNK_SAMPLES]
-            held = held[CHUNK_SAMPLES:]
-    held = np.concatenate((held, resampler.flush()))
-    if held.size:
-        yield np.pad(held, (0, max(0, MIN_CHUNK_SAMPLES - held.size)))

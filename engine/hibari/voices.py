@@ -31,7 +31,7 @@ DEFAULT: Final = "heart"
 VARIANTS: Final[dict[str, Variant]] = {
     DEFAULT: Variant(),
     # the nine of Qwen3-TTS
-    "vivian": Variant(1.10, 112, 1.1, 1.05),
+    "vivian": Variant(1.24, 100, 1.0, 1.02),
     "serena": Variant(0.94, 106, 0.7, 0.90),
     "uncle_fu": Variant(0.50, 86, 1.1, 0.86),
     "dylan": Variant(0.70, 87, 1.0, 1.10),
@@ -40,16 +40,18 @@ VARIANTS: Final[dict[str, Variant]] = {
     "aiden": Variant(0.80, 84, 1.3, 1.00),
     "ono_anna": Variant(1.40, 116, 1.3, 1.06),
     "sohee": Variant(1.06, 96, 1.4, 0.96),
-    # OpenAI's eleven
+    # OpenAI's thirteen
     "alloy": Variant(0.80, 92, 0.7, 1.00),
     "ash": Variant(0.57, 83, 0.9, 1.04),
     "ballad": Variant(0.64, 88, 1.5, 0.90),
+    "cedar": Variant(0.58, 92, 0.8, 0.90),
     "coral": Variant(1.00, 106, 1.3, 1.06),
     "echo": Variant(0.66, 81, 0.6, 0.98),
     "fable": Variant(0.88, 97, 1.5, 0.92),
+    "marin": Variant(1.12, 106, 1.4, 0.90),
     "nova": Variant(1.18, 103, 1.1, 1.10),
     "onyx": Variant(0.45, 80, 0.8, 0.95),
     "sage": Variant(0.90, 100, 0.6, 0.98),
-    "shimmer": Variant(1.28, 110, 0.8, 0.95),
+    "shimmer": Variant(1.36, 100, 0.75, 0.93),
     "verse": Variant(0.73, 94, 1.6, 1.06),
 }

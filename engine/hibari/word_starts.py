@@ -14,6 +14,7 @@ from hibari.voices import voice_path
 from numpy.typing import NDArray
 
 from engine.alignment import positions
+from engine.hibari.phonemes import without_phonemes
 
 # How many steps each phoneme lasts, the pauses at either end included: a value inside the network. Made one of its
 # outputs, it changes nothing about the others.
@@ -45,7 +46,7 @@ class WordStarts:
         """For each run of phonemes between spaces, whether a word begins with it, as hibari reads the text."""
         self._starts: list[float] = []
         """The starts of hibari's words so far, in samples."""
-        self._places = positions(text.split(), [word for word, _ in read])
+        self._places = positions(without_phonemes(text).split(), [word for word, _ in read])
 
     def part(self, phonemes: str, ends: NDArray[np.float64]) -> Sequence[int]:
         """Returns the starts, in samples, of the words of `text.split()` that follow the ones told before.

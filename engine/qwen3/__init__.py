@@ -1,4 +1,4 @@
-"""Qwen3-TTS: our own batched modules over the weights that upstream's `qwen-tts` loads.
+"""Qwen3-TTS: our own batched modules over the weights of upstream's `qwen-tts`.
 
-Needs torch: `pip install 'talkspurt[gpu]'`.
+Needs torch, which the extra `gpu` brings.
 """

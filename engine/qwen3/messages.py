@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -28,6 +28,8 @@ class Speak:
     """Seconds from now until the sound is needed; among equals, the sentence needed first goes first."""
     patience_s: float = math.inf
     """Seconds after that moment until which it may still get its place in the batch; then it is refused."""
+    heard_s: float = 0.0
+    """The sound at its beginning that was heard already, from an engine that is lost: it is not played once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ class Learn:
     pcm: bytes
     sample_rate_hz: int
     text: str | None = None
+    keep: bool = False
+    """Whether what is learnt may be kept on disk: the recording is the administrator's, and no caller's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,8 @@ class Audio:
     number: int
     pcm: bytes
     end: str | None = None
+    sent_s: float | None = field(default=None, compare=False)
+    """When the process sent it, on the monotonic clock that all processes of a machine share."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,9 @@ class QwenSettings(BaseModel):
     speech_lead_ms: int = Field(
         800, ge=0, le=4000, description="sound that every call has ahead before the GPU rests; 0: it makes all it can"
     )
+    max_wait_ms: int = Field(
+        500, ge=0, description="an HTTP request that would wait longer for its place in the batch gets a 503 at once"
+    )
     max_positions: int = Field(768, ge=64, description="prompt and frames of one sentence; 12.5 frames a second")
 
     @field_validator("prime_languages")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import hmac
-import ipaddress
 import re
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from typing import Final
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -14,10 +15,14 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from multidict import CIMultiDict
 
+from engine.loopback import is_loopback
 from engine.web.bodies import refuse_compressed
 from engine.web.errors import ApiError, answer_errors
 
-OPEN_PATHS: Final = frozenset({"/health"})
+OPEN_PATHS: Final = frozenset({"/health", "/docs", "/"})
+"""What is open to everybody. /docs asks for the key itself: a browser cannot send it along with a page's address."""
+KEY_PROTOCOL: Final = "bearer."
+"""The beginning of a WebSocket's subprotocol that brings the key, in base64url: a page can send no header with one."""
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 EXPOSED_HEADERS: Final = (
     "X-Request-Id, X-Sample-Rate, X-Voice, X-Cache, X-PCM-Sample-Rate, X-PCM-Bit-Depth, X-PCM-Channels"
@@ -52,14 +57,6 @@ def request_id(request: web.Request) -> str:
     if REQUEST_ID not in request:
         request[REQUEST_ID] = uuid4().hex
     return request[REQUEST_ID]
-
-
-def is_loopback(host: str) -> bool:
-    """Tells whether a host's name or address is one of the loopback interface."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def _check_host(hosts: Collection[str]) -> Middleware:
@@ -98,10 +95,10 @@ def _check_token(api_key: str) -> Middleware:
 
     @web.middleware
     async def check_token(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if api_key and request.path not in OPEN_PATHS:
-            scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-            given = f"{scheme.capitalize()} {token.strip()}".encode("utf-8", "surrogateescape")
+        is_open = request.path in OPEN_PATHS and request.method in SAFE_METHODS
+        if api_key and not is_open:
             others = request.app[OTHER_CREDENTIALS]
+            given = _authorization(request)
             if not hmac.compare_digest(given, expected) and not any(suffices(request) for suffices in others):
                 raise ApiError(
                     401,
@@ -112,6 +109,19 @@ def _check_token(api_key: str) -> Middleware:
         return await handler(request)
 
     return check_token
+
+
+def _authorization(request: web.Request) -> bytes:
+    """Returns the credentials that a request brings in its header, or a WebSocket's handshake in a subprotocol."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme or request.headers.get("Upgrade", "").lower() != "websocket":
+        return f"{scheme.capitalize()} {token.strip()}".encode("utf-8", "surrogateescape")
+    for protocol in request.headers.get("Sec-WebSocket-Protocol", "").split(","):
+        if protocol.strip().startswith(KEY_PROTOCOL):
+            encoded = protocol.strip().removeprefix(KEY_PROTOCOL)
+            with suppress(ValueError):
+                return b"Bearer " + base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
+    return b""
 
 
 def _check_origin(origins: frozenset[str]) -> Middleware:

@@ -25,7 +25,8 @@ MAX_FIELD_BYTES: Final = 256 * 1024
 MAX_FIELDS_BYTES: Final = 2**20
 """What a form may have beside its file."""
 MAX_PARTS: Final = 32
-FILE_PART: Final = "file"
+FILE_PARTS: Final = ("file", "audio_sample")
+"""The names of a form's recording: ours, and OpenAI's."""
 
 _MEMBER: Final = re.compile(rb'"\s*:')
 
@@ -82,7 +83,7 @@ async def read_form(request: web.Request, model: type[Body], max_file_bytes: int
                     break
                 if not isinstance(part, BodyPartReader) or not part.name:
                     raise ApiError(400, "INVALID_REQUEST", "every part of the form needs a name")
-                if part.name == FILE_PART:
+                if part.name in FILE_PARTS:
                     file = await _read_part(part, max_file_bytes)
                 else:
                     fields[part.name] = (await _read_part(part, MAX_FIELD_BYTES)).decode()
@@ -104,7 +105,7 @@ async def _read_part(part: BodyPartReader, max_bytes: int) -> bytes:
         if len(data) > max_bytes:
             raise ApiError(
                 413,
-                "INVALID_AUDIO" if part.name == FILE_PART else "INVALID_REQUEST",
+                "INVALID_AUDIO" if part.name in FILE_PARTS else "INVALID_REQUEST",
                 f"{part.name} is larger than {max_bytes} bytes",
                 param=part.name,
                 context={"limit": max_bytes},

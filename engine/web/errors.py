@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
@@ -10,7 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from pydantic import BaseModel, Field, ValidationError
 
-from engine.speech import CannotClone, EngineBusy, SpeechError, UnknownVoice, UnspeakableText
+from engine.speech import CannotClone, EngineBusy, EngineNotReady, SpeechError, UnknownVoice, UnspeakableText
 
 log = structlog.get_logger(__name__)
 
@@ -28,6 +29,7 @@ Code = Literal[
     "UNSPEAKABLE_TEXT",
     "INVALID_REQUEST",
     "CANNOT_CLONE",
+    "ENGINE_NOT_READY",
     "VOICE_EXISTS",
     "VOICE_NOT_FOUND",
     "STORAGE_FAILED",
@@ -43,7 +45,8 @@ CLOSING: Final = frozenset({401, 413, 415, 421})
 MAX_FAULTS: Final = 20
 """The faults that are listed in one answer."""
 RETRY_AFTER_S: Final = 1
-"""The wait told to a refused client: a sentence is made in less, so a place in the queue is likely free by then."""
+"""The shortest wait told to a refused client: a sentence is made in less."""
+MAX_RETRY_AFTER_S: Final = 60
 
 
 class OpenAiError(BaseModel):
@@ -114,6 +117,8 @@ def from_speech_error(error: SpeechError) -> ApiError:
             return ApiError(501, "CANNOT_CLONE", str(error), context={"engine": error.engine})
         case EngineBusy():
             return queue_full(str(error))
+        case EngineNotReady():
+            return ApiError(503, "ENGINE_NOT_READY", str(error), headers={"Retry-After": str(error.retry_after_s)})
         case _:
             return ApiError(500, "SYNTHESIS_FAILED", str(error))
 
@@ -139,9 +144,10 @@ def empty_input() -> ApiError:
     return ApiError(400, "EMPTY_INPUT", "input is required: there is no text to speak", param="input")
 
 
-def queue_full(message: str) -> ApiError:
-    """Returns the error of a request that finds no place."""
-    return ApiError(503, "QUEUE_FULL", message, headers={"Retry-After": str(RETRY_AFTER_S)})
+def queue_full(message: str, wait_s: float = 0.0) -> ApiError:
+    """Returns the error of a request that finds no place, and likely finds one after `wait_s`."""
+    retry_after_s = min(max(math.ceil(wait_s), RETRY_AFTER_S), MAX_RETRY_AFTER_S)
+    return ApiError(503, "QUEUE_FULL", message, headers={"Retry-After": str(retry_after_s)})
 
 
 def unforeseen(error: Exception) -> ApiError:

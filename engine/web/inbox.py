@@ -22,6 +22,8 @@ FLOOD_S: Final = 10.0
 """Whoever is held back on end for as many messages as this time allows is a flood."""
 CLOSE_S: Final = 2.0
 """How long a client is waited for when its WebSocket is closed; all that it sends meanwhile is read for nothing."""
+PROTOCOL: Final = "talkspurt"
+"""The subprotocol that is chosen where a client offers it, as a page must that brings its key in another one."""
 READING: Final = "reading"
 """The transport's extra information that holds its `Reading`, if it has one."""
 _ENDS: Final = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
@@ -132,8 +134,15 @@ class Inbox:
             self._held = None
 
 
-def create_socket(max_bytes: int, heartbeat_s: float | None = None) -> web.WebSocketResponse:
-    """Returns a WebSocket for an `Inbox`, not yet prepared."""
+def create_socket(
+    max_bytes: int, heartbeat_s: float | None = None, protocols: tuple[str, ...] = (PROTOCOL,)
+) -> web.WebSocketResponse:
+    """Returns a WebSocket for an `Inbox`, not yet prepared, which speaks one of `protocols` or none."""
     return web.WebSocketResponse(
-        timeout=CLOSE_S, autoping=False, heartbeat=heartbeat_s, max_msg_size=max_bytes, compress=False
+        timeout=CLOSE_S,
+        protocols=protocols,
+        autoping=False,
+        heartbeat=heartbeat_s,
+        max_msg_size=max_bytes,
+        compress=False,
     )

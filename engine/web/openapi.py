@@ -26,6 +26,13 @@ DESCRIPTION: Final = (
     "Everything is streamed as it is made. Errors have one shape, `ErrorBody`, for both families of clients."
 )
 AUDIO_TYPES: Final = tuple(dict.fromkeys(form.media_type for form in FORMATS.values()))
+MEDIA_TYPES: Final[dict[str, tuple[str, ...]]] = {
+    "audio": AUDIO_TYPES,
+    "events": ("text/event-stream",),
+    "lines": ("application/x-ndjson",),
+    "text": ("text/plain",),
+    "html": ("text/html",),
+}
 PATH_PARAMETERS: Final[dict[str, Json]] = {
     "name": {"type": "string", "pattern": f"^{NAME.pattern}$"},
 }
@@ -49,14 +56,22 @@ class Description:
     """The document and its page, ready to be sent. Making them takes the event loop some 20 ms."""
 
     def __init__(
-        self, voice_names: Callable[[], list[str]], settle: Callable[[dict[str, Json]], None], key: bool
+        self,
+        voice_names: Callable[[], list[str]],
+        settle: Callable[[dict[str, Json]], None],
+        stored_names: Callable[[], list[str]],
+        key: bool,
     ) -> None:
-        """`settle` completes the schemas with what is known at run time alone; `key` says that an API key is wanted."""
+        """`settle` completes the schemas with what is known at run time alone; `key` says that an API key is wanted.
+
+        The page is open to everybody, so with a key it does not name the voices of `stored_names`.
+        """
         self.document = b""
         """The document as JSON."""
         self.page = ""
         self.page_policy = ""
         self._voice_names, self._settle, self._key = voice_names, settle, key
+        self._stored_names = stored_names
         self._voices: list[str] | None = None
 
     def of_the_moment(self, app: web.Application) -> Description:
@@ -65,7 +80,7 @@ class Description:
         if voices != self._voices:
             whole = self._whole(app[OPERATIONS_KEY])
             self.document = json.dumps(whole).encode()
-            self.page, self.page_policy = render_page(whole)
+            self.page, self.page_policy = render_page(whole, self._stored_names() if self._key else ())
             self._voices = voices
         return self
 
@@ -85,7 +100,8 @@ class Description:
         if self._key:
             whole["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
             whole["security"] = [{"key": []}]
-            paths["/health"]["get"]["security"] = []
+            for path in ("/health", "/docs"):  # open to everybody, see engine/web/access.py
+                paths[path]["get"]["security"] = []
         return whole
 
 
@@ -141,8 +157,8 @@ def _body(operation: Operation, schemas: dict[str, Json]) -> Json:
         return {"application/json": {"schema": _reference(operation.body)}}
     model = schemas[operation.body.__name__]
     file = {"type": "string", "format": "binary", "description": "the recording"}
-    fields = {"file": file} | {name: _form_field(field) for name, field in model["properties"].items()}
-    schema = {"type": "object", "properties": fields, "required": ["file", *model.get("required", [])]}
+    fields = {operation.recording: file} | {name: _form_field(field) for name, field in model["properties"].items()}
+    schema = {"type": "object", "properties": fields, "required": [operation.recording, *model.get("required", [])]}
     return {"multipart/form-data": {"schema": schema}}
 
 
@@ -161,8 +177,7 @@ def _content(medias: tuple[Media, ...]) -> Json:
         if isinstance(media, type):
             content["application/json"] = {"schema": _reference(media)}
         else:
-            kinds = {"audio": AUDIO_TYPES, "events": ("text/event-stream",), "html": ("text/html",)}
-            content |= {kind: {} for kind in kinds.get(media, ("text/plain",))}
+            content |= {kind: {} for kind in MEDIA_TYPES[media]}
     return content
 
 

@@ -10,8 +10,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from pydantic import BaseModel
 
-Media = type[BaseModel] | Literal["audio", "events", "text", "html"]
-"""The content of an answer: JSON of a model, encoded audio, server-sent events, plain text or a page."""
+Media = type[BaseModel] | Literal["audio", "events", "lines", "text", "html"]
+"""The content of an answer: JSON of a model, encoded audio, server-sent events, lines of JSON, plain text or a page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,9 @@ class Operation:
     body: type[BaseModel] | None = None
     body_required: bool = True
     form: Literal["json", "multipart"] = "json"
-    """The encoding of the body; a multipart one has a `file` beside the model's fields."""
+    """The encoding of the body; a multipart one has a recording beside the model's fields."""
+    recording: str = "file"
+    """The name of the recording's part."""
     errors: tuple[int, ...] = ()
     """The statuses that come with an ErrorBody."""
     curl: str = ""

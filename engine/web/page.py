@@ -4,56 +4,25 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Collection
+from copy import deepcopy
 from html import escape
+from importlib.resources import files
 from string import Template
 from typing import Any, Final
 
 Json = dict[str, Any]
 
 HOST: Final = "http://localhost:8000"
-STYLE: Final = """
-:root { color-scheme: light dark; --line: #8884; --soft: #8881; --accent: #0a7; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem 1rem 6rem; }
-h1 { margin-bottom: 0; } h2 { margin: 2.5rem 0 0.5rem; font-size: 1.1rem; }
-h2 code { font-size: 1rem; } .method { background: var(--accent); color: #fff; border-radius: 4px; padding: 2px 8px; }
-pre, .try { background: var(--soft); border: 1px solid var(--line); border-radius: 6px; padding: 0.7rem; }
-pre { overflow-x: auto; white-space: pre-wrap; word-break: break-word; font-size: 0.85rem; }
-table { border-collapse: collapse; width: 100%; font-size: 0.9rem; margin: 0.7rem 0; }
-th, td { border-bottom: 1px solid var(--line); padding: 0.3rem 0.6rem 0.3rem 0; text-align: left; vertical-align: top; }
-th { font-weight: 600; } td.type { max-width: 22rem; overflow-wrap: anywhere; }
-nav { columns: 2; font-size: 0.9rem; margin: 1.5rem 0; } nav a { display: block; text-decoration: none; }
-textarea { width: 100%; box-sizing: border-box; font: inherit; } .try > * { margin: 0.2rem 0.4rem 0.2rem 0; }
-"""
-SCRIPT: Final = """
-const form = document.querySelector('form.try');
-form.addEventListener('submit', async (event) => {
-  event.preventDefault();
-  const said = form.querySelector('output');
-  const began = performance.now();
-  said.value = 'asking …';
-  const fields = Object.fromEntries(new FormData(form));
-  const headers = { 'Content-Type': 'application/json' };
-  if (fields.key) headers.Authorization = 'Bearer ' + fields.key;
-  delete fields.key;
-  try {
-    const answer = await fetch('/v1/audio/speech', { method: 'POST', headers, body: JSON.stringify(fields) });
-    if (!answer.ok) throw new Error((await answer.json()).message);
-    const audio = await answer.blob();
-    form.querySelector('audio').src = URL.createObjectURL(audio);
-    said.value = `${audio.size} bytes, ${answer.headers.get('X-Sample-Rate')} Hz, ` +
-      `${Math.round(performance.now() - began)} ms`;
-  } catch (error) { said.value = error.message; }
-});
-"""
+PLAYGROUND: Final = files("engine.web") / "playground"
+STYLE: Final = (PLAYGROUND / "style.css").read_text()
+SCRIPT: Final = (PLAYGROUND / "script.js").read_text()
+FORM: Final = Template((PLAYGROUND / "form.html").read_text())
 PAGE: Final = Template("""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>$title</title><style>$style</style></head><body>
 <h1>$title</h1><p>$version · <a href="/openapi.json">openapi.json</a></p><p>$description</p>
-<form class="try"><textarea name="input" rows="3">Hello! This is what I sound like.</textarea>
-<label>voice <select name="voice">$voices</select></label>
-<label>format <select name="response_format">$formats</select></label>$key
-<button>Speak</button> <output></output><br><audio controls></audio></form>
-<nav>$contents</nav>$operations$socket$errors
+$form<nav>$contents</nav>$operations$socket$errors
 <script>$script</script></body></html>
 """)
 SOCKET: Final = Template("""<h2 id="socket"><span class="method">WS</span> <code>/v1/audio/speech/ws</code></h2>
@@ -71,16 +40,23 @@ SENT: Final = {
 }
 RECEIVED: Final = {
     "binary": "PCM16, as soon as it is made",
+    '{"event": "words", "words": […]}': "with timestamps: words, with start_time and end_time in seconds",
     '{"event": "done", "cancelled": false, "sample_rate": 24000, "voice": "…"}': "all of a request was sent",
     '{"event": "error", "detail": "…", "code": "…"}': "a request could not be served",
 }
 
 
-def render_page(document: Json) -> tuple[str, str]:
-    """Returns the page, and the Content-Security-Policy that lets it do no more than it does."""
+def render_page(document: Json, unnamed: Collection[str] = ()) -> tuple[str, str]:
+    """Returns the page, and the Content-Security-Policy that lets it do no more than it does.
+
+    The page does not name the voices in `unnamed`.
+    """
+    document = deepcopy(document)
+    for model in document["components"]["schemas"].values():
+        for names in _enums(model.get("properties", {}).get("voice", {})):
+            names[:] = [name for name in names if name and name not in unnamed]
     request = document["components"]["schemas"]["SpeechRequest"]["properties"]
     formats = _enum(request["response_format"])
-    default = request["response_format"]["default"]
     operations = [
         (method.upper(), path, operation)
         for path, methods in document["paths"].items()
@@ -92,9 +68,11 @@ def render_page(document: Json) -> tuple[str, str]:
         description=_prose(document["info"]["description"]),
         style=STYLE,
         script=SCRIPT,
-        voices="".join(f"<option>{escape(name)}" for name in _enum(request["voice"])),
-        formats="".join(f"<option{' selected' * (name == default)}>{escape(name)}" for name in formats),
-        key='<label> API key <input name="key" type="password"></label>' if "security" in document else "",
+        form=FORM.substitute(
+            voices="".join(f"<option>{escape(name)}" for name in _enum(request["voice"])),
+            formats="".join(f"<option{' selected' * (name == 'pcm')}>{escape(name)}" for name in formats),
+            key='<label>API key <input name="key" type="password"></label>' if "security" in document else "",
+        ),
         contents="".join(
             f'<a href="#{_anchor(method, path)}"><code>{method} {escape(path)}</code></a>'
             for method, path, _ in [*operations, ("WS", "/v1/audio/speech/ws", {})]
@@ -105,12 +83,16 @@ def render_page(document: Json) -> tuple[str, str]:
         ),
         errors="<h2>Errors</h2>" + _fields(document, document["components"]["schemas"]["ErrorBody"]),
     )
-    hashed = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     policy = (
-        f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{hashed}'; "
-        "connect-src 'self'; media-src blob:; base-uri 'none'; frame-ancestors 'none'"
+        f"default-src 'none'; style-src {_source(STYLE)}; script-src {_source(SCRIPT)}; connect-src 'self'; "
+        "media-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     return text, policy
+
+
+def _source(text: str) -> str:
+    """Returns how a policy names this text alone."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def _operation(document: Json, method: str, path: str, operation: Json) -> str:
@@ -182,8 +164,13 @@ def _resolve(document: Json, schema: Json) -> Json:
 
 
 def _enum(schema: Json) -> list[str]:
-    choices = [schema, *schema.get("anyOf", [])]
-    return next(list(choice["enum"]) for choice in choices if "enum" in choice)
+    return _enums(schema)[0]
+
+
+def _enums(schema: Json) -> list[list[str]]:
+    """Returns every list of values in a schema: its own, those it chooses from, those of its members."""
+    inner = [*schema.get("anyOf", []), *schema.get("properties", {}).values()]
+    return ([schema["enum"]] if "enum" in schema else []) + [names for each in inner for names in _enums(each)]
 
 
 def _rows(cells: dict[str, str]) -> str:

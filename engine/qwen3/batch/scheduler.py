@@ -27,6 +27,8 @@ MAX_WAITING: Final = 16
 """The most frames of a sentence made and not yet decoded: the runner keeps their codes and those in flight."""
 SOUND_S: Final = 0.012
 """The time on the GPU that one step's sound may take, as long as that keeps up."""
+FIRST_SOUND_S: Final = 0.003
+"""The same of a step in which a sentence's first sound is made: it is heard once the whole step is over."""
 BUSY_LOAD: Final = 0.3
 """The share of real time from which on a call's first chunk is two frames. At 0.4 (1,000 calls on an H200) steps take
 so long that 5 % of the sentences had their third chunk late after a first one of one frame."""
@@ -34,6 +36,8 @@ RUSH_S: Final = 0.5
 RUSH_SENTENCES: Final = 40
 """So many sentences of calls that begin within RUSH_S are a rush, in which the first chunk is two frames too: whoever
 resamples and plays them lags by more than a first chunk of one frame lasts, and they do not wait for the GPU."""
+RUSH_REPLIES: Final = 70
+"""The same of all sentences, those over HTTP among them: 140 a second keep the serving process's core half busy."""
 FULL_LOAD: Final = 0.85
 """The share of real time that making frames may take; the rest is for new calls and for jitter."""
 BULK_LOAD: Final = 0.7
@@ -83,7 +87,10 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class Chunks:
-    """Sound to be decoded together: the next `frames` frames of each sentence."""
+    """Sound to be decoded together: the next `frames` frames, one of CHUNK_RAMP, of each sentence.
+
+    A sentence that has ended may have fewer left: what is decoded beyond them is not sound.
+    """
 
     frames: int
     sentences: tuple[Sentence, ...]
@@ -100,26 +107,27 @@ class Scheduler:
         self._sentences: list[Sentence] = []
         self._buckets = tuple(rows for rows, _ in costs.frame_s)
         self._turnaround_s = costs.frame(1)
-        self._begun: deque[float] = deque()
-        """When the latest sentences of calls came."""
+        self._begun: deque[tuple[float, bool]] = deque()
+        """When the latest sentences came, and which were calls'."""
         self.use = GpuUse()
         """What the GPU was measured to work."""
         self.capacity = min(slots, costs.capacity())
         """The calls that are admitted; one more would make the others stutter."""
-        self._bulk_capacity = max(1, min(self.capacity, costs.capacity(BULK_LOAD)))
+        self.http_capacity = max(1, min(self.capacity, costs.capacity(BULK_LOAD)))
+        """How many sentences may be there for one that is no call's to be admitted."""
 
     def __len__(self) -> int:
         return len(self._sentences)
 
     def admits(self, priority: int) -> bool:
         """Tells whether one more sentence of this priority can be kept fed beside those that are here."""
-        return len(self._sentences) < (self.capacity if priority <= Priority.CALL else self._bulk_capacity)
+        return len(self._sentences) < (self.capacity if priority <= Priority.CALL else self.http_capacity)
 
     def worked(self, now_s: float, busy_s: float, expected_s: float) -> None:
         """Notes how long the GPU has worked, and how long that would have taken with nobody else on it."""
         self.use.add(now_s, busy_s, expected_s)
         self.capacity = min(self._slots, self._costs.capacity(FULL_LOAD, self.use.lost))
-        self._bulk_capacity = max(1, min(self.capacity, self._costs.capacity(BULK_LOAD, self.use.lost)))
+        self.http_capacity = max(1, min(self.capacity, self._costs.capacity(BULK_LOAD, self.use.lost)))
 
     def add(self, sentence: Sentence) -> None:
         sentence.last_s = sentence.arrived_s
@@ -127,22 +135,20 @@ class Scheduler:
             # A reply's next sentence is asked for while the one before it is being played.
             sentence.begins_s = max(sentence.begins_s, sentence.needed_at_s)
         self._sentences.append(sentence)
-        if sentence.priority <= Priority.CALL:
-            self._begun.append(sentence.arrived_s)
+        self._begun.append((sentence.arrived_s, sentence.priority <= Priority.CALL))
 
     def remove(self, sentence: Sentence) -> None:
         """Frees its place at once: nothing of it is planned any more."""
         if sentence in self._sentences:
             self._sentences.remove(sentence)
 
-    @property
-    def _step_sounds(self) -> int:
-        """The frames that one step may decode."""
+    def _step_sounds(self, first: bool) -> int:
+        """The frames that one step may decode; fewer while somebody waits for the first sound among them."""
         played = HEADROOM * len(self._sentences) / FRAME_S
         # A step of one frame for everybody and so much sound makes sound as fast as it is played.
         spare = 1 - played * self._costs.sound_s
         enough = played * self._costs.frame(len(self._sentences)) / spare if spare > 0 else math.inf
-        most = max(CHUNK_RAMP[-1], SOUND_S / self._costs.sound_s, enough)
+        most = max(CHUNK_RAMP[-1], (FIRST_SOUND_S if first else SOUND_S) / self._costs.sound_s, enough)
         return int(min(most, len(self._sentences) * CHUNK_RAMP[-1]))
 
     def frames(self, now_s: float) -> list[Sentence]:
@@ -163,15 +169,20 @@ class Scheduler:
         able = able[: self._buckets[-1]]
         # While a new call waits for its first sound, a smaller batch, which is a quicker one: those that cannot wait
         # one step more, and as many as keep everybody fed if every batch were like this one.
-        if not any(self._is_new(sentence, now_s) for sentence in able):
+        new = [sentence for sentence in able if self._is_new(sentence, now_s)]
+        if not new:
             return able
+        # Those that somebody listens to over HTTP are new in the same way, but for no call to wait for.
+        new = [sentence for sentence in new if sentence.priority <= new[0].priority]
+        chosen = set(new)
         horizon = now_s + self._turnaround_s + 2 * self._costs.frame(len(able)) + FRAME_S + MARGIN_S
         must = [
             sentence
             for sentence in able
-            if self._is_new(sentence, now_s) or sentence.runs_out_s(sentence.made) < horizon
+            if sentence in chosen
+            or (sentence.runs_out_s(sentence.made) < horizon and not self._is_new(sentence, now_s))
         ]
-        chosen = set(must)
+        chosen.update(must)
         wanted = HEADROOM * len(self._sentences) / FRAME_S
         enough = (b for b in self._buckets if b >= len(must) and self._costs.rate(b) >= wanted)
         return (must + [sentence for sentence in able if sentence not in chosen])[: next(enough, self._buckets[-1])]
@@ -181,9 +192,10 @@ class Scheduler:
         soon_s = self._soon_s
         # A step that takes most of a frame's time cannot be relied on to bring the second chunk before a first chunk of
         # one frame is over; nor can whoever takes in the sound of a rush.
-        while self._begun and self._begun[0] < now_s - RUSH_S:
+        while self._begun and self._begun[0][0] < now_s - RUSH_S:
             self._begun.popleft()
-        first = 0 if self._costs.load(len(self._sentences)) < BUSY_LOAD and len(self._begun) < RUSH_SENTENCES else 1
+        rush = len(self._begun) >= RUSH_REPLIES or sum(live for _, live in self._begun) >= RUSH_SENTENCES
+        first = 1 if rush or self._costs.load(len(self._sentences)) >= BUSY_LOAD else 0
         due: list[tuple[bool, tuple[int, float], int, Sentence]] = []
         for sentence in self._sentences:
             if not sentence.waiting:
@@ -202,7 +214,7 @@ class Scheduler:
         due.sort(key=lambda entry: entry[:2])
         # No more than a step's worth: what is not urgent must not stand in the way of what is. Those about to run dry
         # all get something, however little, before any gets much.
-        left = self._step_sounds
+        left = self._step_sounds(first=any(sentence.begun_s is None for *_, sentence in due))
         sizes = [min(fits, CHUNK_RAMP[0]) for relaxed, _, fits, _ in due if not relaxed]
         left -= sum(sizes)
         for larger in CHUNK_RAMP[1:]:
@@ -218,7 +230,8 @@ class Scheduler:
             sizes.append(fits)
         groups: dict[int, list[Sentence]] = {}
         for size, (_, _, _, sentence) in zip(sizes, due, strict=False):
-            groups.setdefault(size, []).append(sentence)
+            # The sound of three frames is made by what makes that of four, so they go together.
+            groups.setdefault(CHUNK_RAMP[bisect_left(CHUNK_RAMP, size)], []).append(sentence)
         return [Chunks(frames, tuple(sentences)) for frames, sentences in groups.items()]
 
     def made(self, sentences: Sequence[Sentence], now_s: float) -> None:
@@ -228,9 +241,9 @@ class Scheduler:
             sentence.last_s = now_s
 
     def sounded(self, sentences: Sequence[Sentence], frames: int) -> None:
-        """Notes that the next frames of each of the sentences are being decoded."""
+        """Notes that the next frames of each of the sentences are being decoded, or those that it has left."""
         for sentence in sentences:
-            sentence.sounded += frames
+            sentence.sounded += min(frames, sentence.waiting)
             sentence.chunks += 1
 
     def took(self, seconds: float) -> None:
@@ -259,7 +272,7 @@ class Scheduler:
 
     def _is_new(self, sentence: Sentence, now_s: float) -> bool:
         waits = sentence.begins_s - now_s <= self.lead_s / 2
-        return not sentence.made and sentence.priority <= Priority.CALL and waits
+        return not sentence.made and sentence.priority <= Priority.HTTP and waits
 
     def _urgency(self, sentence: Sentence, now_s: float) -> tuple[int, float]:
         """Returns a sort key, most urgent first: new calls as they came, then who runs out first, then bulk."""

@@ -121,7 +121,10 @@ class Sentence:
         return self.length is not None and self.handed_out >= self.length
 
     def runs_out_s(self, frames: int) -> float:
-        """Returns when so many frames will have been played; a time long past for a call that waits for its first."""
+        """Returns when so many frames will have been played; a time long past for a call that waits for its first.
+
+        What was heard already is not played: frames have to be made for it as if it had been heard too late.
+        """
         if self.begun_s is None and self.begins_s <= self.arrived_s:
             return self.arrived_s - PATIENCE_S
-        return max(self.begins_s, self.begun_s or 0.0) + frames * FRAME_S
+        return max(self.begins_s, self.begun_s or 0.0) + frames * FRAME_S - self.request.heard_s

@@ -31,9 +31,11 @@ class SlotTable(Generic[R]):
     R is the type of what the codec remembers of a slot.
     """
 
-    def __init__(self, model: FrameModel, slots: int, max_positions: int, max_text: int, prefix_bytes: int) -> None:
+    def __init__(
+        self, model: FrameModel, slots: int, max_positions: int, max_text: int, prefix_bytes: int, paged: bool = False
+    ) -> None:
         self.model = model
-        self.state = DecodeState.allocate(model.talker, model.predictor, slots, max_positions, max_text)
+        self.state = DecodeState.allocate(model.talker, model.predictor, slots, max_positions, max_text, paged)
         self.prefixes: PrefixCache[R] = PrefixCache(prefix_bytes)
         self._free = list(range(slots - 1, -1, -1))
 
@@ -108,7 +110,7 @@ class Slots(SlotTable[CodecState]):
         """Returns the prefix of the prompt's constant part, whose keys and values are in the slot then."""
         prefix = self.prefixes.get(prompt.key)
         if prefix is not None:
-            self.state.talker_kv.write(slot, prefix.kv)
+            self.state.plain_kv.write(slot, prefix.kv)
             return prefix
         self._prefill(slot, prompt.embeds[: prompt.constant], 0)
         heard = None
@@ -118,7 +120,7 @@ class Slots(SlotTable[CodecState]):
             for codes in torch.split(prompt.reference_codes, MAX_CHUNK_FRAMES):
                 codec.decode(self.codec, self.codec_state, at, codes[None])  # to be heard: nobody wants its sound
             heard = self.codec_state.read(slot)
-        prefix = Prefix(self.state.talker_kv.read(slot, prompt.constant), heard)
+        prefix = Prefix(self.state.plain_kv.read(slot, prompt.constant), heard)
         self.prefixes.put(prompt.key, prefix)
         return prefix
 
@@ -130,4 +132,4 @@ class Slots(SlotTable[CodecState]):
         positions = torch.arange(start, end, device=device)[None]
         length = kv_length(end, self.max_positions)
         at = torch.full((1,), slot, device=device)
-        talker.prefill(self.model.talker, embeds[None], positions, self.state.talker_kv, at, length)
+        talker.prefill(self.model.talker, embeds[None], positions, self.state.plain_kv, at, length)

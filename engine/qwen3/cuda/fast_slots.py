@@ -14,6 +14,7 @@ from engine.qwen3.kernels.codec import FastCodec, Heard
 from engine.qwen3.model.codec import MAX_CHUNK_FRAMES
 from engine.qwen3.model.codec_weights import CodecWeights
 from engine.qwen3.model.frame import FrameModel
+from engine.qwen3.model.paged_kv import PagedKv
 from engine.qwen3.model.prompt import Prompt
 from engine.qwen3.model.sampling import Sampling
 
@@ -39,17 +40,45 @@ class FastSlots(SlotTable[Heard]):
         if max_positions > min(ends):
             # The kernels look nothing up with care: a position behind the tables would read what is not there.
             raise ValueError(f"MAX_POSITIONS={max_positions} is more than the model's tables hold, {min(ends)}")
-        super().__init__(model, slots, max_positions, max_text, prefix_bytes)
+        super().__init__(model, slots, max_positions, max_text, prefix_bytes, paged=True)
         self.streams = streams
         self.fast_codec = FastCodec(codec, slots, min(slots, SOUND_BATCH), dtype=sound_dtype, device=model.pad.device)
         torch.cuda.synchronize()
 
-    def place(self, prompt: Prompt, sampling: Sampling) -> Preparation:
-        """Gives a sentence a free slot. Returns its preparation; the slot is ready once that is done."""
-        slot = self._free.pop()
+    @property
+    def pages(self) -> PagedKv:
+        """The talker's keys and values."""
+        assert isinstance(self.state.talker_kv, PagedKv)
+        return self.state.talker_kv
+
+    def place(self, prompt: Prompt, sampling: Sampling) -> Preparation | None:
+        """Gives a sentence a free slot. Returns its preparation; the slot is ready once that is done.
+
+        Returns None where there is no memory for the prompt.
+        """
+        slot = self._free[-1]
+        if not self.hold(slot, len(prompt.embeds)):
+            self.pages.release(slot)
+            return None
+        self._free.pop()
         with torch.cuda.stream(self.streams.frames):
             self._settle(slot, prompt, sampling)
         return Preparation(slot, prompt)
+
+    def hold(self, slot: int, positions: int) -> bool:
+        """Makes room for the keys and values of a slot's first positions. Returns False where there is no memory."""
+        with torch.cuda.stream(self.streams.frames):
+            return self.pages.hold(slot, positions)
+
+    def release(self, slot: int) -> None:
+        with torch.cuda.stream(self.streams.frames):
+            self.pages.release(slot)
+        super().release(slot)
+
+    def shrink(self) -> None:
+        """Gives memory back that a crowd has taken, or a voice that was learnt. The GPU has to have nothing to do."""
+        self.pages.shrink()
+        torch.cuda.empty_cache()
 
     def is_kept(self, prompt: Prompt) -> bool:
         """Tells whether nothing of the prompt is left to be worked off."""
@@ -62,7 +91,7 @@ class FastSlots(SlotTable[Heard]):
         preparation.begun, preparation.keep = True, kept is None
         if kept is not None:
             with torch.cuda.stream(self.streams.frames):
-                self.state.talker_kv.write(slot, kept.kv)
+                self.pages.write(slot, kept.kv)
             preparation.position = prompt.constant
             preparation.heard += preparation.unheard
         if preparation.unheard:
@@ -78,7 +107,7 @@ class FastSlots(SlotTable[Heard]):
         """Keeps what the prompt's constant part has left in the slot, for the next sentence in this voice."""
         prompt, slot = preparation.prompt, preparation.slot
         with torch.cuda.stream(self.streams.frames):
-            kv = self.state.talker_kv.read(slot, prompt.constant)
+            kv = self.pages.read(slot, prompt.constant)
         heard = None
         if prompt.reference_codes is not None:
             with torch.cuda.stream(self.streams.sound):

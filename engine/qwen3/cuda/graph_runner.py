@@ -7,18 +7,21 @@ frame is dropped.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+import structlog
 import torch
 from torch import Tensor
 
 from engine.qwen3.batch.runner import Made, Runner
 from engine.qwen3.batch.scheduler import Costs, Scheduler
 from engine.qwen3.batch.sentence import CHUNK_RAMP, End, Sentence
+from engine.qwen3.cuda.events import event
 from engine.qwen3.cuda.fast_slots import FastSlots
 from engine.qwen3.cuda.gpu_timer import GpuTimer
 from engine.qwen3.cuda.graphs import Capture, FrameGraphs, SoundGraphs
@@ -30,7 +33,11 @@ from engine.qwen3.cuda.tuning import Tuning
 from engine.qwen3.kernels import ahead
 from engine.qwen3.model.state import CODE_GROUPS
 
+log = structlog.get_logger(__name__)
+
 REST_S: Final = 0.001
+SHRINK_AFTER_S: Final = 10.0
+"""The quiet after which memory is given back that a crowd of long sentences has taken."""
 
 
 @dataclass(slots=True)
@@ -42,6 +49,8 @@ class _Step:
     codes: Tensor | None
     arrived: torch.cuda.Event | None
     sounds: list[Sound]
+    cut: list[Sentence]
+    """The sentences that got none and end, because there is no memory for them."""
 
 
 class GraphRunner(Runner):
@@ -93,6 +102,8 @@ class GraphRunner(Runner):
         self._preparing: dict[Sentence, Preparation] = {}
         """Sentences whose prompts are not worked off yet."""
         self._waiting: _Step | None = None
+        self._quiet_since_s: float | None = None
+        """When the last one left the batch; infinite once memory has been given back since."""
         self.warnings = [
             *(warning for capture in self._captures for warning in capture.warnings),
             *self.frames.warnings,
@@ -113,6 +124,7 @@ class GraphRunner(Runner):
             "graphs": self.graphs,
             "start_s": self.start_s,
             "capacity": self.scheduler.capacity,
+            "http_capacity": self.scheduler.http_capacity,
             "load": round(self.scheduler.use.load(self._clock()), 3),
             "frame_ms": {size: round(seconds * 1e3, 2) for size, seconds in self.frames.seconds.items()},
             "frame_made_by": {size: variant.kind for size, variant in self.frames.variants.items()},
@@ -129,6 +141,8 @@ class GraphRunner(Runner):
         prompt = sentence.prompt
         self._hand_over(prompt.embeds, prompt.text, prompt.reference_codes)
         preparation = self._slots.place(prompt, sentence.sampling)
+        if preparation is None:
+            return False
         self._enter(sentence, preparation.slot)
         sentence.arrived_s = self._clock()
         if self._slots.is_kept(prompt):
@@ -146,6 +160,7 @@ class GraphRunner(Runner):
         super().remove(sentence)
 
     def step(self) -> list[Made]:
+        self._note_quiet()
         launched = self._launch()
         busy_s, expected_s = self._timer.collect()
         if busy_s:
@@ -160,7 +175,7 @@ class GraphRunner(Runner):
         for sound in finished.sounds:
             self._hand_out(sound, made)
         # Those that ended with nothing left to decode.
-        for sentence in finished.sentences:
+        for sentence in (*finished.sentences, *finished.cut):
             if self.holds(sentence) and sentence.over:
                 made.append(Made.nothing_more(sentence, sentence.end))
                 self.remove(sentence)
@@ -168,7 +183,12 @@ class GraphRunner(Runner):
 
     def _launch(self) -> _Step | None:
         prepared = self._prepare()
-        sentences = self.scheduler.frames(self._clock())
+        wanted = self.scheduler.frames(self._clock())
+        sentences = [each for each in wanted if self._slots.hold(each.slot, each.position + 1)]
+        cut = [each for each in wanted if each not in sentences] if len(sentences) < len(wanted) else []
+        for sentence in cut:
+            log.warning("no GPU memory for a longer sentence: it is cut short", frames=sentence.made)
+            sentence.end, sentence.length, sentence.finished = End.BUDGET, sentence.made, True
         codes, arrived = None, None
         if sentences:
             codes = self._codes.take()
@@ -176,7 +196,7 @@ class GraphRunner(Runner):
                 with self._timer.timing(self.costs.frame(len(sentences))):
                     made = self.frames.run([each.slot for each in sentences])
                 codes[: made.numel()].copy_(made.flatten(), non_blocking=True)
-                arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
+                arrived = event()
                 arrived.record()
             self.scheduler.made(sentences, self._clock())
             for sentence in sentences:
@@ -187,7 +207,18 @@ class GraphRunner(Runner):
             for sound in self._out.launch(chunk):
                 self.scheduler.sounded(sound.sentences, chunk.frames)
                 sounds.append(sound)
-        return _Step(sentences, codes, arrived, sounds) if sentences or sounds or prepared else None
+        return _Step(sentences, codes, arrived, sounds, cut) if wanted or sounds or prepared else None
+
+    def _note_quiet(self) -> None:
+        """Gives memory back, once, when nobody has spoken for a while."""
+        now = self._clock()
+        if self._batch:
+            self._quiet_since_s = None
+        elif self._quiet_since_s is None:
+            self._quiet_since_s = now
+        elif now - self._quiet_since_s > SHRINK_AFTER_S:
+            self._quiet_since_s = math.inf
+            self._slots.shrink()
 
     def _prepare(self) -> bool:
         """Works off one step's share of the prompts that are not ready. Returns False where all are."""

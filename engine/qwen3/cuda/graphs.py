@@ -18,6 +18,8 @@ from torch import Tensor
 
 from engine.errors import first_line
 from engine.qwen3.batch.sentence import CHUNK_RAMP
+from engine.qwen3.cuda.cover import cheapest_covers
+from engine.qwen3.cuda.events import event
 from engine.qwen3.cuda.pinned import PinnedPool
 from engine.qwen3.cuda.tuning import Tuning
 from engine.qwen3.kernels import pdl, sample
@@ -25,11 +27,12 @@ from engine.qwen3.kernels.codec import FastCodec
 from engine.qwen3.kernels.frame import How, Scratch, decode_frame, is_plain
 from engine.qwen3.kernels.variants import Variant, candidates
 from engine.qwen3.model.frame import FrameModel
+from engine.qwen3.model.paged_kv import PagedKv
 from engine.qwen3.model.state import CODE_GROUPS, DecodeState
 
 HISTORY_FRAMES: Final = 32
 """The frames whose codes stay on the device: the longest chunk, and what the frames may be ahead of the sound."""
-SOUND_ROWS: Final = (1, 4, 16, 64, 256)
+SOUND_ROWS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 MEASURED_POSITIONS: Final = 200
 """The position of the frames that are measured: 16 s into a sentence."""
 REPLAYS: Final = 5
@@ -111,7 +114,7 @@ class Uploads:
         row, self._next = self._next, (self._next + 1) % UPLOADS
         sent = self._sent[row]
         if sent is None:
-            sent = self._sent[row] = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            sent = self._sent[row] = event()
         else:
             sent.synchronize()
         self._host[row, : len(values)] = values
@@ -149,6 +152,7 @@ class FrameGraphs:
             size: [(variant, self._capture(f"frame of {size}", work)) for variant, work in self._possible(size)]
             for size in reversed(self.sizes)  # the largest first: the smaller ones fit in its memory
         }
+        self._fill()
         for size in self.sizes:
             timed = [(self._measure(size, replay), replay, variant) for variant, replay in captured.pop(size)]
             self.seconds[size], self._replays[size], self.variants[size] = min(timed, key=lambda entry: entry[0])
@@ -156,6 +160,7 @@ class FrameGraphs:
         self._state.position.zero_()
         self._state.frame.zero_()
         self._slots.fill_(self._state.scratch)
+        self._empty()
 
     @property
     def warnings(self) -> list[str]:
@@ -182,9 +187,28 @@ class FrameGraphs:
 
         return [(variant, partial(work, How(variant, self._pdl))) for variant in possible]
 
+    @property
+    def _measured_position(self) -> int:
+        return min(MEASURED_POSITIONS, self._state.talker_kv.max_positions // 2)
+
+    def _fill(self) -> None:
+        """Gives every slot the pages of a sentence as long as those that are measured, for calls do not share any."""
+        kv = self._state.talker_kv
+        if isinstance(kv, PagedKv):
+            for slot in range(len(self._slots)):
+                # Where there is no memory for all, padding's page is read, which takes a little less time.
+                kv.hold(slot, self._measured_position + REPLAYS + 1)
+
+    def _empty(self) -> None:
+        kv = self._state.talker_kv
+        if isinstance(kv, PagedKv):
+            for slot in range(len(self._slots)):
+                kv.release(slot)
+            kv.shrink()
+
     def _measure(self, size: int, replay: Replay) -> float:
         state = self._state
-        state.position.fill_(min(MEASURED_POSITIONS, state.talker_kv.max_positions // 2))
+        state.position.fill_(self._measured_position)
         self._slots[:size] = torch.arange(size, device=self._slots.device)
         return measure(replay)
 
@@ -224,6 +248,8 @@ class SoundGraphs:
         self._uploads = Uploads(most)
         self._replays: dict[tuple[int, int], Replay] = {}
         self.seconds: dict[tuple[int, int], float] = {}
+        self._covers: dict[int, list[tuple[int, ...]]] = {}
+        """For chunks of so many frames: the batches for each number of calls."""
 
     def launch(self) -> None:
         """Launches once all that may be captured, as `FrameGraphs.launch` does."""
@@ -238,6 +264,8 @@ class SoundGraphs:
                 replay = self._capture(f"the sound of {frames} frames of {rows}", self._work(rows, frames))
                 self._replays[rows, frames] = replay
                 self.seconds[rows, frames] = measure(replay)
+            measured = {rows: self.seconds[rows, frames] for rows in self._sizes[frames]}
+            self._covers[frames] = cheapest_covers(self._scratch, measured)
         self.codec.position.zero_()
         self.codec.state.zero_()
 
@@ -249,6 +277,10 @@ class SoundGraphs:
     def rows(self, frames: int) -> int:
         """Returns how many calls go together in chunks of so many frames, one of CHUNK_RAMP."""
         return self._sizes[frames][-1]
+
+    def cover(self, calls: int, frames: int) -> tuple[int, ...]:
+        """Returns the sizes of the batches in which chunks of so many frames of so many calls are made soonest."""
+        return self._covers[frames][calls]
 
     def expected_s(self, calls: int, frames: int) -> float:
         """Returns the seconds that a chunk of so many frames of so many calls took when it was measured."""

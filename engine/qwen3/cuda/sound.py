@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -12,14 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.qwen3.batch.scheduler import Chunks
-from engine.qwen3.batch.sentence import CHUNK_RAMP, Sentence
+from engine.qwen3.batch.sentence import Sentence
+from engine.qwen3.cuda.events import event
 from engine.qwen3.cuda.gpu_timer import GpuTimer
-from engine.qwen3.cuda.graphs import SoundGraphs, bucket_of
+from engine.qwen3.cuda.graphs import SoundGraphs
 from engine.qwen3.cuda.pinned import PinnedPool, Streams
 
-SOUND_BUFFERS: Final = 16
+SOUND_BUFFERS: Final = 24
 """Page-locked buffers, each for the largest batch of sound. Two steps' sound is on its way at once, in chunks of four
-sizes, with many sentences in two batches of a size; one more would have to be asked for while calls speak."""
+sizes, with many sentences in three batches of a size; one more would have to be asked for while calls speak."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +54,12 @@ class SoundOut:
             self._streams.sound.wait_event(self._copied)
 
     def launch(self, chunk: Chunks) -> Iterator[Sound]:
-        """Launches a chunk's decoding, in as many batches as it takes."""
+        """Launches a chunk's decoding, in as many batches as is quickest."""
         decided_s = self._clock()
-        streams, frames = self._streams, bucket_of(CHUNK_RAMP, chunk.frames)
-        rows = self._graphs.rows(frames)
-        for start in range(0, len(chunk.sentences), rows):
-            sentences = chunk.sentences[start : start + rows]
+        streams, frames = self._streams, chunk.frames
+        waiting = iter(chunk.sentences)
+        for rows in self._graphs.cover(len(chunk.sentences), frames):
+            sentences = tuple(islice(waiting, rows))
             first = tuple(each.sounded for each in sentences)
             buffer = self._buffers.take()
             streams.sound.wait_stream(streams.frames)
@@ -68,7 +70,7 @@ class SoundOut:
             streams.copies.wait_stream(streams.sound)
             with torch.cuda.stream(streams.copies):
                 buffer[: pcm.numel()].copy_(pcm.flatten(), non_blocking=True)
-                self._copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+                self._copied = event()
                 self._copied.record()
             yield Sound(sentences, first, frames, buffer, self._copied, decided_s)
 

@@ -10,19 +10,16 @@ from pathlib import Path
 
 import structlog
 
+from engine.qwen3.model.cache_folder import cache_folder
+
 log = structlog.get_logger(__name__)
-
-
-def default_folder() -> Path:
-    """Returns $XDG_CACHE_HOME/talkspurt, by default ~/.cache/talkspurt."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "talkspurt"
 
 
 class Tuning:
     """Entries by case, all under one key that names GPU, versions and model; another key starts afresh."""
 
     def __init__(self, key: str, folder: Path | None = None) -> None:
-        self._path = (folder or default_folder()) / "choices.json"
+        self._path = (folder or cache_folder()) / "choices.json"
         self._key = key
         self._entries: dict[str, dict[str, object]] = self._read().get(key, {})
 

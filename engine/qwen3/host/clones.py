@@ -37,8 +37,11 @@ class Clones:
         return len(self._clones)
 
     @asynccontextmanager
-    async def held(self, reference: VoiceReference | None) -> AsyncIterator[None]:
-        """Keeps a voice known to the process within; None is no voice. Raises SpeechError where it cannot be taken."""
+    async def held(self, reference: VoiceReference | None, keep: bool = False) -> AsyncIterator[None]:
+        """Keeps a voice known to the process within; None is no voice. Raises SpeechError where it cannot be taken.
+
+        `keep`: what is learnt from it may lie on disk.
+        """
         if reference is None:
             yield
             return
@@ -47,7 +50,7 @@ class Clones:
             clone = self._clones[reference.digest] = _Clone(asyncio.get_running_loop().create_future())
             self.misses += 1
             rate_hz = reference.sample_rate_hz
-            self._send(Learn(reference.digest, reference.pcm.tobytes(), rate_hz, reference.text))
+            self._send(Learn(reference.digest, reference.pcm.tobytes(), rate_hz, reference.text, keep))
         else:
             self.hits += 1
         self._clones.move_to_end(reference.digest)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from engine.extras import install
 from engine.qwen3.host.admission import Admission
 from engine.qwen3.host.clones import Clones
 from engine.qwen3.host.priming import Priming
@@ -81,7 +82,7 @@ class Qwen3Engine(Engine):
         self._clones = Clones(self._supervisor.send, voices.voice_cache_max, request_timeout_s)
         self._streams: dict[int, _Stream] = {}
         self._numbers = count()
-        self._admission = Admission(settings.max_batch, self._supervisor.work)
+        self._admission = Admission(settings.max_batch, self._supervisor.work, settings.max_wait_ms / 1e3)
         self._priming = Priming(
             settings.prime_languages, voices, self._clones, self._admission.quiet, self._supervisor.send
         )
@@ -118,7 +119,7 @@ class Qwen3Engine(Engine):
         try:
             await self._supervisor.loaded()
             # The voice is held until the sentence has ended, so that it is not forgotten meanwhile.
-            async with self._clones.held(reference):
+            async with self._clones.held(reference, self._catalog.owns(reference)):
                 self._streams[number] = stream
                 stream.asked = True
                 self._supervisor.send(
@@ -135,6 +136,7 @@ class Qwen3Engine(Engine):
                         priority=int(style.priority),
                         needed_in_s=_needed_in_s(style),
                         patience_s=CALL_PATIENCE_S if live else PATIENCE * self._request_timeout_s,
+                        heard_s=style.heard_s,
                     )
                 )
                 while stream.asked:
@@ -147,6 +149,9 @@ class Qwen3Engine(Engine):
             if stream.asked:
                 self._supervisor.send(Cancel(number))
             self._admission.end(live)
+
+    def check_room(self) -> None:
+        self._admission.check_begin()
 
     def voices(self) -> Sequence[Voice]:
         return self._catalog.voices()
@@ -165,6 +170,7 @@ class Qwen3Engine(Engine):
             model_id=self._settings.model_id,
             model_loaded=supervisor.state == "ready",
             queue_depth=self._admission.users,
+            ready=supervisor.state != "rebuilding",
             warnings=tuple(filter(None, warnings)),
             capacity=self._admission.capacity,
             refused=self._admission.refused,
@@ -209,7 +215,9 @@ class Qwen3Engine(Engine):
 
     def _on_event(self, event: Event) -> None:
         match event:
-            case Audio(number):
+            case Audio(number, sent_s=sent_s):
+                if sent_s is not None:
+                    self._admission.heard(sent_s)
                 if number in self._streams:
                     self._streams[number].events.put_nowait(event)
             case Failed(number, message):
@@ -232,6 +240,7 @@ class Qwen3Engine(Engine):
     def _set_facts(self, facts: Mapping[str, Any], warnings: tuple[str, ...]) -> None:
         self._facts, self._worker_warnings = facts, warnings
         self._admission.capacity = facts.get("capacity")
+        self._admission.http_capacity = facts.get("http_capacity")
 
     def _on_lost(self, error: SpeechError) -> None:
         self._set_facts({}, self._worker_warnings)
@@ -245,7 +254,7 @@ class Qwen3Engine(Engine):
     def _check_installed(self) -> None:
         missing = [name for name in ("torch", "transformers", "qwen_tts") if importlib.util.find_spec(name) is None]
         if missing:
-            raise SpeechError(f"ENGINE=qwen3 needs {', '.join(missing)}: pip install 'talkspurt[gpu]'")
+            raise SpeechError(f"ENGINE=qwen3 needs {', '.join(missing)}: {install('gpu')}")
         folder = self._settings.model_id
         if folder.startswith((".", "/", "~")) and not Path(folder).expanduser().is_dir():
             raise SpeechError(f"MODEL_ID={folder}: there is no such folder")

@@ -60,5 +60,5 @@ class Priming:
         for reference in references[: self._voices.voice_cache_max]:
             await self._quiet.wait()
             with suppress(SpeechError):  # whoever asks for that voice will be told
-                async with self._clones.held(reference):
+                async with self._clones.held(reference, catalog.owns(reference)):
                     self.make_ready(reference.digest)

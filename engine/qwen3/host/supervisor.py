@@ -13,7 +13,7 @@ import structlog
 from engine.qwen3.host.process import WORKER, ModelProcess
 from engine.qwen3.messages import Beat, Command, Event, NotReady, Ready
 from engine.qwen3.settings import QwenSettings
-from engine.speech import SpeechError
+from engine.speech import EngineNotReady, SpeechError
 
 log = structlog.get_logger(__name__)
 
@@ -21,6 +21,8 @@ log = structlog.get_logger(__name__)
 LOAD_TIMEOUT_S: Final = 900.0
 # A process that has work and says nothing for so long hangs: a frame takes milliseconds, and it beats every second.
 HANG_TIMEOUT_S: Final = 20.0
+# A client is told to come again so soon while the model is loaded again: a warm load takes some 10 s.
+RETRY_AFTER_S: Final = 10
 REBUILD_DELAYS_S: Final = (0.0, 1.0, 5.0, 15.0, 60.0)
 
 State = Literal["unloaded", "loading", "ready", "rebuilding", "closed"]
@@ -73,13 +75,16 @@ class Supervisor:
         return "" if self._error is None else str(self._error)
 
     async def loaded(self) -> None:
-        """Waits until the model is there, and begins to load it if nobody has. Raises SpeechError where it cannot."""
+        """Waits until the model is there, and begins to load it if nobody has. Raises SpeechError where it cannot.
+
+        Raises EngineNotReady where a model was lost and is being loaded again: that may take long.
+        """
         if self.state == "unloaded":
             self._set("loading")
             self._spawn(self._load())
         while self.state != "ready":
             if self.state == "rebuilding":
-                raise SpeechError(f"the model is being loaded again: {self.warning}")
+                raise EngineNotReady(f"the model is being loaded again: {self.warning}", RETRY_AFTER_S)
             if self.state != "loading":
                 raise self._error or SpeechError("the engine was closed")
             await self._changed.wait()
@@ -191,7 +196,8 @@ class Supervisor:
             self._set("rebuilding")
             self.work(self._busy)  # what is being replaced is not unloaded
             self._spawn(self._rebuild())
-        self._on_lost(error)
+        lost = self.state == "rebuilding"
+        self._on_lost(EngineNotReady(str(error), RETRY_AFTER_S) if lost else error)
 
     async def _rebuild(self) -> None:
         delay_s = self._rebuild_delays_s[min(self._attempts, len(self._rebuild_delays_s) - 1)]

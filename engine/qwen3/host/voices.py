@@ -88,6 +88,10 @@ class Catalog:
         # Before its recordings are looked for, a Base model has the voice that it has without any.
         self._ids = list(NAMED) if kind != "base" else list(self.references) or [HOUSE]
 
+    def owns(self, reference: VoiceReference | None) -> bool:
+        """Tells whether a recording is one of the model's own voices: the administrator's, or the embedded engine's."""
+        return reference in self.references.values()
+
     def voices(self) -> Sequence[Voice]:
         """Returns the voices, the default first."""
         return [

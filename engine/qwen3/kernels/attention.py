@@ -15,6 +15,7 @@ from torch import Tensor
 
 from engine.qwen3.kernels.ahead import launch
 from engine.qwen3.kernels.pdl import follow, options
+from engine.qwen3.model.paged_kv import PAGE, UNIT
 
 DOT_ROWS: Final = 16
 """The rows from which on reading the cache takes the time: the matrix units' pipelined loads read it faster."""
@@ -42,10 +43,10 @@ def _turned(head, gain, gain_other, eps, D: tl.constexpr):  # type: ignore[no-un
 
 @triton.jit
 def _attend(  # type: ignore[no-untyped-def]
-    qkv, q_norm, k_norm, cos, sin, eps, position, slot, kv, parts, counters, out,
-    slot_stride, head_stride, value_offset,
-    HEADS: tl.constexpr, KV: tl.constexpr, D: tl.constexpr, BLOCK: tl.constexpr, SPLIT: tl.constexpr,
-    PDL: tl.constexpr,
+    qkv, q_norm, k_norm, cos, sin, eps, position, slot, kv, table, parts, counters, out,
+    width, head_stride, value_offset,
+    HEADS: tl.constexpr, KV: tl.constexpr, D: tl.constexpr, PAGE: tl.constexpr, UNIT: tl.constexpr,
+    BLOCK: tl.constexpr, SPLIT: tl.constexpr, PDL: tl.constexpr,
 ):  # fmt: skip
     n = tl.program_id(0)
     b = tl.program_id(1)
@@ -59,15 +60,16 @@ def _attend(  # type: ignore[no-untyped-def]
     sn = tl.load(sin + at * D + d) * tl.where(d < D // 2, -1.0, 1.0)
     q_gain, q_gain_other = _gains(q_norm, cs, sn, D)
     k_gain, k_gain_other = _gains(k_norm, cs, sn, D)
-    keys = kv + s * slot_stride + h * head_stride
-    values = keys + value_offset
+    kv += h * head_stride
+    table += s * width
     per = tl.cdiv(tl.cdiv(at, SPLIT), BLOCK) * BLOCK
     begin = part * per
     end = tl.minimum(begin + per, at)
-    j = begin + tl.arange(0, BLOCK)
+    i = tl.arange(0, BLOCK)
     # Written in frames that have long ended: a frame's first kernel waits for all before it.
-    kt = tl.load(keys + j[:, None] * D + d[None, :], mask=(j < end)[:, None], other=0.0)
-    vt = tl.load(values + j[:, None] * D + d[None, :], mask=(j < end)[:, None], other=0.0)
+    keys = kv + tl.load(table + begin // PAGE, mask=begin < end, other=0) * UNIT + begin % PAGE * D
+    kt = tl.load(keys + i[:, None] * D + d[None, :], mask=(begin + i < end)[:, None], other=0.0)
+    vt = tl.load(keys + value_offset + i[:, None] * D + d[None, :], mask=(begin + i < end)[:, None], other=0.0)
     follow(PDL, False)
     row = qkv + b * (HEADS + 2 * KV) * D
     q = _turned(row + n * D, q_gain, q_gain_other, eps, D) * (D**-0.5)
@@ -75,23 +77,25 @@ def _attend(  # type: ignore[no-untyped-def]
     v = tl.load(row + (HEADS + KV + h) * D + d).to(tl.float32)
     last = part == SPLIT - 1
     if last & (n % group == 0):
-        tl.store(keys + at * D + d, k)
-        tl.store(values + at * D + d, v)
+        own = kv + tl.load(table + at // PAGE) * UNIT + at % PAGE * D
+        tl.store(own + d, k)
+        tl.store(own + value_offset + d, v)
     # The last part begins with the position that is being written; the cache is read up to it.
     m = tl.where(last, tl.sum(q * k, 0), -1e30)
     total = tl.where(last, 1.0, 0.0)
     a = tl.where(last, v, 0.0)
-    for _ in range(begin, end, BLOCK):
-        score = tl.where(j < end, tl.sum(kt.to(tl.float32) * q[None, :], 1), -1e30)
+    for start in range(begin, end, BLOCK):
+        score = tl.where(start + i < end, tl.sum(kt.to(tl.float32) * q[None, :], 1), -1e30)
         top = tl.maximum(m, tl.max(score, 0))
         old = tl.exp(m - top)
-        p = tl.where(j < end, tl.exp(score - top), 0.0)
+        p = tl.where(start + i < end, tl.exp(score - top), 0.0)
         total = total * old + tl.sum(p, 0)
         a = a * old + tl.sum(p[:, None] * vt.to(tl.float32), 0)
         m = top
-        j += BLOCK
-        kt = tl.load(keys + j[:, None] * D + d[None, :], mask=(j < end)[:, None], other=0.0)
-        vt = tl.load(values + j[:, None] * D + d[None, :], mask=(j < end)[:, None], other=0.0)
+        after = start + BLOCK
+        keys = kv + tl.load(table + after // PAGE, mask=after < end, other=0) * UNIT + after % PAGE * D
+        kt = tl.load(keys + i[:, None] * D + d[None, :], mask=(after + i < end)[:, None], other=0.0)
+        vt = tl.load(keys + value_offset + i[:, None] * D + d[None, :], mask=(after + i < end)[:, None], other=0.0)
     n += b * HEADS
     place = parts + (n * SPLIT + part) * (D + 2)
     tl.store(place + d, a)
@@ -111,15 +115,16 @@ def _attend(  # type: ignore[no-untyped-def]
 
 @triton.jit
 def _attend_dot(  # type: ignore[no-untyped-def]
-    qkv, q_norm, k_norm, cos, sin, eps, position, slot, kv, out, slot_stride, head_stride, value_offset,
-    HEADS: tl.constexpr, KV: tl.constexpr, G: tl.constexpr, GP: tl.constexpr, D: tl.constexpr, BLOCK: tl.constexpr,
-    PDL: tl.constexpr,
+    qkv, q_norm, k_norm, cos, sin, eps, position, slot, kv, table, out, width, head_stride, value_offset,
+    HEADS: tl.constexpr, KV: tl.constexpr, G: tl.constexpr, GP: tl.constexpr, D: tl.constexpr, PAGE: tl.constexpr,
+    UNIT: tl.constexpr, BLOCK: tl.constexpr, PDL: tl.constexpr,
 ):  # fmt: skip
     h = tl.program_id(0)
     b = tl.program_id(1)
     s = tl.load(slot + b).to(tl.int64)
     at = tl.load(position + s)
     g = tl.arange(0, GP)
+    i = tl.arange(0, BLOCK)
     d = tl.arange(0, D)
     other = (d + D // 2) % D
     live = (g < G)[:, None]
@@ -136,19 +141,20 @@ def _attend_dot(  # type: ignore[no-untyped-def]
     q = (q * q_gain[None, :] + q_other * q_gain_other[None, :]) * scale[:, None]
     k = _turned(row + (HEADS + h) * D, k_gain, k_gain_other, eps, D)
     v = tl.load(row + (HEADS + KV + h) * D + d).to(tl.float32)
-    keys = kv + s * slot_stride + h * head_stride
-    values = keys + value_offset
-    tl.store(keys + at * D + d, k)
-    tl.store(values + at * D + d, v)
+    kv += h * head_stride
+    table += s * width
+    own = kv + tl.load(table + at // PAGE) * UNIT + at % PAGE * D
+    tl.store(own + d, k)
+    tl.store(own + value_offset + d, v)
     # It begins with the position that is being written; the cache is read up to it.
     m = tl.sum(q * k[None, :], 1)
     total = tl.full((GP,), 1.0, tl.float32)
     a = v[None, :] + q * 0
     for start in range(0, at, BLOCK):
-        j = start + tl.arange(0, BLOCK)
-        seen = j < at
-        kt = tl.load(keys + j[None, :] * D + d[:, None], mask=seen[None, :], other=0.0)
-        vt = tl.load(values + j[:, None] * D + d[None, :], mask=seen[:, None], other=0.0)
+        keys = kv + tl.load(table + start // PAGE) * UNIT + start % PAGE * D
+        seen = start + i < at
+        kt = tl.load(keys + i[None, :] * D + d[:, None], mask=seen[None, :], other=0.0)
+        vt = tl.load(keys + value_offset + i[:, None] * D + d[None, :], mask=seen[:, None], other=0.0)
         score = tl.where(seen[None, :], tl.dot(q.to(kt.dtype), kt, input_precision="ieee"), -1e30)
         top = tl.maximum(m, tl.max(score, 1))
         old = tl.exp(m - top)
@@ -227,6 +233,7 @@ def attend(
     position: Tensor,
     slot: Tensor,
     kv: Tensor,
+    table: Tensor,
     parts: Tensor,
     counters: Tensor,
     out: Tensor,
@@ -236,25 +243,27 @@ def attend(
     """Attends from one new position of each of B rows, each at a place of its own.
 
     qkv [B, (heads + 2 kv_heads) * D]; position [slots] int64: where each slot's new position goes; slot [B] int64; kv
-    [2, slots, kv_heads, max_positions, D], one layer's cache, which no kernel of this frame has written; out
-    [B, heads * D]. With fewer rows than DOT_ROWS, `split` programs share a row's positions; for them `parts` float32
+    [2, …, kv_heads, positions, D], where one layer's cache begins, which no kernel of this frame has written; table
+    [slots, pages]: how far behind it each page of PAGE positions begins, in units of UNIT elements; out [B, heads * D].
+    With fewer rows than DOT_ROWS, `split` programs share a row's positions; for them `parts` float32
     with room for B * heads * split * (D + 2) and `counters` int32 [B * heads], zero between calls, are scratch.
     """
     batch = out.shape[0]
-    kv_heads, head_dim = kv.shape[2], kv.shape[4]
+    kv_heads, head_dim = kv.shape[-3], kv.shape[-1]
     heads = out.shape[1] // head_dim
     group = heads // kv_heads
-    operands = (qkv, q_norm, k_norm, cos, sin, eps, position, slot, kv)
-    strides = (kv.stride(1), kv.stride(2), kv.stride(0))
+    operands = (qkv, q_norm, k_norm, cos, sin, eps, position, slot, kv, table)
+    strides = (table.stride(0), kv.stride(-3), kv.stride(0))
     if batch >= DOT_ROWS:
+        # A page has to be looked up before it can be read: one stage more, where shared memory is large.
         launch(_attend_dot, (kv_heads, batch))(
             *operands, out, *strides, HEADS=heads, KV=kv_heads, G=group, GP=max(16, group), D=head_dim,
-            BLOCK=DOT_BLOCK, PDL=pdl, num_warps=4, num_stages=2, **options(pdl),
+            PAGE=PAGE, UNIT=UNIT, BLOCK=DOT_BLOCK, PDL=pdl, num_warps=4, num_stages=3 if pdl else 2, **options(pdl),
         )  # fmt: skip
     else:
         launch(_attend, (heads, batch, split))(
             *operands, parts, counters, out, *strides, HEADS=heads, KV=kv_heads, D=head_dim,
-            BLOCK=BLOCK, SPLIT=split, PDL=pdl, num_warps=2, **options(pdl),
+            PAGE=PAGE, UNIT=UNIT, BLOCK=BLOCK, SPLIT=split, PDL=pdl, num_warps=2, **options(pdl),
         )  # fmt: skip
 
 

@@ -232,14 +232,15 @@ def _talk(
 ) -> None:
     talker = model.talker
     stack, cache = talker.stack, state.talker_kv
+    table = cache.table
     split = split_for(rows)
     x = scratch.x[:rows]
     sample.gather(state.x, slots, x)
 
     def attention(number: int, layer: Any, qkv: Tensor, out: Tensor) -> None:
         attend(
-            qkv, layer.q_norm, layer.k_norm, stack.cos, stack.sin, stack.eps, state.position, slots, cache.kv[number],
-            scratch.parts, scratch.counters, out, split, how.pdl,
+            qkv, layer.q_norm, layer.k_norm, stack.cos, stack.sin, stack.eps, state.position, slots,
+            cache.layer(number), table, scratch.parts, scratch.counters, out, split, how.pdl,
         )  # fmt: skip
 
     run_layers(stack, x, scratch, how, attention)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from engine.qwen3.kernels.frame import How, Scratch, run_layers
+from engine.qwen3.kernels.pages import gather, scatter
 from engine.qwen3.model.frame import FrameModel
 from engine.qwen3.model.layers import attend, rms_norm, rotate
 from engine.qwen3.model.state import DecodeState
@@ -36,11 +37,16 @@ def prefill(
     rope = stack.cos[positions][:, :, None], stack.sin[positions][:, :, None]
     mask = (torch.arange(kv_length, device=start.device) <= positions[:, :, None])[:, None]
     parts = [stack.heads, stack.kv_heads, stack.kv_heads]
+    cache, table = state.talker_kv, state.talker_kv.table
+    dense = torch.empty(2, 1, stack.kv_heads, kv_length, stack.head_dim, dtype=x.dtype, device=x.device)
 
     def attention(number: int, layer: Any, qkv: Tensor, out: Tensor) -> None:
         q, k, v = torch.split(qkv.view(1, rows, sum(parts), stack.head_dim), parts, dim=2)
         q = rotate(rms_norm(q, layer.q_norm, stack.eps), *rope)
         k = rotate(rms_norm(k, layer.k_norm, stack.eps), *rope)
-        out.copy_(attend(q, k, v, state.talker_kv.kv[number], positions, slot, mask, kv_length)[0])
+        kv = cache.layer(number)
+        gather(kv, table, slot, dense[:, 0])
+        out.copy_(attend(q, k, v, dense, positions, None, mask, kv_length)[0])
+        scatter(kv, table, slot, start, dense[:, 0], rows)
 
     run_layers(stack, x, scratch, how, attention)

@@ -1,42 +1,33 @@
-"""Loads a checkpoint with upstream's `qwen-tts`; our own modules then run on its weights."""
+"""Loads a checkpoint from its files, or where they are not as expected with upstream's `qwen-tts`."""
 
 from __future__ import annotations
 
-import difflib
 import gc
-import json
-import logging
-import re
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import structlog
 import torch
 
 from engine.errors import first_line
 from engine.qwen3.model import flash
+from engine.qwen3.model.cache_folder import cache_folder
 from engine.qwen3.model.codec_weights import CodecWeights, take_codec
+from engine.qwen3.model.encoders import Encoders
 from engine.qwen3.model.frame import FrameModel
+from engine.qwen3.model.kept_voices import KeptVoices
 from engine.qwen3.model.prompt import Ids, PromptBuilder
 from engine.qwen3.model.quantize import conversion
 from engine.qwen3.model.sampling import Sampling
 from engine.qwen3.model.text import TextEmbedder, TextTokenizer
+from engine.qwen3.model.upstream import load_upstream, through_upstream
+from engine.qwen3.model.weight_files import Parts, read_files
 from engine.qwen3.model.weights import take_predictor, take_talker
 from engine.qwen3.settings import QwenSettings
 from engine.speech import SpeechError
 
 log = structlog.get_logger(__name__)
-
-MODEL_IDS: Final = (
-    "Qwen/Qwen3-TTS-12Hz-0.6B-Base",
-    "Qwen/Qwen3-TTS-12Hz-0.6B-CustomVoice",
-    "Qwen/Qwen3-TTS-12Hz-1.7B-Base",
-    "Qwen/Qwen3-TTS-12Hz-1.7B-CustomVoice",
-    "Qwen/Qwen3-TTS-12Hz-1.7B-VoiceDesign",
-)
-"""The published checkpoints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +43,8 @@ class Checkpoint:
     prompts: PromptBuilder
     tokenizer: TextTokenizer
     sampling: Sampling  # the checkpoint's own settings
-    upstream: Any  # Base: `Qwen3TTSModel` without talker and codec decoder; its encoders take voices; else None
+    encoders: Encoders | None  # a Base model's, which take voices
+    voices: KeptVoices
     warnings: tuple[str, ...]
 
     @property
@@ -112,117 +104,66 @@ def _attention(settings: QwenSettings, device: torch.device, notes: list[str]) -
 def _load(
     settings: QwenSettings, device: torch.device, attention: str, max_positions: int, notes: list[str]
 ) -> Checkpoint:
-    try:
-        from qwen_tts import Qwen3TTSModel, Qwen3TTSTokenizer
-    except (ImportError, OSError) as error:
-        raise SpeechError(f"ENGINE=qwen3 needs the qwen-tts package: pip install 'talkspurt[gpu]' ({error})") from error
-    dtype = getattr(torch, settings.dtype)
-    codec_dtype = plain_codec_dtype(settings)
-    try:
-        _check_kind(settings)
-        with _Drawn() as drawn:
-            upstream = _load_upstream(Qwen3TTSModel, settings, dtype, attention, notes)
-            model = upstream.model
-            decoder = model.speech_tokenizer.model.decoder
-            if codec_dtype != dtype:
-                # Loaded once more in its own precision: upstream has just rounded it to the language models'.
-                folder = model.speech_tokenizer.model.config._name_or_path or model.speech_tokenizer.model.name_or_path
-                codec = Qwen3TTSTokenizer.from_pretrained(folder, device_map="cpu", dtype=codec_dtype)
-                decoder = codec.model.decoder
-    except (torch.OutOfMemoryError, SpeechError):
-        raise
-    except Exception as error:  # whatever five libraries raise over files that are not what they should be
-        reason = f"MODEL_ID={settings.model_id} cannot be loaded: {first_line(error)}"
-        raise SpeechError(f"{reason}{_did_you_mean(settings.model_id)}") from error
-    if drawn.spoken_with:
-        first, *others = drawn.spoken_with
-        more = f" and {len(others)} more" if others else ""
-        raise SpeechError(f"MODEL_ID={settings.model_id} is not whole: its files lack {first}{more}")
+    dtype, codec_dtype = getattr(torch, settings.dtype), plain_codec_dtype(settings)
+    if attention == "sdpa":  # else upstream is asked whether its modules can have it
+        try:
+            parts = read_files(_folder(settings.model_id), dtype, codec_dtype)
+            return _made_of(parts, settings, device, attention, max_positions, notes)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # whatever is not as expected: upstream either knows better, or says what is wrong
+            log.info("the checkpoint is read through upstream", why=first_line(error))
+    parts = through_upstream(settings, dtype, codec_dtype, attention, notes)
+    return _made_of(parts, settings, device, attention, max_positions, notes)
+
+
+def _folder(model_id: str) -> Path:
+    """Returns the checkpoint's folder; a model on the Hub is fetched first."""
+    folder = Path(model_id).expanduser()
+    if folder.is_dir():
+        return folder
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(model_id))
+
+
+def _made_of(
+    parts: Parts, settings: QwenSettings, device: torch.device, attention: str, max_positions: int, notes: list[str]
+) -> Checkpoint:
+    """Puts what a checkpoint consists of where it is spoken with."""
+    notes = [*notes]
     with torch.inference_mode():
-        ids = Ids.of(model.config)
-        codec_weights = take_codec(decoder, "cpu", codec_dtype)
+        ids = Ids.of(parts.config)
+        codec_weights = take_codec(parts.decoder, "cpu", plain_codec_dtype(settings))
         convert, quantized, why_not = conversion(settings, device)
         notes += why_not
-        talker = take_talker(model.talker, max_positions, device, convert)
-        predictor = take_predictor(model.talker.code_predictor, device, convert)
+        talker = take_talker(parts.talker, max_positions, device, convert)
+        predictor = take_predictor(parts.talker.code_predictor, device, convert)
         if attention == "flash_attention_2":
             talker, predictor = flash.with_flash(talker, predictor)
-        text = TextEmbedder.of(model.talker, device, settings.text_embedding)
-        tokenizer = TextTokenizer(upstream.processor)
+        text = TextEmbedder.of(parts.talker, device, settings.text_embedding)
+        tokenizer = TextTokenizer(parts.encode)
         prompts = PromptBuilder(ids, text, talker.embedding, predictor.embeddings, tokenizer.role)
         frame_model = FrameModel.build(talker, predictor, prompts.tts_pad, ids.eos)
-    kind, size, sampling = model.tts_model_type, model.tts_model_size, _sampling(model.generate_config)
-    # What is left upstream are the encoders that cloning needs; the rest is given back.
-    del model.talker, model.speech_tokenizer.model.decoder, decoder
+    kind, size = parts.config.tts_model_type, parts.config.tts_model_size
+    encoders = None
     if kind == "base":
-        model.to(device)
-        model.speech_tokenizer.model.to(device)
-        model.speech_tokenizer.device = device
-    else:
-        upstream = None
-    del model
+        dtype = getattr(torch, settings.dtype)
+        encoders = Encoders(lambda: load_upstream(settings, dtype, attention, []), device)
+    voices = KeptVoices(cache_folder() / "voices", _files_of(settings))
     gc.collect()
     return Checkpoint(
-        kind, size, ids, frame_model, quantized, codec_weights, prompts, tokenizer, sampling, upstream, tuple(notes)
-    )
+        kind, size, ids, frame_model, quantized, codec_weights, prompts, tokenizer, _sampling(parts.generation),
+        encoders, voices, tuple(notes),
+    )  # fmt: skip
 
 
-def _check_kind(settings: QwenSettings) -> None:
-    """Checks the files before they are loaded: upstream takes anything for its own, and draws what is missing."""
-    from transformers.utils.hub import cached_file
-
+def _files_of(settings: QwenSettings) -> str:
+    """Returns what tells this checkpoint from others, and from what was in its folder before."""
     folder = Path(settings.model_id).expanduser()
-    config = folder / "config.json" if folder.is_dir() else Path(str(cached_file(settings.model_id, "config.json")))
-    kind = json.loads(config.read_text("utf-8")).get("model_type")
-    if kind != "qwen3_tts":
-        raise SpeechError(f"MODEL_ID={settings.model_id} is not Qwen3-TTS: its config.json says model_type {kind!r}")
-
-
-def _did_you_mean(model_id: str) -> str:
-    close = difflib.get_close_matches(model_id, MODEL_IDS, 1, cutoff=0.8)
-    return f"; did you mean {close[0]}?" if close and close[0] != model_id else ""
-
-
-class _Drawn(logging.Handler):
-    """Collects within what transformers reports as drawn at random, because the files have no such weights."""
-
-    _SAID = re.compile(r"were not initialized from the model checkpoint .*? newly initialized: \[(.*?)\]", re.DOTALL)
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.spoken_with: list[str] = []
-        """Returns the missing weights that speech needs: without them there is no voice, only noise."""
-
-    def __enter__(self) -> _Drawn:
-        logging.getLogger("transformers.modeling_utils").addHandler(self)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        logging.getLogger("transformers.modeling_utils").removeHandler(self)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if said := self._SAID.search(record.getMessage()):
-            names = [name.strip(" '\"") for name in said[1].split(",")]
-            weights = [name for name in names if name.endswith(".weight")]
-            self.spoken_with += [name for name in weights if name.startswith(("talker.", "decoder."))]
-
-
-def _load_upstream(package: Any, settings: QwenSettings, dtype: torch.dtype, attention: str, notes: list[str]) -> Any:
-    """Loads upstream's model into host memory, so that the device never holds a weight twice while they are packed."""
-    folder = Path(settings.model_id).expanduser()
-    where = str(folder) if folder.is_dir() else settings.model_id
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return package.from_pretrained(where, device_map="cpu", dtype=dtype, attn_implementation=attention)
-        except (ImportError, ValueError) as error:  # transformers' check of what it needs for an attention
-            if attention == "sdpa":
-                raise
-            notes.append(
-                f"ATTENTION={attention}: not for upstream's modules, with which voices are taken: {first_line(error)}"
-            )
-            log.warning(notes[-1])
-            return package.from_pretrained(where, device_map="cpu", dtype=dtype, attn_implementation="sdpa")
+    files = sorted(folder.rglob("*.safetensors")) if folder.is_dir() else []
+    found = [f"{each.name} {each.stat().st_size} {each.stat().st_mtime_ns}" for each in files]
+    return ", ".join([str(folder.resolve()) if files else settings.model_id, settings.dtype, *found])
 
 
 def plain_codec_dtype(settings: QwenSettings) -> torch.dtype:

@@ -62,7 +62,7 @@ def decode_frame(model: FrameModel, state: DecodeState, slots: Tensor, kv_length
     """
     position, frame = state.position[slots], state.frame[slots]
     hidden, logits = talker.step(
-        model.talker, state.x[slots], position, state.talker_kv, slots, kv_length, model.layer_of
+        model.talker, state.x[slots], position, state.plain_kv, slots, kv_length, model.layer_of
     )
 
     vocabulary, sub_vocabulary = logits.shape[1], model.predictor.embeddings.shape[1]

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from engine.qwen3.model.paged_kv import PAGE, UNIT
 from engine.qwen3.model.weights import LayerWeights, StackWeights
 
 
@@ -30,6 +31,21 @@ class KvCache:
     @property
     def max_positions(self) -> int:
         return self.kv.shape[4]
+
+    @property
+    def table(self) -> Tensor:
+        """Where the kernels find each slot's positions, PAGE by PAGE, as in `PagedKv.table`. [slots, pages] int64."""
+        pages = torch.arange(-(-self.max_positions // PAGE), device=self.kv.device)
+        slots = torch.arange(self.kv.shape[2], device=self.kv.device)
+        return (slots[:, None] * self.kv.stride(2) + pages * PAGE * self.kv.stride(4)) // UNIT
+
+    def layer(self, number: int) -> Tensor:
+        """Returns a layer's keys and values, [2, slots, kv_heads, max_positions, head_dim]."""
+        return self.kv[number]
+
+    @property
+    def nbytes(self) -> int:
+        return self.kv.nbytes
 
     def read(self, slot: int, positions: int) -> Tensor:
         """Returns a copy of a slot's first positions, [layers, 2, kv_heads, positions, head_dim]."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
@@ -29,27 +29,34 @@ def designed_speaker() -> Speaker:
 
 
 @torch.inference_mode()
-def cloned_speaker(checkpoint: Checkpoint, key: str, pcm: Pcm, sample_rate_hz: int, text: str | None) -> Speaker:
+def cloned_speaker(
+    checkpoint: Checkpoint, key: str, pcm: Pcm, sample_rate_hz: int, text: str | None, keep: bool = False
+) -> Speaker:
     """Returns the voice of a recording: with its text in context, which is closer, else by its embedding alone.
 
-    pcm [samples] int16. Raises SpeechError where the model cannot clone or the recording cannot be used.
+    pcm [samples] int16; `key` is the recording's digest; `keep`: what is learnt is kept on disk. Raises SpeechError
+    where the model cannot clone or the recording cannot be used.
     """
-    if checkpoint.kind != "base":
+    if checkpoint.encoders is None:
         raise SpeechError(f"a {checkpoint.kind} model cannot clone voices; a Base model can")
     in_context = bool(text) and pcm.size <= IN_CONTEXT_MAX_S * sample_rate_hz
-    sound = pcm.astype(np.float32) / 32768
-    try:
-        item: Any = checkpoint.upstream.create_voice_clone_prompt(
-            (sound, sample_rate_hz), ref_text=text if in_context else None, x_vector_only_mode=not in_context
-        )[0]
-    except (RuntimeError, ValueError, AssertionError) as error:
-        raise SpeechError(f"the recording cannot be used: {first_line(error)}") from error
+    kept = checkpoint.voices.get(key) if keep else None
+    if kept is None:
+        try:
+            found, codes = checkpoint.encoders.voice(
+                pcm.astype(np.float32) / np.float32(32768), sample_rate_hz, text if in_context else None
+            )
+        except (RuntimeError, ValueError, AssertionError) as error:
+            raise SpeechError(f"the recording cannot be used: {first_line(error)}") from error
+        if not bool(torch.isfinite(found).all()):
+            raise SpeechError("the recording cannot be used: no voice was found in it")
+        if keep:
+            checkpoint.voices.put(key, found, codes)
+    else:
+        found, codes = kept
     like = checkpoint.model.talker.embedding
-    embedding = item.ref_spk_embedding.to(like.device, like.dtype)
-    if not bool(torch.isfinite(embedding).all()):
-        raise SpeechError("the recording cannot be used: no voice was found in it")
+    embedding = found.to(like.device, like.dtype)
     reference = None
-    if in_context and text:
-        codes = item.ref_code.to(like.device, torch.int64)
-        reference = ReferenceSpeech(tuple(checkpoint.tokenizer.reference(text)), codes)
+    if codes is not None and text:
+        reference = ReferenceSpeech(tuple(checkpoint.tokenizer.reference(text)), codes.to(like.device))
     return Speaker(key, embedding, reference)

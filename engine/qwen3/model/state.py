@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from engine.qwen3.model.layers import KvCache
+from engine.qwen3.model.paged_kv import PagedKv
 from engine.qwen3.model.weights import PredictorWeights, TalkerWeights
 
 CODE_GROUPS: Final = 16
@@ -19,7 +20,7 @@ CODE_GROUPS: Final = 16
 class DecodeState:
     """Per-slot tensors, S = slots + 1: the last slot is the scratch slot, for rows that pad a batch to its bucket."""
 
-    talker_kv: KvCache
+    talker_kv: KvCache | PagedKv  # the plain layers want the former, the kernels take either
     predictor_kv: KvCache  # rows of a batch, not slots: nothing in it outlives a frame
     x: Tensor  # [S, hidden]: the talker's next input
     position: Tensor  # [S] int64: where x goes
@@ -38,7 +39,12 @@ class DecodeState:
 
     @staticmethod
     def allocate(
-        talker: TalkerWeights, predictor: PredictorWeights, slots: int, max_positions: int, max_text: int
+        talker: TalkerWeights,
+        predictor: PredictorWeights,
+        slots: int,
+        max_positions: int,
+        max_text: int,
+        paged: bool = False,
     ) -> DecodeState:
         size = slots + 1
         hidden, device, dtype = talker.stack.hidden, talker.embedding.device, talker.embedding.dtype
@@ -50,7 +56,7 @@ class DecodeState:
             return torch.full((size,), fill, dtype=torch.float32, device=device)
 
         return DecodeState(
-            talker_kv=KvCache.allocate(talker.stack, size, max_positions),
+            talker_kv=(PagedKv if paged else KvCache.allocate)(talker.stack, size, max_positions),
             # Batches are padded to a power of two.
             predictor_kv=KvCache.allocate(predictor.stack, 1 << (slots - 1).bit_length(), CODE_GROUPS),
             x=torch.zeros(size, hidden, dtype=dtype, device=device),
@@ -79,6 +85,12 @@ class DecodeState:
         return self.slots
 
     @property
+    def plain_kv(self) -> KvCache:
+        """The talker's cache for the plain layers."""
+        assert isinstance(self.talker_kv, KvCache)
+        return self.talker_kv
+
+    @property
     def nbytes(self) -> int:
         tensors = (getattr(self, f.name) for f in fields(self))
-        return sum(t.kv.nbytes if isinstance(t, KvCache) else t.nbytes for t in tensors)
+        return sum(each.nbytes for each in tensors)

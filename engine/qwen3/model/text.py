@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import torch
@@ -64,8 +64,9 @@ def _project(rows: Tensor, first: Dense, second: Dense) -> Tensor:
 class TextTokenizer:
     """The checkpoint's tokenizer, and the frames that upstream puts around a text."""
 
-    def __init__(self, processor: Any) -> None:
-        self._tokenizer = processor.tokenizer
+    def __init__(self, encode: Callable[[str], list[int]]) -> None:
+        """`encode` returns a text's tokens, control tokens in it included."""
+        self._ids = encode
         self.role = self._ids("<|im_start|>assistant\n")
 
     def text(self, text: str) -> list[int]:
@@ -81,6 +82,3 @@ class TextTokenizer:
     def instruction(self, text: str) -> list[int]:
         """Returns the tokens of how to speak: a turn of its own, read whole."""
         return self._ids(f"<|im_start|>user\n{text}<|im_end|>\n")
-
-    def _ids(self, text: str) -> list[int]:
-        return [int(i) for i in self._tokenizer(text)["input_ids"]]

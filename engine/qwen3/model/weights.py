@@ -178,7 +178,7 @@ def take_predictor(
     predictor: Any, device: torch.device | str | None = None, convert: Convert | None = None
 ) -> PredictorWeights:
     """Returns upstream's `Qwen3TTSTalkerCodePredictorModelForConditionalGeneration`, as `take_talker` does."""
-    projection = predictor.small_to_mtp_projection
+    projection = getattr(predictor, "small_to_mtp_projection", None)  # 0.6B's files have none
     return PredictorWeights(
         stack=_stack(predictor.model, predictor.config, predictor.config.num_code_groups, device, convert),
         embeddings=torch.stack([_taken(table.weight, device) for table in predictor.model.codec_embedding]),

@@ -82,7 +82,7 @@ class KnownVoices:
     def _learn(self, learn: Learn) -> None:
         pcm = np.frombuffer(learn.pcm, np.int16)
         try:
-            speaker = cloned_speaker(self._checkpoint, learn.key, pcm, learn.sample_rate_hz, learn.text)
+            speaker = cloned_speaker(self._checkpoint, learn.key, pcm, learn.sample_rate_hz, learn.text, learn.keep)
         except SpeechError as error:
             self._arrived.put((learn.key, error))
         except Exception as error:

@@ -11,15 +11,17 @@ import gc
 import importlib
 import queue
 import threading
+import time
 from collections.abc import Iterable
 from typing import Any, BinaryIO, Final
 
 import structlog
 import torch
 
-from engine.child import Log, connect, pack, read, send_logs
+from engine.child import Log, connect, read, send_logs
 from engine.errors import first_line
 from engine.qwen3.messages import Event, NotReady
+from engine.qwen3.sound_message import packed
 from engine.qwen3.worker.build import build
 from engine.qwen3.worker.outbox import Outbox
 from engine.qwen3.worker.worker import Worker
@@ -30,8 +32,9 @@ log = structlog.get_logger(__name__)
 # Libraries that log their defaults, and the lack of a program (sox) that is not used here, at every start.
 CHATTY: Final = ("qwen_tts", "sox", "transformers")
 
-# Imports take most of a start, so they come first, while perhaps nobody has asked for a model yet.
-IMPORTED: Final = ("qwen_tts", *(("engine.qwen3.cuda.graph_runner",) if torch.version.cuda else ()))
+# Imports take most of a start, so they come first, while perhaps nobody has asked for a model yet. Upstream's package
+# is not among them: it takes longer than all others together, and only an unknown recording needs it.
+IMPORTED: Final = ("safetensors", "tokenizers", *(("engine.qwen3.cuda.graph_runner",) if torch.version.cuda else ()))
 
 
 def serve(commands: BinaryIO, events: BinaryIO) -> None:
@@ -42,7 +45,8 @@ def serve(commands: BinaryIO, events: BinaryIO) -> None:
 
 def _serve(commands: BinaryIO, outbox: Outbox) -> None:
     def send(batch: Iterable[Event | Log]) -> None:
-        if data := b"".join(map(pack, batch)):
+        now_s = time.monotonic()
+        if data := b"".join(packed(message, now_s) for message in batch):
             outbox.put(data)
 
     send_logs(lambda line: send([line]), CHATTY)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -17,27 +16,31 @@ from engine.speech import Pcm
 SILENCE_DBFS: Final = -55.0
 BEFORE_SAMPLES: Final = 720  # kept before the first sound: a consonant's onset
 AFTER_SAMPLES: Final = 1200  # kept after the last sound
-PIECE_SAMPLES: Final = 3840  # 160 ms: an engine hands over 20 to 200 ms at once
 SMALLEST_SAMPLES: Final = 480
 FADE_SAMPLES: Final = 240  # at the end of a sentence that was cut short
 
 
 class Output:
-    """The way out of one sentence: cuts its silence, sets its pace and cuts it into pieces."""
+    """The way out of one sentence: cuts its silence and sets its pace.
+
+    What is due goes out as one piece, a chunk of the codec's at most: each piece costs its listener as much as its
+    samples do.
+    """
 
     def __init__(self, speed: float = 1.0) -> None:
         self._trim = SilenceTrim(SILENCE_DBFS, BEFORE_SAMPLES, AFTER_SAMPLES)
         self._stretch = None if speed == 1.0 else TimeStretch(speed, SAMPLE_RATE_HZ)
         self._held = np.zeros(0, np.int16)
 
-    def push(self, sound: NDArray[np.float32]) -> Iterator[Pcm]:
-        """Yields the pieces that are due. sound [samples], within -1 and 1."""
+    def push(self, sound: NDArray[np.float32]) -> Pcm:
+        """Returns what is due, maybe nothing. sound [samples], within -1 and 1."""
         self._take(self._paced(self._trim.push(sound)))
         # A little is kept back, for the end of a sentence that is cut short to be faded out.
-        yield from self._pieces(self._held.size - FADE_SAMPLES)
+        due = self._held.size - FADE_SAMPLES
+        return self._give(due if due >= SMALLEST_SAMPLES else 0)
 
-    def flush(self, cut_short: bool) -> Iterator[Pcm]:
-        """Yields the rest. With `cut_short` speech was still going on, so it is faded out."""
+    def flush(self, cut_short: bool) -> Pcm:
+        """Returns the rest. With `cut_short` speech was still going on, so it is faded out."""
         self._take(self._paced(self._trim.flush()))
         if self._stretch is not None:
             self._take(self._stretch.flush())
@@ -48,14 +51,11 @@ class Output:
             self._held = np.concatenate((self._held[:kept], (self._held[kept:] * ramp).astype(np.int16)))
         if self._held.size:
             self._take(np.zeros(max(0, SMALLEST_SAMPLES - self._held.size), np.int16))
-        yield from self._pieces(self._held.size)
+        return self._give(self._held.size)
 
-    def _pieces(self, due: int) -> Iterator[Pcm]:
-        while due >= SMALLEST_SAMPLES:
-            size = due if due < PIECE_SAMPLES + SMALLEST_SAMPLES else PIECE_SAMPLES
-            yield self._held[:size]
-            self._held = self._held[size:]
-            due -= size
+    def _give(self, samples: int) -> Pcm:
+        given, self._held = self._held[:samples], self._held[samples:]
+        return given
 
     def _paced(self, sound: NDArray[np.float32]) -> Pcm:
         pcm: Pcm = np.rint(np.clip(sound, -1, 1) * 32767).astype(np.int16)

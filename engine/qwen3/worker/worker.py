@@ -143,13 +143,11 @@ class Worker:
             yield Failed(number, "the model drew a code that is not speech")
         else:
             output = self._outputs[number]
-            pieces = list(output.push(made.pcm))
+            pcm = output.push(made.pcm).tobytes()
             if made.end is not None:
-                pieces += output.flush(cut_short=made.end is not End.SPOKEN)
-            for piece in pieces:
-                yield Audio(number, piece.tobytes())
-            if made.end is not None:
-                yield Audio(number, b"", made.end.value)
+                pcm += output.flush(cut_short=made.end is not End.SPOKEN).tobytes()
+            if pcm or made.end is not None:
+                yield Audio(number, pcm, None if made.end is None else made.end.value)
         if made.end is not None:
             self._ends[made.end.value] += 1
             self._forget(number)

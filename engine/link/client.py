@@ -1,0 +1,62 @@
+"""An engine that is in another process: it is asked over a link."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator, Sequence
+from typing import Final
+
+from engine.link.link import Link
+from engine.link.messages import Hello
+from engine.speech import Engine, Pcm, Style, Voice
+from engine.status import EngineStatus
+
+HELLO_S: Final = 10.0
+"""How long an engine that is started already may take to say what it is."""
+
+
+class LinkedEngine(Engine):
+    """Speaks with the engine at the other end of a connected socket. All that is known of it comes with `start`.
+
+    Voices of recordings are not imitated over a link.
+    """
+
+    name = "linked"
+    sample_rate_hz = 24_000
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._link = Link()
+
+    async def start(self) -> None:
+        self._sock.setblocking(False)
+        await asyncio.get_running_loop().create_connection(lambda: self._link.connection, sock=self._sock)
+        hello = await self._link.greeted(HELLO_S)
+        self.name, self.sample_rate_hz = hello.name, hello.sample_rate_hz
+        self.first_sentence_chars, self.takes_ipa = hello.first_sentence_chars, hello.takes_ipa
+
+    async def close(self) -> None:
+        self._link.close()
+
+    def stream(self, sentence: str, style: Style) -> AsyncGenerator[Pcm, None]:
+        return self._link.stream(sentence, style)
+
+    def voices(self) -> Sequence[Voice]:
+        return self._known.voices
+
+    def resolve_voice(self, name: str) -> str:
+        return self._known.resolve_voice(name)
+
+    def deterministic(self, style: Style) -> bool:
+        return self._known.deterministic or style.seed is not None or style.temperature == 0
+
+    def status(self) -> EngineStatus:
+        if self._link.room is None:
+            return EngineStatus(self.name, "", model_loaded=False, queue_depth=0)
+        return self._link.room.status
+
+    @property
+    def _known(self) -> Hello:
+        assert self._link.hello is not None, "nothing is known of the engine before its start"
+        return self._link.hello
