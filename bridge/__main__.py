@@ -11,23 +11,27 @@ from importlib.metadata import version
 
 import structlog
 
-from bridge.commands import agents, dialplan, say
+from bridge.commands import agents, dialplan, engine, reload, say
 from bridge.converse import command as converse
 from bridge.demo import command as demo
 from bridge.dial import command as dial
 from bridge.doctor import command as doctor
+from bridge.review import call_command, judge_command
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # set before onnxruntime is imported, or it phones home
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status."""
+    from bridge.logs import show_no_locals
+
+    show_no_locals()
     parser = argparse.ArgumentParser(prog="talkspurt", description="The phone voice of a language model.")
     parser.add_argument("--version", action="version", version=f"talkspurt {version('talkspurt')}")
     sub = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_serve(sub)
     add_settings(sub)
-    for module in (dial, say, demo, converse, agents, dialplan, doctor):
+    for module in (reload, engine, dial, say, demo, converse, call_command, judge_command, agents, dialplan, doctor):
         module.add_parser(sub)
     args = parser.parse_args(argv)
     return int(args.func(args))
@@ -39,6 +43,7 @@ def add_serve(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--check", action="store_true", help="check the settings, ask the language model once, and exit"
     )
+    parser.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)  # of a pipe: a byte tells that calls are taken
     parser.set_defaults(func=run_serve)
 
 
@@ -77,11 +82,18 @@ def run_serve(args: argparse.Namespace) -> int:
     set_up_logs(settings.server.log_format, settings.server.log_level, masker)
     for line in misspelt:
         structlog.get_logger(__name__).warning(line)
-    from bridge.app import serve
+    if settings.server.workers == 1 and settings.server.run_dir is None:
+        from bridge.app import serve
+
+        serving = serve(settings)
+    else:
+        from bridge.workers.supervisor import supervise
+
+        serving = supervise(settings, ready_fd=args.ready_fd)
     from engine.speech import SpeechError
 
     try:
-        asyncio.run(serve(settings))
+        asyncio.run(serving)
     except (SpeechError, OSError) as error:
         print(masker(f"cannot start: {error}"), file=sys.stderr)
         return 1

@@ -9,9 +9,10 @@ import gc
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Final
+from functools import partial
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 import structlog
@@ -19,22 +20,34 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from bridge.calls_api import add_call_routes, take_call_tokens
-from bridge.config import Settings
+from bridge.calls_api.elsewhere import add_elsewhere
+from bridge.calls_api.lookup import SHARED
+from bridge.cluster.membership import Membership, ask_redis, http_url
+from bridge.config import ServerSettings, Settings
+from bridge.console import add_console
 from bridge.conversation.calls import Calls
+from bridge.conversation.memory import BRIEF_OF, CONTINUES
 from bridge.conversation.registration import Registrations
 from bridge.conversation.services import Services
 from bridge.http.server import HttpServer
 from bridge.line.apology import Apology
 from bridge.line.call import Call, Wire
-from bridge.line.doorway import raise_descriptor_limit
+from bridge.line.doorway import Doorway, raise_descriptor_limit
 from bridge.line.server import AudioSocketServer
+from bridge.line.websocket_connection import WebSocketConnection
 from bridge.metrics import Metrics
 from bridge.outbound.outbound_calls import OutboundCalls
+from bridge.outbound.spool_watch import SpoolWatch
 from bridge.service_manager import notifier, watchdog
-from engine.api import HEALTH, add_speech_routes
+from bridge.traces.call_traces import CallTraces
+from engine.api import HEALTH, SpeechService, add_speech_routes
+from engine.api.service import SPEECH
 from engine.fallback import FallbackEngine
 from engine.registry import create_engine
 from engine.speech import Engine, Priority, SpeechError, UnknownVoice, UnspeakableText
+
+if TYPE_CHECKING:
+    from bridge.wyoming.server import WyomingServer
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +64,7 @@ HTTP_CLOSE_S: Final = 0.25
 
 
 @contextlib.contextmanager
-def _naming(prefix: str, host: str, port: int) -> Iterator[None]:
+def naming(prefix: str, host: str, port: int) -> Iterator[None]:
     """Names the setting in an error of the system about an address to listen on."""
     try:
         yield
@@ -66,6 +79,21 @@ def _naming(prefix: str, host: str, port: int) -> Iterator[None]:
         raise OSError(f"{setting}: {reason}") from error
 
 
+async def open_wyoming(
+    server: ServerSettings, service: SpeechService, doorways: Sequence[Doorway] = ()
+) -> WyomingServer | None:
+    """Listens for Home Assistant, where WYOMING_PORT is set: on `doorways` where there are some. Raises OSError."""
+    if server.wyoming_port is None:
+        return None
+    from bridge.wyoming.server import WyomingServer  # its package is there: the settings have been checked
+
+    wyoming = WyomingServer(service, server.max_connections)
+    with naming("WYOMING", server.wyoming_host, server.wyoming_port):
+        await wyoming.start(server.wyoming_host, server.wyoming_port, doorways)
+    log.info("serving Wyoming", address=f"{server.wyoming_host}:{wyoming.port}")
+    return wyoming
+
+
 class App:
     """Everything that `serve` runs. `start` and then `stop` are called once each."""
 
@@ -78,23 +106,42 @@ class App:
             settings.server.max_calls,
             Registrations(settings.conversation.registration_ttl),
             require_registration=settings.conversation.require_registration,
+            refused=self.metrics.call_refused,
         )
+        self.outbound = OutboundCalls(settings.outbound)
+        self.traces = CallTraces(settings.traces)
         self.services = Services(
-            settings.conversation, self.metrics.registry, engine.resolve_voice, realtime=settings.realtime
+            settings.conversation,
+            self.metrics.registry,
+            engine.resolve_voice,
+            realtime=settings.realtime,
+            privacy=settings.privacy.make(),
+            reader_of=self.traces.follow,
         )
+        shared = ask_redis(
+            settings.cluster, self._server.http_host, self._server.http_port, settings.conversation.max_call_s
+        )
+        keeps_words = settings.privacy.make().keeps_words
+        self.membership = Membership(shared, self.calls, keeps_words=keeps_words) if shared is not None else None
+        """Its place among several bridges; None where it is alone."""
         self.audiosocket = AudioSocketServer(
             self._take_call,
             self.metrics.lateness.observe,
             max(settings.server.max_calls, settings.server.max_connections),
         )
+        if self.membership is not None:
+            self.audiosocket.prepare = self.membership.arrivals.prepare
         self.metrics.missed.set_function(lambda: self.audiosocket.clock.missed_ticks)
         self.audiosocket_port = 0
         self.http_port = 0
         self._style = settings.conversation.style
         self._apology = Apology()
+        self._spool_watch: asyncio.Task[None] | None = None
         self._reloads: set[asyncio.Task[None]] = set()
         self._late_apology: asyncio.Task[None] | None = None
         self._http: HttpServer | None = None
+        self._speech: SpeechService | None = None
+        self.wyoming: WyomingServer | None = None
         self._notify = notifier()
 
     async def start(self) -> None:
@@ -113,31 +160,41 @@ class App:
             raise SpeechError(f"VOICE={error.voice!r}: must be one of {', '.join(error.known)}") from None
         await self._say_first_words()
         await self.services.start()
+        if self.membership is not None:
+            self.membership.start()
+        if self.outbound.spool is not None:
+            watch = SpoolWatch(self.outbound, self.outbound.spool, self.services.tell)
+            self._spool_watch = asyncio.get_running_loop().create_task(watch.run())
         raise_descriptor_limit()
         self._http = HttpServer(self._web_app(), self._server.max_connections)
-        host, port = self._server.http_host, self._server.http_port
-        with _naming("HTTP", host, port):
-            self.http_port = await self._http.start(host, port)
-        host, port = self._server.audiosocket_host, self._server.audiosocket_port
-        with _naming("AUDIOSOCKET", host, port):
-            self.audiosocket_port = await self.audiosocket.start(host, port)
+        await self._listen(self._http)
         with contextlib.suppress(OSError):  # needs CAP_SYS_NICE; a machine with time to spare does without
             os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
         self._tell_service_manager()
         gc.collect()
         gc.freeze()  # what was loaded stays; a collection that walked it all would make frames late
-        log.info(
-            "ready",
-            audiosocket=f"{self._server.audiosocket_host}:{self.audiosocket_port}",
-            http=f"http://{self._server.http_host}:{self.http_port}",
-            engine=self.engine.name,
-        )
+
+    async def _listen(self, http: HttpServer) -> None:
+        host, port = self._server.http_host, self._server.http_port
+        with naming("HTTP", host, port):
+            self.http_port = await http.start(host, port)
+        if self.membership is not None and not self._settings.cluster.bridge_url:
+            self.membership.shared.at = http_url(host, self.http_port)
+        self.wyoming = await open_wyoming(self._server, http.app[SPEECH])
+        host, port = self._server.audiosocket_host, self._server.audiosocket_port
+        with naming("AUDIOSOCKET", host, port):
+            self.audiosocket_port = await self.audiosocket.start(host, port)
 
     def reload(self) -> None:
-        """Has the agents read anew; calls in progress keep theirs."""
-        task = asyncio.get_running_loop().create_task(self.services.reload())
+        """Has the agents and the lexicon read anew; calls in progress keep theirs."""
+        task = asyncio.get_running_loop().create_task(self._reload())
         self._reloads.add(task)
         task.add_done_callback(self._reloads.discard)
+
+    async def _reload(self) -> None:
+        await self.services.reload()
+        if self._speech is not None:
+            self._speech.lexicon = self.services.agents.lexicon
 
     def _tell_service_manager(self) -> None:
         if self._notify is None:
@@ -160,36 +217,63 @@ class App:
 
     async def _close(self, timeout_s: float = 0.0) -> None:
         await self.audiosocket.close()
-        if self._http is not None:
-            await self._http.close(max(timeout_s / 2, HTTP_CLOSE_S))
-        for task in (self._late_apology, *self._reloads):
+        close_s = max(timeout_s / 2, HTTP_CLOSE_S)
+        doors = [door.close(close_s) for door in (self._http, self.wyoming) if door is not None]
+        await asyncio.gather(*doors)
+        for task in (self._late_apology, self._spool_watch, *self._reloads):
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
         await self.services.close()
+        if self.membership is not None:
+            await self.membership.close()
+        await self.traces.close()
         await self.engine.close()
 
     def _take_call(self, call_id: UUID, wire: Wire) -> Call:
         """Sets up the call of a connection, from its admission to its greeting. Raises CallRefused."""
+        fetched = self.membership.arrivals.memory(call_id) if self.membership is not None else None
         variables = self.calls.admit(call_id)
         if self._server.apology and not self._apology and self._late_apology is None:
             self._late_apology = asyncio.get_running_loop().create_task(self._make_late_apology())
+        earlier, brief_of = (self.calls.named(variables, name) for name in (CONTINUES, BRIEF_OF))
         agent = self.services.choose(variables)
         call = Call(call_id, wire, self.engine, agent.style, apology=self._apology, normalize=self._normalize)
         self.metrics.call_started(call)
         log.info("call started", call=str(call_id), agent=agent.name)
-        self.calls.add(self.services.begin(call, variables, agent))
+        if brief_of is not None:
+            self.calls.add(self.services.begin_brief(call, variables, agent, brief_of))
+        else:
+            memory = earlier.memory() if earlier is not None else fetched
+            self.calls.add(talk := self.services.begin(call, variables, agent, memory))
+            if self.membership is not None:
+                self.membership.keeper.keep(talk)
         return call
 
     def _web_app(self) -> web.Application:
         app = web.Application(client_max_size=self._settings.voices.max_upload_bytes + FORM_BYTES)
         settings, hosts = self._settings, (self._server.http_host,)
-        add_speech_routes(app, self.engine, settings.speech, settings.voices, self.metrics.registry, hosts)
-        add_call_routes(app, self.calls, OutboundCalls(self._settings.outbound), self.services)
-        if api_key := settings.speech.api_key.get_secret_value():
-            take_call_tokens(app, api_key)
+        registry = self.metrics.registry
+        self._speech = add_speech_routes(app, self.engine, settings.speech, settings.voices, registry, hosts)
+        self._speech.lexicon = self.services.agents.lexicon
+        self._add_call_routes(app)
+        if self.membership is not None:
+            add_elsewhere(app, self.membership.shared, lambda call_id: self.calls.find(call_id) is not None)
         app[HEALTH].append(lambda: {"calls": len(self.calls), "max_calls": self._server.max_calls})
         return app
+
+    def _add_call_routes(self, app: web.Application) -> None:
+        connection_of = partial(WebSocketConnection, self.audiosocket)
+        add_call_routes(app, self.calls, self.outbound, self.services, connection_of)
+        if self.membership is not None:
+            app[SHARED] = self.membership.shared
+        if api_key := self._settings.speech.api_key.get_secret_value():
+            take_call_tokens(app, api_key)
+            if self._server.console:
+                self._add_console(app, api_key)
+
+    def _add_console(self, app: web.Application, api_key: str) -> None:
+        add_console(app, api_key, lambda: self.services.agents.record_folders)
 
     async def _say_first_words(self) -> None:
         """Makes the apology, so that whatever loads with the first text does so before the first caller waits for it.
@@ -220,6 +304,16 @@ class App:
             log.error("there is no apology", error=str(error))
 
 
+def log_ready(server: ServerSettings, audiosocket_port: int, http_port: int, engine: Engine) -> None:
+    """Logs where the server listens, once it does."""
+    log.info(
+        "ready",
+        audiosocket=f"{server.audiosocket_host}:{audiosocket_port}",
+        http=f"http://{server.http_host}:{http_port}",
+        engine=engine.name,
+    )
+
+
 def warn_of_root() -> None:
     """Logs a warning if this process runs as root."""
     if os.geteuid() == 0:
@@ -235,7 +329,9 @@ async def serve(settings: Settings) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     await app.start()
+    log_ready(settings.server, app.audiosocket_port, app.http_port, engine)
     loop.add_signal_handler(signal.SIGHUP, app.reload)
+    loop.add_signal_handler(signal.SIGUSR2, log.warning, "SIGUSR2 replaces workers, and WORKERS=1 has none")
     warn_of_root()
     try:
         await stop.wait()

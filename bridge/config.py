@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Literal, Self, get_args
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, Field, SecretStr, ValidationError, create_model
+from pydantic import BaseModel, Field, SecretStr, ValidationError, create_model, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from bridge.cluster.settings import ClusterSettings
 from bridge.conversation.agents.agents_file import load_agents
 from bridge.conversation.agents.yaml_file import WrongFile
 from bridge.conversation.settings import ConversationSettings
 from bridge.explaining import explain
+from bridge.journal.settings import PrivacySettings
 from bridge.misspelt import misspelt
 from bridge.outbound.settings import OutboundSettings
 from bridge.realtime.settings import RealtimeSettings
+from bridge.traces.settings import TraceSettings
+from engine.extras import install
+from engine.loopback import is_any_address, is_loopback
 from engine.qwen3.settings import QwenSettings
 from engine.registry import EngineSettings
+from engine.replicas.settings import ReplicaSettings
 from engine.settings import SpeechSettings, VoiceSettings
-from engine.web.access import is_loopback
 
 
 class ServerSettings(BaseModel):
@@ -32,12 +38,33 @@ class ServerSettings(BaseModel):
     http_host: str = Field("127.0.0.1", description="where the speech endpoints and the calls API listen")
     http_port: int = Field(8000, ge=0, le=65535)
     http_without_key: bool = Field(False, description="true: HTTP_HOST may be reached by others without API_KEY")
+    wyoming_host: str = Field("127.0.0.1", description="where Home Assistant asks for speech, if WYOMING_PORT is set")
+    wyoming_port: int | None = Field(
+        None, ge=0, le=65535, description="10200 is usual; not set: no Wyoming. docs/home-assistant.md"
+    )
+    wyoming_without_key: bool = Field(
+        False, description="true: WYOMING_HOST may be reached by others; Wyoming knows no key"
+    )
+    console: bool = Field(
+        False, description="true: a page that shows calls, at /console, behind API_KEY: docs/console.md"
+    )
     max_calls: int = Field(500, ge=1, description="calls at once; one more goes back to its dialplan")
     max_connections: int = Field(
-        256, ge=1, description="HTTP connections at once, WebSockets included; one more is told 503 and closed"
+        256,
+        ge=1,
+        description="HTTP connections at once, WebSockets included, and as many for Wyoming; one more is closed",
+    )
+    workers: int = Field(
+        1, ge=1, le=256, description="processes that carry calls; 2 or more share one engine: docs/scaling.md"
     )
     drain_timeout: float = Field(
         20.0, ge=0, allow_inf_nan=False, description="seconds given to calls in progress on SIGTERM"
+    )
+
+    run_dir: Path | None = Field(
+        None,
+        description="folder for this server alone, in which one that is started later finds it and takes over from it "
+        "(`talkspurt reload`); systemd's unit sets it; empty: none",
     )
 
     apology: str = Field(
@@ -48,17 +75,28 @@ class ServerSettings(BaseModel):
     log_format: Literal["json", "text"] = Field("text", description="json for machines")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
+    @field_validator("wyoming_port")
+    @classmethod
+    def _has_package(cls, value: int | None) -> int | None:
+        if value is not None and find_spec("wyoming") is None:
+            raise ValueError(f"must be empty without its package: {install('wyoming')}")
+        return value
+
 
 class Settings(BaseModel):
     """Every setting of `talkspurt serve`, in groups. Each part of the program is given only its own group."""
 
     server: ServerSettings
+    cluster: ClusterSettings
     conversation: ConversationSettings
     realtime: RealtimeSettings
     outbound: OutboundSettings
+    privacy: PrivacySettings
+    traces: TraceSettings
     speech: SpeechSettings
     voices: VoiceSettings
     engine: EngineSettings
+    replica: ReplicaSettings
     qwen: QwenSettings
 
     @classmethod
@@ -83,13 +121,15 @@ FIELDS: Final[dict[str, FieldInfo]] = {
     name: field for group in GROUPS.values() for name, field in group.model_fields.items()
 }
 """Every setting by its name in small letters."""
+DOTENV: Final = Path(".env")
+"""The file that is read beside the environment where no other is named."""
 
 
 class _Environment(BaseSettings):
     """The values as they are written in the environment. Every field is added below."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", protected_namespaces=()
+        env_file=DOTENV, env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", protected_namespaces=()
     )
 
 
@@ -101,8 +141,9 @@ class WrongSetting(Exception):
     """Some values are not allowed. The message has a line for each setting: its name, its value and what is allowed."""
 
 
-def load_settings(env_file: Path = Path(".env")) -> Settings:
+def load_settings(env_file: Path | None = None) -> Settings:
     """Returns the settings in the environment, and in a file where that has none. Raises WrongSetting."""
+    env_file = env_file or DOTENV
     try:
         settings = Settings.of(**_EnvironmentTexts(_env_file=env_file).model_dump(exclude_unset=True))
     except (UnicodeDecodeError, OSError) as error:
@@ -114,17 +155,30 @@ def load_settings(env_file: Path = Path(".env")) -> Settings:
         raise WrongSetting(
             f"HTTP_HOST={server.http_host!r}: must be a loopback address unless API_KEY is set or HTTP_WITHOUT_KEY=true"
         )
+    if not (server.wyoming_port is None or server.wyoming_without_key or is_loopback(server.wyoming_host)):
+        raise WrongSetting(
+            f"WYOMING_HOST={server.wyoming_host!r}: must be a loopback address unless WYOMING_WITHOUT_KEY=true"
+        )
+    if server.console and not has_key:
+        raise WrongSetting("CONSOLE=true: must be false unless API_KEY is set, which its login asks for")
+    if settings.cluster.redis_url.get_secret_value() and not settings.cluster.bridge_url:
+        supervised = server.workers > 1 or server.run_dir is not None
+        if is_any_address(server.http_host) or (server.http_port == 0 and supervised):
+            at = f"HTTP_HOST={server.http_host} and HTTP_PORT={server.http_port}"
+            raise WrongSetting(f"BRIDGE_URL: must say where other bridges reach this one, with {at}")
     try:
-        load_agents(settings.conversation)
+        agents = load_agents(settings.conversation, needs_model=not settings.realtime.is_brain)
     except WrongFile as error:
         raise WrongSetting(str(error)) from None
+    if settings.privacy.privacy == "strict" and any(agent.settings.summary for agent in agents):
+        raise WrongSetting("SUMMARY='true': must be false with PRIVACY=strict, of every agent")
     return settings
 
 
-def misspelt_settings() -> list[str]:
-    """Returns a line for each variable of the environment and of `.env` that is nearly the name of a setting."""
+def misspelt_settings(env_file: Path | None = None) -> list[str]:
+    """Returns a line for each variable of the environment and of the file that is nearly the name of a setting."""
     try:
-        names = {*os.environ, *dotenv_values(".env")}
+        names = {*os.environ, *dotenv_values(env_file or DOTENV)}
     except (UnicodeDecodeError, OSError):  # `load_settings` says what is wrong with the file
         names = set(os.environ)
     return [

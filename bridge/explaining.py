@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from bridge.masking import masked_url
+from bridge.masking import MASK, masked_url
 
 SHOWN_MAX: Final = 80
 """Characters of a wrong value that are shown."""
@@ -22,7 +22,9 @@ def explain(name: str, value: object, message: str) -> str:
 
 
 def _shown(name: str, value: str) -> str:
-    return _shortened(masked_url(value) if name.upper().endswith("_URL") else value, SHOWN_MAX)
+    if name.upper().endswith("_URLS") and "@" in value:
+        value = MASK
+    return _shortened(masked_url(value) if name.upper().endswith(("_URL", "_ENDPOINT")) else value, SHOWN_MAX)
 
 
 def _shortened(text: str, longest: int) -> str:

@@ -13,8 +13,19 @@ from structlog.typing import Processor
 from bridge.masking import Masker
 
 
+def _for_people() -> structlog.dev.ConsoleRenderer:
+    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+
+
+def show_no_locals() -> None:
+    """Has a command that sets up no log show plain tracebacks: structlog's own show what callers said, and keys."""
+    if not structlog.is_configured():
+        structlog.configure(processors=[*structlog.get_config()["processors"][:-1], _for_people()])
+
+
 def warn_on_stderr() -> None:
     """Logs only warnings and errors, as text on stderr, for a command that prints its results on standard output."""
+    show_no_locals()
     structlog.configure(
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger("warning"),
@@ -37,9 +48,7 @@ def set_up_logs(log_format: Literal["json", "text"], level: str, masker: Masker 
             structlog.processors.JSONRenderer(),
         ]
         if log_format == "json"
-        else [
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
-        ]
+        else [_for_people()]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -34,7 +34,9 @@ def secrets_of(settings: Mapping[str, Any]) -> set[str]:
     for name, value in settings.items():
         if isinstance(value, SecretStr):
             found.add(value.get_secret_value())
-        elif name.endswith("_url") and isinstance(value, str):
+            if name.endswith("_headers"):  # such as `api-key=…,x=y`
+                found.update(part.partition("=")[2].strip() for part in value.get_secret_value().split(","))
+        elif name.endswith(("_url", "_endpoint")) and isinstance(value, str):
             found.update(_secrets_in(value))
     return {secret for secret in found if len(secret) >= MIN_CHARS}
 

@@ -10,10 +10,14 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from bridge.line.clock import Tick
 
-Notify = Callable[[str], None]
+Notify = Callable[[str], bool]
+"""Tells systemd something, and whether that has reached it."""
+TOLD: Final = ("NOTIFY_SOCKET", "WATCHDOG_USEC")
+"""The variables by which systemd tells a service where and how often it is to be told."""
 
 
 def notifier(environment: Mapping[str, str] = os.environ) -> Notify | None:
@@ -24,9 +28,11 @@ def notifier(environment: Mapping[str, str] = os.environ) -> Notify | None:
     sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
     path = "\0" + address[1:] if address.startswith("@") else address
 
-    def notify(line: str) -> None:
+    def notify(line: str) -> bool:
         with contextlib.suppress(OSError):  # systemd is busy or gone; the next word may reach it
             sender.sendto(line.encode(), path)
+            return True
+        return False
 
     return notify
 

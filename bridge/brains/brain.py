@@ -6,7 +6,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 CALLERS_OWN: Final = frozenset({"from", "to", "name"})
 """The variables that whoever calls may choose."""
@@ -31,6 +31,10 @@ class Transfer:
     """Sends the call to `context,extension,priority` when all before this piece has been heard."""
 
     destination: str
+    reason: str = ""
+    """Why, in a few words that a telephone shows, where the transfer is a warm one."""
+    summary: str = ""
+    """What a colleague is told before the call is theirs, where the transfer is a warm one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +118,37 @@ class Brain(ABC):
         """Yields the first words of a brain that has been given the call by an `earlier` one, for this reason."""
         return self.greet()
 
+    def memory(self) -> dict[str, Any]:
+        """Returns what another call's brain needs that goes on where this one ends, fit for JSON."""
+        return {}
+
+    def go_on(
+        self, memory: Mapping[str, Any], event: str, words: str, *, at_once: bool = False
+    ) -> AsyncGenerator[Piece]:
+        """Yields the first words of a brain that goes on with an earlier call.
+
+        `event` tells a language model what has happened since; a script says `words`. With `at_once` both say
+        them, before anything else.
+        """
+        return self.greet()
+
     def prompt_with(self, no_input_prompt: str, unclear_prompt: str) -> None:  # noqa: B027  (a script has its own)
         """Says these from now on to a caller who is silent, or of whose words nothing was understood."""
 
     def pressed(self, digits: str, said: str = "") -> AsyncGenerator[Piece]:
         """Yields the answer to the keys that the caller pressed, and to what the caller `said` while pressing them."""
         return nothing()
+
+    @property
+    def awaits_keys(self) -> bool:
+        """Tells whether the caller is in the middle of entering keys that mean something together."""
+        return False
+
+    def key_taken(self, digit: str) -> None:  # noqa: B027  (a script has no memory of what its caller has pressed)
+        """Notes that the caller pressed a key that FIXED_KEYS names; what it does is done already."""
+
+    def caller_changed(self, variables: Mapping[str, str]) -> None:  # noqa: B027  (not every brain has variables)
+        """Takes the variables of a call in which somebody else is the caller now."""
 
     def silence(self) -> AsyncGenerator[Piece]:
         """Yields what is said when nobody has said anything for a while."""
@@ -161,6 +190,12 @@ def fill_prompt(text: str, variables: Mapping[str, str]) -> str:
     """
     filled = fill(text, {name: _quoted(name, value) for name, value in variables.items()})
     return filled if filled == text else f"{filled}\n\n{QUOTED_ARE_DATA}"
+
+
+def told_of_caller(variables: Mapping[str, str]) -> str:
+    """Returns what a language model is told when somebody else is the caller now, with these variables."""
+    told = "a colleague has transferred the call to you: the caller is now {name}, number {from}"
+    return f"[{fill_prompt(told, variables)}]"
 
 
 def _quoted(name: str, value: str) -> str:

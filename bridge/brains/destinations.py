@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import AfterValidator
 
 _DESTINATION: Final = re.compile(r"[\w.*#+-]+,[\w.*#+-]+,[\w-]+", re.ASCII)
 """The form `context,extension,priority`; nothing else may reach a `Goto` in the dialplan, whose FILTER agrees."""
 _EXTENSION: Final = re.compile(r"[0-9*#+]+")
 """What is taken for an extension without its context; letters are a name that is not on the list."""
+_WARM_EXTENSION: Final = re.compile(r"[0-9*#+?\[\]!-]+")
 _WILDCARDS: Final = frozenset("*?[")
 _PATTERN: Final = re.compile(r"[\w.*#+?\[\]!-]+,[\w.*#+?\[\]!-]+,[\w*?-]+", re.ASCII)
 _PATTERN_PART: Final = re.compile(r"\[(!?)([^\]]+)\]|(.)")
@@ -27,8 +30,8 @@ class NotAllowed(Exception):
 class Destinations:
     """Named destinations and patterns, written as `sales=ext-queues,400,1; from-internal,2??,1`."""
 
-    def __init__(self, allow: str = "") -> None:
-        """Reads the list. Raises ValueError that says what is wrong."""
+    def __init__(self, allow: str = "", warm: str = "") -> None:
+        """Reads the list, and which of it are warm: names and extensions, `*` for all. Raises ValueError."""
         self.names: dict[str, str] = {}
         self.patterns: list[str] = []
         """The destinations without a name, as they are written in the list."""
@@ -44,6 +47,11 @@ class Destinations:
             else:
                 self.patterns.append(destination)
             self._compiled.append(_compile(destination))
+        self.warm = [part.strip() for part in warm.split(";") if part.strip()]
+        """Where somebody is told of the call before it is theirs: names, and extensions or patterns of them."""
+        for entry in self.warm:
+            if entry.casefold() not in self.names and not _WARM_EXTENSION.fullmatch(entry):
+                raise ValueError(f"{entry!r} is neither one of these names: {_names(self.names)}; nor an extension")
 
     def __bool__(self) -> bool:
         return bool(self._compiled)
@@ -70,6 +78,15 @@ class Destinations:
         if not self._is_allowed(destination):
             raise NotAllowed(f"{wanted[:MAX_SHOWN_CHARS]!r} is not allowed by TRANSFER_ALLOW. {self.describe()}")
         return destination
+
+    def is_warm(self, destination: str) -> bool:
+        """Tells whether somebody at this destination, `context,extension,priority`, is told of the call first."""
+        extension = _parts(destination)[1]
+        return any(
+            self.names.get(entry.casefold()) == destination
+            or (_WARM_EXTENSION.fullmatch(entry) is not None and _compile(entry).fullmatch(extension) is not None)
+            for entry in self.warm
+        )
 
     def _of_extension(self, extension: str) -> str | None:
         if not _EXTENSION.fullmatch(extension):
@@ -117,3 +134,13 @@ def is_destination(text: str) -> bool:
 
 def _names(names: Mapping[str, str]) -> str:
     return ", ".join(sorted(names)) or "none"
+
+
+def _checked(value: str) -> str:
+    if value and not is_destination(value):
+        raise ValueError("must be context,extension,priority")
+    return value
+
+
+Destination = Annotated[str, AfterValidator(_checked)]
+"""A setting such as `ext-queues,400,1`; empty for none."""

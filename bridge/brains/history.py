@@ -56,6 +56,14 @@ class History:
         """Takes over what was said before under another system prompt."""
         self._messages = earlier._messages
 
+    def remembered(self) -> list[Message]:
+        """Returns a copy of all messages but the system prompt, which is not the call's."""
+        return [dict(message) for message in self._messages]
+
+    def recall(self, messages: list[Message]) -> None:
+        """Takes over what was said in an earlier call."""
+        self._messages = [dict(message) for message in messages]
+
     def messages(self) -> list[Message]:
         """Returns all messages for a request, the system prompt first."""
         return [*self._system, *self._messages]

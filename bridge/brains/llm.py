@@ -6,18 +6,19 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
-from bridge.brains.brain import Brain, BrainError, BreakOff, EndText, Piece, Say, fill, fill_prompt
+from bridge.background import BackgroundTasks
+from bridge.brains.brain import Brain, BrainError, BreakOff, EndText, Piece, Say, fill, fill_prompt, told_of_caller
 from bridge.brains.condenser import Condenser
 from bridge.brains.history import History
 from bridge.brains.messages import Message, whole
 from bridge.brains.model_chain import ModelChain
 from bridge.brains.prompts import Prompts
 from bridge.brains.tool_calls import ToolCall, ToolCalls
-from bridge.brains.tool_runs import ToolRun, ToolRuns, ToolTasks
+from bridge.brains.tool_runs import ToolRun, ToolRuns
 from bridge.brains.tools import Toolbox
 
 log = structlog.get_logger(__name__)
@@ -69,7 +70,7 @@ class LlmBrain(Brain):
         models: ModelChain,
         options: LlmOptions,
         toolbox: Toolbox,
-        tasks: ToolTasks,
+        tasks: BackgroundTasks,
         variables: Mapping[str, str] | None = None,
         condenser: Condenser | None = None,
     ) -> None:
@@ -171,10 +172,28 @@ class LlmBrain(Brain):
     def pressed(self, digits: str, said: str = "") -> AsyncGenerator[Piece]:
         return self.answer(f"{said} [pressed the keys {' '.join(digits)}]".lstrip())
 
+    def key_taken(self, digit: str) -> None:
+        self.history.said(f"[pressed the key {digit}]")
+
+    def caller_changed(self, variables: Mapping[str, str]) -> None:
+        self._variables = dict(variables)
+        self._toolbox.variables = self._variables
+        self.history.said(told_of_caller(variables))
+
     def take_over(self, earlier: Brain, reason: str = "") -> AsyncGenerator[Piece]:
         if isinstance(earlier, LlmBrain):
             self.history.continues(earlier.history)
         return self.answer(f"[the call was handed over to you: {reason or 'greet the caller, and go on from here'}]")
+
+    def memory(self) -> dict[str, Any]:
+        return {"messages": self.history.remembered()}
+
+    def go_on(
+        self, memory: Mapping[str, Any], event: str, words: str, *, at_once: bool = False
+    ) -> AsyncGenerator[Piece]:
+        self.history.recall(memory.get("messages", []))
+        pieces = self.answer(f"[{event}]")
+        return _after(words, pieces) if at_once and words else pieces
 
     def prompt_with(self, no_input_prompt: str, unclear_prompt: str) -> None:
         self._no_input, self._unclear = Prompts(no_input_prompt), Prompts(unclear_prompt)
@@ -201,3 +220,11 @@ class LlmBrain(Brain):
         self.history.heard(text, [message for run in kept for message in run.lasting_messages()])
         if self._condenser is not None:
             self._condenser.consider(self.history)
+
+
+async def _after(words: str, pieces: AsyncGenerator[Piece]) -> AsyncGenerator[Piece]:
+    """Yields the words, then what follows them."""
+    async with aclosing(pieces):
+        yield Say(words)
+        async for piece in pieces:
+            yield piece

@@ -16,6 +16,7 @@ from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall
 from bridge.brains.bounded_http import BadAnswer
 from bridge.brains.messages import Message, alternating, whole, without_system, without_tools
 from bridge.brains.speech_filter import SpeechFilter
+from bridge.brains.tool_calls import check_piece
 
 log = structlog.get_logger(__name__)
 
@@ -119,6 +120,7 @@ class Model:
                     silent = False
                     yield words
                 for part in delta.tool_calls or ():
+                    check_piece(part)
                     yield part
                 if delta.tool_calls or (words and not words.isspace()):
                     until_s = clock() + timeout_s

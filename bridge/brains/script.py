@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -115,7 +115,20 @@ class ScriptBrain(Brain):
         for piece in self._enter(self._script.start):
             yield piece
 
+    def memory(self) -> dict[str, Any]:
+        return {"step": next(name for name, step in self._script.steps.items() if step is self._step)}
+
+    async def go_on(
+        self, memory: Mapping[str, Any], event: str, words: str, *, at_once: bool = False
+    ) -> AsyncGenerator[Piece]:
+        """Says the words and then what the step says in which the earlier call was; an unknown one is begun anew."""
+        step = memory.get("step")
+        known = step if step in self._script.steps else self._script.start
+        for piece in (*self._say(words, interruptible=True), *self._enter(known)):
+            yield piece
+
     def answer(self, said: str) -> AsyncGenerator[Piece]:
+        self._digits = ""  # whoever speaks has stopped to press keys
         said = f"{self._unanswered} {said}".strip()[-MAX_SAID_CHARS:]
         self._before = (self._step, self._tries, said)
         return self._answer(words(said))
@@ -134,11 +147,20 @@ class ScriptBrain(Brain):
         self._before = (self._step, self._tries, "")  # a key stays pressed, whatever is heard of the answer
         return _each(pieces)
 
+    def caller_changed(self, variables: Mapping[str, str]) -> None:
+        self._variables |= {name: variables[name] for name in ("from", "name")}
+
+    @property
+    def awaits_keys(self) -> bool:
+        return bool(self._digits)
+
     async def silence(self) -> AsyncGenerator[Piece]:
+        self._digits = ""
         for piece in self._retry(self._step.silence):
             yield piece
 
     async def misheard(self) -> AsyncGenerator[Piece]:
+        self._digits = ""
         for piece in self._retry(self._step.otherwise):
             yield piece
 

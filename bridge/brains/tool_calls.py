@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall, ChoiceDeltaToolCallFunction
+
+from bridge.brains.bounded_http import BadAnswer
 from bridge.brains.brain import BrainError
 from bridge.brains.messages import is_json, whole
 
@@ -16,6 +20,28 @@ MAX_CALL_CHARS: Final = 64_000
 EXTRA: Final = "extra_content"
 _OWN_ID_CHARS: Final = 9
 """Mistral's chat templates take ids of nine letters and digits alone; others take any."""
+
+
+def check_piece(part: Any) -> None:
+    """Raises BadAnswer where this is no piece of a call: the client passes on whatever the server sends, unread."""
+    function = getattr(part, "function", None)
+    texts = (getattr(part, "id", None), getattr(function, "name", None), getattr(function, "arguments", None))
+    if (
+        not isinstance(part, ChoiceDeltaToolCall)
+        or not isinstance(part.index, int | None)
+        or not isinstance(function, ChoiceDeltaToolCallFunction | None)
+        or not all(isinstance(text, str | None) for text in texts)
+        or not _can_be_sent((part.model_extra or {}).get(EXTRA))
+    ):
+        raise BadAnswer("a tool call in it is of no known form")
+
+
+def _can_be_sent(extra: Any) -> bool:
+    try:
+        json.dumps(extra, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(slots=True)

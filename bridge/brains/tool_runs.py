@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
+from bridge.background import BackgroundTasks
 from bridge.brains.messages import AT_WORK, Message, is_json
 from bridge.brains.tool_calls import ToolCall
 from bridge.brains.tool_result import ToolResult
@@ -19,30 +19,6 @@ log = structlog.get_logger(__name__)
 LOGGED_CHARS: Final = 200
 SHOWN_CHARS: Final = 1_000
 """How much of the arguments of an earlier call the model is shown again."""
-CLOSE_S: Final = 5.0
-"""How long tools at work get when the process ends."""
-
-
-class ToolTasks:
-    """The tools at work in all calls, kept here because one may outlast its call."""
-
-    def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[ToolResult]] = set()
-
-    def start(self, call: Coroutine[Any, Any, ToolResult]) -> asyncio.Task[ToolResult]:
-        """Starts a call of a tool as a task, which nobody need wait for."""
-        task = asyncio.get_running_loop().create_task(call)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    async def close(self, timeout_s: float = CLOSE_S) -> None:
-        """Waits up to `timeout_s` for the tools at work, then gives them up."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout_s)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 @dataclass(slots=True, eq=False)
@@ -89,7 +65,7 @@ class ToolRun:
 class ToolRuns:
     """The tools that one call of the telephone uses."""
 
-    def __init__(self, toolbox: Toolbox, tasks: ToolTasks) -> None:
+    def __init__(self, toolbox: Toolbox, tasks: BackgroundTasks) -> None:
         self._toolbox = toolbox
         self._tasks = tasks
         self._left: list[ToolRun] = []
@@ -131,9 +107,10 @@ class ToolRuns:
         clock = asyncio.get_running_loop().time
         since_s = clock()
         result = await self._toolbox.call(call.name, call.arguments)
+        name = self._toolbox.known(call.name)
         if self._toolbox.observe is not None:
-            self._toolbox.observe(call.name, call.arguments, result, round((clock() - since_s) * 1000))
-        log.info("tool called", tool=call.name[:LOGGED_CHARS], chars=len(result.content))
+            self._toolbox.observe(name, call.arguments, result, round((clock() - since_s) * 1000))
+        log.info("tool called", tool=name, chars=len(result.content))
         log.debug("tool answered", tool=call.name[:LOGGED_CHARS], result=result.content[:LOGGED_CHARS])
         return result
 

@@ -17,6 +17,7 @@ from bridge.brains.agent_tools import AGENT_TOOLS, AgentTools
 from bridge.brains.brain import HangUp, Transfer, fill
 from bridge.brains.destinations import Destinations, NotAllowed
 from bridge.brains.http_tool import HttpTool
+from bridge.brains.line_states import LineStates
 from bridge.brains.mcp.server_file import McpServerFile
 from bridge.brains.tool import Tool
 from bridge.brains.tool_result import ToolResult
@@ -24,6 +25,13 @@ from bridge.brains.yaml_file import read_yaml
 
 log = structlog.get_logger(__name__)
 
+MAX_BRIEF_CHARS: Final = 500
+_BRIEF: Final = {
+    "reason": "what the call is about, in at most five words",
+    "summary": "what the colleague has to know before the call is theirs, in two or three spoken sentences: who calls, "
+    "what for, and what has been said so far",
+}
+"""What a model tells of the call, by the names in `Transfer`."""
 OURS: Final = ("transfer", "hangup", *AGENT_TOOLS)
 
 
@@ -32,6 +40,10 @@ class _ToolFile(BaseModel):
 
     tools: list[HttpTool] = []
     mcp: dict[Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")], McpServerFile] = {}
+
+
+UNKNOWN: Final = "unknown"
+"""What a tool is called that there is not."""
 
 
 def load_tools(path: Path) -> list[HttpTool]:
@@ -74,6 +86,8 @@ class Toolbox:
     agent_tools: AgentTools = field(default_factory=AgentTools)
     observe: Callable[[str, str, ToolResult, int], None] | None = None
     """Is told of each tool that has answered: its name, its arguments, what came of it, and how many ms it took."""
+    line_states: LineStates = field(default_factory=LineStates)
+    """How those are to whom the call may be sent; all of the call's agents share it, because it knows its age."""
     _keys: dict[tuple[str, str], str] = field(default_factory=dict)
     """The idempotency key of each request, by tool and arguments, of which it is not certain what it did."""
 
@@ -81,15 +95,25 @@ class Toolbox:
         """Returns the tools in the form in which OpenAI's API describes them."""
         specifications = [_specification("hangup", "End the call, after what you have said has been heard.", {})]
         if self.destinations:
-            destination: dict[str, Any] = {"type": "string", "description": self.destinations.describe()}
+            destination: dict[str, Any] = {
+                "type": "string",
+                "description": self.destinations.describe() + self.line_states.describe(self.destinations),
+            }
             if not self.destinations.patterns:
                 destination["enum"] = sorted(self.destinations.names)
-            parameters = {"type": "object", "properties": {"destination": destination}, "required": ["destination"]}
+            properties = {"destination": destination}
+            if self.destinations.warm:
+                properties |= {name: {"type": "string", "description": what} for name, what in _BRIEF.items()}
+            parameters = {"type": "object", "properties": properties, "required": ["destination"]}
             what = "Transfer the caller, after what you have said has been heard. Say that you do it."
             specifications.append(_specification("transfer", what, parameters))
         for name, (what, parameters) in self.agent_tools.parameters().items():
             specifications.append(_specification(name, what, parameters))
         return specifications + [_specification(tool.name, tool.description, tool.parameters) for tool in self.tools]
+
+    def known(self, name: str) -> str:
+        """Returns the name of a tool, or `unknown`: a model may make up a name of what the caller said."""
+        return name if name in OURS or self._find(name) is not None else UNKNOWN
 
     def finishes(self, name: str) -> bool:
         """Tells whether a call of this tool goes on when the turn is cut."""
@@ -116,7 +140,12 @@ class Toolbox:
                 destination = self.destinations.resolve(str(given.get("destination", "")))
             except NotAllowed as error:
                 return ToolResult(f"error: {error}")
-            return ToolResult("The caller is transferred when you have been heard.", Transfer(destination))
+            if why_not := self.line_states.why_not(destination):
+                return ToolResult(
+                    f"error: nobody there would take the call: {why_not}. Say so, and offer something else."
+                )
+            transfer = Transfer(destination, *(str(given.get(name, ""))[:MAX_BRIEF_CHARS] for name in _BRIEF))
+            return ToolResult("The caller is transferred when you have been heard.", transfer)
         if (result := self.agent_tools.call(name, given)) is not None:
             return result
         tool = self._find(name)

@@ -1,4 +1,4 @@
-"""The calls API: `/v1/calls…` on an aiohttp application."""
+"""The calls API: `/v1/calls…` and `/v1/media` on an aiohttp application."""
 
 from __future__ import annotations
 
@@ -6,23 +6,31 @@ from typing import Final
 
 from aiohttp import web
 
-from bridge.calls_api import ending, event_socket, events, outbound, registering, speech, state
+from bridge.calls_api import caller, ending, event_socket, events, media, outbound, registering, speech, state
 from bridge.calls_api.call_token import take_call_tokens
 from bridge.calls_api.lookup import CALLS, OUTBOUND, SERVICES
+from bridge.calls_api.media import CONNECTION_OF, REFUSAL, ConnectionOf
 from bridge.conversation.calls import Calls
 from bridge.conversation.services import Services
 from bridge.outbound.outbound_calls import OutboundCalls
 from engine.web.operations import add_operations
 
-CONCEPTS: Final = (registering, outbound, state, speech, ending, events, event_socket)
+CONCEPTS: Final = (registering, caller, outbound, state, speech, ending, events, event_socket, media)
 
 
-def add_call_routes(app: web.Application, calls: Calls, outbound_calls: OutboundCalls, services: Services) -> None:
+def add_call_routes(
+    app: web.Application,
+    calls: Calls,
+    outbound_calls: OutboundCalls,
+    services: Services,
+    connection_of: ConnectionOf,
+) -> None:
     """Serves `/v1/calls…` from `calls` and what is said in them, and places `outbound_calls`.
 
-    `services` are asked about each call that is announced.
+    `services` are asked about each call that is announced; `connection_of` makes the connection of one that comes here.
     """
-    app[CALLS], app[OUTBOUND], app[SERVICES] = calls, outbound_calls, services
+    app[CALLS], app[OUTBOUND], app[SERVICES], app[CONNECTION_OF] = calls, outbound_calls, services, connection_of
+    app[REFUSAL] = calls.refusal
     app[event_socket.SOCKETS] = set()
     for concept in CONCEPTS:
         add_operations(app, concept.OPERATIONS)

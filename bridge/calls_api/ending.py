@@ -8,10 +8,12 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from bridge.brains.destinations import NotAllowed
+from bridge.calls_api.call_token import new_calls
 from bridge.calls_api.lookup import conversation_of, not_now, read_body
 from bridge.calls_api.speech import MAX_TEXT_CHARS
 from bridge.calls_api.state import CallState, describe
-from bridge.conversation.next_destination import HANG_UP
+from bridge.conversation.briefs import topic
+from bridge.conversation.next_destination import HANG_UP, WARM
 from engine.web.errors import ApiError
 from engine.web.operations import Operation
 
@@ -37,7 +39,7 @@ async def hang_up(request: web.Request) -> web.Response:
         raise ApiError(400, "INVALID_REQUEST", str(error), param="next") from None
     if not taken and body != HangUpRequest.model_validate({}):
         raise not_now(conversation)
-    return web.json_response(describe(conversation).model_dump(mode="json"), status=202)
+    return web.json_response(describe(conversation).model_dump(mode="json", by_alias=True), status=202)
 
 
 async def next_destination(request: web.Request) -> web.Response:
@@ -46,7 +48,18 @@ async def next_destination(request: web.Request) -> web.Response:
         conversation = conversation_of(request)
     except ApiError:
         return web.Response(status=404, text=UNKNOWN)
-    return web.Response(text=str(conversation.next))
+    text = str(conversation.next)
+    if text.endswith(f",{WARM}"):
+        # The dialplan cannot make these itself: in a call that has dialled a WebSocket, Asterisk reads no secret.
+        text = ",".join([text, *new_calls(request.app, 2)])
+    return web.Response(text=text)
+
+
+async def topic_of_transfer(request: web.Request) -> web.Response:
+    try:
+        return web.Response(text=topic(conversation_of(request)))
+    except ApiError:
+        return web.Response(status=404)  # a telephone shows whatever stands here
 
 
 OPERATIONS: Final = [
@@ -70,8 +83,23 @@ OPERATIONS: Final = [
         next_destination,
         "Ask where the dialplan goes on",
         {
-            200: ("`context,extension,priority`, `hangup`, or nothing: the dialplan's own fallback", ("text",)),
+            200: (
+                "`context,extension,priority`, with `,warm` behind it where somebody is told of the call first, "
+                "and id and token of the call that tells, and of the one that goes on after it; "
+                "`hangup`; or nothing: the dialplan's own fallback. After a brief `taken`, `declined` or `undecided`",
+                ("text",),
+            ),
             404: (f"nothing is known of this call: `{UNKNOWN}`", ("text",)),
+        },
+    ),
+    Operation(
+        "GET",
+        "/v1/calls/{id}/topic",
+        topic_of_transfer,
+        "Ask what a telephone is to show of a warm transfer",
+        {
+            200: ("a few words in ASCII, for CALLERID(name), or nothing", ("text",)),
+            404: ("nothing is known of this call: an empty text", ("text",)),
         },
     ),
 ]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
@@ -12,6 +15,7 @@ from bridge.calls_api.events import EventsRequest
 from bridge.calls_api.lookup import MAX_BODY_BYTES, live_conversation
 from bridge.conversation.talk import Talk
 from bridge.hearing.events import out
+from bridge.journal.events import VERSION
 from engine.web.errors import ApiError, from_validation_error, queue_full
 from engine.web.inbox import Inbox, create_socket
 from engine.web.operations import Operation
@@ -21,18 +25,22 @@ MAX_OBSERVERS: Final = 32
 MAX_BEHIND: Final = 1_000
 """The number of events that an observer may be behind; a slower one is dropped."""
 HEARTBEAT_S: Final = 20.0
+_ENDED: Final = '{"type": "call.ended"'
+"""How the last event begins."""
 SOCKETS: Final = web.AppKey("event_sockets", set[web.WebSocketResponse])
 
 
 async def serve_events(request: web.Request) -> web.StreamResponse:
     """Exchanges events until the call ends or the peer leaves."""
     conversation = live_conversation(request)
+    journal = conversation.journal
+    if journal.audience >= MAX_OBSERVERS:  # a supervisor asks by a plain request
+        raise queue_full(f"{MAX_OBSERVERS} observe this call already")
     socket = create_socket(MAX_BODY_BYTES, HEARTBEAT_S)
     if not socket.can_prepare(request).ok:
         raise ApiError(426, "INVALID_REQUEST", "this is a WebSocket", headers={"Upgrade": "websocket"})
-    if len(conversation.journal.observers) >= MAX_OBSERVERS:
-        raise queue_full(f"{MAX_OBSERVERS} observe this call already")
-    observer = _Observer(conversation)  # made now, so that it misses nothing while the peer is answered
+    follow = _Follower if request.query.get("journal") in ("1", "true") else _Observer
+    observer = follow(conversation)  # made now, so that it misses nothing while the peer is answered
     sockets = request.app[SOCKETS]
     try:
         await socket.prepare(request)
@@ -65,47 +73,88 @@ def _receive(conversation: Talk, message: WSMessage) -> str:
     return ""
 
 
-class _Observer:
-    """The queue of events that are still to be sent to one peer."""
+class _Peer(ABC):
+    """The queue of what is still to be sent to one peer."""
 
-    def __init__(self, conversation: Talk) -> None:
-        self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[str] = asyncio.Queue()
         self._sender: asyncio.Task[None] | None = None
-        self._observers = conversation.journal.observers
-        self.tell(out("call.started", str(conversation.call.id), at_ms=0, variables=conversation.variables))
-        self._observers.append(self.tell)
 
     def start(self, socket: web.WebSocketResponse) -> None:
         """Sends from now on."""
         self._sender = asyncio.create_task(self._send(socket))
 
     def tell(self, event: dict[str, Any]) -> None:
-        """Queues an event; a peer that is too far behind is dropped."""
-        if self._events.qsize() < MAX_BEHIND:
-            self._events.put_nowait(event)
+        """Queues an event."""
+        self.tell_line(json.dumps(event))
+
+    def tell_line(self, line: str) -> None:
+        """Queues an event as JSON; a peer that is too far behind is dropped."""
+        if self._queue.qsize() < MAX_BEHIND:
+            self._queue.put_nowait(line)
         elif self._sender is not None and not self._sender.cancelling():
             self._sender.cancel()
 
     async def leave(self) -> None:
         """Stops observing and sending."""
-        self._observers.remove(self.tell)
+        self._forget()
         if self._sender is not None:
             self._sender.cancel()
             await asyncio.gather(self._sender, return_exceptions=True)
 
+    @abstractmethod
+    def _forget(self) -> None:
+        """Takes itself off the journal."""
+
     async def _send(self, socket: web.WebSocketResponse) -> None:
         code = WSCloseCode.TRY_AGAIN_LATER
         try:
-            while True:
-                event = await self._events.get()
-                await socket.send_json(event)
-                if event["type"] == "call.ended":
+            async for line in self._lines():
+                await socket.send_str(line)
+                if line.startswith(_ENDED):
                     code = WSCloseCode.OK
                     return
         except ConnectionError:
             pass  # the peer is gone; the reader sees it
         finally:
             await socket.close(code=code)
+
+    async def _lines(self) -> AsyncIterator[str]:
+        while True:
+            yield await self._queue.get()
+
+
+class _Observer(_Peer):
+    """Is sent the events from now on."""
+
+    def __init__(self, conversation: Talk) -> None:
+        super().__init__()
+        self._journal = conversation.journal
+        about = {"at_ms": 0, "journal_version": VERSION, "variables": conversation.variables}
+        self.tell(out("call.started", str(conversation.call.id), **about))
+        self._journal.listeners.append(self.tell_line)
+
+    def _forget(self) -> None:
+        self._journal.listeners.remove(self.tell_line)
+
+
+class _Follower(_Peer):
+    """Is sent the whole journal: the lines so far, and those to come."""
+
+    def __init__(self, conversation: Talk) -> None:
+        super().__init__()
+        self._journal = conversation.journal
+        self._so_far = list(self._journal.lines)
+        self._journal.followers.append(self.tell_line)
+
+    def _forget(self) -> None:
+        self._journal.followers.remove(self.tell_line)
+
+    async def _lines(self) -> AsyncIterator[str]:
+        for line in self._so_far:
+            yield line
+        async for line in super()._lines():
+            yield line
 
 
 OPERATIONS: Final = [
@@ -119,7 +168,8 @@ OPERATIONS: Final = [
             "You send what `POST /v1/calls/{id}/events` takes. You receive `call.started`, `response.started`, "
             "`response.paused`, `response.resumed`, `response.interrupted`, `response.done`, `transcript.user`, "
             "`transcript.agent`, `hold.began`, `hold.ended`, `call.answered_by`, `dtmf`, `call.ended`, and `error` for "
-            "what could not be read."
+            "what could not be read. With `?journal=1` you receive the call's whole journal from its first line on, "
+            "the same lines that lie beside a recording: `docs/journal.md`."
         ),
         errors=(404, 409, 426, 503),
     )

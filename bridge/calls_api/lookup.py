@@ -9,6 +9,7 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import BaseModel
 
+from bridge.cluster.shared_calls import NotReached, SharedCalls
 from bridge.conversation.agents.agents import UnknownAgent, language_code
 from bridge.conversation.calls import Calls
 from bridge.conversation.services import Services
@@ -17,11 +18,13 @@ from bridge.line.call import State
 from bridge.outbound.outbound_calls import OutboundCalls
 from engine.speech import UnknownVoice
 from engine.web.bodies import read_json
-from engine.web.errors import ApiError
+from engine.web.errors import ApiError, queue_full
 
 CALLS: Final = web.AppKey("calls", Calls)
 OUTBOUND: Final = web.AppKey("outbound", OutboundCalls)
 SERVICES: Final = web.AppKey("services", Services)
+SHARED: Final = web.AppKey("shared", SharedCalls)
+"""What several bridges know together; missing where there is one."""
 MAX_BODY_BYTES: Final = 2**18
 """The largest body taken: any text that may be said fits into it as JSON, and reading it holds nobody up."""
 ONE_CALL: Final = (404,)
@@ -53,6 +56,11 @@ def live_conversation(request: web.Request) -> Talk:
 def not_now(conversation: Talk) -> ApiError:
     """Returns the error for a request that comes when the call is ending or has ended."""
     return ApiError(409, "CONFLICT", f"the call is {conversation.call.state.value}", param="id")
+
+
+def no_calls_taken(error: NotReached) -> ApiError:
+    """Returns the error for an announcement that the other bridges cannot be told of."""
+    return queue_full(f"no calls are taken: {error}")
 
 
 def check_agent(services: Services, variables: Mapping[str, str]) -> None:

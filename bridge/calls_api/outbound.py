@@ -94,8 +94,8 @@ OPERATIONS: Final = [
         "Place a call",
         {202: ("Asterisk dials; who answers talks with the agent", (Placed,))},
         details=(
-            "Writes Asterisk a call file (OUTBOUND_SPOOL). Only numbers that OUTBOUND_ALLOW lists are dialled. Nothing "
-            "is told of a call that nobody answers."
+            "Writes Asterisk a call file (OUTBOUND_SPOOL). Only numbers that OUTBOUND_ALLOW lists are dialled. Of a "
+            "call that nobody answers, WEBHOOK_URL is told `call.unanswered`."
         ),
         body=OutboundRequest,
         errors=(400, 404, 413, 415, 500, 503),

@@ -1,24 +1,33 @@
-"""The operations that list the calls and look one up."""
+"""The operations that list the calls, look one up, and read its journal."""
 
 from __future__ import annotations
 
+import asyncio
+import json
 from typing import Any, Final, Literal
 
 from aiohttp import web
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from bridge.calls_api.lookup import CALLS, ONE_CALL, conversation_of
 from bridge.conversation.talk import Talk
 from bridge.line.call import State
 from engine.web.operations import Operation
 
+SLICE: Final = 20
+"""How many calls are described before others have their turn."""
+
 
 class CallState(BaseModel):
     """A call, in progress or ended."""
 
+    model_config = ConfigDict(populate_by_name=True)
+
     id: str
     state: State
     agent_name: str = Field(description="the agent that has the call now; `default` where there is one alone")
+    from_: str | None = Field(None, alias="from", description="the caller's number, where it is known")
+    to: str | None = Field(None, description="the number that was called, where it is known")
     started_at: float = Field(description="Unix time")
     ended_at: float | None
     end_reason: str | None
@@ -30,7 +39,7 @@ class CallState(BaseModel):
 
 
 class CallList(BaseModel):
-    """The calls in progress."""
+    """The calls in progress, and with `?ended=1` those that ended lately."""
 
     object: Literal["list"] = "list"
     data: list[CallState]
@@ -42,6 +51,8 @@ def describe(conversation: Talk) -> CallState:
     return CallState(
         id=str(call.id),
         agent_name=conversation.agent_name,
+        from_=conversation.variables.get("from"),
+        to=conversation.variables.get("to"),
         state=call.state,
         started_at=call.started_at,
         ended_at=call.ended_at,
@@ -54,25 +65,59 @@ def describe(conversation: Talk) -> CallState:
 
 
 async def list_calls(request: web.Request) -> web.Response:
-    calls = CallList(data=[describe(conversation) for conversation in request.app[CALLS].active()])
-    return web.json_response(calls.model_dump(mode="json"))
+    """Lists calls, a slice at a time: 500 at once would hold up the clock of all of them."""
+    calls = request.app[CALLS]
+    conversations = [*(calls.ended() if request.query.get("ended") in ("1", "true") else ()), *calls.active()]
+    described = []
+    for count, conversation in enumerate(conversations, 1):
+        described.append(json.dumps(_told(conversation, describe(conversation))))
+        if count % SLICE == 0:
+            await asyncio.sleep(0)
+    return web.Response(text=f'{{"object": "list", "data": [{", ".join(described)}]}}', content_type="application/json")
 
 
 async def get_call(request: web.Request) -> web.Response:
     conversation = conversation_of(request)
     state = describe(conversation)
     state.conversation = conversation.describe()
-    return web.json_response(state.model_dump(mode="json"))
+    return web.json_response(_told(conversation, state))
+
+
+def _told(conversation: Talk, state: CallState) -> dict[str, Any]:
+    """Returns the state of a call as JSON: of one that has ended, as it is kept."""
+    told = state.model_dump(mode="json", by_alias=True)
+    return conversation.privacy.kept(told) if conversation.call.state is State.ENDED else told
+
+
+async def get_journal(request: web.Request) -> web.Response:
+    lines = conversation_of(request).journal.lines
+    return web.Response(text="".join(f"{line}\n" for line in lines))
 
 
 OPERATIONS: Final = [
-    Operation("GET", "/v1/calls", list_calls, "List the calls in progress", {200: ("oldest first", (CallList,))}),
+    Operation(
+        "GET",
+        "/v1/calls",
+        list_calls,
+        "List the calls in progress",
+        {200: ("oldest first", (CallList,))},
+        details="With `?ended=1` those that ended lately come before them.",
+    ),
     Operation(
         "GET",
         "/v1/calls/{id}",
         get_call,
         "Look a call up",
         {200: ("the call; one that ended is kept for a while", (CallState,))},
+        errors=ONE_CALL,
+    ),
+    Operation(
+        "GET",
+        "/v1/calls/{id}/journal",
+        get_journal,
+        "Read a call's journal",
+        {200: ("a line of JSON for each event so far; empty for one that ended too long ago", ("text",))},
+        details="The lines are those that lie beside a recording; `talkspurt call` reads them.",
         errors=ONE_CALL,
     ),
 ]

@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     """Prints a table of the agents; where the file is wrong, a line for each mistake, and returns 2."""
     try:
         settings = load_settings()
-        agents = load_agents(settings.conversation, known_voices(settings))
+        agents = load_agents(settings.conversation, known_voices(settings), needs_model=not settings.realtime.is_brain)
     except (WrongSetting, WrongFile) as error:
         print(error, file=sys.stderr)
         return 2

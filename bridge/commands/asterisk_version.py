@@ -28,6 +28,12 @@ class Feature:
         branch, minor = version
         return branch > max(self.since) or minor >= self.since.get(branch, sys.maxsize)
 
+    def condition(self, number: str) -> str:
+        """Returns what tells in Asterisk's `$[…]` whether a version has it; `number` is its 1000 × branch + minor."""
+        *some, last = (branch * 1_000 + minor for branch, minor in self.since.items())
+        parts = [f"({number} >= {first} & {number} < {first // 1_000 + 1}000)" for first in some]
+        return " | ".join([*parts, f"{number} >= {last}"])
+
     def __str__(self) -> str:
         *some, last = [f"{branch}.{minor}" for branch, minor in self.since.items()]
         return f"{', '.join(some)} or {last}"
@@ -38,6 +44,8 @@ DTMF: Final = Feature({20: 14, 21: 9, 22: 4, 23: 0})
 PLAIN_END: Final = Feature({20: 14, 21: 9, 22: 4, 23: 0})
 """`AudioSocket()` ends when the server closes the connection. Before, it waits for ever, and the caller with it."""
 WIDEBAND: Final = Feature({20: 17, 21: 12, 22: 7, 23: 1})
+WEBSOCKET: Final = Feature({20: 18, 22: 8, 23: 2})
+"""`Dial(WebSocket/…)` with control messages in JSON."""
 OLDEST: Final = (18, 0)
 """The first version with AudioSocket."""
 

@@ -58,7 +58,7 @@ def wrong_voice(settings: Settings) -> str:
         return ""
     try:
         resolve_voice(settings.conversation.voice)
-        load_agents(settings.conversation, resolve_voice)
+        load_agents(settings.conversation, resolve_voice, needs_model=not settings.realtime.is_brain)
     except UnknownVoice as error:
         return f"VOICE={error.voice!r}: must be one of {', '.join(error.known)}"
     except WrongFile as error:
@@ -89,7 +89,7 @@ def _model_settings(settings: ConversationSettings) -> dict[str, ConversationSet
 
     Agents that share the server's models have none of their own.
     """
-    agents = load_agents(settings)
+    agents = load_agents(settings, needs_model=False)
     found: dict[tuple[Any, ...], tuple[str, ConversationSettings]] = {}
     for owner, own in [("", settings), *((f"{agent.name}: ", agent.settings) for agent in agents)]:
         if own.llm_base_url:

@@ -7,17 +7,21 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from bridge.calls_api.call_token import dialplan_secret
 from bridge.commands.asterisk_version import CannotPrint, parse_version
 from bridge.commands.dialplan_folder import install
-from bridge.commands.dialplan_text import ASTERISK_DIR, CONTEXT, DialplanOptions, ServerAddress, render
+from bridge.commands.dialplan_text import (
+    ASTERISK_DIR,
+    CONTEXT,
+    DialplanOptions,
+    ServerAddress,
+    render,
+    render_client,
+)
+from bridge.commands.env_file import ENV_FILE_HELP, find_env_file
 from bridge.config import Settings, WrongSetting, load_settings
-from engine.web.access import is_loopback
-
-ENV_FILES: Final = (Path(".env"), Path("/etc/talkspurt/talkspurt.env"), Path("/etc/talkspurt.env"))
-"""Where settings may be beside the environment; the first that exists is read."""
+from engine.loopback import is_loopback
 
 
 def add_parser(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -37,7 +41,18 @@ def add_parser(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         help="run AudioSocket() instead of Dial(AudioSocket/…); docs/freepbx.md tells what you lose",
     )
     parser.add_argument(
+        "--websocket",
+        action="store_true",
+        help="run Dial(WebSocket/…), on the HTTP port, instead of Dial(AudioSocket/…)",
+    )
+    parser.add_argument("--tls", action="store_true", help="with --websocket: a proxy before the server speaks TLS")
+    parser.add_argument(
         "--no-watch", action="store_true", help="leave out what takes callers back from a server that hangs"
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="have another server go on with the call of one that is lost; the servers share a Redis (REDIS_URL)",
     )
     parser.add_argument("--context", default=CONTEXT, help="name of the context (default: %(default)s)")
     parser.add_argument(
@@ -46,12 +61,7 @@ def add_parser(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         metavar="CONTEXT,EXTEN,PRIORITY",
         help="where calls go that no agent took (default: back to the Custom Destination)",
     )
-    parser.add_argument(
-        "--env-file",
-        type=Path,
-        metavar="FILE",
-        help=f"the server's settings (default: the first of {', '.join(map(str, ENV_FILES))} that exists)",
-    )
+    parser.add_argument("--env-file", type=Path, metavar="FILE", help=ENV_FILE_HELP)
     action = parser.add_mutually_exclusive_group()
     action.add_argument(
         "--install",
@@ -62,6 +72,9 @@ def add_parser(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         help=f"put it into a file of its own in Asterisk's folder (default: {ASTERISK_DIR}), and say what changed",
     )
     action.add_argument(
+        "--websocket-client", action="store_true", help="print only what --websocket needs in CONTEXT.websocket"
+    )
+    action.add_argument(
         "--secret", action="store_true", help="print only the secret that the dialplan reads from CONTEXT.secret"
     )
     parser.set_defaults(func=run)
@@ -70,43 +83,25 @@ def add_parser(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 def run(args: argparse.Namespace) -> int:
     """Prints or installs the dialplan; where it cannot, prints one line on standard error and returns 2."""
     try:
-        settings, known = _settings(args.env_file)
+        env_file = find_env_file(args.env_file)
+        settings = load_settings(env_file)
         api_key = settings.speech.api_key.get_secret_value()
         if args.secret:
             return _print_secret(api_key)
         options = _options(args, settings, bool(api_key))
         text = render(options, _command(args))
-        for note in _notes(options, known):
+        client = render_client(options) if options.websocket else ""
+        for note in _notes(options, env_file is not None):
             print(note, file=sys.stderr)
         if args.install is None:
-            print(text, end="")
+            print(client if args.websocket_client else text, end="")
             return 0
-        done = install(args.install, options.context, text, dialplan_secret(api_key) if api_key else "")
+        done = install(args.install, options.context, text, dialplan_secret(api_key) if api_key else "", client)
     except (WrongSetting, CannotPrint) as error:
         print(error, file=sys.stderr)
         return 2
     print(done.text, end="")
     return 1 if done.hidden_by else 0
-
-
-def _settings(env_file: Path | None) -> tuple[Settings, bool]:
-    """Returns the settings, and whether a file was read that tells those of the server. Raises WrongSetting."""
-    if env_file is not None:
-        try:
-            env_file.open("rb").close()
-        except OSError as error:
-            raise CannotPrint(f"--env-file {env_file}: {error.strerror}") from None
-        return load_settings(env_file), True
-    for path in ENV_FILES:
-        try:
-            path.open("rb").close()
-        except PermissionError:
-            print(f"{path}: may not be read; run this as root, or as the server's user", file=sys.stderr)
-        except OSError:
-            continue
-        else:
-            return load_settings(path), True
-    return load_settings(), False
 
 
 def _options(args: argparse.Namespace, settings: Settings, has_key: bool) -> DialplanOptions:
@@ -116,7 +111,10 @@ def _options(args: argparse.Namespace, settings: Settings, has_key: bool) -> Dia
         asterisk=parse_version(args.asterisk) if args.asterisk else None,
         wideband=args.wideband,
         application=args.application,
+        websocket=args.websocket or args.websocket_client,
+        tls=args.tls,
         watch=not args.no_watch,
+        resume=args.resume,
         context=args.context,
         fallback=args.fallback,
         secret=has_key,
@@ -144,8 +142,8 @@ def _command(args: argparse.Namespace) -> str:
         words += ["--asterisk", args.asterisk]
     for server in args.server or ():
         words += ["--server", server]
-    flags = (("--wideband", args.wideband), ("--application", args.application), ("--no-watch", args.no_watch))
-    words += [flag for flag, given in flags if given]
+    flags = ("wideband", "application", "websocket", "tls", "no_watch", "resume")
+    words += [f"--{flag.replace('_', '-')}" for flag in flags if getattr(args, flag)]
     words += _unless_default("--context", args.context, CONTEXT)
     words += _unless_default("--fallback", args.fallback, "")
     words += _unless_default("--env-file", str(args.env_file or ""), "")

@@ -14,7 +14,10 @@ from bridge.commands.asterisk_version import CannotPrint
 
 INCLUDERS: Final = ("extensions_custom.conf", "extensions.conf")
 """The file that gets the line, the first that exists: the former is FreePBX's, which never overwrites it."""
+CLIENTS: Final = "websocket_client.conf"
+"""The file that tells Asterisk where it may connect to by WebSocket."""
 _RELOAD: Final = "Now: asterisk -rx 'dialplan reload'\n"
+_RELOAD_CLIENTS: Final = "Now: asterisk -rx 'module reload res_websocket_client.so'\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +30,10 @@ class Installed:
     """Places of contexts of the same names, which Asterisk would take instead."""
 
 
-def install(folder: Path, name: str, text: str, secret: str) -> Installed:
+def install(folder: Path, name: str, text: str, secret: str, client: str = "") -> Installed:
     """Puts the dialplan `text` into NAME.conf, `secret` into NAME.secret, and has the first included. Idempotent.
 
+    `client`, if there is any, goes into NAME.websocket, which is included where Asterisk looks for WebSockets.
     Each file is replaced in one step, and belongs to whom the including file belongs. Raises CannotPrint.
     """
     try:
@@ -37,14 +41,20 @@ def install(folder: Path, name: str, text: str, secret: str) -> Installed:
         changes = []
         if secret and _replace(folder / f"{name}.secret", f"{secret}\n", like=includer, mode=0o640) is not None:
             changes.append(f"{folder / f'{name}.secret'}: written\n")
-        for path, new in ((folder / f"{name}.conf", text), (includer, _with_include(includer.read_text(), name))):
+        files = [(folder / f"{name}.conf", text), (includer, _with_include(includer.read_text(), f"{name}.conf"))]
+        if client:
+            clients = folder / CLIENTS
+            known = clients.read_text() if clients.exists() else ""
+            files += [(folder / f"{name}.websocket", client), (clients, _with_include(known, f"{name}.websocket"))]
+        for path, new in files:
             old = _replace(path, new, like=includer)
             if old is not None:
                 changes += difflib.unified_diff(old.splitlines(True), new.splitlines(True), str(path), str(path), n=1)
         hidden_by = _others(folder, name)
     except (OSError, UnicodeDecodeError) as error:
         raise CannotPrint(f"--install {folder}: {error}") from None
-    lines = [*changes, _RELOAD] if changes else ["Nothing has changed.\n"]
+    reloads = [_RELOAD, _RELOAD_CLIENTS] if client else [_RELOAD]
+    lines = [*changes, *reloads] if changes else ["Nothing has changed.\n"]
     lines += [f"{place} hides what was installed: the first one wins. Delete it there.\n" for place in hidden_by]
     return Installed("".join(lines), hidden_by)
 
@@ -57,9 +67,9 @@ def _includer(folder: Path) -> Path:
 
 
 def _with_include(text: str, name: str) -> str:
-    if re.search(rf'^\s*#(try)?include\s+[<"]?(\S*/)?{re.escape(name)}\.conf[>"]?\s*(;.*)?$', text, re.MULTILINE):
+    if re.search(rf'^\s*#(try)?include\s+[<"]?(\S*/)?{re.escape(name)}[>"]?\s*(;.*)?$', text, re.MULTILINE):
         return text
-    return f"{text}{'' if text.endswith(chr(10)) or not text else chr(10)}#include {name}.conf\n"
+    return f"{text}{'' if text.endswith(chr(10)) or not text else chr(10)}#include {name}\n"
 
 
 def _replace(path: Path, text: str, like: Path, mode: int | None = None) -> str | None:

@@ -11,8 +11,20 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from bridge.brains.destinations import is_destination
-from bridge.commands.asterisk_version import DTMF, PLAIN_END, UUID_FUNCTION, WIDEBAND, CannotPrint, Feature, shown
+from bridge.calls_api.media import PATH as MEDIA_PATH
+from bridge.commands.asterisk_version import (
+    DTMF,
+    PLAIN_END,
+    UUID_FUNCTION,
+    WEBSOCKET,
+    WIDEBAND,
+    CannotPrint,
+    Feature,
+    shown,
+)
+from bridge.commands.dialplan_resume import CUTS, SPARE, WAS_CUT, resume_values
 from bridge.config import ServerSettings
+from bridge.line.websocket import PROTOCOL
 
 CONTEXT: Final = "talkspurt"
 ASTERISK_DIR: Final = PurePosixPath("/etc/asterisk")
@@ -24,6 +36,10 @@ COMMAND_MAX: Final = 1_000
 """Asterisk reads a longer line than 8 KiB as two, and the rest of a comment is none."""
 NAME_MAX: Final = 70
 """Asterisk's AST_MAX_CONTEXT, less what is appended to the name."""
+RING_S: Final = 30
+"""How long somebody is called for a warm transfer."""
+BRIEF_S: Final = 120
+"""How long a brief may take: a server that hangs must not keep the caller in the music."""
 WATCH_S: Final = 2
 """How often the dialplan asks whether a server that has a call is alive."""
 
@@ -74,8 +90,14 @@ class DialplanOptions:
     wideband: bool = False
     application: bool = False
     """True: calls run `AudioSocket()` instead of being bridged to a channel of that name."""
+    websocket: bool = False
+    """True: calls are bridged to a WebSocket channel, on the HTTP port."""
+    tls: bool = False
+    """True: a proxy before the servers speaks TLS on their HTTP ports."""
     watch: bool = True
     """True: a second channel looks after each call, and takes the caller back from a server that hangs."""
+    resume: bool = False
+    """True: the servers share a Redis, and one of them goes on with the call of another that is lost."""
     context: str = CONTEXT
     fallback: str = ""
     """Where calls go that no agent took; if empty, they go back to the Custom Destination."""
@@ -83,6 +105,15 @@ class DialplanOptions:
     """True: the servers want a token for each call, made with the secret that is in a file beside the dialplan."""
     folder: str = str(ASTERISK_DIR)
     """Asterisk's folder, in which that file is."""
+
+    @property
+    def client_path(self) -> str:
+        """Where Asterisk finds how to connect to the servers by WebSocket."""
+        return f"{self.folder}/{self.context}.websocket"
+
+    def client(self, index: int) -> str:
+        """Returns the name under which Asterisk knows how to connect to a server by WebSocket."""
+        return f"{self.context}-{index + 1}"
 
     @property
     def secret_path(self) -> str:
@@ -96,17 +127,31 @@ def render(options: DialplanOptions, command: str) -> str:
     if len(command) > COMMAND_MAX or not command.isprintable():
         raise CannotPrint("the options are too long for a dialplan, or hold characters that cannot be printed")
     values = {
-        "AFTER": (_part("watch") if options.watch else "") + ("" if options.application else _part("transferred")),
+        "AFTER": _part("states")
+        + _part("warm")
+        + (_part("watch") if options.watch else "")
+        + ("" if options.application else _part("transferred")),
         "MOVED": "" if options.application else _MOVED,
+        "PEER": "${DIALEDPEERNAME}" if options.websocket else "AudioSocket/${TS_AUDIO}-${TS_CALL}",
+        "PEER_ID": "MEDIA_WEBSOCKET_CONNECTION_ID" if options.websocket else "AUDIOSOCKET_UUID",
         "WATCHED": _WATCHED if options.watch else "",
         "HEAD": _head(options, command),
-        "UUID": "${UUID()}" if _has(options, UUID_FUNCTION) else "${SHELL(cat /proc/sys/kernel/random/uuid):0:36}",
+        **resume_values(options.resume, _new_call(options, *SPARE), _spares(options)),
+        "UUID": _uuid(options),
         "BACK": options.fallback or "${STACK_PEEK(1,c,1)},${STACK_PEEK(1,e,1)},${STACK_PEEK(1,p,1)}",
         "AUTHORIZATION": _authorization(options),
-        "SERVERS": "\n".join(_server(options, server) for server in options.servers),
+        "SERVERS": "\n".join(_server(options, index) for index in range(len(options.servers))),
         "FALLBACK": _fallback(options),
+        "UNHEARD": _unheard(options),
+        "NEW_CALL": _new_call(options, "${CUT(TS_NEXT,\\,,7)}", "${CUT(TS_NEXT,\\,,8)}"),
+        "BRIEF_CALL": "^${CUT(TS_NEXT,\\,,5)}^${CUT(TS_NEXT,\\,,6)}" if options.secret else "",
+        "NEW_BRIEF": _new_call(options, "${ARG4}", "${ARG5}"),
         "AUDIOSOCKET": _audiosocket(options),
+        "BRIEF_LINE": _channel(options, "${ARG3}", "c(slin)"),
+        "AUDIO": "client in websocket_client.conf" if options.websocket else "AudioSocket address",
         "WATCH_S": str(WATCH_S),
+        "RING_S": str(RING_S),
+        "BRIEF_MS": str(BRIEF_S * 1_000),
         "CONTEXT": options.context,  # comes last, because the other values contain it
     }
     text = _part("dialplan")
@@ -123,9 +168,15 @@ _WATCHED: Final = (
     " same => n,TryExec(Originate(Local/watch_${UNIQUEID}@@CONTEXT@-watch/n,exten,@CONTEXT@-watch,quiet,1,5))\n"
 )
 _MOVED: Final = (
-    " same => n,Set(TS_PEER=${IMPORT(AudioSocket/${ARG2}-${TS_CALL},BRIDGEPEER)})\n"
+    " same => n,Set(TS_TRIES=1)\n"
+    " same => n(moved),Set(TS_PEER=${IMPORT(@PEER@,BRIDGEPEER)})\n"
     ' same => n,GotoIf($["${TS_PEER}" != "" & "${TS_PEER}" != "${CHANNEL(name)}"]?h,1)\n'
+    ' same => n,GotoIf($["${IMPORT(@PEER@,@PEER_ID@)}" = ""]?over)\n'
+    " same => n,Set(TS_TRIES=$[${TS_TRIES}+1])\n"
+    " same => n,Wait(0.05)\n"
+    " same => n,GotoIf($[${TS_TRIES} < 10]?moved)\n"
 )
+"""The agent's channel takes a moment to end, or to show with whom it goes on if the call was transferred to it."""
 
 
 def _check(options: DialplanOptions) -> None:
@@ -141,6 +192,14 @@ def _check(options: DialplanOptions) -> None:
         raise CannotPrint(f"--wideband: say with --asterisk which version it is for; it needs {WIDEBAND}, or later")
     if options.wideband and not _has(options, WIDEBAND):
         raise CannotPrint(f"--wideband: needs Asterisk {WIDEBAND}, or later")
+    if options.websocket and options.application:
+        raise CannotPrint("--websocket: not with --application, which is AudioSocket's")
+    if options.websocket and options.asterisk is None:
+        raise CannotPrint(f"--websocket: say with --asterisk which version it is for; it needs {WEBSOCKET}, or later")
+    if options.websocket and not _has(options, WEBSOCKET):
+        raise CannotPrint(f"--websocket: needs Asterisk {WEBSOCKET}, or later")
+    if options.tls and not options.websocket:
+        raise CannotPrint("--tls: only with --websocket; AudioSocket has no encryption")
     if options.application and not _has(options, PLAIN_END):
         raise CannotPrint(
             f"--application: say with --asterisk that it is {PLAIN_END}, or later; before, callers of a server that "
@@ -157,7 +216,31 @@ def _has(options: DialplanOptions, feature: Feature) -> bool:
 def _audiosocket(options: DialplanOptions) -> str:
     if options.application:
         return "AudioSocket(${TS_CALL},${ARG2})"
-    return f"Dial(AudioSocket/${{ARG2}}/${{TS_CALL}}/c({'slin16' if options.wideband else 'slin'}),,g)"
+    return f"Dial({_channel(options, '${ARG2}', 'c(slin16)' if options.wideband else 'c(slin)')},,g)"
+
+
+def _channel(options: DialplanOptions, address: str, codec: str) -> str:
+    """Returns what is dialled to reach the server for the call TS_CALL."""
+    if options.websocket:
+        token = ",token=${TS_TOKEN}" if options.secret else ""
+        return f"WebSocket/{address}/{codec}f(json)v(id=${{TS_CALL}}{token})"
+    return f"AudioSocket/{address}/${{TS_CALL}}/{codec}"
+
+
+def render_client(options: DialplanOptions) -> str:
+    """Returns what Asterisk's websocket_client.conf must hold for a dialplan with WebSockets."""
+    return "\n".join(
+        f"""[{options.client(index)}]
+type = websocket_client
+connection_type = per_call_config
+uri = {"wss" if options.tls else "ws"}://{server.host}:{server.http_port}{MEDIA_PATH}
+protocols = {PROTOCOL}
+connection_timeout = 1000            ; milliseconds; a server that is down must not keep the caller waiting
+reconnect_attempts = 1
+tls_enabled = {"yes" if options.tls else "no"}
+"""
+        for index, server in enumerate(options.servers)
+    )
 
 
 def _head(options: DialplanOptions, command: str) -> str:
@@ -166,10 +249,14 @@ def _head(options: DialplanOptions, command: str) -> str:
         lines.append("; For Asterisk 18 and later.")
     else:
         lines.append(f"; For Asterisk {options.asterisk[0]}.{options.asterisk[1]}.")
-    if not _has(options, DTMF):
-        lines.append(f"; Keys that the caller presses reach the agent with Asterisk {DTMF}, or later.")
+    if not _hears_keys(options):
+        lines.append(f"; Keys that are pressed reach the agent with Asterisk {DTMF}, or later. Without them")
+        lines.append("; a warm transfer is one without a brief: nobody could take the call.")
     if options.secret:
         lines.append(f"; {options.secret_path} must hold what this prints: talkspurt dialplan --secret")
+    if options.websocket:
+        lines.append(f"; {options.client_path} must hold what this prints: {command} --websocket-client")
+        lines.append(f"; websocket_client.conf must have the line: #include {options.context}.websocket")
     lines += [
         ";",
         "; FreePBX: add a Custom Destination with Target @CONTEXT@,s,1 and Return "
@@ -178,11 +265,13 @@ def _head(options: DialplanOptions, command: str) -> str:
     return "\n".join(lines)
 
 
-def _server(options: DialplanOptions, server: ServerAddress) -> str:
-    arguments = f"http://{server.host}:{server.http_port},{server.host}:{server.audiosocket_port}"
+def _server(options: DialplanOptions, index: int) -> str:
+    server, was_cut = options.servers[index], f"\n{WAS_CUT.rstrip()}" if options.resume else ""
+    audio = options.client(index) if options.websocket else f"{server.host}:{server.audiosocket_port}"
+    arguments = f"{'https' if options.tls else 'http'}://{server.host}:{server.http_port},{audio}"
     return (
         f" same => n,Gosub({options.context}-server,s,1({arguments}))\n"
-        ' same => n,GotoIf($["${GOSUB_RETVAL}" = "taken"]?next)'
+        f' same => n,GotoIf($["${{GOSUB_RETVAL}}" = "taken"]?next){was_cut}'
     )
 
 
@@ -190,8 +279,58 @@ def _authorization(options: DialplanOptions) -> str:
     """Returns what makes this call's token. Asterisk's log shows the token, which is good for nothing else."""
     if not options.secret:
         return ""
+    token = _token(options, "TS_CALL")
+    kept = f" same => n,Set(TS_TOKEN={token})\n" if options.websocket else ""
+    return f" same => n,Set(CURLOPT(userpwd)=${{TS_CALL}}:{token})\n{kept}"
+
+
+def _token(options: DialplanOptions, name: str) -> str:
     secret = f"${{FILE({options.secret_path},0,64)}}"
-    return f" same => n,Set(CURLOPT(userpwd)=${{TS_CALL}}:${{SHA1({secret}${{SHA1({secret}${{TS_CALL}})}})}})\n"
+    return f"${{SHA1({secret}${{SHA1({secret}${{{name}}})}})}}"
+
+
+def _spares(options: DialplanOptions) -> str:
+    """Returns what makes ids and tokens for calls that go on: one that has dialled a WebSocket reads no secret."""
+    if not (options.resume and options.secret):
+        return ""
+    one = (
+        f" same => n,Set(TS_SPARE={_uuid(options)})\n"
+        f" same => n,Set(TS_SPARES=${{TS_SPARES}}${{TS_SPARE}},{_token(options, 'TS_SPARE')},)\n"
+    )
+    return " same => n,Set(TS_SPARES=)\n" + one * CUTS
+
+
+def _new_call(options: DialplanOptions, call_id: str, token: str) -> str:
+    """Returns what makes a new call of this one. Its id and token, where there are tokens, are what the server told."""
+    if not options.secret:
+        return f" same => n,Set(TS_CALL={_uuid(options)})\n"
+    kept = f" same => n,Set(TS_TOKEN={token})\n" if options.websocket else ""
+    return f" same => n,Set(TS_CALL={call_id})\n same => n,Set(CURLOPT(userpwd)=${{TS_CALL}}:{token})\n{kept}"
+
+
+def _uuid(options: DialplanOptions) -> str:
+    return "${UUID()}" if _has(options, UUID_FUNCTION) else "${SHELL(cat /proc/sys/kernel/random/uuid):0:36}"
+
+
+def _hears_keys(options: DialplanOptions) -> bool:
+    return options.websocket or _has(options, DTMF)
+
+
+def _unheard(options: DialplanOptions) -> str:
+    """Returns what transfers without a brief where the server does not hear the key that takes the call."""
+    if _hears_keys(options):
+        return ""
+    there = "${CUT(TS_NEXT,\\,,1-3)}"
+    if options.asterisk is not None:
+        return f" same => n,Goto({there})            ; this Asterisk tells the server of no keys\n"
+    return (
+        '; Whether this Asterisk tells the server of keys, "certified-20.7-cert4" as well as "22.8.2".\n'
+        ' same => n,Set(TS_VERSION=${IF($["${IFMODULE(func_version.so)}" = "1"]?${VERSION()}:0)})\n'
+        " same => n,Set(TS_MINOR=${CUT(TS_VERSION,.,2)})\n"
+        " same => n,Set(TS_MINOR=${FILTER(0-9,${CUT(TS_MINOR,-,1)})})\n"
+        " same => n,Set(TS_VERSION=$[0${FILTER(0-9,${CUT(TS_VERSION,.,1)})} * 1000 + 0${TS_MINOR}])\n"
+        f" same => n,GotoIf($[{DTMF.condition('${TS_VERSION}')}]?:{there})\n"
+    )
 
 
 def _fallback(options: DialplanOptions) -> str:

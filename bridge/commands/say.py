@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from bridge.config import WrongSetting, load_settings
+from bridge.conversation.agents.lexicon_file import load_lexicon
 from bridge.logs import warn_on_stderr
 from engine.audio import resample
 from engine.encode import FORMATS, FormatName, create_encoder, state_length
@@ -63,7 +64,12 @@ def run(args: argparse.Namespace) -> int:
         return _refuse(f"--speed {args.speed}: must be 0.25 to 4.0")
     text = sys.stdin.read() if args.text == "-" else args.text
     engine = create_engine(settings.engine, settings.qwen, settings.voices, settings.speech.request_timeout)
-    style = Style(voice=args.voice if args.voice is not None else settings.conversation.voice, speed=args.speed)
+    path = settings.conversation.lexicon
+    style = Style(
+        voice=args.voice if args.voice is not None else settings.conversation.voice,
+        speed=args.speed,
+        lexicon=load_lexicon(path) if path is not None else None,
+    )
     asked_hz = args.rate or (SLN_RATE_HZ if args.output.suffix.lower() == ".sln" else None)
     rate_hz = form.rate_hz(engine.sample_rate_hz, asked_hz)
     started_s = time.perf_counter()

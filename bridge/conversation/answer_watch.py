@@ -48,6 +48,11 @@ class AnswerWatch:
         return min(self._answer_due_s, self._sound_due_s, self._quiet_since_s + self._quiet_s)
 
     @property
+    def expects(self) -> bool:
+        """Tells whether an answer is due."""
+        return self._answer_due_s < math.inf
+
+    @property
     def is_late(self) -> bool:
         """Tells whether the service should have been heard of by now."""
         return min(self._answer_due_s, self._sound_due_s) <= self._now_s()

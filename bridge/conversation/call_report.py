@@ -40,12 +40,15 @@ class CallReport:
                 self._keys.append({"digit": event["digit"], "at_ms": event["at_ms"]})
             case "call.handed_over":
                 self._handovers.append({name: event[name] for name in ("from_agent", "agent_name", "reason", "at_ms")})
+            case "transfer.briefed" | "transfer.done":
+                self._send({**event, "variables": self._conversation.variables})
             case "tool.done":
                 self._tools.append({name: value for name, value in event.items() if name not in ("type", "call_id")})
             case "call.ended":
                 self._send({**event, **self._ended(event)})
 
     def _ended(self, event: dict[str, Any]) -> dict[str, Any]:
+        recording = self._recording
         return {
             "started_at": _iso(self._started),
             "ended_at": _iso(self._now()),
@@ -54,7 +57,8 @@ class CallReport:
             "keys": self._keys,
             "tools": self._tools,
             "handovers": self._handovers,
-            "recording": str(self._recording.wav_path) if self._recording is not None else None,
+            "recording": str(recording.wav_path) if recording is not None and recording.keeps_sound else None,
+            "journal": str(recording.journal_path) if recording is not None else None,
         }
 
 

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from bridge.background import CLOSE_S, BackgroundTasks
 from bridge.brains.brain import BrainError
 from bridge.hearing.events import out
+from bridge.journal.privacy import Privacy
 
 if TYPE_CHECKING:
     from bridge.brains.model_chain import ModelChain
@@ -44,13 +46,20 @@ class SummaryOptions:
 class CallSummaries:
     """Sums up calls that have ended, each in a task of its own."""
 
-    def __init__(self, models: ModelChain, options: SummaryOptions, tell: Callable[[dict[str, Any]], None]) -> None:
-        """`tell` is given the event `call.summary`."""
+    def __init__(
+        self,
+        models: ModelChain,
+        options: SummaryOptions,
+        tell: Callable[[dict[str, Any]], None],
+        privacy: Privacy | None = None,
+    ) -> None:
+        """`tell` is given the event `call.summary`; what is mailed is what `privacy` keeps."""
+        self._privacy = privacy or Privacy()
         self._models = models
         self._options = options
         self._tell = tell
         self._room = asyncio.Semaphore(MAX_AT_ONCE)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks()
 
     def ended(self, call_id: str, variables: dict[str, str], transcript: list[dict[str, Any]]) -> None:
         """Sums up a call, unless nobody has said anything."""
@@ -59,17 +68,11 @@ class CallSummaries:
         if len(self._tasks) >= MAX_WAITING:
             log.error("a call is not summed up: too many are waiting", call=call_id)
             return
-        task = asyncio.get_running_loop().create_task(self._sum_up(call_id, variables, transcript))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.start(self._sum_up(call_id, variables, transcript))
 
-    async def close(self, timeout_s: float = 5.0) -> None:
+    async def close(self, timeout_s: float = CLOSE_S) -> None:
         """Waits up to `timeout_s` for the summaries at work, then gives them up."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout_s)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close(timeout_s)
 
     async def _sum_up(self, call_id: str, variables: dict[str, str], transcript: list[dict[str, Any]]) -> None:
         async with self._room:
@@ -81,7 +84,8 @@ class CallSummaries:
                 return
             self._tell(out("call.summary", call_id, summary=summary, variables=variables))
             if self._options.mail_to:
-                await self._mail(call_id, mail(self._options.mail_to, call_id, summary, variables, transcript))
+                told = {"summary": summary, "variables": variables, "transcript": transcript}
+                await self._mail(call_id, mail(self._options.mail_to, call_id, **self._privacy.kept(told)))
 
     async def _ask(self, transcript: list[dict[str, Any]]) -> str:
         messages = [

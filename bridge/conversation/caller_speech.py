@@ -25,26 +25,33 @@ class CallerSpeech:
         """Start in ms, and end in seconds of the clock, of those that are over, oldest first."""
         self._start_ms: int | None = None
         """When the stretch began that goes on; None while the caller is silent."""
+        self._stopped_ms = 0
+        """When the latest stretch was over. One whose start nobody has told began no earlier."""
         self._told_early = False
         """True if the words of the stretch that goes on have come already."""
         self._end_s: float | None = None
         """The end of the latest stretch that has not been answered."""
+        self._known_s = 0.0
+        """When that end was told."""
 
     def started(self, start_ms: int | None) -> None:
         """Notes that the caller began to speak at `start_ms`, or now if it is None."""
         if self._start_ms is None:
             self._start_ms = self._journal.clock_ms() if start_ms is None else start_ms
             self._told_early = False
+            self._journal.note("caller.started", start_ms=self._start_ms)
 
     def stopped(self, end_ms: int | None) -> None:
         """Notes that the caller fell silent at `end_ms`, or now if it is None."""
+        self._journal.note("caller.stopped", end_ms=self._journal.clock_ms() if end_ms is None else end_ms)
         if self._told_early:
             self._told_early = False
             return
-        now_s = self._now_s()
+        now_s = self._known_s = self._now_s()
         self._end_s = now_s if end_ms is None else min(self._answered_s + end_ms / 1000, now_s)
         start_ms, self._start_ms = self._start_ms, None
-        self._untold.append((0 if start_ms is None else start_ms, self._end_s))
+        self._untold.append((self._stopped_ms if start_ms is None else start_ms, self._end_s))
+        self._stopped_ms = round((self._end_s - self._answered_s) * 1000)
 
     def said(self, text: str) -> None:
         """Writes the words of the oldest stretch whose words have not come into the journal; none if it had none."""
@@ -65,6 +72,7 @@ class CallerSpeech:
         trace = TurnTrace()
         if self._end_s is not None:
             trace.mark(Mark.SPEECH_END, self._end_s)
+            trace.mark(Mark.END_KNOWN, self._known_s)
             self._end_s = None
         trace.mark(Mark.TRANSCRIPT, self._now_s())
         return trace

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 from uuid import UUID
 
@@ -11,6 +11,7 @@ import structlog
 
 from bridge.conversation.registration import Registrations
 from bridge.conversation.talk import Talk
+from bridge.journal.kept_lines import KeptJournals
 from bridge.line.call import Call, CallObserver
 from bridge.line.server import CallRefused
 
@@ -23,20 +24,34 @@ USED_KEPT: Final = 50_000
 
 MAX_ENDED_CHARS: Final = 20_000_000
 """How long the transcripts of all ended calls may be together."""
+MAX_ENDED_LINE_CHARS: Final = 20_000_000
+"""How long the journals of all ended calls may be together; beyond it those of the oldest are forgotten first."""
 
 
 class Calls(CallObserver):
     """The conversations of all calls, found by the id of the call."""
 
-    def __init__(self, max_calls: int, registrations: Registrations, *, require_registration: bool = False) -> None:
+    def __init__(
+        self,
+        max_calls: int,
+        registrations: Registrations,
+        *,
+        require_registration: bool = False,
+        refused: Callable[[str], None] = lambda reason: None,
+    ) -> None:
+        """`refused` is told of each call that is not taken: full, closing, used or unregistered."""
         self.registrations = registrations
         self.open = True
         """False once the process is draining and takes no new call."""
+        self.elsewhere = 0
+        """The calls that other processes of this server have, or are about to have: MAX_CALLS counts them too."""
         self._max_calls = max_calls
+        self._refused = refused
         self._require_registration = require_registration
         self._active: dict[UUID, Talk] = {}
         self._ended: OrderedDict[UUID, Talk] = OrderedDict()
         self._ended_chars = 0
+        self._journals = KeptJournals(MAX_ENDED_LINE_CHARS)
         self._used: OrderedDict[bytes, None] = OrderedDict()
 
     def admit(self, call_id: UUID) -> Mapping[str, str]:
@@ -44,23 +59,30 @@ class Calls(CallObserver):
         if reason := self.refusal(call_id):
             raise CallRefused(reason)
         if call_id in self._active:
+            self._refused("used")
             raise CallRefused("a call with this UUID is in progress")
         if call_id.bytes in self._used:
+            self._refused("used")
             raise CallRefused("a call with this UUID has ended; every call needs one of its own")
         registration = self.registrations.claim(call_id)
         if registration is None and self._require_registration:
+            self._refused("unregistered")
             raise CallRefused("REQUIRE_REGISTRATION=true and this call was not registered, or too long ago")
         return registration.variables if registration is not None else {}
 
     def refusal(self, call_id: UUID) -> str:
-        """Returns why this new call would be refused now, or an empty text if it would be taken.
+        """Returns why this new call is refused now, which it counts, or an empty text if it would be taken.
 
         Calls that were announced and are about to connect have their places already.
         """
         if not self.open:
+            self._refused("closing")
             return "shutting down"
         announced = 0 if call_id in self.registrations else self.registrations.reserved()
-        if len(self._active) + announced >= self._max_calls:
+        # What is elsewhere was counted when the place was given, and changes while others of a burst connect there.
+        elsewhere = 0 if self.registrations.holds_place(call_id) else self.elsewhere
+        if len(self._active) + announced + elsewhere >= self._max_calls:
+            self._refused("full")
             return f"MAX_CALLS={self._max_calls} calls are in progress" + (" or about to begin" if announced else "")
         return ""
 
@@ -76,6 +98,7 @@ class Calls(CallObserver):
         log.info("call ended", call=str(call.id), reason=call.end_reason)
         self._ended[call.id] = self._active.pop(call.id)
         self._ended_chars += self._ended[call.id].journal.chars
+        self._journals.keep(self._ended[call.id].journal.lines)
         while len(self._ended) > ENDED_KEPT or (self._ended_chars > MAX_ENDED_CHARS and len(self._ended) > 1):
             _, oldest = self._ended.popitem(last=False)
             self._ended_chars -= oldest.journal.chars
@@ -84,9 +107,20 @@ class Calls(CallObserver):
         """Returns the conversations in progress, oldest first."""
         return list(self._active.values())
 
+    def ended(self) -> list[Talk]:
+        """Returns the conversations that ended lately and are still known, oldest first."""
+        return list(self._ended.values())
+
     def find(self, call_id: UUID) -> Talk | None:
         """Returns a conversation that is in progress or ended lately, or None."""
         return self._active.get(call_id) or self._ended.get(call_id)
+
+    def named(self, variables: Mapping[str, str], name: str) -> Talk | None:
+        """Returns the conversation whose id this variable holds, or None."""
+        try:
+            return self.find(UUID(variables.get(name, "")))
+        except ValueError:
+            return None
 
     def __len__(self) -> int:
         return len(self._active)

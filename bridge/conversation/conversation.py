@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -19,6 +20,8 @@ from bridge.conversation.call_rules import turn_rules
 from bridge.conversation.caller_events import CallerEvents
 from bridge.conversation.digits import Digits
 from bridge.conversation.echo_text import EchoText
+from bridge.conversation.going_on import first_words
+from bridge.conversation.memory import Memory
 from bridge.conversation.metrics import ConversationMetrics
 from bridge.conversation.recording import CallRecording
 from bridge.conversation.reply import Filler
@@ -28,6 +31,7 @@ from bridge.conversation.trace import Mark, TurnTrace
 from bridge.conversation.waiting import Waiting
 from bridge.hearing.events import EventReader, Heard, InboundEvent
 from bridge.hearing.listening import LocalEar, Recognizer
+from bridge.journal.privacy import Privacy
 from bridge.line.call import Call, State
 from bridge.line.playout import Interruption
 from bridge.line.utterance import Utterance
@@ -44,7 +48,7 @@ from bridge.turns.actions import (
     Resume,
     TakeBack,
 )
-from bridge.turns.turns import Turns
+from bridge.turns.turns import Agent, Turns
 
 log = structlog.get_logger(__name__)
 
@@ -58,8 +62,9 @@ class Conversation(Talk):
         agent: CallAgent,
         metrics: ConversationMetrics,
         *,
-        variables: Mapping[str, str] | None = None,
+        variables: dict[str, str] | None = None,
         recording: CallRecording | None = None,
+        privacy: Privacy | None = None,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         settings = agent.settings
@@ -70,6 +75,7 @@ class Conversation(Talk):
             destinations=agent.agent.destinations,
             variables=variables,
             recording=recording,
+            privacy=privacy,
             now_s=now_s,
         )
         self.agent = agent
@@ -83,8 +89,10 @@ class Conversation(Talk):
         self._events = CallerEvents(self._turns, self._caller, self.journal, self._echo_text, machine, message)
         self._speaking = Speaking(call, agent, self, self.journal, metrics, now_s)
 
-    def start(self, recognizer: Recognizer | None = None, ear: LocalEar | None = None) -> None:
-        """Starts to listen to the caller and says the greeting."""
+    def start(
+        self, recognizer: Recognizer | None = None, ear: LocalEar | None = None, earlier: Memory | None = None
+    ) -> None:
+        """Starts to listen to the caller, and says the greeting or goes on with an earlier call."""
         self.call.observe(self, self._speaking, self._silence)
         if self._echo_text is not None:
             self.call.observe(self._echo_text)
@@ -92,8 +100,24 @@ class Conversation(Talk):
         self.listening.start(recognizer, ear)
         machine, protect_ms = self._events.answered(self._now_s()), self.agent.settings.greeting_protection_ms
         if not machine:
-            self._speaking.begin(self.agent.brain.greet(), TurnTrace(), Filler(), protect_ms)
+            self._speaking.begin(self._first_words(earlier), TurnTrace(), Filler(), protect_ms)
         self._do(machine or self._turn_began())
+
+    def _first_words(self, earlier: Memory | None) -> AsyncGenerator[Piece]:
+        brain = self.agent.brain
+        if earlier is None:
+            return brain.greet()
+        words, at_once = first_words(self.agent.settings, earlier, self.variables)
+        return brain.go_on(earlier.brain, earlier.event(self.variables), words, at_once=at_once)
+
+    def caller_changed(self, number: str, name: str) -> None:
+        super().caller_changed(number, name)
+        self.agent.brain.caller_changed(self.variables)
+
+    def memory(self) -> Memory:
+        agent = self.agent.agent
+        language = agent.language if agent.languages else ""
+        return replace(super().memory(), language=language, brain=self.agent.brain.memory())
 
     # From outside -------------------------------------------------------------------------------------------------
 
@@ -113,9 +137,6 @@ class Conversation(Talk):
     def _cut(self, reason: str) -> None:
         self._speaking.cut(reason)
 
-    def _stop_making(self) -> None:
-        self._speaking.discard()
-
     def event(self, event: InboundEvent) -> Interruption:
         heard = self._reader.read(event)
         return NOTHING if heard is None else self.heard(heard)
@@ -129,6 +150,10 @@ class Conversation(Talk):
     @property
     def agent_name(self) -> str:
         return self.agent.name
+
+    def _model(self) -> str:
+        settings = self.agent.settings
+        return settings.llm_model if settings.llm_base_url else ""
 
     def _agent(self) -> dict[str, Any]:
         answered_by = self._events.machine.answered_by or None
@@ -173,8 +198,7 @@ class Conversation(Talk):
                     due += self._begin(self.agent.brain.misheard(), TurnTrace())
                 case EndCall(text):
                     self.hang_up(text)
-        if self.call.state is State.ACTIVE:
-            self._alarm.set()
+        self._arm()
         return interruption
 
     def _answer(self, text: str, *, prepared: bool) -> list[Action]:
@@ -232,19 +256,21 @@ class Conversation(Talk):
             return
         before = self.agent.name
         pieces = self.agent.hand_over(action)
-        self._metrics.handovers.labels(before, self.agent.name).inc()
-        self.journal.tell("call.handed_over", from_agent=before, agent_name=self.agent.name, reason=action.reason)
+        self._tell_handed_over(before, action.reason)
         self._adapt()
         self._do(self._begin(pieces, TurnTrace()))
 
     def _adapt(self) -> None:
         """Goes by the settings of an agent that has taken over, or of another language, in what is done from now on."""
         agent = self.agent.agent
-        self._settings = agent.settings
-        self.next.allow(agent.destinations, agent.settings.fallback_destination)
+        self._go_by(agent.settings, agent.destinations)
         self._waiting.base = self.agent.filler
         self._digits.gap_ms = self.agent.brain.digit_gap_ms
         self.listening.listen_in(agent.settings.asr_language)
+
+    def _waits(self) -> bool:
+        turns = self._turns
+        return turns.agent is not Agent.IDLE and not turns.caller_speaking and not turns.held
 
     def _due_s(self) -> float:
         return self._events.deadline_s()
@@ -258,7 +284,12 @@ class Conversation(Talk):
         if self.call.state is State.ACTIVE:
             self.journal.tell("dtmf", digit=digit)
             self._do(self._turns.digit(self._now_s()))
-            self._digits.press(digit)
+            entering = self._digits.waiting or self.agent.brain.awaits_keys
+            if (key := self._keys.get(digit)) is None or entering:
+                self._digits.press(digit)
+            else:
+                self.agent.brain.key_taken(digit)
+                self._do(self._begin(key.pieces(self.variables), TurnTrace()))
 
     def _pressed(self, digits: str, said: str) -> None:
         if self.call.state is not State.ACTIVE:

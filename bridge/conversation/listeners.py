@@ -24,11 +24,8 @@ def make_listeners(
     conversation: Conversation, resources: Resources, http: aiohttp.ClientSession
 ) -> tuple[Recognizer | None, LocalEar | None]:
     """Returns what the settings of the call's agent ask for. The recogniser's connections are made over `http`."""
-    settings, call, listening = conversation.agent.settings, conversation.call, conversation.listening
+    settings, listening = conversation.agent.settings, conversation.listening
     recognizer, detector = resources.recognizer(settings), resources.detector(settings)
-
-    def agent_speaks() -> bool:
-        return call.playout.speaking
 
     rules = GateRules(
         pause_ms=settings.early_ms,
@@ -41,12 +38,12 @@ def make_listeners(
         embedded = EmbeddedAsr(
             recognizer,
             listening.heard,
-            agent_speaks=agent_speaks,
+            agent_speaks=listening.agent_is_audible,
             rules=rules,
             end_of_turn=ends,
             smart_turn=smart_turn,
             pools=lambda code: resources.recognizer(settings.model_copy(update={"asr_language": code})),
-            call_id=str(call.id),
+            call_id=str(conversation.call.id),
         )
         return embedded, None
     if not settings.asr_url:
@@ -61,12 +58,12 @@ def make_listeners(
     ear: LocalEar | None = None
     hear: Callable[[Heard], object] = listening.heard
     if detector is not None and protocol.speech_events:
-        ear = detector.ear(listening.heard_locally, agent_speaks=agent_speaks, rules=rules)
+        ear = detector.ear(listening.heard_locally, agent_speaks=listening.agent_is_audible, rules=rules)
     elif detector is not None:
         ear = judged = JudgedEar(
             detector,
             listening.heard_locally,
-            agent_speaks,
+            listening.agent_is_audible,
             rules,
             ends,
             smart_turn,
@@ -77,5 +74,5 @@ def make_listeners(
             if judged.heard(event):
                 listening.heard(event)
 
-    client = AsrClient(protocol, settings.asr_url, options, http, hear, call_id=str(call.id))
+    client = AsrClient(protocol, settings.asr_url, options, http, hear, call_id=str(conversation.call.id))
     return client, ear

@@ -16,6 +16,9 @@ STAGES: Final = [
     ("first_frame", Mark.FIRST_AUDIO, Mark.FIRST_FRAME),
     ("turn", Mark.SPEECH_END, Mark.FIRST_FRAME),
 ]
+SERVICES: Final = ("asr", "llm", "realtime", "engine")
+VOICE_TO_VOICE_BUCKETS_S: Final = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.2, 1.5, 2.0, 3.0, 5.0, 10.0)
+"""People answer one another within 0.2 s, and notice a silence of more than a second."""
 
 
 class ConversationMetrics:
@@ -27,6 +30,19 @@ class ConversationMetrics:
             "Time of a turn's stages; `turn` is from the caller's last sound to the agent's first frame",
             ["stage"],
             buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0),
+            registry=registry,
+        )
+        self.voice_to_voice = Histogram(
+            "talkspurt_voice_to_voice_seconds",
+            "Time from the caller's last sound to the agent's first frame, by agent",
+            ["agent"],
+            buckets=VOICE_TO_VOICE_BUCKETS_S,
+            registry=registry,
+        )
+        self.characters = Counter(
+            "talkspurt_answer_characters",
+            "Characters of the agent's turns that callers heard, and of those that were cut before",
+            ["agent", "outcome"],
             registry=registry,
         )
         self.silence = Histogram(
@@ -57,14 +73,23 @@ class ConversationMetrics:
         self.failures = Counter(
             "talkspurt_service_failures", "Calls sent to the fallback, by service", ["service"], registry=registry
         )
+        for service in SERVICES:
+            self.failures.labels(service)  # Prometheus sees no increase in a counter that it has not seen at 0
 
     def early(self, outcome: str, tokens: int) -> None:
         """Counts an answer that was begun early, `used` or `wasted`, and what the model had sent of it."""
         self.early_answers.labels(outcome).inc()
         self.early_tokens.labels(outcome).inc(tokens)
 
-    def observe(self, trace: TurnTrace) -> None:
+    def heard(self, agent: str, heard: str, unheard: str) -> None:
+        """Counts what a caller heard of a turn, and what not."""
+        self.characters.labels(agent, "heard").inc(len(heard))
+        self.characters.labels(agent, "unheard").inc(len(unheard))
+
+    def observe(self, trace: TurnTrace, agent: str) -> None:
         """Counts the stages of a turn whose first frame has left."""
+        if (voice_to_voice_s := trace.between_s(Mark.SPEECH_END, Mark.FIRST_FRAME)) is not None:
+            self.voice_to_voice.labels(agent).observe(max(voice_to_voice_s, 0.0))
         for name, first, second in STAGES:
             elapsed_s = trace.between_s(first, second)
             if elapsed_s is not None:

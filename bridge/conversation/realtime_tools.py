@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from bridge.brains.brain import HangUp, Transfer
+from bridge.background import BackgroundTasks
+from bridge.brains.brain import HandOver, HangUp, Transfer
 from bridge.brains.tool_calls import ToolCall
-from bridge.brains.tool_runs import ToolRun, ToolRuns, ToolTasks
+from bridge.brains.tool_runs import ToolRun, ToolRuns
 from bridge.brains.tools import Toolbox
 from bridge.realtime import protocol
 from bridge.realtime.protocol import FunctionCall, Message
@@ -25,7 +26,8 @@ class TooManyRounds(Exception):
 class RealtimeTools:
     """Runs the tools and tells the service what came of them."""
 
-    def __init__(self, toolbox: Toolbox, tasks: ToolTasks, send: Callable[[Message], None]) -> None:
+    def __init__(self, toolbox: Toolbox, tasks: BackgroundTasks, send: Callable[[Message], None]) -> None:
+        self._tasks = tasks
         self._runs = ToolRuns(toolbox, tasks)
         self._send = send
         self._at_work: list[ToolRun] = []
@@ -36,6 +38,10 @@ class RealtimeTools:
         """Tells whether the service waits for a tool."""
         return bool(self._at_work)
 
+    def take(self, toolbox: Toolbox) -> None:
+        """Runs the tools of another agent from now on."""
+        self._runs = ToolRuns(toolbox, self._tasks)
+
     def cut(self) -> None:
         """Ends those that need not finish, because the turn is cut."""
         self._runs.let_go(self._at_work)
@@ -44,7 +50,7 @@ class RealtimeTools:
         """Notes that the next tools are for something new."""
         self._rounds = 0
 
-    async def use(self, calls: Sequence[FunctionCall]) -> Transfer | HangUp | None:
+    async def use(self, calls: Sequence[FunctionCall]) -> Transfer | HangUp | HandOver | None:
         """Runs the tools of one answer, all at once; returns what is to be done. Raises TooManyRounds."""
         self._rounds += 1
         if self._rounds > MAX_ROUNDS:
@@ -56,4 +62,4 @@ class RealtimeTools:
         for run in runs:
             self._send(protocol.output(run.call.id, run.result.content if run.result else CANCELLED))
         actions = [run.result.action for run in runs if run.result is not None]
-        return next((action for action in actions if isinstance(action, Transfer | HangUp)), None)
+        return next((action for action in actions if isinstance(action, Transfer | HangUp | HandOver)), None)

@@ -20,13 +20,13 @@ DAY_S: Final = 86_400
 HOUR_S: Final = 3_600
 ROOM: Final = 0.1
 """How much of the limit is made free at once, so that a folder that is full is not read again after every call."""
-_NAME: Final = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:-[0-9]+)?)\.(?:wav|json)")
+RECORDING_NAME: Final = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:-[0-9]+)?)\.(?:wav|jsonl?)")
 """What recordings are called. Whatever else lies in the folder is somebody else's, and stays."""
 
 
 @dataclass(slots=True)
 class _Recording:
-    """The files of one call: its sound, its transcript, or both."""
+    """The files of one call: its sound, its transcript, its journal, or some of them."""
 
     paths: list[Path] = field(default_factory=list)
     size_bytes: int = 0
@@ -79,7 +79,7 @@ class RecordingRetention:
         found: defaultdict[str, _Recording] = defaultdict(_Recording)
         with os.scandir(self._folder) as entries:
             for entry in entries:
-                match = _NAME.fullmatch(entry.name)
+                match = RECORDING_NAME.fullmatch(entry.name)
                 if match and entry.is_file(follow_symlinks=False):
                     status = entry.stat(follow_symlinks=False)
                     recording = found[match[1]]

@@ -18,6 +18,8 @@ MAX_AUDIO_BYTES: Final = 32 * 2**20
 """How much audio of all calls may wait for the disk: 500 calls at 8 kHz make as much in two seconds."""
 MAX_WAITING_BYTES: Final = 48 * 2**20
 """How much may wait with transcripts, which are still taken where audio is not."""
+SUFFIXES: Final = (".wav", ".json", ".jsonl")
+"""What the files of a call's recording end with: its sound, its transcript, its journal."""
 MAX_NAMESAKES: Final = 1_000
 """How many recordings may be of calls with one UUID."""
 MIN_FREE_BYTES: Final = 500 * 10**6
@@ -67,15 +69,20 @@ def create(path: Path) -> BinaryIO:
     return open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600))
 
 
-def create_pair(folder: Path, name: str) -> tuple[BinaryIO, Path]:
-    """Opens a new `name`.wav beside which there is no .json, or `name-2`.wav and so on; returns it and its path.
+def append_to(path: Path) -> BinaryIO:
+    """Opens a file to write at its end. Raises FileNotFoundError where there is none, or OSError."""
+    return open(path, "ab", opener=lambda name, flags: os.open(name, flags & ~os.O_CREAT))
+
+
+def create_first(folder: Path, name: str, suffix: str) -> tuple[BinaryIO, Path]:
+    """Opens a call's first file, `name` with this suffix where nothing of that name lies, or `name-2` and so on.
 
     It is locked until it is closed, which keeps `RecordingRetention` from removing it.
     """
     make_folder(folder)
     for count in range(1, MAX_NAMESAKES + 1):
-        path = folder / (f"{name}.wav" if count == 1 else f"{name}-{count}.wav")
-        if not path.with_suffix(".json").exists():
+        path = folder / (f"{name}{suffix}" if count == 1 else f"{name}-{count}{suffix}")
+        if not any(path.with_suffix(other).exists() for other in SUFFIXES):
             try:
                 file = create(path)
             except FileExistsError:

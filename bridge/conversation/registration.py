@@ -95,11 +95,21 @@ class Registrations:
         self._expire()
         return self._remove(call_id)
 
+    def variables(self, call_id: UUID) -> Mapping[str, str] | None:
+        """Returns what was announced of a call that has not connected yet, or None."""
+        self._expire()
+        return waiting.variables if (waiting := self._waiting.get(call_id)) is not None else None
+
     def reserved(self) -> int:
         """Returns how many places are held for calls that are about to connect."""
         now_s = self._now_s()
         latest_first = reversed(self._waiting.values())
         return sum(1 for _ in takewhile(lambda waiting: waiting.reserved_until_s > now_s, latest_first))
+
+    def holds_place(self, call_id: UUID) -> bool:
+        """Tells whether one of these places is held for this call."""
+        waiting = self._waiting.get(call_id)
+        return waiting is not None and waiting.reserved_until_s > self._now_s()
 
     def __contains__(self, call_id: UUID) -> bool:
         self._expire()

@@ -12,6 +12,7 @@ import structlog
 
 from bridge.brains.brain import AfterTurn, BrainError, BreakOff, EndText, Piece, Say, SwitchLanguage
 from bridge.conversation.trace import Mark, TurnTrace
+from bridge.conversation.unheard_text import rest_of
 from bridge.line.call import Call
 from bridge.line.utterance import Utterance
 from engine.growing_text import GrowingText
@@ -54,6 +55,8 @@ class Reply:
         self.utterances: list[Utterance] = []
         self.has_words = False
         """Tells whether the brain has given it something to say."""
+        self._written: list[str] = []
+        """What the brain and others have given it to say."""
         self.tokens = 0
         """How many pieces of text the brain has given it: a language model's tokens, for the most part."""
         self.started = False
@@ -72,9 +75,11 @@ class Reply:
     async def run(self) -> None:
         """Says what the brain makes, as it makes it. Raises BrainError."""
         assert self._pieces is not None, "there is a brain that makes it"
+        self.trace.mark(Mark.ASKED, self._now_s())
         try:
             async with aclosing(self._pieces) as pieces:
                 await self._take(pieces)
+            self.trace.mark(Mark.LAST_TOKEN, self._now_s())
         except BrainError:
             raise
         except Exception as error:  # whatever it is, the caller must not be left in silence
@@ -93,6 +98,10 @@ class Reply:
         """Returns what the caller heard of the turn."""
         return " ".join(text for utterance in self.utterances if (text := utterance.heard_text().strip()))
 
+    def unheard_text(self) -> str:
+        """Returns what would have followed on it, as far as it was written."""
+        return rest_of("".join(self._written), self.heard_text())
+
     def is_unspeakable(self) -> bool:
         """Tells whether a turn that is over had words, none of which was heard. A filler does not count as heard."""
         return self.has_words and not any(u.heard_text().strip() for u in self.utterances if self.is_answer(u))
@@ -100,6 +109,11 @@ class Reply:
     def is_answer(self, utterance: Utterance) -> bool:
         """Tells whether the utterance belongs to this turn and is not a filler."""
         return utterance in self.utterances and utterance not in self._fillers
+
+    def append(self, utterance: Utterance, text: str) -> None:
+        """Adds an utterance with its text, as far as that is known."""
+        self.utterances.append(utterance)
+        self._written.append(f" {text} ")
 
     async def _take(self, pieces: AsyncGenerator[Piece]) -> None:
         fillers = MAX_FILLERS if self._filler.text and self._filler.after_ms else 0
@@ -141,6 +155,7 @@ class Reply:
 
     def _write(self, text: str) -> None:
         """Adds to the text that is being spoken, or begins one."""
+        self._written.append(text)
         if self._text is None:
             self._text = GrowingText()
             self.utterances.append(self._call.say(self._text))
@@ -159,5 +174,5 @@ class Reply:
         except UnknownVoice as error:
             log.warning("said in the call's own voice", call=str(self._call.id), error=str(error))
             utterance = self._call.say(speech.text, interruptible=speech.interruptible)
-        self.utterances.append(utterance)
+        self.append(utterance, speech.text)
         return utterance

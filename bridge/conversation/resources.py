@@ -14,6 +14,7 @@ from bridge.brains.tools import load_tool_servers
 from bridge.conversation.recording_retention import HOUR_S, RecordingRetention
 from bridge.conversation.recording_writer import RecordingWriter, make_folder
 from bridge.conversation.settings import ConversationSettings, models_key
+from bridge.conversation.sounds import make_sounds
 from bridge.hearing.asr.protocols import PROTOCOLS
 from bridge.hearing.asr.recognizer_pool import ModelName, RecognizerPool
 from bridge.hearing.smart_turn import SmartTurn
@@ -68,6 +69,7 @@ class Resources:
             except OSError as error:
                 self._smart_turn_missing = True
                 log.warning("turns end by silence alone", reason=str(error))
+        await asyncio.to_thread(make_sounds, settings.thinking_sound, settings.thinking_sound_db, settings.ringing)
         path = settings.llm_tools
         if path is not None and path not in self._tool_servers and (files := load_tool_servers(path)):
             from bridge.brains.mcp.servers import McpServers  # takes a second and is needed only where one is named

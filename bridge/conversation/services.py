@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -12,22 +13,28 @@ import aiohttp
 import structlog
 from prometheus_client import CollectorRegistry
 
+from bridge.background import BackgroundTasks
 from bridge.brains.agent_tools import AgentTools
 from bridge.brains.brain import Brain, fill, fill_prompt
+from bridge.brains.brief import BriefBrain
+from bridge.brains.line_states import LineStates
 from bridge.brains.script import ScriptBrain
-from bridge.brains.tool_runs import ToolTasks
 from bridge.brains.tools import Toolbox, with_distinct_names
 from bridge.conversation.agents.agent import Agent
 from bridge.conversation.agents.agents import Agents
 from bridge.conversation.agents.agents_file import load_agents
 from bridge.conversation.agents.yaml_file import WrongFile
+from bridge.conversation.briefs import brief_text, decided, settings_of_brief, tell_of_brief
 from bridge.conversation.call_agent import CallAgent
 from bridge.conversation.call_report import CallReport
-from bridge.conversation.call_summary import CallSummaries, SummaryOptions
+from bridge.conversation.call_summary import CallSummaries, SummaryOptions, written
 from bridge.conversation.caller_lookup import CallerLookup
 from bridge.conversation.conversation import Conversation
+from bridge.conversation.going_on import first_words
 from bridge.conversation.listeners import make_listeners
+from bridge.conversation.memory import Memory
 from bridge.conversation.metrics import ConversationMetrics
+from bridge.conversation.realtime_agent import RealtimeAgent
 from bridge.conversation.realtime_conversation import RealtimeConversation
 from bridge.conversation.recording import CallRecording
 from bridge.conversation.resources import Resources
@@ -37,6 +44,7 @@ from bridge.conversation.talk import Talk
 from bridge.conversation.tool_journal import ToolJournal
 from bridge.conversation.unknown_variables import UnknownVariables
 from bridge.conversation.webhooks import Webhooks
+from bridge.journal.privacy import Privacy
 from bridge.line.call import Call
 from bridge.realtime.link import RealtimeLink
 from bridge.realtime.settings import RealtimeSettings
@@ -46,6 +54,20 @@ if TYPE_CHECKING:
     from bridge.brains.model_chain import ModelChain
 
 log = structlog.get_logger(__name__)
+
+JournalReader = Callable[[dict[str, Any]], None]
+
+
+class _Shared:
+    """What all the agents share that have one call, one after the other."""
+
+    def __init__(self, variables: dict[str, str], others: Agents) -> None:
+        self.variables = variables
+        """The talk's own: they change with the caller."""
+        self.others = others
+        """To whom the call may be handed over: the agents as they were when it began."""
+        self.journal = ToolJournal()
+        self.line_states = LineStates(variables)
 
 
 class Services:
@@ -57,15 +79,22 @@ class Services:
         registry: CollectorRegistry,
         resolve_voice: Callable[[str], str] | None = None,
         realtime: RealtimeSettings | None = None,
+        privacy: Privacy | None = None,
+        reader_of: Callable[[UUID], JournalReader | None] = lambda call_id: None,
     ) -> None:
-        """`resolve_voice` is the engine's: an agent with an unknown voice is not started with, nor taken up later."""
+        """`resolve_voice` is the engine's: an agent with an unknown voice is not started with, nor taken up later.
+
+        `reader_of` returns what is told the lines of a call's journal, if anything is.
+        """
+        self._reader_of = reader_of
+        self._privacy = privacy or Privacy()
         self._settings = settings
         self._resolve_voice = resolve_voice
         self._realtime = realtime or RealtimeSettings.model_validate({})
         self._metrics = ConversationMetrics(registry)
         self._resources = Resources()
         self._loading = asyncio.Lock()
-        self._tool_tasks = ToolTasks()
+        self._tool_tasks = BackgroundTasks()
         self._unknown_variables = UnknownVariables()
         self._summaries: dict[tuple[ModelChain, SummaryOptions], CallSummaries] = {}
         self._http: aiohttp.ClientSession | None = None
@@ -94,7 +123,8 @@ class Services:
 
     async def _load_agents(self) -> Agents:
         async with self._loading:
-            agents = await asyncio.to_thread(load_agents, self._settings, self._resolve_voice)
+            needs_model = not self._realtime.is_brain
+            agents = await asyncio.to_thread(load_agents, self._settings, self._resolve_voice, needs_model=needs_model)
             for agent in agents:
                 for settings in (agent.settings, *agent.languages.values()):
                     await self._resources.provide(settings)
@@ -117,6 +147,10 @@ class Services:
         """Returns what LOOKUP_URL tells of a call that is announced; nothing where there is none. Never raises."""
         return await self._caller_lookup.variables(call_id, known)
 
+    def tell(self, event: dict[str, Any]) -> None:
+        """Sends WEBHOOK_URL what may be kept of an event; does nothing where there is none."""
+        self._webhooks.send(self._privacy.kept(event))
+
     def check(self, variables: Mapping[str, str]) -> None:
         """Checks what the variables of a call say about its agent. Raises UnknownAgent and UnknownVoice."""
         if self._settings.agents is not None and (name := variables.get("agent")):
@@ -134,62 +168,100 @@ class Services:
             variables = {**variables, "voice": ""}
         return self.agents.choose(variables)
 
-    def begin(self, call: Call, variables: Mapping[str, str], agent: Agent | None = None) -> Talk:
-        """Begins and returns the talk of a call that was answered, which speaks as its agent does already."""
+    def begin(
+        self, call: Call, variables: Mapping[str, str], agent: Agent | None = None, earlier: Memory | None = None
+    ) -> Talk:
+        """Begins and returns the talk of a call that was answered, which speaks as its agent does already.
+
+        With a memory of an `earlier` call it goes on where that one ended.
+        """
         agent = agent or self.choose(variables)
         recording = self._recording(call, agent.settings)
         self._metrics.agent_calls.labels(agent.name).inc()
         self._unknown_variables.look(agent.name, agent.settings, variables)
-        if self._realtime.brain == "realtime":
-            return self._begin_realtime(call, variables, agent, recording)
-        others = self.agents
-        tools = ToolJournal()
-        call_agent = CallAgent(call, agent, partial(self._brain, variables, others, tools), others)
-        conversation = Conversation(call, call_agent, self._metrics, variables=variables, recording=recording)
-        tools.journal = conversation.journal
+        if self._realtime.is_brain:
+            return self._begin_realtime(call, variables, agent, recording, earlier)
+        shared = _Shared(dict(variables), self.agents)
+        call_agent = CallAgent(call, agent, partial(self._brain, shared), shared.others)
+        about: dict[str, Any] = {"variables": shared.variables, "recording": recording, "privacy": self._privacy}
+        conversation = Conversation(call, call_agent, self._metrics, **about)
+        shared.journal.journal = conversation.journal
         self._report(conversation, agent, recording)
         assert self._asr_http is not None, "calls begin between start and close"
-        conversation.start(*make_listeners(conversation, self._resources, self._asr_http))
+        conversation.start(*make_listeners(conversation, self._resources, self._asr_http), earlier=earlier)
+        return conversation
+
+    def begin_brief(self, call: Call, variables: Mapping[str, str], agent: Agent, of: Talk) -> Talk:
+        """Begins and returns the talk with a colleague who hears what the call `of` is about, and takes it or not."""
+        agent = replace(agent, settings=settings_of_brief(agent.settings))
+        text = brief_text(of, agent.settings.transfer_brief)
+        brain = BriefBrain(text, lambda decision: decided(of, conversation, decision))
+        call_agent = CallAgent(call, agent, lambda _: brain)
+        about: dict[str, Any] = {"variables": dict(variables), "privacy": self._privacy}
+        conversation = Conversation(call, call_agent, self._metrics, **about)
+        of.next.decision = "undecided"
+        conversation.next.settle("undecided")
+        tell_of_brief(of)
+        conversation.start()
         return conversation
 
     def _begin_realtime(
-        self, call: Call, variables: Mapping[str, str], agent: Agent, recording: CallRecording | None
+        self,
+        call: Call,
+        variables: Mapping[str, str],
+        agent: Agent,
+        recording: CallRecording | None,
+        earlier: Memory | None,
     ) -> Talk:
-        settings = agent.settings
+        settings, shared = agent.settings, _Shared(dict(variables), self.agents)
         conversation = RealtimeConversation(
             call,
             settings,
             self._metrics,
             destinations=agent.destinations,
-            variables=variables,
+            variables=shared.variables,
             recording=recording,
+            privacy=self._privacy,
         )
-        options = self._realtime.options(settings.asr_language)
+        options = self._realtime.options(settings.asr_language, settings.realtime_voice)
         link = RealtimeLink(options, self._realtime_http, conversation.heard, call_id=str(call.id))
-        tools = ToolJournal()
-        tools.journal = conversation.journal
-        conversation.use(link, self._toolbox(variables, agent, tools), self._tool_tasks, options.timeout_ms)
+        shared.journal.journal = conversation.journal
+
+        def toolbox(agent: Agent) -> Toolbox:
+            agent_tools = replace(agent.agent_tools(shared.others.by_name), languages=())  # the service speaks them all
+            return self._toolbox(shared, agent, agent_tools)
+
+        call_agent = RealtimeAgent(agent, shared.others, shared.variables, toolbox, self._realtime.options)
+        conversation.use(link, call_agent, self._tool_tasks, options.timeout_ms)
         self._report(conversation, agent, recording)
         prompt = fill_prompt(settings.system_prompt, variables)
-        conversation.start(agent.name, prompt, fill(settings.greeting, variables))
+        greeting = fill(settings.greeting, variables)
+        if earlier is not None:
+            so_far = "\n".join(written(earlier.transcript))
+            prompt = f"{prompt}\n\n{so_far}\n\n[{earlier.event(variables)}]"
+            greeting = fill(first_words(settings, earlier, variables)[0], variables)
+        conversation.start(prompt, greeting)
         return conversation
 
     def _report(self, talk: Talk, agent: Agent, recording: CallRecording | None) -> None:
         """Has the systems told that the settings name, of the call and at its end."""
+        if (reader := self._reader_of(talk.call.id)) is not None:
+            talk.journal.readers.append(reader)
         if self._settings.webhook_url:
-            talk.journal.observers.append(CallReport(talk, self._webhooks.send, recording))
+            talk.journal.observers.append(CallReport(talk, self.tell, recording))
         if (summaries := self._summaries_of(agent.settings)) is not None:
             talk.journal.observers.append(partial(_sum_up, summaries, talk))
 
-    def _toolbox(
-        self, variables: Mapping[str, str], agent: Agent, journal: ToolJournal, agent_tools: AgentTools | None = None
-    ) -> Toolbox:
+    def _toolbox(self, shared: _Shared, agent: Agent, agent_tools: AgentTools) -> Toolbox:
         assert self._http is not None, "calls begin between start and close"
         tools = with_distinct_names([*agent.tools, *self._resources.served_tools(agent.settings)])
-        return Toolbox(self._http, tools, agent.destinations, variables, agent_tools or AgentTools(), journal)
+        return Toolbox(
+            self._http, tools, agent.destinations, shared.variables, agent_tools, shared.journal, shared.line_states
+        )
 
-    def _brain(self, variables: Mapping[str, str], others: Agents, tools: ToolJournal, agent: Agent) -> Brain:
+    def _brain(self, shared: _Shared, agent: Agent) -> Brain:
         settings, models = agent.settings, self._resources.models(agent.settings)
+        variables = shared.variables
         if models is None:
             return ScriptBrain(agent.script, {**variables, "greeting": fill(settings.greeting, variables)})
         from bridge.brains.llm import LlmBrain, LlmOptions
@@ -197,24 +269,24 @@ class Services:
         options = LlmOptions(
             settings.system_prompt, settings.greeting, settings.no_input_prompt, settings.unclear_prompt
         )
-        toolbox = self._toolbox(variables, agent, tools, agent.agent_tools(others.by_name))
+        toolbox = self._toolbox(shared, agent, agent.agent_tools(shared.others.by_name))
         condenser = self._resources.condenser(settings)
         return LlmBrain(models, options, toolbox, self._tool_tasks, variables, condenser)
 
     def _summaries_of(self, settings: ConversationSettings) -> CallSummaries | None:
         models = self._resources.models(settings)
-        if models is None or not settings.summary:
+        if models is None or not settings.summary or not self._privacy.keeps_words:
             return None
         options = SummaryOptions(settings.summary_prompt, settings.summary_mail_to)
         if (models, options) not in self._summaries:
-            self._summaries[models, options] = CallSummaries(models, options, self._webhooks.send)
+            self._summaries[models, options] = CallSummaries(models, options, self.tell, self._privacy)
         return self._summaries[models, options]
 
     def _recording(self, call: Call, settings: ConversationSettings) -> CallRecording | None:
         writer = self._resources.writer(settings)
         if settings.record_dir is None or writer is None:
             return None
-        return CallRecording(settings.record_dir, str(call.id), writer)
+        return CallRecording(settings.record_dir, str(call.id), writer, keeps_sound=self._privacy.keeps_words)
 
 
 def _sum_up(summaries: CallSummaries, conversation: Talk, event: dict[str, Any]) -> None:

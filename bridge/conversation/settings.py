@@ -11,10 +11,12 @@ from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validato
 from yarl import URL
 
 from bridge.addresses import HttpAddress, WebSocketAddress
-from bridge.brains.destinations import Destinations, is_destination
+from bridge.brains.destinations import Destination, Destinations
+from bridge.brains.fixed_keys import FixedKeys
 from bridge.brains.script import load_script
 from bridge.brains.tools import load_tools
 from bridge.conversation.answering_machine import OnVoicemail
+from bridge.conversation.sounds import Ringing, ThinkingSound
 from bridge.conversation.webhooks import secret_key
 from bridge.hearing.asr.recognizer_pool import MODEL_NAMES, ModelName
 from bridge.turns.words import BACKCHANNELS
@@ -27,7 +29,7 @@ OUR_FIELDS: Final = frozenset({"model", "messages", "stream", "tools"})
 """Fields of a request to the language model that LLM_EXTRA_BODY may not name."""
 
 SERVER_WIDE: Final = frozenset(
-    {"agents", "require_registration", "registration_ttl", "lookup_url", "lookup_timeout_ms"}
+    {"agents", "lexicon", "require_registration", "registration_ttl", "lookup_url", "lookup_timeout_ms"}
     | {"webhook_url", "webhook_secret", "record_max_days", "record_max_mb"}
 )
 """Settings that all agents of a server share."""
@@ -43,12 +45,14 @@ class ConversationSettings(BaseModel):
     """Who hears the callers and who answers them, how turns are taken, and what is kept of a call."""
 
     agents: Path | None = Field(None, description="YAML file of several agents; empty: one, as these settings say")
+    lexicon: Path | None = Field(None, description="YAML file of how words are pronounced: docs/pronunciation.md")
     greeting: str = Field("", description="said to every caller; empty for none")
     voice: str = Field("", description="empty for the engine's default")
     voice_language: str = Field(
         "", pattern=r"^([a-z]{2})?$", description="ISO 639-1, of what the agent says; empty: told from its words"
     )
     voice_speed: float = Field(1.0, ge=MIN_SPEED, le=MAX_SPEED, description="1.0 is the voice's own pace")
+    realtime_voice: str = Field("", description="one of the voices of REALTIME_URL; empty for its default")
 
     asr_url: WebSocketAddress = Field("", description="ws:// or wss:// address of the recogniser; empty for none")
     asr_protocol: AsrProtocol = "openai-realtime"
@@ -137,15 +141,34 @@ class ConversationSettings(BaseModel):
     llm_timeout_ms: int = Field(8_000, ge=100, description="to the first words or tool; from those to the next")
     filler: str = Field("One moment, please.", description="said while the answer is slow")
     filler_after_ms: int = Field(2_000, ge=0, description="0: never")
+    thinking_sound: ThinkingSound = Field(
+        "", description="heard while the agent thinks: `soft`, or a WAV file; empty for none"
+    )
+    thinking_sound_after_ms: int = Field(600, ge=100, description="silence after which it is heard")
+    thinking_sound_db: float = Field(-34, ge=-60, le=-15, description="how loud it is; speech is about -20")
+    ringing: Ringing = Field("none", description="heard until the greeting begins, as in that country")
     script: Path | None = Field(None, description="YAML dialogue, used without LLM_BASE_URL")
 
     transfer_allow: str = Field("", description="where calls may go: `sales=ext-queues,400,1; from-internal,2??,1`")
-    fallback_destination: str = Field(
+    transfer_warm: str = Field("", description="of those, where somebody is told of the call first: `sales; 2??`")
+    transfer_brief: str = Field(
+        "A call for you, from {caller}. {brief} Press 1 to take the call, or 2 to decline.",
+        description="what they are told; {brief} is the model's summary, or what the caller {said}",
+    )
+    transfer_failed: str = Field("Sorry, nobody is free at the moment.", description="said by a script's agent then")
+    cut_off: str = Field(
+        "Sorry, we were cut off.",
+        description="said first by a call that goes on after its server was lost; {said} is what the caller said last",
+    )
+    fixed_keys: str = Field("", description="what keys do at once, without a model: `0=operator|One moment.; 9=hangup`")
+    fallback_destination: Destination = Field(
         "", description="where failed calls go, on TRANSFER_ALLOW or not; empty: the dialplan's own fallback"
     )
     require_registration: bool = False
     registration_ttl: float = Field(60.0, gt=0, description="seconds until an unused registration expires")
-    record_dir: Path | None = Field(None, description="stereo WAV and JSON transcript of every call; empty for none")
+    record_dir: Path | None = Field(
+        None, description="stereo WAV, JSON transcript and journal of every call; empty for none"
+    )
     record_max_days: float = Field(
         0, ge=0, allow_inf_nan=False, description="days after which a recording is removed; 0: never"
     )
@@ -225,20 +248,25 @@ class ConversationSettings(BaseModel):
         secret_key(value.get_secret_value())
         return value
 
-    @field_validator("transfer_allow")
+    @field_validator("transfer_allow", "transfer_warm")
     @classmethod
-    def _is_allow_list(cls, value: str) -> str:
+    def _is_allow_list(cls, value: str, info: ValidationInfo) -> str:
+        lists = [info.data["transfer_allow"], value] if "transfer_allow" in info.data else [value]
         try:
-            Destinations(value)
+            Destinations(*lists)
         except ValueError as error:
             raise ValueError(f"must be an allow-list: {error}") from None
         return value
 
-    @field_validator("fallback_destination")
+    @field_validator("fixed_keys")
     @classmethod
-    def _is_destination(cls, value: str) -> str:
-        if value and not is_destination(value):
-            raise ValueError("must be context,extension,priority")
+    def _are_keys(cls, value: str, info: ValidationInfo) -> str:
+        try:
+            agents = FixedKeys(value, Destinations(info.data.get("transfer_allow", ""))).agents
+        except ValueError as error:
+            raise ValueError(f"must be keys and what they do: {error}") from None
+        if agents and info.data.get("agents") is None:
+            raise ValueError(f"must not name the agent {agents[0]} without AGENTS")
         return value
 
     @field_validator("voicemail_message")

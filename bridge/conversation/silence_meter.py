@@ -19,12 +19,20 @@ MAX_KEPT: Final = 1_000
 class SilenceMeter(CallObserver):
     """Watches a call's frames from a signal until the agent is silent."""
 
-    def __init__(self, call: Call, metrics: ConversationMetrics, now_s: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        call: Call,
+        metrics: ConversationMetrics,
+        now_s: Callable[[], float],
+        measured: Callable[[float], None],
+    ) -> None:
+        """`measured` is told each time, in ms."""
         self.silences_ms: list[float] = []
         """What was measured, the latest times."""
         self._call = call
         self._metrics = metrics
         self._now_s = now_s
+        self._measured = measured
         self._signal_s: float | None = None
         self._voiced_s = 0.0
 
@@ -45,3 +53,4 @@ class SilenceMeter(CallObserver):
         self.silences_ms.append(silence_ms)
         del self.silences_ms[:-MAX_KEPT]
         self._metrics.silence.observe(elapsed_s)
+        self._measured(silence_ms)

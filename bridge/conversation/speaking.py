@@ -65,6 +65,8 @@ class Speaking(CallObserver):
         """A reply that was begun early: it is made, and nothing of it is heard. Nothing else is said meanwhile."""
         self._maker: asyncio.Task[None] | None = None
         self._cutting = False
+        self._silent_s: float | None = None
+        """When the agent fell silent at a sound of the caller's; None while it is not paused."""
 
     def begin(self, pieces: AsyncGenerator[Piece], trace: TurnTrace, filler: Filler, protect_ms: int = 0) -> None:
         """Says what a brain makes, in place of what is being said; its first `protect_ms` may not be interrupted."""
@@ -112,7 +114,7 @@ class Speaking(CallObserver):
         utterance = self._call.say(text, voice=voice, interruptible=interruptible)
         if not utterance.done:
             self._reply = self._reply or Reply(self._call, TurnTrace(), self._now_s)
-            self._reply.utterances.append(utterance)
+            self._reply.append(utterance, text if isinstance(text, str) else "")
         return utterance
 
     def pause(self) -> Interruption:
@@ -122,13 +124,16 @@ class Speaking(CallObserver):
             self._call.playout.paused = True  # nothing is heard yet, and nothing shall be
             return NOTHING
         text = playing.heard_text().strip()
+        self._silent_s = self._now_s()
         self._journal.tell("response.paused", text=text, audio_end_ms=playing.played_ms)
         return Interruption(True, text, playing.played_ms)
 
     def resume(self, rewind_ms: int) -> None:
         """Goes on where `pause` stopped, or `rewind_ms` before that."""
         self._call.resume(rewind_ms)
-        self._journal.tell("response.resumed")
+        if self._silent_s is not None:  # it had begun: what was held before its first sound begins only now
+            self._silent_s = None
+            self._journal.tell("response.resumed")
 
     def cut(self, reason: str) -> Interruption:
         """Drops the agent's turn, keeping what was heard of it. Returns what was heard of the utterance that played."""
@@ -188,7 +193,7 @@ class Speaking(CallObserver):
         self._call.resume()  # a held reply that had nothing to say must not hold the next
         text = reply.heard_text()
         self._agent.brain.heard(text, interrupted=False)
-        if text:
+        if text or reply.started:
             self._keep(reply, text, interrupted=False)
             self._journal.tell("response.done", text=text)
         if reply.action is None and reply.is_unspeakable():
@@ -197,12 +202,21 @@ class Speaking(CallObserver):
             self._observer.finished(reply.action)
 
     def _keep(self, reply: Reply, text: str, *, interrupted: bool) -> None:
+        now_s = self._now_s()
+        silent_s, self._silent_s = self._silent_s, None
+        reply.trace.end(now_s, now_s if silent_s is None else silent_s)
         stages = reply.trace.stages_ms()
         log.info("turn", call=str(self._call.id), interrupted=interrupted, **stages)
         if text:
-            self._journal.agent(text, reply.started_ms, interrupted=interrupted, trace=stages)
+            unheard = reply.unheard_text() if interrupted else ""
+            self._metrics.heard(self._agent.name, text, unheard)
+            self._journal.agent(text, reply.started_ms, interrupted=interrupted, trace=stages, unheard=unheard)
+        self._journal.turn(reply.trace, interrupted=interrupted)
 
     # bridge.line.call.CallObserver --------------------------------------------------------------------------------
+
+    def call_ending(self, call: Call) -> None:
+        self.discard()  # the caller may not have said what it answers
 
     def sentence_begun(self, utterance: Utterance) -> None:
         reply = self._reply or self._held
@@ -214,6 +228,11 @@ class Speaking(CallObserver):
         if reply is not None and utterance in reply.utterances:
             reply.trace.mark(Mark.FIRST_AUDIO, self._now_s())
 
+    def utterance_whole(self, utterance: Utterance) -> None:
+        reply = self._reply or self._held
+        if reply is not None and utterance in reply.utterances:
+            reply.trace.at_s[Mark.LAST_AUDIO] = self._now_s()
+
     def utterance_started(self, utterance: Utterance) -> None:
         reply, protect_ms = self._reply, 0
         if reply is None or utterance not in reply.utterances:
@@ -221,7 +240,7 @@ class Speaking(CallObserver):
         if not reply.started:
             reply.started, reply.started_ms, protect_ms = True, self._journal.clock_ms(), reply.protect_ms
             reply.trace.mark(Mark.FIRST_FRAME, self._now_s())
-            self._metrics.observe(reply.trace)
+            self._metrics.observe(reply.trace, self._agent.name)
             self._journal.tell("response.started", id=utterance.id)
         if self._call.state is State.ACTIVE:
             filler = not reply.is_answer(utterance)

@@ -18,7 +18,9 @@ from engine.audio import Resampler
 log = structlog.get_logger(__name__)
 
 MAX_AHEAD_MS: Final = 300_000
-"""How much sound may wait to be played. A service that makes more in one answer is not listened to."""
+"""How much sound may wait to be played. What a service makes beyond that is not taken."""
+MAX_ITEMS: Final = 64
+"""How many items may wait to be heard."""
 FORGOTTEN: Final = 32
 """How many answers that were cut are remembered, for sound of them that comes late."""
 
@@ -62,18 +64,27 @@ class SpokenItems:
     call: Call
     live: list[SpokenItem] = field(default_factory=list)
     _cut_answers: deque[str] = field(default_factory=lambda: deque(maxlen=FORGOTTEN))
+    _overflowed: bool = False
+    """Sound was not taken, which is logged once a call."""
+
+    @property
+    def ahead_ms(self) -> int:
+        """How much sound waits to be played."""
+        return sum(item.utterance.buffered_ms for item in self.live)
 
     def sound(self, answer: str, item_id: str, pcm: bytes) -> SpokenItem | None:
-        """Adds sound to an item, or begins one; returns it, or None where its answer was cut."""
+        """Adds sound to an item, or begins one; returns it, or None where its answer was cut or there is no room."""
         if answer in self._cut_answers:
             return None
         item = self.find(item_id)
-        if item is None:
-            item = self._begin(answer, item_id)
-        if item.utterance.buffered_ms > MAX_AHEAD_MS:
-            log.warning("an answer of the realtime service has no end", call=str(self.call.id))
+        if (item is None and len(self.live) == MAX_ITEMS) or self.ahead_ms > MAX_AHEAD_MS:
+            if not self._overflowed:
+                log.warning("the realtime service makes more sound than can wait", call=str(self.call.id))
+            self._overflowed = True
             self.forget(answer)
             return None
+        if item is None:
+            item = self._begin(answer, item_id)
         self._write(item, item.resampler.push(np.frombuffer(pcm, np.int16)).tobytes())
         return item
 

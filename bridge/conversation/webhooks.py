@@ -20,6 +20,8 @@ import aiohttp
 import structlog
 from yarl import URL
 
+from bridge.background import BackgroundTasks
+
 log = structlog.get_logger(__name__)
 
 RETRY_S: Final = (0.5, 2.0, 10.0)
@@ -59,7 +61,7 @@ class Webhooks:
         self._name = str(URL(url).origin()) if url else ""
         """What the log calls it: the rest of the URL may hold a password or a token."""
         self._http = http
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks()
         self._pending_bytes = 0
 
     def send(self, event: dict[str, Any]) -> None:
@@ -70,21 +72,15 @@ class Webhooks:
         if len(self._tasks) >= MAX_PENDING or self._pending_bytes + len(body) > MAX_PENDING_BYTES:
             log.error("web-hook dropped: too many are waiting", event_type=event.get("type"))
             return
-        task = asyncio.get_running_loop().create_task(self._deliver(event.get("type"), body))
-        self._tasks.add(task)
         self._pending_bytes += len(body)
+        task = self._tasks.start(self._deliver(event.get("type"), body))
         task.add_done_callback(partial(self._delivered, len(body)))
 
     async def close(self, timeout_s: float = TIMEOUT_S) -> None:
         """Waits up to `timeout_s` for what is being sent, then gives up the rest."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout_s)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close(timeout_s)
 
     def _delivered(self, size_bytes: int, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
         self._pending_bytes -= size_bytes
 
     async def _deliver(self, event_type: str | None, body: bytes) -> None:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-import matplotlib as mpl
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -18,49 +13,9 @@ from bridge.dial.caller import Caller
 from bridge.dial.conformance import end_s
 from bridge.dial.lateness import Spread, expected_frames, lateness_ms
 from bridge.dial.wav import both_sides
+from bridge.review.drawing import AGENT, CALLER, DOTS_PER_INCH, INK, Caption, draw_sound, style
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-INK: Final = "#1f2933"
-FAINT: Final = "#9aa5b1"
-CALLER: Final = "#c05621"
-AGENT: Final = "#2b6cb0"
-DOTS_PER_INCH: Final = 120
-STROKE_MS: Final = 5
-"""This much sound is drawn as one vertical stroke, from its lowest to its highest sample."""
-CAPTION_CHARACTERS_PER_S: Final = 9.0
 SIZE_INCHES: Final = (16, 7)
-
-
-@dataclass(frozen=True, slots=True)
-class Caption:
-    """Words, and when they were spoken in seconds from the caller's first frame."""
-
-    text: str
-    start_s: float
-    end_s: float
-
-
-@contextmanager
-def style() -> Iterator[None]:
-    """Draws in the project's colours meanwhile."""
-    with mpl.rc_context(
-        {
-            "font.size": 9,
-            "text.color": INK,
-            "axes.labelcolor": INK,
-            "axes.edgecolor": FAINT,
-            "xtick.color": INK,
-            "ytick.color": INK,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.titleweight": "bold",
-            "axes.titlesize": 11,
-            "axes.titlelocation": "left",
-        }
-    ):
-        yield
 
 
 def draw_call(caller: Caller, title: str, said: Sequence[Caption], answered: Sequence[Caption], path: Path) -> None:
@@ -84,35 +39,6 @@ def draw_sides(caller: Caller, said: Sequence[Caption], answered: Sequence[Capti
     draw_sound(above, sides[:, 0], rate_hz, CALLER, "caller", said)
     loudest = draw_sound(below, sides[:, 1], rate_hz, AGENT, "agent", answered)
     above.set_xlim(0, sides.shape[0] / rate_hz)
-    return loudest
-
-
-def draw_sound(
-    axes: Axes,
-    sound: NDArray[np.float64],
-    rate_hz: int,
-    color: str,
-    name: str,
-    captions: Sequence[Caption],
-) -> float:
-    """Draws one side's waveform with captions, and returns its peak."""
-    stroke = STROKE_MS * rate_hz // 1000
-    strokes = sound[: sound.size // stroke * stroke].reshape(-1, stroke)
-    times_s = (np.arange(len(strokes)) + 0.5) * STROKE_MS / 1000
-    axes.fill_between(times_s, strokes.min(axis=1), strokes.max(axis=1), color=color, linewidth=0.4)
-    loudest = max(0.05, float(np.abs(sound).max()))
-    axes.set_ylim(-1.2 * loudest, 2.8 * loudest)
-    axes.set_yticks([])
-    axes.spines["left"].set_visible(False)
-    axes.set_ylabel(name, color=color, fontsize=13, fontweight="bold")
-    axes.tick_params(labelbottom=False)
-    for spoken in captions:
-        begin_s, duration_s = spoken.start_s, spoken.end_s - spoken.start_s
-        axes.plot([begin_s, begin_s + duration_s], [1.15 * loudest] * 2, color=color, linewidth=3)
-        caption = textwrap.fill(spoken.text, max(18, int(duration_s * CAPTION_CHARACTERS_PER_S)))
-        axes.text(
-            begin_s, 1.28 * loudest, caption, va="bottom", bbox={"color": "white", "alpha": 0.8, "pad": 1}, zorder=2
-        )
     return loudest
 
 

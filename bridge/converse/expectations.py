@@ -10,11 +10,8 @@ from typing import Final
 
 from bridge.converse.scenario import Expectations, Scenario, Step
 from bridge.converse.timeline import CallerAct, Timeline
+from bridge.interaction.reaction import PAUSE_S, YIELD_S
 
-YIELD_S: Final = 2.0
-"""An answer that is dropped so soon after a sound of the caller's was dropped because of it."""
-PAUSE_S: Final = 1.0
-"""A pause that begins so soon after a sound of the caller's is because of it. Both are as tau-voice has them."""
 NOT_KNOWN: Final = "not known"
 
 
@@ -57,28 +54,28 @@ def _act(step: Step, act: CallerAct, until_s: float, timeline: Timeline) -> Iter
         yield _yields(step.yields_within_ms, act, until_s, timeline)
     if step.goes_on:
         dropped = timeline.dropped(act.start_s, until_s)
-        if not timeline.speaks(act.start_s):
+        if not timeline.agent.heard_at(act.start_s):
             yield Verdict(f"“{act.text}”: the agent goes on", "it was not speaking", False)
         else:
             measured = NOT_KNOWN if dropped is None else "it dropped its answer" if dropped else "it went on"
             yield Verdict(f"“{act.text}”: the agent goes on", measured, None if dropped is None else not dropped)
     if step.pauses_at_most_ms is not None:
-        pause_ms = timeline.longest_pause_ms(act.start_s, act.start_s + PAUSE_S)
+        pause_ms = timeline.agent.longest_pause_s(act.start_s, act.start_s + PAUSE_S) * 1000
         yield Verdict(
             f"“{act.text}”: a pause of {step.pauses_at_most_ms} ms at most",
             f"{pause_ms:.0f} ms",
             pause_ms <= step.pauses_at_most_ms,
         )
     if step.waits_within_ms is not None:
-        silent_s = timeline.silent_from_s(act.start_s, max(act.end_s - act.start_s - step.waits_within_ms / 1000, 0.0))
-        silent_ms = math.inf if silent_s is None else (silent_s - act.start_s) * 1000
+        lasting_s = max(act.end_s - act.start_s - step.waits_within_ms / 1000, 0.0)
+        silent_ms = (timeline.agent.silent_from_s(act.start_s, lasting_s) - act.start_s) * 1000
         yield Verdict(
             f"“{act.text}”: the agent waits, from {step.waits_within_ms} ms on",
-            "it spoke on" if math.isinf(silent_ms) else f"silent after {silent_ms:.0f} ms",
+            f"silent after {silent_ms:.0f} ms",
             silent_ms <= step.waits_within_ms,
         )
     if step.answered_within_ms is not None:
-        heard_s = timeline.first_heard_s(act.end_s)
+        heard_s = timeline.agent.first_s(act.end_s)
         expectation = f"“{act.text}”: answered within {step.answered_within_ms} ms"
         if heard_s is None:
             yield Verdict(expectation, "never", False)
@@ -89,12 +86,9 @@ def _act(step: Step, act: CallerAct, until_s: float, timeline: Timeline) -> Iter
 
 def _yields(limit_ms: int, act: CallerAct, until_s: float, timeline: Timeline) -> Verdict:
     expectation = f"“{act.text}”: the agent yields within {limit_ms} ms"
-    if not timeline.speaks(act.start_s):
+    if not timeline.agent.heard_at(act.start_s):
         return Verdict(expectation, "it was not speaking", False)
-    silent_s = timeline.silent_from_s(act.start_s)
-    if silent_s is None:
-        return Verdict(expectation, "it spoke on", False)
-    silent_ms = (silent_s - act.start_s) * 1000
+    silent_ms = (timeline.agent.silent_from_s(act.start_s) - act.start_s) * 1000
     if timeline.dropped(act.start_s, until_s) is False:
         return Verdict(expectation, f"silent after {silent_ms:.0f} ms, but went on later", False)
     return Verdict(expectation, f"{silent_ms:.0f} ms", silent_ms <= limit_ms)

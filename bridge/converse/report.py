@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
+from bridge.converse.journal_lines import journal
 from bridge.converse.server_group import Outcome
 from bridge.converse.voices import RATE_HZ
 from bridge.dial.wav import both_sides, write_wav
@@ -58,7 +59,7 @@ def _summary(outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def write(outcome: Outcome, folder: Path) -> None:
-    """Leaves a call as stereo WAV (caller left, agent right), as JSON and, where matplotlib is there, as a picture."""
+    """Leaves a call as stereo WAV (caller left, agent right), journal, JSON and, with matplotlib, as a picture."""
     if not outcome.caller.connected:
         return
     stem = folder / (re.sub(r"[^\w.-]+", "-", outcome.scenario.name).strip("-") or "scenario")
@@ -74,13 +75,16 @@ def write(outcome: Outcome, folder: Path) -> None:
         "events": [{"received_s": round(at_s, 3), **event} for at_s, event in timeline.events],
         "call": timeline.state,
     }
+    lines = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in journal(outcome))
+    stem.with_name(f"{stem.name}.jsonl").write_text(lines)
     stem.with_name(f"{stem.name}.json").write_text(json.dumps(figures, ensure_ascii=False, indent=2) + "\n")
     if importlib.util.find_spec("matplotlib") is not None and len(outcome.caller.received):
         _draw(outcome, stem.with_name(f"{stem.name}.png"))
 
 
 def _draw(outcome: Outcome, path: Path) -> None:
-    from bridge.converse.drawing import Caption, draw_call
+    from bridge.converse.drawing import draw_call
+    from bridge.review.drawing import Caption
 
     timeline = outcome.timeline
     said = [Caption(act.text, act.start_s, act.end_s) for act in timeline.acts]

@@ -14,11 +14,12 @@ from bridge.converse.caller_model import CallerModel, NoWords
 from bridge.converse.line_conditions import LineConditions, Samples, pcm_of
 from bridge.converse.scenario import Moment, Scenario, Step
 from bridge.converse.scripted_model import ScriptedModel
-from bridge.converse.timeline import TURN_SILENCE_S, CallerAct, Timeline
+from bridge.converse.timeline import CallerAct, Timeline
 from bridge.converse.told_recogniser import ToldRecogniser
 from bridge.converse.voices import RATE_HZ, Voices
 from bridge.dial.caller import Caller
 from bridge.dial.client import CallsClient, Rejected
+from bridge.interaction.heard_frames import TURN_SILENCE_S
 
 PATIENCE_S: Final = 15.0
 """How long a caller waits for the agent to speak."""

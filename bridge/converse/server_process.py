@@ -47,6 +47,7 @@ async def running_server(*, module: str = "bridge", **settings: str) -> AsyncIte
     """
     environment = bare_environment()
     environment |= {"AUDIOSOCKET_PORT": "0", "HTTP_PORT": "0", "LOG_FORMAT": "json", "DRAIN_TIMEOUT": "0"}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # `module` may be found by this process alone
     with tempfile.TemporaryDirectory() as empty:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", module, "serve"),

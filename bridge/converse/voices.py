@@ -26,6 +26,7 @@ from bridge.converse.line_conditions import (
 )
 from bridge.converse.scenario import PICO, SECOND, Line
 from engine.audio import resample
+from engine.extras import install
 from engine.hibari import HibariEngine
 from engine.pipeline import speak
 from engine.speech import Engine, Pcm, SpeechError, Style
@@ -106,7 +107,7 @@ class Voices:
 
     async def _pico(self, text: str, voice: str) -> Pcm:
         if importlib.util.find_spec("py_nanotts") is None:
-            raise SpeechError(f"the voice {voice} needs a package: pip install py-nanotts")
+            raise SpeechError(f"the voice {voice} needs a package: {install('pico')}")
         from py_nanotts import NanoTTS
 
         spoken = await asyncio.to_thread(NanoTTS().speak, text, voice=voice.removeprefix("pico-"), volume=0.4)

@@ -17,6 +17,7 @@ from bridge.dial.caller import CannotCall
 from bridge.dial.client import Rejected
 from bridge.dial.conformance import faults
 from bridge.dial.wav import both_sides, write_wav
+from engine.extras import install
 from engine.speech import SpeechError
 
 FOLDER: Final = Path("demo")
@@ -39,7 +40,7 @@ def add_parser(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 def run(args: argparse.Namespace) -> int:
     """Holds the calls, prints their figures and writes the files. Returns 1 if one went wrong."""
     if importlib.util.find_spec("matplotlib") is None:
-        return _fail("the timeline needs matplotlib: pip install 'talkspurt[demo]'")
+        return _fail(f"the timeline needs matplotlib: {install('demo')}")
     import uvloop
 
     from bridge.demo.spoken_order import WentWrong
@@ -58,7 +59,7 @@ async def _hold_calls(output: Path, *, spoken: bool) -> int:
     from bridge.demo import spoken_order
 
     if spoken and not spoken_order.available():
-        print("A spoken conversation needs a recogniser: pip install 'talkspurt[demo]'")
+        print(f"A spoken conversation needs a recogniser: {install('demo')}")
         spoken = False
     print("Holding a call, and a spoken conversation beside it …" if spoken else "Holding a call …", flush=True)
     dial = asyncio.Barrier(2 if spoken else 1)  # a server that loads beside a call would spoil the figures of the call

@@ -116,11 +116,8 @@ def show(order: SpokenOrder) -> str:
     for act, trace in zip(answered, traces, strict=False):
         stages = (trace[f"{stage}_ms"] for stage in ("transcript", "first_sentence", "first_audio", "first_frame"))
         rows.append((act.text, _answered_ms(order.timeline, act), *(f"{stage}" for stage in stages)))
-    figures: list[tuple[str, str]] = []
-    silent_s = order.timeline.silent_from_s(acts[BARGE_IN].start_s)
-    if silent_s is not None:
-        silent_ms = (silent_s - acts[BARGE_IN].start_s) * 1000
-        figures.append(("the interrupting caller's first sound → the agent silent", f"{silent_ms:.0f} ms"))
+    silent_ms = (order.timeline.agent.silent_from_s(acts[BARGE_IN].start_s) - acts[BARGE_IN].start_s) * 1000
+    figures = [("the interrupting caller's first sound → the agent silent", f"{silent_ms:.0f} ms")]
     measured = order.conversation["interrupt_to_silence_ms"]
     worst = f"{max(measured):.1f} ms" if measured else "–"
     figures.append(("signal → the agent's last sound sent, by the server's account, worst", worst))
@@ -128,5 +125,5 @@ def show(order: SpokenOrder) -> str:
 
 
 def _answered_ms(timeline: Timeline, act: CallerAct) -> str:
-    answered_s = timeline.first_heard_s(max(act.end_s, timeline.silent_from_s(act.start_s) or 0.0))
+    answered_s = timeline.agent.first_s(max(act.end_s, timeline.agent.silent_from_s(act.start_s)))
     return "–" if answered_s is None else f"{(answered_s - act.end_s) * 1000:.0f}"

@@ -10,9 +10,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bridge.converse.drawing import AGENT, DOTS_PER_INCH, FAINT, INK, Caption, draw_lateness, draw_sides, style
+from bridge.converse.drawing import draw_lateness, draw_sides
 from bridge.dial.reception import VOICED_DBFS
 from bridge.line.audiosocket import FRAME_MS
+from bridge.review.drawing import AGENT, DOTS_PER_INCH, FAINT, INK, Caption, style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -42,10 +42,10 @@ class CallsClient:
         return await self._request("GET", str(call_id))
 
     async def events(self, call_id: UUID) -> AsyncGenerator[dict[str, Any]]:
-        """Yields what happens on a call as it happens, until it ends. Raises Rejected."""
+        """Yields the lines of a call's journal, from its first one on, until the call ends. Raises Rejected."""
         url = f"{self._base_url}/v1/calls/{call_id}/events"
         try:
-            async with self._session.ws_connect(url) as socket:
+            async with self._session.ws_connect(url, params={"journal": "1"}) as socket:
                 async for message in socket:
                     yield json.loads(message.data)
         except (aiohttp.ClientError, TimeoutError) as error:

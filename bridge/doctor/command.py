@@ -6,14 +6,18 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
+from bridge.commands.asterisk_version import CannotPrint
 from bridge.commands.dialplan_text import CONTEXT
+from bridge.commands.env_file import ENV_FILE_HELP, find_env_file
 from bridge.config import Settings, WrongSetting, load_settings, misspelt_settings
 from bridge.doctor import host, pbx
 from bridge.doctor.asterisk import AsteriskCli, NoAsterisk
 from bridge.doctor.finding import Finding, Level, advice, worst, wrong
-from bridge.doctor.server import check_server
+from bridge.doctor.server import check_server, local_host
+from bridge.doctor.trials import Trials
 
 
 def add_parser(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -40,18 +44,30 @@ def add_parser(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         metavar="FOLDER",
         help="where Asterisk's configuration is (default: %(default)s)",
     )
+    parser.add_argument("--env-file", type=Path, metavar="FILE", help=ENV_FILE_HELP)
+    parser.add_argument(
+        "--trials",
+        action="store_true",
+        help="also try the fall-backs: six calls through the dialplan to throw-away servers that fail. A context is "
+        "added to the running dialplan and removed again; nothing else is touched",
+    )
     parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Prints the findings as they are made. Returns 1 if something is wrong, 2 where a setting is."""
+    env_file = None
     try:
-        settings = load_settings()
-    except WrongSetting as error:
-        print(error, *misspelt_settings(), sep="\n", file=sys.stderr)
+        env_file = find_env_file(args.env_file)
+        settings = load_settings(env_file)
+    except (WrongSetting, CannotPrint) as error:
+        print(error, *misspelt_settings(env_file), sep="\n", file=sys.stderr)
         return 2
     findings = []
-    for finding in examine(settings, AsteriskCli(args.asterisk), args.context, args.asterisk_etc):
+    asterisk = AsteriskCli(args.asterisk)
+    misspelt = [advice(line, "correct the name") for line in misspelt_settings(env_file)]
+    found = chain(misspelt, examine(settings, asterisk, args.context, args.asterisk_etc))
+    for finding in chain(found, try_fallbacks(settings, asterisk, args.context) if args.trials else ()):
         print(finding, flush=True)
         findings.append(finding)
     count = sum(finding.level is Level.WRONG for finding in findings)
@@ -61,14 +77,14 @@ def run(args: argparse.Namespace) -> int:
 
 def examine(settings: Settings, asterisk: AsteriskCli, context: str, asterisk_etc: Path) -> Iterator[Finding]:
     """Yields everything that is found, the server first."""
-    for line in misspelt_settings():
-        yield advice(line, "correct the name")
     yield from asyncio.run(check_server(settings))
     yield from host.check_clock()
     yield from host.check_disk(settings.conversation.record_dir)
     try:
         version = asterisk.run("core show version")
-        modules = asterisk.run("module show like audiosocket") + asterisk.run("module show like func_curl")
+        modules = "".join(
+            asterisk.run(f"module show like {name}") for name in ("audiosocket", "websocket", "func_curl", "app_system")
+        )
         server_part = asterisk.run(f"dialplan show {context}-server")
         record_check = asterisk.run("dialplan show sub-record-check")
     except NoAsterisk as error:
@@ -78,13 +94,28 @@ def examine(settings: Settings, asterisk: AsteriskCli, context: str, asterisk_et
         )
         return
     yield from pbx.check_version(version)
-    yield from pbx.check_modules(modules)
+    yield from pbx.check_modules(modules, server_part)
     yield from pbx.check_dialplan(f"{context}-server", server_part, version)
     yield from pbx.check_recording(record_check, server_part)
     try:
         yield from pbx.check_contexts(_configuration(asterisk_etc), context)
     except OSError as error:
         yield wrong(f"{error.filename}: {error.strerror}", "run this as root, or as the user asterisk")
+
+
+def try_fallbacks(settings: Settings, asterisk: AsteriskCli, context: str) -> list[Finding]:
+    """Places the trial calls, and returns what came of them."""
+    try:
+        if "WebSocket/" in asterisk.run(f"dialplan show {context}-server"):
+            return [advice("no trial call was placed: the dialplan calls over a WebSocket", "dial it: docs/freepbx.md")]
+    except NoAsterisk as error:
+        return [advice(f"no trial call could be placed: {error}", "run this on the PBX, as root")]
+    try:
+        return asyncio.run(Trials(asterisk, context, local_host(settings.server.audiosocket_host)).run())
+    except OSError as error:
+        return [
+            advice(f"no trial call could be placed: {error.strerror or error}", "is AUDIOSOCKET_HOST of this machine?")
+        ]
 
 
 def _configuration(folder: Path) -> dict[str, str]:

@@ -24,12 +24,15 @@ NO_DELAY: Final = Feature({20: 15, 21: 10, 22: 5, 23: 0})
 COMFORT_NOISE: Final = Feature({20: 20, 22: 10, 23: 4})
 _MISSING: Final = (
     (UUID_FUNCTION, "the function UUID()", "the printed dialplan takes an id from the kernel"),
-    (DTMF, "keys that callers press", "update, if the agent is to react to keys"),
+    (DTMF, "keys that callers press", "update, if the agent is to react to keys, or colleagues are to hear briefs"),
     (NO_DELAY, "frames that leave at once, and calls that outlive a slow network", "update"),
     (WIDEBAND, "wideband calls (--wideband)", "update, if you want them"),
     (COMFORT_NOISE, "calls that outlive comfort noise from the caller's phone", "update, or turn it off in the phones"),
 )
 MODULES: Final = ("res_audiosocket.so", "app_audiosocket.so", "chan_audiosocket.so", "func_curl.so")
+WEBSOCKET_MODULES: Final = ("res_websocket_client.so", "chan_websocket.so", "func_curl.so")
+"""What a dialplan with `Dial(WebSocket/…)` needs in their place."""
+SYSTEM_MODULE: Final = "app_system.so"
 _CONTEXT: Final = re.compile(r"^\s*\[([A-Za-z0-9_-]+)\](?!\(\+)", re.MULTILINE)
 _AUDIOSOCKET: Final = re.compile(r"\bAudioSocket\(")
 """The application; `Dial(AudioSocket/…)` is a channel."""
@@ -57,11 +60,11 @@ def check_version(text: str) -> list[Finding]:
     return findings
 
 
-def check_modules(text: str) -> list[Finding]:
-    """Judges what `module show like audiosocket` and `module show like func_curl` say, one after the other."""
+def check_modules(text: str, dialplan: str = "") -> list[Finding]:
+    """Judges what `module show like NAME` says of these, one after the other."""
     running = {line.split()[0]: "Not Running" not in line for line in text.splitlines() if ".so " in line}
     findings = []
-    for module in MODULES:
+    for module in WEBSOCKET_MODULES if "Dial(WebSocket/" in dialplan else MODULES:
         if running.get(module):
             findings.append(ok(f"{module} is running"))
         elif module in running:
@@ -74,6 +77,14 @@ def check_modules(text: str) -> list[Finding]:
             findings.append(
                 wrong(f"{module} is missing", f"asterisk -rx 'module load {module}'; if there is none, update Asterisk")
             )
+    if "TrySystem(" in dialplan and not running.get(SYSTEM_MODULE):
+        findings.append(
+            advice(
+                f"{SYSTEM_MODULE} is not running: callers whom a colleague transfers to the agent may be taken for the "
+                "colleague",
+                f"asterisk -rx 'module load {SYSTEM_MODULE}'",
+            )
+        )
     return findings
 
 

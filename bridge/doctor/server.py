@@ -24,7 +24,7 @@ WHERE: Final = (
 async def check_server(settings: Settings) -> list[Finding]:
     """Asks the server of these settings how it does, and places one call at it."""
     server = settings.server
-    base_url = f"http://{_host(server.http_host)}:{server.http_port}"
+    base_url = f"http://{local_host(server.http_host)}:{server.http_port}"
     try:
         health = await _health(base_url)
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
@@ -39,9 +39,9 @@ async def check_server(settings: Settings) -> list[Finding]:
         findings.append(
             await _test_call(
                 client,
-                _host(server.audiosocket_host),
+                local_host(server.audiosocket_host),
                 server.audiosocket_port,
-                load_agents(settings.conversation).default.settings.greeting,
+                load_agents(settings.conversation, needs_model=False).default.settings.greeting,
             )
         )
     return findings
@@ -86,6 +86,6 @@ async def _test_call(client: CallsClient, host: str, port: int, greeting: str) -
     return ok(f"a test call heard the greeting after {(heard_s - caller.dialled_s) * 1000:.0f} ms")
 
 
-def _host(host: str) -> str:
+def local_host(host: str) -> str:
     """Returns where a server that listens at `host` is reached from its own machine."""
     return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)

@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import rfft
 
 from bridge.hearing.events import Beep
 from bridge.hearing.speech_gate import WINDOW_MS
@@ -17,6 +18,7 @@ MOST_WINDOWS: Final = 60
 PURE: Final = 0.9
 """The share of a window's power within three neighbouring frequencies that makes a tone."""
 LOUD_DBFS: Final = -40.0
+HANN: Final = np.hanning(WINDOW_MS * 8).astype(np.float32)
 LOWEST_BIN, HIGHEST_BIN = 12, 80
 """Beeps lie between 375 and 2,500 Hz; a frequency is 31 Hz wide here."""
 
@@ -42,7 +44,8 @@ class BeepDetector:
 
 def _tone(window: NDArray[np.float32]) -> int:
     """Returns which frequency a window consists of; -1 if there are several."""
-    power = np.abs(np.fft.rfft(window * np.hanning(len(window)))) ** 2
+    spectrum = rfft(window * HANN)
+    power = spectrum.real**2 + spectrum.imag**2
     place = int(np.argmax(power))
     if not LOWEST_BIN <= place <= HIGHEST_BIN:
         return -1

@@ -80,9 +80,16 @@ class EchoCanceller:
         """How many blocks the filter has lately made louder."""
         self._lag: int | None = None
         self._spectra = EchoHistory(TAIL_BLOCKS, (self._samples + 1,), np.complex64)
+        self._strengths = EchoHistory(TAIL_BLOCKS, (self._samples + 1,), np.float32)
+        """The power of each of these spectra."""
         self._powers = EchoHistory(TAIL_BLOCKS, (), np.float32)
         self._both_sent: Floats = np.zeros(2 * self._samples, np.float32)
         self._both_heard: Floats = np.zeros(2 * self._samples, np.float32)
+
+    @property
+    def echo_due(self) -> bool:
+        """True while an echo that was found may still come, with its reverberation, of what was sent."""
+        return self._lag is not None and self._quiet_blocks <= self._lag + PARTITIONS
 
     def sent(self, pcm: bytes, rate_hz: int) -> None:
         """Takes a frame that has left for the caller: 16-bit little-endian mono."""
@@ -145,6 +152,7 @@ class EchoCanceller:
         if self._quiet_blocks == TAIL_BLOCKS:
             self._finder.silence()
             self._spectra.fill(0)
+            self._strengths.fill(0)
             self._powers.fill(0)
             return heard
         samples = heard.astype(np.float32) / FULL_SCALE
@@ -152,7 +160,9 @@ class EchoCanceller:
         self._both_heard[self._samples :] = samples
         self._both_sent[: self._samples] = self._both_sent[self._samples :]
         self._both_sent[self._samples :] = sent
-        self._spectra.push(rfft(self._both_sent))
+        spectrum = rfft(self._both_sent)
+        self._spectra.push(spectrum)
+        self._strengths.push(spectrum.real**2 + spectrum.imag**2)
         self._powers.push(power)
         self._finder.push(self._spectra.rows[:LAGS, BINS], rfft(self._both_heard)[BINS], audible=power > AUDIBLE)
         self._follow(self._finder.lag)
@@ -161,7 +171,7 @@ class EchoCanceller:
             passes = self._gate.passes_unknown(_power(samples), loudest, self._finder.blocks)
             return heard if passes else _to_pcm(samples * HUSHED)
         path = slice(self._lag, self._lag + PARTITIONS)
-        rest, echo = self._filter.cancel(self._spectra.rows[path], samples)
+        rest, echo = self._filter.cancel(self._spectra.rows[path], self._strengths.rows[path], samples)
         rest_power, heard_power = _power(rest), _power(samples)
         if rest_power > max(WORSE * heard_power, LOUD):
             self._gate.restart()  # what the filter takes out is not there: the path has changed
@@ -186,6 +196,7 @@ class EchoCanceller:
             if self._sought == PAUSE_BLOCKS:
                 self._finder.forget()
                 self._spectra.fill(0)
+                self._strengths.fill(0)
                 self._powers.fill(0)
         return self._sought < PAUSE_BLOCKS
 

@@ -43,14 +43,18 @@ class EchoFilter:
         self._rest: Floats = np.zeros(bins, np.float32)
         """The power of all that is no echo, at each frequency: noise and the caller."""
         self._padded: Floats = np.zeros(2 * block_samples, np.float32)
+        self._turn = 0
 
-    def cancel(self, sent: Spectra, heard: Floats) -> tuple[Floats, Floats]:
-        """Takes what was sent, as the spectra of two blocks each, and a block heard; returns its rest and its echo."""
+    def cancel(self, sent: Spectra, power: Floats, heard: Floats) -> tuple[Floats, Floats]:
+        """Takes what was sent, as the spectra of two blocks each, with their power, and a block heard.
+
+        Returns the block's rest and its echo.
+        """
         samples = self._samples
-        echo: Floats = irfft(np.einsum("pb,pb->b", sent, self._path), overwrite_x=True)[samples:]
+        echo: Floats = irfft((sent * self._path).sum(axis=0), overwrite_x=True)[samples:]
         rest = heard - echo
         self._padded[samples:] = rest
-        self._learn(sent, rfft(self._padded))
+        self._learn(sent, power, rfft(self._padded))
         return rest, echo
 
     def move(self, blocks: int) -> None:
@@ -64,17 +68,30 @@ class EchoFilter:
         path[new], doubt[new] = self._path[old], self._doubt[old]
         self._path, self._doubt = path, doubt
 
-    def _learn(self, sent: Spectra, rest: NDArray[Any]) -> None:
+    def _learn(self, sent: Spectra, power: Floats, rest: NDArray[Any]) -> None:
         loudness = rest.real**2 + rest.imag**2
         self._rest *= SMOOTHING
         self._rest += (1 - SMOOTHING) * loudness
         np.maximum(self._rest, AT_ONCE * loudness, out=self._rest)
-        power = sent.real**2 + sent.imag**2
-        trust = self._doubt / (np.einsum("pb,pb->b", self._doubt, power) + 2 * self._rest + 1e-6)
-        steps = irfft(trust * sent.conj() * rest, axis=-1, overwrite_x=True)
-        steps[:, self._samples :] = 0
-        self._path += rfft(steps, axis=-1, overwrite_x=True)
+        trust = self._doubt / ((self._doubt * power).sum(axis=0) + 2 * self._rest + 1e-6)
+        steps = sent.conj()
+        steps *= trust
+        steps *= rest
+        self._path += steps
+        self._shorten(self._turn)
+        self._turn = (self._turn + 1) % PARTITIONS
         path = self._path
-        self._doubt *= 1 - 0.5 * trust * power
-        self._doubt *= KEEP
-        self._doubt += (1 - KEEP) * (path.real**2 + path.imag**2 + LEAST_DOUBT)
+        trust *= power  # what has been learnt of each spectrum
+        trust *= -0.5 * KEEP
+        trust += KEEP
+        self._doubt *= trust
+        left = path.real**2 + path.imag**2
+        left += LEAST_DOUBT
+        left *= 1 - KEEP
+        self._doubt += left
+
+    def _shorten(self, partition: int) -> None:
+        """Takes out of a spectrum what is longer than a block. One a block is enough; six cost as much as the rest."""
+        samples = irfft(self._path[partition])
+        samples[self._samples :] = 0
+        self._path[partition] = rfft(samples, overwrite_x=True)

@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import rfft
 
 from bridge.hearing.events import HoldBegan, HoldEnded
 from bridge.hearing.speech_gate import WINDOW_MS
@@ -28,6 +29,7 @@ PEAK: Final = 8.0
 """How far above the median of its neighbours a frequency is a peak."""
 BANDS, BAND_BINS, FIRST_BIN = 21, 20, 20
 """The frequencies that are looked at: 21 bands of 156 Hz, from 156 Hz on."""
+HANN: Final = np.hanning(BLOCK_WINDOWS * WINDOW_MS * 8).astype(np.float32)
 LOUD_DBFS: Final = -45.0
 """Softer sound is no hold music."""
 SOFTER_DB: Final = 7.0
@@ -36,8 +38,9 @@ OWN_WINDOWS: Final = 93
 """The caller's level is that of the latest windows of speech, 3 s."""
 OWN_LEAST_WINDOWS: Final = 15
 SPEECH: Final = 0.5
-BEFORE_BLOCKS: Final = 8
-"""How long there has to have been neither music nor speech before, 1 s: what was there from the start is the room."""
+BEFORE_BLOCKS: Final = 11
+"""How long there has to have been neither music nor speech before, 1.4 s: what was there from the start is the room,
+also where a network holds the first second back."""
 BACK_WINDOWS: Final = 18
 BACK_SHARE: Final = 0.6
 """The caller is back when so many of the latest windows, 576 ms, are speech."""
@@ -134,7 +137,9 @@ class HoldDetector:
 
 def peaked_share(block: NDArray[np.float32]) -> float:
     """Returns the share of a block's power that lies in frequencies far above the median of their band."""
-    power = np.abs(np.fft.rfft(block * np.hanning(len(block)))) ** 2
-    bands = power[FIRST_BIN : FIRST_BIN + BANDS * BAND_BINS].reshape(BANDS, BAND_BINS)
-    peaks = bands > PEAK * np.median(bands, axis=1, keepdims=True)
-    return float(bands[peaks].sum() / (bands.sum() + 1e-12))
+    spectrum = rfft(block * HANN)[FIRST_BIN : FIRST_BIN + BANDS * BAND_BINS]
+    bands = (spectrum.real**2 + spectrum.imag**2).reshape(BANDS, BAND_BINS)
+    ordered = np.sort(bands, axis=1)  # `np.median` takes seven times as long for rows as short as these
+    twice_median = ordered[:, BAND_BINS // 2 - 1 : BAND_BINS // 2] + ordered[:, BAND_BINS // 2 : BAND_BINS // 2 + 1]
+    peaks = bands > PEAK / 2 * twice_median
+    return float(np.vdot(bands, peaks) / (bands.sum() + 1e-12))

@@ -98,6 +98,10 @@ class Listening(CallObserver):
         self._unanswered_ms = 0
         self._unanswered_since_s = math.inf
         """When the first speech began of which the recogniser has shown no sign."""
+        self._owes_end = False
+        """The recogniser has told a start of speech, and not its end yet."""
+        self._owed_since_s = math.inf
+        """When that speech ended, as it was heard locally."""
 
     def start(self, recognizer: Recognizer | None, ear: LocalEar | None) -> None:
         """Listens until the call ends."""
@@ -122,13 +126,17 @@ class Listening(CallObserver):
         if self._recognizer is not None:
             self._recognizer.listen_in(language)
 
+    def agent_is_audible(self) -> bool:
+        """Tells whether what is heard may be the agent: it speaks, or an echo of it is still to come."""
+        return self._call.playout.speaking or (self._canceller is not None and self._canceller.echo_due)
+
     def heard(self, event: Heard) -> None:
         """Takes what a recogniser of the caller's audio heard, and passes it on with the times of the call."""
         match event:
             case SpeechStarted(at_ms):
-                event = SpeechStarted(self._call_ms(at_ms))
+                event, self._owes_end = SpeechStarted(self._call_ms(at_ms)), True
             case SpeechStopped(at_ms):
-                event = SpeechStopped(self._call_ms(at_ms))
+                event, self._owes_end = SpeechStopped(self._call_ms(at_ms)), False
             case SpeechPaused(at_ms):
                 event = SpeechPaused(self._call_ms(at_ms))
             case HoldBegan(at_ms):
@@ -138,7 +146,7 @@ class Listening(CallObserver):
             case Partial(text, at_ms):
                 event = Partial(text, self._call_ms(at_ms))
             case Transcript(text, at_ms):
-                event = Transcript(text, self._call_ms(at_ms))
+                event, self._owes_end = Transcript(text, self._call_ms(at_ms)), False
         self._on_heard(event)
 
     def heard_locally(self, event: Voiced) -> None:
@@ -149,6 +157,8 @@ class Listening(CallObserver):
         if not isinstance(event, SpeechStarted | SpeechStopped):
             self.heard(event)  # a recogniser that tells starts and stops of its own tells nothing as soon as this
             return
+        stopped = isinstance(event, SpeechStopped) and self._owes_end and recognizer.speech_events
+        self._owed_since_s = self._now_s() if stopped else math.inf
         if isinstance(event, SpeechStarted):
             self._onset_s, self._onset_ms = self._now_s(), event.audio_start_ms or 0
         elif recognizer.heard_s < self._onset_s:
@@ -205,7 +215,11 @@ class Listening(CallObserver):
             return
         if recognizer.heard_s >= self._unanswered_since_s:
             self._unanswered_ms, self._unanswered_since_s = 0, math.inf
+        if not self._owes_end or recognizer.heard_s >= self._owed_since_s:
+            self._owed_since_s = math.inf
         if recognizer.down_since_s is not None and now_s - recognizer.down_since_s > self._timeout_s:
             self._on_failed(f"not connected for {self._timeout_s:g} s")
         elif self._unanswered_ms >= UNANSWERED_MS and now_s - self._unanswered_since_s > self._timeout_s:
             self._on_failed(f"{self._unanswered_ms} ms of speech and no sign of life for {self._timeout_s:g} s")
+        elif now_s - self._owed_since_s > self._timeout_s:
+            self._on_failed(f"a start of speech, and no sign of life for {self._timeout_s:g} s after its end")

@@ -11,10 +11,10 @@ from typing import Final, cast
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from bridge.http.sliced_reading import SlicedReading
 from engine.loop_share import SHARE_S, loop_share
 from engine.speech import Priority
 from engine.web.errors import queue_full
+from engine.web.sliced_reading import SlicedReading
 
 REQUEST_S: Final = SHARE_S / 4
 """What a request counts of a turn of the event loop, however many connections it comes on."""
@@ -40,6 +40,8 @@ class HttpConnection(SlicedReading):
         self._max_connections = max_connections
         self._headers_s = headers_s
         self._deadline: asyncio.TimerHandle | None = None
+        self._begun = False
+        """A request has come."""
         self.busy = False
         """A request's headers have come, and it is not answered yet."""
 
@@ -65,9 +67,14 @@ class HttpConnection(SlicedReading):
         self._forget_deadline()
         super().connection_lost(error)
 
+    def leave(self) -> None:
+        """Closes the connection if a request was answered and no other has begun."""
+        if self._begun and not self.busy and self._deadline is None:
+            self._transport.close()
+
     def begin(self) -> None:
         """Notes that a request's headers have come."""
-        self.busy = True
+        self.busy = self._begun = True
         self._forget_deadline()
 
     def _expect_headers(self) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
+from weakref import WeakSet
 
 from aiohttp import web
 
 from bridge.http.connection import BUSY, HttpConnection, note_request
 from bridge.http.unreadable_requests import log_sparsely
-from bridge.line.doorway import BACKLOG, open_doorways
+from bridge.line.doorway import BACKLOG, Doorway, open_doorways
 from engine.web.server import KEEP_ALIVE_S, create_runner
 
 HEADERS_S: Final = 10.0
@@ -29,19 +32,52 @@ class HttpServer:
     ) -> None:
         self.app = app
         app.middlewares.insert(0, note_request)
+        app.on_response_prepare.append(self._send_away)
         self._runner = create_runner(app, keep_alive_s)
         self._max_connections = max_connections
         self._headers_s = headers_s
+        self._retired = False
+        self._connections: WeakSet[HttpConnection] = WeakSet()
         self._servers: list[asyncio.Server] = []
+        self.doorways: list[Doorway] = []
+        """What it listens on."""
 
-    async def start(self, host: str, port: int) -> int:
-        """Starts to listen and returns the port, which the system chooses if `port` is 0. Raises OSError."""
+    async def start(self, host: str, port: int, doorways: Sequence[Doorway] = ()) -> int:
+        """Starts to listen and returns the port, which the system chooses if `port` is 0. Raises OSError.
+
+        `doorways` are the sockets to listen on, where there are some already.
+        """
         log_sparsely()
         await self._runner.setup()
         loop = asyncio.get_running_loop()
-        for doorway in await open_doorways(host, port, BUSY):
+        for doorway in doorways or await open_doorways(host, port, BUSY):
             self._servers.append(await loop.create_server(self._connection, sock=doorway, backlog=BACKLOG))
+            self.doorways.append(doorway)
         return int(self._servers[0].sockets[0].getsockname()[1])
+
+    async def start_locally(self, path: Path) -> None:
+        """Starts to listen on a Unix socket, for another process of this server. Raises OSError."""
+        log_sparsely()
+        await self._runner.setup()
+        loop = asyncio.get_running_loop()
+        self._servers.append(await loop.create_unix_server(self._connection, path, backlog=BACKLOG))
+
+    def retire(self) -> None:
+        """Stops to listen, for another process goes on: each client's next request is to reach that one.
+
+        Whoever is connected is answered once more and then sent away, and those that have been answered at once.
+        """
+        for server in self._servers:
+            server.close()
+        self.doorways.clear()
+        self._retired = True
+        for connection in self._connections:
+            connection.leave()
+
+    async def _send_away(self, request: web.Request, response: web.StreamResponse) -> None:
+        if self._retired and not isinstance(response, web.WebSocketResponse):
+            response.force_close()
+            response.headers["Connection"] = "close"
 
     async def close(self, timeout_s: float) -> None:
         """Stops to listen, lets requests end for at most twice `timeout_s`, and closes the application."""
@@ -55,4 +91,6 @@ class HttpServer:
 
     def _connection(self) -> asyncio.Protocol:
         assert self._runner.server is not None
-        return HttpConnection(self._runner.server, self._max_connections, self._headers_s)
+        connection = HttpConnection(self._runner.server, self._max_connections, self._headers_s)
+        self._connections.add(connection)
+        return connection

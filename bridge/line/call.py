@@ -15,7 +15,7 @@ from uuid import UUID
 import structlog
 
 from bridge.line.apology import Apology
-from bridge.line.audiosocket import KIND_OF_RATE, RATE_HZ, encode
+from bridge.line.audiosocket import RATE_HZ
 from bridge.line.playout import Interruption, Playout
 from bridge.line.utterance import Utterance, UtteranceObserver
 from engine.audio import Resampler
@@ -48,8 +48,11 @@ class State(StrEnum):
 class Wire(Protocol):
     """What a call needs of its connection. The server's clock decides when a frame is sent, not the connection."""
 
-    def send(self, frame: bytes) -> None:
-        """Sends one wire frame, header and payload, in one write."""
+    def send(self, pcm: bytes, rate_hz: int) -> None:
+        """Sends one wire frame in one write: 20 ms of 16-bit little-endian mono."""
+
+    def take_back(self) -> int:
+        """Has nothing played that was sent and not played yet; returns how many milliseconds that is."""
 
     def hang_up(self) -> None:
         """Ends the call in a way that lets the dialplan go on."""
@@ -66,6 +69,12 @@ class CallObserver(UtteranceObserver):
 
     def frame_sent(self, pcm: bytes, rate_hz: int) -> None:
         """A frame has left: 16-bit little-endian mono."""
+
+    def call_ending(self, call: Call) -> None:
+        """The call is about to end: what is queued will be said, and nothing that comes later."""
+
+    def speech_failed(self, problem: str) -> None:
+        """The engine has failed, and the call is about to apologise."""
 
     def call_ended(self, call: Call) -> None:
         """The call has ended and its tasks have been cancelled. This is told once, and last."""
@@ -152,6 +161,7 @@ class Call:
 
     def pause(self) -> bool:
         """Falls silent within a tick and keeps the place; synthesis goes on. Returns False if nothing was playing."""
+        self._take_back()
         return self.playout.pause(self._now_s())
 
     def resume(self, rewind_ms: int = 0) -> None:
@@ -164,6 +174,7 @@ class Call:
         if self._speaker is not None:
             self._speaker.cancel()
             self._speaker = None
+        self._take_back()
         return self.playout.cut(self._now_s())
 
     # How it ends ------------------------------------------------------------------------------------------------
@@ -171,7 +182,10 @@ class Call:
     def hang_up(self) -> None:
         """Says what is queued, then gives the call back to the dialplan. Idempotent."""
         if self.state is State.ACTIVE:
+            for observer in self._observers:
+                observer.call_ending(self)
             self.state = State.ENDING
+            self.playout.background.stop()
             self.resume()
 
     def end(self, reason: str) -> None:
@@ -191,7 +205,7 @@ class Call:
     def apologize(self) -> None:
         """Plays the apology, which was made before it is needed, then gives the call back to the dialplan."""
         self.interrupt()
-        if self.state is State.ACTIVE and self._apology:
+        if self.state is not State.ENDED and self._apology:
             utterance = self.playout.begin(interruptible=False)
             utterance.open(self.playout.rate_hz)
             utterance.write(self._apology.at(self.playout.rate_hz))
@@ -210,7 +224,7 @@ class Call:
     def tick(self, now_s: float) -> None:
         """Sends the wire frame of this tick. Once a call that is ending has said everything, hangs up."""
         rate_hz, pcm = self.playout.tick(now_s)
-        self._wire.send(encode(KIND_OF_RATE[rate_hz], pcm))
+        self._wire.send(pcm, rate_hz)
         for observer in self._frame_observers:
             observer.frame_sent(pcm, rate_hz)
         if self._waiting is not None and self._waiting.buffered_ms < AHEAD_MS:
@@ -222,17 +236,26 @@ class Call:
         """Takes the caller's audio, in whatever length it comes, and passes it to the observers."""
         rate_hz = RATE_HZ[kind]
         if not self.rate_known.is_set() or rate_hz != self.playout.rate_hz:
-            self.playout.rate_hz = rate_hz
-            self.rate_known.set()
+            self.rate_told(rate_hz)
         pcm = pcm[: len(pcm) // 2 * 2]
         for observer in self._observers:
             observer.audio_received(pcm, rate_hz)
+
+    def rate_told(self, rate_hz: int) -> None:
+        """Takes the rate of the caller's audio, at which what begins from now on is spoken."""
+        self.playout.rate_hz = rate_hz
+        self.rate_known.set()
 
     def dtmf_received(self, digit: str) -> None:
         """Takes a key that the caller has pressed; Asterisk tells it when the key is released."""
         self.dtmf = (self.dtmf + digit)[-MAX_DIGITS:]
         for observer in self._observers:
             observer.digit_received(digit)
+
+    def _take_back(self) -> None:
+        """Counts as not heard what has left and was not played; what comes next, if only the fade, follows on it."""
+        if self.playout.speaking:
+            self.playout.not_played(self._wire.take_back())
 
     # Its own work -------------------------------------------------------------------------------------------------
 
@@ -247,12 +270,22 @@ class Call:
                 log.debug("not spoken", call=str(self.id), error=str(error))  # it holds the words
             except SpeechError as error:
                 log.error("speech failed", call=str(self.id), error=str(error))
-                self._speaker = None
-                self.apologize()
+                self._give_up(str(error))
+                return
+            except Exception as error:  # whatever it is, the caller must not be left in silence
+                log.exception("speech broke down", call=str(self.id))
+                self._give_up(f"{type(error).__name__}: {error}")
                 return
             finally:
                 queued.utterance.end()
         self._speaker = None
+
+    def _give_up(self, problem: str) -> None:
+        """Apologises, because the engine cannot speak."""
+        self._speaker = None
+        for observer in self._observers:
+            observer.speech_failed(problem)
+        self.apologize()
 
     async def _speak(self, queued: _QueuedText) -> None:
         rate_hz, utterance = self.playout.rate_hz, queued.utterance
@@ -261,7 +294,7 @@ class Call:
         speech = speak(
             self._engine,
             queued.text,
-            queued.style,
+            replace(queued.style, listener=str(self.id)),
             normalize=self._normalize,
             busy_wait_s=BUSY_WAIT_S,
             by_word=True,
@@ -272,7 +305,7 @@ class Call:
         async with aclosing(speech) as chunks:
             first = True
             async for chunk in chunks:
-                utterance.write(resampler.push(chunk.pcm).tobytes(), chunk.text)
+                utterance.write(resampler.push(chunk.pcm).tobytes(), chunk.text, is_pause=chunk.is_pause)
                 if first:
                     first = False
                     for observer in self._observers:
@@ -282,6 +315,8 @@ class Call:
                     self._room.clear()
                     await self._room.wait()
         utterance.write(resampler.flush().tobytes())
+        for observer in self._observers:
+            observer.utterance_whole(utterance)
 
     def _task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

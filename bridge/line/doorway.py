@@ -9,7 +9,7 @@ import os
 import resource
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import structlog
@@ -69,8 +69,13 @@ class Doorway(socket.socket):
             self._reserve = -1
 
 
-async def open_doorways(host: str, port: int, goodbye: bytes) -> list[Doorway]:
-    """Returns a socket bound to each address of `host`, for `loop.create_server`. Raises OSError."""
+async def open_doorways(host: str, port: int, goodbye: bytes, inherited: Sequence[int] = ()) -> list[Doorway]:
+    """Returns a socket bound to each address of `host`, for `loop.create_server`. Raises OSError.
+
+    `inherited` are descriptors of such sockets, where another process had them and gave them to this one.
+    """
+    if inherited:
+        return [Doorway(descriptor, goodbye) for descriptor in inherited]
     bound = await asyncio.get_running_loop().create_server(asyncio.Protocol, host, port, start_serving=False)
     try:
         return [Doorway(os.dup(sock.fileno()), goodbye) for sock in bound.sockets]

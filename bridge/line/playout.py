@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from bridge.line.audiosocket import FRAME_MS
+from bridge.line.background import Background
 from bridge.line.heard import LETTERS_PER_SECOND
 from bridge.line.utterance import SAMPLE_BYTES, Utterance, UtteranceObserver
 
@@ -39,6 +40,8 @@ class Playout:
         self.paused = False
         self.underrun_frames = 0
         """The number of silent frames inside utterances whose audio was not made in time."""
+        self.background = Background()
+        """What is heard while no utterance is."""
         self._queue: deque[Utterance] = deque()
         self._fade: tuple[int, bytes] | None = None
         self._ticked_s = 0.0
@@ -77,23 +80,12 @@ class Playout:
     def tick(self, now_s: float) -> tuple[int, bytes]:
         """Returns the rate and the samples of this tick's wire frame: exactly 20 ms of 16-bit little-endian mono."""
         self._ticked_s = now_s
-        if self._fade is not None:
-            frame, self._fade = self._fade, None
-            return frame
-        if not self.paused:
-            while self._queue:
-                utterance = self._queue[0]
-                frame_samples = utterance.rate_hz * FRAME_MS // 1000
-                if not utterance.ended and (
-                    not utterance.rate_hz or len(utterance.peek(frame_samples)) < frame_samples * 2
-                ):
-                    self.underrun_frames += utterance.started
-                    break
-                if utterance.ended and not utterance.peek(1):
-                    self._finish(utterance)
-                    continue
-                return utterance.rate_hz, self._frame(utterance, frame_samples)
-        return self.rate_hz, self._silent_frame(self.rate_hz)
+        spoken = self._next_frame()
+        if self.background.idle:
+            return spoken or (self.rate_hz, self._silent_frame(self.rate_hz))
+        room = spoken is None and not self.paused and not self.speaking
+        rate_hz, frame = spoken or (self.rate_hz, self._silent_frame(self.rate_hz))
+        return rate_hz, self.background.under(frame, rate_hz, room=room)
 
     def pause(self, now_s: float) -> bool:
         """Falls silent within one tick and keeps the place. Returns False if nothing was playing."""
@@ -106,6 +98,11 @@ class Playout:
     def take_back(self, ms: int) -> None:
         """Counts the last `ms` before a pause as not heard: what plays next is that again."""
         if self.paused and self._queue:
+            self._queue[0].rewind(ms)
+
+    def not_played(self, ms: int) -> None:
+        """Counts the last `ms` as not heard: they have left, but will not be played."""
+        if ms and self.speaking:
             self._queue[0].rewind(ms)
 
     def resume(self, rewind_ms: int = 0) -> None:
@@ -131,6 +128,26 @@ class Playout:
             utterance.cut()
             self._tell_done(utterance)
         return heard
+
+    def _next_frame(self) -> tuple[int, bytes] | None:
+        """Returns the next frame of an utterance, or None if there is none to be heard now."""
+        if self._fade is not None:
+            frame, self._fade = self._fade, None
+            return frame
+        if not self.paused:
+            while self._queue:
+                utterance = self._queue[0]
+                frame_samples = utterance.rate_hz * FRAME_MS // 1000
+                if not utterance.ended and (
+                    not utterance.rate_hz or len(utterance.peek(frame_samples)) < frame_samples * 2
+                ):
+                    self.underrun_frames += utterance.started
+                    break
+                if utterance.ended and not utterance.peek(1):
+                    self._finish(utterance)
+                    continue
+                return utterance.rate_hz, self._frame(utterance, frame_samples)
+        return None
 
     def _frame(self, utterance: Utterance, frame_samples: int) -> bytes:
         first = not utterance.started

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import socket
 import time
-from collections.abc import Callable
-from typing import Final, cast
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final, Protocol, cast
 from uuid import UUID
 
 import structlog
 
-from bridge.line.audiosocket import FRAME_MS, RATE_HZ, Decoder, Kind, Message, encode
+from bridge.line.audiosocket import FRAME_MS, KIND_OF_RATE, RATE_HZ, Decoder, Kind, Message, encode
 from bridge.line.call import Call, Wire
 from bridge.line.clock import Clock
 from bridge.line.doorway import BACKLOG, open_doorways
 from bridge.line.intake import Intake
+from bridge.line.socket_options import set_socket_options
 from bridge.line.sparse_log import SparseLog
 from bridge.line.timer import Timer
 
@@ -30,11 +29,6 @@ CLOSE_DEADLINE_S: Final = 1.0
 Asterisk would drop the caller."""
 STALL_DEADLINE_S: Final = 5.0
 """How long a peer may take no byte before it counts as gone or hung."""
-HALF_OPEN_MS: Final = 10_000
-"""How long data may stay unacknowledged before the other host counts as gone. We send every 20 ms, so that a silent
-death shows."""
-SEND_BUFFER_BYTES: Final = 16_384
-"""About a second of 8 kHz audio. What the kernel queues for a stalled peer stays late for the rest of the call."""
 TURN_MESSAGES: Final = 100
 """The number of messages taken from one connection in a turn of the event loop, so that the others are served."""
 REST_S: Final = FRAME_MS / 1000
@@ -48,13 +42,25 @@ class CallRefused(Exception):
     """The call is not taken; the message says why."""
 
 
+class MessageDecoder(Protocol):
+    """Cuts a byte stream into messages."""
+
+    def feed(self, data: bytes, most: int | None = None) -> Iterable[Message]:
+        """Gives the messages that `data` completes, in order, and keeps those after the first `most` for later."""
+
+
 class Connection(asyncio.Protocol):
     """One TCP connection. It sends silence from the start, carries a call once its UUID has come, and ends so that the
     caller stays with Asterisk."""
 
-    def __init__(self, server: AudioSocketServer) -> None:
+    goodbye = _HANGUP
+    """What gives the call back to the dialplan."""
+    silence = _SILENCE
+    """What is sent every 20 ms until there is a call."""
+
+    def __init__(self, server: AudioSocketServer, decoder: MessageDecoder | None = None) -> None:
         self._server = server
-        self._decoder = Decoder()
+        self._decoder = decoder or Decoder()
         self._intake = Intake(time.monotonic())
         self._rest: asyncio.TimerHandle | None = None
         self._call: Call | None = None
@@ -65,6 +71,9 @@ class Connection(asyncio.Protocol):
         self._end_reason = "caller hung up"
         self._stalled_since_s: float | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._held: list[Message] = []
+        """What came while it was looked up what is known of the call."""
 
     # asyncio.Protocol -------------------------------------------------------------------------------------------
 
@@ -72,27 +81,28 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         if self._server.unnamed >= self._server.max_unnamed:
             self._transport.set_protocol(asyncio.Protocol())
-            self._transport.write(_HANGUP)
+            self._transport.write(self.goodbye)
             self._transport.close()
+            self._closing = True  # what came before is given to it all the same
             return
         self._transport.set_write_buffer_limits(high=0)
-        _set_socket_options(self._transport.get_extra_info("socket"))
+        set_socket_options(self._transport.get_extra_info("socket"))
         self._deadline = asyncio.get_running_loop().call_later(UUID_DEADLINE_S, self._no_uuid)
         self._server.joined(self, self._tick)
 
     def data_received(self, data: bytes) -> None:
         if self._closing:
             return  # we read on only so that Asterisk's audio does not turn our close into a reset
-        now_s, too_much = time.monotonic(), False
-        messages = self._decoder.feed(data, TURN_MESSAGES)
-        for message in messages:
+        now_s, too_much, messages = time.monotonic(), False, 0
+        for message in self._decoder.feed(data, TURN_MESSAGES):
+            messages += 1
             if self._closing:
                 return
             if self._intake.takes(message, now_s):
                 self._message(message)
             else:
                 too_much = True
-        if too_much or len(messages) == TURN_MESSAGES:
+        if too_much or messages == TURN_MESSAGES:
             self._transport.pause_reading()
             self._rest = asyncio.get_running_loop().call_later(REST_S, self._read_on)
             if too_much and not self._told:
@@ -108,6 +118,8 @@ class Connection(asyncio.Protocol):
         for timer in (self._deadline, self._rest):
             if timer is not None:
                 timer.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
         if self._call is not None:
             if error is not None and not isinstance(error, ConnectionError):  # a reset is a hang-up in a hurry
                 self._end_reason = f"lost: {error}"
@@ -121,8 +133,11 @@ class Connection(asyncio.Protocol):
 
     # bridge.line.call.Wire -------------------------------------------------------------------------------------------
 
-    def send(self, frame: bytes) -> None:
-        self._transport.write(frame)
+    def send(self, pcm: bytes, rate_hz: int) -> None:
+        self._transport.write(encode(KIND_OF_RATE[rate_hz], pcm))
+
+    def take_back(self) -> int:
+        return 0  # Asterisk plays what it gets at once
 
     def hang_up(self) -> None:
         if self._closing:
@@ -130,7 +145,7 @@ class Connection(asyncio.Protocol):
         self._closing = True
         self._end_reason = "hung up"
         self._server.clock.leave(self._tick)
-        self._transport.write(_HANGUP)
+        self._transport.write(self.goodbye)
         self._deadline = asyncio.get_running_loop().call_later(CLOSE_DEADLINE_S, self._transport.close)
 
     # Its own ----------------------------------------------------------------------------------------------------
@@ -155,11 +170,13 @@ class Connection(asyncio.Protocol):
                 self.hang_up()
                 self._end_reason = "failed"
         else:
-            self._transport.write(_SILENCE)
+            self._transport.write(self.silence)
 
     def _message(self, message: Message) -> None:
         kind, payload = message
-        if self._call is None:
+        if self._looking is not None:
+            self._held.append(message)
+        elif self._call is None:
             self._admit(message)
         elif kind in RATE_HZ:
             self._call.audio_received(kind, payload)
@@ -172,8 +189,6 @@ class Connection(asyncio.Protocol):
             log.warning("messages of this kind are ignored", call=self._name(), kind=f"0x{kind:02x}")
 
     def _admit(self, message: Message) -> None:
-        assert self._deadline is not None
-        self._deadline.cancel()
         if message.kind != Kind.UUID or len(message.payload) != 16:
             self._server.strangers.write(
                 log.warning,
@@ -182,8 +197,32 @@ class Connection(asyncio.Protocol):
                 bytes=len(message.payload),
             )
             self._transport.close()
-            return
-        call_id = UUID(bytes=message.payload)
+        else:
+            self._take(UUID(bytes=message.payload))
+
+    def _take(self, call_id: UUID) -> None:
+        """Has a call made of this connection, or gives the caller back at once."""
+        assert self._deadline is not None
+        self._deadline.cancel()
+        if (waiting := self._server.prepare(call_id)) is None:
+            self._begin(call_id)
+        else:
+            self._looking = asyncio.get_running_loop().create_task(self._look_up(call_id, waiting))
+
+    async def _look_up(self, call_id: UUID, waiting: Awaitable[None]) -> None:
+        try:
+            await waiting
+            self._looking = None
+            held, self._held = self._held, []
+            self._begin(call_id)
+            for message in held:
+                if not self._closing:
+                    self._message(message)
+        except Exception:
+            log.exception("a call could not begin; it goes back to its dialplan", call=str(call_id))
+            self._transport.abort()
+
+    def _begin(self, call_id: UUID) -> None:
         try:
             self._call = self._server.admit(call_id, self)
         except CallRefused as refusal:
@@ -223,6 +262,8 @@ class AudioSocketServer:
     ) -> None:
         self.admit = admit
         """Sets up the call of a connection that has sent its UUID. Raises CallRefused."""
+        self.prepare: Callable[[UUID], Awaitable[None] | None] = lambda call_id: None
+        """Returns what is to be waited for, a moment, before a call's `admit`; None for nothing. It raises nothing."""
         self.max_unnamed = max_unnamed
         """The number of connections that may be without a call; one more is closed."""
         self.strangers = SparseLog()
@@ -238,8 +279,13 @@ class AudioSocketServer:
         loop = asyncio.get_running_loop()
         for doorway in await open_doorways(host, port, _HANGUP):
             self._servers.append(await loop.create_server(lambda: Connection(self), sock=doorway, backlog=BACKLOG))
-        self._timer = Timer(loop, self._run_clock)
+        self.start_clock()
         return int(self._servers[0].sockets[0].getsockname()[1])
+
+    def start_clock(self) -> None:
+        """Starts the clock of all calls, for a server that does not listen itself."""
+        self._timer = Timer(asyncio.get_running_loop(), self._run_clock)
+        self._arm()
 
     @property
     def unnamed(self) -> int:
@@ -303,15 +349,3 @@ class AudioSocketServer:
         next_s = self.clock.next_s()
         if self._timer is not None and next_s is not None:
             self._timer.arm(next_s)
-
-
-def _set_socket_options(sock: socket.socket) -> None:
-    """Has the kernel send at once, queue little for a stalled peer and notice a dead one. A call works without it."""
-    for level, name, value in (
-        (socket.SOL_SOCKET, "SO_SNDBUF", SEND_BUFFER_BYTES),
-        (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
-        (socket.IPPROTO_TCP, "TCP_NODELAY", 1),
-        (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", HALF_OPEN_MS),
-    ):
-        with contextlib.suppress(AttributeError, OSError):
-            sock.setsockopt(level, getattr(socket, name), value)

@@ -16,7 +16,7 @@ _ids: Final = count(1)
 
 @dataclass(slots=True)
 class _Span:
-    """The place of a sentence or of a word in the audio. It ends where the next one starts."""
+    """The place of a sentence or of a word in the audio, or of a pause, without text. It ends where the next starts."""
 
     text: str
     start_samples: int
@@ -52,11 +52,14 @@ class Utterance:
         assert not self._written_samples, "the rate is set before the first write"
         self.rate_hz = rate_hz
 
-    def write(self, pcm: bytes, text: str = "") -> None:
-        """Appends audio (16-bit little-endian mono). A non-empty `text` is the sentence or word that begins with it."""
+    def write(self, pcm: bytes, text: str = "", *, is_pause: bool = False) -> None:
+        """Appends audio (16-bit little-endian mono). A non-empty `text` is the sentence or word that begins with it.
+
+        A pause is no part of the word before it: whoever has heard all of "Yes." has heard it, however long the pause.
+        """
         if self.done:
             return
-        if text:
+        if text or (is_pause and self._spans and self._spans[-1].text.strip()):
             self._spans.append(_Span(text, self._written_samples))
         self._audio += pcm
         self._written_samples += len(pcm) // SAMPLE_BYTES
@@ -140,9 +143,12 @@ class Utterance:
     def pace(self) -> float | None:
         """Returns the letters spoken a second, or None if the utterance was cut or is empty."""
         letters = sum(spoken_letters(span.text) for span in self._spans)
-        if self.interrupted or not letters or not self._written_samples:
+        spoken = self._written_samples - sum(
+            self._span_samples(index) for index, span in enumerate(self._spans) if not span.text.strip()
+        )
+        if self.interrupted or not letters or spoken <= 0:
             return None
-        return letters * self.rate_hz / self._written_samples
+        return letters * self.rate_hz / spoken
 
     def _forget_played(self) -> None:
         kept = KEPT_BEHIND_MS * self.rate_hz // 1000
@@ -163,6 +169,9 @@ class UtteranceObserver:
 
     def utterance_made(self, utterance: Utterance) -> None:
         """The first audio of the utterance has been made."""
+
+    def utterance_whole(self, utterance: Utterance) -> None:
+        """All of the utterance's audio has been made."""
 
     def utterance_started(self, utterance: Utterance) -> None:
         """The first frame of the utterance is about to leave. If an observer cuts it now, nothing of it is heard."""

@@ -55,22 +55,31 @@ class CallFile:
         return "".join(f"{line}\n" for line in lines)
 
     @property
+    def name(self) -> str:
+        """The file's name in Asterisk's folder."""
+        return file_name(self.call_id)
+
+    @property
     def lasts_s(self) -> float:
         """How long Asterisk may try at most."""
         return (self.retries + 1) * self.ring_s + self.retries * self.retry_after_s
 
     def place(self, spool: Path) -> None:
         """Puts the file into Asterisk's folder, whole. Raises OSError and ValueError."""
-        name = f"talkspurt-{self.call_id}.call"
         beside = spool.parent
         # It can be moved in only from the same disk. The dot keeps Asterisk from reading it before the name is right.
         may_be_beside = os.access(beside, os.W_OK) and beside.stat().st_dev == spool.stat().st_dev
-        unfinished = (beside if may_be_beside else spool) / f".{name}"
+        unfinished = (beside if may_be_beside else spool) / f".{self.name}"
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o660)
         try:
             with os.fdopen(descriptor, "w") as file:
                 file.write(self.text)
-            os.rename(unfinished, spool / name)
+            os.rename(unfinished, spool / self.name)
         except BaseException:
             unfinished.unlink(missing_ok=True)
             raise
+
+
+def file_name(call_id: UUID) -> str:
+    """Returns the name of a call's file in Asterisk's folder."""
+    return f"talkspurt-{call_id}.call"

@@ -28,6 +28,8 @@ CHUNK_BYTES: Final = RATE_HZ // 50 * 2
 """20 ms, so that the service hears the caller as soon as we do."""
 MAX_WAITING: Final = 250
 """How many messages with sound may wait for a service that does not read, five seconds; then the oldest are lost."""
+MAX_MESSAGES: Final = 1_000
+"""How many messages of any kind may wait. A service that makes us send more, and does not read them, is given up."""
 HEARTBEAT_S: Final = 5.0
 """The time between pings. A service that answers none within half of it has hung."""
 CLOSE_S: Final = 0.5
@@ -158,3 +160,5 @@ class RealtimeLink:
             ready = ready or isinstance(event, Ready)
             if event is not None:
                 self._on_event(event)
+            if len(self._outbox) > MAX_MESSAGES:
+                raise LinkLost(f"it does not read: {MAX_MESSAGES} messages wait")

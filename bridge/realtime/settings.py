@@ -24,7 +24,6 @@ class RealtimeSettings(BaseModel):
     )
     realtime_api_key: SecretStr = SecretStr("")
     realtime_model: str = Field("", description="the model that REALTIME_URL serves")
-    realtime_voice: str = Field("", description="one of the service's voices; empty for its default")
     realtime_transcriber: str = Field(
         "gpt-4o-mini-transcribe", description="the service's model that writes down the caller's words; empty for none"
     )
@@ -53,13 +52,18 @@ class RealtimeSettings(BaseModel):
             raise ValueError("must be empty where REALTIME_URL holds a user or password")
         return value
 
-    def options(self, language: str) -> RealtimeOptions:
-        """Returns how a session is opened for callers who speak this language; empty for any."""
+    @property
+    def is_brain(self) -> bool:
+        """Tells whether the service holds the conversations."""
+        return self.brain == "realtime"
+
+    def options(self, language: str, voice: str = "") -> RealtimeOptions:
+        """Returns how a session is opened for callers who speak this language, with this voice; empty for any."""
         return RealtimeOptions(
             url=self.realtime_url,
             api_key=self.realtime_api_key.get_secret_value(),
             model=self.realtime_model,
-            voice=self.realtime_voice,
+            voice=voice,
             transcriber=self.realtime_transcriber,
             turns=self.realtime_turns,
             timeout_ms=self.realtime_timeout_ms,

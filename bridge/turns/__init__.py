@@ -1,1 +1,1 @@
-"""The turns of a call: who has the floor. No I/O."""
+"""The turns of a call: who may speak, and who is interrupted. No I/O."""

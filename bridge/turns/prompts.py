@@ -31,7 +31,7 @@ class Prompts:
         self._prompt_s = now_s + self._no_input_s if self._no_input_s else math.inf
 
     def stop(self) -> None:
-        """Notes that somebody has the floor: nothing is due."""
+        """Notes that somebody speaks, or is about to: nothing is due."""
         self._prompt_s = self._ask_s = math.inf
 
     def sound_goes_on(self, now_s: float, longest_s: float) -> None:

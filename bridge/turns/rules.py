@@ -1,4 +1,4 @@
-"""The rules that say how easily the agent gives up the floor."""
+"""The rules that say how easily the agent lets itself be interrupted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decides who has the floor: pause on a sound, commit on words, resume on nothing. No I/O, the time is handed in.
+"""Decides who may speak, and who is interrupted. No I/O, the time is handed in.
 
 The caller's sound alone only pauses the agent: a cough, an echo or "mm-hm" must not cost the reply. Words commit: the
 reply is dropped. Silence or a listener's noise resumes it where it stopped. Every method returns the actions to carry

@@ -28,6 +28,7 @@ from mcp_types.jsonrpc import CONNECTION_CLOSED
 
 from bridge.brains.bounded_http import IDENTITY, MAX_EVENT_BYTES, bounded
 from bridge.brains.http_tool import environment
+from bridge.brains.mcp.bounded import bounded_transport
 from bridge.brains.mcp.server_file import McpServerFile, McpToolOptions
 from bridge.brains.mcp.stdio import stdio_transport
 from bridge.brains.mcp.tool import McpTool, ServerAway
@@ -118,7 +119,7 @@ class McpConnection:
             url = environment(file.url)
             transport = streamable_http_client(url, http_client=http, max_sse_event_size=MAX_EVENT_BYTES)
         who = Implementation(name="talkspurt", version="1")
-        return await stack.enter_async_context(Client(transport, client_info=who, cache=None))
+        return await stack.enter_async_context(Client(bounded_transport(transport), client_info=who, cache=None))
 
     async def _stay(self, session: ClientSession) -> None:
         """Returns when the server is lost; raises what a list raises."""

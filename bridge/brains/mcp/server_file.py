@@ -7,6 +7,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from engine.extras import install
+
 
 class McpToolOptions(BaseModel):
     """What the file says of one tool. What it leaves out holds as for all tools of the server."""
@@ -45,5 +47,5 @@ class McpServerFile(BaseModel):
         if self.url and self.env:
             raise ValueError("env is for a command")
         if find_spec("mcp") is None:
-            raise ValueError("it needs the package mcp: pip install 'talkspurt[mcp]'")
+            raise ValueError(f"it needs the package mcp: {install('mcp')}")
         return self

@@ -12,6 +12,7 @@ from bridge.brains.http_tool import HttpTool
 from bridge.brains.script import DEFAULT_SCRIPT, Script, load_script
 from bridge.brains.tools import load_tools
 from bridge.conversation.settings import ConversationSettings
+from engine.lexicon import Lexicon
 from engine.speech import Style
 
 DEFAULT: Final = "default"
@@ -33,6 +34,8 @@ class Agent:
     description: str = ""
     """What it is there for, in one line for the agents that hand calls over to it."""
     hands_over_to: tuple[str, ...] = ()
+    lexicon: Lexicon | None = None
+    """How it pronounces words."""
     languages: Mapping[str, ConversationSettings] = field(default_factory=dict)
     """Its settings in each language that it may change to in the middle of a call."""
 
@@ -44,13 +47,13 @@ class Agent:
             settings,
             script=load_script(settings.script or DEFAULT_SCRIPT),
             tools=load_tools(settings.llm_tools) if settings.llm_tools is not None else [],
-            destinations=Destinations(settings.transfer_allow),
+            destinations=Destinations(settings.transfer_allow, settings.transfer_warm),
         )
 
     @property
     def style(self) -> Style:
         """How it speaks."""
-        return self.settings.style
+        return replace(self.settings.style, lexicon=self.lexicon)
 
     @property
     def language(self) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Final
 
 import structlog
 
 from bridge.conversation.agents.agent import Agent
 from bridge.number_pattern import compile_number
+from engine.lexicon import Lexicon
 
 log = structlog.get_logger(__name__)
 
@@ -24,7 +27,11 @@ class UnknownAgent(Exception):
 class Agents:
     """The agents by name; one of them takes the calls that none was chosen for."""
 
-    def __init__(self, agents: Sequence[Agent], default: str) -> None:
+    def __init__(self, agents: Sequence[Agent], default: str, lexicon: Lexicon | None = None) -> None:
+        self.lexicon = lexicon
+        """How words are pronounced where no agent speaks."""
+        if lexicon is not None:
+            agents = [replace(agent, lexicon=lexicon.of_agent(agent.name)) for agent in agents]
         self.by_name: Mapping[str, Agent] = {agent.name: agent for agent in agents}
         self.default = self.by_name[default]
         patterns = [(number, agent) for agent in agents for number in agent.numbers]
@@ -33,6 +40,12 @@ class Agents:
 
     def __iter__(self) -> Iterator[Agent]:
         return iter(self.by_name.values())
+
+    @property
+    def record_folders(self) -> set[Path]:
+        """Where their calls are recorded."""
+        settings = (each for agent in self for each in (agent.settings, *agent.languages.values()))
+        return {each.record_dir for each in settings if each.record_dir is not None}
 
     def find(self, name: str) -> Agent:
         """Returns the agent of that name. Raises UnknownAgent."""

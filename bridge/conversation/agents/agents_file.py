@@ -11,10 +11,13 @@ from typing import Any, Final
 from pydantic import ValidationError
 from yaml.nodes import Node, SequenceNode
 
+from bridge.brains.fixed_keys import FixedKeys
 from bridge.conversation.agents.agent import DEFAULT, Agent, language_of
 from bridge.conversation.agents.agents import Agents, language_code, meant
+from bridge.conversation.agents.lexicon_file import load_lexicon
 from bridge.conversation.agents.yaml_file import Entries, WrongFile, YamlFile
 from bridge.conversation.settings import SERVER_WIDE, ConversationSettings
+from bridge.conversation.sounds import SOFT
 from bridge.explaining import explain
 from bridge.number_pattern import compile_number
 from engine.speech import UnknownVoice
@@ -26,10 +29,18 @@ SETTINGS: Final = tuple(name for name in ConversationSettings.model_fields if na
 """The settings that an agent may have of its own."""
 OF_A_LANGUAGE: Final = (
     *("voice", "voice_speed", "greeting", "filler", "no_input_prompt", "unclear_prompt", "max_call_warning"),
+    *("transfer_brief", "transfer_failed", "cut_off"),
     "asr_language",
 )
 """The settings that an agent may have of its own in one of its languages."""
-LISTS: Final = {"transfer_allow": ";", "no_input_prompt": "|", "unclear_prompt": "|", "backchannels": ","}
+LISTS: Final = {
+    "transfer_allow": ";",
+    "transfer_warm": ";",
+    "fixed_keys": ";",
+    "no_input_prompt": "|",
+    "unclear_prompt": "|",
+    "backchannels": ",",
+}
 """Settings that may be written as a YAML list, and what parts their items in the environment."""
 KEY_OF: Final = {
     "llm_base_url": "llm_api_key",
@@ -43,27 +54,41 @@ Sections = dict[str, tuple[int, Entries]]
 """The line of each agent's name, and what its section says."""
 
 
-def load_agents(settings: ConversationSettings, resolve_voice: ResolveVoice | None = None) -> Agents:
+def load_agents(
+    settings: ConversationSettings, resolve_voice: ResolveVoice | None = None, *, needs_model: bool = True
+) -> Agents:
     """Returns the agents of the file; without one, the agent that the settings describe. Raises WrongFile.
 
-    `resolve_voice` raises UnknownVoice, where it is known which voices there are.
+    They pronounce words as the file of LEXICON says.
+
+    `resolve_voice` raises UnknownVoice, where it is known which voices there are. Only an agent with a language model
+    hands calls over, unless a service is the brain of all (`needs_model` is False).
     """
     if settings.agents is None:
-        return Agents([Agent.load(DEFAULT, settings)], DEFAULT)
-    return _File(settings.agents, settings, resolve_voice).agents()
+        agents = Agents([Agent.load(DEFAULT, settings)], DEFAULT)
+    else:
+        agents = _File(settings.agents, settings, resolve_voice, needs_model).agents()
+    if settings.lexicon is None:
+        return agents
+    return Agents(list(agents), agents.default.name, load_lexicon(settings.lexicon, agents.by_name))
 
 
 class _File:
     """One reading of the file."""
 
-    def __init__(self, path: Path, settings: ConversationSettings, resolve_voice: ResolveVoice | None) -> None:
+    def __init__(
+        self, path: Path, settings: ConversationSettings, resolve_voice: ResolveVoice | None, needs_model: bool
+    ) -> None:
         self._file = YamlFile(path)
         self._settings = settings
         self._resolve_voice = resolve_voice
+        self._needs_model = needs_model
         self._numbers: dict[str, str] = {}
         """Whose each number is."""
         self._targets: list[tuple[int, str, str]] = []
         """Line, agent and target of each hand-over."""
+        self._keyed: list[tuple[int, str, str]] = []
+        """The same of each hand-over by a key."""
 
     def agents(self) -> Agents:
         """Returns the agents. Raises WrongFile."""
@@ -81,6 +106,12 @@ class _File:
                 )
             elif "description" not in sections[target][1]:
                 self._file.fault(sections[target][0], f"{target}: needs a description, for {agent} hands over to it")
+        known = [DEFAULT, *sections] if default == DEFAULT else [*sections]
+        for line, agent, target in self._keyed:
+            if target == agent or target not in known:
+                self._file.fault(
+                    line, f"{agent}.fixed_keys: there is no other agent {target[:80]!r}{meant(target, known)}"
+                )
         if self._file.faults:
             raise WrongFile(self._file.report())
         if default not in sections:
@@ -110,13 +141,15 @@ class _File:
         settings = self._overridden(name, line, self._settings, own)
         numbers = [self._number(name, *item) for item in self._file.items(name, "numbers", section)]
         targets = self._file.items(name, "hands_over_to", section)
-        if targets and settings is not None and not settings.llm_base_url:
+        if targets and settings is not None and self._needs_model and not settings.llm_base_url:
             self._file.fault(targets[0][0], f"{name}.hands_over_to: needs llm_base_url; a script hands nothing over")
         self._targets += [(at, name, target) for at, target in targets]
         languages = self._languages(name, settings or self._settings, section)
         about = self._file.text(f"{name}.description", section["description"][1]) if "description" in section else ""
         if settings is None:
             return None
+        at = section["fixed_keys"][0] if "fixed_keys" in section else line
+        self._keyed += [(at, name, target) for target in FixedKeys(settings.fixed_keys).agents]
         return replace(
             Agent.load(name, settings),
             description=about,
@@ -188,6 +221,8 @@ class _File:
         field = ConversationSettings.model_fields[key]
         if not text and field.annotation is not str:
             return field.get_default()
+        if key == "thinking_sound" and text not in ("", SOFT):
+            return str(self._file.path.parent / text)
         is_path = field.annotation == Path | None
         return self._file.path.parent / text if is_path else text
 

