@@ -2,7 +2,7 @@
 # Builds two images: `--target cpu` is small and has the embedded voice, `--target gpu` has Qwen3-TTS on CUDA.
 # compose.yaml builds and runs them.
 
-# constraints.txt was made with Python 3.11, and the tests run on it. The digest is that of the tag's list of platforms; for
+# requirements/ was made with Python 3.11, and the tests run on it. The digest is that of the tag's list of platforms; for
 # another tag, `docker buildx imagetools inspect python:TAG` prints it.
 ARG PYTHON=3.11.13-slim-bookworm@sha256:86adf8dbadc3d6e82ee5dd2c74bec2e1c2467cdad47886280501df722372d2e1
 
@@ -22,33 +22,28 @@ RUN groupadd --system --gid 10001 talkspurt \
 FROM base AS build-cpu
 WORKDIR /src
 RUN python -m venv /opt/talkspurt
-# Dependencies are installed first: they change less often than the program, and this layer is the large one.
-COPY pyproject.toml constraints.txt README.md LICENSE NOTICE ./
-RUN mkdir bridge engine && touch bridge/__init__.py engine/__init__.py \
-    && pip install --constraint constraints.txt . \
-    && pip uninstall --yes talkspurt
+# Dependencies are installed first: they change less often than the program, and this layer is the large one. Of pipecat-ai
+# only a model is read, that of the end of a turn.
+COPY requirements/cpu.txt requirements/
+RUN pip install --no-deps --require-hashes --requirement requirements/cpu.txt
+COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY bridge bridge
 COPY engine engine
 COPY dialplan dialplan
-RUN pip install --no-deps .
+RUN pip install --no-deps --no-build-isolation .
 
 # ---------------------------------------------------------------------------------------------------------------------
 FROM base AS build-gpu
 WORKDIR /src
 RUN python -m venv /opt/talkspurt
-COPY pyproject.toml constraints.txt README.md LICENSE NOTICE ./
-# torch brings CUDA's libraries along, so the image needs only the host's driver (for CUDA 13: 580 or newer). The figures in
-# docs/performance.md were measured with this torch, and torchaudio's last release is for it. `qwen-tts` is installed without
-# its dependencies: [qwen3] has them, except for the web interface of its demo.
-RUN mkdir bridge engine && touch bridge/__init__.py engine/__init__.py \
-    && sed --in-place '/^torch==/d' constraints.txt \
-    && pip install --constraint constraints.txt '.[qwen3]' torch==2.11.0 torchaudio==2.11.0 \
-    && pip install --no-deps qwen-tts==0.1.1 \
-    && pip uninstall --yes talkspurt
+# torch brings CUDA's libraries along, so the image needs only the host's driver (for CUDA 13: 580 or newer).
+COPY requirements/gpu.txt requirements/
+RUN pip install --no-deps --require-hashes --requirement requirements/gpu.txt
+COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY bridge bridge
 COPY engine engine
 COPY dialplan dialplan
-RUN pip install --no-deps .
+RUN pip install --no-deps --no-build-isolation .
 
 # ---------------------------------------------------------------------------------------------------------------------
 FROM base AS runtime

@@ -40,6 +40,9 @@ sys.exit(main())
 """
 FILES = {
     "talkspurt.service": "lib/systemd/system/talkspurt.service",
+    "start": "usr/lib/talkspurt/start",
+    "copy": "usr/lib/talkspurt/copy",
+    "tidy": "usr/lib/talkspurt/tidy",
     "gpu.conf": "usr/share/doc/talkspurt/examples/gpu.conf",
     "talkspurt.env": "etc/talkspurt/talkspurt.env",
     "debian/copyright": "usr/share/doc/talkspurt/copyright",
@@ -47,6 +50,7 @@ FILES = {
     "../NOTICE": "usr/share/doc/talkspurt/NOTICE",
 }
 SCRIPTS = ("postinst", "prerm", "postrm")
+COMMANDS = ("venv/bin/talkspurt", "start", "copy", "tidy")
 
 
 def build(output: Path, version: str) -> Path:
@@ -128,7 +132,7 @@ def checksums(root: Path) -> Iterator[str]:
 
 def set_modes(root: Path) -> None:
     """Lets everybody read everything, and nobody but root write it."""
-    commands = {root / HOME / "venv/bin/talkspurt", *(root / "DEBIAN" / name for name in SCRIPTS)}
+    commands = {*(root / HOME / name for name in COMMANDS), *(root / "DEBIAN" / name for name in SCRIPTS)}
     for path in (root, *root.rglob("*")):
         if not path.is_symlink():
             path.chmod(0o755 if path.is_dir() or path in commands else 0o644)

@@ -72,7 +72,7 @@ def _is_needed(file: PurePath, only: tuple[str, ...] | None) -> bool:
     if ".." in file.parts or file.is_absolute():  # a command, which lies beside site-packages
         return False
     if file.parts[0].endswith(".dist-info"):
-        return file.name not in LEFT_OUT_METADATA
+        return file.name not in LEFT_OUT_METADATA and "__pycache__" not in file.parts
     if only is not None:
         return file.as_posix().startswith(only)
     return LEFT_OUT_FOLDERS.isdisjoint(file.parts) and file.suffix not in LEFT_OUT_SUFFIXES
