@@ -1,6 +1,6 @@
 """Attacks on a server of ours, one after the other, and what ten callers beside each notice.
 
-Prints Markdown for `docs/performance.md`. Each attack has a server of its own on loopback, at its defaults; the callers
+Prints Markdown for `docs/attacks.md`. Each attack has a server of its own on loopback, at its defaults; the callers
 run in a process of their own. An attack ends by itself, and is stopped when the server has grown by 1 GiB.
 """
 

@@ -31,6 +31,7 @@ from benchmarks.echo_calls import (
     starts_ms,
 )
 from benchmarks.echo_plot import plot
+from benchmarks.echo_wer import wrong_words
 from benchmarks.hibari import SENTENCES
 from benchmarks.machine import facts
 from benchmarks.table import markdown
@@ -50,7 +51,7 @@ CHANGES: dict[str, dict[str, object]] = {
     "60 ms later in mid-call": {"jump": (10 * RATE_HZ, 60.0)},
     "100 ms sooner in mid-call": {"jump": (10 * RATE_HZ, -100.0)},
 }
-PARTS = ("table", "changes", "words", "cost")
+PARTS = ("table", "changes", "words", "wer", "cost")
 
 
 async def main() -> None:
@@ -76,6 +77,8 @@ async def main() -> None:
         print(markdown(changes(detector, voiced, arguments.calls)), "\n")
     if "words" in arguments.parts:
         print(markdown(await echo_words(detector, voiced, arguments.calls)), "\n")
+    if "wer" in arguments.parts:
+        print(markdown(await wrong_words(voiced, arguments.calls, NO_ECHO_DB)), "\n")
     if "cost" in arguments.parts:
         print(markdown(cost(voiced)))
 

@@ -62,6 +62,10 @@ class EchoCall:
     delay_ms: float
     words: list[tuple[int, str]] = field(default_factory=list)
     """Each word that the agent said, and the sample where it begins."""
+    said: list[str] = field(default_factory=list)
+    """What the caller says in each of the barge-ins."""
+    echo_due: list[bool] = field(default_factory=list)
+    """For each frame whether the canceller expects an echo in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +88,19 @@ async def agent_says(engine: HibariEngine, text: str) -> Voiced:
 
 
 def make_call(
-    voiced: Sequence[Voiced], seed: int, level_db: float, delay_ms: float, *, double_talk: bool, **path: Any
+    voiced: Sequence[Voiced],
+    seed: int,
+    level_db: float,
+    delay_ms: float,
+    *,
+    double_talk: bool,
+    yields_ms: int | None = None,
+    **path: Any,
 ) -> EchoCall:
-    """Returns a call of ANSWERS answers, in each of which the caller barges in where there is double talk."""
+    """Returns a call of ANSWERS answers, in each of which the caller barges in where there is double talk.
+
+    The agent falls silent `yields_ms` after the caller has begun; with None it goes on.
+    """
     random = np.random.default_rng(seed)
     chosen = [voiced[number] for number in random.choice(len(voiced), ANSWERS, replace=False)]
     at, answers, words, pieces = BEFORE_MS * RATE_HZ // 1000, [], [], [np.zeros(BEFORE_MS * RATE_HZ // 1000, np.int16)]
@@ -97,15 +111,18 @@ def make_call(
         at += len(pieces[-2]) + len(pieces[-1])
     sent = np.concatenate(pieces)
     sent = sent[: len(sent) // FRAME_SAMPLES * FRAME_SAMPLES]
-    caller, barge_ins = np.zeros(len(sent), np.int16), []
-    for start, _ in answers if double_talk else ():
-        said = caller_says(SAID[int(random.integers(len(SAID)))]) * 10 ** (random.uniform(*CALLER_DB) / 20)
+    caller, barge_ins, texts = np.zeros(len(sent), np.int16), [], []
+    for start, stop in answers if double_talk else ():
+        texts.append(SAID[int(random.integers(len(SAID)))])
+        said = caller_says(texts[-1]) * 10 ** (random.uniform(*CALLER_DB) / 20)
         begin = start + int(random.integers(*BARGE_IN_MS)) * RATE_HZ // 1000
         said = said[: len(sent) - begin]
         caller[begin : begin + len(said)] = said
         barge_ins.append((begin, begin + len(said)))
+        if yields_ms is not None:
+            sent[max(start, min(begin + yields_ms * RATE_HZ // 1000, stop)) : stop] = 0
     heard = EchoPath(level_db, delay_ms, seed).through(sent, caller, **path)
-    return EchoCall(sent, heard, caller, answers, barge_ins, delay_ms, words)
+    return EchoCall(sent, heard, caller, answers, barge_ins, delay_ms, words, texts)
 
 
 class _Open(echo_canceller.EchoGate):
@@ -117,7 +134,7 @@ class _Open(echo_canceller.EchoGate):
 
 
 class _Deaf(echo_canceller.EchoFilter):
-    def cancel(self, sent: Any, heard: Any) -> tuple[Any, Any]:
+    def cancel(self, sent: Any, power: Any, heard: Any) -> tuple[Any, Any]:
         return heard, np.zeros_like(heard)
 
 
@@ -133,10 +150,11 @@ def only(layer: Layer) -> Iterator[None]:
 
 
 def cleaned(call: EchoCall, layer: Layer) -> tuple[Pcm, list[float]]:
-    """Returns what the detector is given, and the µs that each frame took."""
+    """Returns what the detector is given, and the µs that each frame took. Notes in the call when an echo is due."""
     if layer is Layer.OFF:
+        call.echo_due = []
         return call.heard, []
-    frames, took_us = [], []
+    frames, took_us, due = [], [], []
     with only(layer):
         canceller = EchoCanceller(RATE_HZ)
         for start in range(0, len(call.heard), FRAME_SAMPLES):
@@ -145,6 +163,8 @@ def cleaned(call: EchoCall, layer: Layer) -> tuple[Pcm, list[float]]:
             canceller.sent(sent, RATE_HZ)
             frames.append(canceller.push(heard))
             took_us.append((time.thread_time() - begun_s) * 1e6)
+            due.append(canceller.echo_due)
+    call.echo_due = due
     return np.frombuffer(b"".join(frames), np.int16), took_us
 
 
@@ -167,7 +187,9 @@ def starts_ms(detector: Detector, tracks: Sequence[Pcm], calls: Sequence[EchoCal
         levels = 10 * np.log10(np.mean(window * window, axis=1) + 1e-10)
         end = (index + 1) * WINDOW_SAMPLES
         for row, (gate, call) in enumerate(zip(gates, calls, strict=True)):
-            speaks = any(begin <= end <= stop for begin, stop in call.answers)
+            frame = end // FRAME_SAMPLES
+            due = frame < len(call.echo_due) and call.echo_due[frame]
+            speaks = due or any(begin <= end <= stop for begin, stop in call.answers)
             event = gate.push(float(probabilities[row, 0]), float(levels[row]), agent_speaks=speaks)
             if isinstance(event, SpeechStarted):
                 found[row].append(end * 1000 / RATE_HZ)

@@ -39,11 +39,7 @@ WARM_UP = 3
 SOCKET = "/v1/audio/speech/ws"
 FORMATS = ("wav", "mp3", "opus", "aac", "flac", "mulaw")
 ENDPOINTS: list[tuple[str, str, dict[str, Any]]] = [
-    *((f"/v1/audio/speech, {name}", "/v1/audio/speech", {"response_format": name}) for name in ("wav", "mp3", "opus")),
-    *(
-        (f"/v1/audio/speech, {name}", "/v1/audio/speech", {"response_format": name})
-        for name in ("aac", "flac", "mulaw")
-    ),
+    *((f"/v1/audio/speech, {name}", "/v1/audio/speech", {"response_format": name, "stream": True}) for name in FORMATS),
     ("/v1/audio/speech, mp3, sse", "/v1/audio/speech", {"response_format": "mp3", "stream_format": "sse"}),
     ("/v1/audio/speech/stream", "/v1/audio/speech/stream", {}),
     ("/v1/audio/speech/stream/pcm", "/v1/audio/speech/stream/pcm", {}),

@@ -18,11 +18,11 @@ import uvloop
 
 from benchmarks.machine import facts
 from benchmarks.table import markdown
-from bridge.converse.expectations import PAUSE_S, YIELD_S
 from bridge.converse.report import write
 from bridge.converse.scenario import ModelAnswer, Scenario, Step
 from bridge.converse.server_group import Outcome, try_all
 from bridge.converse.voices import Voices, embedded_voice
+from bridge.interaction.reaction import TICK_S, YIELD_S, react
 
 KINDS = {
     "interruption": ("Stop it, please.", "Wait a moment.", "No, that is wrong.", "Excuse me, I have a question.",
@@ -40,8 +40,6 @@ SIDE_TALK_DB = "4"
 EACH_CALL = 5
 BETWEEN_MS = (1_600, 2_100, 1_900, 2_600, 2_300)
 """The agent's speech before each of a call's sounds."""
-TICK_MS = 200
-"""tau-voice sees speech in such steps: a shorter pause does not show."""
 MONOLOGUE = (
     "The old house beside the river has three floors and every floor tells another part of the story of this town "
     "and of the people who came here on their boats to sell salt and wool and wine from the valley. "
@@ -96,18 +94,18 @@ def add(outcome: Outcome, score: Score) -> str:
     timeline = outcome.timeline
     acts = [act for act in timeline.acts if 0 < act.step <= EACH_CALL]
     for number, act in enumerate(acts):
-        if not timeline.speaks(act.start_s):
-            continue
         later_s = acts[number + 1].start_s if number + 1 < len(acts) else act.end_s + YIELD_S
+        reaction = react(timeline.agent, act.start_s, act.end_s, later_s)
+        if reaction is None:
+            continue
         dropped = bool(timeline.dropped(act.start_s, min(act.end_s + YIELD_S, later_s)))
-        silent_s = timeline.silent_from_s(act.start_s)
         score.count += 1
         score.goes_on += not dropped
         if not dropped:
-            score.paused_ms.append(timeline.longest_pause_ms(act.start_s, min(act.end_s + YIELD_S, later_s)))
-        score.talks_through += timeline.longest_pause_ms(act.start_s, act.start_s + PAUSE_S) < TICK_MS
-        if silent_s is not None and silent_s - act.start_s <= YIELD_S:
-            score.silent_ms.append((silent_s - act.start_s) * 1000)
+            score.paused_ms.append(reaction.longest_pause_s * 1000)
+        score.talks_through += reaction.talks_through
+        if reaction.silent_s is not None:
+            score.silent_ms.append(reaction.silent_s * 1000)
             score.yields += dropped
     return timeline.problem
 
@@ -133,7 +131,7 @@ def rows(off: dict[str, Score], on: dict[str, Score]) -> list[tuple[str, ...]]:
         table.append((f"{kind}: the answer is not dropped", "", *(share(one[kind], one[kind].goes_on) for one in both)))
         through = (share(one[kind], one[kind].talks_through) for one in both)
         table.append((f"{kind}: its pause then, p50 / p95", "", *(spread(one[kind].paused_ms) for one in both)))
-        table.append((f"{kind}: no {TICK_MS} ms of silence either", BEST[kind], *through))
+        table.append((f"{kind}: no {TICK_S * 1000:.0f} ms of silence either", BEST[kind], *through))
     return table
 
 

@@ -3,7 +3,8 @@
 A SIP phone plays recorded callers into a call: whole sentences, and sentences with a pause of 800 ms in the middle. The
 recogniser, the end of turn and the voice are the embedded ones; the language model's pace is as told. From what the
 phone sent and received, each with its time, the table has the wait from the caller's last sound to the agent's first.
-The phone's own jitter buffer is not counted.
+The phone's own jitter buffer is not counted. Two more tables say where the time goes, station by station, and what the
+own share consists of.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ from benchmarks.machine import facts
 from benchmarks.paced_model import Pace, PacedModel
 from benchmarks.phone_speech import LINE_HZ, PAUSED, SENTENCES, Clip, clips, pico
 from benchmarks.table import markdown
+from benchmarks.turn_stages import TurnStages, spread, tables
 from tests.support.asterisk.asterisk import Asterisk
 from tests.support.asterisk.fetch import fetch
-from tests.support.asterisk.sip import FRAME_S, VOICED_PEAK, SipCall, dial
+from tests.support.asterisk.rtp import FRAME_S, VOICED_PEAK
+from tests.support.asterisk.sip import SipCall, dial
 from tests.support.asterisk.talkspurt import CallsApi, Talkspurt, running
 from tests.support.asterisk.waiting import eventually
 
@@ -45,11 +48,7 @@ VOICES: Final = ("hibari", "en-US", "en-GB")
 class Turns:
     """What was measured of the turns of one way."""
 
-    ear_ms: list[float] = field(default_factory=list)
-    decided_ms: list[float] = field(default_factory=list)
-    """From the caller's last sound, as the detector has it, to the final words."""
-    model_ms: list[float] = field(default_factory=list)
-    """From there to the model's first whole sentence; 0 where that was there before."""
+    stages: list[TurnStages] = field(default_factory=list)
     pauses: int = 0
     cut_ins: int = 0
     used: int = 0
@@ -57,17 +56,14 @@ class Turns:
     wasted_tokens: int = 0
     missed: int = 0
 
-    @property
-    def own_ms(self) -> list[float]:
-        """What is left of each wait without the recogniser and the model."""
-        return [ear - a - b for ear, a, b in zip(self.ear_ms, self.decided_ms, self.model_ms, strict=True)]
-
 
 class Caller:
     """One call of the SIP phone."""
 
     def __init__(self, call: SipCall, call_id: str, api: CallsApi, server: Talkspurt, model: PacedModel) -> None:
         self._call, self._id, self._api, self._server, self._model = call, call_id, api, server, model
+        self._started_s: list[float] = []
+        """When the agent began to speak, as the call's events tell it while it happens."""
         self._known = 0
         """How many turns the log has had so far."""
 
@@ -91,13 +87,22 @@ class Caller:
             return
         packet = call.packets[place]
         inside = int(np.flatnonzero(np.abs(packet.pcm.astype(np.int32)) > VOICED_PEAK)[0])
-        ear_ms = (packet.arrival_s + inside / LINE_HZ - ended_s) * 1000
         found.wasted_tokens += model.wasted_tokens()
         if rest is None:
-            decided_ms = trace.get("transcript_ms", 0)
-            found.ear_ms.append(ear_ms)
-            found.decided_ms.append(decided_ms)
-            found.model_ms.append(max(trace["first_sentence_ms"] - decided_ms, 0))
+            times_s = (self._sent_s(packet.arrival_s), model.asked_s[-1], packet.arrival_s)
+            sent_ms, asked_ms, arrived_ms = ((time_s - ended_s) * 1000 for time_s in times_s)
+            found.stages.append(TurnStages(trace, sent_ms, asked_ms, arrived_ms, inside / LINE_HZ * 1000))
+
+    async def watch(self, http: aiohttp.ClientSession) -> None:
+        """Notes when the agent begins to speak, for as long as the call lasts."""
+        async with http.ws_connect(f"/v1/calls/{self._id}/events") as events:
+            async for message in events:
+                if message.json()["type"] == "response.started":
+                    self._started_s.append(time.monotonic())
+
+    def _sent_s(self, arrival_s: float) -> float:
+        """Returns when the frame left that came at `arrival_s`. The event may be read after the packet came."""
+        return min([at_s for at_s in self._started_s if at_s < arrival_s + FRAME_S][-1], arrival_s)
 
     async def _end_turn(self) -> dict[str, Any]:
         """Silences the agent; returns the log's line of the turn, which it has once the turn is over."""
@@ -140,6 +145,7 @@ async def hold_call(
         before = await early_answers(http)
         caller = Caller(call, call_id, CallsApi(http), server, model)
         await server.logged("call started", ANSWER_S, call=call_id)
+        watching = asyncio.create_task(caller.watch(http))
         await asyncio.sleep(20 * FRAME_S)
         for clip in whole:
             await caller.turn(clip.pcm, found)
@@ -147,6 +153,7 @@ async def hold_call(
             await caller.turn(clip, found, rest)
         after = await early_answers(http)
         found.used, found.wasted = (now - then for now, then in zip(after, before, strict=True))
+        watching.cancel()
     return found
 
 
@@ -164,21 +171,15 @@ async def early_answers(http: aiohttp.ClientSession) -> tuple[int, int]:
 def row(name: str, early_ms: int, found: Turns) -> tuple[str, ...]:
     """Returns the table's line for one way."""
 
-    def spread(values_ms: list[float]) -> str:
-        if not values_ms:
-            return "–"
-        p50, p95 = np.quantile(values_ms, (0.5, 0.95), method="inverted_cdf")
-        return f"{p50:.0f} / {p95:.0f}"
-
-    begun, turns = found.used + found.wasted, len(found.ear_ms) + found.pauses
+    begun, turns = found.used + found.wasted, len(found.stages) + found.pauses
     return (
         name,
         f"after {early_ms} ms" if early_ms else "no",
-        f"{len(found.ear_ms)}" + (f" ({found.missed} missed)" if found.missed else ""),
-        spread(found.ear_ms),
-        spread(found.decided_ms),
-        spread(found.model_ms),
-        spread(found.own_ms),
+        f"{len(found.stages)}" + (f" ({found.missed} missed)" if found.missed else ""),
+        spread([turn.stations()[-1] for turn in found.stages]),
+        spread([turn.decided_ms for turn in found.stages]),
+        spread([turn.model_ms for turn in found.stages]),
+        spread([turn.own()[-1] for turn in found.stages]),
         f"{found.cut_ins} of {found.pauses}",
         f"{found.used / begun:.0%} of {begun}" if begun else "–",
         f"{found.wasted_tokens / turns:.1f}",
@@ -217,6 +218,7 @@ async def measure(args: argparse.Namespace) -> None:
     whole = spread_over_voices([clip for clip in said if clip.ended], args.turns)
     paused = spread_over_voices(halves(said), args.turns)
     rows: list[tuple[str, ...]] = [HEAD]
+    ways: dict[str, list[TurnStages]] = {}
     with tempfile.TemporaryDirectory() as folder:
         asterisk = Asterisk(fetch(), Path(folder) / "asterisk")
         asterisk.start()
@@ -234,10 +236,12 @@ async def measure(args: argparse.Namespace) -> None:
                             pauses = paused if number == len(PACES) - 1 else []
                             found = await hold_call(asterisk, server, model, whole, pauses)
                             rows.append(row(str(pace), early_ms, found))
+                            ways[", ".join(rows[-1][:2])] = found.stages
                             print(" | ".join(rows[-1]), flush=True)
         finally:
             asterisk.stop()
-    print("\n" + markdown(rows))
+    for table in (rows, *tables(ways)):
+        print("\n" + markdown(table))
 
 
 def main() -> None:

@@ -33,6 +33,8 @@ class PacedModel:
         self.pace = Pace(100, 20)
         self._sent: list[int] = []
         """How many tokens each request of this turn has been sent."""
+        self.asked_s: list[float] = []
+        """When each request came, in seconds of the monotonic clock."""
 
     async def __aenter__(self) -> PacedModel:
         app = web.Application()
@@ -57,7 +59,8 @@ class PacedModel:
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         await request.read()
         clock = asyncio.get_running_loop().time
-        due_s = clock() + self.pace.first_ms / 1000
+        self.asked_s.append(clock())
+        due_s = self.asked_s[-1] + self.pace.first_ms / 1000
         number, sent = len(self._sent), self._sent
         sent.append(0)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})

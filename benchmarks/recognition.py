@@ -1,8 +1,9 @@
 """Measures the embedded recogniser and the end of a turn: python -m benchmarks.recognition
 
-Three tables on the same clips (`benchmarks/phone_speech.py`), through G.711: what a look at an utterance costs and how
-many words are wrong; when 1, 2 and 4 callers who speak at once have their final words; and how long policies wait when
-a caller has ended, and how often they cut into a pause of 800 ms.
+Four tables on the same clips (`benchmarks/phone_speech.py`), through G.711: what a look at an utterance costs and how
+many words are wrong; when 1, 2 and 4 callers who speak at once have their final words; how long policies wait when
+a caller has ended, and how often they cut into a pause of 800 ms; and what other values of `SURE`, and other moments at
+which the model is asked, would change in that.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -40,6 +42,11 @@ from tests.support.recognition import word_error_rate
 PAUSE_MS: Final = 160
 """How much silence a look has seen behind the speech: the detector's hush and its own delay."""
 CUT_MS: Final = 800
+SOON_MS: Final = 96
+LATER_MS: Final = 160
+AGAIN_MS: Final = 416
+"""How much silence the model of the end of a turn hears before it is asked: soon, later, and once more."""
+SURE_FROM: Final = (0.4, 0.6, SURE, 0.8, 0.9)
 SNR_DB: Final = 15.0
 TURN_S: Final = 3.0
 """The silence in which a caller's words are waited for."""
@@ -181,10 +188,59 @@ async def ends(said: Sequence[Clip]) -> list[tuple[str, ...]]:
     return rows
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the two witnesses say of a clip."""
+
+    has_ended: bool
+    """Whether the caller has."""
+    goes_on: bool
+    """Whether the words say that more will come."""
+    chances: dict[int, float]
+    """What the model says, by the ms of silence that it has heard."""
+
+    def is_quick(self, sure: float, *asked_ms: int) -> bool:
+        """Tells whether the turn ends at once, by the model that is asked at these moments."""
+        return not self.goes_on and any(self.chances[pause_ms] >= sure for pause_ms in asked_ms)
+
+
+async def judged(said: Sequence[Clip]) -> list[Judged]:
+    """Returns what the witnesses say of each clip."""
+    pool, judge, found = RecognizerPool("auto"), SmartTurn(), []
+    await pool.start()
+    for clip in said:
+        heard = {ms: through_line(with_pause(clip.pcm, BEFORE_MS, ms)) for ms in (SOON_MS, LATER_MS, AGAIN_MS)}
+        chances = {ms: await judge.probability(pcm) for ms, pcm in heard.items()}
+        found.append(Judged(clip.ended, goes_on(await pool.transcribe(heard[SOON_MS])), chances))
+    await pool.close()
+    await judge.close()
+    return found
+
+
+async def trade(*sets: Sequence[Clip]) -> list[tuple[str, ...]]:
+    """Returns the table of what ends at once, in % of the whole sentences and of the pauses of each set."""
+    known = [await judged(said) for said in sets]
+    ways: list[tuple[str, float, tuple[int, ...]]] = [
+        (f"the sound after {SOON_MS} ms, sure from {sure}", sure, (SOON_MS,)) for sure in SURE_FROM
+    ]
+    ways.append((f"the sound after {LATER_MS} ms, sure from {SURE}", SURE, (LATER_MS,)))
+    ways.append((f"the sound after {SOON_MS} and {AGAIN_MS} ms, sure from {SURE}", SURE, (SOON_MS, AGAIN_MS)))
+    rows = [("a turn that ends at once, %", "sentences", "pauses", "fresh sentences", "fresh pauses")]
+    for title, sure, asked_ms in ways:
+        cells = []
+        for one in known:
+            for has_ended in (True, False):
+                quick = [clip.is_quick(sure, *asked_ms) for clip in one if clip.has_ended is has_ended]
+                cells.append(f"{100 * float(np.mean(quick)):.0f} ({sum(quick)} of {len(quick)})")
+        rows.append((title, *cells))
+    return rows
+
+
 async def measure(args: argparse.Namespace) -> None:
     """Print the tables."""
     print(markdown([("", ""), *facts()]), flush=True)
-    said = await clips(SENTENCES[: args.sentences], PAUSED)
+    said = await clips(SENTENCES[: args.sentences], PAUSED[: args.sentences])
+    fresh = await clips(FRESH[: args.sentences], FRESH_PAUSED[: args.sentences])
     whole = [clip for clip in said if clip.ended]
     if "looks" in args.parts:
         rows, _ = await looks(whole)
@@ -192,7 +248,9 @@ async def measure(args: argparse.Namespace) -> None:
     if "ends" in args.parts:
         print("\n" + markdown(await ends(said)), flush=True)
         print("\nsentences that nobody had in view who made the rules:")
-        print("\n" + markdown(await ends(await clips(FRESH, FRESH_PAUSED))), flush=True)
+        print("\n" + markdown(await ends(fresh)), flush=True)
+    if "trade" in args.parts:
+        print("\n" + markdown(await trade(said, fresh)), flush=True)
     if "callers" in args.parts:
         print("\n" + markdown(await callers_at_once(whole, args.calls, args.turns)), flush=True)
 
@@ -200,7 +258,7 @@ async def measure(args: argparse.Namespace) -> None:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--parts", nargs="+", default=["looks", "ends", "callers"])
+    parser.add_argument("--parts", nargs="+", default=["looks", "ends", "trade", "callers"])
     parser.add_argument("--calls", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--sentences", type=int, default=len(SENTENCES), help="fewer for a trial")
     parser.add_argument("--turns", type=int, default=6)

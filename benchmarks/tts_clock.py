@@ -35,8 +35,8 @@ from benchmarks import first_audio, pacing, tts_clock_handover
 from benchmarks.machine import Usage, facts
 from benchmarks.servers import CLIP_TEXT, Running
 from benchmarks.table import markdown
+from bridge.converse import server_process
 from bridge.converse.server_process import ServerProcess, bare_environment, running_server
-from bridge.demo import server_process
 from bridge.dial.command import CallPlan
 
 CALLS = (16, 100, 250)

@@ -1,7 +1,7 @@
 """Measures the Qwen3-TTS engine on this GPU: ms a frame, first sound, calls, start-up, memory; peers beside it.
 
-    python -m benchmarks.tts_gpu PART … [--size 0.6B]        frames kernels sound calls paced cancel icl memory profile
-                                                            ablation start peers
+    python -m benchmarks.tts_gpu PART … [--size 0.6B]        frames kernels sound codec calls paced small cancel icl
+                                                            memory profile ablation start peers
 
 Weights are drawn at random in the true sizes: speed does not depend on their values. What is not measured: real text
 and voices (no checkpoint is needed), the pipes between processes, and the telephone side.
@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,19 +20,29 @@ import torch
 
 from benchmarks.gpu.ablation import ablation
 from benchmarks.gpu.calls import calls, cancel, icl
+from benchmarks.gpu.codec import codec
 from benchmarks.gpu.frames import frames, sound
 from benchmarks.gpu.kernels import kernels
 from benchmarks.gpu.overlap import profile
 from benchmarks.gpu.paced import paced
+from benchmarks.gpu.small import small, small_once
 from benchmarks.gpu.start import memory, memory_once, start, start_once
 from tests.support.qwen3.random_weights import TALKER_SIZES
 
 
 def peers(size: str) -> None:
     """Measures upstream's generate and faster-qwen3-tts, where installed, in a process of their own on the same GPU."""
-    command = [sys.executable, "-m", "benchmarks.tts_peers", size]
+    print(peers_told([sys.executable, "-m", "benchmarks.tts_peers", size]))
+
+
+def peers_told(command: Sequence[str]) -> str:
+    """Returns what the command printed, and where it failed the reason, whatever it printed before."""
     done = subprocess.run(command, capture_output=True, text=True)
-    print(done.stdout.strip() or f"peers not measured: {done.stderr.strip().splitlines()[-1:]}")
+    told = [line for line in done.stdout.splitlines() if line.strip()]
+    if done.returncode:
+        reason = [line for line in done.stderr.splitlines() if line.strip()][-1:] or [f"status {done.returncode}"]
+        told.append(f"a peer was not measured: {reason[0]}")
+    return "\n".join(told)
 
 
 @contextmanager
@@ -49,6 +59,7 @@ def main() -> None:
     parser.add_argument("--size", default="0.6B", choices=sorted(TALKER_SIZES))
     parser.add_argument("--quantize", default="none", choices=("none", "int8", "fp8"))
     parser.add_argument("--largest", type=int, default=1024, help="batch, of `frames`")
+    parser.add_argument("--widest", type=int, default=2048, help="channels of the products that `codec` tries")
     parser.add_argument("--slots", type=int, default=1024, help="of `calls` and `start`")
     parser.add_argument("--calls", type=int, nargs="+", default=[1, 16, 64, 256, 512, 1000])
     parser.add_argument("--seconds", type=float, default=8.0, help="of each row of `calls` and of `icl`")
@@ -60,8 +71,11 @@ def main() -> None:
         "frames": lambda: frames(args.size, args.quantize, args.largest),
         "kernels": lambda: kernels(args.size, args.quantize),
         "sound": sound,
+        "codec": lambda: codec(args.widest),
         "calls": lambda: calls(args.size, args.quantize, args.calls, args.slots, args.seconds),
         "paced": lambda: paced(args.size, args.quantize, args.calls, args.seconds),
+        "small": lambda: small(args.size, args.calls, args.seconds),
+        "small-once": lambda: small_once(args.size, args.quantize, args.calls, args.seconds),
         "cancel": lambda: cancel(args.size),
         "icl": lambda: icl(args.size, args.seconds),
         "memory": lambda: memory(args.size),

@@ -32,7 +32,7 @@ class Parts:
     def __init__(self) -> None:
         self._at = float(os.environ[BEGUN])
 
-    def end(self, name: str) -> None:
+    def end(self, name: str, however_short: bool = False) -> None:
         """Counts all the time since the last part's end as `name`."""
         import torch
 
@@ -43,7 +43,7 @@ class Parts:
             used = (total - free, torch.cuda.memory_reserved(), torch.cuda.memory_allocated())
             counts = [f"{each / 2**20:,.0f}" for each in used]
         now = time.monotonic()
-        if now - self._at < SHOWN_S:
+        if now - self._at < SHOWN_S and not however_short:
             return  # counted with the next
         print(f"| {name} | {now - self._at:.2f} | {' | '.join(counts)} |", flush=True)
         self._at = now
@@ -66,15 +66,13 @@ class Parts:
 def once(folder: str, quantize: str, device: str, callers: int) -> None:
     """Runs in the process that is measured."""
     parts = Parts()
+    import torch
+
     from engine.qwen3.model import checkpoint
     from engine.qwen3.worker import build as assemble
     from engine.qwen3.worker import main as serve  # noqa: F401 (what the engine's process imports)
 
     parts.end("Python, torch and ours")
-    import qwen_tts
-    import torch
-
-    parts.end("upstream and transformers")
     from engine.qwen3.settings import QwenSettings
 
     if device == "cuda":
@@ -87,10 +85,10 @@ def once(folder: str, quantize: str, device: str, callers: int) -> None:
         for name, told in (("launch", "compiling"), ("build", "graphs")):
             for owner in (graph_runner.FrameGraphs, graph_runner.PrefillGraphs, graph_runner.SoundGraphs):
                 parts.watch(owner, name, f"{told}: {owner.__name__}")
-    # The codec is read within upstream's model, and once more in its own precision.
-    parts.watch(qwen_tts.Qwen3TTSTokenizer, "from_pretrained", "codec, into host memory", "model, into host memory")
-    parts.watch(checkpoint, "_load_upstream", "the rest of upstream's loading")
-    parts.watch(assemble, "load", "packed, converted, on the device")
+    parts.watch(checkpoint, "read_files", "the files opened, the tokenizer made", "what was imported late")
+    for name in ("take_codec", "take_talker", "take_predictor"):
+        parts.watch(checkpoint, name, f"{name.removeprefix('take_')} read, packed and converted")
+    parts.watch(assemble, "load", "the rest of loading")
     parts.watch(assemble, "warm_up", "first sentences", "the rest of the runner")
     settings = QwenSettings(
         model_id=folder, device=device, dtype="bfloat16" if device == "cuda" else "float32",
@@ -98,8 +96,34 @@ def once(folder: str, quantize: str, device: str, callers: int) -> None:
     )  # fmt: skip
     assembly = assemble.build(settings)
     parts.end("the rest")
+    if assembly.checkpoint.encoders is not None:
+        _speak_as_a_clone(parts, assembly)
     whole = time.monotonic() - float(os.environ[BEGUN])
     print(f"| **all** | **{whole:.2f}** | | | {assembly.facts['runner']}, {'; '.join(assembly.warnings)} |")
+
+
+def _speak_as_a_clone(parts: Parts, assembly: Any) -> None:
+    """A Base model's first sound is a voice's that was learnt, or is known from the last start."""
+    import numpy as np
+    import torch
+
+    from engine.qwen3.batch.sentence import Sentence
+    from engine.qwen3.messages import Speak
+    from engine.qwen3.model.speakers import cloned_speaker
+
+    with torch.inference_mode():
+        pcm = (np.random.default_rng(1).normal(size=5 * 24000) * 3000).astype(np.int16)
+        voice = cloned_speaker(assembly.checkpoint, "a recording", pcm, 24000, "what is said in it", keep=True)
+        parts.end("a voice of 5 s learnt, or known")
+        prompt = assembly.checkpoint.prompts.build(assembly.checkpoint.tokenizer.text("Hello."), voice)
+        sentence = Sentence(Speak(0, "", "")).build(prompt, assembly.checkpoint.sampling, 4)
+        assert assembly.runner.admit(sentence)
+        while not any(made.pcm.size for made in assembly.runner.step()):
+            pass
+        parts.end("its first sound")
+        assembly.runner.remove(sentence)
+        assembly.slots.shrink()
+        parts.end("memory given back", however_short=True)
 
 
 def main() -> None:

@@ -42,7 +42,7 @@ class BadRecogniser:
     async def serve(self) -> AsyncIterator[Mapping[str, str]]:
         """Serves, and gives the settings that lead to it."""
         self._bad, self._connections = False, 0
-        async with _serving(self._answer) as port:
+        async with serving(self._answer) as port:
             yield {"ASR_URL": f"ws://127.0.0.1:{port}"}
 
     async def run(self, target: Target, answers: Answers) -> None:
@@ -64,7 +64,7 @@ class BadRecogniser:
         if not self._bad:
             return await asyncio.Event().wait()
         self._connections += 1
-        return await _pour(writer, self._frames())
+        return await pour(writer, self._frames())
 
 
 class BadModel:
@@ -78,21 +78,21 @@ class BadModel:
     async def serve(self) -> AsyncIterator[Mapping[str, str]]:
         """Serves, and gives the settings that lead to it."""
         self._requests = 0
-        async with _serving(self._answer) as port:
+        async with serving(self._answer) as port:
             yield {"LLM_BASE_URL": f"http://127.0.0.1:{port}/v1", "LLM_MODEL": "bad"}
 
     async def run(self, target: Target, answers: Answers) -> None:
         """A caller who keeps asking."""
         try:
-            await _keep_asking(target, answers)
+            await keep_asking(target, answers)
         finally:
             answers["asked"] += self._requests
 
     async def _answer(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._requests += 1
-        await _read_body(head, reader)
+        await read_body(head, reader)
         writer.write(_STREAM)
-        await _pour(writer, self._events())
+        await pour(writer, self._events())
 
 
 class BadTool:
@@ -108,7 +108,7 @@ class BadTool:
         """Serves tool and model, and gives the settings that lead to them."""
         self._requests = 0
         with tempfile.TemporaryDirectory() as folder:
-            async with _serving(self._answer) as port, _serving(_use_the_tool) as model_port:
+            async with serving(self._answer) as port, serving(use_the_tool) as model_port:
                 tools = Path(folder) / "tools.yaml"
                 tool = {"name": "look", "description": "Looks.", "url": f"http://127.0.0.1:{port}/"}
                 tools.write_text(json.dumps({"tools": [tool]}))
@@ -118,15 +118,15 @@ class BadTool:
     async def run(self, target: Target, answers: Answers) -> None:
         """A caller who keeps asking for what needs the tool."""
         try:
-            await _keep_asking(target, answers)
+            await keep_asking(target, answers)
         finally:
             answers["used"] += self._requests
 
     async def _answer(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._requests += 1
-        await _read_body(head, reader)
+        await read_body(head, reader)
         writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {GIGABYTE}\r\n\r\n".encode())
-        await _pour(writer, self._pieces(), self._pause_s)
+        await pour(writer, self._pieces(), self._pause_s)
 
 
 def partials() -> Iterator[bytes]:
@@ -190,7 +190,8 @@ def a_letter_at_a_time() -> Iterator[bytes]:
     return itertools.repeat(b"a")
 
 
-async def _keep_asking(target: Target, answers: Answers) -> None:
+async def keep_asking(target: Target, answers: Answers) -> None:
+    """A caller who says the same over and over."""
     async with call(target) as caller:
         for number in range(10_000):
             for event in utterance("What is it?", f"item_{number}"):
@@ -198,15 +199,16 @@ async def _keep_asking(target: Target, answers: Answers) -> None:
             await asyncio.sleep(TURN_S)
 
 
-async def _use_the_tool(head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    body = json.loads(await _read_body(head, reader))
+async def use_the_tool(head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A good language model, which calls the tool `look` before it answers."""
+    body = json.loads(await read_body(head, reader))
     used = body["messages"][-1]["role"] == "tool"
     part = {"index": 0, "id": "1", "function": {"name": "look", "arguments": "{}"}}
     writer.write(_STREAM + _chunk({"content": "It is so."} if used else {"tool_calls": [part]}) + b"data: [DONE]\n\n")
     await writer.drain()
 
 
-async def _pour(writer: asyncio.StreamWriter, pieces: Iterable[bytes], pause_s: float = 0.0) -> None:
+async def pour(writer: asyncio.StreamWriter, pieces: Iterable[bytes], pause_s: float = 0.0) -> None:
     """Sends without an end, many pieces at once if there is no pause between them."""
     waiting = bytearray()
     for piece in pieces:
@@ -217,13 +219,14 @@ async def _pour(writer: asyncio.StreamWriter, pieces: Iterable[bytes], pause_s: 
             await asyncio.sleep(pause_s)
 
 
-async def _read_body(head: bytes, reader: asyncio.StreamReader) -> bytes:
+async def read_body(head: bytes, reader: asyncio.StreamReader) -> bytes:
+    """The body of a request whose head has been read."""
     lengths = (line.split()[1] for line in head.splitlines() if line.lower().startswith(b"content-length:"))
     return await reader.readexactly(int(next(lengths, b"0")))
 
 
 @asynccontextmanager
-async def _serving(
+async def serving(
     answer: Callable[[bytes, asyncio.StreamReader, asyncio.StreamWriter], Any],
 ) -> AsyncIterator[int]:
     """Serves on loopback, one request a connection."""

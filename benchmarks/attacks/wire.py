@@ -81,9 +81,9 @@ async def ask_json(
 
 
 async def flood(
-    target: Target, answers: Answers, path: str, opcode: int, payload: bytes, *, unread: bytes = b""
+    target: Target, answers: Answers, path: str, opcode: int, payload: bytes, *, first: bytes = b"", unread: bytes = b""
 ) -> None:
-    """Open a WebSocket and send one message over and over, as fast as the server takes it.
+    """Open a WebSocket and send one message over and over, as fast as the server takes it, after the text `first`.
 
     With `unread`, a text message that goes first, nothing of what comes is read.
     """
@@ -99,8 +99,8 @@ async def flood(
         writer.write(head(target, "GET", path, headers=fields))
         status, _ = await _status(reader)
         answers[status] += 1
-        if unread:
-            writer.write(_frame(TEXT, unread))
+        if first or unread:
+            writer.write(_frame(TEXT, first or unread))
         ending = asyncio.create_task(asyncio.Event().wait() if unread else until_closed(reader))
         try:
             while not ending.done():

@@ -19,9 +19,7 @@ POSITIONS, TEXT = 320, 64
 def build_frames(size: str, quantize: str, largest: int) -> FrameGraphs:
     """Graphs of frames on random weights, measured; their calls are 16 s into a sentence."""
     model = build_model(size, quantize)
-    state = DecodeState.allocate(model.talker, model.predictor, largest, POSITIONS, TEXT)
-    for layer in state.talker_kv.kv:
-        layer.normal_()
+    state = DecodeState.allocate(model.talker, model.predictor, largest, POSITIONS, TEXT, paged=True)
     state.x.normal_()
     state.seed.copy_(torch.arange(largest + 1))
     made = FrameGraphs(model, state, Capture(torch.cuda.Stream(), True), no_tuning(), largest)

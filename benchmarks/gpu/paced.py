@@ -107,21 +107,35 @@ def paced(size: str, quantize: str, counts: Sequence[int], seconds: float) -> No
     runner, model = build_runner(size, quantize, max(counts))
     hidden = model.talker.stack.hidden
     print(f"\n{size} {quantize}, calls that speak without a pause at the pace of speech; {seconds:g} s a row")
+    paced_rows(runner, hidden, counts, seconds, LEADS_MS)
+
+
+def paced_rows(
+    runner: GraphRunner,
+    hidden: int,
+    counts: Sequence[int],
+    seconds: float,
+    leads_ms: Sequence[int],
+    bursts: Sequence[float] = (0.0, BURST_S),
+) -> None:
     print("neighbour | SPEECH_LEAD_MS | calls | GPU for us | first sound p50, ms | p95 | frames | late | worst, ms |"
-          " refused | capacity | burst of the neighbour, ms")  # fmt: skip
-    for burst_s in (0.0, BURST_S):
+          " refused | capacity | of one core | burst of the neighbour, ms")  # fmt: skip
+    for burst_s in bursts:
         for count in counts:
-            for lead_ms in LEADS_MS:
+            for lead_ms in leads_ms:
                 runner.scheduler.lead_s = lead_ms / 1e3
                 with neighbour(burst_s, EVERY_S) as bursts_s:
+                    begun_s, worked_s = time.perf_counter(), time.process_time()
                     heard = run_paced(runner, hidden, count, seconds)
                     load = runner.scheduler.use.load(time.monotonic())
+                    core = (time.process_time() - worked_s) / (time.perf_counter() - begun_s)
                 first = [each * 1e3 for each in heard.first_s]
                 beside = "bursts" if burst_s else "none"
                 print(
                     f"{beside} | {lead_ms} | {count} | {load:.0%} | {percentile(first, 50):.1f}"
                     f" | {percentile(first, 95):.1f} | {heard.frames} | {len(heard.late_s)}"
                     f" | {max(heard.late_s, default=0) * 1e3:.0f} | {heard.refused} | {runner.scheduler.capacity}"
+                    f" | {core:.0%}"
                     f" | {np.mean(bursts_s[1:]) * 1e3 if len(bursts_s) > 1 else 0:.0f}",
                     flush=True,
                 )

@@ -69,7 +69,7 @@ def memory_once(size: str) -> None:
     gc.collect()
     torch.cuda.empty_cache()
     slots = runner._slots
-    kv, codec = slots.state.talker_kv.kv, slots.fast_codec
+    kv, codec = slots.state.talker_kv, slots.fast_codec
     layers = [y for stack in (model.talker.stack, model.predictor.stack) for y in stack.layers]
     parts = {
         "keys and values": kv.nbytes,

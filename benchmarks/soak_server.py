@@ -1,0 +1,38 @@
+"""`talkspurt serve` that also tells what it holds: GET /held. Run with `serve`."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import sys
+import threading
+
+from aiohttp import web
+
+from bridge.__main__ import main
+from bridge.app import App
+
+_web_app = App._web_app
+
+
+async def _held(request: web.Request) -> web.Response:
+    gc.collect()
+    held = {
+        "tasks": len(asyncio.all_tasks()),
+        "threads": threading.active_count(),
+        "descriptors": len(os.listdir("/proc/self/fd")),
+        "objects": len(gc.get_objects()),
+    }
+    return web.json_response(held)
+
+
+def _with_held(app: App) -> web.Application:
+    made = _web_app(app)
+    made.router.add_get("/held", _held)
+    return made
+
+
+if __name__ == "__main__":
+    App._web_app = _with_held  # type: ignore[method-assign]
+    sys.exit(main())
