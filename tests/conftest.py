@@ -14,21 +14,26 @@ from tests.support.asterisk.asterisk import Asterisk
 from tests.support.asterisk.fetch import Installation, Unavailable, fetch
 
 HERE = Path(__file__).parent
-REALTIME = (
-    "asterisk", "scenes", "bridge/converse/test_calls.py", "bridge/converse/test_server_process.py",
+CALLS = ("asterisk", "scenes")
+"""What calls through Asterisk at the pace of a telephone line. One process runs all of it, one test after the other."""
+LINES = (
+    "bridge/converse/test_calls.py", "bridge/converse/test_server_process.py",
     "bridge/conversation/test_realtime.py", "bridge/demo", "bridge/dial", "bridge/hearing/asr/test_embedded.py",
     "bridge/hearing/asr/test_services.py", "bridge/line/test_server.py",
+    "bridge/workers/test_serving.py", "test_prometheus.py",
 )  # fmt: skip
-"""What plays or listens at the pace of a telephone line. One process runs all of it, one test after the other."""
+"""What plays or listens at that pace without an Asterisk. Another process runs all of it, likewise."""
+REALTIME = CALLS + LINES
 SLOW = (
     "bridge/brains/mcp/test_servers.py", "bridge/calls_api/test_document.py", "bridge/test_app.py",
-    "engine/api/test_embedded.py",
+    "engine/api/test_embedded.py", "engine/fleet/test_ray.py",
     "engine/hibari/test_hibari.py", "engine/hibari/test_synthesis.py", "engine/qwen3/batch/test_runner.py",
     "engine/qwen3/cuda/test_graph_runner.py", "engine/qwen3/cuda/test_prefill.py",
     "engine/qwen3/host/test_process.py", "engine/qwen3/kernels/test_bounds.py", "engine/qwen3/kernels/test_builds.py",
     "engine/qwen3/model/test_checkpoint.py", "engine/qwen3/model/test_compile.py", "engine/qwen3/model/test_frame.py",
-    "engine/qwen3/worker/test_main.py", "engine/qwen3/worker/test_worker.py", "engine/web/test_openapi.py",
-    "packaging/test_deb.py",
+    "engine/qwen3/worker/test_main.py", "engine/qwen3/worker/test_worker.py", "engine/replicas/test_processes.py",
+    "engine/web/test_openapi.py",
+    "fuzz", "packaging/test_deb.py", "packaging/test_supply_chain.py",
 )  # fmt: skip
 """What compiles or interprets kernels, runs models for long, has much spoken or recognized, asks thousands of
 questions, or builds a package."""
@@ -36,6 +41,13 @@ SLOW_TIMEOUT_S = 600
 """The slowest of them takes 20 s on two free cores, and took over 120 s beside eight other processes."""
 VOICED = ("engine/hibari", "engine/qwen3/host/test_engine.py", "bridge/commands/test_say.py", "bridge/test_app.py")
 """What has the embedded voice speak, whose worker is given up after 3 s of silence: too little on a busy machine."""
+PEERS = (
+    "bridge/cluster", "bridge/console/test_page.py", "bridge/workers/test_taking_over.py",
+    "engine/api/test_voice_agents.py", "engine/fleet/test_ray.py", "engine/web/test_page.py", "faults/test_wire.py",
+)  # fmt: skip
+"""What has whole programs beside it, browsers and Ray among them, which give up by their own clocks."""
+RERUNS = 2
+"""How often a test that depends on the machine's pace is run again. Each failure is printed, with the load."""
 NICE = 3
 """Enough for others to go first, and not so much that nothing is left on a machine that is busy with something else."""
 
@@ -45,7 +57,7 @@ def _is_within(item: pytest.Item, places: tuple[str, ...]) -> bool:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    missing = [place for place in REALTIME + SLOW + VOICED if not (HERE / place).exists()]
+    missing = [place for place in REALTIME + SLOW + VOICED + PEERS if not (HERE / place).exists()]
     if missing:
         raise pytest.UsageError(f"tests/conftest.py names what is not there: {', '.join(missing)}")
 
@@ -55,9 +67,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _is_within(item, REALTIME):
             item.add_marker(pytest.mark.realtime)
-            item.add_marker(pytest.mark.xdist_group("realtime"))
-        if _is_within(item, REALTIME + VOICED):
-            item.add_marker(pytest.mark.flaky(reruns=1))
+            item.add_marker(pytest.mark.xdist_group("calls" if _is_within(item, CALLS) else "lines"))
+        if _is_within(item, REALTIME + VOICED + PEERS):
+            item.add_marker(pytest.mark.flaky(reruns=RERUNS))
         if _is_within(item, SLOW):
             item.add_marker(pytest.mark.slow)
             if item.get_closest_marker("timeout") is None:

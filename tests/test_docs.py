@@ -15,11 +15,14 @@ PAGES = sorted(
     for pattern in ("*.md", "docs/*.md", "Makefile", "compose.yaml", "Dockerfile", "pyproject.toml", "dialplan/*.conf")
     for path in ROOT.glob(pattern)
 )
-FOLDERS = "benchmarks|bridge|dialplan|docs|engine|packaging|tests"
+FOLDERS = "benchmarks|bridge|dialplan|docs|engine|fuzz|packaging|tests"
 PATH = re.compile(rf"(?<![\w./-])(?:{FOLDERS})/[\w./-]*\w/?(?![\w*{{])")
 """A path from the root of the repository, wherever it stands. One with a wildcard is none."""
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
-COMMAND = re.compile(r"talkspurt (serve|settings|agents|dial|say|demo|converse|dialplan)\b([^`#\n]*)")
+CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.M | re.S)
+COMMAND = re.compile(
+    r"talkspurt (serve|engine|settings|agents|dial|say|demo|converse|call|judge|dialplan|doctor)\b([^`#\n]*)"
+)
 
 
 def heads(page: Path) -> set[str]:
@@ -44,7 +47,7 @@ def test_paths_are_seen() -> None:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.suffix == ".md"], ids=lambda path: path.name)
 def test_every_link_leads_somewhere(page: Path) -> None:
-    for target, anchor in LINK.findall(page.read_text()):
+    for target, anchor in LINK.findall(CODE.sub("", page.read_text())):
         file = page.parent / target if target else page
         assert file.exists(), target
         assert not anchor or anchor in heads(file), f"{target}#{anchor}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+import subprocess
 import time
 import uuid
 from pathlib import Path
@@ -9,12 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bridge.commands.dialplan_text import DialplanOptions, ServerAddress, render_client
 from tests.asterisk.ari import Ari
 from tests.asterisk.conftest import GREETING
 from tests.asterisk.tap import Tap
 from tests.support.asterisk.asterisk import Asterisk, free_port
+from tests.support.asterisk.relays import Relay
+from tests.support.asterisk.rtp import L16_WIDEBAND, PCMA, PCMU, Codec
 from tests.support.asterisk.signals import is_milliwatt, share_db
-from tests.support.asterisk.sip import L16_WIDEBAND, PCMA, PCMU, Codec, SipCall, dial
+from tests.support.asterisk.sip import SipCall, dial
 from tests.support.asterisk.talkspurt import CallsApi, Talkspurt, running
 from tests.support.asterisk.waiting import eventually
 from tests.support.recognition import normalise, read_wav, recognise
@@ -25,13 +30,13 @@ PAUSE_S = 0.3
 """Of packets without voice, to be sure that what was sent has arrived."""
 
 
+def hears_tone(call: SipCall) -> bool:
+    """Whether the caller hears what the dialplan goes on with."""
+    return is_milliwatt(call.heard(call.packets[-10:]).pcm, call.codec.rate_hz)
+
+
 async def until_tone(call: SipCall) -> None:
-    """Waits until the caller hears what the dialplan goes on with."""
-
-    def hears_tone() -> bool:
-        return is_milliwatt(call.heard(call.packets[-10:]).pcm, call.codec.rate_hz)
-
-    await call.until(hears_tone, ANSWER_S)
+    await call.until(lambda: hears_tone(call), ANSWER_S)
 
 
 async def hear_greeting(call: SipCall, api: CallsApi, call_id: str) -> str:
@@ -83,17 +88,47 @@ async def test_wideband_both_ways(asterisk: Asterisk, talkspurt: Talkspurt, api:
     assert share_db(np.frombuffer(b"".join(m.payload for m in said), "<i2"), 16_000, 4_500, 8_000) > -6
 
 
-async def test_keys_arrive(asterisk: Asterisk, talkspurt: Talkspurt, api: CallsApi, call_id: str) -> None:
-    async with dial(asterisk.sip_address, talkspurt.extension("try", call_id)) as call:
+async def test_wideband_over_a_websocket(asterisk: Asterisk, talkspurt: Talkspurt, api: CallsApi, call_id: str) -> None:
+    async with dial(asterisk.sip_address, talkspurt.extension("widesocket", call_id), L16_WIDEBAND) as call:
+        assert normalise(await hear_greeting(call, api, call_id)) == normalise(GREETING)
+        assert (await api.call(call_id))["rate_hz"] == 16_000
+    assert share_db(call.heard().pcm, 16_000, 4_500, 8_000) > -35
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """One of localhost, signed by itself, with its key."""
+    path = tmp_path / "proxy.pem"
+    options = ["-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    subprocess.run(["openssl", "req", *options, "-keyout", path, "-out", path], check=True, capture_output=True)
+    return path
+
+
+async def test_encrypted_by_a_proxy_before_the_server(
+    asterisk: Asterisk, talkspurt: Talkspurt, api: CallsApi, call_id: str, certificate: Path
+) -> None:
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate)
+    async with Relay(talkspurt.http_port).listening(tls) as proxy:
+        options = DialplanOptions([ServerAddress("localhost", proxy.port, 9)], context=f"tests-{proxy.port}", tls=True)
+        asterisk.may_connect(f"{render_client(options)}ca_list_file = {certificate}\n")
+        async with dial(asterisk.sip_address, f"socket-{proxy.port}-{call_id}") as call:
+            assert normalise(await hear_greeting(call, api, call_id)) == normalise(GREETING)
+
+
+@pytest.mark.parametrize("way", ["try", "socket"])
+async def test_keys_arrive(asterisk: Asterisk, talkspurt: Talkspurt, api: CallsApi, call_id: str, way: str) -> None:
+    async with dial(asterisk.sip_address, talkspurt.extension(way, call_id)) as call:
         await call.send_dtmf("0123456789*#ABCD")
 
         async def all_there() -> bool:
             return bool((await api.call(call_id))["dtmf"] == "0123456789*#ABCD")
 
         await eventually(all_there, ANSWER_S)
+        assert (await api.call(call_id))["dtmf"] == "0123456789*#ABCD"
 
 
-@pytest.mark.parametrize("way", ["try", "wide"])
+@pytest.mark.parametrize("way", ["try", "wide", "socket"])
 async def test_caller_hangs_up_and_the_call_is_over_within_a_second(
     asterisk: Asterisk, talkspurt: Talkspurt, api: CallsApi, call_id: str, way: str
 ) -> None:
@@ -112,7 +147,12 @@ async def test_caller_hangs_up_and_the_call_is_over_within_a_second(
 
 @pytest.mark.parametrize(
     ("way", "told"),
-    [("try", {"TryStatus": "SUCCESS"}), ("app", {}), ("wide", {"TryStatus": "SUCCESS", "DialStatus": "ANSWER"})],
+    [
+        ("try", {"TryStatus": "SUCCESS"}),
+        ("app", {}),
+        ("wide", {"TryStatus": "SUCCESS", "DialStatus": "ANSWER"}),
+        ("socket", {"TryStatus": "SUCCESS", "DialStatus": "ANSWER"}),
+    ],
 )
 async def test_our_hangup_finishes_the_sentence_and_gives_the_call_back(
     asterisk: Asterisk, talkspurt: Talkspurt, ari: Ari, api: CallsApi, call_id: str, way: str, told: dict[str, str]
@@ -148,13 +188,16 @@ async def test_server_killed_in_mid_call_and_the_dialplan_goes_on(asterisk: Aste
             for way, call in (("try", one), ("wide", other)):
                 await ari.went_on(calls[way])
                 await until_tone(call)
+            assert hears_tone(one)
+            assert hears_tone(other)
 
 
+@pytest.mark.parametrize("way", ["try", "socket"])
 async def test_interrupt_silences_the_line_and_the_packets_go_on(
-    asterisk: Asterisk, talkspurt: Talkspurt, api: CallsApi, call_id: str
+    asterisk: Asterisk, talkspurt: Talkspurt, api: CallsApi, call_id: str, way: str
 ) -> None:
     story = "This is a long story about a telephone line that nobody ever wanted to repair. " * 4
-    async with dial(asterisk.sip_address, talkspurt.extension("try", call_id)) as call:
+    async with dial(asterisk.sip_address, talkspurt.extension(way, call_id)) as call:
         await call.until_voice(ANSWER_S)
         await api.interrupt(call_id)
         quiet = await call.until_quiet(PAUSE_S, ANSWER_S, after=len(call.packets))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import uuid
 
@@ -10,10 +11,11 @@ import pytest
 from bridge.commands.dialplan_text import DialplanOptions, ServerAddress, render
 from bridge.config import Settings
 from bridge.doctor.asterisk import AsteriskCli
-from bridge.doctor.command import examine
+from bridge.doctor.command import examine, try_fallbacks
 from bridge.doctor.finding import Finding, Level
+from bridge.doctor.trial_server import Fault
 from tests.asterisk.conftest import GREETING
-from tests.support.asterisk.asterisk import Asterisk
+from tests.support.asterisk.asterisk import Asterisk, free_port
 from tests.support.asterisk.talkspurt import Talkspurt
 
 
@@ -68,3 +70,44 @@ def test_a_module_that_was_unloaded_is_wrong(asterisk: Asterisk, talkspurt: Talk
         asterisk.cli("module load chan_audiosocket.so")
     assert len(wrong) == 1
     assert wrong[0].startswith("WRONG  chan_audiosocket.so is missing\n")
+
+
+def trials(asterisk: Asterisk, context: str) -> list[Finding]:
+    return try_fallbacks(Settings.of(), AsteriskCli(shlex.join(asterisk.command)), context)
+
+
+def test_the_trials_show_that_each_caller_comes_to_the_fallback(asterisk: Asterisk, context: str) -> None:
+    before = asterisk.cli("dialplan show")
+    found = trials(asterisk, context)
+    assert [finding.fact for finding in found if finding.level is not Level.OK] == []
+    facts = [re.sub(r"\d+\.\d s", "… s", finding.fact) for finding in found]
+    assert facts == [
+        "trial: a call was taken and given back",
+        "trial: where the server is down, the dialplan goes on after … s",
+        "trial: where the server is full, the dialplan goes on after … s",
+        "trial: where the server does not take the audio, the dialplan goes on after … s",
+        "trial: where the server is killed in mid-call, the dialplan goes on after … s",
+        "trial: where the server hangs in mid-call, the dialplan goes on after … s",
+    ]
+    assert asterisk.cli("dialplan show") == before, "the trials' context is gone"
+
+
+def test_the_trials_find_a_dialplan_that_does_not_look_after_its_calls(
+    asterisk: Asterisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.doctor.trials.PATIENCE_S", 4.0)
+    here = ServerAddress("127.0.0.1", free_port(), free_port())
+    dialplan = render(DialplanOptions([here], context="careless", watch=False), "")
+    (asterisk.folder / "etc/extensions_custom.conf").write_text(dialplan)
+    asterisk.cli("dialplan reload")
+    wrong = [str(finding) for finding in trials(asterisk, "careless") if finding.level is Level.WRONG]
+    assert len(wrong) == 1
+    assert "where the server hangs in mid-call, the caller is alone for 4 s and more" in wrong[0]
+    assert "without --no-watch" in wrong[0]
+
+
+def test_without_the_printed_dialplan_nothing_of_it_works(asterisk: Asterisk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridge.doctor.trials.PATIENCE_S", 1.0)
+    found = trials(asterisk, "nowhere")
+    assert {finding.level for finding in found} == {Level.WRONG}
+    assert len(found) == len(Fault), "Asterisk has reached the doctor"

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from tests.support.asterisk.asterisk import Asterisk
+from tests.support.asterisk.rtp import L16_WIDEBAND, PCMA, PCMU, Codec
 from tests.support.asterisk.signals import correlation, speech_like
-from tests.support.asterisk.sip import L16_WIDEBAND, PCMA, PCMU, Codec, dial
+from tests.support.asterisk.sip import dial
 
 
 @pytest.mark.parametrize("codec", [PCMU, PCMA, L16_WIDEBAND], ids=lambda codec: codec.name)

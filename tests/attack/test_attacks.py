@@ -45,13 +45,14 @@ ANSWERED: Final[dict[str, frozenset[str]]] = {
     "empty-frames": UNNOTICED,
     "fast-audio": UNNOTICED,
     "used-UUID": frozenset({"first call taken", "second call refused"}),
+    "WebSocket-keys": UNNOTICED,
     "cancels": UNNOTICED,
     "empty-deltas": UNNOTICED,
     "dropped-deltas": UNNOTICED,
     "pings": UNNOTICED,
     "many-floods": UNNOTICED | {"503"},
     "short-requests": UNNOTICED,
-    "unread-speech": frozenset({"somebody else: 200"}),
+    "unread-speech": frozenset({"somebody else: 200", "somebody else: no answer"}),
     "unread-by-one-of-us": frozenset({"somebody else: 200"}),
     "hostile-recordings": frozenset({"200", "201", "400", "409", "503", "no answer", "closed", "reset"}),
     "large-recordings": frozenset({"400", "503", "503 and closed", "no answer", "closed", "reset"}),
@@ -66,12 +67,40 @@ ANSWERED: Final[dict[str, frozenset[str]]] = {
     "model-arguments": frozenset({"202", "asked"}),
     "tool-1-GB": frozenset({"202", "used"}),
     "tool-dribble": frozenset({"202", "used"}),
+    "speaker-messages": frozenset({"connected"}),
+    "speaker-no-JSON": frozenset({"connected"}),
+    "speaker-deep-JSON": frozenset({"connected"}),
+    "speaker-endless-message": frozenset({"connected"}),
+    "speaker-pings": frozenset({"connected"}),
+    "speaker-sound": frozenset({"connected"}),
+    "speaker-long-sound": frozenset({"connected"}),
+    "speaker-items": frozenset({"connected"}),
+    "speaker-long-items": frozenset({"connected"}),
+    "speaker-words": frozenset({"connected"}),
+    "speaker-speech": frozenset({"connected"}),
+    "speaker-failures": frozenset({"connected"}),
+    "speaker-tools": frozenset({"connected"}),
+    "speaker-silence": frozenset({"connected"}),
+    "MCP-silence": frozenset({"202", "used"}),
+    "MCP-1-GB": frozenset({"202", "used"}),
+    "MCP-endless-event": frozenset({"202", "used"}),
+    "MCP-comments": frozenset({"202", "used"}),
+    "MCP-notifications": frozenset({"202", "used"}),
+    "MCP-questions": frozenset({"202", "used"}),
+    "MCP-foreign-answers": frozenset({"202", "used"}),
+    "MCP-long-result": frozenset({"202", "used"}),
+    "MCP-deep-result": frozenset({"202", "used"}),
+    "MCP-redirect": frozenset({"202", "used"}),
+    "MCP-many-tools": frozenset({"pages"}),
 }
 """What the attacker may be answered."""
 DECODED: Final = ("hostile-recordings", "large-recordings")
 """Attacks on the decoder of uploads."""
 SPOKEN: Final = ("killer-words", "slow-speech")
 """Attacks on the voice that calls wait for."""
+
+SERVED: Final = ("unread-speech", "unread-by-one-of-us")
+"""Attacks beside which somebody else asks for speech."""
 
 
 @pytest.mark.realtime
@@ -83,6 +112,8 @@ async def test_ten_calls_do_not_notice_an_attack(name: str) -> None:
     result = await measure(ATTACKS[name], SECONDS)
 
     assert set(result.answers) <= ANSWERED[name]
+    if name in SERVED:
+        assert result.answers["somebody else: 200"], "what is under way at the end has no answer, but others have"
     assert result.missing_share < MOST_MISSING + min(result.waited_share, MOST_EXCUSED)
     assert result.growth_bytes <= MOST_GROWTH_BYTES + (DECODERS_BYTES if name in DECODED else 0)
     if name in SPOKEN:

@@ -67,14 +67,17 @@ async def test_sigterm_lets_the_call_in_progress_hear_the_end_and_exits_0(server
     assert await asyncio.wait_for(server.process.wait(), 20) == 0
 
 
-async def test_sighup_without_a_file_of_agents_costs_no_call(server):
-    """`systemctl reload` sends it, whatever the settings."""
+@pytest.mark.parametrize(
+    ("number", "told"), [(signal.SIGHUP, "agents read"), (signal.SIGUSR2, "WORKERS=1 has none")], ids=["HUP", "USR2"]
+)
+async def test_a_signal_that_is_meant_for_other_settings_costs_no_call(server, number, told):
+    """`systemctl reload` sends SIGHUP, and a rolling restart SIGUSR2, whatever the settings."""
     peer = await Asterisk.connect(server.port)
     peer.send_audio()
     await peer.hear(voiced=True)
-    server.process.send_signal(signal.SIGHUP)
+    server.process.send_signal(number)
     async with asyncio.timeout(10):
-        while "agents read" not in (line := (await server.process.stderr.readline()).decode()):
+        while told not in (line := (await server.process.stderr.readline()).decode()):
             assert line, "the server has ended"
     assert (await peer.hear(voiced=True)).kind != Kind.HANGUP
     await peer.close()

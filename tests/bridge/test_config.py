@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from bridge import config
 from bridge.config import FIELDS, GROUPS, WrongSetting, load_settings, settings_table
 from bridge.hearing.asr.protocol import AsrOptions
 from bridge.hearing.asr.protocols import PROTOCOLS
+from bridge.traces import settings as traces_settings
 
 
 @pytest.fixture(autouse=True)
@@ -95,14 +97,34 @@ def test_an_address_that_no_call_could_connect_to_stops_the_start(monkeypatch, a
         ({"REALTIME_API_KEY": "a\nb"}, "REALTIME_API_KEY=(hidden): must be printable ASCII on one line"),
         ({"REALTIME_TIMEOUT_MS": "5"}, "REALTIME_TIMEOUT_MS='5': must be greater than or equal to 500"),
         ({"LLM_CONDENSE_AFTER": "40"}, "LLM_CONDENSE_KEEP='40': must be less than LLM_CONDENSE_AFTER=40"),
+        (
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "localhost:4318"},
+            "OTEL_EXPORTER_OTLP_ENDPOINT='localhost:4318': must start with http:// or https:// and a host",
+        ),
+        ({"PRIVACY": "all"}, "PRIVACY='all': must be 'off', 'routing' or 'strict'"),
+        ({"PRIVACY": "routing", "PRIVACY_KEY": "short"}, "PRIVACY_KEY=(hidden): must have at least 16 characters with"),
+        ({"PRIVACY": "routing"}, "PRIVACY_KEY=(hidden): must have at least 16 characters with PRIVACY=routing"),
+        (
+            {"PRIVACY": "strict", "SUMMARY": "true", "LLM_BASE_URL": "http://m/v1", "LLM_MODEL": "m"},
+            "SUMMARY='true': must be false with PRIVACY=strict",
+        ),
     ],
 )
-def test_a_wrong_service_that_speaks_stops_the_start(monkeypatch, settings, line):
+def test_a_setting_that_another_excludes_or_needs_stops_the_start(monkeypatch, settings, line):
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(WrongSetting) as raised:
         load_settings()
     assert line in str(raised.value)
+
+
+@pytest.mark.parametrize("package", ["no_such_package", "no_such_package.inside"])
+def test_traces_without_their_packages_stop_the_start(monkeypatch, package):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318")
+    assert load_settings().traces.otel_service_name == "talkspurt"
+    monkeypatch.setattr(traces_settings, "PACKAGES", (package,))
+    with pytest.raises(WrongSetting, match=r"must be empty without its packages: .*otel"):
+        load_settings()
 
 
 @pytest.mark.parametrize(
@@ -125,7 +147,10 @@ def test_a_password_in_an_address_and_a_key_exclude_one_another(monkeypatch, set
     assert "hush" not in str(raised.value)
 
 
-@pytest.mark.parametrize("name", ["ASR_URL", "LLM_BASE_URL", "REALTIME_URL", "REMOTE_URL", "WEBHOOK_URL"])
+@pytest.mark.parametrize(
+    "name",
+    ["ASR_URL", "LLM_BASE_URL", "OTEL_EXPORTER_OTLP_ENDPOINT", "REALTIME_URL", "REMOTE_URL", "WEBHOOK_URL"],
+)
 def test_a_wrong_address_does_not_tell_its_password(monkeypatch, name):
     monkeypatch.setenv("ENGINE", "remote")
     monkeypatch.setenv(name, "gopher://user:hush@host/path?key=hush")
@@ -164,6 +189,28 @@ def test_to_be_reached_by_others_takes_a_key_or_a_setting(monkeypatch, host):
     monkeypatch.delenv("HTTP_WITHOUT_KEY")
     monkeypatch.setenv("API_KEY", "a key")
     assert load_settings().server.http_host == host
+
+
+def test_wyoming_beyond_loopback_takes_a_setting_for_it_knows_no_key(monkeypatch):
+    monkeypatch.setenv("WYOMING_HOST", "0.0.0.0")
+    assert load_settings().server.wyoming_port is None, "nothing listens there"
+    monkeypatch.setenv("WYOMING_PORT", "10200")
+    monkeypatch.setenv("API_KEY", "a key")
+    with pytest.raises(WrongSetting, match=r"^WYOMING_HOST='0.0.0.0': must be a loopback.*WYOMING_WITHOUT_KEY"):
+        load_settings()
+    monkeypatch.setenv("WYOMING_WITHOUT_KEY", "true")
+    assert load_settings().server.wyoming_port == 10_200
+
+
+def test_wyoming_without_its_package_is_told_with_how_to_get_it(monkeypatch):
+    monkeypatch.setattr(config, "find_spec", lambda name: None)
+    monkeypatch.setenv("WYOMING_PORT", "10200")
+    with pytest.raises(
+        WrongSetting, match=r"^WYOMING_PORT='10200': .* without its package: pip install '.*\[wyoming\]'$"
+    ):
+        load_settings()
+    monkeypatch.delenv("WYOMING_PORT")
+    load_settings()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])

@@ -7,12 +7,17 @@ import pytest
 
 PROGRAM = """
 import logging, sys, structlog
-from bridge.logs import set_up_logs
+from bridge.logs import set_up_logs, show_no_locals, warn_on_stderr
 
 def fail(key):
     raise ValueError("it failed")
 
-set_up_logs(sys.argv[1], "info")
+if sys.argv[1] == "warnings":
+    warn_on_stderr()
+elif sys.argv[1] == "commands":
+    show_no_locals()
+else:
+    set_up_logs(sys.argv[1], "info")
 try:
     fail("hunter" + "2")
 except ValueError:
@@ -22,11 +27,16 @@ logging.getLogger("httpx2").info("HTTP Request: POST http://user:hunter2@llm/v1/
 """
 
 
-@pytest.mark.parametrize("log_format", ["json", "text"])
+@pytest.mark.parametrize("log_format", ["json", "text", "warnings", "commands"])
 def test_a_traceback_shows_no_locals_and_a_request_no_url(log_format):
     logged = subprocess.run(
-        [sys.executable, "-c", PROGRAM, log_format], capture_output=True, text=True, check=True, timeout=60
-    ).stderr
+        [sys.executable, "-c", PROGRAM, log_format],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout
     assert logged.count("it failed") >= 2  # both have their traceback
     assert logged.count("fail") > logged.count("it failed"), "its frames are named"
     assert "hunter2" not in logged

@@ -121,6 +121,11 @@ def test_addresses(url: str, masked: str) -> None:
     assert masked_url(url) == masked
 
 
+def test_keys_among_headers_and_in_an_endpoint_are_secrets_too() -> None:
+    headers = {"otel_exporter_otlp_headers": SecretStr("api-key=Key-1, x=Key-2"), "otel_endpoint": "http://a:Key-3@b"}
+    assert Masker(secrets_of(headers))("Key-1 Key-2 Key-3") == " ".join([MASK] * 3)
+
+
 def test_what_is_too_short_to_be_a_secret_is_left_alone() -> None:
     masker = Masker(secrets_of({"api_key": SecretStr("k"), "asr_api_key": SecretStr("")}))
     assert masker("the key") == "the key"

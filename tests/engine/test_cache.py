@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.cache import AudioCache, CacheKey, Clip
+from engine.lexicon import Lexicon
 from engine.speech import Priority, Style, VoiceReference
 
 STYLE = Style(voice="low", priority=Priority.HTTP)
@@ -21,6 +22,7 @@ OTHER = {
     "style": replace(STYLE, voice="high"),
     "format": "mp3",
     "sample_rate_hz": 8_000,
+    "timestamps": True,
 }
 OTHER_STYLE = {
     "voice": "high",
@@ -31,6 +33,7 @@ OTHER_STYLE = {
     "top_p": 0.5,
     "seed": 1,
     "reference": REFERENCE,
+    "lexicon": Lexicon({"en": {}}),
     "priority": Priority.CALL,
 }
 

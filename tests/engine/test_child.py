@@ -93,8 +93,8 @@ async def test_its_end_is_told_with_its_status_and_it_is_sent_nothing_more(child
 async def test_only_its_parent_ends_it(child: ChildProcess) -> None:
     child.send("it runs")
     await child.receive()
-    os.kill(child.pid, signal.SIGTERM)
-    os.kill(child.pid, signal.SIGINT)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
+        os.kill(child.pid, number)
     child.send("still")
     assert (await child.receive())[0] == "still"
     await child.close(grace_s=10)

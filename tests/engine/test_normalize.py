@@ -1,10 +1,14 @@
 import subprocess
 import sys
+import timeit
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import engine.english as english
+from engine.markup import without_markup
 from engine.normalize import LANGUAGES, is_plain, normalize
 
 needs_grammars = pytest.mark.skipif(not LANGUAGES, reason="damga has no wheel for this Python")
@@ -45,6 +49,44 @@ ENGLISH = {
     "list": ("- 2 apples", "two apples"),
     "emoji": ("Great 😀 news!", "Great news!"),
 }
+
+
+PHRASES = [line.split("\t") for line in Path(__file__).with_name("english_phrases.tsv").read_text().splitlines()]
+"""Written phrases, and what a person would say: one of each kind that callers and books bring."""
+
+
+@needs_grammars
+@pytest.mark.parametrize(("written", "read"), PHRASES, ids=[written for written, _ in PHRASES])
+def test_phrases_are_read_as_a_person_would(written: str, read: str) -> None:
+    assert normalize(written) == read
+
+
+@needs_grammars
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("a <b>bold</b> word", "a bold word"),
+        ("<p>Fish &amp; chips.</p><p>Now.</p>", "Fish and chips. Now."),
+        ('<speak>Hi <emphasis level="strong">you</emphasis> there.</speak>', "Hi you there."),
+        ("one<br/>two", "one two"),
+        ("<!-- not for the ear -->Hello.", "Hello."),
+        ("if 3 < 5 and 7 > 4", "if three is less than five and seven is greater than four"),
+    ],
+)
+def test_tags_are_not_read_out(written: str, read: str) -> None:
+    assert normalize(" ".join(without_markup(written).split())) == read
+
+
+@needs_grammars
+@pytest.mark.parametrize(
+    "unit", ["St. ", "<a ", "1/2/", "1,", "Aa Bb ", "Mon-", "4111 ", "&", "a^", "Dr ", "Flight AA "]
+)
+def test_english_rules_take_time_in_proportion_to_the_text(unit: str) -> None:
+    def seconds(characters: int) -> float:
+        text = (unit * characters)[:characters]
+        return min(timeit.repeat(lambda: english.rewrite(text), number=1, repeat=3))
+
+    assert seconds(8000) < 16 * 4 * max(seconds(500), 1e-4)
 
 
 @needs_grammars

@@ -366,3 +366,66 @@ async def test_the_sound_of_one_sentence_has_an_end() -> None:
 def test_a_speed_out_of_bounds_is_no_style(speed: float) -> None:
     with pytest.raises(ValueError, match="speed"):
         Style(speed=speed)
+
+
+def silence_ms(chunks: list[Chunk]) -> int:
+    return sum(chunk.pcm.size for chunk in chunks if not chunk.pcm.any()) * 1000 // RATE_HZ
+
+
+async def test_a_pause_is_silence_in_its_place_instead_of_the_sentences_own() -> None:
+    engine = SteppedEngine(free=True)
+    chunks = await all_of(speak(engine, "First one. [pause:2s] Second <break time='500ms'/> part.", STYLE))
+    assert engine.begun == ["First one.", "Second", "part."]
+    sounds = [(bool(chunk.pcm.any()), chunk.pcm.size) for chunk in chunks]
+    assert (
+        sounds == [(True, 100)] * 2 + [(False, 100)] * 20 + [(True, 100)] * 2 + [(False, 100)] * 5 + [(True, 100)] * 2
+    )
+    assert "".join(texts(chunks)).split() == ["First", "one.", "Second", "part."]
+
+
+async def test_a_pause_stands_also_before_the_first_sentence_and_after_the_last() -> None:
+    chunks = await all_of(speak(SteppedEngine(free=True), "[pause:300ms]One.[pause:200ms]", STYLE))
+    assert [bool(chunk.pcm.any()) for chunk in chunks] == [False] * 3 + [True] * 2 + [False] * 2
+
+
+async def test_a_text_of_nothing_but_a_pause_is_silence() -> None:
+    assert silence_ms(await all_of(speak(SteppedEngine(free=True), '<break time="1s"/>', STYLE))) == 1000
+
+
+async def test_an_engine_without_sounds_for_a_text_says_so_before_the_pause_that_the_text_begins_with() -> None:
+    engine = SteppedEngine(free=True)
+    engine.failures["One."] = UnspeakableText("none")
+    chunks: list[Chunk] = []
+    with pytest.raises(UnspeakableText):
+        await all_of(speak(engine, "[pause:1s] One.", STYLE), chunks)
+    assert chunks == []
+
+
+async def test_a_rate_changes_the_pace_of_what_it_encloses() -> None:
+    engine = SteppedEngine(free=True)
+    text = 'One. <prosody rate="50%">Two. Three.</prosody> Four.'
+    await all_of(speak(engine, text, Style(language="en", speed=1.5)))
+    assert list(zip(engine.begun, [style.speed for style in engine.styles], strict=True)) == [
+        ("One.", 1.5),
+        ("Two.", 0.75),
+        ("Three.", 0.75),
+        ("Four.", 1.5),
+    ]
+
+
+async def test_a_stream_that_cuts_tags_anywhere_is_read_as_the_whole_text() -> None:
+    text = 'Dial <say-as interpret-as="digits">4711</say-as> now.<break time="1s"/>Then [pause:1s] wait for <b>it</b>.'
+    whole, cut = SteppedEngine(free=True), SteppedEngine(free=True)
+    await all_of(speak(whole, text, STYLE))
+    source = Source(*text)
+    source.put(None)
+    chunks = await all_of(speak(cut, source, STYLE))
+    assert cut.begun == whole.begun == ["Dial four seven one one now.", "Then", "wait for it ."]
+    assert silence_ms(chunks) == 2000
+
+
+async def test_the_language_is_told_from_the_words_not_from_the_tags() -> None:
+    told: list[str] = []
+    text = '<speak version="1.1"><prosody rate="medium"><emphasis level="strong">Guten Tag</emphasis></prosody></speak>'
+    await all_of(speak(SteppedEngine(free=True), text, Style(), on_language=told.append))
+    assert told == ["de"]

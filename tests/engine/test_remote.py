@@ -1,6 +1,7 @@
 """The remote engine against a local speech server."""
 
 import asyncio
+import json
 
 import numpy as np
 import pytest
@@ -104,6 +105,18 @@ async def test_a_refusal_says_what_it_was(engine, server, status, text, error):
     assert engine.status().queue_depth == 0
 
 
+@pytest.mark.parametrize("ascii_only", [True, False])
+async def test_a_refusal_that_quotes_the_sentence_is_told_without_it(engine, server, ascii_only):
+    """What an engine refuses is logged, and the sentence may be the caller's own words."""
+    sentence = 'Herr Müller sagt: "xyzzyplugh".'
+    detail = [{"msg": "too short", "input": {"voice": "Amber", "input": sentence}}]
+    server.status, server.text = 422, json.dumps({"detail": detail}, ensure_ascii=ascii_only)
+    with pytest.raises(SpeechError, match=r"answered 422: .*too short") as refused:
+        await anext(engine.stream(sentence, Style()))
+    assert "ller" not in str(refused.value)
+    assert "xyzzy" not in str(refused.value)
+
+
 async def test_an_unknown_voice_is_told_with_those_that_the_server_lists(engine, server):
     server.status, server.text = 400, "unknown voice 'x'"
     with pytest.raises(UnknownVoice, match="unknown voice 'x'; known are Amber, blue") as refused:
@@ -117,6 +130,7 @@ async def test_closing_the_stream_ends_the_servers_work(engine, server):
     await anext(stream)
     await stream.aclose()
     await asyncio.wait_for(server.gone.wait(), 10)
+    assert engine.status().queue_depth == 0
 
 
 async def test_a_server_that_is_not_there_is_one_clear_line():

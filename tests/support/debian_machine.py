@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shutil
 import signal
+import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from typing import Self
@@ -44,17 +47,19 @@ class DebianMachine:
         except OSError as error:
             raise Unavailable(f"no control group can be made: {error}") from None
         enter = f'echo $$ > {self._group}/cgroup.procs && exec unshare --fork --kill-child {" ".join(NAMESPACES)} "$@"'
-        self._outer = subprocess.Popen(
-            ["sh", "-c", enter, "sh", "sh", str(SCRIPT)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        try:
-            self._wait_until_booted()
-        except BaseException:
-            self.__exit__()
-            raise
+        with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
+            notices.bind(f"{folder}/notify")
+            self._outer = subprocess.Popen(
+                ["sh", "-c", enter, "sh", "sh", str(SCRIPT), f"{folder}/notify"],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            try:
+                self._wait_until_booted(notices)
+            except BaseException:
+                self.__exit__()
+                raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -62,12 +67,11 @@ class DebianMachine:
             os.kill(self.pid, signal.SIGKILL)
         self._outer.kill()
         self._outer.communicate()
-        until_s = time.monotonic() + END_S
-        while self._group.exists() and time.monotonic() < until_s:
+        if self._group.exists():
+            _wait_until_empty(self._group)
             for group in sorted(self._group.rglob("*/"), reverse=True):
                 _remove(group)
             _remove(self._group)
-            time.sleep(0.05)
 
     @property
     def root(self) -> Path:
@@ -97,20 +101,36 @@ class DebianMachine:
             raise Unavailable("it is not running")
         return int(pids[0])
 
-    def _wait_until_booted(self) -> None:
+    def _wait_until_booted(self, notices: socket.socket) -> None:
+        """Waits for systemd's notice, or for its end."""
         until_s = time.monotonic() + BOOT_S
-        while time.monotonic() < until_s:
-            if self._outer.poll() is not None:
-                raise Unavailable(f"namespaces are not allowed here: {self._outer.communicate()[0][-300:].strip()}")
-            with contextlib.suppress(Unavailable):
-                if self.run("systemctl", "is-active", "test.target", check=False).strip() == "active":
+        ended = os.pidfd_open(self._outer.pid)
+        try:
+            while (left_s := until_s - time.monotonic()) > 0:
+                ready, _, _ = select.select([notices, ended], [], [], left_s)
+                if ended in ready:
+                    said = self._outer.communicate()[0][-300:].strip()
+                    raise Unavailable(f"namespaces are not allowed here: {said}")
+                if notices in ready and b"READY=1" in notices.recv(4096).splitlines():
                     return
-            time.sleep(0.2)
+        finally:
+            os.close(ended)
         raise Unavailable(f"it has not booted within {BOOT_S} s")
 
 
+def _wait_until_empty(group: Path) -> None:
+    """Waits until the last process of a control group, and of those in it, is gone."""
+    until_s = time.monotonic() + END_S
+    with (group / "cgroup.events").open() as events:
+        changed = select.poll()
+        changed.register(events, select.POLLPRI)
+        while "populated 1" in events.read() and (left_s := until_s - time.monotonic()) > 0:
+            changed.poll(left_s * 1000)
+            events.seek(0)
+
+
 def _remove(group: Path) -> None:
-    with contextlib.suppress(OSError):  # the last of its processes may be on its way out
+    with contextlib.suppress(OSError):  # a process may have outlived END_S
         group.rmdir()
 
 

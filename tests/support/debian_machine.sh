@@ -1,6 +1,6 @@
 #!/bin/sh
 # Becomes systemd in a copy of this machine: its file system under a layer in memory, into which all changes go.
-# Run in namespaces of its own, by tests/support/debian_machine.py.
+# Run in namespaces of its own, by tests/support/debian_machine.py, with the socket to which systemd says that it has booted.
 set -e
 mount --make-rprivate /
 mount -t tmpfs -o size=4g tmpfs /mnt
@@ -36,9 +36,12 @@ for unit in timers.target systemd-udevd.service systemd-sysctl.service systemd-m
     sys-kernel-debug.mount sys-kernel-tracing.mount dev-mqueue.mount dev-hugepages.mount; do
     ln -sf /dev/null "etc/systemd/system/$unit"
 done
+# Seen in the copy before the old root is left.
+touch run/notify
+mount --bind "$1" run/notify
 # The layer itself, which tells what has changed.
 mkdir run/changes
 mount --bind /mnt/upper run/changes
 pivot_root . mnt
 umount -l /mnt
-exec env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --system --unit=test.target
+exec env -i container=test NOTIFY_SOCKET=/run/notify PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --system --unit=test.target

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import io
 import os
 import shutil
@@ -12,15 +11,14 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import pytest
 import soundfile
 from scipy.signal import correlate
 
 from engine.audio import resample
 from engine.encode import FormatName
 from engine.speech import Pcm
+from tests.support.debian_package import unpacked
 
-CACHE = Path(os.environ.get("TALKSPURT_CACHE") or Path(__file__).parents[2] / ".cache") / "faad"
 PACKAGES = ("faad", "libfaad2")
 
 
@@ -80,28 +78,6 @@ def faad() -> tuple[list[str], dict[str, str]]:
     """FAAD's command and its environment: installed, or Debian's packages unpacked into the cache folder."""
     if installed := shutil.which("faad"):
         return [installed], dict(os.environ)
-    binary = CACHE / "usr/bin/faad"
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with open(CACHE / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # of two test processes one fetches
-        if not binary.exists():
-            try:
-                _unpack_faad()
-            except (OSError, subprocess.SubprocessError) as error:
-                reason = f"Debian's faad, which decodes AAC, cannot be had: {error}"
-                pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    library = next((CACHE / "usr/lib").rglob("libfaad.so*")).parent
-    return [str(binary)], {**os.environ, "LD_LIBRARY_PATH": str(library)}
-
-
-def _unpack_faad() -> None:
-    download = ["apt-get", "download", *PACKAGES]
-    quiet = {"cwd": CACHE, "check": True, "capture_output": True, "timeout": 120}
-    try:
-        subprocess.run(download, **quiet)
-    except subprocess.CalledProcessError:  # a fresh machine has no package lists yet
-        subprocess.run(["apt-get", "update"], **quiet)
-        subprocess.run(download, **quiet)
-    for package in CACHE.glob("*.deb"):
-        subprocess.run(["dpkg-deb", "-x", str(package), str(CACHE)], check=True, capture_output=True)
-        package.unlink()
+    folder = unpacked("faad", PACKAGES)
+    library = next((folder / "usr/lib").rglob("libfaad.so*")).parent
+    return [str(folder / "usr/bin/faad")], {**os.environ, "LD_LIBRARY_PATH": str(library)}

@@ -25,7 +25,7 @@ class FakeEngine(Engine):
     name = "fake"
     sample_rate_hz = 24_000
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.gate = asyncio.Event()
         self.gate.set()
         self.broken = False

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 from openai import AsyncOpenAI
 
+from bridge.background import BackgroundTasks
 from bridge.brains.brain import EndText, Piece
 from bridge.brains.destinations import Destinations
 from bridge.brains.llm import LlmBrain, LlmOptions
@@ -16,7 +17,6 @@ from bridge.brains.llm_client import make_llm_client
 from bridge.brains.model import Model, ModelOptions
 from bridge.brains.model_chain import ModelChain
 from bridge.brains.tool import Tool
-from bridge.brains.tool_runs import ToolTasks
 from bridge.brains.tools import Toolbox
 from tests.support.llm_server import LlmServer
 
@@ -36,7 +36,7 @@ async def brain(
     models = [Model(make_llm_client(server.url, "k"), ModelOptions("m", **options))]
     if second is not None:
         models.append(Model(make_llm_client(second.url, "k"), ModelOptions("m2", **options)))
-    chain, tasks = ModelChain(models), ToolTasks()
+    chain, tasks = ModelChain(models), BackgroundTasks()
     async with aiohttp.ClientSession() as http:
         toolbox = Toolbox(http, list(tools), Destinations("sales=ext-queues,400,1"), variables or {})
         yield LlmBrain(chain, LlmOptions(**prompts), toolbox, tasks, variables)
@@ -47,7 +47,7 @@ async def brain(
 def brain_of(http: aiohttp.ClientSession, client: AsyncOpenAI) -> LlmBrain:
     """A brain without tools that asks this client."""
     chain = ModelChain([Model(client, ModelOptions("m"))])
-    return LlmBrain(chain, LlmOptions(), Toolbox(http, [], Destinations("")), ToolTasks())
+    return LlmBrain(chain, LlmOptions(), Toolbox(http, [], Destinations("")), BackgroundTasks())
 
 
 async def collect(pieces: AsyncGenerator[Piece]) -> list[Piece]:

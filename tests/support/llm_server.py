@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import ssl
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -51,6 +52,7 @@ class LlmServer:
         *answers: Answer | str,
         respond: Callable[[list[dict[str, Any]]], Answer] | None = None,
         refuse: Callable[[dict[str, Any]], tuple[int, str] | None] | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.answers: deque[Answer | str] = deque(answers)
         self.respond = respond
@@ -62,6 +64,7 @@ class LlmServer:
         self.left = asyncio.Event()
         """A client went away before its answer's end."""
         self.url = ""
+        self._tls = tls
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> LlmServer:
@@ -69,7 +72,7 @@ class LlmServer:
         app.router.add_post("/v1/chat/completions", self._complete)
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._tls).start()
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/v1"
         return self
 

@@ -14,8 +14,8 @@ CHARACTER_SAMPLES = 480
 CHUNK_SAMPLES = 2_400
 AMPLITUDE = 9_000
 ALIASES = {
-    **dict.fromkeys(("alloy", "ash", "ballad", "coral", "echo", "fable"), "low"),
-    **dict.fromkeys(("nova", "onyx", "sage", "shimmer", "verse"), "high"),
+    **dict.fromkeys(("alloy", "ash", "ballad", "cedar", "coral", "echo", "fable"), "low"),
+    **dict.fromkeys(("marin", "nova", "onyx", "sage", "shimmer", "verse"), "high"),
     **dict.fromkeys(("vivian", "serena", "uncle_fu", "dylan", "eric", "ryan", "aiden", "ono_anna", "sohee"), "high"),
 }
 

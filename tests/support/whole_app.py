@@ -8,13 +8,18 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import aiohttp
+import pytest
 
 from bridge.app import App
 from bridge.config import Settings
 from bridge.line.call import Call
 from tests.support.fakes import Asterisk, CallEnd, FakeEngine
+from tests.support.websocket_peer import WebSocketAsterisk
 
 QUICK = {"audiosocket_port": 0, "http_port": 0, "drain_timeout": 0, "apology": ""}
+
+by_both_doors = pytest.mark.parametrize("peer", ["AudioSocket", "WebSocket"], indirect=True)
+"""Runs a test once with a call over AudioSocket and once with one over a WebSocket."""
 
 
 class Bench:
@@ -38,6 +43,13 @@ class Bench:
         """An answered call."""
         peer = await Asterisk.connect(self.app.audiosocket_port, UUID(call_id))
         peer.send_audio()
+        while self.app.calls.find(peer.id) is None:
+            await peer.receive()
+        return peer
+
+    async def websocket_call(self) -> WebSocketAsterisk:
+        """An answered call, over a WebSocket."""
+        peer = await WebSocketAsterisk.calling(self.http)
         while self.app.calls.find(peer.id) is None:
             await peer.receive()
         return peer

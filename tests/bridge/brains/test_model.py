@@ -190,3 +190,27 @@ async def test_a_model_that_needs_none_of_it_is_told_the_conversation_as_it_was(
         {"role": "assistant", "content": "Yes."},
         {"role": "user", "content": "for two"},
     ]
+
+
+BOOK = {"name": "book", "arguments": "{}"}
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        [],
+        "book",
+        {"index": {}, "id": "a", "function": BOOK},
+        {"index": 0, "id": 5, "function": BOOK},
+        {"index": 0, "id": "a", "function": "book"},
+        {"index": 0, "id": "a", "function": {"name": ["book"], "arguments": "{}"}},
+        {"index": 0, "id": "a", "function": {"name": "book", "arguments": {}}},
+        {"index": 0, "id": "a", "function": BOOK, "extra_content": "\ud800"},
+        {"index": 0, "id": "a", "function": BOOK, "extra_content": {"signature": float("nan")}},
+    ],
+)
+async def test_a_tool_call_of_no_known_form_is_no_answer_and_the_model_is_asked_again(piece: object) -> None:
+    """OpenAI's client passes on whatever was sent."""
+    async with LlmServer(Answer(deltas=[{"tool_calls": [piece]}]), "Hello.") as server, brain(server) as ai:
+        assert text_of(await collect(ai.answer("hello"))) == "Hello."
+    assert len(server.requests) == 2

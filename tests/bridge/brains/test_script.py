@@ -111,9 +111,11 @@ async def test_the_default_script_is_the_greeting_and_a_way_out() -> None:
     assert await collect(ScriptBrain(load_script(DEFAULT_SCRIPT), {"greeting": ""}).greet()) == []
 
 
-def test_every_shipped_script_is_valid() -> None:
-    for path in DEFAULT_SCRIPT.parent.glob("*.yaml"):
-        load_script(path)
+async def test_every_shipped_script_greets_the_caller() -> None:
+    shipped = {path.name: load_script(path) for path in DEFAULT_SCRIPT.parent.glob("*.yaml")}
+    assert DEFAULT_SCRIPT.name in shipped
+    for script in shipped.values():
+        assert await collect(ScriptBrain(script, {"greeting": "Welcome."}).greet())
 
 
 def test_what_the_documentation_shows_is_valid(tmp_path: Path) -> None:
@@ -163,3 +165,14 @@ async def test_what_goes_unanswered_again_and_again_is_bounded() -> None:
         brain.heard("", interrupted=True)
     assert len(brain._unanswered) <= MAX_SAID_CHARS
     assert (await collect(brain.answer("sales")))[0] == Say("Sales.")
+
+
+@pytest.mark.parametrize("turn", ["answer", "silence", "misheard"])
+async def test_a_stray_key_is_forgotten_once_the_caller_goes_on_without_keys(turn: str) -> None:
+    answers = [{"match": ["sales"], "dtmf": "1", "transfer": "fallback"}, {"match": ["secret"], "dtmf": "42#"}]
+    brain = ScriptBrain(Script.model_validate({"steps": {"start": {"answers": answers}}}))
+    assert await collect(brain.pressed("4")) == []
+    assert brain.awaits_keys
+    assert await collect(brain.answer("hm") if turn == "answer" else getattr(brain, turn)()) == []
+    assert not brain.awaits_keys, "a fixed key would be taken for the next of them, for ever"
+    assert await collect(brain.pressed("1")) == [Fallback()], "the stray key is not the first of these"

@@ -17,8 +17,9 @@ async def bench() -> AsyncIterator[Bench]:
 
 
 @pytest.fixture
-async def peer(bench: Bench) -> AsyncIterator[Asterisk]:
-    peer = await bench.call()
+async def peer(bench: Bench, request: pytest.FixtureRequest) -> AsyncIterator[Asterisk]:
+    """Comes by AudioSocket, unless the test is one of those that are run `by_both_doors`."""
+    peer = await (bench.websocket_call() if getattr(request, "param", "") == "WebSocket" else bench.call())
     yield peer
     await peer.close()
 

@@ -8,9 +8,10 @@ import pytest
 
 from bridge.line.audiosocket import Kind
 from tests.support.fakes import Asterisk
-from tests.support.whole_app import Bench, whole_app
+from tests.support.whole_app import Bench, by_both_doors, whole_app
 
 
+@by_both_doors
 async def test_hangup_gives_the_call_back(bench: Bench, peer: Asterisk, path: str) -> None:
     assert (await bench.post(f"{path}/hangup"))[0] == 202
     while (await peer.receive()).kind != Kind.HANGUP:
@@ -52,6 +53,7 @@ async def test_the_fallback_is_the_administrators_and_needs_no_other_leave() -> 
         await peer.close()
 
 
+@by_both_doors
 async def test_many_hangups_at_once_are_one_and_a_late_wish_is_refused(bench: Bench, peer: Asterisk, path: str) -> None:
     answers = await asyncio.gather(*(bench.post(f"{path}/hangup", {"text": f"Bye {n}."}) for n in range(8)))
     assert sorted(status for status, _ in answers) == [202] + [409] * 7
@@ -65,6 +67,7 @@ async def test_many_hangups_at_once_are_one_and_a_late_wish_is_refused(bench: Be
     assert (await bench.post(f"{path}/hangup", {"text": "Bye."}))[1]["error"]["message"] == "the call is ended"
 
 
+@by_both_doors
 async def test_an_interrupted_goodbye_still_ends_the_call(bench: Bench, peer: Asterisk, path: str) -> None:
     await bench.post(f"{path}/hangup", {"text": "A long goodbye that nobody has to hear to its end."})
     await peer.hear(voiced=True)
@@ -77,3 +80,5 @@ async def test_an_interrupted_goodbye_still_ends_the_call(bench: Bench, peer: As
 async def test_next_of_a_call_that_nobody_knows_says_so(bench: Bench, call_id: str) -> None:
     async with bench.http.get(f"/v1/calls/{call_id}/next") as response:
         assert (response.status, await response.text()) == (404, "not-found")
+    async with bench.http.get(f"/v1/calls/{call_id}/topic") as response:
+        assert (response.status, await response.text()) == (404, ""), "a telephone would show it"

@@ -32,7 +32,7 @@ async def test_it_works_both_ways(bench: Bench) -> None:
         assert (await socket.receive_json())["type"] == "call.ended"
         assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
     conversation = bench.app.calls.find(peer.id)
-    assert conversation.journal.observers == []
+    assert conversation.journal.listeners == []
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ async def test_a_call_has_so_many_observers_at_most(
         await first.close()
         await first.receive()
         conversation = bench.app.calls.find(peer.id)
-        while len(conversation.journal.observers) > 2:
+        while len(conversation.journal.listeners) > 1:
             await peer.receive()
         async with bench.http.ws_connect(f"{path}/events") as third:
             assert (await third.receive_json())["type"] == "call.started"

@@ -50,6 +50,16 @@ async def test_who_answers_talks_with_an_agent_that_knows_why_it_calls(bench: Be
     await peer.close()
 
 
+async def test_who_has_answered_is_not_told_as_unanswered_where_the_server_is_full_by_then(spool: Path) -> None:
+    async with whole_app(outbound_spool=spool, outbound_allow="2??", max_calls=1) as bench:
+        _, placed = await bench.post("/v1/outbound-calls", {"to": "201"})
+        peer = await bench.call()
+        status, _ = await bench.post("/v1/calls", {"id": placed["id"], "from": "5550100"})
+        assert status == 503
+        assert not bench.app.outbound.any_awaited
+        await peer.close()
+
+
 @pytest.mark.parametrize(
     ("body", "param"),
     [

@@ -142,3 +142,16 @@ async def test_who_is_full_or_going_says_so_before_the_call_connects() -> None:
             assert response.status == 503
             assert response.headers["Retry-After"]
             assert "shutting down" in (await response.json())["error"]["message"]
+
+
+async def test_the_dialplan_is_asked_how_the_places_are_and_tells_it_before_the_call() -> None:
+    async with whole_app(greeting="Hi.", transfer_allow="sales=ext-queues,400,1; boss=in,201,1; in,2??,1") as bench:
+        call_id = uuid4()
+        status, asked = await bench.post("/v1/calls", {"id": str(call_id), "name": "Ada"})
+        assert (status, asked["states_of"]) == (201, "|400@ext-queues|201@in|")
+        told = {"id": str(call_id), "line_states": "400@ext-queues=NO_AGENTS,"}
+        status, asked = await bench.post("/v1/calls", told)
+        assert (status, "states_of" in asked) == (201, False)
+        claimed = bench.app.calls.registrations.claim(call_id)
+        assert claimed is not None
+        assert (claimed.variables["name"], claimed.variables["line_states"]) == ("Ada", told["line_states"])

@@ -11,7 +11,7 @@ import pytest
 from bridge.calls_api import speech
 from engine.text import SentenceSplitter
 from tests.support.fakes import Asterisk
-from tests.support.whole_app import Bench
+from tests.support.whole_app import Bench, by_both_doors
 
 JSON = {"Content-Type": "application/json"}
 PLAIN = {"Content-Type": "text/plain"}
@@ -39,6 +39,7 @@ class Written:
             self.left.set()
 
 
+@by_both_doors
 async def test_what_is_said_is_heard_in_order(bench: Bench, peer: Asterisk, path: str) -> None:
     for text in ("One.", "Two."):
         assert (await bench.post(f"{path}/say", {"text": text}))[0] == 202

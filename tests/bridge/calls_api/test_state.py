@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bridge.journal.reading import read_lines
 from tests.support.fakes import Asterisk
 from tests.support.whole_app import Bench
 
@@ -17,12 +18,21 @@ async def test_lists_calls_in_progress_and_remembers_those_that_ended(bench: Ben
     assert (call["state"], call["end_reason"]) == ("ended", "caller hung up")
 
 
+async def test_the_journal_of_a_call_can_be_read_when_it_has_ended(bench: Bench, peer: Asterisk, path: str) -> None:
+    await bench.ended(peer)
+    async with bench.http.get(f"{path}/journal") as response:
+        assert (response.status, response.content_type) == (200, "text/plain")
+        lines = read_lines((await response.text()).splitlines(keepends=True), path)
+    assert (lines[0].type, lines[-1].type) == ("call.started", "call.ended")
+
+
 @pytest.mark.parametrize(
     ("method", "what"),
     [
         ("GET", ""),
         *(("POST", what) for what in ("/say", "/interrupt", "/hangup", "/events")),
         ("GET", "/events"),
+        ("GET", "/journal"),
     ],
 )
 @pytest.mark.parametrize(

@@ -10,10 +10,11 @@ import pytest
 
 from bridge.__main__ import main
 from bridge.calls_api.call_token import dialplan_secret
-from bridge.commands import dialplan
+from bridge.commands import env_file
 
 SHIPPED = sorted((Path(__file__).parents[3] / "dialplan").glob("*.conf"))
 KEY = "opensesame"
+_WEBSOCKET = ["--websocket", "--asterisk", "22.8"]
 SHELL_UUID = "${SHELL(cat /proc/sys/kernel/random/uuid):0:36}"
 
 
@@ -21,7 +22,7 @@ SHELL_UUID = "${SHELL(cat /proc/sys/kernel/random/uuid):0:36}"
 def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Keeps a .env file and the settings of this machine out of the tests."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(dialplan, "ENV_FILES", (Path(".env"),))
+    monkeypatch.setattr(env_file, "ENV_FILES", (Path(".env"),))
     for name in ("AUDIOSOCKET_HOST", "AUDIOSOCKET_PORT", "HTTP_HOST", "HTTP_PORT", "API_KEY"):
         monkeypatch.delenv(name, raising=False)
 
@@ -57,13 +58,30 @@ def test_shipped_files_are_what_their_first_line_prints(path: Path, capsys: pyte
 def test_version(capsys: pytest.CaptureFixture[str], version: str, uuid: str, keys: bool) -> None:
     text = printed(capsys, "--asterisk", version)
     assert f"?{uuid}:${{TS_OUTBOUND}}" in text
-    assert ("Keys that the caller presses" not in text) is keys
+    assert ("; Keys that are pressed" not in text) is keys
+    assert (" same => n,Goto(${CUT(TS_NEXT," not in text) is keys, "a brief that nobody can answer is not told"
+    assert "TS_VERSION" not in text
 
 
 def test_unknown_version_gets_what_all_understand(capsys: pytest.CaptureFixture[str]) -> None:
     text = printed(capsys)
     assert SHELL_UUID in text
     assert "; For Asterisk 18 and later." in text
+    found = re.search(r"GotoIf\(\$\[(.*TS_VERSION.*)\]\?:\$\{CUT", text)
+    assert found is not None, "whether there are keys is looked at in the call"
+    condition = found[1].replace("&", " and ").replace("|", " or ")
+    heard = [
+        version
+        for version in (0, 18_026, 20_013, 20_014, 20_020, 21_008, 21_009, 22_003, 22_004, 22_010, 23_000, 24_001)
+        if eval(condition.replace("${TS_VERSION}", str(version)))
+    ]
+    assert heard == [20_014, 20_020, 21_009, 22_004, 22_010, 23_000, 24_001]
+
+
+def test_keys_come_over_a_websocket_with_every_version(capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed(capsys, "--websocket", "--asterisk", "20.18")
+    assert "Keys that are pressed" not in text
+    assert "Goto(${CUT" not in text
 
 
 def test_addresses_are_those_of_the_settings(
@@ -103,7 +121,7 @@ def test_the_key_is_found_where_the_unit_has_it(
     unit_file = tmp_path / "talkspurt.env"
     unit_file.write_text(f"API_KEY={KEY}\nHTTP_PORT=8100\n")
     for arguments in ["--env-file", str(unit_file)], []:
-        monkeypatch.setattr(dialplan, "ENV_FILES", (tmp_path / "none", unit_file))
+        monkeypatch.setattr(env_file, "ENV_FILES", (tmp_path / "none", unit_file))
         assert main(["dialplan", *arguments]) == 0
         captured = capsys.readouterr()
         assert captured.err == ""
@@ -118,7 +136,7 @@ def test_a_file_of_settings_that_may_not_be_read_is_told(
         def open(self, *args: object, **kwargs: object) -> None:
             raise PermissionError
 
-    monkeypatch.setattr(dialplan, "ENV_FILES", (Closed("/etc/talkspurt/talkspurt.env"),))
+    monkeypatch.setattr(env_file, "ENV_FILES", (Closed("/etc/talkspurt/talkspurt.env"),))
     assert main(["dialplan"]) == 0
     told = capsys.readouterr().err.splitlines()
     assert told[0] == "/etc/talkspurt/talkspurt.env: may not be read; run this as root, or as the server's user"
@@ -140,6 +158,35 @@ def test_the_form_of_the_call(capsys: pytest.CaptureFixture[str]) -> None:
     assert "TryExec(AudioSocket(${TS_CALL},${ARG2}))" in printed(capsys, "--asterisk", "22.4", "--application")
 
 
+def test_a_websocket_is_dialled_with_the_calls_token(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form = ["--websocket", "--asterisk", "22.8", "--server", "192.0.2.1:8100", "--server", "192.0.2.2"]
+    assert "TryExec(Dial(WebSocket/${ARG2}/c(slin)f(json)v(id=${TS_CALL}),,g))" in printed(capsys, *form)
+    assert "/c(slin16)f(json)" in printed(capsys, *form, "--wideband")
+    monkeypatch.setenv("API_KEY", KEY)
+    text = printed(capsys, *form)
+    assert "v(id=${TS_CALL},token=${TS_TOKEN}),,g))" in text
+    assert "Set(TS_TOKEN=${SHA1(${FILE(/etc/asterisk/talkspurt.secret,0,64)}" in text
+    assert text.index("(http://192.0.2.1:8100,talkspurt-1)") < text.index("(http://192.0.2.2:8000,talkspurt-2)")
+    assert "AudioSocket" not in text
+    told = re.search(r"websocket must hold what this prints: talkspurt dialplan (.*)", text)
+    assert told is not None
+    client = printed(capsys, *shlex.split(told[1]))
+    assert "[talkspurt-1]\n" in client
+    assert "uri = ws://192.0.2.1:8100/v1/media\n" in client
+    assert "uri = ws://192.0.2.2:8000/v1/media\n" in client
+    assert KEY not in client
+
+
+def test_tls_is_for_http_and_websocket(capsys: pytest.CaptureFixture[str]) -> None:
+    form = ["--websocket", "--tls", "--asterisk", "23.2", "--server", "agent.example:443"]
+    assert "(https://agent.example:443,talkspurt-1)" in printed(capsys, *form)
+    client = printed(capsys, *form, "--websocket-client")
+    assert "uri = wss://agent.example:443/v1/media\n" in client
+    assert "tls_enabled = yes\n" in client
+
+
 def test_what_looks_after_a_call_can_be_left_out(capsys: pytest.CaptureFixture[str]) -> None:
     assert "[talkspurt-watch]" in printed(capsys)
     text = printed(capsys, "--no-watch")
@@ -148,7 +195,7 @@ def test_what_looks_after_a_call_can_be_left_out(capsys: pytest.CaptureFixture[s
 
 def test_no_placeholder_is_left(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_KEY", KEY)
-    for arguments in [], ["--no-watch"], ["--application", "--asterisk", "22.8"], ["--fallback", "a,1,1"]:
+    for arguments in [], ["--no-watch"], ["--application", "--asterisk", "22.8"], ["--fallback", "a,1,1"], _WEBSOCKET:
         assert not re.search(r"@[A-Z_]+@", printed(capsys, *arguments))
 
 
@@ -179,6 +226,11 @@ def test_no_placeholder_is_left(capsys: pytest.CaptureFixture[str], monkeypatch:
         (["--application"], "say with --asterisk that it is 20.14, 21.9, 22.4 or 23.0"),
         (["--application", "--asterisk", "18.26"], "stay in silence for good"),
         (["--application", "--wideband", "--asterisk", "22.8"], "not with --application"),
+        (["--websocket"], "say with --asterisk"),
+        (["--websocket", "--asterisk", "22.7"], "needs Asterisk 20.18, 22.8 or 23.2"),
+        (["--websocket", "--asterisk", "21.12"], "needs Asterisk"),
+        (["--websocket", "--application", "--asterisk", "22.8"], "not with --application"),
+        (["--tls"], "only with --websocket"),
         (["--secret"], "no API_KEY was found"),
         (["--env-file", "nowhere.env"], "nowhere.env"),
         (["--install", "nowhere"], "is it Asterisk's folder?"),
@@ -234,3 +286,16 @@ def test_a_version_as_asterisk_or_a_package_tells_it(capsys: pytest.CaptureFixtu
     assert f"; Made by: {shlex.join(['talkspurt', 'dialplan', '--asterisk', version])}\n" in printed(
         capsys, "--asterisk", version
     )
+
+
+def test_a_call_of_a_server_that_is_lost_goes_on_elsewhere_only_where_that_was_asked_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servers = ["--server", "10.0.0.1", "--server", "10.0.0.2", "--asterisk", "22.8"]
+    assert "cut" not in printed(capsys, *servers).casefold().replace("${cut(", "")
+    resuming = printed(capsys, *servers, "--resume")
+    assert "&continues=${TS_CALL}&cut_off=1" in resuming
+    assert resuming.splitlines()[0].endswith("--resume")
+    assert not re.search(r"@[A-Z_]+@", resuming)
+    monkeypatch.setenv("API_KEY", KEY)
+    assert "TS_SPARES" in printed(capsys, *servers, "--resume"), "a call that goes on has a token of its own"

@@ -8,7 +8,7 @@ import pytest
 
 from bridge.__main__ import main
 from bridge.calls_api.call_token import dialplan_secret
-from bridge.commands import dialplan
+from bridge.commands import env_file
 
 SHOP = "[from-internal-custom]\nexten => 1234,1,Playback(hello)"
 
@@ -17,7 +17,7 @@ SHOP = "[from-internal-custom]\nexten => 1234,1,Playback(hello)"
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Asterisk's folder, with what the shop has written there."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(dialplan, "ENV_FILES", ())
+    monkeypatch.setattr(env_file, "ENV_FILES", ())
     monkeypatch.setenv("API_KEY", "opensesame")
     (tmp_path / "extensions_custom.conf").write_text(SHOP)
     (tmp_path / "extensions_custom.conf").chmod(0o640)
@@ -46,6 +46,15 @@ def test_the_second_time_nothing_changes(folder: Path, capsys: pytest.CaptureFix
     before = {path: (path.read_text(), path.stat().st_ino) for path in folder.iterdir()}
     assert installed(folder, capsys) == "Nothing has changed.\n"
     assert {path: (path.read_text(), path.stat().st_ino) for path in folder.iterdir()} == before
+
+
+def test_a_websockets_client_goes_where_asterisk_looks_for_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "websocket_client.conf").write_text("[other]\ntype = websocket_client\n")
+    told = installed(folder, capsys, "--websocket", "--asterisk", "22.8")
+    assert "[talkspurt-1]\n" in (folder / "talkspurt.websocket").read_text()
+    assert (folder / "websocket_client.conf").read_text().endswith("websocket_client\n#include talkspurt.websocket\n")
+    assert told.endswith("Now: asterisk -rx 'module reload res_websocket_client.so'\n")
+    assert installed(folder, capsys, "--websocket", "--asterisk", "22.8") == "Nothing has changed.\n"
 
 
 def test_what_changed_is_told_and_replaces_what_was(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

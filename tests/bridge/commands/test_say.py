@@ -95,6 +95,15 @@ def test_numbers_are_written_out_if_the_setting_says_so(
     assert [text for text, _ in engine.spoken] == [f"We have {spoken} trees."]
 
 
+def test_words_are_pronounced_as_the_lexicon_says(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lexicon.yaml").write_text("en:\n  SQL: sequel\n")
+    monkeypatch.setenv("LEXICON", "lexicon.yaml")
+    assert main(["say", "This server is asked in SQL.", "-o", "x.wav"]) == 0
+    assert [sentence for sentence, _ in engine.spoken] == ["This server is asked in sequel."]
+
+
 def test_voice_from_the_settings_unless_given(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VOICE", "one")
     assert main(["say", "a", "-o", str(tmp_path / "x.wav")]) == 0

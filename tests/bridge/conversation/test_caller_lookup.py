@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from uuid import uuid4
 
 import pytest
 from aiohttp import web
@@ -42,6 +43,17 @@ async def test_the_answer_fills_the_greeting_and_the_question_tells_who_calls() 
     (question,) = asked
     assert (question["from"], question["name"]) == ("5550100", "unknown")
     assert [line["names"] for line in lines if "looked up" in line["event"]] == [["cart", "a b"]]
+
+
+async def test_a_call_that_begins_anew_because_nobody_knows_its_earlier_one_is_looked_up_too() -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response({"name": "Ann Lee"})
+
+    async with looking_up(answer) as bench:
+        peer = await bench.call(continues=str(uuid4()), transfer="BUSY")
+        await peer.hear(voiced=True)
+        assert bench.engine.spoken[0][0] == "Hello Ann Lee."
+        await peer.close()
 
 
 async def slow(request: web.Request) -> web.Response:

@@ -23,9 +23,10 @@ def test_a_recognizer_that_tells_when() -> None:
     line.now_s = 103.0
     line.speech.started(900)
     line.speech.stopped(2_400)
+    line.now_s = 103.2
     line.speech.said("two pizzas")
     assert line.times() == [("two pizzas", 900, 2_400)]
-    assert line.speech.trace().stages_ms() == {"speech_end_ms": 0, "transcript_ms": 600}
+    assert line.speech.trace().stages_ms() == {"speech_end_ms": 0, "end_known_ms": 600, "transcript_ms": 800}
     assert line.speech.trace().stages_ms() == {"transcript_ms": 0}, (
         "the next turn does not begin with this speech's end"
     )
@@ -106,3 +107,15 @@ def test_an_end_that_has_not_come_yet_is_now() -> None:
     line.speech.stopped(5_000)
     line.speech.said("two pizzas")
     assert line.times() == [("two pizzas", 0, 1_000)]
+
+
+def test_an_end_without_a_start_is_no_speech_since_the_answer() -> None:
+    line = Line()
+    line.now_s = 130.0
+    line.speech.started(29_000)
+    line.speech.started(29_200)  # a second stretch begins before the first is over
+    line.speech.stopped(29_500)
+    line.speech.stopped(29_900)
+    line.speech.said("hello")
+    line.speech.said("are you there")
+    assert line.times() == [("hello", 29_000, 29_500), ("are you there", 29_500, 29_900)]

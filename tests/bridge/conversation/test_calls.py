@@ -24,8 +24,11 @@ from tests.support.fakes import FakeEngine
 class NoWire:
     """A stand-in for the network, of which nobody reads."""
 
-    def send(self, frame: bytes) -> None:
+    def send(self, pcm: bytes, rate_hz: int) -> None:
         pass
+
+    def take_back(self) -> int:
+        return 0
 
     def hang_up(self) -> None:
         pass
@@ -146,6 +149,19 @@ async def test_a_call_that_was_announced_has_its_place(rig: Rig) -> None:
     for call_id in announced:
         rig.take(call_id)
     assert len(rig.calls) == 3
+
+
+async def test_a_place_that_was_given_is_kept_for_moments_however_many_calls_other_processes_have() -> None:
+    now_s = [0.0]
+    calls, first, second = Calls(2, Registrations(60.0, lambda: now_s[0])), uuid4(), uuid4()
+    calls.elsewhere = 1
+    assert calls.refusal(first) == ""
+    calls.registrations.add(first, {})
+    assert calls.refusal(second)
+    calls.elsewhere = 2
+    assert calls.refusal(first) == ""
+    now_s[0] = RESERVED_S
+    assert calls.refusal(first)
 
 
 async def test_an_announcement_that_is_not_used_holds_its_place_for_moments_only() -> None:

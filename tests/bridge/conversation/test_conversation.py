@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from uuid import uuid4
 
@@ -108,8 +109,11 @@ class Rig:
         )
         self.talk.journal.observers.append(self.events.append)
 
-    def send(self, frame: bytes) -> None:
-        self.frames.append(frame)
+    def send(self, pcm: bytes, rate_hz: int) -> None:
+        self.frames.append(pcm)
+
+    def take_back(self) -> int:
+        return 0
 
     def hang_up(self) -> None:
         self.hung_up = True
@@ -129,7 +133,7 @@ class Rig:
                 self.talk._expire()
             await self.settle(30)
         await self.settle()
-        return sum(any(frame[3:]) for frame in self.frames[before:])
+        return sum(any(frame) for frame in self.frames[before:])
 
     async def tick_ms(self, ms: int) -> int:
         return await self.tick(ms // 20)
@@ -252,6 +256,20 @@ async def test_a_sound_while_thinking_holds_the_answer_back(rigs: list[Rig]) -> 
     assert await rig.tick_ms(2000) == 40
     assert rig.brain.said == ["I would like", "a table"]
     assert rig.brain.heard_texts == [("", True), ("A table.", False)]
+
+
+async def test_an_answer_that_was_held_before_its_first_sound_is_not_told_to_go_on(rigs: list[Rig]) -> None:
+    rig = await conversation(rigs)
+    lines: list[str] = []
+    rig.talk.journal.followers.append(lines.append)
+    await rig.say("hello")
+    rig.talk.heard(SpeechStarted())
+    rig.talk.heard(SpeechStopped())
+    await rig.tick_ms(200)
+    rig.talk.heard(Transcript(""))  # the sound was nothing
+    await rig.tick_ms(200)
+    assert not {"response.paused", "response.resumed"} & set(rig.kinds())
+    assert json.loads(lines[-1]).get("floor") == "nobody", "the agent has said nothing yet"
 
 
 async def test_a_turn_that_was_held_and_has_nothing_to_say_does_not_hold_the_next(rigs: list[Rig]) -> None:
@@ -623,6 +641,7 @@ async def test_the_trace_of_a_turn(rigs: list[Rig]) -> None:
     entry = rig.talk.journal.entries[-1]
     assert entry.trace == {
         "speech_end_ms": 0,
+        "end_known_ms": 400,
         "transcript_ms": 600,
         "first_token_ms": 720,
         "first_sentence_ms": 820,

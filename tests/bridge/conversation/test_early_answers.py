@@ -144,6 +144,14 @@ async def test_a_goodbye_does_not_let_it_be_heard(rigs: list[Rig]) -> None:
     assert rig.hung_up
 
 
+async def test_a_server_that_stops_does_not_let_it_be_heard(rigs: list[Rig]) -> None:
+    rig = await paused(rigs, "Of course.", END)
+    rig.call.hang_up()
+    assert await rig.tick_ms(1_000) == 0
+    assert rig.hung_up
+    assert rig.brain.taken_back == 1
+
+
 async def test_off_by_default(rigs: list[Rig]) -> None:
     rig = await conversation(rigs)
     rig.talk.heard(SpeechStarted(0))

@@ -94,12 +94,15 @@ class Loudspeaker:
         self.talk.journal.observers.append(self.events.append)
         listening = self.talk.listening
         listening.recorders.append(lambda pcm, rate_hz: self.raw.extend(pcm))
-        ear = detector.ear(listening.heard_locally, agent_speaks=lambda: self.call.playout.speaking)
+        ear = detector.ear(listening.heard_locally, agent_speaks=listening.agent_is_audible)
         self.call.audio_received(0x10, bytes(2 * FRAME_SAMPLES))
         self.talk.start(self.recognizer, ear)
 
-    def send(self, frame: bytes) -> None:
-        self.sent.append(np.frombuffer(frame[3:], np.int16))
+    def send(self, pcm: bytes, rate_hz: int) -> None:
+        self.sent.append(np.frombuffer(pcm, np.int16))
+
+    def take_back(self) -> int:
+        return 0
 
     def hang_up(self) -> None:
         pass

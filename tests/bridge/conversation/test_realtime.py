@@ -251,6 +251,20 @@ async def test_a_garbled_message_is_passed_over_and_a_slow_answer_waited_for() -
         assert call.texts()[-1] == ("agent", "Here I am.", False)
 
 
+async def test_while_a_slow_service_thinks_the_caller_hears_a_soft_sound() -> None:
+    sounds = {"thinking_sound": "soft", "thinking_sound_after_ms": 100, "thinking_sound_db": -30}
+    slow = RealtimeService(Say("Good morning.", 200, slow_s=1.5))
+    async with slow as service, phone(service, greeting="Hello.", **sounds) as call:
+        await call.event("response.done")
+        await call.caller.silence(0.3)
+        heard = np.concatenate([np.frombuffer(pcm, np.int16) for _, pcm in call.caller.received.audio]).astype(int)
+    first = int(np.argmax(np.abs(heard) > LEVEL // 2))
+    soft = np.abs(heard[:first])
+    assert 300 < soft.max() < 4_000
+    assert np.count_nonzero(soft) > 0.5 * 8_000
+    assert not np.abs(heard[-800:]).any(), "nothing is to come"
+
+
 async def test_a_silent_caller_is_prompted_and_then_given_to_a_human() -> None:
     settings = {"no_input_timeout_ms": 400, "no_input_prompt": "Are you there?", "fallback_destination": "humans,1,1"}
     prompts = (Say("Are you there?", 200), Say("Are you there?", 200))
@@ -272,6 +286,8 @@ async def test_a_text_over_the_api_is_said_by_the_engine_and_a_hang_up_from_outs
 async def test_a_hang_up_in_the_middle_of_an_answer_lets_what_has_come_be_heard() -> None:
     async with RealtimeService(Say("one two", 1_000, hold=True)) as service, phone(service, greeting="Hi.") as call:
         await call.event("response.started")
+        while len(call.talk._items.live[0].text.split()) < 2:  # noqa: ASYNC110  (its words come after its sound)
+            await asyncio.sleep(0.01)
         await call.bench.post(f"/v1/calls/{call.caller.id}/hangup")
         assert await call.next() == "hangup"
         assert call.texts() == [("agent", "one two", False)]
@@ -314,3 +330,90 @@ async def test_a_transfer_is_dropped_when_the_caller_speaks_before_it_is_due() -
         assert call.texts()[-1] == ("agent", "Go on.", False)
         await call.caller.silence(0.5)
         assert not call.caller.ended.is_set()
+
+
+async def test_a_fixed_key_transfers_at_once_and_the_service_goes_on_with_a_caller_whom_nobody_took() -> None:
+    keys = {"transfer_allow": "boss=ext,201,1", "transfer_warm": "boss", "fixed_keys": "0=boss|One moment."}
+    keys["transfer_failed"] = "Sorry, {name}: {transfer_failed}."
+    async with RealtimeService(Say("Sorry.", 200)) as service, phone(service, **keys) as call:
+        await service.until(lambda: service.sessions and service.session.events)
+        call.caller.handset.press("0")
+        assert (await call.next()).startswith("ext,201,1,warm,")
+        assert ("agent", "One moment.", False) in call.texts()
+        again = Caller()
+        body = {"id": str(again.id), "continues": str(call.caller.id), "transfer": "BUSY"}
+        assert (await call.bench.post("/v1/calls", body))[0] == 201
+        await again.connect("127.0.0.1", call.bench.app.audiosocket_port)
+        await service.until(lambda: len(service.sessions) == 2 and len(service.session.events) >= 2)
+        opening, sorry = service.session.events[:2]
+        assert "did not succeed: the line is busy" in opening["session"]["instructions"]
+        assert "Agent: One moment." in opening["session"]["instructions"]
+        assert "Sorry, Ada: the line is busy." in sorry["response"]["instructions"]
+        again.hang_up()
+        await again.ended.wait()
+
+
+AGENTS = """
+desk:
+  default: true
+  system_prompt: You are the desk.
+  hands_over_to: sales
+  fixed_keys: 5=agent:sales
+sales:
+  description: Sells things.
+  system_prompt: You sell to {name}.
+  fallback_destination: sales-queue,1,1
+  transfer_allow: boss=ext,1,1
+"""
+
+
+async def test_another_agent_takes_over_with_its_prompt_and_tools_once_the_first_has_been_heard(tmp_path: Path) -> None:
+    (tmp_path / "agents.yaml").write_text(AGENTS)
+    wanted = [("transfer_to_agent", {"agent": "sales", "reason": "wants a bicycle"})]
+    answers = (
+        Say("One moment please.", 400, tools=wanted),
+        Say("Sales, hello.", 400),
+        Say("I connect you.", 200, tools=[("transfer", {"destination": "boss"})]),
+    )
+    async with (
+        RealtimeService(*answers) as service,
+        phone(service, agents=tmp_path / "agents.yaml", realtime_voice="marin") as call,
+    ):
+        call.caller.speak(SPEECH)
+        told = await call.event("call.handed_over")
+        assert (told["from_agent"], told["agent_name"], told["reason"]) == ("desk", "sales", "wants a bicycle")
+        assert ("agent", "One moment please.", False) in call.texts(), "it was heard before"
+        await call.event("response.done", 2)
+        assert call.talk.agent_name == "sales"
+        opening, update = (event["session"] for event in service.session.events if event["type"] == "session.update")
+        assert {tool["name"] for tool in opening["tools"]} == {"hangup", "transfer_to_agent"}
+        assert opening["audio"]["output"]["voice"] == "marin"
+        assert update["instructions"].startswith('You sell to "Ada".')
+        assert {tool["name"] for tool in update["tools"]} == {"hangup", "transfer"}
+        assert "voice" not in update["audio"]["output"], "a service that has spoken refuses to be told one"
+        (why,) = [event["item"]["content"] for event in service.session.events if "role" in event.get("item", {})]
+        assert why == [{"type": "input_text", "text": "[the call was handed over to you: wants a bicycle]"}]
+        call.caller.speak(SPEECH)
+        assert await call.next() == "ext,1,1", "the tools of the other agent work, and its destinations"
+        assert len(service.sessions) == 1
+
+
+async def test_an_agent_has_a_voice_of_the_service_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "agents.yaml").write_text("desk:\n  default: true\n  realtime_voice: cedar\n")
+    async with (
+        RealtimeService() as service,
+        phone(service, agents=tmp_path / "agents.yaml", realtime_voice="marin"),
+    ):
+        await service.until(lambda: service.sessions and service.session.events)
+        (opening,) = (event["session"] for event in service.session.events if event["type"] == "session.update")
+        assert opening["audio"]["output"]["voice"] == "cedar"
+
+
+async def test_a_key_hands_over_too(tmp_path: Path) -> None:
+    (tmp_path / "agents.yaml").write_text(AGENTS)
+    async with RealtimeService(Say("Sales.", 200)) as service, phone(service, agents=tmp_path / "agents.yaml") as call:
+        await service.until(lambda: service.sessions and service.session.events)
+        call.talk.digit_received("5")
+        await call.event("response.done")
+        assert call.talk.agent_name == "sales"
+        assert call.texts() == [("agent", "Sales.", False)]

@@ -14,9 +14,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from bridge.conversation.recording import MAX_AHEAD_S, CallRecording
+from bridge.conversation.recording_retention import _is_being_written
 from bridge.conversation.recording_writer import MAX_AUDIO_BYTES, RecordingWriter
 from bridge.line.audiosocket import Kind
 from bridge.line.call import CallObserver
+from bridge.review.recorded_call import read_stereo
 from engine.audio import resample
 from tests.support.fakes import Asterisk
 from tests.support.whole_app import whole_app
@@ -41,6 +43,18 @@ def test_stereo_in_step_and_the_shorter_side_made_up(tmp_path: Path) -> None:
     assert stereo[:, 1].tolist() == list(range(250))
     assert stereo[:, 0].tolist() == [1000 + i for i in range(200)] + [0] * 50
     assert json.loads(recording.json_path.read_text())["transcript"][0]["text"] == "Grüß Gott"
+
+
+def test_a_recording_whose_server_was_killed_can_be_read_to_its_end(tmp_path: Path) -> None:
+    writer = RecordingWriter()
+    recording = CallRecording(tmp_path, "c1", writer)
+    for _ in range(500):
+        recording.caller(frame(1), 8_000)
+        recording.agent(frame(2), 8_000)
+    writer.close()  # what was handed to it is written, and the recording is not closed
+    sound, rate_hz = read_stereo(recording.wav_path)
+    assert len(sound) / rate_hz == pytest.approx(10, abs=0.5)
+    assert np.all(sound == (1, 2))
 
 
 def test_a_side_at_another_rate_is_brought_to_the_first_ones(tmp_path: Path) -> None:
@@ -97,6 +111,28 @@ def test_a_recording_is_its_owners_alone_and_overwrites_nothing(tmp_path: Path) 
         with wave.open(str(recording.wav_path)) as wav:
             assert np.frombuffer(wav.readframes(1), np.int16)[0] == value
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+
+
+def test_without_sound_the_journal_alone_is_written_line_by_line_and_kept_from_removal(tmp_path: Path) -> None:
+    call_id = str(uuid4())
+    for count in (1, 2):
+        writer = RecordingWriter()
+        recording = CallRecording(tmp_path, call_id, writer, keeps_sound=False)
+        path = tmp_path / (f"{call_id}.jsonl" if count == 1 else f"{call_id}-2.jsonl")
+        for number in (1, 2):
+            written = threading.Event()
+            recording.line(f'{{"number": {number}}}')
+            writer.submit(0, written.set)
+            assert written.wait(10)
+            assert path.read_text().splitlines()[-1] == f'{{"number": {number}}}'
+            assert _is_being_written(path)
+        recording.close({"transcript": []})
+        recording.line('{"number": 3}')  # a transfer goes on when the call has ended
+        writer.close()
+        assert not _is_being_written(path)
+        assert len(path.read_text().splitlines()) == 3
+        assert recording.journal_path == path
+    assert {path.suffix for path in tmp_path.iterdir()} == {".jsonl"}
 
 
 def test_a_transcript_that_is_no_utf_8_is_written_all_the_same(tmp_path: Path) -> None:

@@ -40,13 +40,14 @@ def retention(folder: Path, days: float = 0, megabytes: float = 0) -> RecordingR
     return RecordingRetention(folder, max_days=days, max_bytes=int(megabytes * MEGABYTE), now_s=lambda: NOW_S)
 
 
-def test_what_is_older_than_the_days_goes_with_its_transcript(tmp_path: Path) -> None:
+def test_what_is_older_than_the_days_goes_with_its_transcript_and_its_journal(tmp_path: Path) -> None:
     keep(tmp_path, 1, days_ago=30.1)
     keep(tmp_path, 2, days_ago=31, suffixes=".json")
-    young = keep(tmp_path, 3, days_ago=29.9)
+    young = keep(tmp_path, 3, days_ago=29.9, suffixes=".wav .json .jsonl")
+    keep(tmp_path, 1, days_ago=30.1, suffixes=".jsonl")
     with capture_logs() as lines:
         retention(tmp_path, days=30).sweep()
-    assert kept(tmp_path) == {f"{young}.wav", f"{young}.json"}
+    assert kept(tmp_path) == {f"{young}.wav", f"{young}.json", f"{young}.jsonl"}
     assert [(line["event"], line["count"]) for line in lines] == [("recordings removed", 2)]
 
 
@@ -163,7 +164,7 @@ async def test_a_recording_of_a_call_counts_against_the_megabytes(tmp_path: Path
         for _ in range(20):
             await peer.hear(voiced=True)
         await bench.ended(peer)
-    assert kept(tmp_path) == {f"{peer.id}.wav", f"{peer.id}.json"}
+    assert kept(tmp_path) == {f"{peer.id}.wav", f"{peer.id}.json", f"{peer.id}.jsonl"}
 
 
 async def test_a_disk_that_is_nearly_full_ends_the_recording_and_not_the_call(

@@ -55,7 +55,7 @@ async def test_it_is_sent_again_until_it_is_taken() -> None:
         webhooks.send({"type": "call.started"})
         for _ in range(3):
             assert await receiver.events.get() == {"type": "call.started"}
-        await asyncio.gather(*webhooks._tasks)
+        await webhooks.close(30)
         assert receiver.events.empty()
 
 
@@ -63,10 +63,10 @@ async def test_it_is_given_up_after_the_last_try_and_at_once_where_it_is_not_wan
     receiver = Receiver(500, 500, 500, 500, 404)
     async with hooks(receiver) as webhooks:
         webhooks.send({"n": 1})
-        await asyncio.gather(*webhooks._tasks)
+        await webhooks.close(30)
         assert receiver.events.qsize() == 4
         webhooks.send({"n": 2})
-        await asyncio.gather(*webhooks._tasks)
+        await webhooks.close(30)
         assert receiver.events.qsize() == 5
 
 
@@ -80,7 +80,7 @@ async def test_a_redirect_is_not_followed() -> None:
     async with serving(handle) as url, aiohttp.ClientSession() as http:
         webhooks = Webhooks(url, http)
         webhooks.send({"type": "call.started"})
-        await asyncio.gather(*webhooks._tasks)
+        await webhooks.close(30)
     assert asked == ["/tool"]
 
 
@@ -99,7 +99,7 @@ async def test_what_waits_for_a_receiver_that_does_not_answer_is_bounded() -> No
         assert len(webhooks._tasks) == module.MAX_PENDING_BYTES // 2**20 - 1
         assert {line["event"] for line in lines} == {"web-hook dropped: too many are waiting"}
         gone.set()
-        await asyncio.gather(*webhooks._tasks)
+        await webhooks.close(30)
         assert webhooks._pending_bytes == 0
 
 
@@ -119,7 +119,7 @@ async def test_a_signed_event_is_what_the_receivers_library_takes_and_a_changed_
     receiver = Receiver(500)
     async with hooks(receiver, SECRET) as webhooks:
         webhooks.send({"type": "call.ended", "text": "à bientôt"})
-        await asyncio.gather(*webhooks._tasks)
+        await webhooks.close(30)
     (first, first_headers), (again, headers) = receiver.requests
     assert (first, first_headers["webhook-id"]) == (again, headers["webhook-id"]), "a second try is the same message"
     assert standardwebhooks.Webhook(SECRET).verify(again, headers) == {"type": "call.ended", "text": "à bientôt"}
@@ -133,7 +133,7 @@ async def test_without_a_secret_nothing_is_signed() -> None:
     receiver = Receiver()
     async with hooks(receiver) as webhooks:
         webhooks.send({"type": "call.ended"})
-        await asyncio.gather(*webhooks._tasks)
+        await webhooks.close(30)
     assert not [name for name in receiver.requests[0][1] if name.startswith("webhook-")]
 
 

@@ -1,6 +1,7 @@
 """A server that runs as a child process of the demo."""
 
 import asyncio
+import json
 import os
 
 import pytest
@@ -29,3 +30,13 @@ async def test_a_server_that_does_not_start_is_told_in_its_own_words():
     with pytest.raises(CannotServe, match="MAX_CALLS='0'"):
         async with running_server(MAX_CALLS="0"):
             pass
+
+
+async def test_a_server_of_a_module_that_only_this_process_finds(monkeypatch, tmp_path):
+    ready = {"event": "ready", "audiosocket": "127.0.0.1:9092", "http": "http://127.0.0.1:8000"}
+    (tmp_path / "another_server.py").write_text(
+        f"import signal, sys\nprint({json.dumps(ready)!r}, file=sys.stderr, flush=True)\nsignal.pause()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    async with running_server(module="another_server") as server:
+        assert (server.host, server.port, server.http_url) == ("127.0.0.1", 9092, "http://127.0.0.1:8000")

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -76,7 +77,7 @@ def test_the_picture_marks_the_barge_in(ended_call, tmp_path):
 def test_without_matplotlib_it_says_what_to_install(monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert main(["demo", "--short", "-o", str(tmp_path / "demo")]) == 1
-    assert "pip install 'talkspurt[demo]'" in capsys.readouterr().err
+    assert f"pip install '{Path(__file__).parents[3]}[demo]'" in capsys.readouterr().err
     assert not (tmp_path / "demo").exists()
 
 

@@ -40,6 +40,39 @@ def test_without_a_server_it_says_how_to_start_one(capsys: pytest.CaptureFixture
     assert printed.endswith("1 wrong, 1 could be better\n")
 
 
+def test_it_reads_the_file_of_the_unit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tmp_path / "talkspurt.env"
+    settings.write_text("HTTP_PORT=1\nGREETNG=Hello.\n")
+    (tmp_path / ".env").write_text("HTTP_PORT=2\n")
+    monkeypatch.delenv("HTTP_PORT")
+    command = ["doctor", "--asterisk", "/nowhere/asterisk"]
+    assert main([*command, "--env-file", str(settings)]) == 1
+    printed = capsys.readouterr().out
+    assert "no server answers at http://127.0.0.1:1:" in printed
+    assert "advice GREETNG is no setting and has no effect; did you mean GREETING?" in printed
+    assert main([*command, "--env-file", str(tmp_path / "none")]) == 2
+    assert "none: No such file or directory" in capsys.readouterr().err
+
+
+def test_trials_without_an_asterisk_say_so(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["doctor", "--asterisk", "/nowhere/asterisk", "--trials"])
+    assert (
+        "advice no trial call could be placed: there is no program '/nowhere/asterisk' here" in capsys.readouterr().out
+    )
+
+
+def test_an_asterisk_that_does_not_reach_the_doctor_is_one_finding(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This one does as it is told, and nothing of it comes here."""
+    monkeypatch.setattr("bridge.doctor.trials.PATIENCE_S", 0.1)
+    main(["doctor", "--asterisk", program(tmp_path, "exit 0"), "--trials"])
+    trials = [line for line in capsys.readouterr().out.splitlines() if "trial:" in line]
+    assert trials == ["WRONG  trial: Asterisk does not reach 127.0.0.1, where the doctor runs"]
+
+
 def test_an_asterisk_that_does_not_run_is_said_in_its_own_words(tmp_path: Path) -> None:
     command = program(tmp_path, "echo 'Unable to connect to remote asterisk (does /run/asterisk.ctl exist?)'; exit 1")
     with pytest.raises(NoAsterisk, match="Unable to connect to remote asterisk"):

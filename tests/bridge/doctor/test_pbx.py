@@ -72,6 +72,23 @@ def test_a_module_that_does_not_run_is_to_be_loaded_and_one_that_is_missing_to_b
     assert "asterisk22-curl" in finding.remedy
 
 
+def test_a_module_that_only_the_printed_dialplan_needs_is_asked_for_where_there_is_one() -> None:
+    transfers = "     [h]  11. TrySystem(sleep 0.1)    [extensions_custom.conf:189]"
+    (advice,) = [found for found in pbx.check_modules(MODULES, transfers) if found.level is Level.ADVICE]
+    assert "app_system.so is not running" in advice.fact
+    running = f"{MODULES}app_system.so      Generic System() application      0          Running       core\n"
+    assert facts(pbx.check_modules(running, transfers), Level.ADVICE) == []
+    assert facts(pbx.check_modules(MODULES), Level.ADVICE) == []
+
+
+def test_a_dialplan_with_websockets_wants_other_modules() -> None:
+    dialplan = "TryExec(Dial(WebSocket/${ARG2}/c(slin)f(json)v(id=${TS_CALL}),,g))"
+    missing = facts(pbx.check_modules(MODULES, dialplan), Level.WRONG)
+    assert missing == ["res_websocket_client.so is missing", "chan_websocket.so is missing"]
+    new = "res_websocket_client.so  Client  1  Running core\nchan_websocket.so  Media  0  Running core\n"
+    assert not facts(pbx.check_modules(MODULES + new, dialplan), Level.WRONG)
+
+
 def test_a_dialplan_that_is_not_there_is_wrong() -> None:
     text = "There is no existence of 'talkspurt-server' context\nCommand 'dialplan show' failed.\n"
     assert facts(pbx.check_dialplan("talkspurt-server", text, V22_10), Level.WRONG) == [

@@ -48,6 +48,26 @@ def clean(sent: Pcm, heard: Pcm, canceller: EchoCanceller | None = None, *, fram
     return np.frombuffer(b"".join(out), np.int16)
 
 
+@pytest.mark.parametrize("delay_ms", [50, 400])
+def test_an_echo_is_due_for_as_long_as_it_is_late(delay_ms: int) -> None:
+    """The detector's gate has to stay where it is meanwhile: the agent is silent, and its echo is not."""
+    sent, canceller = np.concatenate((agent_says(), silence(1_000))), EchoCanceller(RATE_HZ)
+    heard = EchoPath(-15, delay_ms).through(sent, nobody(sent))
+    loud = np.flatnonzero(np.abs(heard) > 300) // FRAME
+    due = []
+    for start in range(0, len(sent) // FRAME * FRAME, FRAME):
+        clean(sent[start : start + FRAME], heard[start : start + FRAME], canceller)
+        due.append(canceller.echo_due)
+    assert all(due[frame] for frame in loud if frame >= 100), "as long as something of it comes"
+    assert not any(due[loud[-1] + 15 :]), "and not much longer, because the caller may be quiet"
+
+
+def test_without_an_echo_none_is_due() -> None:
+    sent, canceller = agent_says(), EchoCanceller(RATE_HZ)
+    clean(sent, nobody(sent), canceller)
+    assert not canceller.echo_due
+
+
 def level_db(pcm: Pcm) -> float:
     return float(10 * np.log10(np.mean(pcm.astype(np.float64) ** 2) + 1e-3))
 

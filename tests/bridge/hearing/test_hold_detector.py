@@ -103,10 +103,12 @@ async def test_noise_and_speech_are_no_hold(sound: Sound) -> None:
     assert not [event for event in events if isinstance(event, HoldBegan)]
 
 
-async def test_music_that_is_there_from_the_start_is_the_callers_room() -> None:
+@pytest.mark.parametrize("held_back_ms", [0, 1_200])
+async def test_music_that_is_there_from_the_start_is_the_callers_room(held_back_ms: int) -> None:
+    """Also where the network holds the first second back."""
     behind = loud(hold_music(12), -34)
     behind = with_words(behind, 5, "Good morning, are you open?")
-    assert not [event for event in await heard(behind) if isinstance(event, HoldBegan)]
+    assert not [event for event in await heard(quiet(held_back_ms), behind) if isinstance(event, HoldBegan)]
 
 
 async def test_music_softer_than_the_caller_is_in_the_room_also_when_it_is_turned_on_later() -> None:

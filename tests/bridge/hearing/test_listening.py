@@ -17,8 +17,11 @@ from tests.support.fakes import FakeEngine
 class Wire:
     """A connection that takes everything."""
 
-    def send(self, frame: bytes) -> None:
+    def send(self, pcm: bytes, rate_hz: int) -> None:
         pass
+
+    def take_back(self) -> int:
+        return 0
 
     def hang_up(self) -> None:
         pass
@@ -76,3 +79,34 @@ async def test_a_stall_in_the_network_moves_neither_the_times_nor_the_recording(
     listening.stop()
     assert bytes(recorded) == frame * 170, "nothing is missing, and nothing is where it was not said"
     call.end("test over")
+
+
+async def test_a_recogniser_that_tells_a_start_of_speech_and_then_nothing_is_given_up() -> None:
+    """It hangs while the caller speaks: the caller has stopped, and waits."""
+    now_s, problems, pushed = 100.0, list[str](), Pushed()
+    call = Call(uuid4(), Wire(), FakeEngine(), Style(), now_s=lambda: now_s)
+    listening = Listening(call, 5_000, lambda event: None, problems.append, lambda: now_s)
+    listening.start(pushed, None)
+
+    def hears(event: Heard, *, locally: bool) -> None:
+        if not locally:
+            pushed.heard_s = now_s
+        listening.heard_locally(event) if locally else listening.heard(event)
+
+    for at_s, ends_too in ((100.0, True), (110.0, False)):
+        now_s = at_s
+        hears(SpeechStarted(0), locally=True)
+        now_s += 0.1
+        hears(SpeechStarted(0), locally=False)
+        if ends_too:
+            now_s += 0.6
+            hears(SpeechStopped(600), locally=False)
+        now_s = at_s + 1.0
+        hears(SpeechStopped(800), locally=True)
+        now_s += 4.9
+        listening._watch()
+        assert not problems
+        now_s += 0.2
+        listening._watch()
+    assert problems == ["a start of speech, and no sign of life for 5 s after its end"]
+    listening.stop()

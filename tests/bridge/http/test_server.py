@@ -150,3 +150,29 @@ async def test_requests_that_are_no_http_get_a_log_line_a_second(
     assert not caplog.records
     unread = [line for line in lines if line["event"] == "request cannot be read"]
     assert len(unread) == 1
+
+
+async def test_a_server_that_leaves_its_port_answers_who_is_there_and_sends_them_away() -> None:
+    """Their next request reaches whoever listens there then."""
+    app = web.Application()
+    app.router.add_route("*", "/", _answer)
+    server = HttpServer(app, LIMIT)
+    site = Site(await server.start("127.0.0.1", 0))
+    try:
+        idle, busy, new = await site.connect(REQUEST), await site.connect(UPLOAD + b"\r\n"), await site.connect()
+        assert b"200 OK" in await idle.answer()
+        assert b"100 Continue" in await busy.answer()
+        server.retire()
+        await idle.closed()
+        busy.write(b"0123456789")
+        new.write(REQUEST)
+        for client in (busy, new):
+            answer = await client.answer()
+            assert b"200 OK" in answer
+            assert b"Connection: close" in answer
+            await client.closed()
+        with pytest.raises(ConnectionRefusedError):
+            await site.connect()
+    finally:
+        site.close()
+        await server.close(0.0)

@@ -23,9 +23,14 @@ class Wire:
     def __init__(self):
         self.frames = []
         self.hung_up = False
+        self.held_ms = 0
 
-    def send(self, frame):
-        self.frames.append(frame)
+    def send(self, pcm, rate_hz):
+        self.frames.append(pcm)
+
+    def take_back(self):
+        taken, self.held_ms = self.held_ms, 0
+        return taken
 
     def hang_up(self):
         self.hung_up = True
@@ -70,7 +75,7 @@ class Rig:
         for _ in range(ticks):
             self.now_s += FRAME_S
             self.call.tick(self.now_s)
-        return sum(any(frame[3:]) for frame in self.wire.frames[before:])
+        return sum(any(frame) for frame in self.wire.frames[before:])
 
     async def tick_until_quiet(self):
         voiced = 0
@@ -107,6 +112,31 @@ async def test_lines_are_spoken_in_order_and_whole(rig):
     assert [line.heard_text().strip() for line in lines] == ["First line.", "Second."]
 
 
+async def test_all_sentences_of_a_call_are_for_one_listener(rig, monkeypatch):
+    styles, stream = [], rig.engine.stream
+    monkeypatch.setattr(rig.engine, "stream", lambda sentence, style: styles.append(style) or stream(sentence, style))
+    rig.call.say("One. Two.")
+    await rig.settle()
+    rig.call.style = Style(voice="two")
+    rig.call.say("Three.")
+    await rig.settle()
+    assert [style.listener for style in styles] == [str(rig.call.id)] * 3
+
+
+async def test_a_pause_is_silence_of_the_call_that_an_interrupt_cuts_like_speech(rig):
+    rig.call.say("First line. [pause:2s] Second.")
+    await rig.settle()
+    rig.tick(50)
+    await rig.settle()
+    rig.tick(50)
+    interruption = rig.call.interrupt()
+    assert interruption.text.strip() == "First line."
+    await rig.settle()
+    rig.tick(200)
+    assert not any(map(any, rig.wire.frames[100:])), "nothing follows"
+    assert rig.engine.streams == 0
+
+
 async def test_the_sentences_of_a_text_end_as_they_do_in_the_language_of_the_texts_before_it(rig):
     rig.call.style = Style()
     rig.call._normalize = False  # which would write the abbreviation out, in a thread
@@ -123,7 +153,7 @@ async def test_no_sample_is_lost_in_resampling(rig):
     rig.call.say("Hello there.")
     await rig.settle()
     await rig.tick_until_quiet()
-    samples = np.frombuffer(b"".join(frame[3:] for frame in rig.wire.frames), np.int16)
+    samples = np.frombuffer(b"".join(frame for frame in rig.wire.frames), np.int16)
     assert abs(np.abs(samples.astype(float)).sum() / LEVEL - len("Hello there.") * 800) < 20
 
 
@@ -176,6 +206,28 @@ async def test_a_pause_keeps_the_place(rig):
     assert before + await rig.tick_until_quiet() == 95
 
 
+async def test_what_was_sent_and_not_played_is_not_heard_and_is_played_after_a_pause(rig):
+    """Over a WebSocket Asterisk holds a frame or two, which it drops at a barge-in."""
+    utterance = rig.call.say("A line that is long enough to be paused.")
+    await rig.settle()
+    rig.tick(20)
+    at_ms = utterance.played_ms
+    rig.wire.held_ms = 60
+    assert rig.call.pause()
+    assert utterance.played_ms == at_ms - 60
+    rig.call.resume()
+    rig.tick(5)
+    rig.wire.held_ms = 40
+    assert rig.call.interrupt().audio_end_ms == at_ms - 60 + 100 - 40
+
+
+async def test_nothing_is_taken_back_while_nothing_is_said(rig):
+    rig.wire.held_ms = 60
+    assert not rig.call.pause()
+    assert not rig.call.interrupt().interrupted
+    assert rig.wire.held_ms == 60
+
+
 async def test_text_that_arrives_in_pieces_is_spoken_as_its_sentences_complete(rig):
     pieces = asyncio.Queue()
 
@@ -196,6 +248,14 @@ async def test_text_that_arrives_in_pieces_is_spoken_as_its_sentences_complete(r
         pieces.put_nowait(piece)
     await rig.tick_until_quiet()
     assert utterance.heard_text() == "One sentence. Another one."
+
+
+async def test_a_word_that_was_heard_counts_however_long_the_pause_behind_it(rig):
+    line = rig.call.say("Is it so?\nIt is.")
+    await rig.settle()
+    rig.tick(48)  # 900 ms of speech, and 60 of the 300 ms of the pause
+    rig.call.interrupt()
+    assert line.heard_text() == "Is it so?\n"
 
 
 async def test_hanging_up_says_what_is_to_be_said_first(rig):
@@ -232,12 +292,33 @@ async def test_an_engine_that_stays_busy_is_apologised_for(monkeypatch):
     await rig.settle()
 
 
-async def test_a_broken_engine_is_apologised_for_and_the_call_given_back():
+@pytest.mark.parametrize("goodbye", [False, True])
+async def test_a_broken_engine_is_apologised_for_and_the_call_given_back(goodbye):
     rig = Rig(apology=Apology(np.full(24_000, LEVEL, np.int16), 24_000))
     rig.engine.broken = True
     rig.call.say("This will not be said.")
+    if goodbye:
+        rig.call.hang_up()
     await rig.settle()
     assert await rig.tick_until_quiet() == 50
+    rig.tick()
+    assert rig.wire.hung_up
+    rig.call.end("test over")
+
+
+async def test_an_engine_that_fails_as_nobody_expected_is_apologised_for_too():
+    """What it raises may be no SpeechError: a machine may be short of memory."""
+    rig = Rig(apology=Apology(np.full(24_000, LEVEL, np.int16), 24_000))
+
+    async def stream(sentence, style):
+        yield np.full(2_400, LEVEL, np.int16)
+        raise MemoryError
+
+    rig.engine.stream = stream
+    rig.call.say("This will be begun.")
+    await rig.settle()
+    assert rig.call.state is State.ENDING
+    await rig.tick_until_quiet()
     rig.tick()
     assert rig.wire.hung_up
     rig.call.end("test over")

@@ -9,9 +9,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from bridge.line import server as server_module
-from bridge.line.audiosocket import Kind, encode
+from bridge.line.audiosocket import FRAME_MS, Kind, encode
 from bridge.line.call import Call, CallObserver
 from bridge.line.server import AudioSocketServer, CallRefused, Connection
+from bridge.line.socket_options import HALF_OPEN_MS
 from bridge.line.sparse_log import SparseLog
 from engine.speech import Style
 from tests.support.fakes import Asterisk, FakeEngine
@@ -292,10 +293,12 @@ async def test_draining_cuts_who_speaks_longer_than_the_time_given(bridge):
     await peer.hear(voiced=True)
     bridge.calls[0].say("A sentence that lasts for six seconds or so, letter by letter.")
     draining = asyncio.create_task(bridge.server.drain(0.05))
-    while (await peer.receive()).kind != Kind.HANGUP:
-        pass
+    voiced = 0
+    while (message := await peer.receive()).kind != Kind.HANGUP:
+        voiced += any(message.payload)
     await peer.close()
     await asyncio.wait_for(draining, 5)
+    assert voiced * FRAME_MS < 3_000, "it is cut in the middle of six seconds"
 
 
 class RecordingTransport(asyncio.Transport):
@@ -336,7 +339,7 @@ async def test_one_write_a_frame_and_a_dead_host_is_noticed(bridge):
     await asyncio.wait_for(transport.spoken.wait(), 10)
     assert {len(write) for write in transport.writes} == {323}
     assert transport.high == 0
-    assert transport.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == server_module.HALF_OPEN_MS
+    assert transport.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == HALF_OPEN_MS
     connection.connection_lost(None)
     transport.sock.close()
 

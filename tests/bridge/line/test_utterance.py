@@ -90,3 +90,31 @@ def test_long_speech_is_forgotten_as_it_is_played_but_words_can_still_be_repeate
     assert len(utterance._audio) < 2 * RATE_HZ * 6
     utterance.rewind(1_000)
     assert utterance.played_ms == 58_000
+
+
+def test_a_pause_belongs_to_no_word():
+    utterance = opened()
+    utterance.write(bytes(2 * FRAME * 5), "No. ")
+    utterance.write(bytes(2 * FRAME * 10), is_pause=True)
+    utterance.write(bytes(2 * FRAME * 5), "Yes.")
+    utterance.end()
+    hear(utterance, 6)
+    assert utterance.heard_text() == "No. "
+    hear(utterance, 9)
+    assert utterance.heard_text() == "No. "
+    hear(utterance, 5)
+    assert utterance.heard_text() == "No. Yes."
+
+
+def test_a_pause_in_the_text_is_not_taken_for_slow_speech():
+    paces = []
+    for pause in (1, 500):
+        utterance = opened()
+        utterance.write(bytes(2 * FRAME * 10), "One two. ")
+        utterance.write(bytes(2 * FRAME * pause), " ")
+        utterance.write(bytes(2 * FRAME * 10), "Three.")
+        utterance.end()
+        hear(utterance, 10 + pause // 2)
+        assert utterance.heard_text().strip() == "One two."
+        paces.append(utterance.pace())
+    assert paces[0] == paces[1]

@@ -12,6 +12,8 @@ ALLOW = "2??; +4930*; 0800[1-9]*; 110"
 @pytest.mark.parametrize("number", ["200", "299", "+4930", "+493012345678", "08001", "0800912345", "110"])
 def test_allowed(number: str) -> None:
     Numbers(ALLOW).check(number)
+    with pytest.raises(NumberNotAllowed, match="is not allowed by OUTBOUND_ALLOW"):
+        Numbers("999").check(number)  # so it is this list that allows it
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from bridge.outbound import outbound_calls
 from bridge.outbound.call_file import CallFile
-from bridge.outbound.outbound_calls import GRACE_S, OutboundCalls, TooManyPlaced
+from bridge.outbound.outbound_calls import GRACE_S, OutboundCalls, TooManyPlaced, Unanswered, Why
 from bridge.outbound.settings import OutboundSettings
 
 CALL_ID = UUID("12345678-1234-1234-1234-123456789abc")
@@ -76,6 +76,43 @@ def test_what_was_given_is_known_until_the_last_try_is_over() -> None:
     assert outbound.variables(uuid4()) == {}
     now_s[0] += 1
     assert outbound.variables(CALL_ID) == {}
+
+
+def test_a_call_whose_file_is_gone_and_that_nobody_answered_is_told_once() -> None:
+    now_s = [0.0]
+    outbound = calls(now_s)
+    file = outbound.prepare(CALL_ID, "201", ring_s=30, retries=1, retry_after_s=300)
+    outbound.placed(file, {"lead": "42"})
+    assert outbound.any_awaited
+    now_s[0] = 200.0
+    assert outbound.unanswered([file.name]) == [], "Asterisk is to try again"
+    now_s[0] = 300.0
+    assert outbound.unanswered([]) == [], "who answered just now may hear something else first"
+    now_s[0] += GRACE_S
+    assert outbound.unanswered([]) == [Unanswered(CALL_ID, {"lead": "42"}, Why.NOT_ANSWERED)]
+    assert outbound.unanswered([]) == []
+    assert not outbound.any_awaited
+
+
+def test_a_call_that_has_connected_is_answered() -> None:
+    now_s = [0.0]
+    outbound = calls(now_s)
+    outbound.placed(outbound.prepare(CALL_ID, "201"), {})
+    outbound.variables(CALL_ID)
+    assert not outbound.any_awaited
+    now_s[0] = 1_000.0
+    assert outbound.unanswered([]) == []
+
+
+def test_a_file_that_asterisk_does_not_read_is_told_when_its_time_is_over() -> None:
+    now_s = [0.0]
+    outbound = calls(now_s)
+    file = outbound.prepare(CALL_ID, "201", ring_s=30)
+    outbound.placed(file, {})
+    now_s[0] = 30.0 + GRACE_S - 1
+    assert outbound.unanswered([file.name]) == []
+    now_s[0] += 1
+    assert [call.why for call in outbound.unanswered([file.name])] == [Why.NOT_DIALLED]
 
 
 def test_there_is_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,6 +78,7 @@ def test_without_a_limit_everyone_gets_a_place() -> None:
     crowd = Crowd(0)
     for _ in range(1_000):
         crowd.enter("10.0.0.1")
+    assert crowd.admission.taken == 1_000
 
 
 async def test_whoever_is_furthest_behind_loses_his_place() -> None:

@@ -93,7 +93,7 @@ async def test_sampled_speech_is_kept_only_where_it_can_be_repeated(engine, tmp_
 
 async def test_what_was_not_finished_is_not_kept(server, engine):
     engine.hold(chunks=2)
-    async with server.session.post(server.url + "/v1/audio/speech", json={"input": TEXT}) as response:
+    async with server.session.post(server.url + "/v1/audio/speech", json={"input": TEXT, "stream": True}) as response:
         await response.content.readany()
         await engine.waiting.wait()
     engine.release()
@@ -106,7 +106,7 @@ async def test_what_a_spare_engine_helped_out_with_is_not_kept(server, engine, m
     statuses = [replace(engine.status(), sentences_by_spare=0)]
     monkeypatch.setattr(engine, "status", lambda: statuses[-1])
     engine.hold(chunks=1)
-    async with server.session.post(server.url + "/v1/audio/speech", json={"input": TEXT}) as response:
+    async with server.session.post(server.url + "/v1/audio/speech", json={"input": TEXT, "stream": True}) as response:
         await engine.waiting.wait()
         statuses.append(replace(statuses[0], sentences_by_spare=1))
         engine.release()

@@ -34,6 +34,7 @@ async def test_a_client_may_take_as_long_as_the_audio_plays():
     pace = Pace(1.0, clock)
     for _ in range(1_000):
         await pace.send(taking(clock, 0.5), 0.5)
+    assert clock.now_s == 500.0, "all of it was taken"
 
 
 async def test_a_client_that_falls_behind_by_more_than_the_slack_is_given_up():
@@ -54,6 +55,7 @@ async def test_what_was_read_early_may_be_played_before_the_next_is_taken():
     pace = Pace(1.0, clock)
     await pace.send(taking(clock, 0.0), 60.0)
     await pace.send(taking(clock, 59.0), 0.1)
+    assert clock.now_s == 59.0, "all of it was taken"
 
 
 async def test_a_client_that_stops_reading_is_dropped_and_delays_nobody(tmp_path):
@@ -98,7 +100,7 @@ async def test_a_client_that_stops_reading_is_dropped_and_delays_nobody(tmp_path
 
 
 def request(text):
-    body = json.dumps({"input": text, "sample_rate": 48_000}).encode()
+    body = json.dumps({"input": text, "sample_rate": 48_000, "stream": True}).encode()
     head = (
         "POST /v1/audio/speech HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n"
     )

@@ -6,13 +6,14 @@ import asyncio
 import base64
 import json
 
+import aiohttp
 import numpy as np
 import pytest
 
 from engine.api.service import OPENAI_VOICES, QWEN_VOICES
 from engine.hibari import HibariEngine
 from tests.support.decoders import decode
-from tests.support.recognition import recognise, word_error_rate
+from tests.support.recognition import recognise, word_error_rate, word_times
 from tests.support.speech_server import speech_server
 
 TEXT = "The train to London leaves from platform seven. Please have your tickets ready."
@@ -66,6 +67,27 @@ def test_every_endpoint_is_understood(embedded):
     assert word_error_rate([TEXT] * 5, heard) <= 0.03, heard
 
 
+@pytest.mark.parametrize(("voice", "speed"), [("heart", 1.0), ("onyx", 1.25)])
+def test_words_are_said_when_it_is_told(embedded, voice, speed):
+    runner, server = embedded
+    text = f"{TEXT.split('. ')[0]}. [pause:1s] {TEXT.split('. ')[1]}"
+
+    async def told_and_heard():
+        body = {"voice": voice, "speed": speed, "response_format": "mp3", "sample_rate": 16_000, "timestamps": True}
+        answer = (await server.speech(text, **body)).json()
+        pcm, rate_hz = decode("mp3", base64.b64decode(answer["audio"]), 0)
+        return answer["timestamps"], await word_times(np.asarray(pcm), rate_hz)
+
+    told, heard = runner.run(told_and_heard())
+    assert [word["word"] for word in told] == TEXT.split()
+    assert all("estimated" not in word for word in told)
+    off_s = np.array([word["start_time"] for word in told]) - [begin for _, begin, _ in heard]
+    after_pause = TEXT.split().index("Please")  # the recogniser takes the pause for the next word's beginning
+    assert np.abs(np.delete(off_s, after_pause)).max() < 0.2
+    assert abs(float(np.median(off_s))) < 0.06
+    assert told[after_pause]["start_time"] - told[after_pause - 1]["end_time"] > 0.95
+
+
 @pytest.mark.parametrize("name", [*QWEN_VOICES, *OPENAI_VOICES])
 def test_every_name_speaks(embedded, name):
     runner, server = embedded
@@ -76,8 +98,28 @@ def test_every_name_speaks(embedded, name):
 
 def test_it_cannot_clone_and_says_what_can(embedded):
     runner, server = embedded
-    answer = runner.run(server.post("/v1/audio/speech/clone", data={"input": "x"}))
+    form = aiohttp.FormData({"input": "x"}, default_to_multipart=True)
+    form.add_field("file", b"a recording", filename="reference.wav")
+    answer = runner.run(server.post("/v1/audio/speech/clone", data=form))
     assert (answer.status, answer.json()["code"]) == (501, "CANNOT_CLONE")
+
+
+@pytest.mark.parametrize("phrase", ["Ciao!", "Obrigado.", "Danke, bitte.", "Goedemorgen!"])
+def test_a_foreign_greeting_is_said_if_need_be_with_an_accent(embedded, phrase):
+    """To refuse it would be silence in a call whose greeting it is."""
+    runner, server = embedded
+    assert runner.run(server.speech(phrase)).status == 200
+
+
+def test_a_german_text_is_spoken_in_german(embedded):
+    """As the same text is that says it is German, and not as English would read it."""
+    runner, server = embedded
+    text = "Guten Tag, hier ist die Praxis Doktor Schmidt. Wie kann ich Ihnen helfen?"
+    told, german, english = (
+        len(runner.run(server.speech(text, response_format="pcm", **language)).body)
+        for language in ({}, {"language": "de"}, {"language": "en"})
+    )
+    assert told == german != english
 
 
 def test_another_language_is_a_clear_error(embedded):

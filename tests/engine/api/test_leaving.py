@@ -83,7 +83,8 @@ STAGES = {
 @pytest.mark.parametrize(
     ("path", "fields"),
     [
-        ("/v1/audio/speech", {}),
+        ("/v1/audio/speech", {"stream": False}),
+        ("/v1/audio/speech", {"stream": True}),
         ("/v1/audio/speech", {"response_format": "mp3", "stream_format": "sse"}),
         ("/v1/audio/speech/stream", {}),
         ("/v1/audio/speech/stream/pcm", {"sample_rate": 8_000}),
@@ -96,10 +97,23 @@ async def test_a_client_that_leaves_ends_its_synthesis(server, engine, path, fie
             client = await Client.connect(server)
             client.post(path, {"input": TEXT, **fields})
             await engine.waiting.wait()
-            if chunks:
+            if chunks and fields.get("stream", True):
                 assert (await client.reader.readline()).startswith(b"HTTP/1.1 200")
             assert engine.open_streams == 1
             await client.leave(reset=attempt % 2 == 0)
+    assert await is_served(server, engine)
+
+
+@pytest.mark.parametrize("chunks", [0, 1, 2, 5])
+async def test_a_batch_that_is_left_ends_all_that_is_made_for_it(server, engine, chunks):
+    for attempt in range(TIMES):
+        async with nothing_left_behind(server, engine):
+            engine.hold(chunks)
+            client = await Client.connect(server)
+            client.post("/v1/audio/speech/batch", {"items": [{"input": f"Number {number}."} for number in range(8)]})
+            await engine.waiting.wait()
+            await client.leave(reset=attempt % 2 == 0)
+        assert server.service.synthesizer.held_bytes == 0
     assert await is_served(server, engine)
 
 
@@ -187,7 +201,7 @@ async def test_others_go_on_while_clients_come_and_go(server, engine):
 
     async def leave():
         client = await Client.connect(server)
-        client.post("/v1/audio/speech", {"input": TEXT})
+        client.post("/v1/audio/speech", {"input": TEXT, "stream": True})
         await client.reader.readline()
         await client.leave(reset=True)
 

@@ -37,6 +37,7 @@ GOOD = {
     "top_p": st.floats(0, 1, exclude_min=True),
     "seed": st.integers(0, MAX_SEED),
     "sample_rate": st.sampled_from(SAMPLE_RATES_HZ),
+    "stream": st.booleans(),
     "stream_format": st.sampled_from(["audio", "sse"]),
 }
 WITHIN = {
@@ -44,7 +45,7 @@ WITHIN = {
     "temperature": lambda value: is_number(value) and 0 <= value <= 2,
     "top_p": lambda value: is_number(value) and 0 < value <= 1,
     "seed": lambda value: is_number(value) and value == math.floor(value) and 0 <= value <= MAX_SEED,
-    "sample_rate": lambda value: is_number(value) and value in SAMPLE_RATES_HZ,
+    "sample_rate": lambda value: is_number(value) and value == math.floor(value) and 8_000 <= value <= 48_000,
     "response_format": lambda value: value in list(FORMATS),
     "stream_format": lambda value: value in ["audio", "sse"],
     "model": lambda value: isinstance(value, str),

@@ -149,7 +149,9 @@ async def test_cancel_and_flush_of_nothing_are_nothing(socket):
         ('{"input_delta": "x", "voice": "nobody"}', "UNKNOWN_VOICE"),
         ('{"input": "x", "speed": 9}', "INVALID_REQUEST"),
         ('{"input": "unspeakable"}', "UNSPEAKABLE_TEXT"),
-        (json.dumps({"input": "x" * 5_000}), "INPUT_TOO_LONG"),
+        (json.dumps({"input": "x" * 70_000}), "INPUT_TOO_LONG"),
+        ('{"input": "x", "ref_audio": "AAAA"}', "INVALID_REQUEST"),
+        ('{"input_delta": "x", "ref_audio": "AAAA"}', "INVALID_REQUEST"),
         (b"bytes", "INVALID_REQUEST"),
     ],
 )

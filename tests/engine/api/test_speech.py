@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import base64
 import functools
+import io
 import json
 import os
 import sys
+import wave
 
 import numpy as np
 import pytest
+import soundfile
 
 from engine.audio import resample
 from engine.encode import FORMATS, SAMPLE_RATES_HZ
-from engine.speech import EngineBusy, Priority, SpeechError, Style
+from engine.speech import EngineBusy, EngineNotReady, Priority, SpeechError, Style
 from tests.support.decoders import decode, likeness
 from tests.support.speech_server import speech_server
 from tests.support.tone_engine import CHUNK_SAMPLES, RATE_HZ, sound_of
@@ -164,6 +167,104 @@ async def test_the_default_format_can_be_openais(engine, tmp_path):
         assert (await server.speech()).headers["Content-Type"] == "audio/mpeg"
 
 
+@pytest.mark.parametrize("name", ["wav", "flac"])
+@pytest.mark.parametrize("times", [1, 2])
+async def test_a_format_with_its_length_at_its_beginning_is_sent_whole(server, name, times):
+    """`times` 2 asks again, and is answered out of the cache by the same bytes."""
+    first = await server.speech(TEXT, response_format=name)
+    for _ in range(times):
+        answer = await server.speech(TEXT, response_format=name)
+    assert answer.body == first.body
+    assert int(answer.headers["Content-Length"]) == len(answer.body)
+    info = soundfile.info(io.BytesIO(answer.body))
+    assert info.frames == decode(name, answer.body, RATE_HZ)[0].size
+    if name == "wav":
+        with wave.open(io.BytesIO(answer.body)) as file:
+            assert file.getnframes() == info.frames
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+async def test_any_format_is_sent_whole_where_it_is_not_to_be_streamed(server, name):
+    answer = await server.speech(TEXT, response_format=name, stream=False)
+    assert int(answer.headers["Content-Length"]) == len(answer.body)
+
+
+@pytest.mark.parametrize("fields", [{"stream": True}, {"stream_format": "audio"}])
+async def test_wav_is_sent_as_it_is_made_where_that_is_asked_for(server, engine, fields):
+    engine.hold(chunks=2)
+    async with server.session.post(server.url + "/v1/audio/speech", json={"input": TEXT, **fields}) as response:
+        assert "Content-Length" not in response.headers
+        await response.content.readexactly(44 + CHUNK_SAMPLES * 2)
+        await engine.waiting.wait()
+        engine.release()
+        await response.read()
+
+
+async def test_what_is_too_large_to_be_held_is_sent_as_it_is_made(server, monkeypatch):
+    monkeypatch.setattr("engine.api.synthesis.MAX_HELD_BYTES", 20_000)
+    answer = await server.speech(TEXT)
+    samples = await server.speech(TEXT, response_format="pcm")
+    assert "Content-Length" not in answer.headers
+    assert answer.body[44:] == samples.body
+    assert server.service.synthesizer.held_bytes == 0
+
+
+@pytest.mark.parametrize(
+    ("model", "media_type"),
+    [("tts-1", "audio/mpeg"), ("tts-1-hd", "audio/mpeg"), ("gpt-4o-mini-tts", "audio/mpeg"), ("tone-1", "audio/wav")],
+)
+async def test_openais_models_speak_mp3_where_no_format_is_named(server, model, media_type):
+    assert (await server.speech(TEXT, model=model)).headers["Content-Type"] == media_type
+    assert (await server.speech(TEXT, model=model, response_format="wav")).headers["Content-Type"] == "audio/wav"
+
+
+@pytest.mark.parametrize(
+    ("texts", "numbers"),
+    [
+        ({"speed": "1.2"}, {"speed": 1.2}),
+        ({"temperature": "0.5", "top_p": "0.9", "seed": "7"}, {"temperature": 0.5, "top_p": 0.9, "seed": 7}),
+        ({"sample_rate": "16000"}, {"sample_rate": 16_000}),
+    ],
+)
+async def test_numbers_may_be_sent_as_texts(server, texts, numbers):
+    assert (await server.speech(TEXT, **texts)).body == (await server.speech(TEXT, **numbers)).body
+
+
+@pytest.mark.parametrize(("asked_hz", "sent_hz"), [(22_000, 22_050), (8_001, 11_025), (47_999, 48_000)])
+async def test_any_rate_in_the_range_becomes_the_next_that_there_is(server, asked_hz, sent_hz):
+    answer = await server.speech(TEXT, sample_rate=asked_hz, response_format="pcm")
+    assert answer.headers["X-Sample-Rate"] == str(sent_hz)
+
+
+async def test_a_recording_in_the_body_is_the_voice(server, engine):
+    recording = io.BytesIO()
+    sound = sound_of("A recording that lasts long enough, I hope so. " * 2, Style())[::3]
+    soundfile.write(recording, sound, RATE_HZ // 3, format="WAV")
+    encoded = base64.b64encode(recording.getvalue()).decode()
+    plain = await server.speech(TEXT)
+    bare = await server.speech(TEXT, ref_audio=encoded, ref_text="A recording.")
+    url = await server.speech(TEXT, ref_audio="data:audio/wav;base64," + encoded, ref_text="A recording.")
+    assert (bare.status, bare.headers["X-Voice"]) == (200, "reference")
+    assert bare.body == url.body != plain.body
+    assert len(engine.prepared) == 1
+
+
+@pytest.mark.parametrize("ref_audio", ["https://example.com/a.wav", "no base64!", "AAAA"])
+async def test_a_recording_that_cannot_be_used_is_refused(server, ref_audio):
+    answer = await server.speech(TEXT, ref_audio=ref_audio)
+    assert (answer.status, answer.json()["code"], answer.json()["error"]["param"]) == (
+        400,
+        "INVALID_AUDIO",
+        "ref_audio",
+    )
+
+
+async def test_a_recording_is_refused_where_the_engine_cannot_clone(server, engine):
+    engine.can_clone = False
+    answer = await server.speech(TEXT, ref_audio="AAAA")
+    assert (answer.status, answer.json()["code"]) == (501, "CANNOT_CLONE")
+
+
 async def test_the_first_sentence_leaves_before_the_second_is_made(server, engine):
     engine.hold(chunks=2)
     async with server.session.post(server.url + "/v1/audio/speech/stream/pcm", json={"input": TEXT}) as response:
@@ -179,19 +280,19 @@ BAD = [
     ({}, "EMPTY_INPUT", "input"),
     ({"input": ""}, "EMPTY_INPUT", "input"),
     ({"input": " \n\t "}, "EMPTY_INPUT", "input"),
-    ({"input": "x" * 4_097}, "INPUT_TOO_LONG", "input"),
+    ({"input": "x" * 65_537}, "INPUT_TOO_LONG", "input"),
     ({"input": 7}, "INVALID_REQUEST", "input"),
     ({"input": "x", "voice": "nobody"}, "UNKNOWN_VOICE", "voice"),
     ({"input": "x", "voice": {"name": "low"}}, "INVALID_REQUEST", "voice.str"),
     ({"input": "x", "response_format": "wma"}, "INVALID_REQUEST", "response_format"),
     ({"input": "x", "speed": 0.2}, "INVALID_REQUEST", "speed"),
-    ({"input": "x", "speed": "1"}, "INVALID_REQUEST", "speed"),
+    ({"input": "x", "speed": "fast"}, "INVALID_REQUEST", "speed"),
     ({"input": "x", "temperature": 2.1}, "INVALID_REQUEST", "temperature"),
     ({"input": "x", "top_p": 0}, "INVALID_REQUEST", "top_p"),
     ({"input": "x", "seed": -1}, "INVALID_REQUEST", "seed"),
     ({"input": "x", "seed": 1.5}, "INVALID_REQUEST", "seed"),
     ({"input": "x", "language": "Klingonese"}, "INVALID_REQUEST", "language"),
-    ({"input": "x", "sample_rate": 12_345}, "INVALID_REQUEST", "sample_rate"),
+    ({"input": "x", "sample_rate": 7_999}, "INVALID_REQUEST", "sample_rate"),
     ({"input": "x", "stream_format": "xml"}, "INVALID_REQUEST", "stream_format"),
     ({"input": "unspeakable"}, "UNSPEAKABLE_TEXT", "input"),
 ]
@@ -251,6 +352,7 @@ async def test_a_body_that_is_too_large_is_refused(server):
     [
         (SpeechError("out of order"), 500, "SYNTHESIS_FAILED"),
         (EngineBusy("no room"), 503, "QUEUE_FULL"),
+        (EngineNotReady("the model is being loaded again", 10), 503, "ENGINE_NOT_READY"),
         (ZeroDivisionError(), 500, "INTERNAL_ERROR"),
     ],
 )
@@ -267,10 +369,23 @@ async def test_an_engine_that_fails_at_once_is_an_http_error(server, engine, err
 async def test_an_engine_that_fails_later_cuts_the_audio_off(server, engine, error):
     """A body that simply ended would be taken for the whole of it."""
     engine.fails, engine.fails_after_chunks = error, 2
-    async with server.session.post(server.url + "/v1/audio/speech", json={"input": TEXT}) as response:
+    body = {"input": TEXT, "response_format": "pcm"}
+    async with server.session.post(server.url + "/v1/audio/speech", json=body) as response:
         assert response.status == 200
         with pytest.raises(Exception, match=r"(?i)not enough data|payload|closed"):
             await response.read()
+
+
+@pytest.mark.parametrize("fields", [{}, {"response_format": "flac"}, {"response_format": "mp3", "stream": False}])
+async def test_an_engine_that_fails_later_is_an_http_error_where_the_audio_was_to_be_sent_whole(server, engine, fields):
+    engine.fails, engine.fails_after_chunks = SpeechError("out of order"), 2
+    answer = await server.speech(TEXT, **fields)
+    assert (answer.status, answer.json()["code"]) == (500, "SYNTHESIS_FAILED")
+
+
+async def test_an_engine_that_is_loaded_again_says_when_to_come_back(server, engine):
+    engine.fails = EngineNotReady("the model is being loaded again", 10)
+    assert (await server.speech(TEXT)).headers["Retry-After"] == "10"
 
 
 async def test_an_engine_that_fails_later_is_an_event_where_there_are_events(server, engine):
@@ -300,10 +415,24 @@ async def test_a_silent_engine_is_given_up(engine, tmp_path):
         assert late.events()[-1].startswith("[ERROR] the engine made no audio for 0.05 s")
 
 
+async def test_an_engine_without_room_is_not_asked_to_speak(server, engine, monkeypatch):
+    """Whoever is refused is told so before anything is made, and comes again."""
+
+    def full():
+        raise EngineBusy("a place would come free after 2.0 s")
+
+    monkeypatch.setattr(engine, "check_room", full)
+    answer = await server.speech(TEXT)
+    assert (answer.status, answer.json()["code"]) == (503, "QUEUE_FULL")
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert engine.open_streams == 0
+
+
 async def test_more_at_once_than_allowed_are_sent_away(engine, tmp_path):
     async with speech_server(engine, tmp_path, max_queue_depth=1, audio_cache_max=0) as server:
         engine.hold(chunks=1)
-        async with server.session.post(server.url + "/v1/audio/speech", json={"input": TEXT}) as first:
+        body = {"input": TEXT, "stream": True}
+        async with server.session.post(server.url + "/v1/audio/speech", json=body) as first:
             assert first.status == 200
             answer = await server.speech(TEXT)
             assert (answer.status, answer.json()["code"]) == (503, "QUEUE_FULL")

@@ -27,6 +27,7 @@ async def test_health_has_every_field_of_the_earlier_server(server):
         "model_id": "tone-1",
         "model_loaded": True,
         "queue_depth": 0,
+        "ready": True,
         "warnings": [],
         "voice_cache_size": 0,
     }
@@ -45,11 +46,19 @@ async def test_health_passes_on_what_a_gpu_engine_says(server, engine):
 
 async def test_health_counts_what_is_being_made(server, engine):
     engine.hold(chunks=1)
-    async with server.session.post(server.url + "/v1/audio/speech", json={"input": "Hello there."}) as response:
+    async with server.session.post(
+        server.url + "/v1/audio/speech", json={"input": "Hello there.", "stream": True}
+    ) as response:
         assert (await server.get("/health")).json()["queue_depth"] == 1
         engine.release()
         await response.read()
     assert (await server.get("/health")).json()["queue_depth"] == 0
+
+
+async def test_health_tells_that_the_model_is_loaded_again(server, engine):
+    engine.status = lambda: replace(ToneEngine.status(engine), ready=False, model_loaded=False)
+    answer = await server.get("/health")
+    assert (answer.status, answer.json()["status"]) == (200, "loading")
 
 
 async def test_others_add_to_health(server):

@@ -91,7 +91,7 @@ async def test_the_same_recording_and_text_are_made_once(server, engine):
     [
         (form(input=""), 400, "EMPTY_INPUT"),
         (form(), 400, "EMPTY_INPUT"),
-        (form(input="x" * 5_000), 400, "INPUT_TOO_LONG"),
+        (form(input="x" * 70_000), 400, "INPUT_TOO_LONG"),
         (form(file=b"not audio", input="x"), 400, "INVALID_AUDIO"),
         (form(file=b"", input="x"), 400, "INVALID_AUDIO"),
         (form(file=wav(np.zeros(RATE_HZ * 2, np.int16)), input="x"), 400, "INVALID_AUDIO"),
@@ -100,7 +100,7 @@ async def test_the_same_recording_and_text_are_made_once(server, engine):
         (form(file=bytes(300_000), input="x"), 413, "INVALID_AUDIO"),
         (form(input="x", response_format="wma"), 400, "INVALID_REQUEST"),
         (form(input="x", temperature="hot"), 400, "INVALID_REQUEST"),
-        (form(input="x", sample_rate="12345"), 400, "INVALID_REQUEST"),
+        (form(input="x", sample_rate="7999"), 400, "INVALID_REQUEST"),
         (form(input="x", stream="perhaps"), 400, "INVALID_REQUEST"),
         (form(input="x", **{f"field{n}": "" for n in range(40)}), 400, "INVALID_REQUEST"),
         (aiohttp.FormData({"input": "x"}), 415, "INVALID_REQUEST"),
@@ -191,7 +191,7 @@ async def test_a_name_that_is_no_file_name_is_refused(server, tmp_path, name):
 async def test_the_list_says_what_every_alias_means(server):
     listed = (await server.get("/v1/audio/voices")).json()
     assert listed["aliases"]["alloy"] == "low"
-    assert len(listed["aliases"]) == 20
+    assert len(listed["aliases"]) == 50
     low, high = listed["voices"]
     assert (low["id"], low["default"], low["engine"], low["kind"]) == ("low", True, "tone", "engine")
     assert (high["languages"], high["default"]) == (["en", "zh"], False)

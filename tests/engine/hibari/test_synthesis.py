@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from engine.audio import Resampler, resample, ulaw_encode
+from engine.hibari.chunks import chunked
 from engine.hibari.engine import JOB_CHARS, jobs_of
 from engine.hibari.messages import Speak
-from engine.hibari.synthesis import MAX_SAMPLES, Synthesizer, chunked
+from engine.hibari.synthesis import MAX_SAMPLES, Synthesizer
 from engine.hibari.vocoder import Vocoder
 from engine.hibari.voices import VARIANTS
 from engine.speech import Pcm
@@ -75,6 +76,14 @@ def test_blocks_make_the_sound_that_hibari_makes_whole(synthesizer: Synthesizer)
         dsp.N_FFT // 2
     )  # of a block that does not wait for the window's other half; it falls into the silence before
     np.testing.assert_allclose(blocks[delay:], whole[:-delay], atol=1e-4)
+
+
+@pytest.mark.parametrize("text", ["For how many people?", "I see.", "Of course.", "That is no problem at all."])
+def test_a_sentence_is_heard_at_once_and_begins_without_a_click(synthesizer: Synthesizer, text: str) -> None:
+    level = np.abs(next(synthesizer.speak(Speak(text))).astype(int))
+    heard_ms = int(np.flatnonzero(level > 100)[0]) / 24
+    assert heard_ms < 4, "silence before it is only a longer wait for the caller"
+    assert level[0] < 100
 
 
 def test_the_same_job_gives_the_same_samples(synthesizer: Synthesizer) -> None:

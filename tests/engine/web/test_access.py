@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import io
 
 import aiohttp
 import pytest
+import soundfile
 from aiohttp import web
 
 from engine.api import add_speech_routes
 from engine.settings import SpeechSettings, VoiceSettings
+from engine.speech import Style
 from tests.support.speech_server import SpeechServer, speech_server
+from tests.support.tone_engine import RATE_HZ, sound_of
 
 KEY = "a secret — with ümlauts"
 SITE = "https://example.org"
@@ -20,17 +25,18 @@ SITE = "https://example.org"
     "header",
     [None, "", "Bearer", "Bearer ", "Bearer wrong", f"Basic {KEY}", KEY, f"Bearer {KEY}x", f"Bearer {KEY[:-1]}"],
 )
-async def test_without_the_key_nothing_but_health_is_open(engine, tmp_path, header):
+async def test_without_the_key_nothing_but_health_and_the_page_is_open(engine, tmp_path, header):
     headers = {} if header is None else {"Authorization": header}
     async with speech_server(engine, tmp_path, api_key=KEY) as server:
         service_paths = {resource.canonical for resource in server.runner.app.router.resources()}
         assert len(service_paths) >= 14
         for path in service_paths - {"/health"}:
-            for method in ("GET", "POST", "DELETE"):
+            for method in ("POST", "DELETE") if path in ("/", "/docs") else ("GET", "POST", "DELETE"):
                 answer = await server.request(method, path, headers=headers)
                 assert (answer.status, answer.json()["code"]) == (401, "UNAUTHORIZED"), (method, path)
                 assert answer.headers["WWW-Authenticate"] == "Bearer"
         assert (await server.get("/health", headers=headers)).status == 200
+        assert (await server.get("/docs", headers=headers)).status == 200
         assert (await server.get("/nothing", headers=headers)).status == 401
     assert engine.spoken == []
 
@@ -45,6 +51,40 @@ async def test_with_the_key_everything_is_open(engine, tmp_path, scheme):
         async with server.session.ws_connect(server.url + "/v1/audio/speech/ws", headers=headers) as socket:
             await socket.send_json({"input": "Hi."})
             assert await socket.receive_bytes()
+
+
+async def test_the_address_alone_leads_to_the_page(server):
+    answer = await server.get("/", allow_redirects=False)
+    assert (answer.status, answer.headers["Location"]) == (302, "/docs")
+
+
+async def test_a_page_brings_the_key_of_its_websocket_in_a_subprotocol(engine, tmp_path):
+    async with speech_server(engine, tmp_path, api_key=KEY) as server:
+        url = server.url + "/v1/audio/speech/ws"
+        encoded = base64.urlsafe_b64encode(KEY.encode()).decode().rstrip("=")
+        async with server.session.ws_connect(url, protocols=("talkspurt", f"bearer.{encoded}")) as socket:
+            assert socket.protocol == "talkspurt"
+            await socket.send_json({"input": "Hi."})
+            assert await socket.receive_bytes()
+        for wrong in ("bearer.AAAA", "bearer.!", "bearer.", "talkspurt"):
+            with pytest.raises(aiohttp.WSServerHandshakeError, match="401"):
+                await server.session.ws_connect(url, protocols=("talkspurt", wrong))
+        asked = {"Sec-WebSocket-Protocol": f"bearer.{encoded}"}
+        assert (await server.get("/v1/models", headers=asked)).status == 401
+
+
+async def test_the_open_page_names_no_stored_voice(engine, tmp_path):
+    recording = io.BytesIO()
+    sound = sound_of("A recording that lasts long enough, I hope so. " * 2, Style())
+    soundfile.write(recording, sound, RATE_HZ, format="WAV")
+    headers = {"Authorization": f"Bearer {KEY}"}
+    async with speech_server(engine, tmp_path, api_key=KEY) as server:
+        form = aiohttp.FormData()
+        form.add_field("file", recording.getvalue(), filename="a.wav")
+        stored = await server.post("/v1/audio/voices/the-ceo", data=form, headers=headers)
+        assert stored.status == 201
+        assert b"the-ceo" not in (await server.get("/docs")).body
+        assert b"the-ceo" in (await server.get("/openapi.json", headers=headers)).body
 
 
 async def test_the_routes_of_others_are_guarded_too(engine, tmp_path):

@@ -65,7 +65,8 @@ def test_whoever_sends_much_now_and_then_is_never_given_up() -> None:
     clock = Clock()
     budget = Budget(clock=clock)
     for _ in range(20):
-        _sent_on_end(budget, clock, BURST + MOST_HELD - 10)
+        took_s = _sent_on_end(budget, clock, BURST + MOST_HELD - 10)
+        assert took_s == pytest.approx((MOST_HELD - 10) / MESSAGES_PER_S, abs=0.01)
         clock.now_s += BURST_S
 
 

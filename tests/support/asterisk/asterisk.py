@@ -15,7 +15,7 @@ BOOT_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 10
 RTP_PORTS = 400
 # Modules that do not load without their file, even an empty one.
-EMPTY_CONFIGS = "acl ccss cdr cel features indications pjproject stasis udptl websocket_client"
+EMPTY_CONFIGS = "acl amd ccss cdr cel features indications pjproject stasis udptl websocket_client"
 MAX_SOCKET_PATH = 107
 
 
@@ -73,6 +73,12 @@ class Asterisk:
             self._process.wait()
         self._process = None
 
+    def may_connect(self, client: str) -> None:
+        """Adds to where it may connect by WebSocket."""
+        with (self.folder / "etc/websocket_client.conf").open("a") as file:
+            file.write(client)
+        self.cli("module reload res_websocket_client.so")
+
     def cli(self, command: str) -> str:
         """The output of one command of Asterisk's console."""
         done = self._run_cli(command)
@@ -86,7 +92,7 @@ class Asterisk:
     def _configure(self) -> None:
         if len(str(self.folder / "run/asterisk.ctl")) > MAX_SOCKET_PATH:
             raise RuntimeError(f"{self.folder} is too long a name for a Unix socket inside it")
-        for name in ("etc", "lib", "spool/outgoing", "run", "log", "recordings"):
+        for name in ("etc", "lib", "spool/outgoing", "run", "log", "music", "recordings"):
             (self.folder / name).mkdir(parents=True)
         for name in EMPTY_CONFIGS.split():
             (self.folder / f"etc/{name}.conf").touch()

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -44,15 +45,15 @@ class Relay:
             yield relay
 
     @asynccontextmanager
-    async def listening(self) -> AsyncIterator[None]:
+    async def listening(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[Self]:
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.get_running_loop().create_task(self._connected(reader, writer))
             self._tasks.add(task)
 
-        listener = await asyncio.start_server(connected, "127.0.0.1", 0)
+        listener = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
         self.port = listener.sockets[0].getsockname()[1]
         try:
-            yield
+            yield self
         finally:
             listener.close()
             for task in self._tasks:
@@ -99,6 +100,7 @@ class Form(Enum):
     APPLICATION = "application"
     DIAL = "Dial"
     WIDEBAND = "Dial, wideband"
+    WEBSOCKET = "WebSocket"
 
 
 class OldAsterisk(Relay):

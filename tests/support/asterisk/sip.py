@@ -15,107 +15,22 @@ import socket
 import struct
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-import numpy as np
-
-from engine.audio import alaw_encode, ulaw_encode
 from engine.speech import Pcm
-from tests.support.g711 import alaw_decode, ulaw_decode
+from tests.support.asterisk import rtp
+from tests.support.asterisk.rtp import FRAME_S, PCMU, Codec, Heard, RtpPacket
+from tests.support.asterisk.sip_message import SipMessage
 
 Address = tuple[str, int]
 
-FRAME_S = 0.02
-TELEPHONE_EVENT = 101
-DTMF_DIGITS = "0123456789*#ABCD"
-DIGIT_FRAMES = 5
-PAUSE_FRAMES = 5
-END_REPEATS = 3  # RFC 4733: the end of a digit is sent three times
 MAX_LATENESS_S = 0.06  # later than this, a phone's clock is set anew; it does not send what it missed in one go
-VOICED_PEAK = 100  # of 32768; a G.711 silence decodes to 8 at most
 SIP_TIMEOUT_S = 20.0
 SO_TIMESTAMPNS = 35  # of Linux; the module socket does not name it
-
-
-@dataclass(frozen=True, slots=True)
-class Codec:
-    """How this phone's audio is sent."""
-
-    name: str
-    payload_type: int
-    rate_hz: int
-    encode: Callable[[Pcm], bytes]
-    decode: Callable[[bytes], Pcm]
-
-    @property
-    def frame_samples(self) -> int:
-        return round(self.rate_hz * FRAME_S)
-
-
-PCMU = Codec("PCMU", 0, 8_000, ulaw_encode, ulaw_decode)
-PCMA = Codec("PCMA", 8, 8_000, alaw_encode, alaw_decode)
-L16_WIDEBAND = Codec(
-    "L16", 118, 16_000, lambda x: x.astype(">i2").tobytes(), lambda b: np.frombuffer(b, ">i2").astype(np.int16)
-)
-
-
-@dataclass(frozen=True, slots=True)
-class RtpPacket:
-    """One packet as it came."""
-
-    arrival_s: float
-    """On time.monotonic()'s scale."""
-    sequence: int
-    timestamp: int
-    payload_type: int
-    marker: bool
-    pcm: Pcm
-
-    @property
-    def is_voiced(self) -> bool:
-        return bool(self.pcm.size) and int(np.abs(self.pcm.astype(np.int32)).max()) > VOICED_PEAK
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """What a phone with a fixed jitter buffer plays."""
-
-    pcm: Pcm
-    late_packets: int
-    """Came after their turn: not played."""
-    overflowed_packets: int
-    """Came when the buffer was full: not played."""
-
-
-@dataclass(slots=True)
-class _Outgoing:
-    payload: bytes
-    digit_began: int | None = None
-    """Frame number of the digit's start where this is a piece of a digit: all its packets carry one timestamp."""
-
-
-@dataclass(slots=True)
-class _SipMessage:
-    start_line: str
-    headers: list[tuple[str, str]]
-    body: str
-
-    @classmethod
-    def parse(cls, datagram: bytes) -> _SipMessage:
-        head, _, body = datagram.decode(errors="replace").partition("\r\n\r\n")
-        start_line, *lines = head.split("\r\n")
-        pairs = [line.partition(":")[::2] for line in lines]
-        return cls(start_line, [(name.strip().lower(), value.strip()) for name, value in pairs], body)
-
-    def all(self, name: str) -> list[str]:
-        return [value for header, value in self.headers if header == name]
-
-    def __getitem__(self, name: str) -> str:
-        return self.all(name)[0]
 
 
 class _Datagrams(asyncio.DatagramProtocol):
@@ -155,7 +70,7 @@ class SipCall:
     answered_s: float = 0.0
     ended_s: float | None = None
     """When the BYE came or was sent; None while the call lives."""
-    bye: _SipMessage | None = None
+    bye: SipMessage | None = None
     """The other side's BYE."""
 
     def __post_init__(self) -> None:
@@ -165,11 +80,11 @@ class SipCall:
         self._to = f"<{self._uri}>"
         self._cseq = 0
         self._invite_branch = ""
-        self._answer: asyncio.Future[_SipMessage] = asyncio.get_running_loop().create_future()
+        self._answer: asyncio.Future[SipMessage] = asyncio.get_running_loop().create_future()
         self._bye_confirmed = asyncio.Event()
         self._referred: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._changed = asyncio.Event()
-        self._outgoing: deque[_Outgoing] = deque()
+        self._outgoing: deque[rtp.Outgoing] = deque()
         self._all_sent = asyncio.Event()
         self._all_sent.set()
         self._sip: asyncio.DatagramTransport | None = None
@@ -180,22 +95,12 @@ class SipCall:
 
     async def play(self, pcm: Pcm) -> None:
         """Says `pcm`, at the codec's rate; returns when the last of it is sent."""
-        samples = self.codec.frame_samples
-        padded = np.concatenate([pcm, np.zeros(-len(pcm) % samples, np.int16)])
-        frames = [padded[start : start + samples] for start in range(0, len(padded), samples)]
-        await self._send(_Outgoing(self.codec.encode(frame)) for frame in frames)
+        await self._send(rtp.speech(self.codec, pcm))
 
     async def send_dtmf(self, digits: str) -> None:
         """Presses keys as RFC 4733 events; returns when the last is released."""
-        silence = self.codec.encode(np.zeros(self.codec.frame_samples, np.int16))
         for digit in digits:
-            event = DTMF_DIGITS.index(digit)
-            pieces = []
-            for piece in range(1, DIGIT_FRAMES + END_REPEATS):
-                end = 0x80 if piece >= DIGIT_FRAMES else 0
-                duration = min(piece, DIGIT_FRAMES) * self.codec.frame_samples
-                pieces.append(_Outgoing(struct.pack(">BBH", event, end | 10, duration), digit_began=piece - 1))
-            await self._send(pieces + [_Outgoing(silence)] * PAUSE_FRAMES)
+            await self._send(rtp.key(self.codec, digit))
 
     async def hang_up(self) -> None:
         """Says BYE and waits until it is confirmed. Nothing if the call is over."""
@@ -267,31 +172,8 @@ class SipCall:
         await self.until(lambda: self.ended_s is not None, timeout_s)
 
     def heard(self, packets: Sequence[RtpPacket] | None = None, buffer_s: float = 0.06, depth_s: float = 0.5) -> Heard:
-        """What the earpiece plays of `packets` (all of them, if not told), from the first one's turn on.
-
-        Packets are laid on the time line by RTP timestamp, the first played `buffer_s` after it came, and anew at each
-        marker. One that comes after its turn is lost, and so is one that comes more than `depth_s` before it.
-        """
-        played: dict[int, Pcm] = {}
-        late = overflowed = 0
-        start_s = 0.0
-        base: tuple[float, int] | None = None
-        for packet in self.packets if packets is None else packets:
-            if base is None or packet.marker:
-                base = packet.arrival_s + buffer_s, packet.timestamp
-                start_s = start_s or base[0]
-            elapsed = (packet.timestamp - base[1] + 2**31) % 2**32 - 2**31
-            turn_s = base[0] + elapsed / self.codec.rate_hz
-            if turn_s < packet.arrival_s:
-                late += 1
-            elif turn_s - packet.arrival_s > depth_s:
-                overflowed += 1
-            else:
-                played[round((turn_s - start_s) * self.codec.rate_hz)] = packet.pcm
-        line = np.zeros(max((at + len(pcm) for at, pcm in played.items()), default=0), np.int16)
-        for at, pcm in played.items():
-            line[max(at, 0) : max(at + len(pcm), 0)] = pcm[max(-at, 0) :]
-        return Heard(line, late, overflowed)
+        """Returns what the earpiece plays of `packets`, of all of them if not told: see `rtp.played`."""
+        return rtp.played(self.packets if packets is None else packets, self.codec.rate_hz, buffer_s, depth_s)
 
     # SIP
 
@@ -310,10 +192,10 @@ class SipCall:
             "s=-",
             "c=IN IP4 127.0.0.1",
             "t=0 0",
-            f"m=audio {port} RTP/AVP {codec.payload_type} {TELEPHONE_EVENT}",
+            f"m=audio {port} RTP/AVP {codec.payload_type} {rtp.TELEPHONE_EVENT}",
             f"a=rtpmap:{codec.payload_type} {codec.name}/{codec.rate_hz}",
-            f"a=rtpmap:{TELEPHONE_EVENT} telephone-event/{codec.rate_hz}",
-            f"a=fmtp:{TELEPHONE_EVENT} 0-15",
+            f"a=rtpmap:{rtp.TELEPHONE_EVENT} telephone-event/{codec.rate_hz}",
+            f"a=fmtp:{rtp.TELEPHONE_EVENT} 0-15",
             "a=ptime:20",
             "a=sendrecv",
         ]
@@ -350,7 +232,7 @@ class SipCall:
         return branch
 
     def _receive_sip(self, datagram: bytes) -> None:
-        message = _SipMessage.parse(datagram)
+        message = SipMessage.parse(datagram)
         if message.start_line.startswith("SIP/2.0 "):
             self._receive_response(message)
             return
@@ -359,7 +241,7 @@ class SipCall:
             self.bye = message
             self._end()
 
-    def _receive_response(self, message: _SipMessage) -> None:
+    def _receive_response(self, message: SipMessage) -> None:
         status = int(message.start_line.split()[1])
         cseq, method = message["cseq"].split()
         if method == "BYE" and status >= 200:
@@ -380,7 +262,7 @@ class SipCall:
         if not self._answer.done():
             self._answer.set_result(message)
 
-    def _confirm(self, request: _SipMessage) -> None:
+    def _confirm(self, request: SipMessage) -> None:
         assert self._sip is not None
         lines = [
             "SIP/2.0 200 OK",
@@ -409,7 +291,7 @@ class SipCall:
 
     # RTP
 
-    async def _send(self, pieces: Any) -> None:
+    async def _send(self, pieces: Iterable[rtp.Outgoing]) -> None:
         if self.ended_s is not None:
             return
         self._outgoing.extend(pieces)
@@ -417,25 +299,13 @@ class SipCall:
         await self._all_sent.wait()
 
     async def _send_rtp(self, peer: Address) -> None:
-        silence = _Outgoing(self.codec.encode(np.zeros(self.codec.frame_samples, np.int16)))
-        ssrc, first_sequence, first_timestamp = (random.getrandbits(bits) for bits in (32, 15, 31))
+        silence = rtp.silence(self.codec)
+        ssrc, sequence, timestamp = (random.getrandbits(bits) for bits in (32, 15, 31))
         began_s = time.monotonic()
         frame = 0
         while self.ended_s is None:
             piece = self._outgoing.popleft() if self._outgoing else silence
-            is_digit = piece.digit_began is not None
-            payload_type = TELEPHONE_EVENT if is_digit else self.codec.payload_type
-            marker = frame == 0 or piece.digit_began == 0
-            timestamp = first_timestamp + (frame - (piece.digit_began or 0)) * self.codec.frame_samples
-            header = struct.pack(
-                ">BBHII",
-                0x80,
-                marker << 7 | payload_type,
-                (first_sequence + frame) % 2**16,
-                timestamp % 2**32,
-                ssrc,
-            )
-            self._rtp.sendto(header + piece.payload, peer)
+            self._rtp.sendto(rtp.write(piece, self.codec, frame, sequence, timestamp, ssrc), peer)
             if not self._outgoing:
                 self._all_sent.set()
             frame += 1
@@ -453,10 +323,7 @@ class SipCall:
                 break
             # The kernel's time of arrival: a phone does not wait for its turn among this machine's processes.
             seconds, nanoseconds = struct.unpack("qq", ancillary[0][2])
-            first, second, sequence, timestamp, _ssrc = struct.unpack_from(">BBHII", datagram)
-            if second & 0x7F != self.codec.payload_type:
-                continue
-            arrival_s = seconds + nanoseconds / 1e9 - boot_s
-            pcm = self.codec.decode(datagram[12 + 4 * (first & 0x0F) :])
-            self.packets.append(RtpPacket(arrival_s, sequence, timestamp, second & 0x7F, bool(second >> 7), pcm))
+            packet = rtp.read(datagram, self.codec, seconds + nanoseconds / 1e9 - boot_s)
+            if packet is not None:
+                self.packets.append(packet)
         self._changed.set()

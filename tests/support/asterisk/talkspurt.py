@@ -41,6 +41,10 @@ class Talkspurt:
         """What to dial in the tests' dialplan to reach this server by the way `kind`."""
         return f"{kind}-{self.audiosocket_port}-{call}"
 
+    @property
+    def http_port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
     def kill(self) -> None:
         """Ends it with SIGKILL, as the kernel does when memory runs out."""
         self.process.send_signal(signal.SIGKILL)

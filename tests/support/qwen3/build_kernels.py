@@ -134,7 +134,7 @@ def launch_all(capability: int, size: str, quantize: str) -> None:
     talker, predictor = random_weights(*sizes, "cpu", torch.bfloat16, 128)
     plain = FrameModel.build(talker, predictor, torch.zeros(talker.stack.hidden, dtype=torch.bfloat16), 2150)
     most = max(ROWS[quantize])
-    state = DecodeState.allocate(talker, predictor, most, 128, 8)
+    state = DecodeState.allocate(talker, predictor, most, 128, 8, paged=True)
     history = torch.zeros(most + 1, HISTORY_FRAMES, 16, dtype=torch.int64)
     to = FORMATS[quantize]
     model = plain if to is None else convert(plain, to)

@@ -6,6 +6,7 @@ What is left is all that the runner itself does: who is in which slot and which 
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from engine.qwen3.model import talker
 from engine.qwen3.model.codec import CodecState, decode
 from engine.qwen3.model.codec_weights import CodecWeights
 from engine.qwen3.model.frame import decode_frame
+from engine.qwen3.model.layers import KvCache
+from engine.qwen3.model.paged_kv import PAGE, PagedKv
 from engine.qwen3.model.prompt import Prompt
 from engine.qwen3.model.sampling import Sampling
 from tests.engine.qwen3.kernels.test_kernels import tiny_model
@@ -87,9 +90,26 @@ class PlainCodec:
         self._kept.position[-1] = 0
 
 
+def without_gaps(pages: PagedKv) -> KvCache:
+    """Returns all slots' keys and values as the plain layers take them."""
+    layers, _, _, kv_heads, _, dim = pages._shape
+    kv = torch.zeros(layers, 2, len(pages.table), kv_heads, pages.max_positions, dim)
+    for slot, held in pages._held.items():
+        for number, page in enumerate(held):
+            room = kv[:, :, slot, :, number * PAGE : (number + 1) * PAGE]
+            room.copy_(page.kv[:, :, :, : room.shape[3]])
+    return KvCache(kv)
+
+
+def into_pages(dense: KvCache, pages: PagedKv) -> None:
+    for slot, held in pages._held.items():
+        pages.write(slot, dense.kv[:, :, slot, :, : len(held) * PAGE])
+
+
 def _frame(model: Any, state: Any, slots: Tensor, codes: Tensor, scratch: Any, history: Tensor, how: Any) -> None:
-    frame = state.frame[slots]
-    decode_frame(model, state, slots, state.talker_kv.max_positions, codes)
+    frame, dense = state.frame[slots], without_gaps(state.talker_kv)
+    decode_frame(model, replace(state, talker_kv=dense), slots, dense.max_positions, codes)
+    into_pages(dense, state.talker_kv)
     history[slots, frame % history.shape[1]] = codes
 
 
@@ -97,7 +117,9 @@ def _prefill(
     model: Any, state: Any, slot: Tensor, start: Tensor, embeds: Tensor, length: int, scratch: Any, how: Any
 ) -> None:
     positions = (start + torch.arange(len(embeds))).clamp(max=length - 1)[None]
-    talker.prefill(model.talker, embeds[None], positions, state.talker_kv, slot, length)
+    dense = without_gaps(state.talker_kv)
+    talker.prefill(model.talker, embeds[None], positions, dense, slot, length)
+    into_pages(dense, state.talker_kv)
 
 
 def _recall(history: Tensor, slot: Tensor, first: Tensor, out: Tensor) -> None:
@@ -112,6 +134,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> Streams:
     monkeypatch.setattr(torch.cuda, "stream", lambda _: contextlib.nullcontext())
     monkeypatch.setattr(torch.cuda, "current_stream", lambda *_: _Queue())
     monkeypatch.setattr(torch.cuda, "synchronize", lambda *_: None)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     monkeypatch.setattr(graphs, "measure", lambda _: 0.001)
     monkeypatch.setattr(graphs, "decode_frame", _frame)
     monkeypatch.setattr(graphs.sample, "recall", _recall)

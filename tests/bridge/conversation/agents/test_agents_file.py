@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import wave
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,15 @@ def test_a_section_overrides_the_settings_of_the_server_and_takes_the_others_ove
     assert (sales.llm_model, sales.llm_timeout_ms) == ("small", 8_000)
     assert agents.default.name == "default"
     assert agents.default.settings.greeting == "Hello."
+
+
+def test_each_agent_may_have_a_sound_of_its_own_while_it_thinks(tmp_path: Path) -> None:
+    with wave.open(str(tmp_path / "hum.wav"), "wb") as wav:
+        wav.setparams((1, 2, 8_000, 0, "NONE", ""))
+        wav.writeframes(bytes([1, 2]) * 8_000)
+    agents = read(tmp_path, "a: {thinking_sound: hum.wav}\nb: {thinking_sound: soft}\nc: {ringing: uk}\n")
+    sounds = [(agent.settings.thinking_sound, agent.settings.ringing) for agent in map(agents.find, "abc")]
+    assert sounds == [(str(tmp_path / "hum.wav"), "none"), ("soft", "none"), ("", "uk")]
 
 
 def test_what_is_a_list_may_be_written_as_one_and_an_empty_text_is_empty(tmp_path: Path) -> None:
@@ -199,3 +209,12 @@ def test_the_documented_file_is_right(tmp_path: Path) -> None:
     assert [agent.name for agent in agents] == ["desk", "shop", "workshop"]
     assert agents.choose({"to": "+49 30 5550 123"}).name == "shop"
     assert agents.default.languages["de"].no_input_prompt == "Sind Sie noch da?|Ich höre Sie nicht."
+
+
+def test_a_key_may_hand_the_call_to_another_agent_that_there_is(tmp_path: Path) -> None:
+    assert (
+        read(tmp_path, "a:\n  fixed_keys: ['0=agent:b', '9=hangup']\nb: {}\n").find("a").settings.fixed_keys
+        == "0=agent:b;9=hangup"
+    )
+    told = faults(tmp_path, "a:\n  greeting: Hi.\n  fixed_keys: 0=agent:c\nb: {}\n")
+    assert told == ["3: a.fixed_keys: there is no other agent 'c'; there are default, a, b"]

@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,7 +19,9 @@ from structlog.testing import capture_logs
 
 from bridge import app as app_module
 from bridge.app import App, serve
+from bridge.brains.line_states import FRESH_S, LineStates
 from bridge.config import Settings
+from bridge.conversation import services
 from tests.support.fakes import Asterisk, FakeEngine
 from tests.support.llm_server import Answer, LlmServer, ToolCall
 from tests.support.whole_app import QUICK, Bench, whole_app
@@ -174,6 +177,28 @@ async def test_an_agent_hands_over_in_mid_call_and_the_next_knows_what_was_said(
         assert await bench.next(peer) == "sales-queue,1,1"
         async with bench.http.get("/metrics") as response:
             assert 'talkspurt_handovers_total{from="desk",to="sales"} 1.0' in await response.text()
+
+
+async def test_the_state_of_a_queue_is_as_old_after_a_hand_over_as_before(
+    agents_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 0.0
+    monkeypatch.setattr(services, "LineStates", partial(LineStates, now_s=lambda: now_s))
+    hands_over, transfers = (
+        ToolCall("transfer_to_agent", {"agent": "sales"}),
+        ToolCall("transfer", {"destination": "boss"}),
+    )
+    async with (
+        LlmServer(Answer("Moment.", [hands_over]), Answer("I connect you.", [transfers])) as model,
+        two_agents(agents_file, model) as bench,
+    ):
+        peer = await bench.call(line_states="1@ext=NO_AGENTS")
+        await until(peer, lambda: bool(bench.engine.spoken))
+        now_s = FRESH_S
+        await said(bench, peer, "The boss of sales, please.")
+        await peer.drain()
+        assert await bench.next(peer) == "ext,1,1"
+        await peer.close()
 
 
 async def test_a_hand_over_that_the_caller_interrupts_is_off(agents_file: Path) -> None:

@@ -181,12 +181,14 @@ async def test_only_signs_of_recognition_count_as_life() -> None:
 @pytest.mark.parametrize("message", ["rubbish", '{"error": "no model"}'])
 async def test_nothing_else_for_ever_ends_the_connection(message: str) -> None:
     service = Service()
-    async with serving(service), listening(service.url):
+    heard: asyncio.Queue[Heard] = asyncio.Queue()
+    async with serving(service), listening(service.url, heard.put_nowait):
         socket = await service.sockets.get()
         for _ in range(client_module.BAD_MESSAGES):
             await socket.send_str(message)
         await service.closed.get()
-        await service.sockets.get()
+        await (await service.sockets.get()).send_json({"text": "two", "is_partial": True})
+        assert await heard.get() == Partial("two"), "it is heard over the next one"
 
 
 async def test_a_huge_message_ends_the_connection() -> None:

@@ -93,7 +93,7 @@ def test_models(
 
 @pytest.mark.parametrize(
     ("choice", "language", "says"),
-    [("auto", "en", "talkspurt.demo."), ("moonshine", "de", "English alone"), ("auto", "de", "languages")],
+    [("auto", "en", ".*.demo."), ("moonshine", "de", "English alone"), ("auto", "de", "languages")],
 )
 def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, choice: ModelName, language: str, says: str) -> None:
     monkeypatch.setattr(recognizer_pool.moonshine, "weights", lambda: None)

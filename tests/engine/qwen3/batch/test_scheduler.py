@@ -15,6 +15,7 @@ from engine.qwen3.batch import scheduler as scheduler_module
 from engine.qwen3.batch.scheduler import (
     MAX_LEAD_S,
     MAX_WAITING,
+    RUSH_REPLIES,
     RUSH_S,
     RUSH_SENTENCES,
     Chunks,
@@ -125,7 +126,7 @@ class Gpu:
             self.scheduler.sounded(chunk.sentences, chunk.frames)
             self.scheduler.took(self.now_s - decided_s)
             for sentence, start in zip(chunk.sentences, before, strict=True):
-                self._deliver(sentence, start, chunk.frames)
+                self._deliver(sentence, start, sentence.sounded - start)
         return bool(sentences or chunks)
 
     def _deliver(self, sentence: Sentence, start: int, frames: int) -> None:
@@ -238,6 +239,38 @@ def test_the_first_sound_of_a_new_call_comes_before_the_next_frame_of_the_others
     assert scheduler.sounds(0.502)[0].frames == 1
 
 
+def test_a_new_reply_over_http_goes_before_those_that_have_sound_ahead_and_behind_a_new_call() -> None:
+    scheduler = Scheduler(FAST, 1024)
+    for _ in range(200):
+        scheduler.add(a_sentence(Priority.HTTP, 0.0, made=20, sounded=12, chunks=3, begun_s=0.01, last_s=0.49))
+    new = a_sentence(Priority.HTTP, 0.5)
+    scheduler.add(new)
+    chosen = scheduler.frames(0.5)
+    assert new in chosen
+    assert len(chosen) == 64, "a smaller batch is a quicker one"
+    scheduler.made(chosen, 0.502)
+    chunks = scheduler.sounds(0.502)
+    assert chunks[0].sentences[0] is new
+    frames = sum(chunk.frames * len(chunk.sentences) for chunk in chunks)
+    assert frames * FAST.sound_s < 0.005, "the first sound is heard once the whole step is over"
+    call = a_sentence(Priority.CALL, 0.5)
+    scheduler.add(call)
+    assert scheduler.frames(0.503)[0] is call
+
+
+def test_the_last_three_frames_of_a_sentence_are_made_with_others_four() -> None:
+    scheduler = Scheduler(FAST, 16)
+    ended = a_sentence(Priority.CALL, 0.0, made=18, sounded=15, chunks=4, begun_s=0.0, finished=True)
+    going_on = a_sentence(Priority.CALL, 0.0, made=7, sounded=3, chunks=2, begun_s=0.0)
+    for sentence in (ended, going_on):
+        scheduler.add(sentence)
+    (chunk,) = scheduler.sounds(0.1)
+    assert chunk.frames == 4
+    assert set(chunk.sentences) == {ended, going_on}
+    scheduler.sounded(chunk.sentences, chunk.frames)
+    assert (ended.sounded, ended.waiting, going_on.sounded) == (18, 0, 7)
+
+
 def test_those_about_to_run_out_go_with_a_new_call() -> None:
     scheduler = Scheduler(FAST, 1024)
     short = a_sentence(Priority.CALL, 0.0, made=7, sounded=7, chunks=3, begun_s=0.0)
@@ -337,9 +370,22 @@ def test_a_rush_leaves_no_gap_where_the_sound_is_taken_in_slowly(monkeypatch: py
     Gpu(FAST, asked).run()
     assert longest_gap_s(asked) == 0
     monkeypatch.setattr(scheduler_module, "RUSH_SENTENCES", 10**9)
+    monkeypatch.setattr(scheduler_module, "RUSH_REPLIES", 10**9)
     asked = [Caller(at_s=caller.at_s, frames=54) for caller in asked]
     Gpu(FAST, asked).run()
     assert longest_gap_s(asked) > 0.02
+
+
+@pytest.mark.parametrize(("replies", "frames"), [(RUSH_SENTENCES, 1), (RUSH_REPLIES, 2)])
+def test_replies_over_http_are_a_rush_where_there_are_more_of_them(replies: int, frames: int) -> None:
+    """Their first sound is made of so many frames, and not before there are."""
+    scheduler = Scheduler(FAST, 1024)
+    for i in range(replies):
+        scheduler.add(a_sentence(Priority.HTTP, i * RUSH_S / replies, made=1))
+    assert bool(scheduler.sounds(RUSH_S)) == (frames == 1)
+    for sentence in scheduler.frames(RUSH_S):
+        scheduler.made([sentence], RUSH_S)
+    assert scheduler.sounds(RUSH_S)[0].frames == 2
 
 
 def test_after_a_rush_a_first_sound_is_one_frame_again() -> None:
@@ -440,6 +486,23 @@ def test_a_sentence_that_is_needed_later_is_not_rushed() -> None:
     late = a_paced_scheduler(Sentence(Speak(0, "", ""), needed_at_s=3.0, arrived_s=1.0))
     assert len(late.frames(3.5)) == 1
     assert len(Scheduler(FAST, 4).frames(0.0)) == 0
+
+
+def test_what_was_heard_already_is_made_at_once() -> None:
+    """It is read once more only because what follows is wanted, and that is wanted now."""
+    heard_frames = 50
+
+    def begun(made: int) -> Sentence:
+        speak = Speak(0, "", "", heard_s=heard_frames * FRAME_S)
+        return Sentence(speak, arrived_s=1.0, begun_s=1.0, made=made, sounded=made, chunks=4)
+
+    for made in (1, 20, heard_frames + 5):
+        assert len(a_paced_scheduler(begun(made)).frames(1.0)) == 1
+    assert a_paced_scheduler(begun(heard_frames + 20)).frames(1.0) == []
+    heard_once, heard_again = a_call_with_a_lead(1), begun(20)
+    assert a_paced_scheduler(heard_once, heard_again).frames(10 * FRAME_S)[0] is heard_again, (
+        "it is the most urgent one"
+    )
 
 
 def test_a_neighbour_on_the_gpu_lowers_the_capacity_until_it_is_gone() -> None:

@@ -22,6 +22,7 @@ from engine.qwen3.kernels.prefill import prefill
 from engine.qwen3.kernels.variants import SLICES, VENDOR, Variant
 from engine.qwen3.model import talker
 from engine.qwen3.model.layers import KvCache
+from engine.qwen3.model.paged_kv import PagedKv
 from engine.qwen3.model.state import DecodeState
 from tests.engine.qwen3.kernels.test_kernels import tiny_model
 from tests.support.qwen3.plain_gpu import a_sentence, fast
@@ -36,22 +37,26 @@ def _no_grad() -> Iterator[None]:
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("variant", [VENDOR, SLICES], ids=["vendor", "slices"])
-def test_a_prompt_in_padded_pieces_leaves_what_one_pass_leaves(variant: Variant) -> None:
+@pytest.mark.parametrize("paged", [False, True], ids=["without gaps", "paged"])
+def test_a_prompt_in_padded_pieces_leaves_what_one_pass_leaves(variant: Variant, paged: bool) -> None:
     model = tiny_model(64, False)
     embeds, slot = torch.randn(21, 64), 1
     whole = KvCache.allocate(model.talker.stack, 3, 32)
     talker.prefill(model.talker, embeds[None], torch.arange(21)[None], whole, torch.tensor([slot]), 32)
-    state = DecodeState.allocate(model.talker, model.predictor, 2, 32, 8)
-    others = state.talker_kv.kv[:, :, [0, 2]].normal_()
-    state.talker_kv.kv[:, :, [0, 2]] = others
+    state = DecodeState.allocate(model.talker, model.predictor, 2, 32, 8, paged)
+    kv = state.talker_kv
+    if isinstance(kv, PagedKv):
+        assert all(kv.hold(each, 21) for each in (0, 1))
+    others = torch.randn(*kv.read(0, 21).shape)
+    kv.write(0, others)
     scratch = Scratch.allocate(model, 16)
     for start in (0, 16):
         piece = torch.full((16, 64), 7.0)
         given = embeds[start : start + 16]
         piece[: len(given)] = given
         prefill(model, state, torch.tensor([slot]), torch.tensor([start]), piece, 32, scratch, How(variant, False))
-    assert error(state.talker_kv.kv[:, :, slot, :, :21], whole.kv[:, :, slot, :, :21].double()) < 1e-5
-    assert torch.equal(state.talker_kv.kv[:, :, [0, 2]], others), "another call's"
+    assert error(kv.read(slot, 21), whole.read(slot, 21).double()) < 1e-5
+    assert torch.equal(kv.read(0, 21), others), "another call's"
 
 
 def test_a_long_recording_holds_up_nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

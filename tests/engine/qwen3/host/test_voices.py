@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import wave
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine.qwen3.host.clones import Clones
 from engine.qwen3.host.voices import ALIASES, NAMED, Catalog, kind_of, recorded_voices
 from engine.settings import VoiceSettings
 from engine.speech import UnknownVoice, VoiceReference
@@ -99,3 +101,21 @@ def test_kind_by_name(model_id: str, kind: str) -> None:
 def test_kind_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"tts_model_type": "custom_voice"}))
     assert kind_of(str(tmp_path)) == "custom_voice"
+
+
+async def test_only_what_the_administrator_recorded_may_be_kept_on_disk() -> None:
+    ours, callers = (VoiceReference(np.full(10, each, np.int16), 24000, "words") for each in (1, 2))
+    catalog, sent = Catalog("base", {"ryan": ours}), list[Any]()
+    clones = Clones(sent.append, 4, 5.0)
+    again = VoiceReference(ours.pcm.copy(), 24000, "words")
+    for reference in (again, callers):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(held(clones, catalog, reference))
+            await asyncio.sleep(0)
+            clones.on_learned(reference.digest, None)
+    assert [learn.keep for learn in sent] == [True, False]
+
+
+async def held(clones: Clones, catalog: Catalog, reference: VoiceReference) -> None:
+    async with clones.held(reference, catalog.owns(reference)):
+        pass

@@ -1,7 +1,8 @@
 """The kernels compile for GPUs that are not here, and fit them: shared memory, and registers without much spilling.
 
 Registers and spilling are the assembler's to tell, so nothing short of a whole compilation does. What can be spared is
-a compilation that tells nothing new: `tests.support.qwen3.build_kernels.covering` says which; the runs share a cache.
+a compilation that tells nothing new: `tests.support.qwen3.build_kernels.covering` says which. Triton keeps what it
+has compiled, by the kernel's code, so that a kernel that has not changed is compiled once on a machine.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ import importlib.util
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from tests.support.asterisk.fetch import CACHE
 from tests.support.qwen3.kernel_support import WHY_NOT
 
 if WHY_NOT or importlib.util.find_spec("triton.knobs") is None:
@@ -21,12 +22,6 @@ if WHY_NOT or importlib.util.find_spec("triton.knobs") is None:
 
 SPILLED_BYTES = 96
 """The most bytes that a thread may spill, in a kernel that waits for memory anyway."""
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Triton's, for what two formats on one GPU have in common."""
-    return tmp_path_factory.mktemp("triton")
 
 
 @pytest.mark.timeout(600)
@@ -38,11 +33,11 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.param(90, "1.7B", "fp8", 227 * 1024, id="H100, 1.7B, fp8"),
     ],
 )
-def test_the_kernels_fit(capability: int, size: str, quantize: str, shared_bytes: int, cache: Path) -> None:
+def test_the_kernels_fit(capability: int, size: str, quantize: str, shared_bytes: int) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.qwen3.build_kernels", str(capability), size, quantize],
-        env=environment | {"TRITON_CACHE_DIR": str(cache)}, capture_output=True, text=True,
+        env=environment | {"TRITON_CACHE_DIR": str(CACHE / "triton")}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     made = [line.split() for line in done.stdout.splitlines()]

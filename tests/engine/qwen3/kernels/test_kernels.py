@@ -26,6 +26,7 @@ from engine.qwen3.kernels.linear import Tiling
 from engine.qwen3.kernels.sample import _noise
 from engine.qwen3.kernels.variants import ROWS, ROWS_LARGE, SLICES, SLICES_LONG, SLICES_WIDE, VENDOR, Variant
 from engine.qwen3.model.frame import FrameModel, decode_frame
+from engine.qwen3.model.layers import KvCache
 from engine.qwen3.model.quantize import to_fp8, to_int8
 from engine.qwen3.model.sampling import SamplingRows, choose, gumbel_noise, penalize, uniform
 from engine.qwen3.model.state import DecodeState
@@ -157,11 +158,11 @@ def test_attention_over_what_is_filled(rows: int, split: int) -> None:
     out = poisoned(rows, heads * dim)
     parts = torch.empty(rows * heads * split * (dim + 2), device=DEVICE)
     counters = torch.zeros(rows * heads, dtype=torch.int32, device=DEVICE)
-    before = kv.clone()
+    before, table = kv.clone(), KvCache(kv[None]).table
     for _ in range(2):  # the counters are ready for the next time
         kv.copy_(before)
         out.fill_(float("nan"))
-        attention.attend(qkv, *norms, cos, sin, EPS, position, at, kv, parts, counters, out, split, PDL)
+        attention.attend(qkv, *norms, cos, sin, EPS, position, at, kv, table, parts, counters, out, split, PDL)
     for row, slot in enumerate(at.tolist()):
         here = int(position[slot])
         reference, k, v = attended(
@@ -350,8 +351,13 @@ def test_frames_with_eight_bit_weights_are_those_of_plain_pytorch(how: Any, rows
 
 @pytest.mark.parametrize("taps", [1, 2, 3])
 @pytest.mark.parametrize("dilation", [1, 3])
-def test_a_causal_convolution_with_snake_and_residual(taps: int, dilation: int) -> None:
-    calls, steps, inputs, outputs = 3, 10, 32, 48
+@pytest.mark.parametrize("across", [False, True], ids=["", "a step's depth is no part of the channels in"])
+def test_a_causal_convolution_with_snake_and_residual(
+    taps: int, dilation: int, across: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, steps, inputs, outputs = 3, 10, 48 if across else 32, 48
+    if across:
+        monkeypatch.setattr(conv, "tiles_for", lambda *_: conv.Tiles(16, 16, 32, 4, 2))
     context = (taps - 1) * dilation
     x = draw(calls, context + steps, inputs)
     weight, bias = draw(outputs, inputs, taps, std=(inputs * taps) ** -0.5), draw(outputs)

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
+from random import Random
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import AddedToken
 
+from engine.qwen3.model import checkpoint as loading
+from engine.qwen3.model import weight_files
 from engine.qwen3.model.checkpoint import Checkpoint, load
-from engine.qwen3.model.speakers import named_speaker
+from engine.qwen3.model.kept_voices import KeptVoices
+from engine.qwen3.model.speakers import cloned_speaker, designed_speaker, named_speaker
 from engine.qwen3.model.text import TextEmbedder
 from engine.qwen3.settings import QwenSettings
 from engine.qwen3.worker.build import _fast_runner, build
@@ -197,8 +207,10 @@ def test_the_codec_s_precision_reaches_the_kernels(
 
 
 def test_cloning_keeps_its_encoders_and_the_rest_is_given_back(checkpoint: Any) -> None:
-    assert checkpoint("custom_voice").upstream is None, "it clones nobody"
-    model = checkpoint("base").upstream.model
+    assert checkpoint("custom_voice").encoders is None, "it clones nobody"
+    encoders = checkpoint("base").encoders
+    encoders.voice(np.zeros(24000, np.float32), 24000, None)
+    model = encoders._upstream.model
     assert not hasattr(model, "talker")
     assert model.speaker_encoder is not None
     assert not hasattr(model.speech_tokenizer.model, "decoder")
@@ -228,3 +240,121 @@ def test_names_and_languages_are_the_checkpoint_s(checkpoint: Any) -> None:
     assert named_speaker(custom, "ryan").dialect is None
     assert custom.sampling.temperature == 0.9
     assert custom.sampling.repetition_penalty == 1.05
+
+
+@pytest.mark.parametrize(
+    ("kind", "wide", "dtype", "codec_dtype"),
+    [
+        ("custom_voice", False, "float32", "auto"),
+        ("base", False, "bfloat16", "bfloat16"),
+        ("base", True, "bfloat16", "auto"),
+    ],
+)
+def test_the_files_give_what_upstream_gives(
+    checkpoint_folder: Any, monkeypatch: pytest.MonkeyPatch, kind: str, wide: bool, dtype: str, codec_dtype: str
+) -> None:
+    """Every tensor, setting and token: upstream is only asked where the files are not as expected."""
+    settings = settings_of(checkpoint_folder(kind, wide), dtype=dtype, codec_dtype=codec_dtype)
+    with monkeypatch.context() as patch:
+        patch.setattr(loading, "through_upstream", None)
+        ours = load(settings)
+    with monkeypatch.context() as patch:
+        patch.setattr(loading, "read_files", None)
+        theirs = load(settings)
+    for name in ("kind", "size", "ids", "quantized", "sampling", "warnings"):
+        assert getattr(ours, name) == getattr(theirs, name)
+    assert_same(ours.model, theirs.model)
+    assert_same(ours.codec, theirs.codec)
+    for text in (
+        "Hello, assistant!",
+        "  two  spaces\n\nand\r\nlines ",
+        "Straße, naïve, e\u0301, 東京 😀",
+        "<|im_end|> 12345 it's",
+    ):
+        assert ours.tokenizer.text(text) == theirs.tokenizer.text(text)
+        assert ours.tokenizer.instruction(text) == theirs.tokenizer.instruction(text)
+    words = ours.tokenizer.text("assistant")
+    speaker = designed_speaker()
+    assert_same(ours.prompts.build(words, speaker).embeds, theirs.prompts.build(words, speaker).embeds)
+
+
+def assert_same(ours: Any, theirs: Any) -> None:
+    if isinstance(ours, torch.Tensor):
+        assert ours.dtype == theirs.dtype
+        assert torch.equal(ours, theirs)
+    elif isinstance(ours, tuple):
+        assert len(ours) == len(theirs)
+        for one, other in zip(ours, theirs, strict=True):
+            assert_same(one, other)
+    elif is_dataclass(ours):
+        for each in fields(ours):
+            assert_same(getattr(ours, each.name), getattr(theirs, each.name))
+    else:
+        assert ours == theirs
+
+
+def test_a_language_model_s_tokenizer_cuts_texts_as_transformers_does(tmp_path: Path) -> None:
+    """The tiny checkpoints know one word; here every other pair of characters has been learnt."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import Qwen2TokenizerFast
+
+    texts = [path.read_text("utf-8") for path in sorted(Path(loading.__file__).parent.glob("*.py"))]
+    trained = Tokenizer(models.BPE())
+    trained.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trained.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=2000, initial_alphabet=alphabet))
+    trained.model.save(str(tmp_path))
+    size = trained.get_vocab_size()
+    added = {"<|im_start|>": size, "<|im_end|>": size + 1}
+    known = {str(at): {"content": name, "special": True, "normalized": False} for name, at in added.items()}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"added_tokens_decoder": known}))
+    decoder = {at: AddedToken(name, special=True, normalized=False) for name, at in added.items()}
+    files = [str(tmp_path / name) for name in ("vocab.json", "merges.txt")]
+    theirs = Qwen2TokenizerFast(*files, added_tokens_decoder=decoder)
+    ours = weight_files._tokenizer(tmp_path)
+    random = Random(1)
+    pieces = [*(word for text in texts for word in text.split()), " ", "  ", "\n", "\r\n", "\t", "'s", "'LL", "12", "é"]
+    pieces += ["e\u0301", "ß", "東京", "한국어", "😀", "<|im_end|>", "<|im_start|>", "\u00a0", "…", "?!", "x²"]
+    for _ in range(300):
+        text = "".join(random.choice(pieces) for _ in range(random.randint(1, 12)))
+        assert ours(text) == theirs(text)["input_ids"], text
+
+
+def test_speaking_imports_nothing_of_upstream(checkpoint_folder: Any) -> None:
+    """It takes longer to import than all else together."""
+    code = (
+        "import sys; from engine.qwen3.settings import QwenSettings; from engine.qwen3.worker.build import build;"
+        f"build(QwenSettings(model_id={str(checkpoint_folder('custom_voice'))!r}, device='cpu', dtype='float32'));"
+        "print(*({'qwen_tts', 'transformers', 'torch._dynamo'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == ""
+
+
+def test_a_learnt_voice_is_read_from_disk(checkpoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what the administrator has recorded is kept, and only for the model that has learnt it."""
+    pcm = (np.random.default_rng(1).normal(size=48000) * 3000).astype(np.int16)
+    base = replace(checkpoint("base"), voices=KeptVoices(tmp_path, "one"))
+    passing = cloned_speaker(base, "passing", pcm, 24000, "words")
+    assert not list(tmp_path.iterdir())
+    learnt = cloned_speaker(base, "kept", pcm, 24000, "words", keep=True)
+    asked: list[str] = []
+
+    def learn(*_: Any) -> Any:
+        asked.append("again")
+        return passing.embedding, None
+
+    deaf = replace(base, encoders=SimpleNamespace(voice=learn))
+    known = cloned_speaker(deaf, "kept", pcm, 24000, "words", keep=True)
+    assert not asked
+    assert known.reference is not None
+    assert learnt.reference is not None
+    assert torch.equal(known.embedding, learnt.embedding)
+    assert torch.equal(known.reference.codes, learnt.reference.codes)
+    assert known.reference.text_ids == learnt.reference.text_ids
+    cloned_speaker(replace(deaf, voices=KeptVoices(tmp_path, "another")), "kept", pcm, 24000, "words", keep=True)
+    assert asked == ["again"]
+    for path in tmp_path.iterdir():
+        path.write_bytes(b"broken")
+    cloned_speaker(deaf, "kept", pcm, 24000, "words", keep=True)
+    assert asked == ["again", "again"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from itertools import pairwise
 
-from bridge.http.sliced_reading import SLICE_BYTES, SLICES, SlicedReading
+from engine.web.sliced_reading import SLICE_BYTES, SLICES, SlicedReading
 
 DATA = bytes(range(256)) * 100
 

@@ -1,0 +1,72 @@
+"""HAProxy with the configuration that is shipped, on loopback, and its runtime API."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.support.asterisk.asterisk import free_port
+from tests.support.debian_package import installed
+
+SHIPPED = Path(__file__).parents[2] / "docs/cluster/haproxy.cfg"
+START_TIMEOUT_S = 20
+
+
+class HaproxyServer:
+    """One proxy before bridges, each with its name and its HTTP and AudioSocket ports."""
+
+    def __init__(self, folder: Path, bridges: Mapping[str, tuple[int, int]]) -> None:
+        self._program = installed("haproxy", "haproxy")
+        self.http_port, self.audiosocket_port = free_port(), free_port()
+        self._admin = folder / "admin.sock"
+        self._file = folder / "haproxy.cfg"
+        self._file.write_text(self._here(SHIPPED.read_text(), bridges))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def _here(self, text: str, bridges: Mapping[str, tuple[int, int]]) -> str:
+        def server(line: re.Match[str]) -> str:
+            name, port, rest = line.groups()
+            if name not in bridges:
+                return ""
+            http, audiosocket = bridges[name]
+            at = audiosocket if port == "9092" else http
+            return f"    server {name} 127.0.0.1:{at}{rest.replace('port 8000', f'port {http}')}\n"
+
+        text = re.sub(r"    server (\w+) [\d.]+:(\d+)(.*)\n", server, text)
+        text = text.replace("bind :9092", f"bind 127.0.0.1:{self.audiosocket_port}")
+        text = text.replace("bind :8000", f"bind 127.0.0.1:{self.http_port}")
+        return text.replace("    stats socket /run/haproxy/admin.sock", f"    stats socket {self._admin}")
+
+    def start(self) -> None:
+        """Starts it, and waits until it listens."""
+        subprocess.run([self._program, "-c", "-f", str(self._file)], check=True, capture_output=True)
+        self._process = subprocess.Popen([self._program, "-db", "-f", str(self._file)], stderr=subprocess.DEVNULL)
+        until_s = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < until_s:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.http_port)) == 0:
+                    return
+            time.sleep(0.02)
+        raise AssertionError("HAProxy did not start")
+
+    def tell(self, command: str) -> str:
+        """Gives a command to the runtime API and returns the answer."""
+        with socket.socket(socket.AF_UNIX) as admin:
+            admin.connect(str(self._admin))
+            admin.sendall(f"{command}\n".encode())
+            return admin.makefile().read()
+
+    def drain(self, name: str) -> None:
+        """Gives this bridge nothing new, as docs/cluster/haproxy.cfg says."""
+        for backend in ("audiosocket", "http"):
+            assert self.tell(f"set server {backend}/{name} state drain").strip() == ""
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None

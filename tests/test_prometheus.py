@@ -1,0 +1,246 @@
+"""A real Prometheus reads a real server's metrics, and each alert fires by the fault that it is for.
+
+In the rules a minute is a second here: windows, `for:` and all. Nothing else of them is changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import numpy as np
+import pytest
+import yaml
+from aiohttp import web
+
+from bridge.converse.server_process import ServerProcess, running_server
+from tests.support.debian_package import installed
+from tests.support.fakes import Asterisk
+from tests.support.llm_server import Answer, LlmServer
+from tests.support.serving import serving
+
+RULES: Final = Path(__file__).parents[1] / "docs" / "grafana" / "alerts.yaml"
+SOUND: Final = np.full(2_400, 8_000, "<i2").tobytes()
+"""100 ms of sound at 24 kHz."""
+STALL_S: Final = 0.09
+"""How long the machine stands still: over 60 ms, after which frames are left out."""
+SLOW_S: Final = 2.3
+"""How long the model takes that makes callers wait."""
+OF_A_BUSY_MACHINE: Final = {"TalkspurtClockLate", "TalkspurtFramesMissed", "TalkspurtUnderruns"}
+"""Alerts that are right to fire while other tests have the cores; that they do not otherwise is in test_grafana.py."""
+EVENTS: Final = ("input_audio_buffer.speech_started", "input_audio_buffer.speech_stopped")
+SAID: Final = "conversation.item.input_audio_transcription.completed"
+
+
+async def voice(request: web.Request) -> web.StreamResponse:
+    """A speech server that is slow or broken where the sentence says so."""
+    if request.method == "GET":
+        return web.json_response({"voices": [{"id": "one"}]})
+    sentence = (await request.json())["input"].lower()
+    if "broken" in sentence:
+        return web.Response(status=500, text="out of order")
+    response = web.StreamResponse()
+    await response.prepare(request)
+    with suppress(ConnectionError):
+        for _ in sentence:
+            await response.write(SOUND)
+            if "slow" in sentence:
+                await asyncio.sleep(0.25)
+    return response
+
+
+def model(messages: list[dict[str, Any]]) -> Answer:
+    """A model that is slow, or answers with an error, where the caller says so."""
+    said = messages[-1]["content"]
+    return Answer("Yes.", first_token_s=SLOW_S if "slow" in said else 0.0, status=400 if "fail" in said else 200)
+
+
+def alerts() -> set[str]:
+    return {rule["alert"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]}
+
+
+class Prometheus:
+    """A running Prometheus."""
+
+    def __init__(self, url: str, http: aiohttp.ClientSession) -> None:
+        self._url, self._http = url, http
+        self.fired: set[str] = set()
+        """The alerts that have fired."""
+
+    async def ask(self, path: str, **query: str) -> Any:
+        async with self._http.get(f"{self._url}/api/v1/{path}", params=query) as response:
+            return (await response.json())["data"]
+
+    async def look(self) -> None:
+        told = (await self.ask("alerts"))["alerts"]
+        self.fired |= {one["labels"]["alertname"] for one in told if one["state"] == "firing"}
+
+    async def until(self, expected: set[str]) -> None:
+        """Waits until these alerts have fired; looks as often as the rules are evaluated."""
+        while not expected <= self.fired:
+            await asyncio.sleep(0.25)
+            await self.look()
+
+
+@asynccontextmanager
+async def watching(server: ServerProcess, folder: Path) -> AsyncIterator[Prometheus]:
+    """A Prometheus that reads the server's metrics, with a minute of the rules in a second."""
+    program = installed("prometheus", "prometheus")
+    (folder / "rules.yaml").write_text(re.sub(r"(?<=\[)(\d+)m(?=\])|(?<=for: )(\d+)m", r"\1\2s", RULES.read_text()))
+    every = {"scrape_interval": "250ms", "scrape_timeout": "250ms", "evaluation_interval": "250ms"}
+    target = {"job_name": "talkspurt", "static_configs": [{"targets": [server.http_url.partition("://")[2]]}]}
+    config = {"global": every, "rule_files": ["rules.yaml"], "scrape_configs": [target]}
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    process = await asyncio.create_subprocess_exec(
+        *(program, f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}"),
+        f"--web.listen-address={address}",
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        async with aiohttp.ClientSession() as http:
+            prometheus = Prometheus(f"http://{address}", http)
+            while not await _is_up(prometheus):
+                assert process.returncode is None, "Prometheus does not start"
+                await asyncio.sleep(0.1)
+            yield prometheus
+    finally:
+        with suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
+
+
+async def _is_up(prometheus: Prometheus) -> bool:
+    """Tells whether it has read the server's metrics."""
+    try:
+        return bool((await prometheus.ask("query", query='up{job="talkspurt"} == 1'))["result"])
+    except (aiohttp.ClientError, KeyError):
+        return False
+
+
+class Caller:
+    """One caller, whose call is over when it is left."""
+
+    def __init__(self, server: ServerProcess, http: aiohttp.ClientSession) -> None:
+        self._server, self._http = server, http
+
+    async def __aenter__(self) -> Caller:
+        self._peer = await Asterisk.connect(self._server.port)
+        self._peer.send_audio()
+        while await self.post("events", {"type": EVENTS[1]}) == 404:  # not begun yet
+            await self._peer.receive()
+        self._reading = asyncio.create_task(self._read())
+        self._sounding = asyncio.Event()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._peer.close()
+        await asyncio.gather(self._reading, return_exceptions=True)
+
+    async def _read(self) -> None:
+        while (message := await self._peer.receive()) is not None:
+            if any(message.payload):
+                self._sounding.set()
+
+    async def post(self, what: str, body: Any) -> int:
+        async with self._http.post(f"/v1/calls/{self._peer.id}/{what}", json=body) as response:
+            return response.status
+
+    async def hear(self) -> None:
+        """Waits for sound of the agent's."""
+        self._sounding.clear()
+        await self._sounding.wait()
+
+    async def say(self, text: str) -> None:
+        for kind in EVENTS:
+            await self.post("events", {"type": kind})
+        await self.post("events", {"type": SAID, "transcript": text})
+
+    async def left(self) -> None:
+        """Waits until the server has ended the call."""
+        await asyncio.gather(self._reading, return_exceptions=True)
+
+
+async def wait_for_slow_answers(caller: Caller, pid: int) -> None:
+    await caller.say("Be slow.")
+    await caller.hear()
+
+
+async def interrupt_while_the_machine_stands_still(caller: Caller, pid: int) -> None:
+    """The frame that would fade the sound out comes late."""
+    await caller.post("say", {"text": "One two three four five six seven eight nine ten."})
+    await caller.hear()
+    await caller.post("interrupt", {})
+    os.kill(pid, signal.SIGSTOP)
+    await asyncio.sleep(STALL_S)
+    os.kill(pid, signal.SIGCONT)
+    await asyncio.sleep(0.2)
+
+
+async def again(
+    server: ServerProcess, http: aiohttp.ClientSession, act: Callable[[Caller, int], Awaitable[None]]
+) -> None:
+    """One call in which this happens again and again."""
+    async with Caller(server, http) as caller:
+        while True:
+            await act(caller, server.pid)
+
+
+async def hear_the_spare_voice(caller: Caller, pid: int) -> None:
+    await caller.post("say", {"text": "It is broken."})
+    await caller.hear()
+    await asyncio.sleep(1)
+
+
+async def take_the_last_place(server: ServerProcess, http: aiohttp.ClientSession) -> None:
+    """Calls one after the other that hear gaps, while another is refused, and whose model then fails."""
+    while True:
+        async with Caller(server, http) as caller:
+            await caller.post("say", {"text": "Slow speech with gaps."})
+            await caller.hear()
+            await asyncio.sleep(1)
+            refused = await Asterisk.connect(server.port)
+            await refused.drain()
+            await refused.close()
+            await caller.say("Please fail.")
+            await caller.left()
+
+
+@pytest.mark.timeout(120)
+async def test_each_alert_fires_by_the_fault_that_it_is_for(tmp_path: Path) -> None:
+    async with serving(voice) as voice_url, LlmServer(respond=model) as llm:
+        settings = {"ENGINE": "remote", "REMOTE_URL": voice_url, "LLM_BASE_URL": llm.url, "LLM_MODEL": "m"}
+        settings |= {"MAX_CALLS": "4", "APOLOGY": "No.", "FILLER": "", "EARLY_ANSWER_MS": "0", "AUDIO_CACHE_MAX": "0"}
+        async with running_server(**settings) as server, watching(server, tmp_path) as prometheus:
+            async with aiohttp.ClientSession(server.http_url) as http:
+                async with Caller(server, http) as caller:
+                    await caller.say("Hello.")
+                    await caller.hear()
+                    await asyncio.sleep(1)
+                await prometheus.look()
+                assert prometheus.fired <= OF_A_BUSY_MACHINE, "nothing was wrong with the server and its services"
+                acts = (wait_for_slow_answers, interrupt_while_the_machine_stands_still, hear_the_spare_voice)
+                faults = [asyncio.create_task(again(server, http, act)) for act in acts]
+                faults.append(asyncio.create_task(take_the_last_place(server, http)))
+                watch = asyncio.create_task(prometheus.until(alerts() - {"TalkspurtDown"}))
+                try:
+                    await asyncio.wait((watch, *faults), timeout=60, return_when=asyncio.FIRST_COMPLETED)
+                    assert watch.done(), f"not fired: {alerts() - prometheus.fired}; {faults}"
+                finally:
+                    for task in (watch, *faults):
+                        task.cancel()
+                    await asyncio.gather(watch, *faults, return_exceptions=True)
+            os.kill(server.pid, signal.SIGKILL)
+            async with asyncio.timeout(20):
+                await prometheus.until({"TalkspurtDown"})
+    assert prometheus.fired == alerts()
