@@ -24,7 +24,7 @@ from tests.support.llm_server import LlmServer
 from tests.support.redis_server import RedisServer
 
 ANSWER_S = 20.0
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 RESUMED_S = 2.0
 """Within which the caller is spoken to again."""
 KEY = "opensesame"
