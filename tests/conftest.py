@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
 
-from tests.support.asterisk.asterisk import Asterisk
+from tests.support.asterisk.asterisk import Asterisk, free_port
 from tests.support.asterisk.fetch import Installation, Unavailable, fetch
+from tests.support.draws import settle_draws
 
 HERE = Path(__file__).parent
 CALLS = ("asterisk", "scenes")
@@ -60,6 +61,7 @@ def pytest_configure(config: pytest.Config) -> None:
     missing = [place for place in REALTIME + SLOW + VOICED + PEERS if not (HERE / place).exists()]
     if missing:
         raise pytest.UsageError(f"tests/conftest.py names what is not there: {', '.join(missing)}")
+    settle_draws(config.getoption("--hypothesis-seed"))
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
@@ -94,6 +96,17 @@ def default_log() -> Iterator[None]:
     """A command that sets up its log in one test hides no lines from the next."""
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture
+def unused_tcp_port() -> int:
+    """A port that nobody takes meanwhile: that of pytest-asyncio's fixture is one of the kernel's."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def unused_tcp_port_factory() -> Callable[[], int]:
+    return free_port
 
 
 @pytest.fixture(scope="session")
