@@ -109,17 +109,18 @@ async def test_no_uuid_in_time_is_a_quiet_close(bridge, monkeypatch):
 
 
 async def test_of_connections_that_are_no_calls_a_line_a_second_is_logged(bridge, monkeypatch):
-    monkeypatch.setattr(connection_module, "UUID_DEADLINE_S", 0.05)
     now_s = 0.0
     bridge.server.strangers = SparseLog(lambda: now_s)
     bridge.full = True
 
     async def come():
-        silent = [await Asterisk.connect(bridge.port, say_uuid=False) for _ in range(10)]
+        monkeypatch.setattr(connection_module, "UUID_DEADLINE_S", 3600)
         wrong = [await Asterisk.connect(bridge.port, say_uuid=False) for _ in range(10)]
         refused = [await Asterisk.connect(bridge.port) for _ in range(10)]
         for peer in wrong:
             peer.send(Kind.DTMF, b"1")
+        monkeypatch.setattr(connection_module, "UUID_DEADLINE_S", 0.05)
+        silent = [await Asterisk.connect(bridge.port, say_uuid=False) for _ in range(10)]
         for peer in (*silent, *wrong, *refused):
             await peer.drain()
             await peer.close()

@@ -62,7 +62,7 @@ async def test_a_client_that_stops_reading_is_dropped_and_delays_nobody(tmp_path
     """Over small socket buffers, so that back-pressure is there after a second or two of audio."""
     engine = ToneEngine()
     app = web.Application()
-    settings = SpeechSettings(slow_reader_timeout=0.05, audio_cache_max=0)
+    settings = SpeechSettings(slow_reader_timeout=0.5, audio_cache_max=0)
     service = add_speech_routes(app, engine, settings, VoiceSettings(voices_dir=tmp_path))
     runner = web.AppRunner(app, handler_cancellation=True)
     await runner.setup()

@@ -405,14 +405,14 @@ async def test_a_defect_in_the_engine_is_an_event_too_and_not_told_in_detail(ser
 
 
 async def test_a_silent_engine_is_given_up(engine, tmp_path):
-    async with speech_server(engine, tmp_path, request_timeout=0.05) as server:
+    async with speech_server(engine, tmp_path, request_timeout=0.5) as server:
         engine.hold()
         answer = await server.speech(TEXT)
         assert (answer.status, answer.json()["code"]) == (504, "SYNTHESIS_TIMEOUT")
         assert engine.open_streams == 0
         engine.hold(chunks=2)
         late = await server.post("/v1/audio/speech/stream", {"input": TEXT})
-        assert late.events()[-1].startswith("[ERROR] the engine made no audio for 0.05 s")
+        assert late.events()[-1].startswith("[ERROR] the engine made no audio for 0.5 s")
 
 
 async def test_an_engine_without_room_is_not_asked_to_speak(server, engine, monkeypatch):

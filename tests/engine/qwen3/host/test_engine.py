@@ -222,7 +222,7 @@ async def test_the_error_of_a_later_load_reaches_who_waits(make: Any) -> None:
 
 
 async def test_unloaded_when_idle_and_loaded_again(make: Any) -> None:
-    engine = await make(idle_timeout=0.05)
+    engine = await make(idle_timeout=0.5)
     first = (await until(engine, lambda status: "pid" in status))["pid"]
     await until(engine, lambda status: status["state"] == "unloaded")
     # The process is gone, and with it all that it held.
