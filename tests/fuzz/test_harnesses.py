@@ -14,7 +14,7 @@ from fuzz.campaign import Campaign, harnesses
 
 ROOT: Final = Path(__file__).parents[2]
 INPUTS: Final = 4_000
-SLOW: Final = {"model": 400, "normalize": 400, "sentences": 400, "sound_file": 400, "speech_socket": 400}
+SLOW: Final = {"agents": 400, "model": 400, "normalize": 400, "sentences": 400, "sound_file": 400, "speech_socket": 400}
 """How many inputs the others have, which take milliseconds for one."""
 SECONDS: Final = 100
 """Nothing takes that long; it bounds a harness that hangs."""
