@@ -10,7 +10,7 @@ from bridge.brains.fixed_keys import FixedKeys
 from bridge.conversation.settings import ConversationSettings
 from bridge.line.call import State
 from tests.bridge.conversation.rig import END, Rig, conversation
-from tests.bridge.conversation.test_realtime import SPEECH, phone
+from tests.bridge.conversation.service_phone import SPEECH, phone
 from tests.support.realtime_service import RealtimeService, Say
 
 OPERATOR = {"transfer_allow": "sales=ext-queues,400,1", "fixed_keys": "0=sales|One moment.; 9=hangup"}

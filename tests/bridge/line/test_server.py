@@ -10,54 +10,11 @@ from structlog.testing import capture_logs
 
 from bridge.line import connection as connection_module
 from bridge.line.audiosocket import FRAME_MS, Kind, encode
-from bridge.line.call import Call, CallObserver
-from bridge.line.connection import TURN_MESSAGES, CallRefused, Connection
-from bridge.line.server import AudioSocketServer
+from bridge.line.call import CallObserver
+from bridge.line.connection import TURN_MESSAGES, Connection
 from bridge.line.socket_options import HALF_OPEN_MS
 from bridge.line.sparse_log import SparseLog
-from engine.speech import Style
-from tests.support.fakes import Asterisk, FakeEngine
-
-GREETING = "Hello."
-
-
-class Bridge(CallObserver):
-    """A running server; its calls greet with `GREETING`."""
-
-    def __init__(self):
-        self.engine = FakeEngine()
-        self.calls = []
-        self.full = False
-        self.server = AudioSocketServer(self._admit)
-        self.ended = asyncio.Queue()
-
-    def _admit(self, call_id, wire):
-        if self.full:
-            raise CallRefused("full")
-        call = Call(call_id, wire, self.engine, Style())
-        call.observe(self)
-        self.calls.append(call)
-        call.say(GREETING)
-        return call
-
-    def call_ended(self, call):
-        self.calls.remove(call)
-        self.ended.put_nowait(call.end_reason)
-
-    async def next_end(self):
-        return await asyncio.wait_for(self.ended.get(), 10)
-
-
-@pytest.fixture
-async def bridge():
-    bridge = Bridge()
-    bridge.port = await bridge.server.start("127.0.0.1", 0)
-    yield bridge
-    await bridge.server.close()
-    for _ in range(20):
-        await asyncio.sleep(0)
-    assert not bridge.server.connections
-    assert bridge.engine.streams == 0
+from tests.support.fakes import Asterisk
 
 
 async def test_silence_from_accept_even_before_the_uuid(bridge):
