@@ -39,7 +39,7 @@ class Bridge(CallObserver):
         self.ended.put_nowait(call.end_reason)
 
     async def next_end(self):
-        return await asyncio.wait_for(self.ended.get(), 10)
+        return await asyncio.wait_for(self.ended.get(), 30)
 
 
 @pytest.fixture
