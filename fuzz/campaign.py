@@ -52,10 +52,11 @@ class Campaign:
         self._folder = folder
         self._counts = folder / "counts.json"
 
-    def run(self, module: str, seconds: int, seed: int = 0) -> Run:
-        """Runs the harness of a module for so long, and returns what came of it.
+    def run(self, module: str, seconds: int, seed: int = 0, inputs: int = -1) -> Run:
+        """Runs the harness of a module for so long, or until it has had so many inputs, and returns what came of it.
 
-        Two runs with the same seed on the same corpus try the same inputs; 0 makes each run another one.
+        Two runs with the same seed on the same corpus try the same inputs; 0 makes each run another one. How many they
+        try in a time is the machine's affair, so only those that are limited by `inputs` try the same on every machine.
         """
         name = module.rpartition(".fuzz_")[2]
         corpus, found = self._folder / "corpus" / name, self._folder / "found"
@@ -63,6 +64,7 @@ class Campaign:
         found.mkdir(exist_ok=True)
         options = {
             "max_total_time": seconds,
+            "runs": inputs,
             "seed": seed,
             "timeout": INPUT_S,
             "rss_limit_mb": _memory_mb(),
@@ -82,11 +84,11 @@ class Campaign:
             timeout=seconds + START_S,
             check=False,
         )
-        inputs, written = _INPUTS.search(done.stdout), _FOUND.search(done.stdout)
+        tried, written = _INPUTS.search(done.stdout), _FOUND.search(done.stdout)
         return Run(
-            int(inputs[1]) if inputs else 0,
+            int(tried[1]) if tried else 0,
             time.monotonic() - began_s,
-            done.returncode != 0 or inputs is None,
+            done.returncode != 0 or tried is None,
             Path(written[1]) if written else None,
             "\n".join(done.stdout.splitlines()[-LAST_LINES:]),
         )

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
 
-from tests.support.asterisk.asterisk import Asterisk
+from tests.support.asterisk.asterisk import Asterisk, free_port
 from tests.support.asterisk.fetch import Installation, Unavailable, fetch
+from tests.support.draws import settle_draws
 
 HERE = Path(__file__).parent
 CALLS = ("asterisk", "scenes")
@@ -43,9 +44,11 @@ VOICED = ("engine/hibari", "engine/qwen3/host/test_engine.py", "bridge/commands/
 """What has the embedded voice speak, whose worker is given up after 3 s of silence: too little on a busy machine."""
 PEERS = (
     "bridge/cluster", "bridge/console/test_page.py", "bridge/workers/test_taking_over.py",
-    "engine/api/test_voice_agents.py", "engine/fleet/test_ray.py", "engine/web/test_page.py", "faults/test_wire.py",
+    "engine/api/test_voice_agents.py", "engine/fleet/test_ray.py", "engine/replicas/test_processes.py",
+    "engine/web/test_page.py", "faults/test_wire.py",
 )  # fmt: skip
-"""What has whole programs beside it, browsers and Ray among them, which give up by their own clocks."""
+"""What has whole programs beside it, browsers and Ray among them, which give up by their own clocks. So does whoever
+speaks with a replica: it takes one of which nothing has come for half a second for dead."""
 RERUNS = 2
 """How often a test that depends on the machine's pace is run again. Each failure is printed, with the load."""
 NICE = 3
@@ -60,6 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
     missing = [place for place in REALTIME + SLOW + VOICED + PEERS if not (HERE / place).exists()]
     if missing:
         raise pytest.UsageError(f"tests/conftest.py names what is not there: {', '.join(missing)}")
+    settle_draws(config.getoption("--hypothesis-seed"))
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
@@ -94,6 +98,17 @@ def default_log() -> Iterator[None]:
     """A command that sets up its log in one test hides no lines from the next."""
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture
+def unused_tcp_port() -> int:
+    """A port that nobody takes meanwhile: that of pytest-asyncio's fixture is one of the kernel's."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def unused_tcp_port_factory() -> Callable[[], int]:
+    return free_port
 
 
 @pytest.fixture(scope="session")

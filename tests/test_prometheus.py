@@ -9,7 +9,6 @@ import asyncio
 import os
 import re
 import signal
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -22,6 +21,7 @@ import yaml
 from aiohttp import web
 
 from bridge.converse.server_process import ServerProcess, running_server
+from tests.support.asterisk.asterisk import free_port
 from tests.support.debian_package import installed
 from tests.support.fakes import Asterisk
 from tests.support.llm_server import Answer, LlmServer
@@ -99,9 +99,7 @@ async def watching(server: ServerProcess, folder: Path) -> AsyncIterator[Prometh
     target = {"job_name": "talkspurt", "static_configs": [{"targets": [server.http_url.partition("://")[2]]}]}
     config = {"global": every, "rule_files": ["rules.yaml"], "scrape_configs": [target]}
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     process = await asyncio.create_subprocess_exec(
         *(program, f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}"),
         f"--web.listen-address={address}",

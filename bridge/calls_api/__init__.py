@@ -9,7 +9,7 @@ from aiohttp import web
 from bridge.calls_api import caller, ending, event_socket, events, media, outbound, registering, speech, state
 from bridge.calls_api.call_token import take_call_tokens
 from bridge.calls_api.lookup import CALLS, OUTBOUND, SERVICES
-from bridge.calls_api.media import CONNECTION_OF, REFUSAL, ConnectionOf
+from bridge.calls_api.media import CHECK_ROOM, CONNECTION_OF, ConnectionOf
 from bridge.conversation.calls import Calls
 from bridge.conversation.services import Services
 from bridge.outbound.outbound_calls import OutboundCalls
@@ -30,7 +30,7 @@ def add_call_routes(
     `services` are asked about each call that is announced; `connection_of` makes the connection of one that comes here.
     """
     app[CALLS], app[OUTBOUND], app[SERVICES], app[CONNECTION_OF] = calls, outbound_calls, services, connection_of
-    app[REFUSAL] = calls.refusal
+    app[CHECK_ROOM] = calls.check_room
     app[event_socket.SOCKETS] = set()
     for concept in CONCEPTS:
         add_operations(app, concept.OPERATIONS)

@@ -15,6 +15,7 @@ from bridge.conversation.calls import Calls
 from bridge.conversation.services import Services
 from bridge.conversation.talk import Talk
 from bridge.line.call import State
+from bridge.line.connection import CallRefused
 from bridge.outbound.outbound_calls import OutboundCalls
 from engine.speech import UnknownVoice
 from engine.web.bodies import read_json
@@ -58,9 +59,17 @@ def not_now(conversation: Talk) -> ApiError:
     return ApiError(409, "CONFLICT", f"the call is {conversation.call.state.value}", param="id")
 
 
-def no_calls_taken(error: NotReached) -> ApiError:
-    """Returns the error for an announcement that the other bridges cannot be told of."""
+def no_calls_taken(error: NotReached | CallRefused) -> ApiError:
+    """Returns the error for a call for which there is no place, or of which the other bridges cannot be told."""
     return queue_full(f"no calls are taken: {error}")
+
+
+def check_room(calls: Calls, call_id: UUID) -> None:
+    """Raises ApiError where a new call would not be taken now."""
+    try:
+        calls.check_room(call_id)
+    except CallRefused as refusal:
+        raise no_calls_taken(refusal) from None
 
 
 def check_agent(services: Services, variables: Mapping[str, str]) -> None:

@@ -10,8 +10,10 @@ from uuid import UUID
 from aiohttp import web
 
 from bridge.calls_api.call_token import check_token_is_of
+from bridge.calls_api.lookup import no_calls_taken
+from bridge.line.connection import CallRefused
 from bridge.line.websocket import PROTOCOL
-from engine.web.errors import ApiError, queue_full
+from engine.web.errors import ApiError
 from engine.web.inbox import READING
 from engine.web.operations import Operation
 
@@ -19,9 +21,9 @@ PATH: Final = "/v1/media"
 ConnectionOf = Callable[[UUID], asyncio.Protocol]
 CONNECTION_OF: Final = web.AppKey[ConnectionOf]("connection_of")
 """Makes the connection of a call that comes."""
-Refusal = Callable[[UUID], str]
-REFUSAL: Final = web.AppKey[Refusal]("refusal")
-"""Tells why a call that comes would be refused now; an empty text where it would be taken."""
+CheckRoom = Callable[[UUID], None]
+CHECK_ROOM: Final = web.AppKey[CheckRoom]("check_room")
+"""Raises CallRefused where a call that comes would not be taken now."""
 
 
 class _HandsOver(Protocol):
@@ -41,8 +43,10 @@ async def serve_media(request: web.Request) -> web.StreamResponse:
     connection = request.transport.get_extra_info(READING) if request.transport is not None else None
     if not socket.can_prepare(request).ok or connection is None:
         raise ApiError(426, "INVALID_REQUEST", "this is a WebSocket", headers={"Upgrade": "websocket"})
-    if reason := request.app[REFUSAL](call_id):
-        raise queue_full(f"no calls are taken: {reason}")
+    try:
+        request.app[CHECK_ROOM](call_id)
+    except CallRefused as refusal:
+        raise no_calls_taken(refusal) from None
     await socket.prepare(request)
     cast(_HandsOver, connection).hand_over(request.app[CONNECTION_OF](call_id))
     return socket

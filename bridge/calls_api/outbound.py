@@ -10,7 +10,7 @@ import structlog
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
-from bridge.calls_api.lookup import CALLS, OUTBOUND, SERVICES, check_agent, read_body
+from bridge.calls_api.lookup import CALLS, OUTBOUND, SERVICES, check_agent, check_room, read_body
 from bridge.conversation.registration import MAX_VALUE_CHARS, MAX_VARIABLES, NAME
 from bridge.outbound.numbers import NumberNotAllowed
 from bridge.outbound.outbound_calls import TooManyPlaced
@@ -64,8 +64,7 @@ async def place(request: web.Request) -> web.Response:
     if outbound.spool is None:
         raise ApiError(404, "NOT_FOUND", "this server places no calls: OUTBOUND_SPOOL is not set")
     call_id = uuid4()
-    if reason := request.app[CALLS].refusal(call_id):
-        raise queue_full(f"no calls are taken: {reason}")
+    check_room(request.app[CALLS], call_id)
     check_agent(request.app[SERVICES], body.variables)
     try:
         file = outbound.prepare(

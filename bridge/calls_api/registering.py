@@ -21,6 +21,7 @@ from bridge.calls_api.lookup import (
     Body,
     bounded,
     check_agent,
+    check_room,
     no_calls_taken,
     read_body,
 )
@@ -203,8 +204,7 @@ def _check(calls: Calls, call_id: UUID) -> None:
     """Raises ApiError where the call could not connect, so that the dialplan turns to another server at once."""
     if calls.find(call_id) is not None:
         raise ApiError(409, "CONFLICT", f"a call {call_id} is or was in progress", param="id")
-    if reason := calls.refusal(call_id):
-        raise queue_full(f"no calls are taken: {reason}")
+    check_room(calls, call_id)
 
 
 async def read_announced(request: web.Request, model: type[Body]) -> Body:

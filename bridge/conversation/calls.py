@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, NoReturn
 from uuid import UUID
 
 import structlog
@@ -13,7 +13,7 @@ from bridge.conversation.registration import Registrations
 from bridge.conversation.talk import Talk
 from bridge.journal.kept_lines import KeptJournals
 from bridge.line.call import Call, CallObserver
-from bridge.line.server import CallRefused
+from bridge.line.connection import CallRefused
 
 log = structlog.get_logger(__name__)
 
@@ -56,35 +56,34 @@ class Calls(CallObserver):
 
     def admit(self, call_id: UUID) -> Mapping[str, str]:
         """Admits a call that connects and returns the variables announced for it. Raises CallRefused."""
-        if reason := self.refusal(call_id):
-            raise CallRefused(reason)
+        self.check_room(call_id)
         if call_id in self._active:
-            self._refused("used")
-            raise CallRefused("a call with this UUID is in progress")
+            self._refuse("used", "a call with this UUID is in progress")
         if call_id.bytes in self._used:
-            self._refused("used")
-            raise CallRefused("a call with this UUID has ended; every call needs one of its own")
+            self._refuse("used", "a call with this UUID has ended; every call needs one of its own")
         registration = self.registrations.claim(call_id)
         if registration is None and self._require_registration:
-            self._refused("unregistered")
-            raise CallRefused("REQUIRE_REGISTRATION=true and this call was not registered, or too long ago")
+            reason = "REQUIRE_REGISTRATION=true and this call was not registered, or too long ago"
+            self._refuse("unregistered", reason)
         return registration.variables if registration is not None else {}
 
-    def refusal(self, call_id: UUID) -> str:
-        """Returns why this new call is refused now, which it counts, or an empty text if it would be taken.
+    def check_room(self, call_id: UUID) -> None:
+        """Raises CallRefused where this new call would not be taken now, and counts it as refused.
 
         Calls that were announced and are about to connect have their places already.
         """
         if not self.open:
-            self._refused("closing")
-            return "shutting down"
+            self._refuse("closing", "shutting down")
         announced = 0 if call_id in self.registrations else self.registrations.reserved()
         # What is elsewhere was counted when the place was given, and changes while others of a burst connect there.
         elsewhere = 0 if self.registrations.holds_place(call_id) else self.elsewhere
         if len(self._active) + announced + elsewhere >= self._max_calls:
-            self._refused("full")
-            return f"MAX_CALLS={self._max_calls} calls are in progress" + (" or about to begin" if announced else "")
-        return ""
+            reason = f"MAX_CALLS={self._max_calls} calls are in progress"
+            self._refuse("full", reason + (" or about to begin" if announced else ""))
+
+    def _refuse(self, kind: str, reason: str) -> NoReturn:
+        self._refused(kind)
+        raise CallRefused(reason)
 
     def add(self, conversation: Talk) -> None:
         """Keeps this conversation among those in progress until its call ends."""

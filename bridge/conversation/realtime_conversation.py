@@ -150,11 +150,9 @@ class RealtimeConversation(Talk):
             case protocol.SoundEnded(item):
                 self._items.sound_ended(item)
             case protocol.Words(item, text):
-                if (found := self._items.find(item)) is not None:
-                    found.text = (found.text + text)[: protocol.MAX_TEXT_CHARS]
+                self._items.words(item, text)
             case protocol.WordsEnded(item, text):
-                if (found := self._items.find(item)) is not None:
-                    found.text, found.words_ended = text, True
+                if (found := self._items.words_ended(item, text)) is not None:
                     self._tell_if_over(found)
             case AnswerEnded():
                 self._answer_ended(event)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any, Final, Literal, cast
@@ -12,6 +11,7 @@ from yarl import URL
 
 from bridge.addresses import HttpAddress, WebSocketAddress
 from bridge.brains.destinations import Destination, Destinations
+from bridge.brains.extra_body import read_extra_body
 from bridge.brains.fixed_keys import FixedKeys
 from bridge.brains.script import load_script
 from bridge.brains.tools import load_tools
@@ -24,9 +24,6 @@ from engine.speech import MAX_SPEED, MIN_SPEED, Style
 
 AsrProtocol = Literal["openai-realtime", "qwen3-asr", "vllm-realtime", "deepgram", "vosk", "embedded"]
 Sends = Literal["auto", "true", "false"]
-
-OUR_FIELDS: Final = frozenset({"model", "messages", "stream", "tools"})
-"""Fields of a request to the language model that LLM_EXTRA_BODY may not name."""
 
 SERVER_WIDE: Final = frozenset(
     {"agents", "lexicon", "require_registration", "registration_ttl", "lookup_url", "lookup_timeout_ms"}
@@ -314,14 +311,7 @@ class ConversationSettings(BaseModel):
     @field_validator("llm_extra_body")
     @classmethod
     def _are_fields(cls, value: str) -> str:
-        try:
-            fields = json.loads(value or "{}")
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"must be a JSON object: {error}") from None
-        if not isinstance(fields, dict):
-            raise ValueError("must be a JSON object")
-        if ours := OUR_FIELDS & set(fields):
-            raise ValueError(f"must not name {', '.join(sorted(ours))}")
+        read_extra_body(value)
         return value
 
     @property
@@ -331,8 +321,7 @@ class ConversationSettings(BaseModel):
 
     def extra_body(self) -> dict[str, Any]:
         """Returns the fields of LLM_EXTRA_BODY."""
-        fields: dict[str, Any] = json.loads(self.llm_extra_body or "{}")
-        return fields
+        return read_extra_body(self.llm_extra_body)
 
     @property
     def embedded_model(self) -> ModelName:

@@ -12,7 +12,7 @@ import structlog
 from bridge.line.call import Call
 from bridge.line.heard import LETTERS_PER_SECOND, heard_words, spoken_letters
 from bridge.line.utterance import Utterance
-from bridge.realtime.protocol import RATE_HZ
+from bridge.realtime.protocol import MAX_TEXT_CHARS, RATE_HZ
 from engine.audio import Resampler
 
 log = structlog.get_logger(__name__)
@@ -94,6 +94,17 @@ class SpokenItems:
         if item is not None and not item.utterance.ended:
             self._write(item, item.resampler.flush().tobytes())
             item.utterance.end()
+
+    def words(self, item_id: str, text: str) -> None:
+        """Adds to the words of an item that is known."""
+        if (item := self.find(item_id)) is not None:
+            item.text = (item.text + text)[:MAX_TEXT_CHARS]
+
+    def words_ended(self, item_id: str, text: str) -> SpokenItem | None:
+        """Takes all the words of an item, and returns it; None where it is not known."""
+        if (item := self.find(item_id)) is not None:
+            item.text, item.words_ended = text, True
+        return item
 
     def answer_ended(self, answer: str) -> None:
         """Notes that no more of an answer will come."""

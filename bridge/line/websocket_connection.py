@@ -11,7 +11,8 @@ import structlog
 
 from bridge.line.asterisk_queue import AsteriskQueue
 from bridge.line.audiosocket import Kind, Message
-from bridge.line.server import AudioSocketServer, Connection
+from bridge.line.connection import Connection
+from bridge.line.server import AudioSocketServer
 from bridge.line.websocket import (
     RATE_OF_FORMAT,
     Control,

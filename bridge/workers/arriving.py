@@ -8,7 +8,8 @@ from base64 import b64decode
 from collections.abc import Callable
 from uuid import UUID
 
-from bridge.line.server import AudioSocketServer, Connection
+from bridge.line.connection import Connection
+from bridge.line.server import AudioSocketServer
 from bridge.line.websocket_connection import WebSocketConnection
 from bridge.workers.control import Message
 

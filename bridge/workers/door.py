@@ -15,8 +15,8 @@ from uuid import UUID
 import structlog
 
 from bridge.line.audiosocket import Kind, encode
+from bridge.line.connection import UUID_DEADLINE_S
 from bridge.line.doorway import BACKLOG, Doorway, open_doorways
-from bridge.line.server import UUID_DEADLINE_S
 from bridge.line.sparse_log import SparseLog
 
 log = structlog.get_logger(__name__)

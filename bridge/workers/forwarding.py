@@ -39,7 +39,7 @@ class Forwarding:
     def add_routes(self, app: web.Application) -> None:
         """Adds the calls API to the application, and to its document, as each worker has it."""
         app[SOCKETS] = set()
-        app[media.REFUSAL] = self._roster.refusal
+        app[media.CHECK_ROOM] = self._roster.check_room
         strangers = SparseLog()
         app[media.CONNECTION_OF] = lambda call_id: Passing(
             partial(self._team.hand_over_media, call_id=call_id), strangers

@@ -7,7 +7,7 @@ from typing import Final, Protocol, cast
 
 import structlog
 
-from bridge.line.server import CLOSE_DEADLINE_S
+from bridge.line.connection import CLOSE_DEADLINE_S
 from bridge.line.sparse_log import SparseLog
 from bridge.line.websocket import command
 

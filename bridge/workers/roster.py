@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Final, Generic, Protocol, TypeVar
 from uuid import UUID
 
+from bridge.line.connection import CallRefused
+
 KNOWN: Final = 50_000
 """The number of calls of each kind of which it is remembered where they are: as many as a worker keeps ids of."""
 
@@ -62,15 +64,14 @@ class Roster(Generic[Worker]):
                 return worker
         return None
 
-    def refusal(self, call_id: UUID) -> str:
-        """Returns why no worker would take this call now, or an empty text. One that knows it decides by itself."""
+    def check_room(self, call_id: UUID) -> None:
+        """Raises CallRefused where no worker would take this call now. One that knows it decides by itself."""
         if self.of(call_id) is not None:
-            return ""
+            return
         if self.roomiest() is None:
-            return "no worker is ready"
+            raise CallRefused("no worker is ready")
         if sum(worker.load for worker in self.workers) >= self._max_calls:
-            return f"MAX_CALLS={self._max_calls} calls are in progress or about to begin"
-        return ""
+            raise CallRefused(f"MAX_CALLS={self._max_calls} calls are in progress or about to begin")
 
     def place(self, call_id: UUID) -> Worker | None:
         """Returns the worker that is to have a call: the one to which it was announced, else the one with most room."""

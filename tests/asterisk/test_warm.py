@@ -22,7 +22,7 @@ from tests.support.asterisk.talkspurt import CallsApi, Talkspurt, running
 from tests.support.asterisk.waiting import eventually
 
 ANSWER_S = 20.0
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 """A caller who is not with somebody by then is lost."""
 MUSIC = (np.sin(np.arange(80_000) * 2 * np.pi * 400 / 8_000) * 8_000).astype(np.int16)
 PEOPLE = """

@@ -106,12 +106,17 @@ def test_holds_back_under_five_milliseconds() -> None:
 def test_four_seconds_at_once_are_no_work_for_other_threads(from_hz: int) -> None:
     """On a busy machine whoever shares the work waits for the others to get a core, and with it the event loop."""
     pcm = np.zeros(4 * from_hz, np.int16)
-    for to_hz in (8_000, 16_000, 24_000, 48_000):
+
+    def works_alone(to_hz: int) -> bool:
         resampler = Resampler(from_hz, to_hz)
         began_s, ours_s = time.process_time(), time.thread_time()
         resampler.push(pcm)
         ours_s, all_s = time.thread_time() - ours_s, time.process_time() - began_s
-        assert all_s < ours_s * 1.1 + 0.001, f"{from_hz} to {to_hz} Hz"
+        return all_s < ours_s * 1.1 + 0.001
+
+    for to_hz in (8_000, 16_000, 24_000, 48_000):
+        # A thread that an earlier test has left may be at work during one of them.
+        assert any(works_alone(to_hz) for _ in range(5)), f"{from_hz} to {to_hz} Hz"
 
 
 def test_starts_anew_after_flush() -> None:

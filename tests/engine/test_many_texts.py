@@ -8,7 +8,7 @@ from typing import Final
 from engine import language, normalize
 from engine.pipeline import speak
 from engine.speech import Chunk, Priority, Style
-from tests.engine.test_pipeline import SteppedEngine
+from tests.support.stepped_engine import SteppedEngine
 from tests.support.turns_of_the_loop import TurnTimes
 
 TEXTS: Final = 64

@@ -1,6 +1,5 @@
 import subprocess
 import sys
-import timeit
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 import engine.english as english
 from engine.markup import without_markup
 from engine.normalize import LANGUAGES, is_plain, normalize
+from tests.support.processor_time import least_s
 
 needs_grammars = pytest.mark.skipif(not LANGUAGES, reason="damga has no wheel for this Python")
 
@@ -84,7 +84,7 @@ def test_tags_are_not_read_out(written: str, read: str) -> None:
 def test_english_rules_take_time_in_proportion_to_the_text(unit: str) -> None:
     def seconds(characters: int) -> float:
         text = (unit * characters)[:characters]
-        return min(timeit.repeat(lambda: english.rewrite(text), number=1, repeat=3))
+        return least_s(lambda: english.rewrite(text))
 
     assert seconds(8000) < 16 * 4 * max(seconds(500), 1e-4)
 

@@ -27,7 +27,7 @@ from tests.support.llm_server import Answer, LlmServer
 from tests.support.toxic_proxy import ToxicProxy
 
 SPEED: Final = 50.0
-CALL_S: Final = 15.0
+CALL_S: Final = 60.0
 QUESTION: Final = {"type": "conversation.item.input_audio_transcription.completed", "transcript": "Where is it?"}
 SETTINGS: Final[dict[str, Any]] = {
     "audiosocket_port": 0,
@@ -37,7 +37,7 @@ SETTINGS: Final[dict[str, Any]] = {
     "apology": TEXTS["the apology"],
     "voice_language": "en",
     "llm_model": "m",
-    "llm_timeout_ms": 3_000,
+    "llm_timeout_ms": 5_000,
     "filler": "",
 }
 

@@ -27,11 +27,11 @@ pytestmark = [
 SETTINGS = """
 ASR_PROTOCOL=embedded
 RECORD_DIR=/var/lib/talkspurt/recordings
-DRAIN_TIMEOUT=60
+DRAIN_TIMEOUT=240
 GREETING="{greeting}"
 """
-GREETING = "Welcome to the shop at the corner of the market. " * 20
-"""It lasts longer than an upgrade takes."""
+GREETING = "Welcome to the shop at the corner of the market. " * 60
+"""It lasts longer than an upgrade takes on a busy machine."""
 WALLS = """
 import asyncio, io, os, wave
 from engine.upload import read_upload
@@ -66,7 +66,7 @@ file = CallFile(UUID(int=1), "Local/201@from-internal", "talkspurt,s,1")
 file.place(Path("/var/spool/asterisk/outgoing"))
 print("placed")
 """
-READY_S = 90
+READY_S = 180
 ASK_EVERY_S = 0.1
 CALL_S = 3
 

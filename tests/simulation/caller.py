@@ -8,7 +8,8 @@ from typing import cast
 from uuid import UUID
 
 from bridge.line.audiosocket import Decoder, Kind, encode
-from bridge.line.server import AudioSocketServer, Connection
+from bridge.line.connection import Connection
+from bridge.line.server import AudioSocketServer
 from tests.simulation.end import End
 from tests.simulation.line_watch import LineWatch
 from tests.simulation.network import Host

@@ -14,8 +14,8 @@ from bridge.conversation.alarm import Alarm
 from bridge.conversation.calls import Calls
 from bridge.conversation.speaking import Speaking
 from bridge.line.call import Call
+from bridge.line.connection import Connection
 from bridge.line.playout import Playout
-from bridge.line.server import Connection
 from bridge.line.utterance import Utterance
 
 

@@ -18,7 +18,7 @@ SCRIPT = Path(__file__).with_suffix(".sh")
 SYSTEMD = Path("/lib/systemd/systemd")
 TOOLS = ("unshare", "nsenter", "ip", "dpkg")
 NAMESPACES = ("--mount", "--pid", "--ipc", "--uts", "--net", "--cgroup")
-BOOT_S = 60
+BOOT_S = 120
 COMMAND_S = 300
 END_S = 5
 

@@ -7,11 +7,15 @@ import os
 import sys
 from pathlib import Path
 
+from tests.support.draws import SEED
+
 ROOT = Path(__file__).parents[2]
 
 
 async def schemathesis(url: str, config: Path, *arguments: str, **environment: str) -> tuple[int, str]:
-    """Exit status and output of a run over `url`'s document."""
+    """Returns exit status and output of a run over `url`'s document."""
+    if seed := os.environ.get(SEED):
+        arguments = (*arguments, "--seed", seed)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(config), "run", f"{url}/openapi.json"),
         *("--no-color", "--url", url, *arguments),

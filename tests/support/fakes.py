@@ -88,7 +88,7 @@ class CallEnd(CallObserver):
         self._ended.set()
 
     async def wait(self) -> None:
-        await asyncio.wait_for(self._ended.wait(), 10)
+        await asyncio.wait_for(self._ended.wait(), 30)
 
 
 class Asterisk:
@@ -117,7 +117,7 @@ class Asterisk:
     async def receive(self) -> Message | None:
         """The next message; None at EOF. Raises ConnectionResetError on a reset."""
         while not self._messages:
-            data = await asyncio.wait_for(self.reader.read(65_536), 10)
+            data = await asyncio.wait_for(self.reader.read(65_536), 30)
             if not data:
                 assert not self._decoder.mid_message, "the server closed inside a message"
                 return None

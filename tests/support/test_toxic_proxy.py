@@ -12,7 +12,7 @@ import pytest
 from tests.support.toxic_proxy import ToxicProxy
 
 SAID = b"abcdefgh" * 512
-PATIENCE_S = 10
+PATIENCE_S = 30
 
 
 @asynccontextmanager

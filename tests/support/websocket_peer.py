@@ -12,7 +12,7 @@ from bridge.line.audiosocket import Kind, Message
 from bridge.line.websocket import PROTOCOL
 from tests.support.fakes import Asterisk
 
-DEADLINE_S = 10.0
+DEADLINE_S = 30.0
 RATES = {320: Kind.SLIN8, 640: Kind.SLIN16}
 
 

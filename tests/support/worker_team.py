@@ -28,7 +28,7 @@ from tests.support.fakes import FakeEngine
 from tests.support.whole_app import QUICK
 
 CONNECTIONS: Final = 100
-PATIENCE_S: Final = 5.0
+PATIENCE_S: Final = 30.0
 
 
 class FakeProcess:

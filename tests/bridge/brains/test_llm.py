@@ -173,7 +173,8 @@ async def test_a_tool_that_fails_is_told_to_the_model(call: ToolCall, told: str)
     ],
 )
 async def test_a_model_that_fails_raises_one_error(answer: Answer, message: str) -> None:
-    async with LlmServer(respond=lambda _: answer) as server, brain(server, timeout_ms=500) as ai:
+    timeout_ms = 500 if "500 ms" in message else 60_000
+    async with LlmServer(respond=lambda _: answer) as server, brain(server, timeout_ms=timeout_ms) as ai:
         with pytest.raises(BrainError, match=message):
             await collect(ai.answer("hello"))
 

@@ -8,7 +8,11 @@ from typing import Any
 
 import schemathesis
 
+from tests.support.draws import SEED, forget_constants
+
 CALLS = cycle(os.environ["TALKSPURT_CALLS"].split())
+if SEED not in os.environ:
+    forget_constants()
 
 
 @schemathesis.hook

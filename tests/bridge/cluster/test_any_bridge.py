@@ -15,7 +15,7 @@ from tests.support.fakes import Asterisk
 from tests.support.redis_server import RedisServer
 from tests.support.whole_app import Bench
 
-PATIENCE_S = 5.0
+PATIENCE_S = 30.0
 
 
 async def announced(bench: Bench, **variables: str) -> str:

@@ -21,7 +21,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.whole_app import Bench
 
 COMPLETED = "conversation.item.input_audio_transcription.completed"
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 SCRIPT = """
 start: welcome
 steps:

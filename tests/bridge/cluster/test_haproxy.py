@@ -16,7 +16,7 @@ from tests.support.fakes import Asterisk
 from tests.support.haproxy_server import HaproxyServer
 from tests.support.whole_app import Bench
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 CALLS = 4
 
 

@@ -15,7 +15,7 @@ from tests.bridge.cluster.test_any_bridge import announced, asked_next, known
 from tests.support.asterisk.waiting import eventually
 from tests.support.redis_server import RedisServer
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 DIALPLAN_WAITS_S = 2.0
 FRAMES = 75
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 
 import pytest
 from pydantic import ValidationError
@@ -12,19 +12,9 @@ from bridge.conversation.journal import Journal
 from bridge.conversation.settings import ConversationSettings
 from bridge.hearing.events import Beep, Partial, SpeechStarted, SpeechStopped, Transcript
 from bridge.line.call import State
-from tests.bridge.conversation.test_conversation import END, Rig
+from tests.bridge.conversation.rig import END, Rig
 
 GREETING = "You have reached the mailbox of Ada Byron. Please leave a message after the tone."
-
-
-@pytest.fixture
-async def rigs() -> AsyncIterator[list[Rig]]:
-    rigs: list[Rig] = []
-    yield rigs
-    for rig in rigs:
-        rig.call.end("test over")
-        await rig.settle()
-        assert not rig.call._tasks
 
 
 async def called(rigs: list[Rig], variables: Mapping[str, str], **settings: object) -> Rig:

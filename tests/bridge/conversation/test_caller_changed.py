@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from tests.bridge.conversation.test_realtime import SPEECH, phone
+from tests.bridge.conversation.service_phone import SPEECH, phone
 from tests.bridge.conversation.test_warm_transfer import said, until
 from tests.support.llm_server import Answer, LlmServer, ToolCall
 from tests.support.realtime_service import RealtimeService, Say

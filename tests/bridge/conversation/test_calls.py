@@ -16,7 +16,7 @@ from bridge.conversation.registration import RESERVED_S, Registrations
 from bridge.conversation.services import Services
 from bridge.conversation.settings import ConversationSettings
 from bridge.line.call import Call
-from bridge.line.server import CallRefused
+from bridge.line.connection import CallRefused
 from engine.speech import Style
 from tests.support.fakes import FakeEngine
 
@@ -141,9 +141,10 @@ async def test_what_was_announced_is_known_of_the_call_and_may_be_asked_for() ->
 async def test_a_call_that_was_announced_has_its_place(rig: Rig) -> None:
     announced, late = [uuid4(), uuid4(), uuid4()], uuid4()
     for call_id in announced:
-        assert rig.calls.refusal(call_id) == ""
+        rig.calls.check_room(call_id)
         rig.registrations.add(call_id, {})
-    assert rig.calls.refusal(late) == "MAX_CALLS=3 calls are in progress or about to begin"
+    with pytest.raises(CallRefused, match="MAX_CALLS=3 calls are in progress or about to begin"):
+        rig.calls.check_room(late)
     with pytest.raises(CallRefused, match="about to begin"):
         rig.take(late)
     for call_id in announced:
@@ -155,20 +156,23 @@ async def test_a_place_that_was_given_is_kept_for_moments_however_many_calls_oth
     now_s = [0.0]
     calls, first, second = Calls(2, Registrations(60.0, lambda: now_s[0])), uuid4(), uuid4()
     calls.elsewhere = 1
-    assert calls.refusal(first) == ""
+    calls.check_room(first)
     calls.registrations.add(first, {})
-    assert calls.refusal(second)
+    with pytest.raises(CallRefused):
+        calls.check_room(second)
     calls.elsewhere = 2
-    assert calls.refusal(first) == ""
+    calls.check_room(first)
     now_s[0] = RESERVED_S
-    assert calls.refusal(first)
+    with pytest.raises(CallRefused):
+        calls.check_room(first)
 
 
 async def test_an_announcement_that_is_not_used_holds_its_place_for_moments_only() -> None:
     now_s = [0.0]
     calls = Calls(1, Registrations(60.0, lambda: now_s[0]))
     calls.registrations.add(uuid4(), {})
-    assert calls.refusal(uuid4())
+    with pytest.raises(CallRefused):
+        calls.check_room(uuid4())
     now_s[0] = RESERVED_S
-    assert calls.refusal(uuid4()) == ""
+    calls.check_room(uuid4())
     assert len(calls.registrations) == 1

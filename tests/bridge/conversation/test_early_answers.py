@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from bridge.brains.brain import BrainError, HangUp, Piece
 from bridge.hearing.events import Partial, SpeechPaused, SpeechResumed, SpeechStarted, SpeechStopped, Transcript
-from tests.bridge.conversation.test_conversation import END, Rig, conversation
-
-
-@pytest.fixture
-async def rigs() -> AsyncIterator[list[Rig]]:
-    rigs: list[Rig] = []
-    yield rigs
-    for rig in rigs:
-        rig.call.end("test over")
-        await rig.settle()
-        assert rig.engine.streams == 0
-        assert rig.brain.open == 0
-        assert not rig.call._tasks
+from tests.bridge.conversation.rig import END, Rig, conversation
 
 
 async def paused(rigs: list[Rig], *pieces: Piece | Exception | None, said: str = "two pizzas") -> Rig:

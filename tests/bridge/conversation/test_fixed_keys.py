@@ -9,11 +9,10 @@ from bridge.brains.brain import HandOver, HangUp, Transfer
 from bridge.brains.fixed_keys import FixedKeys
 from bridge.conversation.settings import ConversationSettings
 from bridge.line.call import State
-from tests.bridge.conversation.test_conversation import END, Rig, conversation, rigs
-from tests.bridge.conversation.test_realtime import SPEECH, phone
+from tests.bridge.conversation.rig import END, Rig, conversation
+from tests.bridge.conversation.service_phone import SPEECH, phone
 from tests.support.realtime_service import RealtimeService, Say
 
-__all__ = ["rigs"]
 OPERATOR = {"transfer_allow": "sales=ext-queues,400,1", "fixed_keys": "0=sales|One moment.; 9=hangup"}
 
 

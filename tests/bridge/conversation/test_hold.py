@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from bridge.hearing.events import HoldBegan, HoldEnded, Partial, SpeechStarted, SpeechStopped, Transcript
-from tests.bridge.conversation.test_conversation import END, Rig, conversation
-
-
-@pytest.fixture
-async def rigs() -> AsyncIterator[list[Rig]]:
-    rigs: list[Rig] = []
-    yield rigs
-    for rig in rigs:
-        rig.call.end("test over")
-        await rig.settle()
+from tests.bridge.conversation.rig import END, Rig, conversation
 
 
 async def test_what_is_played_into_hold_is_not_heard_and_said_again_afterwards(rigs: list[Rig]) -> None:

@@ -3,22 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-
-import pytest
 
 from bridge.hearing.events import SpeechStarted, SpeechStopped, Transcript
-from tests.bridge.conversation.test_conversation import END, Rig, conversation
-
-
-@pytest.fixture
-async def rigs() -> AsyncIterator[list[Rig]]:
-    rigs: list[Rig] = []
-    yield rigs
-    for rig in rigs:
-        rig.call.end("test over")
-        await rig.settle()
-        assert not rig.call._tasks
+from tests.bridge.conversation.rig import END, Rig, conversation
 
 
 async def test_an_impatient_caller_gets_the_answer_to_the_first_words(rigs: list[Rig]) -> None:

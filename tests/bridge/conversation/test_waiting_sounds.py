@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import numpy as np
-import pytest
 
 from bridge.brains.brain import EndText, HangUp
 from bridge.hearing.events import HoldBegan, HoldEnded, SpeechStarted, SpeechStopped, Transcript
 from bridge.line.call import CallObserver
-from tests.bridge.conversation.test_conversation import END, Rig
+from tests.bridge.conversation.rig import END, Rig
 from tests.support.asterisk.signals import share_db
 from tests.support.fakes import LEVEL
 
 THINKING = {"thinking_sound": "soft", "thinking_sound_after_ms": 200, "thinking_sound_db": -20}
 RINGING = {"ringing": "eu"}
-
-
-@pytest.fixture
-async def rigs() -> AsyncIterator[list[Rig]]:
-    rigs: list[Rig] = []
-    yield rigs
-    for rig in rigs:
-        rig.call.end("test over")
-        await rig.settle()
-        assert not rig.call._tasks
 
 
 async def begin(rigs: list[Rig], greeting: str = "", direction: str = "inbound", **settings: object) -> Rig:

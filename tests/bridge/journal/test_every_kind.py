@@ -20,8 +20,8 @@ from bridge.conversation.tool_journal import ToolJournal
 from bridge.hearing.events import HoldBegan, HoldEnded, SpeechStarted, SpeechStopped, Transcript
 from bridge.journal.events import KINDS, schema
 from bridge.line.call import Call
-from tests.bridge.conversation import test_conversation
-from tests.bridge.conversation.test_conversation import END, PuppetBrain, Rig
+from tests.bridge.conversation import rig as conversation_rig
+from tests.bridge.conversation.rig import END, PuppetBrain, Rig
 from tests.support.lone_agent import lone_agent
 
 BY_SCRIPTED_CALLERS = "caller.act"
@@ -57,8 +57,8 @@ def two_agents(call: Call, brain: Brain, settings: ConversationSettings, transfe
 
 @pytest.fixture
 async def rig(monkeypatch: pytest.MonkeyPatch) -> EveryKind:
-    monkeypatch.setattr(test_conversation, "lone_agent", two_agents)
-    monkeypatch.setattr(test_conversation, "PuppetBrain", TakingOver)
+    monkeypatch.setattr(conversation_rig, "lone_agent", two_agents)
+    monkeypatch.setattr(conversation_rig, "PuppetBrain", TakingOver)
     return EveryKind("Hello there.", variables={"from": "5550100", "amd": "MACHINE", "name": "Ann"})
 
 

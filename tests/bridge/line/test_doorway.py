@@ -75,7 +75,7 @@ async def test_a_doorway_gives_its_descriptors_back() -> None:
     before = len(os.listdir("/proc/self/fd"))
     for doorway in await open_doorways("localhost", 0, GOODBYE):
         doorway.close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before, "what an earlier test let go may have gone meanwhile"
 
 
 def test_the_limit_is_as_high_as_the_system_allows() -> None:

@@ -8,55 +8,13 @@ from uuid import uuid4
 import pytest
 from structlog.testing import capture_logs
 
-from bridge.line import server as server_module
+from bridge.line import connection as connection_module
 from bridge.line.audiosocket import FRAME_MS, Kind, encode
-from bridge.line.call import Call, CallObserver
-from bridge.line.server import AudioSocketServer, CallRefused, Connection
+from bridge.line.call import CallObserver
+from bridge.line.connection import TURN_MESSAGES, Connection
 from bridge.line.socket_options import HALF_OPEN_MS
 from bridge.line.sparse_log import SparseLog
-from engine.speech import Style
-from tests.support.fakes import Asterisk, FakeEngine
-
-GREETING = "Hello."
-
-
-class Bridge(CallObserver):
-    """A running server; its calls greet with `GREETING`."""
-
-    def __init__(self):
-        self.engine = FakeEngine()
-        self.calls = []
-        self.full = False
-        self.server = AudioSocketServer(self._admit)
-        self.ended = asyncio.Queue()
-
-    def _admit(self, call_id, wire):
-        if self.full:
-            raise CallRefused("full")
-        call = Call(call_id, wire, self.engine, Style())
-        call.observe(self)
-        self.calls.append(call)
-        call.say(GREETING)
-        return call
-
-    def call_ended(self, call):
-        self.calls.remove(call)
-        self.ended.put_nowait(call.end_reason)
-
-    async def next_end(self):
-        return await asyncio.wait_for(self.ended.get(), 10)
-
-
-@pytest.fixture
-async def bridge():
-    bridge = Bridge()
-    bridge.port = await bridge.server.start("127.0.0.1", 0)
-    yield bridge
-    await bridge.server.close()
-    for _ in range(20):
-        await asyncio.sleep(0)
-    assert not bridge.server.connections
-    assert bridge.engine.streams == 0
+from tests.support.fakes import Asterisk
 
 
 async def test_silence_from_accept_even_before_the_uuid(bridge):
@@ -100,7 +58,7 @@ async def test_a_caller_who_sends_no_audio_is_greeted_at_8_khz(bridge):
 
 
 async def test_no_uuid_in_time_is_a_quiet_close(bridge, monkeypatch):
-    monkeypatch.setattr(server_module, "UUID_DEADLINE_S", 0.05)
+    monkeypatch.setattr(connection_module, "UUID_DEADLINE_S", 0.05)
     peer = await Asterisk.connect(bridge.port, say_uuid=False)
     assert all(message.kind == Kind.SLIN8 for message in await peer.drain())
     assert len(bridge.calls) == 0
@@ -108,17 +66,18 @@ async def test_no_uuid_in_time_is_a_quiet_close(bridge, monkeypatch):
 
 
 async def test_of_connections_that_are_no_calls_a_line_a_second_is_logged(bridge, monkeypatch):
-    monkeypatch.setattr(server_module, "UUID_DEADLINE_S", 0.05)
     now_s = 0.0
     bridge.server.strangers = SparseLog(lambda: now_s)
     bridge.full = True
 
     async def come():
-        silent = [await Asterisk.connect(bridge.port, say_uuid=False) for _ in range(10)]
+        monkeypatch.setattr(connection_module, "UUID_DEADLINE_S", 3600)
         wrong = [await Asterisk.connect(bridge.port, say_uuid=False) for _ in range(10)]
         refused = [await Asterisk.connect(bridge.port) for _ in range(10)]
         for peer in wrong:
             peer.send(Kind.DTMF, b"1")
+        monkeypatch.setattr(connection_module, "UUID_DEADLINE_S", 0.05)
+        silent = [await Asterisk.connect(bridge.port, say_uuid=False) for _ in range(10)]
         for peer in (*silent, *wrong, *refused):
             await peer.drain()
             await peer.close()
@@ -241,7 +200,7 @@ async def test_our_hang_up_lets_the_last_word_out_and_resets_nobody(bridge):
 
 
 async def test_a_peer_that_never_closes_is_closed_after_the_deadline(bridge, monkeypatch):
-    monkeypatch.setattr(server_module, "CLOSE_DEADLINE_S", 0.05)
+    monkeypatch.setattr(connection_module, "CLOSE_DEADLINE_S", 0.05)
     peer = await Asterisk.connect(bridge.port)
     await peer.receive()
     bridge.calls[0].interrupt()
@@ -263,7 +222,7 @@ async def test_a_refused_call_goes_back_to_its_dialplan_and_the_others_go_on(bri
 
 
 async def test_a_peer_that_stops_reading_is_dropped(bridge, monkeypatch):
-    monkeypatch.setattr(server_module, "STALL_DEADLINE_S", 0.05)
+    monkeypatch.setattr(connection_module, "STALL_DEADLINE_S", 0.05)
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     sock.setblocking(False)
@@ -345,18 +304,18 @@ async def test_one_write_a_frame_and_a_dead_host_is_noticed(bridge):
 
 
 async def test_of_a_flood_no_more_is_taken_in_a_turn_than_leaves_the_others_their_time(bridge, monkeypatch):
-    monkeypatch.setattr(server_module, "REST_S", 3600)
+    monkeypatch.setattr(connection_module, "REST_S", 3600)
     transport, took = RecordingTransport(), []
     connection = Connection(bridge.server)
     connection.connection_made(transport)
     connection.data_received(encode(Kind.UUID, uuid4().bytes))
     bridge.calls[0].audio_received = lambda kind, pcm: took.append(len(pcm))
     connection.data_received(encode(Kind.SLIN8, b"") * 87_000)
-    assert (len(took), transport.reading) == (server_module.TURN_MESSAGES, False), "nothing is read for now"
+    assert (len(took), transport.reading) == (TURN_MESSAGES, False), "nothing is read for now"
     while not transport.reading:
         before = len(took)
         connection._read_on()
-        assert len(took) - before <= server_module.TURN_MESSAGES
+        assert len(took) - before <= TURN_MESSAGES
     assert len(took) < 87_000, "and of what is too much nothing is taken"
     connection.connection_lost(None)
     transport.sock.close()

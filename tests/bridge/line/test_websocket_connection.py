@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from bridge.calls_api.call_token import call_token, dialplan_secret
-from bridge.line import server as server_module
+from bridge.line import connection as connection_module
 from bridge.line.audiosocket import Kind
 from bridge.line.call import CallObserver
 from bridge.line.websocket import Control
@@ -159,7 +159,7 @@ async def test_what_does_not_begin_as_a_call_is_none(bench: Bench, first: str) -
 
 
 async def test_who_says_nothing_is_not_waited_for(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "UUID_DEADLINE_S", 0.05)
+    monkeypatch.setattr(connection_module, "UUID_DEADLINE_S", 0.05)
     peer = await WebSocketAsterisk.upgraded(bench.http)
     assert await peer.drain() == []
 

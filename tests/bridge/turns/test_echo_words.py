@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from bridge.turns.echo_words import is_echo
 from bridge.turns.words import words
+from tests.support.processor_time import least_s
 
 SAID = words("Would you like to come on Monday or on Tuesday, at half past seven?")
 
@@ -48,7 +47,4 @@ def test_nothing_said_has_no_echo() -> None:
 
 def test_long_texts_take_no_time() -> None:
     heard, said = ["a b", "a"] * 2_500, ["a", "b"] * 2_500
-    begun_s = time.process_time()
-    is_echo(heard, said)
-    is_echo(heard[:100], said)
-    assert time.process_time() - begun_s < 0.005
+    assert least_s(lambda: (is_echo(heard, said), is_echo(heard[:100], said))) < 0.005

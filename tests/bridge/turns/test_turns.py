@@ -6,14 +6,11 @@ import math
 import time
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from bridge.turns.actions import Action, Answer, AskAgain, Commit, Discard, Pause, Prepare, PromptCaller, Reason, Resume
-from bridge.turns.protection import BargeInProtection
+from bridge.turns.actions import Answer, Commit, Pause, PromptCaller, Reason, Resume
 from bridge.turns.rules import Rules
 from bridge.turns.turns import SPEECH_LIMIT_S, Agent, Turns
-from bridge.turns.words import MAX_SAID_CHARS, Backchannels
+from bridge.turns.words import Backchannels
 
 FINAL_TIMEOUT_S = Rules().final_timeout_ms / 1000
 
@@ -294,83 +291,6 @@ def test_a_reply_asked_for_while_the_caller_speaks_waits() -> None:
     assert turns.began(1.1) == [Pause()]
 
 
-# Protection ---------------------------------------------------------------------------------------------------------
-
-
-def test_what_may_not_be_interrupted_goes_on_and_the_words_are_answered_after_it() -> None:
-    turns = speaking(interruptible=False)
-    assert turns.speech_started(11.0) == []
-    assert turns.partial(11.2, "sales") == []
-    turns.speech_stopped(11.4)
-    assert turns.transcript(11.6, "sales please") == []
-    assert turns.finished(13.0) == [Answer("sales please")]
-
-
-def test_words_of_a_caller_still_speaking_at_the_end_are_answered_whole() -> None:
-    turns = speaking(interruptible=False)
-    turns.transcript(11.6, "sales")
-    turns.speech_started(12.9)
-    assert turns.finished(13.0) == []
-    turns.speech_stopped(13.2)
-    assert turns.transcript(13.4, "please") == [Answer("sales please")]
-
-
-def test_a_caller_who_speaks_on_into_what_may_be_interrupted_pauses_it() -> None:
-    turns = speaking(interruptible=False)
-    turns.speech_started(11.0)
-    assert turns.playing(12.0, interruptible=True) == [Pause()]
-
-
-def test_a_protected_greeting_is_not_paused_by_a_short_sound() -> None:
-    turns = speaking(protect_ms=1500)
-    assert turns.speech_started(10.5) == []
-    turns.speech_stopped(10.9)
-    assert turns.expire(11.5) == []
-    assert turns.deadline_s() == math.inf
-
-
-def test_a_caller_who_outlasts_the_protection_pauses_at_its_end() -> None:
-    turns = speaking(protect_ms=1500)
-    turns.speech_started(10.5)
-    assert turns.deadline_s() == 11.5
-    assert turns.expire(11.5) == [Pause()]
-
-
-def test_words_within_the_protection_commit_at_its_end() -> None:
-    turns = speaking(protect_ms=1500)
-    turns.speech_started(10.5)
-    assert turns.partial(10.7, "hello") == []
-    turns.speech_stopped(10.9)
-    assert turns.transcript(11.0, "hello there") == []
-    assert turns.expire(11.5) == [Commit(Reason.WORDS), Answer("hello there")]
-
-
-def test_words_within_a_protection_that_outlasts_the_greeting_are_answered_after_it() -> None:
-    turns = speaking(protect_ms=1500)
-    turns.speech_started(10.5)
-    turns.speech_stopped(10.9)
-    turns.transcript(11.0, "hello there")
-    assert turns.finished(11.2) == [Answer("hello there")]
-
-
-def test_words_within_a_protection_that_has_just_ended_are_answered_with_those_that_follow() -> None:
-    turns = speaking(protect_ms=1500)
-    turns.speech_started(10.5)
-    assert turns.transcript(11.0, "hello there") == []
-    # the protection is over, but `expire` has not been called yet
-    assert turns.transcript(11.6, "anybody") == [Commit(Reason.WORDS), Answer("hello there anybody")]
-    turns.began(11.6)
-    assert turns.finished(12.0) == []
-
-
-def test_an_echo_at_the_start_is_ignored_and_a_caller_is_not() -> None:
-    turns = speaking(Rules(echo_guard_ms=300))
-    assert turns.speech_started(10.1) == []
-    turns.speech_stopped(10.2)
-    assert turns.expire(10.3) == []
-    assert turns.speech_started(10.4) == [Pause()]
-
-
 # DTMF, stale events, prompts ----------------------------------------------------------------------------------------
 
 
@@ -417,161 +337,7 @@ def test_a_sound_puts_the_prompt_off() -> None:
     assert turns.deadline_s() == 22.5
 
 
-# Random orders ------------------------------------------------------------------------------------------------------
-
-EVENTS = [
-    "began",
-    "began_firm",
-    "playing",
-    "playing_firm",
-    "finished",
-    "started",
-    "stopped",
-    "hushed",
-    "resumed",
-    "partial",
-    "partial_more",
-    "empty",
-    "word",
-    "noise",
-    "digit",
-    "wait",
-    "wait_long",
-]
-
-
-class Line:
-    """The playout and the brain as the turn sees them; checks each action as it comes."""
-
-    def __init__(self, turns: Turns) -> None:
-        self.turns = turns
-        self.now_s = 0.0
-        self.state = "idle"  # or thinking, speaking
-        self.paused = False
-        self.firm = False
-        self.said: list[str] = []
-        self.answered: list[str] = []
-        self.held = ""
-        """What the answer that was begun early answers."""
-
-    def do(self, actions: list[Action], *, digit: bool = False) -> None:
-        for action in actions:
-            match action:
-                case Pause():
-                    assert self.state != "idle"
-                    assert not self.paused
-                    assert not self.firm
-                    self.paused = True
-                case Resume():
-                    assert self.paused
-                    assert self.state != "idle", "nothing may be heard after a commit"
-                    self.paused = False
-                case Commit():
-                    assert self.state != "idle"
-                    assert digit or not self.firm
-                    self.state, self.paused = "idle", False
-                case Prepare(text):
-                    assert text
-                    assert self.state == "idle"
-                    assert not self.held, "one at a time"
-                    self.held = text
-                case Discard():
-                    assert self.held
-                    self.held = ""
-                case Answer(text, prepared):
-                    assert text
-                    assert self.held == (text if prepared else "")
-                    self.held = ""
-                    assert self.state == "idle"
-                    self.answered += text.split()
-                    self.state, self.firm = "thinking", False
-                    self.do(self.turns.began(self.now_s))
-                case PromptCaller() | AskAgain():
-                    assert self.state == "idle"
-
-    def event(self, name: str, index: int) -> None:
-        turns, now_s = self.turns, self.now_s
-        match name:
-            case "began" | "began_firm" if self.state == "idle":
-                self.state, self.firm, self.held = "thinking", name == "began_firm", ""
-                self.do(turns.began(now_s, interruptible=not self.firm))
-            case "playing" | "playing_firm" if self.state != "idle" and not self.paused:
-                self.state, self.firm = "speaking", name == "playing_firm"
-                self.do(turns.playing(now_s, interruptible=not self.firm, protect_ms=200 * (index % 2)))
-            case "finished" if self.state != "idle" and not self.paused:
-                self.state = "idle"
-                self.do(turns.finished(now_s))
-            case "started":
-                self.do(turns.speech_started(now_s))
-            case "stopped":
-                self.do(turns.speech_stopped(now_s))
-            case "hushed":
-                self.do(turns.speech_paused())
-            case "resumed":
-                turns.speech_resumed()
-            case "partial":
-                self.do(turns.partial(now_s, "something being said"))
-            case "partial_more":
-                self.do(turns.partial(now_s, "something being said and more"))
-            case "empty":
-                self.do(turns.transcript(now_s, ""))
-            case "noise":
-                self.do(turns.transcript(now_s, "mm"))
-            case "word":
-                self.said.append(f"word{index}")
-                self.do(turns.transcript(now_s, f"word{index}"))
-            case "digit":
-                unanswered = set(self.said) - set(self.answered)
-                self.said = [word for word in self.said if word not in unanswered]
-                self.do(turns.digit(now_s), digit=True)
-            case "wait" | "wait_long":
-                self.advance(0.05 if name == "wait" else 30.0)
-
-    def advance(self, by_s: float) -> None:
-        until_s = self.now_s + by_s
-        for _ in range(50):
-            due_s = self.turns.deadline_s()
-            if due_s > until_s:
-                break
-            self.now_s = max(self.now_s, due_s)
-            self.do(self.turns.expire(self.now_s))
-        else:
-            raise AssertionError("a deadline that passed is still due")
-        self.now_s = until_s
-
-
-@settings(max_examples=400, deadline=None)
-@given(
-    events=st.lists(st.sampled_from(EVENTS), max_size=60),
-    min_words=st.sampled_from([0, 1]),
-    echo_guard_ms=st.sampled_from([0, 100]),
-    noises=st.booleans(),
-    early=st.booleans(),
-)
-def test_random_orders(events: list[str], min_words: int, echo_guard_ms: int, noises: bool, early: bool) -> None:
-    rules = Rules(
-        min_interrupt_words=min_words,
-        echo_guard_ms=echo_guard_ms,
-        backchannels=Backchannels(["mm"] if noises else []),
-        no_input_timeout_ms=7000,
-        unclear_timeout_ms=1500,
-        early_answers=early,
-    )
-    line = Line(Turns(rules))
-    for index, name in enumerate(events):
-        line.event(name, index)
-        line.advance(0.01)
-        assert line.paused == line.turns.paused
-        assert line.state == line.turns.agent.value
-        if line.paused:
-            assert line.turns.deadline_s() < math.inf, "a paused agent must not stay paused for ever"
-    # Let everything end: whatever the caller said is answered, once.
-    for _ in range(len(events) + 2):
-        line.event("finished", 0)
-        line.advance(60.0)
-    words_said = [word for word in line.said if word.startswith("word")]
-    words_answered = [word for word in line.answered if word.startswith("word")]
-    assert sorted(words_answered) == sorted(words_said)
+# Long texts ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("word", ["a", "yes no", "嗯", "x" * 40])
@@ -589,20 +355,3 @@ def test_a_late_transcript_of_ten_thousand_characters_holds_up_no_call(word: str
         assert turns.transcript(6.0, text[1:]) == []
         took_s.append(time.thread_time() - begin_s)
     assert min(took_s) < 0.005
-
-
-def test_what_is_said_while_the_agent_cannot_be_interrupted_is_bounded() -> None:
-    turns = Turns(Rules())
-    turns.began(1.0, interruptible=False)
-    turns.playing(1.5, interruptible=False)
-    for index in range(1_000):
-        turns.speech_started(2.0 + index)
-        turns.transcript(2.5 + index, f"first {'word ' * 500}" if index == 0 else "word " * 500)
-    (answer,) = turns.finished(2_000.0)
-    assert isinstance(answer, Answer)
-    assert answer.text.startswith("first word")
-    assert len(answer.text) <= MAX_SAID_CHARS
-    protection = BargeInProtection()
-    for _ in range(100):
-        protection.hear("word " * 500)
-    assert len(protection.end()) <= MAX_SAID_CHARS

@@ -20,7 +20,7 @@ from engine.speech import Style
 from tests.support.asterisk.waiting import eventually
 from tests.support.fakes import FakeEngine
 
-PATIENCE_S = 5
+PATIENCE_S = 30
 CALL = uuid4()
 MASK = bytes(4)  # it leaves everything as it is
 

@@ -10,7 +10,7 @@ import pytest
 
 from bridge.workers.control import PACKET_BYTES, Control, control_pair
 
-PATIENCE_S = 5
+PATIENCE_S = 30
 
 
 @pytest.fixture

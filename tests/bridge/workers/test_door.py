@@ -11,7 +11,7 @@ from bridge.line.audiosocket import Kind, encode
 from bridge.workers.door import Door
 from tests.support.asterisk.waiting import eventually
 
-PATIENCE_S = 5
+PATIENCE_S = 30
 
 
 class Hands:

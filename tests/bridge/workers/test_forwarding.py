@@ -22,7 +22,7 @@ from tests.support.asterisk.waiting import eventually
 from tests.support.websocket_peer import WebSocketAsterisk
 from tests.support.worker_team import worker_team
 
-PATIENCE_S = 5
+PATIENCE_S = 30
 
 
 @pytest.fixture

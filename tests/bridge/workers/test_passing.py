@@ -14,7 +14,7 @@ from bridge.line.websocket import command
 from bridge.workers import passing
 from bridge.workers.passing import MAX_BYTES, Passing
 
-PATIENCE_S = 5
+PATIENCE_S = 30
 
 
 class Hands:

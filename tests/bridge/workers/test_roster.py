@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import uuid4
 
+import pytest
+
 import bridge.workers.roster as roster_module
+from bridge.line.connection import CallRefused
 from bridge.workers.roster import Roster
 
 MAX_CALLS = 20
@@ -62,15 +65,17 @@ def test_the_others_calls_are_counted_for_each():
 
 def test_a_call_for_which_there_is_no_room_anywhere_is_refused():
     roster, (first, second) = roster_of(MAX_CALLS - 1, 0)
-    assert not roster.refusal(uuid4())
+    roster.check_room(uuid4())
     second.load = 1
-    assert f"MAX_CALLS={MAX_CALLS}" in roster.refusal(uuid4())
+    with pytest.raises(CallRefused, match=f"MAX_CALLS={MAX_CALLS}"):
+        roster.check_room(uuid4())
     announced = uuid4()
     roster.learn(announced, first)
-    assert not roster.refusal(announced), "its place may be kept"
+    roster.check_room(announced)  # its place may be kept
     first.load = 0
     first.draining = second.draining = True
-    assert roster.refusal(uuid4()) == "no worker is ready"
+    with pytest.raises(CallRefused, match="no worker is ready"):
+        roster.check_room(uuid4())
 
 
 def test_the_oldest_calls_are_forgotten(monkeypatch):

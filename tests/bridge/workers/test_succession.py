@@ -25,7 +25,7 @@ from tests.support.asterisk.waiting import eventually
 from tests.support.whole_app import QUICK
 from tests.support.worker_team import FakeWorker
 
-PATIENCE_S = 5
+PATIENCE_S = 30
 
 
 class Old:

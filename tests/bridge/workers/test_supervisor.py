@@ -18,7 +18,7 @@ from tests.support.fakes import FakeEngine
 from tests.support.whole_app import QUICK
 from tests.support.worker_team import FakeStarts
 
-PATIENCE_S = 5
+PATIENCE_S = 30
 
 
 async def test_a_new_server_that_fails_after_it_took_over_lets_the_old_one_go_on(tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 import aiohttp
 import pytest
 
-from tests.bridge.workers.test_serving import PATIENCE_S, Line, is_alive
+from tests.bridge.workers.line import PATIENCE_S, Line, is_alive
 from tests.support.asterisk.talkspurt import CallsApi, Talkspurt, running
 from tests.support.asterisk.waiting import eventually
 from tests.support.websocket_peer import WebSocketAsterisk

@@ -20,7 +20,7 @@ from tests.support.asterisk.waiting import eventually
 from tests.support.worker_team import FakeStarts
 
 CALL = UUID("1d0c5ad2-7a1a-4d3d-9f4a-6d1f10b2bb4c")
-PATIENCE_S = 5
+PATIENCE_S = 30
 SIZE = 2
 
 

@@ -19,7 +19,7 @@ from tests.support.fakes import FakeEngine
 from tests.support.whole_app import QUICK
 from tests.support.worker_team import worker_team
 
-PATIENCE_S = 5
+PATIENCE_S = 30
 
 
 @pytest.fixture

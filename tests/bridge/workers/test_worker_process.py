@@ -15,7 +15,7 @@ from bridge.workers.worker_process import WorkerFailed, WorkerProcess
 from tests.support.asterisk.waiting import eventually
 from tests.support.worker_team import FakeWorker
 
-PATIENCE_S = 5
+PATIENCE_S = 30
 
 
 class Link:

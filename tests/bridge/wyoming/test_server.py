@@ -307,12 +307,12 @@ async def test_a_client_that_asks_for_nothing_is_let_go(engine, tmp_path, monkey
 
 
 async def test_while_a_text_is_spoken_no_client_is_idle(engine, tmp_path, monkeypatch):
-    monkeypatch.setattr(connection, "IDLE_S", 0.05)
+    monkeypatch.setattr(connection, "IDLE_S", 0.3)
     engine.hold()
     async with serving(engine, tmp_path) as server, Client(server.port) as client:
         await client.send(Synthesize(TEXT))
         await asyncio.wait_for(engine.waiting.wait(), WAIT_S)
-        asyncio.get_running_loop().call_later(0.2, engine.release)
+        asyncio.get_running_loop().call_later(0.6, engine.release)
         assert (await client.heard()).size == low(TEXT).size
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,11 @@ from hypothesis import strategies as st
 
 from engine.markup import without_markup
 from engine.speech import Pcm, Style
+from tests.support.draws import SEED, forget_constants
 from tests.support.tone_engine import RATE_HZ, sound_of
+
+if SEED not in os.environ:
+    forget_constants()
 
 
 def _wav(pcm: Pcm) -> bytes:

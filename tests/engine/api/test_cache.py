@@ -97,7 +97,7 @@ async def test_what_was_not_finished_is_not_kept(server, engine):
         await response.content.readany()
         await engine.waiting.wait()
     engine.release()
-    await asyncio.wait_for(engine.idle.wait(), 5)
+    await asyncio.wait_for(engine.idle.wait(), 30)
     assert (await server.speech(TEXT)).headers["X-Cache"] == "miss"
     assert (await server.speech(TEXT)).headers["X-Cache"] == "hit"
 

@@ -276,77 +276,6 @@ async def test_the_first_sentence_leaves_before_the_second_is_made(server, engin
     assert begins_with(np.frombuffer(first + rest, "<i2"), SENTENCES[0])
 
 
-BAD = [
-    ({}, "EMPTY_INPUT", "input"),
-    ({"input": ""}, "EMPTY_INPUT", "input"),
-    ({"input": " \n\t "}, "EMPTY_INPUT", "input"),
-    ({"input": "x" * 65_537}, "INPUT_TOO_LONG", "input"),
-    ({"input": 7}, "INVALID_REQUEST", "input"),
-    ({"input": "x", "voice": "nobody"}, "UNKNOWN_VOICE", "voice"),
-    ({"input": "x", "voice": {"name": "low"}}, "INVALID_REQUEST", "voice.str"),
-    ({"input": "x", "response_format": "wma"}, "INVALID_REQUEST", "response_format"),
-    ({"input": "x", "speed": 0.2}, "INVALID_REQUEST", "speed"),
-    ({"input": "x", "speed": "fast"}, "INVALID_REQUEST", "speed"),
-    ({"input": "x", "temperature": 2.1}, "INVALID_REQUEST", "temperature"),
-    ({"input": "x", "top_p": 0}, "INVALID_REQUEST", "top_p"),
-    ({"input": "x", "seed": -1}, "INVALID_REQUEST", "seed"),
-    ({"input": "x", "seed": 1.5}, "INVALID_REQUEST", "seed"),
-    ({"input": "x", "language": "Klingonese"}, "INVALID_REQUEST", "language"),
-    ({"input": "x", "sample_rate": 7_999}, "INVALID_REQUEST", "sample_rate"),
-    ({"input": "x", "stream_format": "xml"}, "INVALID_REQUEST", "stream_format"),
-    ({"input": "unspeakable"}, "UNSPEAKABLE_TEXT", "input"),
-]
-
-
-@pytest.mark.parametrize(("body", "code", "param"), BAD)
-@pytest.mark.parametrize("path", ["", "/stream", "/stream/pcm"])
-async def test_a_wrong_request_says_what_is_wrong(server, path, body, code, param):
-    answer = await server.post("/v1/audio/speech" + path, body)
-    assert answer.status == 400
-    error = answer.json()
-    assert error["code"] == code
-    assert error["statusCode"] == 400
-    assert error["message"] == error["error"]["message"]
-    assert error["error"] == {
-        "message": error["message"],
-        "type": "invalid_request_error",
-        "param": param,
-        "code": code.lower(),
-    }
-
-
-async def test_an_unknown_voice_is_told_which_there_are(server):
-    error = (await server.speech(voice="nobody")).json()
-    assert {"low", "high", "alloy", "vivian"} <= set(error["context"]["known"])
-    assert "low" in error["message"]
-
-
-async def test_a_voices_name_cannot_write_headers(server, engine, monkeypatch):
-    """An engine behind which another server stands passes any name on."""
-    monkeypatch.setattr(engine, "resolve_voice", lambda name: name or "low")
-    answer = await server.speech(voice="a\r\nX-Evil: é")
-    assert answer.status == 200
-    assert "X-Evil" not in answer.headers
-    assert answer.headers["X-Voice"] == "a%0D%0AX-Evil%3A %C3%A9"
-
-
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"text"', b"null", b"\xff\xfe", b'{"input": "\\ud800"}'])
-async def test_a_body_that_is_no_object_is_refused(server, body):
-    answer = await server.post("/v1/audio/speech", data=body, headers={"Content-Type": "application/json"})
-    assert (answer.status, answer.json()["code"]) == (400, "INVALID_REQUEST")
-
-
-async def test_a_body_of_another_kind_is_refused(server):
-    answer = await server.post("/v1/audio/speech", data={"input": "x"})
-    assert answer.status == 415
-    assert "application/json" in answer.json()["message"]
-
-
-async def test_a_body_that_is_too_large_is_refused(server):
-    answer = await server.speech("x" * 2**21)
-    assert (answer.status, answer.json()["statusCode"]) == (413, 413)
-
-
 @pytest.mark.parametrize(
     ("error", "status", "code"),
     [
@@ -405,14 +334,14 @@ async def test_a_defect_in_the_engine_is_an_event_too_and_not_told_in_detail(ser
 
 
 async def test_a_silent_engine_is_given_up(engine, tmp_path):
-    async with speech_server(engine, tmp_path, request_timeout=0.05) as server:
+    async with speech_server(engine, tmp_path, request_timeout=0.5) as server:
         engine.hold()
         answer = await server.speech(TEXT)
         assert (answer.status, answer.json()["code"]) == (504, "SYNTHESIS_TIMEOUT")
         assert engine.open_streams == 0
         engine.hold(chunks=2)
         late = await server.post("/v1/audio/speech/stream", {"input": TEXT})
-        assert late.events()[-1].startswith("[ERROR] the engine made no audio for 0.05 s")
+        assert late.events()[-1].startswith("[ERROR] the engine made no audio for 0.5 s")
 
 
 async def test_an_engine_without_room_is_not_asked_to_speak(server, engine, monkeypatch):

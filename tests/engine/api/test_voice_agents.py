@@ -24,7 +24,7 @@ def samples_of(path) -> tuple[np.ndarray, int]:
         return np.frombuffer(file.readframes(file.getnframes()), np.int16), file.getframerate()
 
 
-@pytest.mark.timeout(240)  # the first time on a machine downloads the library
+@pytest.mark.timeout(480)  # the first time on a machine downloads the library
 @pytest.mark.parametrize("library", ["livekit", "pipecat"])  # asks for mp3 in events, for raw PCM
 async def test_speaks_through(library, engine, tmp_path):
     async with speech_server(engine, tmp_path / "voices", api_key="secret") as server:
@@ -35,7 +35,7 @@ async def test_speaks_through(library, engine, tmp_path):
     assert likeness(heard, resample(sound_of(TEXT, Style(voice=voice)), RATE_HZ, rate_hz)) > 0.9
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 async def test_words_of_the_embedded_voice_are_understood(tmp_path):
     engine = HibariEngine()
     await engine.start()

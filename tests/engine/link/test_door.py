@@ -25,7 +25,7 @@ from tests.support.certificate import make_certificate
 from tests.support.counting_engine import CountingEngine, counted
 from tests.support.loop_clock import LoopClock
 
-PATIENCE_S = 5
+PATIENCE_S = 30
 TOKEN = "a token of some length"
 OPEN = encode(Kind.OPEN, 1, pack_sentence("one", Style(), 0.0))
 

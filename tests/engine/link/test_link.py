@@ -24,7 +24,7 @@ from tests.support.asterisk.waiting import eventually
 from tests.support.fakes import LETTER_SAMPLES, LEVEL, FakeEngine
 from tests.support.loop_clock import LoopClock
 
-PATIENCE_S = 5
+PATIENCE_S = 30
 PLAIN = Style()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random
@@ -13,8 +12,9 @@ import pytest
 
 from engine.link.door import LinkDoor
 from engine.link.server import LinkServer
+from engine.replicas import engine as engine_module
 from engine.replicas.address import Address
-from engine.replicas.engine import AGAIN_S, ReplicasEngine
+from engine.replicas.engine import ReplicasEngine
 from engine.speech import (
     CannotClone,
     EngineBusy,
@@ -29,7 +29,7 @@ from tests.support.asterisk.waiting import eventually
 from tests.support.counting_engine import RATE_HZ, WORD_SAMPLES, CountingEngine, counted
 from tests.support.loop_clock import LoopClock
 
-PATIENCE_S = 5
+PATIENCE_S = 30
 TEN_WORDS = "one two three four five six seven eight nine ten"
 OFF_MS = 60
 
@@ -265,26 +265,24 @@ async def test_a_sentence_that_was_cut_off_waits_only_for_a_while():
                 rest.result()
 
 
-async def test_a_fault_of_the_only_replica_is_told_at_once():
+async def test_a_fault_of_the_only_replica_is_told_at_once(monkeypatch):
     """It would fail the sentence again: its caller need not wait for that."""
+    monkeypatch.setattr(engine_module, "AGAIN_S", 2 * PATIENCE_S)
     engine = CountingEngine()
     engine.fails_after_samples = WORD_SAMPLES
     async with speaking(engine) as (client, _):
-        begun_s = time.monotonic()
         with pytest.raises(SpeechError):
-            await said(client, TEN_WORDS, Style())
-        assert time.monotonic() - begun_s < AGAIN_S
+            await asyncio.wait_for(said(client, TEN_WORDS, Style()), PATIENCE_S)
 
 
-async def test_its_end_ends_every_sentence():
+async def test_its_end_ends_every_sentence(monkeypatch):
+    monkeypatch.setattr(engine_module, "AGAIN_S", 2 * PATIENCE_S)
     async with speaking(CountingEngine(0.01)) as (client, _):
         stream = client.stream(TEN_WORDS, Style())
         await anext(stream)
-        begun_s = time.monotonic()
         await client.close()
         with pytest.raises(SpeechError):
             await asyncio.wait_for(said_on(stream), PATIENCE_S)
-        assert time.monotonic() - begun_s < AGAIN_S
 
 
 async def test_no_replica_at_all_is_an_engine_that_is_not_ready():

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from engine.web.bodies import MAX_JSON_BYTES, MAX_MEMBERS, parse_json
 from engine.web.errors import MAX_FAULTS, ApiError
+from tests.support.processor_time import least_s
 from tests.support.speech_server import SpeechServer, speech_server
 
 JSON_PATHS = ("/v1/audio/speech", "/v1/audio/speech/stream", "/v1/audio/speech/stream/pcm")
@@ -107,11 +108,10 @@ def test_the_most_faults_that_a_body_can_hold_take_no_time(gap):
     """20,000 of them held the event loop for 80 ms; the bound is 10."""
     members = ",".join(f'"{number}"{gap}:1' for number in range(20_000))
     body = f'{{"variables": {{{members}}}}}'.encode()[:MAX_JSON_BYTES]
-    taken_s = []
-    for _ in range(5):
-        started_s = time.thread_time()
+
+    def refused() -> None:
         with pytest.raises(ApiError) as raised:
             parse_json(body, Variables)
-        taken_s.append(time.thread_time() - started_s)
-    assert raised.value.status == 400
-    assert min(taken_s) < 0.01
+        assert raised.value.status == 400
+
+    assert least_s(refused, enough_s=0.005) < 0.01

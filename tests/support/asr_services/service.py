@@ -115,7 +115,7 @@ class AsrService:
         assert self._runner is not None
         await self._runner.cleanup()
 
-    async def until(self, condition: Any, timeout_s: float = 10.0) -> None:
+    async def until(self, condition: Any, timeout_s: float = 30.0) -> None:
         """Wait until `condition`, looked at whenever something comes in, is true."""
         async with asyncio.timeout(timeout_s):
             while not condition():

@@ -14,17 +14,31 @@ from tests.support.asterisk.fetch import HERE, Installation
 BOOT_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 10
 RTP_PORTS = 400
+RTP_STARTS = (16_384, 19_600)
+PORTS = (20_000, 32_000)
+"""What `free_port` tells: above the ports of RTP and of Ray, and below those that the kernel gives out by itself."""
+_CHANCE = random.SystemRandom()  # a test may have seeded the other one, alike in two processes
+_TOLD: set[int] = set()
 # Modules that do not load without their file, even an empty one.
 EMPTY_CONFIGS = "acl amd ccss cdr cel features indications pjproject stasis udptl websocket_client"
 MAX_SOCKET_PATH = 107
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A loopback port that nobody holds at this moment."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Returns a loopback port that nobody holds, and that this process is told only once.
+
+    No connection of another test takes it before it is listened on, as it may one that the kernel has given out.
+    """
+    while True:
+        port = _CHANCE.randrange(*PORTS)
+        with socket.socket(socket.AF_INET, kind) as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in _TOLD:
+            _TOLD.add(port)
+            return port
 
 
 class Asterisk:
@@ -96,7 +110,7 @@ class Asterisk:
             (self.folder / name).mkdir(parents=True)
         for name in EMPTY_CONFIGS.split():
             (self.folder / f"etc/{name}.conf").touch()
-        rtp_start = random.randrange(16_384, 32_000, 2)  # below the ports that the kernel gives out by itself
+        rtp_start = _CHANCE.randrange(*RTP_STARTS, 2)
         values = {
             "@RUN@": self.folder,
             "@ROOT@": self._installation.root,

@@ -16,7 +16,7 @@ import pytest
 from tests.support.debian_package import CACHE
 
 HERE = Path(__file__).parent
-INSTALL_S = 110
+INSTALL_S = 200
 
 
 def interpreter(library: str) -> Path:

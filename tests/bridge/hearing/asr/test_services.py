@@ -69,7 +69,7 @@ class Line:
                 self.voiced.append(any(message.payload))
             self._changed.set()
 
-    async def until(self, condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+    async def until(self, condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
         """Waits until `condition`, which is checked with every frame, is true."""
         async with asyncio.timeout(timeout_s):
             while not condition():
