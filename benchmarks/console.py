@@ -39,6 +39,7 @@ CALLS = 500
 SECONDS = 20.0
 TEXT = "These are the words of a turn that is as long as turns are, made up for a call of an hour."
 LIST_EVERY_S, SOUND_EVERY_S = 1.0, 0.5
+LISTS = ("/v1/calls?ended=1&limit=100", "/console/recorded?search=", "/health")
 
 
 def write_hour(folder: Path, seconds: int = HOUR_S) -> str:
@@ -141,7 +142,9 @@ async def look(server: ServerProcess, name: str) -> None:
 
         recorded = f"/console/recorded/{name}"
         async with asyncio.TaskGroup() as group:
-            group.create_task(every(LIST_EVERY_S, "/v1/calls?ended=1", "/console/recorded?search=", "/health"))
+            group.create_task(
+                every(LIST_EVERY_S, "/v1/calls?ended=1&limit=100", "/console/recorded?search=", "/health")
+            )
             peaks = f"{recorded}/peaks?from_ms=0&to_ms={HOUR_S * 1000}&columns=1200"
             group.create_task(every(SOUND_EVERY_S, recorded, peaks, f"{recorded}/journal?offset=0"))
             group.create_task(follow())

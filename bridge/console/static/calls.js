@@ -4,6 +4,8 @@ import { clock, h } from "./dom.js";
 
 const EVERY_MS = 3000;
 const TYPING_MS = 200;
+const MOST_SHOWN = 100;
+const MOST_SEARCHED = 1000;
 
 export function showCalls(view) {
   const search = h("input", {
@@ -59,8 +61,9 @@ export function showCalls(view) {
 }
 
 async function load(wanted) {
+  const limit = wanted.trim() ? MOST_SEARCHED : MOST_SHOWN;
   const [known, recorded] = await Promise.all([
-    getJson("/v1/calls?ended=1"), getJson(`/console/recorded?search=${encodeURIComponent(wanted)}`),
+    getJson(`/v1/calls?ended=1&limit=${limit}`), getJson(`/console/recorded?search=${encodeURIComponent(wanted)}`),
   ]);
   const terms = wanted.toLowerCase().split(/\s+/).filter(Boolean);
   const here = known.data.map(ofServer);
