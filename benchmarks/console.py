@@ -142,9 +142,7 @@ async def look(server: ServerProcess, name: str) -> None:
 
         recorded = f"/console/recorded/{name}"
         async with asyncio.TaskGroup() as group:
-            group.create_task(
-                every(LIST_EVERY_S, "/v1/calls?ended=1&limit=100", "/console/recorded?search=", "/health")
-            )
+            group.create_task(every(LIST_EVERY_S, *LISTS))
             peaks = f"{recorded}/peaks?from_ms=0&to_ms={HOUR_S * 1000}&columns=1200"
             group.create_task(every(SOUND_EVERY_S, recorded, peaks, f"{recorded}/journal?offset=0"))
             group.create_task(follow())

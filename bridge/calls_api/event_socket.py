@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
+import structlog
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 from pydantic import ValidationError
 
@@ -19,6 +20,8 @@ from bridge.journal.events import VERSION
 from engine.web.errors import ApiError, from_validation_error, queue_full
 from engine.web.inbox import Inbox, create_socket
 from engine.web.operations import Operation
+
+log = structlog.get_logger(__name__)
 
 MAX_OBSERVERS: Final = 32
 """The number of WebSockets that may follow one call, for every event is sent to each of them."""
@@ -116,6 +119,8 @@ class _Peer(ABC):
                     return
         except ConnectionError:
             pass  # the peer is gone; the reader sees it
+        except Exception:
+            log.exception("events are sent no further")
         finally:
             await socket.close(code=code)
 
