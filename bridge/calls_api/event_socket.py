@@ -13,7 +13,7 @@ from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 from pydantic import ValidationError
 
 from bridge.calls_api.events import EventsRequest
-from bridge.calls_api.lookup import MAX_BODY_BYTES, live_conversation
+from bridge.calls_api.lookup import MAX_BODY_BYTES, ONLY_FOLLOWS, live_conversation
 from bridge.conversation.talk import Talk
 from bridge.hearing.events import out
 from bridge.journal.events import VERSION
@@ -28,6 +28,7 @@ MAX_OBSERVERS: Final = 32
 MAX_BEHIND: Final = 1_000
 """The number of events that an observer may be behind; a slower one is dropped."""
 HEARTBEAT_S: Final = 20.0
+NOT_TAKEN: Final = "no events are taken from the console: it follows the call"
 _ENDED: Final = '{"type": "call.ended"'
 """How the last event begins."""
 SOCKETS: Final = web.AppKey("event_sockets", set[web.WebSocketResponse])
@@ -51,7 +52,7 @@ async def serve_events(request: web.Request) -> web.StreamResponse:
         observer.start(socket)
         inbox = Inbox(socket)
         while (message := await inbox.next()) is not None:
-            if problem := _receive(conversation, message):
+            if problem := NOT_TAKEN if request.get(ONLY_FOLLOWS) else _receive(conversation, message):
                 observer.tell({"type": "error", "error": {"message": problem}})
     finally:
         sockets.discard(socket)
