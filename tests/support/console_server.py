@@ -67,7 +67,7 @@ class Caller:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.peer.reset()
-        await self.server.until_state(self.id, "ended")
+        await self.server.until_told(self.id, state="ended")
 
 
 class ConsoleServer:
@@ -105,11 +105,11 @@ class ConsoleServer:
         call_id = call_id or uuid4()
         await self.post("/v1/calls", {"id": str(call_id), **variables})
         caller = Caller(self, await Asterisk.connect(self._audiosocket_port, call_id))
-        await self.until_state(caller.id, "active")
+        await self.until_told(caller.id, state="active")
         return caller
 
-    async def until_state(self, call_id: str, state: str) -> None:
-        """Waits until the server tells that a call is in this state."""
+    async def until_told(self, call_id: str, **expected: object) -> None:
+        """Waits until the server tells this of a call."""
         async with asyncio.timeout(PATIENCE_S):
-            while (await self.get(f"/v1/calls/{call_id}")).get("state") != state:  # noqa: ASYNC110
+            while not expected.items() <= (await self.get(f"/v1/calls/{call_id}")).items():  # noqa: ASYNC110
                 await asyncio.sleep(0.02)

@@ -106,9 +106,7 @@ async def test_calls_of_both_workers_are_followed_spoken_into_silenced_and_ended
         await page.until(f"{ROWS}.includes('Is there a table left?')")
         await page.browser.evaluate(f"document.querySelector('.actions input').value = {json.dumps(SENTENCE * 9)}")
         await page.click(".actions .primary")
-        async with asyncio.timeout(PATIENCE_S):
-            while not (await server.get(f"/v1/calls/{caller.id}"))["speaking"]:  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
+        await server.until_told(caller.id, speaking=True)
         await page.click("#interrupt")
         await page.until(f"{ROWS}.includes('interrupted: interrupt')")
         assert not (await server.get(f"/v1/calls/{caller.id}"))["speaking"]
@@ -116,7 +114,7 @@ async def test_calls_of_both_workers_are_followed_spoken_into_silenced_and_ended
         await page.click("#hangup")
         await page.until("document.querySelector('.facts').textContent.includes('ended')")
     for caller in callers:
-        await server.until_state(caller.id, "ended")
+        await server.until_told(caller.id, state="ended")
         await page.open(f"#/call/{caller.id}")
         await page.until("document.querySelector('#play')?.disabled === false")
         await page.click("#play")
@@ -127,6 +125,7 @@ async def test_calls_of_both_workers_are_followed_spoken_into_silenced_and_ended
 async def test_both_workers_send_spans(server: ConsoleServer, callers: list[Caller], collector: Collector) -> None:
     expected = {UUID(caller.id).bytes for caller in callers}
     for caller in callers:
+        await server.until_told(caller.id, speaking=True)  # the greeting: a turn
         await caller.hang_up()
     async with asyncio.timeout(PATIENCE_S):
         while not expected <= {span.trace_id for span in collector.named("call")}:
@@ -145,9 +144,7 @@ async def test_each_worker_keeps_what_the_mode_of_privacy_says(mode: str, tmp_pa
         for caller in callers:
             await caller.says(f"I am {WORD}, call {NUMBER}.")
             caller.peer.send(Kind.DTMF, b"7")
-            async with asyncio.timeout(PATIENCE_S):
-                while (await server.get(f"/v1/calls/{caller.id}"))["dtmf"] != "7":  # noqa: ASYNC110
-                    await asyncio.sleep(0.02)
+            await server.until_told(caller.id, dtmf="7")
             await caller.hang_up()
         listed = json.dumps(await server.get("/v1/calls?ended=1"))
         told = [json.dumps(await server.get(f"/v1/calls/{caller.id}")) for caller in callers]
