@@ -123,6 +123,7 @@ class CallPage {
     this.journal.lastMs = Math.max(this.journal.lastMs, this.heardMs + performance.now() - this.heardAt);
     this.describe();
     if (this.following && !this.player.playing) {
+      this.at.textContent = clock(this.journal.lastMs);
       const end = this.journal.lastMs + 1500;
       this.timeline.atMs = this.journal.lastMs;
       this.timeline.window(Math.max(0, end - LIVE_WINDOW_MS), Math.max(end, LIVE_WINDOW_MS));

@@ -118,6 +118,7 @@ async def test_a_recorded_call_is_found_and_shown(page, ended):
     assert "5550100 → 5550199" in await page.text(".calls")
     await page.browser.evaluate("search.value = 'nobody'; search.dispatchEvent(new Event('input'))")
     await page.until("document.querySelectorAll('.calls li').length === 0")
+    assert "No call is found." in await page.text()
     await page.browser.evaluate("search.value = '0100 DEFAULT'; search.dispatchEvent(new Event('input'))")
     await page.until("document.querySelectorAll('.calls li').length === 1")
     await page.click(".calls a")
@@ -177,6 +178,8 @@ async def test_a_call_in_progress_moves_on_and_is_spoken_into_silenced_and_ended
         await caller.says("Is there a table left?")
         await page.until(f"{ROWS}.join().includes('Is there a table left?')")
         await page.until(f"{DRAWN} > 0")
+        shown = await page.text(".at")
+        await page.until(f"document.querySelector('.at').textContent > '{shown}'")  # the time goes on
         await page.browser.evaluate(f"document.querySelector('.actions input').value = {json.dumps(SENTENCE * 9)}")
         await page.click(".actions .primary")
         talk = server.app.calls.find(caller.peer.id)
