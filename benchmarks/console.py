@@ -39,6 +39,7 @@ CALLS = 500
 SECONDS = 20.0
 TEXT = "These are the words of a turn that is as long as turns are, made up for a call of an hour."
 LIST_EVERY_S, SOUND_EVERY_S = 1.0, 0.5
+LISTS = ("/v1/calls?ended=1&limit=100", "/console/recorded?search=", "/health")
 
 
 def write_hour(folder: Path, seconds: int = HOUR_S) -> str:
@@ -130,15 +131,18 @@ async def look(server: ServerProcess, name: str) -> None:
                 await asyncio.sleep(seconds)
 
         async def follow() -> None:
-            async with http.get("/v1/calls") as response:
-                call = (await response.json())["data"][-1]["id"]
-            async with http.ws_connect(f"/v1/calls/{call}/events?journal=1") as socket:
+            calls: list[dict[str, str]] = []
+            while not calls:
+                async with http.get("/v1/calls") as response:
+                    calls = (await response.json())["data"]
+                await asyncio.sleep(LIST_EVERY_S)
+            async with http.ws_connect(f"/v1/calls/{calls[-1]['id']}/events?journal=1") as socket:
                 async for _ in socket:
                     pass
 
         recorded = f"/console/recorded/{name}"
         async with asyncio.TaskGroup() as group:
-            group.create_task(every(LIST_EVERY_S, "/v1/calls?ended=1", "/console/recorded?search=", "/health"))
+            group.create_task(every(LIST_EVERY_S, *LISTS))
             peaks = f"{recorded}/peaks?from_ms=0&to_ms={HOUR_S * 1000}&columns=1200"
             group.create_task(every(SOUND_EVERY_S, recorded, peaks, f"{recorded}/journal?offset=0"))
             group.create_task(follow())
@@ -162,7 +166,7 @@ async def run(calls: int, seconds: float, repeats: int) -> None:
                 plan = CallPlan(
                     server.host, server.port, server.http_url, KEY, calls=calls, seconds=seconds, settle_s=2.0
                 )
-                looking = asyncio.create_task(_later(server, name)) if is_open else None
+                looking = asyncio.create_task(look(server, name)) if is_open else None
                 began_s = time.monotonic()
                 report = await place_calls(plan)
                 if looking is not None:
@@ -174,11 +178,6 @@ async def run(calls: int, seconds: float, repeats: int) -> None:
                 assert spread is not None, f"no frames in {time.monotonic() - began_s:.0f} s"
                 rows.append(("open" if is_open else "closed", *spread_cells(spread)))
         print(f"Lateness of the frames of {calls} calls, ms:\n\n{markdown(rows)}")
-
-
-async def _later(server: ServerProcess, name: str) -> None:
-    await asyncio.sleep(1)  # until there is a call
-    await look(server, name)
 
 
 def main() -> None:

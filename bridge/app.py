@@ -24,7 +24,7 @@ from bridge.calls_api.elsewhere import add_elsewhere
 from bridge.calls_api.lookup import SHARED
 from bridge.cluster.membership import Membership, ask_redis, http_url
 from bridge.config import ServerSettings, Settings
-from bridge.console import add_console
+from bridge.console import Rights, add_console
 from bridge.conversation.calls import Calls
 from bridge.conversation.memory import BRIEF_OF, CONTINUES
 from bridge.conversation.registration import Registrations
@@ -273,7 +273,7 @@ class App:
                 self._add_console(app, api_key)
 
     def _add_console(self, app: web.Application, api_key: str) -> None:
-        add_console(app, api_key, lambda: self.services.agents.record_folders)
+        add_console(app, api_key, Rights.of(self._server), lambda: self.services.agents.record_folders)
 
     async def _say_first_words(self) -> None:
         """Makes the apology, so that whatever loads with the first text does so before the first caller waits for it.

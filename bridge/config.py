@@ -48,6 +48,10 @@ class ServerSettings(BaseModel):
     console: bool = Field(
         False, description="true: a page that shows calls, at /console, behind API_KEY: docs/console.md"
     )
+    console_listen: bool = Field(True, description="false: the console plays the sound of no call")
+    console_act: bool = Field(
+        True, description="false: the console speaks into no call, interrupts none and hangs none up"
+    )
     max_calls: int = Field(500, ge=1, description="calls at once; one more goes back to its dialplan")
     max_connections: int = Field(
         256,

@@ -59,10 +59,12 @@ class Metrics(CallObserver):
         self.calls_active.inc()
         call.observe(self)
 
+    def utterance_underrun(self, utterance: Utterance) -> None:
+        self.underruns.inc()
+
     def utterance_done(self, utterance: Utterance) -> None:
         self.interrupts.inc(utterance.interrupted)
 
     def call_ended(self, call: Call) -> None:
         self.calls_active.dec()
         self.calls_ended.labels(call.end_reason.partition(":")[0]).inc()
-        self.underruns.inc(call.playout.underrun_frames)

@@ -44,6 +44,7 @@ VOICED = ("engine/hibari", "engine/qwen3/host/test_engine.py", "bridge/commands/
 """What has the embedded voice speak, whose worker is given up after 3 s of silence: too little on a busy machine."""
 PEERS = (
     "bridge/cluster", "bridge/console/test_page.py", "bridge/workers/test_taking_over.py",
+    "bridge/console/test_rights.py", "bridge/console/test_workers.py",
     "engine/api/test_voice_agents.py", "engine/fleet/test_ray.py", "engine/replicas/test_processes.py",
     "engine/web/test_page.py", "faults/test_wire.py",
 )  # fmt: skip

@@ -200,13 +200,17 @@ async def hear_the_spare_voice(caller: Caller, pid: int) -> None:
     await asyncio.sleep(1)
 
 
+async def hear_gaps(caller: Caller, pid: int) -> None:
+    """Speech that is not made in time. The call goes on: the gaps count as they are heard."""
+    await caller.post("say", {"text": "Slow speech with gaps."})
+    await caller.hear()
+    await asyncio.sleep(1)
+
+
 async def take_the_last_place(server: ServerProcess, http: aiohttp.ClientSession) -> None:
-    """Calls one after the other that hear gaps, while another is refused, and whose model then fails."""
+    """Calls one after the other, while another is refused, and whose model then fails."""
     while True:
         async with Caller(server, http) as caller:
-            await caller.post("say", {"text": "Slow speech with gaps."})
-            await caller.hear()
-            await asyncio.sleep(1)
             refused = await Asterisk.connect(server.port)
             await refused.drain()
             await refused.close()
@@ -218,7 +222,7 @@ async def take_the_last_place(server: ServerProcess, http: aiohttp.ClientSession
 async def test_each_alert_fires_by_the_fault_that_it_is_for(tmp_path: Path) -> None:
     async with serving(voice) as voice_url, LlmServer(respond=model) as llm:
         settings = {"ENGINE": "remote", "REMOTE_URL": voice_url, "LLM_BASE_URL": llm.url, "LLM_MODEL": "m"}
-        settings |= {"MAX_CALLS": "4", "APOLOGY": "No.", "FILLER": "", "EARLY_ANSWER_MS": "0", "AUDIO_CACHE_MAX": "0"}
+        settings |= {"MAX_CALLS": "5", "APOLOGY": "No.", "FILLER": "", "EARLY_ANSWER_MS": "0", "AUDIO_CACHE_MAX": "0"}
         async with running_server(**settings) as server, watching(server, tmp_path) as prometheus:
             async with aiohttp.ClientSession(server.http_url) as http:
                 async with Caller(server, http) as caller:
@@ -227,7 +231,12 @@ async def test_each_alert_fires_by_the_fault_that_it_is_for(tmp_path: Path) -> N
                     await asyncio.sleep(1)
                 await prometheus.look()
                 assert prometheus.fired <= OF_A_BUSY_MACHINE, "nothing was wrong with the server and its services"
-                acts = (wait_for_slow_answers, interrupt_while_the_machine_stands_still, hear_the_spare_voice)
+                acts = (
+                    wait_for_slow_answers,
+                    interrupt_while_the_machine_stands_still,
+                    hear_the_spare_voice,
+                    hear_gaps,
+                )
                 faults = [asyncio.create_task(again(server, http, act)) for act in acts]
                 faults.append(asyncio.create_task(take_the_last_place(server, http)))
                 watch = asyncio.create_task(prometheus.until(alerts() - {"TalkspurtDown"}))

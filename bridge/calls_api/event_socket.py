@@ -8,11 +8,12 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
+import structlog
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 from pydantic import ValidationError
 
 from bridge.calls_api.events import EventsRequest
-from bridge.calls_api.lookup import MAX_BODY_BYTES, live_conversation
+from bridge.calls_api.lookup import MAX_BODY_BYTES, ONLY_FOLLOWS, live_conversation
 from bridge.conversation.talk import Talk
 from bridge.hearing.events import out
 from bridge.journal.events import VERSION
@@ -20,11 +21,14 @@ from engine.web.errors import ApiError, from_validation_error, queue_full
 from engine.web.inbox import Inbox, create_socket
 from engine.web.operations import Operation
 
+log = structlog.get_logger(__name__)
+
 MAX_OBSERVERS: Final = 32
 """The number of WebSockets that may follow one call, for every event is sent to each of them."""
 MAX_BEHIND: Final = 1_000
 """The number of events that an observer may be behind; a slower one is dropped."""
 HEARTBEAT_S: Final = 20.0
+NOT_TAKEN: Final = "no events are taken from the console: it follows the call"
 _ENDED: Final = '{"type": "call.ended"'
 """How the last event begins."""
 SOCKETS: Final = web.AppKey("event_sockets", set[web.WebSocketResponse])
@@ -48,7 +52,7 @@ async def serve_events(request: web.Request) -> web.StreamResponse:
         observer.start(socket)
         inbox = Inbox(socket)
         while (message := await inbox.next()) is not None:
-            if problem := _receive(conversation, message):
+            if problem := NOT_TAKEN if request.get(ONLY_FOLLOWS) else _receive(conversation, message):
                 observer.tell({"type": "error", "error": {"message": problem}})
     finally:
         sockets.discard(socket)
@@ -116,6 +120,8 @@ class _Peer(ABC):
                     return
         except ConnectionError:
             pass  # the peer is gone; the reader sees it
+        except Exception:
+            log.exception("events are sent no further")
         finally:
             await socket.close(code=code)
 

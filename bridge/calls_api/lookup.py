@@ -26,6 +26,8 @@ OUTBOUND: Final = web.AppKey("outbound", OutboundCalls)
 SERVICES: Final = web.AppKey("services", Services)
 SHARED: Final = web.AppKey("shared", SharedCalls)
 """What several bridges know together; missing where there is one."""
+ONLY_FOLLOWS: Final = web.RequestKey("only_follows", bool)
+"""Set where whoever opens a call's WebSocket may follow the call, and may tell it nothing."""
 MAX_BODY_BYTES: Final = 2**18
 """The largest body taken: any text that may be said fits into it as JSON, and reading it holds nobody up."""
 ONE_CALL: Final = (404,)

@@ -10,8 +10,10 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from bridge.calls_api.lookup import CALLS, ONE_CALL, conversation_of
+from bridge.conversation.calls import ENDED_KEPT
 from bridge.conversation.talk import Talk
 from bridge.line.call import State
+from engine.web.errors import ApiError
 from engine.web.operations import Operation
 
 SLICE: Final = 20
@@ -66,14 +68,25 @@ def describe(conversation: Talk) -> CallState:
 
 async def list_calls(request: web.Request) -> web.Response:
     """Lists calls, a slice at a time: 500 at once would hold up the clock of all of them."""
-    calls = request.app[CALLS]
-    conversations = [*(calls.ended() if request.query.get("ended") in ("1", "true") else ()), *calls.active()]
+    calls, max_ended = request.app[CALLS], ended_wanted(request)
+    conversations = [*(calls.ended()[-max_ended:] if max_ended else ()), *calls.active()]
     described = []
     for count, conversation in enumerate(conversations, 1):
         described.append(json.dumps(_told(conversation, describe(conversation))))
         if count % SLICE == 0:
             await asyncio.sleep(0)
     return web.Response(text=f'{{"object": "list", "data": [{", ".join(described)}]}}', content_type="application/json")
+
+
+def ended_wanted(request: web.Request) -> int:
+    """Returns how many of the calls that ended lately a list is to have at most. Raises ApiError."""
+    if request.query.get("ended") not in ("1", "true"):
+        return 0
+    given = request.query.get("limit", str(ENDED_KEPT))
+    if not (given.isascii() and given.isdecimal() and len(given) <= 9 and 1 <= int(given) <= ENDED_KEPT):
+        message = f"limit: {given[:80]!r} must be a whole number from 1 to {ENDED_KEPT:,}"
+        raise ApiError(400, "INVALID_REQUEST", message, param="limit", context={"limit": ENDED_KEPT})
+    return int(given)
 
 
 async def get_call(request: web.Request) -> web.Response:
@@ -101,7 +114,11 @@ OPERATIONS: Final = [
         list_calls,
         "List the calls in progress",
         {200: ("oldest first", (CallList,))},
-        details="With `?ended=1` those that ended lately come before them.",
+        details=(
+            "With `?ended=1` those that ended lately come before them, "
+            f"the latest {ENDED_KEPT:,} or, with `&limit=100`, the latest 100."
+        ),
+        errors=(400,),
     ),
     Operation(
         "GET",

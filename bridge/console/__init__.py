@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from bridge.console.rights import Rights
 from bridge.console.routes import add_console
 from bridge.console.session import take_console_cookies
 
-__all__ = ["add_console", "take_console_cookies"]
+__all__ = ["Rights", "add_console", "take_console_cookies"]

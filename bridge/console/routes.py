@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -16,9 +17,10 @@ from bridge.calls_api.lookup import read_body
 from bridge.console.call_sound import CallSound, NoSound
 from bridge.console.page import HEADERS, get_file, get_page
 from bridge.console.recorded_calls import RecordedCalls, summarise
+from bridge.console.rights import Rights
 from bridge.console.session import COOKIE, LIFE_S, Sessions, take_console_cookies
 from bridge.console.sound_answer import send_sound
-from engine.web.errors import ApiError
+from engine.web.errors import ApiError, forbidden
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +44,8 @@ class Login(BaseModel):
 class Console:
     """What answers the console's page."""
 
-    def __init__(self, api_key: str, folders: Callable[[], Iterable[Path]]) -> None:
+    def __init__(self, api_key: str, rights: Rights, folders: Callable[[], Iterable[Path]]) -> None:
+        self._rights = rights
         self._sessions = Sessions(api_key)
         self._calls = RecordedCalls(folders)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="console")
@@ -70,6 +73,10 @@ class Console:
         answer = web.Response(status=204, headers=HEADERS)
         answer.del_cookie(COOKIE)
         return answer
+
+    async def get_rights(self, request: web.Request) -> web.Response:
+        """Tells the page what it is to offer."""
+        return _json(asdict(self._rights))
 
     async def search(self, request: web.Request) -> web.Response:
         """Lists the recorded calls that match the words of `search`, the latest first."""
@@ -113,6 +120,8 @@ class Console:
 
     async def get_sound(self, request: web.Request) -> web.StreamResponse:
         """Plays a call, which is logged each time."""
+        if not self._rights.listen:
+            raise forbidden("CONSOLE_LISTEN=false: the console plays the sound of no call")
         sound = await self._sound(request)
         name, asked = request.match_info["name"], request.headers.get("Range", "all")
         log.info("console: a call is listened to", call=name, by=request.remote, range=asked)
@@ -138,14 +147,15 @@ class Console:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
 
 
-def add_console(app: web.Application, api_key: str, folders: Callable[[], Iterable[Path]]) -> None:
+def add_console(app: web.Application, api_key: str, rights: Rights, folders: Callable[[], Iterable[Path]]) -> None:
     """Serves the console. `folders` returns where recordings lie now."""
-    console = Console(api_key, folders)
-    take_console_cookies(app, api_key)
+    console = Console(api_key, rights, folders)
+    take_console_cookies(app, api_key, rights)
     app.router.add_get("/console", get_page)
     app.router.add_get("/console/static/{name}", get_file)
     app.router.add_post("/console/login", console.login)
     app.router.add_post("/console/logout", console.logout)
+    app.router.add_get("/console/rights", console.get_rights)
     app.router.add_get("/console/recorded", console.search)
     app.router.add_get("/console/recorded/{name}", console.get_call)
     app.router.add_get("/console/recorded/{name}/journal", console.get_journal)

@@ -9,7 +9,10 @@ from typing import Final
 
 from aiohttp import web
 
+from bridge.calls_api.lookup import ONLY_FOLLOWS
+from bridge.console.rights import Rights
 from engine.web.access import OTHER_CREDENTIALS
+from engine.web.errors import forbidden
 
 COOKIE: Final = "talkspurt_console"
 LIFE_S: Final = 12 * 3600
@@ -24,8 +27,17 @@ OPEN: Final = frozenset(
     }
 )
 """What is open to everybody: the page, which holds nothing of any call, and its login."""
-ALLOWED: Final = frozenset(
+ACTS: Final = frozenset(
     {
+        ("POST", "/v1/calls/{id}/say"),
+        ("POST", "/v1/calls/{id}/interrupt"),
+        ("POST", "/v1/calls/{id}/hangup"),
+    }
+)
+"""What changes a call."""
+ALLOWED: Final = ACTS | frozenset(
+    {
+        ("GET", "/console/rights"),
         ("GET", "/console/recorded"),
         ("GET", "/console/recorded/{name}"),
         ("GET", "/console/recorded/{name}/journal"),
@@ -35,9 +47,6 @@ ALLOWED: Final = frozenset(
         ("GET", "/v1/calls/{id}"),
         ("GET", "/v1/calls/{id}/journal"),
         ("GET", "/v1/calls/{id}/events"),
-        ("POST", "/v1/calls/{id}/say"),
-        ("POST", "/v1/calls/{id}/interrupt"),
-        ("POST", "/v1/calls/{id}/hangup"),
         ("GET", "/v1/info"),
         ("POST", "/v1/audio/speech"),
     }
@@ -78,8 +87,8 @@ class Sessions:
         return hmac.digest(self._key, expires.encode("utf-8", "surrogatepass"), "sha256").hex()
 
 
-def take_console_cookies(app: web.Application, api_key: str) -> None:
-    """Takes the cookie of a login in place of the API key, where the console's page asks."""
+def take_console_cookies(app: web.Application, api_key: str, rights: Rights) -> None:
+    """Takes the cookie of a login in place of the API key, where the console's page asks for what it has a right to."""
     sessions = Sessions(api_key)
 
     def suffices(request: web.Request) -> bool:
@@ -92,6 +101,11 @@ def take_console_cookies(app: web.Application, api_key: str) -> None:
         origin = request.headers.get("Origin")
         if origin is not None and origin.partition("://")[2] != request.host:
             return False  # a page at another port of this machine, which CORS_ORIGINS lets ask with the key
-        return sessions.is_good(request.cookies.get(COOKIE, ""))
+        if not sessions.is_good(request.cookies.get(COOKIE, "")):
+            return False
+        if asked in ACTS and not rights.act:
+            raise forbidden("CONSOLE_ACT=false: the console speaks into no call, interrupts none and hangs none up")
+        request[ONLY_FOLLOWS] = True
+        return True
 
     app[OTHER_CREDENTIALS].append(suffices)

@@ -8,7 +8,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+import structlog
 
 from bridge.conversation.trace import TurnTrace
 from bridge.hearing.events import out
@@ -16,10 +18,14 @@ from bridge.journal.floor import FloorKeeper
 from bridge.journal.kept_lines import KeptLines
 from bridge.journal.privacy import Privacy
 
+log = structlog.get_logger(__name__)
+
 MAX_ENTRIES: Final = 5_000
 MAX_CHARS: Final = 400_000
 """How much of a transcript is kept, some eight hours of speech; beyond that its beginning is forgotten."""
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False)
+
+Told = TypeVar("Told")
 
 
 def encoded(event: dict[str, Any]) -> str:
@@ -73,6 +79,8 @@ class Journal:
         self._floor = FloorKeeper()
         self._call_id = call_id
         self._privacy = privacy or Privacy()
+        self._failing: list[Callable[..., None]] = []
+        """Those who have failed at what they were told, which is logged once of each."""
 
     @property
     def audience(self) -> int:
@@ -82,12 +90,9 @@ class Journal:
     def tell(self, kind: str, **fields: Any) -> None:
         """Tells everybody of an event."""
         event, kept, line = self._write(kind, fields)
-        for observer in tuple(self.observers):
-            observer(event)
+        self._tell_each(self.observers, event)
         if self.listeners:
-            text = line if kept is event else encoded(event)
-            for listener in tuple(self.listeners):
-                listener(text)
+            self._tell_each(self.listeners, line if kept is event else encoded(event))
         self._note_floor(kind)
 
     def note(self, kind: str, **fields: Any) -> None:
@@ -111,11 +116,19 @@ class Journal:
         kept = self._privacy.kept(event)
         line = encoded(kept)
         self.lines.add(line)
-        for follower in tuple(self.followers):
-            follower(line)
-        for reader in tuple(self.readers):
-            reader(kept)
+        self._tell_each(self.followers, line)
+        self._tell_each(self.readers, kept)
         return event, kept, line
+
+    def _tell_each(self, audience: list[Callable[[Told], None]], told: Told) -> None:
+        """Tells everybody. Whoever fails at it harms neither the call nor the others, and is told what comes later."""
+        for each in tuple(audience):
+            try:
+                each(told)
+            except Exception:
+                if each not in self._failing:  # it may fail at every line
+                    self._failing.append(each)
+                    log.exception("somebody who is told of a call fails at it", call=self._call_id)
 
     def _note_floor(self, kind: str) -> None:
         if (floor := self._floor.after(kind)) is not None:

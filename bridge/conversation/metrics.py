@@ -6,16 +6,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from bridge.conversation.trace import Mark, TurnTrace
+from bridge.conversation.trace import WAITED_STAGES, Mark, TurnTrace
 
-STAGES: Final = [
-    ("transcript", Mark.SPEECH_END, Mark.TRANSCRIPT),
-    ("first_token", Mark.TRANSCRIPT, Mark.FIRST_TOKEN),
-    ("first_sentence", Mark.FIRST_TOKEN, Mark.FIRST_SENTENCE),
-    ("first_audio", Mark.FIRST_SENTENCE, Mark.FIRST_AUDIO),
-    ("first_frame", Mark.FIRST_AUDIO, Mark.FIRST_FRAME),
-    ("turn", Mark.SPEECH_END, Mark.FIRST_FRAME),
-]
 SERVICES: Final = ("asr", "llm", "realtime", "engine")
 VOICE_TO_VOICE_BUCKETS_S: Final = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.2, 1.5, 2.0, 3.0, 5.0, 10.0)
 """People answer one another within 0.2 s, and notice a silence of more than a second."""
@@ -27,7 +19,7 @@ class ConversationMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.stage = Histogram(
             "talkspurt_turn_stage_seconds",
-            "Time of a turn's stages; `turn` is from the caller's last sound to the agent's first frame",
+            "Time of those stages of a turn that the caller waits for, by the names that they have in the journal",
             ["stage"],
             buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0),
             registry=registry,
@@ -90,7 +82,6 @@ class ConversationMetrics:
         """Counts the stages of a turn whose first frame has left."""
         if (voice_to_voice_s := trace.between_s(Mark.SPEECH_END, Mark.FIRST_FRAME)) is not None:
             self.voice_to_voice.labels(agent).observe(max(voice_to_voice_s, 0.0))
-        for name, first, second in STAGES:
-            elapsed_s = trace.between_s(first, second)
-            if elapsed_s is not None:
-                self.stage.labels(name).observe(max(elapsed_s, 0.0))
+        for stage, first, last in WAITED_STAGES:
+            if (elapsed_s := trace.between_s(first, last)) is not None:
+                self.stage.labels(stage).observe(max(elapsed_s, 0.0))

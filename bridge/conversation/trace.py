@@ -33,13 +33,17 @@ STATIONS: Final = (
     Mark.FIRST_FRAME,
 )
 """What a turn passes until the caller hears it, in order."""
-STAGES: Final = (
+WAITED_STAGES: Final = (
     ("end_of_turn", Mark.SPEECH_END, Mark.END_KNOWN),
     ("recogniser", Mark.SPEECH_END, Mark.TRANSCRIPT),
     ("model", Mark.ASKED, Mark.FIRST_TOKEN),
     ("first_sentence", Mark.FIRST_TOKEN, Mark.FIRST_SENTENCE),
     ("first_sound", Mark.FIRST_SENTENCE, Mark.FIRST_AUDIO),
     ("first_frame", Mark.FIRST_AUDIO, Mark.FIRST_FRAME),
+)
+"""The stages that the caller waits for: they are over when the first frame leaves."""
+STAGES: Final = (
+    *WAITED_STAGES,
     ("writing", Mark.FIRST_TOKEN, Mark.LAST_TOKEN),
     ("making", Mark.FIRST_AUDIO, Mark.LAST_AUDIO),
     ("playing", Mark.FIRST_FRAME, Mark.LAST_FRAME),

@@ -21,6 +21,12 @@ STRUCTURE: Final = frozenset(
     | {"service", "failed", "outcome", "end_reason", "tool", "model"}
 )
 """Fields whose text is the server's own. Any other text may hold what somebody said, and so may one that is new."""
+OBJECTS: Final = frozenset({"stages", "transcript", "trace", "keys", "tools", "handovers", "conversation"})
+"""Fields that hold objects whose names are the server's own. In any other object a name may say as much as a text."""
+MEASURES: Final = ("_ms", "_s", "_hz", "_frames")
+"""How the names of fields end whose numbers the server has measured."""
+COUNTS: Final = frozenset({"number", "journal_version", "turn"})
+"""Fields whose numbers the server has counted. Any other number may be one that somebody has said or has."""
 OWN_REASONS: Final = frozenset({"call.ended", "response.interrupted"})
 """Events whose `reason` is the server's own; elsewhere a model writes it."""
 _SEPARATOR = r"(?:[\s./()\u2010-\u2015-]|\\u(?:00a0|201[0-5])){0,3}"
@@ -75,14 +81,29 @@ class Privacy:
                 return self.hashed(value)
             case str():
                 return self.kept_text(value)
-            case dict() if name == "variables":
-                return self._of_variables(value)
-            case dict():
+            case dict() if name in OBJECTS:
                 return self._of_object(value)
+            case dict():
+                return self._of_foreign(value)
             case list():
                 return [self._of(name, each) for each in value]
-        return value
+            case bool() | None:
+                return value
+            case _ if name in COUNTS or name.endswith(MEASURES):
+                return value
+        return self._of_number(value)
 
-    def _of_variables(self, variables: Mapping[str, Any]) -> dict[str, Any]:
-        """Variables have names of their own, of which none says that its value is harmless."""
-        return {} if self.mode == "strict" else {name: self._of(name, value) for name, value in variables.items()}
+    def _of_foreign(self, told: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns an object with names of others, such as variables: no such name makes its value harmless."""
+        if self.mode == "strict":
+            return {}
+        return {
+            self.kept_text(name): self._of(name if name in NUMBERS | KEYS else "", value)
+            for name, value in told.items()
+        }
+
+    def _of_number(self, number: float) -> float | str:
+        if self.mode == "strict":
+            return 0
+        digits = f"{abs(number):.0f}"
+        return self.hashed(digits) if _NUMBER.fullmatch(digits) else number

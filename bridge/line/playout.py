@@ -141,7 +141,8 @@ class Playout:
                 if not utterance.ended and (
                     not utterance.rate_hz or len(utterance.peek(frame_samples)) < frame_samples * 2
                 ):
-                    self.underrun_frames += utterance.started
+                    if utterance.started:
+                        self._underrun(utterance)
                     break
                 if utterance.ended and not utterance.peek(1):
                     self._finish(utterance)
@@ -160,6 +161,11 @@ class Playout:
         if utterance.ended and not utterance.available_samples:
             self._finish(utterance)
         return pcm.ljust(frame_samples * SAMPLE_BYTES, b"\0")
+
+    def _underrun(self, utterance: Utterance) -> None:
+        self.underrun_frames += 1
+        for observer in self._observers:
+            observer.utterance_underrun(utterance)
 
     def _finish(self, utterance: Utterance) -> None:
         self._queue.popleft()

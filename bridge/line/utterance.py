@@ -176,5 +176,8 @@ class UtteranceObserver:
     def utterance_started(self, utterance: Utterance) -> None:
         """The first frame of the utterance is about to leave. If an observer cuts it now, nothing of it is heard."""
 
+    def utterance_underrun(self, utterance: Utterance) -> None:
+        """A frame of silence is about to leave inside the utterance, because its audio was not made in time."""
+
     def utterance_done(self, utterance: Utterance) -> None:
         """The last frame of the utterance has left, or it was cut."""

@@ -18,7 +18,9 @@ from aiohttp import WSCloseCode, web
 from bridge.calls_api import CONCEPTS, media
 from bridge.calls_api.lookup import bounded
 from bridge.calls_api.relaying import relay, relay_socket
+from bridge.calls_api.state import ended_wanted
 from bridge.line.sparse_log import SparseLog
+from bridge.workers.call_lists import joined
 from bridge.workers.passing import Passing
 from bridge.workers.team import Team
 from bridge.workers.worker import REMOTE
@@ -58,13 +60,14 @@ class Forwarding:
 
     async def _list(self, request: web.Request) -> web.StreamResponse:
         """Lists the calls of all workers, or answers what one of them does that cannot list its own."""
+        max_ended = ended_wanted(request)
         answers = await asyncio.gather(*(self._listed(worker, request) for worker in self._roster.workers))
-        calls = []
+        lists = []
         for answer in filter(None, answers):
             if answer.status != 200:
                 return answer
-            calls += json.loads(cast(bytes, answer.body))["data"]
-        return web.json_response({"object": "list", "data": sorted(calls, key=lambda call: call["started_at"])})
+            lists.append(cast(bytes, answer.body).decode())
+        return web.Response(text=await joined(lists, max_ended), content_type="application/json")
 
     async def _listed(self, worker: WorkerProcess, request: web.Request) -> web.Response | None:
         try:

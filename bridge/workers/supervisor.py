@@ -23,7 +23,7 @@ from bridge.calls_api import take_call_tokens
 from bridge.calls_api.elsewhere import add_elsewhere
 from bridge.cluster.membership import ask_redis
 from bridge.config import Settings
-from bridge.console import add_console, take_console_cookies
+from bridge.console import Rights, add_console, take_console_cookies
 from bridge.conversation.agents.agents_file import load_agents
 from bridge.conversation.agents.yaml_file import WrongFile
 from bridge.http.server import HttpServer
@@ -265,7 +265,7 @@ class Supervisor:
         if api_key := settings.speech.api_key.get_secret_value():
             take_call_tokens(app, api_key)
             if self._server.console:
-                add_console(app, api_key, lambda: self._record_folders)
+                add_console(app, api_key, Rights.of(self._server), lambda: self._record_folders)
         app[HEALTH].append(
             lambda: {
                 "calls": self.team.calls,
@@ -286,7 +286,7 @@ class Supervisor:
         if api_key:
             take_call_tokens(app, api_key)
             if self._server.console:
-                take_console_cookies(app, api_key)
+                take_console_cookies(app, api_key, Rights.of(self._server))
         return app
 
 

@@ -22,7 +22,7 @@ from aiohttp.typedefs import Handler
 
 from bridge.app import CLOSE_S, App, SpeechError
 from bridge.config import Settings, WrongSetting, load_settings
-from bridge.console import take_console_cookies
+from bridge.console import Rights, take_console_cookies
 from bridge.http.server import HttpServer
 from bridge.logs import set_up_logs
 from bridge.masking import Masker, secrets_of
@@ -99,7 +99,7 @@ class WorkerApp(App):
 
     def _add_console(self, app: web.Application, api_key: str) -> None:
         """Takes the console's cookie; the supervisor serves the page."""
-        take_console_cookies(app, api_key)
+        take_console_cookies(app, api_key, Rights.of(self._server))
 
     def _told(self, message: Message, descriptor: int | None) -> None:
         self.calls.elsewhere = message.get("elsewhere", self.calls.elsewhere)

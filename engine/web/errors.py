@@ -34,6 +34,7 @@ Code = Literal[
     "VOICE_NOT_FOUND",
     "STORAGE_FAILED",
     "UNAUTHORIZED",
+    "FORBIDDEN",
     "NOT_FOUND",
     "CONFLICT",
     "HTTP_ERROR",
@@ -148,6 +149,11 @@ def queue_full(message: str, wait_s: float = 0.0) -> ApiError:
     """Returns the error of a request that finds no place, and likely finds one after `wait_s`."""
     retry_after_s = min(max(math.ceil(wait_s), RETRY_AFTER_S), MAX_RETRY_AFTER_S)
     return ApiError(503, "QUEUE_FULL", message, headers={"Retry-After": str(retry_after_s)})
+
+
+def forbidden(message: str) -> ApiError:
+    """Returns the error of a request that is understood, and that the administrator has switched off."""
+    return ApiError(403, "FORBIDDEN", message)
 
 
 def unforeseen(error: Exception) -> ApiError:

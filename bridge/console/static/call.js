@@ -37,7 +37,8 @@ class CallPage {
   }
 
   async open() {
-    const [recorded, state] = await Promise.all([
+    const [rights, recorded, state] = await Promise.all([
+      getJson("/console/rights").catch(() => ({})),
       getJson(`/console/recorded/${this.name}`).catch(() => null),
       getJson(`/v1/calls/${this.name.slice(0, 36)}`).catch(() => null),
     ]);
@@ -46,6 +47,7 @@ class CallPage {
       this.view.append(h("h1", {}, "Call"), h("p", {}, "Nothing is known of this call: it was not recorded, and ended too long ago."));
       return;
     }
+    this.rights = rights;
     this.id = recorded?.id || state.id;
     this.recorded = recorded;
     this.live = Boolean(state) && (state.state === "active" || state.state === "ending") && state.id === this.id;
@@ -68,7 +70,7 @@ class CallPage {
     const peaks = (from, to, columns) => getPeaks(this.name, from, to, columns);
     this.timeline = new Timeline(this.journal, peaks);
     this.overview = new Overview(this.timeline, peaks);
-    const tools = h("div", { class: "tools" }, this.playButton, this.at, this.sound, h("span", { class: "space" }),
+    const tools = h("div", { class: "tools" }, this.rights.listen ? this.playButton : null, this.at, this.sound, h("span", { class: "space" }),
       h("button", { id: "out", title: "Show more (-)", onclick: () => this.timeline.zoom(1.6) }, "−"),
       h("button", { id: "in", title: "Show less (+)", onclick: () => this.timeline.zoom(1 / 1.6) }, "+"),
       h("button", { id: "fit", title: "Show all (0)", onclick: () => this.timeline.fit() }, "All"));
@@ -81,7 +83,7 @@ class CallPage {
     this.player.addEventListener("change", () => this.played());
     this.onkey = (event) => this.key(event);
     document.addEventListener("keydown", this.onkey);
-    if (this.live) this.foot.append(actions(this.id));
+    if (this.live && this.rights.act) this.foot.append(actions(this.id));
   }
 
   // Reads a recorded call's journal page by page, and shows each at once.
@@ -121,6 +123,7 @@ class CallPage {
     this.journal.lastMs = Math.max(this.journal.lastMs, this.heardMs + performance.now() - this.heardAt);
     this.describe();
     if (this.following && !this.player.playing) {
+      this.at.textContent = clock(this.journal.lastMs);
       const end = this.journal.lastMs + 1500;
       this.timeline.atMs = this.journal.lastMs;
       this.timeline.window(Math.max(0, end - LIVE_WINDOW_MS), Math.max(end, LIVE_WINDOW_MS));
@@ -153,9 +156,11 @@ class CallPage {
   }
 
   hasSound(soundMs) {
-    this.player.soundMs = this.timeline.soundMs = soundMs || 0;
+    this.timeline.soundMs = soundMs || 0;
+    this.player.soundMs = this.rights.listen ? this.timeline.soundMs : 0; // without sound it only moves
     this.playButton.disabled = !soundMs;
-    this.sound.textContent = soundMs ? "" : "not recorded: there is nothing to hear";
+    if (!this.rights.listen) this.sound.textContent = "listening is switched off";
+    else this.sound.textContent = soundMs ? "" : "not recorded: there is nothing to hear";
   }
 
   take(events) {

@@ -4,6 +4,8 @@ import { clock, h } from "./dom.js";
 
 const EVERY_MS = 3000;
 const TYPING_MS = 200;
+const MOST_SHOWN = 100;
+const MOST_SEARCHED = 1000;
 
 export function showCalls(view) {
   const search = h("input", {
@@ -33,8 +35,7 @@ export function showCalls(view) {
   }
 
   function render(calls) {
-    const live = calls.filter((call) => call.live).length;
-    count.textContent = `${live} in progress, ${calls.length - live} ended`;
+    count.textContent = counted(calls, search.value.trim());
     const focused = document.activeElement?.getAttribute("href");
     list.replaceChildren(...calls.map(row));
     if (focused) list.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
@@ -59,8 +60,9 @@ export function showCalls(view) {
 }
 
 async function load(wanted) {
+  const limit = wanted.trim() ? MOST_SEARCHED : MOST_SHOWN;
   const [known, recorded] = await Promise.all([
-    getJson("/v1/calls?ended=1"), getJson(`/console/recorded?search=${encodeURIComponent(wanted)}`),
+    getJson(`/v1/calls?ended=1&limit=${limit}`), getJson(`/console/recorded?search=${encodeURIComponent(wanted)}`),
   ]);
   const terms = wanted.toLowerCase().split(/\s+/).filter(Boolean);
   const here = known.data.map(ofServer);
@@ -88,6 +90,13 @@ function ofFile(call, known) {
     started: Date.parse(call.started) || 0, durationMs: live ? known.durationMs : call.duration_ms, recorded: true,
     outcome: live ? "in progress" : call.outcome || (call.ended ? "ended" : "broken off"),
   };
+}
+
+function counted(calls, wanted) {
+  if (!calls.length) return wanted ? "No call is found." : "No calls yet: they appear here as they come.";
+  const live = calls.filter((call) => call.live).length;
+  const ended = calls.length - live;
+  return `${live} in progress, ${!wanted && ended >= MOST_SHOWN ? `the latest ${ended} that` : ended} ended`;
 }
 
 const matches = (call, terms) => {

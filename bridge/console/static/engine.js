@@ -3,6 +3,7 @@ import { getJson } from "./api.js";
 import { h } from "./dom.js";
 
 const EVERY_MS = 2000;
+const SHOWN_ABOVE = new Set(["engine", "model_id", "queue_depth", "warnings"]);
 
 export function showEngine(view) {
   const place = h("div", { class: "cards" });
@@ -34,14 +35,14 @@ function cards(health) {
     card("Speech queue", [["requests", `${health.queue_depth} of ${health.max_queue_depth}`]], meter(health.queue_depth, health.max_queue_depth)),
     card("GPU", health.cuda
       ? [["card", health.gpu_name], ["allocated", `${Math.round(health.gpu_allocated_mb)} MB`], ["reserved", `${Math.round(health.gpu_reserved_mb)} MB`]]
-      : [["card", "none: the engine runs on the CPU"]]),
+      : [["card", "none is used by this server"]]),
     card("Sound cache", [
       ["entries", `${health.audio_cache_size} of ${health.audio_cache_max}`],
       ["size", `${(health.audio_cache_bytes / 1e6).toFixed(1)} MB`], ["hits", health.audio_cache_hits],
     ]),
     health.workers ? workers(health.workers) : null,
     health.warnings.length ? h("section", { class: "card warn" }, h("h2", {}, "Warnings"), h("ul", {}, health.warnings.map((text) => h("li", {}, text)))) : null,
-    card("The engine says", Object.entries(health.engine_status).map(([name, value]) => [name.replaceAll("_", " "), shown(value)])),
+    card("The engine says", Object.entries(health.engine_status).filter(([name]) => !SHOWN_ABOVE.has(name)).map(([name, value]) => [name.replaceAll("_", " "), shown(value)])),
   ].filter(Boolean);
 }
 

@@ -51,7 +51,7 @@ export class Player extends EventTarget {
 
   toggle() {
     if (this.playing) this.pause();
-    else this.play(this.atMs >= this.soundMs - 100 ? 0 : this.atMs);
+    else if (this.soundMs) this.play(this.atMs >= this.soundMs - 100 ? 0 : this.atMs);
   }
 
   pause() {

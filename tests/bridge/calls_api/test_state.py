@@ -18,6 +18,24 @@ async def test_lists_calls_in_progress_and_remembers_those_that_ended(bench: Ben
     assert (call["state"], call["end_reason"]) == ("ended", "caller hung up")
 
 
+async def test_of_the_calls_that_ended_only_the_latest_are_listed_where_one_wants_no_more(bench: Bench) -> None:
+    peers = [await bench.call() for _ in range(4)]
+    for peer in peers[:3]:
+        await bench.ended(peer)
+    listed = (await bench.get("/v1/calls?ended=1&limit=2"))["data"]
+    assert [call["id"] for call in listed] == [str(peer.id) for peer in peers[1:]], "those in progress always are"
+    assert len((await bench.get("/v1/calls?ended=1"))["data"]) == 4
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "1001", "9" * 5_000, "٣", "many", ""])
+async def test_how_many_ended_calls_are_listed_is_a_number(bench: Bench, limit: str) -> None:
+    async with bench.http.get("/v1/calls", params={"ended": "1", "limit": limit}) as response:
+        assert response.status == 400
+        error = (await response.json())["error"]
+    assert error["param"] == "limit"
+    assert error["message"].startswith(f"limit: {limit[:80]!r} must be a whole number from 1 to 1,000")
+
+
 async def test_the_journal_of_a_call_can_be_read_when_it_has_ended(bench: Bench, peer: Asterisk, path: str) -> None:
     await bench.ended(peer)
     async with bench.http.get(f"{path}/journal") as response:

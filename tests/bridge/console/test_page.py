@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import math
-import struct
-from collections.abc import Callable
-from uuid import uuid4
 
-import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -19,7 +13,7 @@ from bridge.console.session import COOKIE
 from bridge.line.audiosocket import Kind
 from tests.support.browser import open_browser
 from tests.support.console import ConsolePage
-from tests.support.fakes import Asterisk
+from tests.support.console_server import ConsoleServer, until
 from tests.support.tone_engine import ToneEngine
 from tests.support.whole_app import QUICK
 
@@ -28,8 +22,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 KEY = "the key of the tests"
 HARMLESS = ("(Not Found)", "willReadFrequently")
 """What the browser may say: a call is not recorded from its first ms on, and these tests read the canvas."""
-TIMEOUT = aiohttp.ClientTimeout(total=20)
-TONE = b"".join(struct.pack("<h", int(9_000 * math.sin(0.3 * n))) for n in range(160))
 SENTENCE = "Here is a sentence that takes a while to be spoken."
 ROWS = "[...document.querySelectorAll('.row')].map(row => row.innerText)"
 DRAWN = """(() => {
@@ -42,72 +34,6 @@ DRAWN = """(() => {
 """How many points of the caller's side are drawn."""
 
 
-async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not is_so():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-
-
-class Caller:
-    """A call over AudioSocket that goes on while the page is looked at."""
-
-    def __init__(self, server: Server, peer: Asterisk) -> None:
-        self.server, self.peer, self.id = server, peer, str(peer.id)
-        self.tone = False
-        self.frames = 0
-        """Sent so far."""
-        self._tasks = [asyncio.create_task(work) for work in (self._talk(), self._hear())]
-
-    async def _talk(self) -> None:
-        while True:
-            self.peer.send(Kind.SLIN8, TONE if self.tone else bytes(320))
-            self.frames += 1
-            await asyncio.sleep(0.02)
-
-    async def _hear(self) -> None:
-        while await self.peer.receive() is not None:
-            pass
-
-    async def goes_on(self, frames: int) -> None:
-        """Lets so many frames pass."""
-        end = self.frames + frames
-        await until(lambda: self.frames >= end)
-
-    async def says(self, text: str) -> None:
-        """Speaks, and is recognised."""
-        await self.server.post(f"/v1/calls/{self.id}/events", {"type": "input_audio_buffer.speech_started"})
-        await self.server.post(
-            f"/v1/calls/{self.id}/events",
-            {"type": "conversation.item.input_audio_transcription.completed", "transcript": text},
-        )
-
-    async def hang_up(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self.peer.reset()
-
-
-class Server:
-    """A server with the console, and a session that has the key."""
-
-    def __init__(self, app: App, http: aiohttp.ClientSession) -> None:
-        self.app, self.http = app, http
-        self.url = f"http://127.0.0.1:{app.http_port}"
-
-    async def post(self, path: str, body: object = None) -> None:
-        async with self.http.post(self.url + path, json=body) as response:
-            assert response.status < 300, await response.text()
-
-    async def call(self, **variables: str) -> Caller:
-        call_id = uuid4()
-        await self.post("/v1/calls", {"id": str(call_id), **variables})
-        peer = await Asterisk.connect(self.app.audiosocket_port, call_id)
-        caller = Caller(self, peer)
-        await until(lambda: self.app.calls.find(call_id) is not None)
-        return caller
-
-
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory):
     return tmp_path_factory.mktemp("recordings")
@@ -118,8 +44,8 @@ async def server(recordings):
     settings = Settings.of(**QUICK, console=True, api_key=KEY, record_dir=recordings, greeting=SENTENCE)
     app = App(settings, ToneEngine())
     await app.start()
-    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}, timeout=TIMEOUT) as http:
-        yield Server(app, http)
+    async with ConsoleServer.of(app, KEY) as server:
+        yield server
     await app.stop()
 
 
@@ -192,6 +118,7 @@ async def test_a_recorded_call_is_found_and_shown(page, ended):
     assert "5550100 → 5550199" in await page.text(".calls")
     await page.browser.evaluate("search.value = 'nobody'; search.dispatchEvent(new Event('input'))")
     await page.until("document.querySelectorAll('.calls li').length === 0")
+    assert "No call is found." in await page.text()
     await page.browser.evaluate("search.value = '0100 DEFAULT'; search.dispatchEvent(new Event('input'))")
     await page.until("document.querySelectorAll('.calls li').length === 1")
     await page.click(".calls a")
@@ -251,6 +178,8 @@ async def test_a_call_in_progress_moves_on_and_is_spoken_into_silenced_and_ended
         await caller.says("Is there a table left?")
         await page.until(f"{ROWS}.join().includes('Is there a table left?')")
         await page.until(f"{DRAWN} > 0")
+        shown = await page.text(".at")
+        await page.until(f"document.querySelector('.at').textContent > '{shown}'")  # the time goes on
         await page.browser.evaluate(f"document.querySelector('.actions input').value = {json.dumps(SENTENCE * 9)}")
         await page.click(".actions .primary")
         talk = server.app.calls.find(caller.peer.id)

@@ -78,6 +78,68 @@ def test_a_line_of_routing_holds_words_and_no_number(kind: str, event: type[Base
     Draft202012Validator(schema()).validate(kept)
 
 
+@pytest.mark.parametrize("privacy", [Privacy("strict"), Privacy("routing", KEY)], ids=lambda privacy: privacy.mode)
+@pytest.mark.parametrize(("kind", "event"), EVENTS.items(), ids=EVENTS)
+def test_what_the_server_has_measured_and_counted_stays(kind: str, event: type[BaseModel], privacy: Privacy) -> None:
+    """A number of a new field would be hidden: its name says that it is a measure, or it is added to the counts."""
+    told = marked(kind, event)
+    for name, value in told.items():
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            told[name] = 15_557_654_321
+    kept = privacy.kept(told)
+    assert {name: value for name, value in kept.items() if not isinstance(value, str | dict)} == {
+        name: value for name, value in told.items() if not isinstance(value, str | dict)
+    }
+
+
+FOREIGN: Final[dict[str, Any]] = {
+    "account": 15557654321,
+    "balance": 15557654321.0,
+    "guests": 4,
+    "sure": True,
+    "nobody": None,
+    "found": [15557654321, {"15557654321": {"at_ms": 15557654321}}],
+    "answer": {f"{MARK} 15557654321": {"x": f"{MARK}"}, "number": 15557654321, "from": "204"},
+    "variables": {"_15557654321": MARK},
+}
+"""What no event has today: numbers that are no measures, and objects with names of their own."""
+
+
+def test_numbers_and_names_of_others_are_hidden_like_texts() -> None:
+    kept = Privacy("strict").kept({"type": "note", **FOREIGN})
+    assert kept == {
+        "type": "note",
+        "account": 0,
+        "balance": 0,
+        "guests": 0,
+        "sure": True,
+        "nobody": None,
+        "found": [0, {}],
+        "answer": {},
+        "variables": {},
+    }
+    routing = Privacy("routing", KEY)
+    kept = routing.kept({"type": "note", **FOREIGN})
+    hashed = routing.hashed("15557654321")
+    assert kept == {
+        "type": "note",
+        "account": hashed,
+        "balance": hashed,
+        "guests": 4,
+        "sure": True,
+        "nobody": None,
+        "found": [hashed, {hashed: {"at_ms": hashed}}],
+        "answer": {f"{MARK} {hashed}": {"x": MARK}, "number": hashed, "from": routing.hashed("204")},
+        "variables": {f"_{hashed}": MARK},
+    }
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 1e40, 7, 3.5])
+def test_a_number_that_is_no_telephone_number_stays(number: float) -> None:
+    kept = Privacy("routing", KEY).kept({"type": "note", "value": number})["value"]
+    assert repr(kept) == repr(number)
+
+
 def test_off_keeps_the_very_event() -> None:
     told = {"type": "dtmf", "digit": "8"}
     assert Privacy().kept(told) is told
