@@ -234,7 +234,7 @@ class App:
         """Sets up the call of a connection, from its admission to its greeting. Raises CallRefused."""
         fetched = self.membership.arrivals.memory(call_id) if self.membership is not None else None
         variables = self.calls.admit(call_id)
-        if self._server.apology and not self._apology and self._late_apology is None:
+        if self._server.apology and not self._apology and (self._late_apology is None or self._late_apology.done()):
             self._late_apology = asyncio.get_running_loop().create_task(self._make_late_apology())
         earlier, brief_of = (self.calls.named(variables, name) for name in (CONTINUES, BRIEF_OF))
         agent = self.services.choose(variables)
@@ -296,7 +296,7 @@ class App:
             # The embedded voice does not speak this language: the apology is made with the first call.
 
     async def _make_late_apology(self) -> None:
-        """Makes the apology during the first call, which loads the model anyway."""
+        """Makes the apology during the first call, which loads the model anyway, or the next that finds it ready."""
         style = replace(self._style, priority=Priority.BULK)
         try:
             await self._apology.make(self.engine, self._server.apology, style, normalize=self._normalize)
