@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 
 import aiohttp
 import pytest
@@ -15,6 +16,7 @@ from engine.link.server import LinkServer
 from engine.replicas.address import Address
 from engine.replicas.engine import ReplicasEngine
 from engine.speech import SpeechError
+from engine.status import EngineStatus
 from tests.support.asterisk.waiting import eventually
 from tests.support.fakes import Asterisk, FakeEngine
 from tests.support.whole_app import QUICK, Bench
@@ -94,3 +96,40 @@ async def test_a_token_that_the_replica_refuses_stops_the_start(pair: Pair, toke
     app = App(Settings.of(**QUICK), pair.seen(token))
     with pytest.raises(SpeechError, match=r"ENGINE_URLS: no replica answers: .*it refuses the token: ENGINE_TOKEN"):
         await app.start()
+
+
+class NotLoaded(FakeEngine):
+    """What a worker sees of an engine without replicas."""
+
+    def status(self) -> EngineStatus:
+        return replace(super().status(), model_loaded=False)
+
+
+async def test_an_apology_that_could_not_be_made_is_made_with_a_later_call() -> None:
+    engine, apology = NotLoaded(), "I am sorry."
+    app = App(Settings.of(**{**QUICK, "apology": apology}, greeting=""), engine)
+    await app.start()
+    try:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{app.http_port}") as http:
+            bench = Bench(app, engine, http)
+            engine.broken = True
+            await (await bench.call()).close()
+            await eventually(tried(engine, apology, 1), PATIENCE_S)
+            engine.broken = False
+
+            async def is_made() -> bool:
+                await (await bench.call()).close()
+                return await tried(engine, apology, 2)()
+
+            await eventually(is_made, PATIENCE_S)
+            await (await bench.call()).close()
+            assert await tried(engine, apology, 2)(), "once it is there, no more"
+    finally:
+        await app.stop()
+
+
+def tried(engine: FakeEngine, text: str, times: int) -> Callable[[], Awaitable[bool]]:
+    async def is_tried() -> bool:
+        return [sentence for sentence, _ in engine.spoken].count(text) == times
+
+    return is_tried
