@@ -23,6 +23,7 @@ from bridge.calls_api import add_call_routes, take_call_tokens
 from bridge.calls_api.elsewhere import add_elsewhere
 from bridge.calls_api.lookup import SHARED
 from bridge.cluster.membership import Membership, ask_redis, http_url
+from bridge.cluster.redis_watch import watch_redis
 from bridge.config import ServerSettings, Settings
 from bridge.console import add_console
 from bridge.conversation.calls import Calls
@@ -252,13 +253,14 @@ class App:
 
     def _web_app(self) -> web.Application:
         app = web.Application(client_max_size=self._settings.voices.max_upload_bytes + FORM_BYTES)
-        settings, hosts = self._settings, (self._server.http_host,)
+        settings, hosts = self._settings, (self._server.http_host, *self._settings.cluster.hosts)
         registry = self.metrics.registry
         self._speech = add_speech_routes(app, self.engine, settings.speech, settings.voices, registry, hosts)
         self._speech.lexicon = self.services.agents.lexicon
         self._add_call_routes(app)
         if self.membership is not None:
             add_elsewhere(app, self.membership.shared, lambda call_id: self.calls.find(call_id) is not None)
+            watch_redis(app, self.membership.shared, registry)
         app[HEALTH].append(lambda: {"calls": len(self.calls), "max_calls": self._server.max_calls})
         return app
 
