@@ -23,6 +23,7 @@ from bridge.calls_api import add_call_routes, take_call_tokens
 from bridge.calls_api.elsewhere import add_elsewhere
 from bridge.calls_api.lookup import SHARED
 from bridge.cluster.membership import Membership, ask_redis, http_url
+from bridge.cluster.redis_watch import watch_redis
 from bridge.config import ServerSettings, Settings
 from bridge.console import Rights, add_console
 from bridge.conversation.calls import Calls
@@ -234,7 +235,7 @@ class App:
         """Sets up the call of a connection, from its admission to its greeting. Raises CallRefused."""
         fetched = self.membership.arrivals.memory(call_id) if self.membership is not None else None
         variables = self.calls.admit(call_id)
-        if self._server.apology and not self._apology and self._late_apology is None:
+        if self._server.apology and not self._apology and (self._late_apology is None or self._late_apology.done()):
             self._late_apology = asyncio.get_running_loop().create_task(self._make_late_apology())
         earlier, brief_of = (self.calls.named(variables, name) for name in (CONTINUES, BRIEF_OF))
         agent = self.services.choose(variables)
@@ -252,13 +253,14 @@ class App:
 
     def _web_app(self) -> web.Application:
         app = web.Application(client_max_size=self._settings.voices.max_upload_bytes + FORM_BYTES)
-        settings, hosts = self._settings, (self._server.http_host,)
+        settings, hosts = self._settings, (self._server.http_host, *self._settings.cluster.hosts)
         registry = self.metrics.registry
         self._speech = add_speech_routes(app, self.engine, settings.speech, settings.voices, registry, hosts)
         self._speech.lexicon = self.services.agents.lexicon
         self._add_call_routes(app)
         if self.membership is not None:
             add_elsewhere(app, self.membership.shared, lambda call_id: self.calls.find(call_id) is not None)
+            watch_redis(app, self.membership.shared, registry)
         app[HEALTH].append(lambda: {"calls": len(self.calls), "max_calls": self._server.max_calls})
         return app
 
@@ -296,7 +298,7 @@ class App:
             # The embedded voice does not speak this language: the apology is made with the first call.
 
     async def _make_late_apology(self) -> None:
-        """Makes the apology during the first call, which loads the model anyway."""
+        """Makes the apology during the first call, which loads the model anyway, or the next that finds it ready."""
         style = replace(self._style, priority=Priority.BULK)
         try:
             await self._apology.make(self.engine, self._server.apology, style, normalize=self._normalize)

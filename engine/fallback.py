@@ -11,6 +11,7 @@ import structlog
 from engine.speech import (
     CannotClone,
     Engine,
+    EngineNotReady,
     Pcm,
     Priority,
     SpeechError,
@@ -27,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 class FallbackEngine(Engine):
     """Speaks with `main`. In a call, `spare` speaks each sentence that `main` fails; where `main` is `optional` and did
-    not start, it speaks all of them.
+    not start, it speaks all of them. Its voices are those of this engine until `main` can speak for the first time.
 
     An HTTP request is answered by the engine it was meant for, or by its error: there nobody listens to silence. With
     `always`, the spare engine answers those too. Both must speak at the same rate.
@@ -42,6 +43,8 @@ class FallbackEngine(Engine):
         self._always = always
         self._broken = ""
         """The reason why `main` did not start."""
+        self._is_awaited = False
+        """Whether `main` has started without being able to speak."""
         self._stood_in = 0
 
     @property
@@ -54,7 +57,7 @@ class FallbackEngine(Engine):
 
     @property
     def first_sentence_chars(self) -> int | None:  # type: ignore[override]
-        return self._active.first_sentence_chars
+        return self._heard.first_sentence_chars
 
     @property
     def can_clone(self) -> bool:  # type: ignore[override]
@@ -62,17 +65,29 @@ class FallbackEngine(Engine):
 
     @property
     def takes_ipa(self) -> bool:  # type: ignore[override]
-        return self._active.takes_ipa
+        return self._heard.takes_ipa
 
     @property
     def _active(self) -> Engine:
         return self.spare if self._broken else self._main
 
+    @property
+    def _heard(self) -> Engine:
+        """The engine that a call hears now, as far as that is known without asking it for a sentence."""
+        self._is_awaited = self._is_awaited and not self._main.voices()
+        return self.spare if self._is_awaited else self._active
+
     async def start(self) -> None:
-        """Raises SpeechError when `spare` does not start, or `main` does not and is not optional."""
+        """Raises SpeechError when `spare` does not start, or `main` does not and is not optional.
+
+        A `main` that cannot speak yet is waited for: until then it is taken for one that fails.
+        """
         await self.spare.start()
         try:
             await self._main.start()
+        except EngineNotReady as error:
+            self._is_awaited = True
+            log.warning(f"{self._main.name} cannot speak yet, {self.spare.name} speaks instead", error=str(error))
         except SpeechError as error:
             if not self._optional:
                 raise
@@ -107,7 +122,7 @@ class FallbackEngine(Engine):
         self._active.check_room()
 
     def voices(self) -> Sequence[Voice]:
-        return self._active.voices()
+        return self._heard.voices()
 
     def resolve_voice(self, name: str) -> str:
         return self._active.resolve_voice(name)

@@ -166,7 +166,10 @@ class Engine(ABC):
 
     @abstractmethod
     async def start(self) -> None:
-        """Loads the engine and warms it up. Raises SpeechError with one clear line when it cannot."""
+        """Loads the engine and warms it up. Raises SpeechError with one clear line when it cannot.
+
+        EngineNotReady means that it has started, and cannot speak yet; until it can, it lists no voices.
+        """
 
     @abstractmethod
     async def close(self) -> None:

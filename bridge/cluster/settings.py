@@ -21,8 +21,15 @@ class ClusterSettings(BaseModel):
         "stays in this process. docs/scaling.md",
     )
     bridge_url: str = Field(
-        "", description="where the other bridges reach this one's HTTP; empty: http://HTTP_HOST:HTTP_PORT"
+        "",
+        description="where the other bridges reach this one's HTTP, under a name that need not be in ALLOWED_HOSTS; "
+        "empty: http://HTTP_HOST:HTTP_PORT",
     )
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The name under which the other bridges ask this one, where it is set."""
+        return (host,) if (host := urlsplit(self.bridge_url).hostname) else ()
 
     @field_validator("redis_url")
     @classmethod

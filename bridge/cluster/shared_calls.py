@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import AsyncIterator, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -65,13 +66,26 @@ class Record:
 class SharedCalls:
     """The calls of all bridges. Its methods raise NotReached."""
 
-    def __init__(self, redis: Redis, at: str, max_call_s: float = 0.0) -> None:
+    def __init__(
+        self, redis: Redis, at: str, max_call_s: float = 0.0, now_s: Callable[[], float] = time.monotonic
+    ) -> None:
         """`at` is where the others reach this bridge."""
         self.at = at
-        self.reached = True
-        """Whether Redis has answered the latest command."""
+        self.reached: bool | None = None
+        """Whether Redis has answered the latest command; None before there was one."""
         self._redis = redis
+        self._now_s = now_s
+        self._since_s = now_s()
         self._live_s = math.ceil(max_call_s) + KEPT_S if max_call_s else UNLIMITED_S
+
+    def lasting_s(self) -> float:
+        """Returns for how many seconds `reached` has been what it is."""
+        return self._now_s() - self._since_s
+
+    async def ping(self) -> None:
+        """Learns whether Redis answers."""
+        async with self._in_time():
+            await self._redis.ping()
 
     async def announce(self, call_id: UUID, variables: Mapping[str, str], ttl_s: float) -> None:
         """Lets every bridge know the variables of a call that is to connect."""
@@ -134,13 +148,17 @@ class SharedCalls:
             async with asyncio.timeout(TIMEOUT_S):
                 yield
         except (RedisError, OSError) as error:  # the time that is up is an OSError
-            if self.reached:
+            if self.reached is not False:
                 log.error("Redis does not answer", error=str(error) or type(error).__name__)
-            self.reached = False
+            self._note(reached=False)
             raise NotReached("Redis does not answer (REDIS_URL)") from error
-        if not self.reached:
+        if self.reached is False:
             log.info("Redis answers again")
-        self.reached = True
+        self._note(reached=True)
+
+    def _note(self, *, reached: bool) -> None:
+        if reached is not self.reached:
+            self.reached, self._since_s = reached, self._now_s()
 
 
 def connect(redis_url: str, at: str, max_call_s: float) -> SharedCalls:
@@ -150,7 +168,7 @@ def connect(redis_url: str, at: str, max_call_s: float) -> SharedCalls:
     redis = Redis.from_url(
         redis_url,
         socket_connect_timeout=TIMEOUT_S,
-        socket_timeout=TIMEOUT_S,
+        socket_timeout=None,  # with one, Python 3.11 loses a cancel that comes while a command is sent: `stop` would hang
         max_connections=CONNECTIONS,
         retry=None,
         client_name="talkspurt",

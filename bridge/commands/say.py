@@ -91,6 +91,8 @@ def run(args: argparse.Namespace) -> int:
 async def _speak(engine: Engine, text: str, style: Style, *, normalize: bool) -> Pcm:
     await engine.start()
     try:
+        if not (status := engine.status()).ready:  # nobody wants a file in another voice
+            raise SpeechError("; ".join(status.warnings) or "the engine cannot speak")
         chunks = [chunk.pcm async for chunk in speak(engine, text, style, normalize=normalize)]
     finally:
         await engine.close()

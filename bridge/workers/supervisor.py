@@ -22,6 +22,7 @@ from bridge.background import BackgroundTasks
 from bridge.calls_api import take_call_tokens
 from bridge.calls_api.elsewhere import add_elsewhere
 from bridge.cluster.membership import ask_redis
+from bridge.cluster.redis_watch import watch_redis
 from bridge.config import Settings
 from bridge.console import Rights, add_console, take_console_cookies
 from bridge.conversation.agents.agents_file import load_agents
@@ -256,12 +257,13 @@ class Supervisor:
         settings, registry = self._settings, CollectorRegistry()
         MultiProcessCollector(registry, str(self._folder))  # type: ignore[no-untyped-call]
         app = web.Application(client_max_size=settings.voices.max_upload_bytes + FORM_BYTES)
-        hosts = (self._server.http_host,)
+        hosts = (self._server.http_host, *settings.cluster.hosts)
         self._speech = add_speech_routes(app, self._engine, settings.speech, settings.voices, registry, hosts)
         self._speech.lexicon = self._lexicon
         self._forwarding.add_routes(app)
         if self._shared is not None:
             add_elsewhere(app, self._shared, lambda call_id: self.team.roster.of(call_id) is not None)
+            watch_redis(app, self._shared, registry)
         if api_key := settings.speech.api_key.get_secret_value():
             take_call_tokens(app, api_key)
             if self._server.console:

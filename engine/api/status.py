@@ -19,7 +19,10 @@ OPENAI_MODELS: Final = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
 """The names of models that OpenAI's clients ask for. All of them mean the one model that there is."""
 
 HEALTH: Final = web.AppKey("health", list[Callable[[], Mapping[str, Any]]])
-"""The list to which other parts of the process add functions that give their part of /health."""
+"""The list to which other parts of the process add functions that give their part of /health.
+
+Their `warnings` come behind the engine's.
+"""
 
 
 class Model(BaseModel):
@@ -165,7 +168,9 @@ async def get_info(request: web.Request) -> web.Response:
 async def get_health(request: web.Request) -> web.Response:
     health = engine_health(request.app[SPEECH])
     for contribute in request.app.get(HEALTH, []):
-        health |= contribute()
+        told = dict(contribute())
+        health["warnings"] += told.pop("warnings", [])
+        health |= told
     return web.json_response(health)
 
 

@@ -17,27 +17,40 @@ HELLO_S: Final = 10.0
 
 
 class LinkedEngine(Engine):
-    """Speaks with the engine at the other end of a connected socket. All that is known of it comes with `start`.
+    """Speaks with the engine at the other end of a connected socket, which says with `start` what it is.
+
+    It may say so anew: an engine that is several learns what these are when the first of them is reached.
 
     Voices of recordings are not imitated over a link.
     """
 
-    name = "linked"
-    sample_rate_hz = 24_000
-
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._link = Link()
+        self._link = Link(is_own=True)
 
     async def start(self) -> None:
         self._sock.setblocking(False)
         await asyncio.get_running_loop().create_connection(lambda: self._link.connection, sock=self._sock)
-        hello = await self._link.greeted(HELLO_S)
-        self.name, self.sample_rate_hz = hello.name, hello.sample_rate_hz
-        self.first_sentence_chars, self.takes_ipa = hello.first_sentence_chars, hello.takes_ipa
+        await self._link.greeted(HELLO_S)
 
     async def close(self) -> None:
         self._link.close()
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return self._known.name if self._link.hello is not None else "linked"
+
+    @property
+    def sample_rate_hz(self) -> int:  # type: ignore[override]
+        return self._known.sample_rate_hz
+
+    @property
+    def first_sentence_chars(self) -> int | None:  # type: ignore[override]
+        return self._known.first_sentence_chars
+
+    @property
+    def takes_ipa(self) -> bool:  # type: ignore[override]
+        return self._known.takes_ipa
 
     def stream(self, sentence: str, style: Style) -> AsyncGenerator[Pcm, None]:
         return self._link.stream(sentence, style)

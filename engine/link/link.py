@@ -29,11 +29,20 @@ class LinkLost(SpeechError):
     """The connection to the engine was lost, perhaps in the middle of a sentence."""
 
 
+class LinkRefused(LinkLost):
+    """The engine speaks with others, but not with this process: it wants another token."""
+
+
 class Link:
     """One connection to an engine, for many sentences at once. `connection` is to be given to the event loop."""
 
-    def __init__(self, token: str = "", on_room: Callable[[Room], None] = lambda room: None) -> None:
-        """`on_room` is told whenever the engine has told how much room it has."""
+    def __init__(
+        self, token: str = "", on_room: Callable[[Room], None] = lambda room: None, *, is_own: bool = False
+    ) -> None:
+        """`on_room` is told whenever the engine has told how much room it has.
+
+        Only an engine that `is_own`, one of this very server, may say anew what it is.
+        """
         self.connection = Connection(FROM_ENGINE, self._heard, self._on_lost, self._on_made)
         self.lost = ""
         """The reason why nothing more can be spoken."""
@@ -42,6 +51,8 @@ class Link:
         self.hello: Hello | None = None
         self.room: Room | None = None
         self._token = token
+        self._is_own = is_own
+        self._refused = False
         self._on_room = on_room
         self._greeted = asyncio.Event()
         self._numbers = count(1)
@@ -51,12 +62,14 @@ class Link:
         self._made_s = 0.0
 
     async def greeted(self, timeout_s: float) -> Hello:
-        """Waits until the engine has said what it is. Raises LinkLost."""
+        """Waits until the engine has said what it is. Raises LinkLost or LinkRefused."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._greeted.wait()
         except TimeoutError:
             raise LinkLost(f"the engine did not say what it is within {timeout_s:g} s") from None
+        if self._refused:
+            raise LinkRefused(self.lost)
         if self.hello is None or self.lost:
             raise LinkLost(self.lost)
         return self.hello
@@ -104,18 +117,19 @@ class Link:
 
     def _on_made(self) -> None:
         self._made_s = asyncio.get_running_loop().time()
-        if self._token:
-            self.connection.send(Kind.TOKEN, 0, self._token.encode())
+        # An empty one is shown too, so that an engine that wants one says so at once.
+        self.connection.send(Kind.TOKEN, 0, self._token.encode())
 
     def _heard(self, frame: Frame) -> None:
         if frame.number in self._sentences:
             self._pass_on(frame)
         elif frame.kind == Kind.ROOM:
             self._take_room(frame)
-        elif frame.kind == Kind.HELLO and self.hello is None:
+        elif frame.kind == Kind.HELLO and (self.hello is None or self._is_own):
             self.hello = read_hello(frame.payload)
             self._greeted.set()
         elif frame.kind == Kind.FAILED and not frame.number:
+            self._refused = True
             self.connection.abort(str(read_error(frame.payload)))
         else:
             raise WrongBytes(f"a frame of kind {frame.kind} for sentence {frame.number}, which was not asked for")

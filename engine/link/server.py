@@ -29,6 +29,10 @@ class LinkServer:
         self._voice_names = tuple(voice_names)
         self._peers: set[Peer] = set()
         """Those that are spoken with."""
+        self._own: set[Peer] = set()
+        """Those of them that are processes of this server."""
+        self._hello: Hello | None = None
+        """What all of these know that the engine is."""
         self._playbacks = Playbacks()
         self._draining = False
         self._telling: asyncio.Task[None] | None = None
@@ -42,9 +46,13 @@ class LinkServer:
         return len(self._playbacks)
 
     async def serve(self, sock: socket.socket) -> None:
-        """Serves the process at the other end of a connected socket until it closes the connection."""
+        """Serves the process at the other end of a connected socket until it closes the connection.
+
+        It is told anew what the engine is whenever that changes.
+        """
         sock.setblocking(False)
-        peer = self.peer()
+        peer = self.peer(on_lost=lambda: self._own.discard(peer))
+        self._own.add(peer)
         await asyncio.get_running_loop().create_connection(lambda: peer.connection, sock=sock)
 
     def peer(self, token: str = "", on_lost: Callable[[], None] = lambda: None) -> Peer:
@@ -78,7 +86,9 @@ class LinkServer:
     def _welcome(self, peer: Peer) -> None:
         self._peers.add(peer)
         peer.tell_room(self._room().pack())
-        peer.greet(Hello.of(self._engine, self._voice_names).pack())
+        hello = self._known()
+        self._hello = self._hello or hello
+        peer.greet(hello.pack())
         if self._telling is None:
             self._telling = asyncio.get_running_loop().create_task(self._tell_room())
 
@@ -86,6 +96,17 @@ class LinkServer:
         while True:
             await asyncio.sleep(ROOM_EVERY_S)
             self._tell()
+            if self._own and self._known() != self._hello:
+                self._greet_anew()
+
+    def _greet_anew(self) -> None:
+        self._hello = self._known()
+        hello = self._hello.pack()
+        for peer in self._own & self._peers:
+            peer.greet(hello)
+
+    def _known(self) -> Hello:
+        return Hello.of(self._engine, self._voice_names)
 
     def _tell(self) -> None:
         room = self._room().pack()

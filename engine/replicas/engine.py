@@ -58,6 +58,8 @@ RETRY_AFTER_S: Final = 1
 LISTENERS: Final = 16_384
 """So many listeners are remembered with their replica, those who were spoken to last."""
 
+_NOT_MET: Final = Hello("remote", 24_000, (), {"": ""}, takes_any_voice=True)
+"""What is known before any replica was reached: which voices they have will be seen."""
 _SEAMS: Final = ThreadPoolExecutor(1, "seams")
 """One thread: several would keep the interpreter from the event loop."""
 
@@ -100,6 +102,10 @@ class ReplicasEngine(Engine):
         self._closed = False
 
     async def start(self) -> None:
+        """Raises EngineNotReady where no replica can be reached, and goes on looking for them: it is started then.
+
+        Raises SpeechError where one of them is of no use as the settings are, and none speaks.
+        """
         if self._listing is not None or any(each.address.tls for each in self._replicas):
             self._tls = client_context(self._ca)
         for each in self._replicas:
@@ -110,14 +116,19 @@ class ReplicasEngine(Engine):
             async with asyncio.timeout(self._start_s):
                 await self._first()
         except TimeoutError:
-            await self.close()
-            troubles = [f"{each.address}: {each.trouble}" for each in self._replicas]
-            if self._listing is None:
-                raise SpeechError(f"ENGINE_URLS: no replica answers: {'; '.join(troubles)}") from None
-            troubles[:0] = [self._listing.trouble] if self._listing.trouble else []
-            raise SpeechError(
-                f"ENGINE_URLS_FROM: no replica answers: {'; '.join(troubles) or 'none is listed'}"
-            ) from None
+            trouble = self._trouble()
+            if any(each.refused for each in self._replicas):
+                await self.close()
+                raise SpeechError(trouble) from None
+            raise EngineNotReady(trouble, RETRY_AFTER_S) from None
+
+    def _trouble(self) -> str:
+        """Returns why there is no replica, and which setting says where they are."""
+        troubles = [f"{each.address}: {each.trouble}" for each in self._replicas]
+        if self._listing is None:
+            return f"ENGINE_URLS: no replica answers: {'; '.join(troubles)}"
+        troubles[:0] = [self._listing.trouble] if self._listing.trouble else []
+        return f"ENGINE_URLS_FROM: no replica answers: {'; '.join(troubles) or 'none is listed'}"
 
     async def close(self) -> None:
         self._closed = True
@@ -208,6 +219,7 @@ class ReplicasEngine(Engine):
             queue_depth=sum(each.candidate().sentences for each in up),
             warnings=(
                 *((self._listing.trouble,) if self._listing is not None and self._listing.trouble else ()),
+                *(("no replica is listed",) if not self._replicas else ()),
                 *(f"{one['replica']}: {one['trouble']}" for one in told if "trouble" in one),
                 *(
                     f"{each.address}: its engine or its voices differ from the first one's"
@@ -223,8 +235,7 @@ class ReplicasEngine(Engine):
     def _known(self) -> Hello:
         """What the first replica is of those that were reached: they are to be alike."""
         self._hello = next((each.hello for each in self._replicas if each.hello is not None), self._hello)
-        assert self._hello is not None, "nothing is known of the engine before its start"
-        return self._hello
+        return self._hello or _NOT_MET
 
     def _hellos(self) -> list[Hello]:
         """Returns what those are that speak; where none does, what they were."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 import structlog
 
 from engine.errors import first_line
-from engine.link.link import Link
+from engine.link.link import Link, LinkRefused
 from engine.link.messages import Hello, Room
 from engine.replicas.address import Address
 from engine.replicas.choice import Candidate
@@ -33,6 +33,14 @@ STEADY_S: Final = 10.0
 """A link that has lasted for so long is not one that breaks whenever it is made."""
 
 
+class _WrongRate(SpeechError):
+    """A replica makes sound of another sample rate."""
+
+
+REFUSALS: Final = (LinkRefused, ssl.SSLCertVerificationError, _WrongRate)
+"""The errors that somebody has to mend."""
+
+
 class Replica:
     """Keeps a link to one address, and knows how much room there is."""
 
@@ -44,6 +52,8 @@ class Replica:
         """How many times a link to it was lost."""
         self.trouble = "it was not reached yet"
         """Why there is no link; empty where there is one."""
+        self.refused = False
+        """Whether that is a reason that no waiting mends: token, certificate or sample rate do not fit."""
         self.tried = asyncio.Event()
         """Set once it is known whether it can be reached."""
         self._token = token
@@ -132,10 +142,11 @@ class Replica:
             try:
                 self._link = await self._connect()
             except (OSError, SpeechError) as error:
+                self.refused = isinstance(error, REFUSALS)
                 self._note(first_line(error))
             else:
                 log.info("a replica is there", replica=str(self.address))
-                self.trouble = ""
+                self.trouble, self.refused = "", False
                 self.tried.set()
                 await self._watch(self._link)
                 self.losses += 1
@@ -165,7 +176,7 @@ class Replica:
                 )
             hello = await link.greeted(HELLO_S)
             if hello.sample_rate_hz != self._sample_rate_hz:
-                raise SpeechError(f"it speaks at {hello.sample_rate_hz} Hz; {self._sample_rate_hz} Hz is wanted")
+                raise _WrongRate(f"it speaks at {hello.sample_rate_hz} Hz; {self._sample_rate_hz} Hz is wanted")
         except BaseException:
             link.connection.abort("it was not of use")
             raise

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine.fallback import FallbackEngine
-from engine.speech import EngineBusy, Priority, SpeechError, Style
+from engine.speech import EngineBusy, EngineNotReady, Priority, SpeechError, Style, Voice
 from tests.support.fakes import FakeEngine
 
 
@@ -58,6 +58,39 @@ async def test_the_spare_speaks_for_a_main_that_did_not_start_and_health_says_so
 async def test_a_main_that_was_asked_for_and_does_not_start_stops_the_start():
     with pytest.raises(SpeechError, match="no CUDA here"):
         await started(Main(starts=False))
+
+
+class Late(Main):
+    """Starts, and can speak only once somebody has come."""
+
+    takes_ipa = True
+    come = False
+
+    async def start(self):
+        raise EngineNotReady("nobody is there yet", 1)
+
+    def voices(self):
+        return [Voice("late", "Late", ("*",))] if self.come else []
+
+    async def stream(self, sentence, style):
+        if not self.come:
+            raise EngineNotReady("nobody is there yet", 1)
+        async for pcm in super().stream(sentence, style):
+            yield pcm
+
+
+async def test_a_main_that_comes_later_stops_no_start_and_speaks_once_it_is_there():
+    main = Late()
+    engine = await started(main)
+    assert [voice.id for voice in engine.voices()] == [voice.id for voice in FakeEngine().voices()]
+    assert not engine.takes_ipa
+    assert await hear(engine, Style()) == "spare"
+    with pytest.raises(EngineNotReady):
+        await hear(engine, Style(priority=Priority.HTTP))
+    main.come = True
+    assert [voice.id for voice in engine.voices()] == ["late"]
+    assert engine.takes_ipa
+    assert await hear(engine, Style()) == "main"
 
 
 async def test_a_caller_hears_the_spare_when_main_fails():

@@ -114,10 +114,18 @@ async def test_a_bridge_that_hangs_is_not_taken_for_lost(bridge: Start) -> None:
         peer = await hanging.call()
 
         async def told() -> bool:
-            return await asked_next(second, str(peer.id)) == (503, "")
+            return (await asked_next(second, str(peer.id)))[0] != 404
 
         await eventually(told, PATIENCE_S)
+        assert await asked_next(second, str(peer.id)) == (503, "")
         await peer.close()
+
+
+async def test_the_name_in_bridge_url_is_one_of_this_server(bridge: Start) -> None:
+    named = await bridge(bridge_url="http://bridge-1.internal:8000")
+    for host, status in (("bridge-1.internal:8000", 404), ("elsewhere.internal:8000", 421)):
+        async with named.http.get(f"/v1/calls/{uuid4()}", headers={"Host": host}) as response:
+            assert response.status == status
 
 
 async def test_a_call_nobody_knows_is_not_found(bridge: Start) -> None:

@@ -65,7 +65,7 @@ async def test_the_right_token_is_spoken_for():
 @pytest.mark.parametrize("token", ["another token of some length", "a token of some lengt", ""])
 async def test_a_wrong_token_is_told_so_and_hears_nothing(token):
     async with listening() as (port, _, engine):
-        with pytest.raises(SpeechError, match="refuses the token" if token else "what it is within|no replica"):
+        with pytest.raises(SpeechError, match="refuses the token"):
             await spoken(port, token)
         assert not engine.styles
 

@@ -19,7 +19,7 @@ from engine.link.link import Link
 from engine.link.messages import pack_sentence, read_hello, read_room, read_sentence
 from engine.link.peer import PIECE_SAMPLES
 from engine.link.server import ROOM_EVERY_S, STUCK_TURNS, LinkServer
-from engine.speech import EngineBusy, Priority, SpeechError, Style, UnknownVoice, UnspeakableText
+from engine.speech import EngineBusy, Priority, SpeechError, Style, UnknownVoice, UnspeakableText, Voice
 from tests.support.asterisk.waiting import eventually
 from tests.support.fakes import LETTER_SAMPLES, LEVEL, FakeEngine
 from tests.support.loop_clock import LoopClock
@@ -333,3 +333,19 @@ async def test_a_peer_that_reads_slowly_keeps_its_link():
             await asyncio.sleep(0)
     theirs.close()
     await server.close()
+
+
+async def test_a_process_of_the_same_server_hears_anew_what_the_engine_is():
+    engine = FakeEngine()
+    async with linked(engine) as (client, _):
+        with pytest.raises(UnknownVoice):
+            client.resolve_voice("late")
+        engine.takes_ipa = True
+        engine.voices = lambda: [Voice("late", "Late", ("*",))]
+
+        async def told():
+            return client.takes_ipa
+
+        await eventually(told, PATIENCE_S)
+        assert client.resolve_voice("late") == "late"
+        assert await anext(client.stream("hello", PLAIN)) is not None, "the link is the same"

@@ -294,10 +294,37 @@ async def test_no_replica_at_all_is_an_engine_that_is_not_ready():
         assert [voice.id for voice in client.voices()] == ["one"], "what it is stays known"
 
 
-async def test_a_start_without_any_replica_says_why():
-    client = ReplicasEngine([Address("127.0.0.1", 1, tls=False)], start_s=0.1)
-    with pytest.raises(SpeechError, match=r"ENGINE_URLS: no replica answers: 127.0.0.1:1: .*[Cc]onnect"):
+async def test_a_start_without_any_replica_says_why_and_finds_it_when_it_comes(unused_tcp_port):
+    client = ReplicasEngine([Address("127.0.0.1", unused_tcp_port, tls=False)], start_s=0.1)
+    place = Place(CountingEngine())
+    place.port = unused_tcp_port
+    try:
+        with pytest.raises(EngineNotReady, match=r"ENGINE_URLS: no replica answers: 127.0.0.1:\d+: .*[Cc]onnect"):
+            await client.start()
+        assert client.voices() == ()
+        assert client.resolve_voice("nobody") == "nobody", "it will be seen whom they have"
+        assert not client.status().ready
+        with pytest.raises(EngineNotReady):
+            await said(client, "one", Style())
+        await place.start()
+        await until(lambda: client.status().ready)
+        assert np.array_equal(await said(client, "one two", Style()), counted(2))
+        assert [voice.id for voice in client.voices()] == ["one"]
+        with pytest.raises(UnknownVoice):
+            client.resolve_voice("nobody")
+    finally:
+        await client.close()
+        await place.close()
+
+
+async def test_a_list_without_replicas_is_told_of(unused_tcp_port):
+    client = ReplicasEngine([], listed_at=f"http://127.0.0.1:{unused_tcp_port}/replicas", start_s=0.1)
+    with pytest.raises(EngineNotReady, match="ENGINE_URLS_FROM: no replica answers"):
         await client.start()
+    try:
+        assert client.status().warnings[-1] == "no replica is listed"
+    finally:
+        await client.close()
 
 
 async def test_replicas_whose_places_are_all_taken_refuse_what_is_no_calls():
