@@ -34,6 +34,8 @@ from engine.audio import resample
 from engine.speech import Pcm
 
 LOOK_S: Final = 5.0
+COLLECT_LOOKS: Final = 12
+"""Every so many looks have the server collect first: once a minute, because each makes a frame late."""
 REST_S: Final = 45.0
 """After the last call: web-hooks are tried so long."""
 WARM_UP_SHARE: Final = 0.2
@@ -52,6 +54,8 @@ class Soak:
         """Of the calls that ended since the last look."""
         self.all_late_ms: list[np.ndarray[Any, Any]] = []
         self.over = False
+        self.broken: list[str] = []
+        """Errors of ours, which end a soak badly: callers or neighbours that did not do what they should."""
         self._these = these
         self._chance = chance
         self._sounds = sounds
@@ -68,7 +72,11 @@ class Soak:
                 await asyncio.sleep(1.0)
                 continue
             self.counts["calls"] += 1
-            await self._converse(caller)
+            try:
+                await self._converse(caller)
+            except Exception as error:
+                self.broken.append(f"a caller: {error!r}")
+                caller.hang_up()
             self._note(caller)
             await asyncio.sleep(self._chance.uniform(0.1, 1.0))
 
@@ -165,16 +173,15 @@ async def _held(http: aiohttp.ClientSession) -> dict[str, int]:
 
 async def run(args: argparse.Namespace) -> bool:
     """Soaks, prints and draws. Returns whether all was given back."""
-    seconds, chance, pid = args.hours * 3_600 + args.minutes * 60, Random(args.seed), [0]
-    samples = Samples()
+    seconds, chance = args.hours * 3_600 + args.minutes * 60, Random(args.seed)
+    samples, about = Samples(), facts()
     async with AsyncExitStack() as stack:
         sounds = [(text, _spoken(text)) for text in TEXTS]
-        these = await stack.enter_async_context(neighbours(chance, lambda: pid[0]))
+        these = await stack.enter_async_context(neighbours(chance))
         settings = {"ENGINE": "hibari", "MAX_CALLS": str(args.calls + 10), "GREETING": "Hello, how can I help you?"}
         server = await stack.enter_async_context(
             running_server(module="benchmarks.soak_server", **settings | these.settings)
         )
-        pid[0] = server.pid
         http = await stack.enter_async_context(aiohttp.ClientSession(server.http_url))
         before = await _held(http)
         soak, began_s = Soak(these, chance, sounds), time.monotonic()
@@ -186,20 +193,30 @@ async def run(args: argparse.Namespace) -> bool:
             await calling.enter_async_context(sipp_calls(server, args.calls, seconds, said))
         else:
             lines = [asyncio.create_task(soak.line(server)) for _ in range(args.calls)]
+        illness = asyncio.create_task(these.fall_ill(psutil.Process(server.pid)))
         while time.monotonic() < began_s + seconds:
             await asyncio.sleep(min(LOOK_S, seconds))
             await _look(soak, server, http, samples, began_s, clock)
+            if len(samples.at_s) % COLLECT_LOOKS == 0:
+                await _held(http)
+                held = psutil.Process(server.pid).memory_info().rss
+                samples.collected.append((time.monotonic() - began_s, held))
         soak.over = True
+        illness.cancel()
+        (ended,) = await asyncio.gather(illness, return_exceptions=True)
+        if not isinstance(ended, asyncio.CancelledError):
+            soak.broken.append(f"the neighbours' illness: {ended!r}")
         await asyncio.gather(*lines)
         await calling.aclose()
         await asyncio.sleep(REST_S)
         soak.p999_ms()
         after = await _held(http)
-    return _report(args, samples, soak, these, before, after)
+    return _report(args, about, samples, soak, these, before, after)
 
 
 def _report(
     args: argparse.Namespace,
+    about: list[tuple[str, str]],
     samples: Samples,
     soak: Soak,
     these: Neighbours,
@@ -218,15 +235,16 @@ def _report(
         ]
     rows = [
         ("", ""),
-        *facts(),
+        *about,
         ("calls at once", str(args.calls)),
         *((name, f"{count:,}") for name, count in sorted(soak.counts.items())),
         ("faults", f"{sum(these.faults.values()):,}"),
         *((f"web-hook: {name}", f"{count:,}") for name, count in sorted(these.events.items())),
         *((f"fault: {name}", f"{count:,}") for name, count in sorted(these.faults.items())),
         *lateness,
+        ("frames of silence inside speech", f"{these.underruns:,}"),
         ("p99.9 grows by, ms an hour", f"{samples.lateness_slope_ms_h(warm_up_s):.2f}"),
-        ("memory when warm, at the end, MiB", f"{_at(samples, warm_up_s):.1f}, {samples.memory_bytes[-1] / MIB:.1f}"),
+        ("memory each minute, MiB", " ".join(f"{held / MIB:.0f}" for _, held in samples.collected)),
         ("memory grows by, MiB an hour", f"{slope:.2f} (goal {GOAL_MB_H:.0f})"),
         *((f"{name} before, after", f"{before[name]:,}, {after[name]:,}") for name in before),
     ]
@@ -234,15 +252,13 @@ def _report(
     samples.plot(args.plot, f"{args.calls} conversations at once, {sum(these.faults.values())} faults")
     left = [name for name in ("tasks", "descriptors", "threads") if after[name] > before[name] + SLACK[name]]
     print(f"\nleft over: {', '.join(left) or 'nothing'}")
-    return not left
+    for error in soak.broken:
+        print(f"broken: {error}")
+    return not (left or soak.broken)
 
 
 SLACK: Final = {"tasks": 2, "descriptors": 8, "threads": 8}
 """What may be more afterwards: connections that are kept for the next call, and threads that wait for work."""
-
-
-def _at(samples: Samples, at_s: float) -> float:
-    return samples.memory_bytes[int(np.searchsorted(samples.at_s, at_s))] / MIB
 
 
 def main() -> None:

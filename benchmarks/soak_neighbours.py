@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from random import Random
 from typing import Any, Final
@@ -43,11 +43,15 @@ class Neighbours:
         self.faults: Counter[str] = Counter()
         self.events: Counter[str] = Counter()
         """What the web-hook was told."""
+        self.underruns = 0
+        """Frames of silence inside speech that was not made in time, as the web-hook was told."""
         self.words = ""
         """What callers say whose words nobody tells, in turn with silence of SILENT_S."""
         self.words_s = 0.0
         self.recogniser = ToldRecogniser()
         self.settings: dict[str, str] = {}
+        self.proxies: dict[str, ToxicProxy] = {}
+        """The network before each neighbour."""
         self._chance = chance
         self._asked = 0
 
@@ -76,6 +80,9 @@ class Neighbours:
         """Takes a web-hook."""
         event = await request.json()
         self.events[str(event["type"])] += 1
+        if event["type"] == "call.ended":
+            self.underruns += event["underrun_frames"]
+            self.events[f"call.ended: {'transferred' if event['next'] else event['reason']}"] += 1
         if event["type"] == "call.started" and self.words:
             words, now_s = self.recogniser.call(event["call_id"]), time.monotonic()
             for turn in range(TURNS):
@@ -83,23 +90,25 @@ class Neighbours:
                 words.tell(self.words, start_s, start_s + self.words_s)
         return web.Response()
 
-    async def fall_ill(self, proxies: dict[str, ToxicProxy], server_pid: Callable[[], int]) -> None:
-        """Has one neighbour after the other be ill for a while, until it is cancelled."""
+    async def fall_ill(self, server: psutil.Process) -> None:
+        """Has one neighbour after the other be ill for a while, until it is cancelled; then all are well."""
         while True:
             await asyncio.sleep(self._chance.uniform(*WELL_S))
-            name = self._chance.choice((*proxies, "engine"))
+            name = self._chance.choice((*self.proxies, "engine"))
             if name == "engine":
                 self.faults["engine killed"] += 1
-                for child in psutil.Process(server_pid()).children():
+                for child in server.children():
                     with suppress(psutil.Error):
                         child.kill()
                 continue
-            proxy = proxies[name]
+            proxy = self.proxies[name]
             how = self._chance.choice(("reset", "stopped", "late", "slow", "garbled", "sliced", "refuses"))
             self.faults[f"{name} {how}"] += 1
             _make_ill(proxy, how)
-            await asyncio.sleep(self._chance.uniform(*ILL_S))
-            proxy.heal()
+            try:
+                await asyncio.sleep(self._chance.uniform(*ILL_S))
+            finally:
+                proxy.heal()
 
 
 def _make_ill(proxy: ToxicProxy, how: str) -> None:
@@ -122,8 +131,8 @@ def _make_ill(proxy: ToxicProxy, how: str) -> None:
 
 
 @asynccontextmanager
-async def neighbours(chance: Random, server_pid: Callable[[], int]) -> AsyncIterator[Neighbours]:
-    """Serves a model, a recogniser and a web-hook's receiver, and lets them be ill."""
+async def neighbours(chance: Random) -> AsyncIterator[Neighbours]:
+    """Serves a model, a recogniser and a web-hook's receiver, each behind a network of its own."""
     these = Neighbours(chance)
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # it tells every connection that was reset
     app = web.Application()
@@ -148,11 +157,8 @@ async def neighbours(chance: Random, server_pid: Callable[[], int]) -> AsyncIter
                 "WEBHOOK_URL": f"http://127.0.0.1:{receiver.port}/hook",
                 "TRANSFER_ALLOW": "sales=ext-queues,400,1",
             }
-            proxies = {"model": model, "receiver": receiver, "recogniser": recogniser}
-            illness = asyncio.create_task(these.fall_ill(proxies, server_pid))
+            these.proxies = {"model": model, "web-hook's receiver": receiver, "recogniser": recogniser}
             yield these
-            illness.cancel()
-            await asyncio.gather(illness, return_exceptions=True)
     finally:
         await runner.cleanup()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,8 @@ class Samples:
     at_s: list[float] = field(default_factory=list)
     memory_bytes: list[int] = field(default_factory=list)
     """Of the server's process."""
+    collected: list[tuple[float, int]] = field(default_factory=list)
+    """When it was seen after a collection of what nobody refers to any more, and its memory then."""
     family_bytes: list[int] = field(default_factory=list)
     """Of it and its children."""
     calls: list[int] = field(default_factory=list)
@@ -27,8 +30,12 @@ class Samples:
     """The lateness of the frames of those calls that ended since the look before; not a number where none did."""
 
     def slope_mb_h(self, warm_up_s: float) -> float:
-        """Returns by how many MiB an hour the server's process grows, once it is warm."""
-        return _slope(self.at_s, np.array(self.memory_bytes) / MIB, warm_up_s) * 3_600
+        """Returns by how many MiB an hour the server's process grows, once it is warm.
+
+        It counts after collections alone: what waits for the next one comes and goes by tens of MiB.
+        """
+        at_s, memory_bytes = zip(*self.collected, strict=True) if self.collected else ((), ())
+        return _slope(at_s, np.array(memory_bytes) / MIB, warm_up_s) * 3_600
 
     def lateness_slope_ms_h(self, warm_up_s: float) -> float:
         """Returns by how many ms an hour p99.9 of lateness grows."""
@@ -44,6 +51,11 @@ class Samples:
         figure, (memory, held, late) = pyplot.subplots(3, 1, figsize=(10, 8), sharex=True)
         minutes = np.array(self.at_s) / 60
         memory.plot(minutes, np.array(self.memory_bytes) / MIB, label="server")
+        memory.plot(
+            *([at_s / 60 for at_s, _ in self.collected], [held / MIB for _, held in self.collected]),
+            "o",
+            label="server, after a collection",
+        )
         memory.plot(minutes, np.array(self.family_bytes) / MIB, label="with its children")
         memory.set_ylabel("memory, MiB")
         memory.legend()
@@ -80,7 +92,7 @@ class ClockLateness:
         )
 
 
-def _slope(at_s: list[float], values: NDArray[np.float64], warm_up_s: float) -> float:
+def _slope(at_s: Sequence[float], values: NDArray[np.float64], warm_up_s: float) -> float:
     """Returns the change a second by least squares."""
     times = np.array(at_s)
     counts = (times >= warm_up_s) & ~np.isnan(values)

@@ -116,10 +116,13 @@ class Listening(CallObserver):
             self._call.spawn(self._beat())
 
     def stop(self) -> None:
-        """Stops listening, because the call is over."""
+        """Stops listening, because the call is over, and lets go of what was heard: the call itself is kept longer."""
         if self._ear is not None:
             self._ear.close()
         self._record(self._aligner.rest())
+        self._recognizer = self._ear = self._canceller = None
+        self.audio_listeners.clear()
+        self.recorders.clear()
 
     def listen_in(self, language: str) -> None:
         """Has the recogniser expect another language from now on."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from tests.faults.fault import ANSWERS, Fault, Outcome
@@ -64,6 +66,12 @@ def events(run: FaultRun) -> str:
     """Tells which events never came."""
     types = [kind for kind in (b"call.started", b"call.ended") if not any(kind in body for body in run.receiver.taken)]
     return "the web-hook's events" if types else ""
+
+
+def _of_mcp(name: str, prepare: Callable[[FaultRun], None]) -> Fault:
+    """Returns a fault of a server of tools that speaks MCP; the agent goes on without what the tool would tell."""
+    tools = {"llm_tools": Path(__file__).with_name("mcp_tools.yaml")}
+    return Fault("MCP server", name, Outcome.GOES_ON, prepare=prepare, answers=USES_TOOL, settings=tools)
 
 
 MODEL: Final = [
@@ -135,6 +143,14 @@ TOOLS: Final = [
         prepare=partial(ail, who="tool", how="floods"),
         answers=USES_TOOL,
     ),
+    _of_mcp("not there", partial(die, who="mcp")),
+    _of_mcp("killed while its tool is at work, and started again", partial(ail, who="mcp", how="dies")),
+    _of_mcp("hangs while its tool is at work", partial(ail, who="mcp", how="hangs")),
+    _of_mcp("answers after 4 s", partial(ail, who="mcp", how="slow")),
+    _of_mcp("out of order (HTTP 500)", partial(ail, who="mcp", how="fails")),
+    _of_mcp("garbles its answer", partial(ail, who="mcp", how="garbles")),
+    _of_mcp("cuts its answer off", partial(ail, who="mcp", how="cuts off")),
+    _of_mcp("answers with a megabyte", partial(ail, who="mcp", how="floods")),
     Fault("web-hook's receiver", "killed", Outcome.GOES_ON, prepare=partial(die, who="receiver"), also_lost=events),
     Fault("web-hook's receiver", "stopped", Outcome.GOES_ON, partial(stop, who="receiver"), 0.0, also_lost=events),
     Fault(

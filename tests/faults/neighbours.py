@@ -1,4 +1,4 @@
-"""The neighbours that the simulation's own calls do not need: a tool, a web-hook's receiver, and replicas in memory."""
+"""Neighbours that the simulation's own calls do not need: tools, a web-hook's receiver, and replicas, all in memory."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from engine.speech import Engine
 from tests.simulation.network import Address
 from tests.simulation.virtual_loop import VirtualLoop
 
-Ill = Literal["", "hangs", "slow", "fails", "garbles", "refuses", "redirects", "floods", "cuts off"]
+Ill = Literal["", "hangs", "slow", "dies", "fails", "garbles", "refuses", "redirects", "floods", "cuts off"]
 TOOL: Final[Address] = ("10.0.0.5", 80)
 RECEIVER: Final[Address] = ("10.0.0.6", 80)
 LOOKUP: Final[Address] = ("10.0.0.7", 80)
 SLOW_S: Final = 4.0
+DIES_S: Final = 0.2
+"""How long it has been at work when it dies."""
+BACK_S: Final = 2.0
+"""How long it takes to be started again then."""
 FLOOD_BYTES: Final = 1_000_000
 _LENGTH: Final = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 
@@ -36,6 +40,14 @@ class HttpNeighbour:
         """Takes connections, at the start and once it has been started again."""
         self.host.accept = lambda: HttpSession(self)
 
+    def ill_for(self, body: bytes) -> Ill:
+        """Returns how it is ill when it is asked this."""
+        return self.ill
+
+    def reply(self, body: bytes) -> tuple[bytes, bytes]:
+        """Returns the status and the body of its answer when it is well."""
+        return b"200 OK", self.answer
+
 
 class HttpSession(asyncio.Protocol):
     """One connection to such a neighbour, one request after the other."""
@@ -53,14 +65,17 @@ class HttpSession(asyncio.Protocol):
         length = _LENGTH.search(head)
         if end and len(body) >= (int(length[1]) if length is not None else 0):
             self._data = b""
-            later_s = SLOW_S if self._service.ill == "slow" else 0.02
+            later_s = {"slow": SLOW_S, "dies": DIES_S}.get(self._service.ill_for(body), 0.02)
             self._service.loop.call_later(later_s, self._reply, body)
 
     def _reply(self, body: bytes) -> None:
         service = self._service
-        match service.ill:
+        match service.ill_for(body):
             case "hangs":
                 return
+            case "dies":
+                service.loop.network.kill(service.host)
+                service.loop.call_later(BACK_S, service.listen)
             case "garbles":
                 self._transport.write(b"\x16\x03\x01 no HTTP at all\r\n\r\n")
             case "fails":
@@ -77,7 +92,7 @@ class HttpSession(asyncio.Protocol):
                 self._transport.close()
             case _:
                 service.taken.append(body)
-                self._send(b"200 OK", service.answer)
+                self._send(*service.reply(body))
 
     def _send(self, status: bytes, body: bytes) -> None:
         self._transport.write(

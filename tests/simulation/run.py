@@ -41,7 +41,7 @@ UNCLEAR: Final = "Say again?|Pardon?"
 WARNING: Final = "We have to end."
 COUNTED: Final = {"talkspurt_early_answers": "early answers", "talkspurt_interruptions": "pauses"}
 """The metrics that tell whether a run has tried something."""
-KEPT: Final = ("model", "tool", "receiver", "lookup", "replica0", "replica1")
+KEPT: Final = ("model", "tool", "mcp", "receiver", "lookup", "replica0", "replica1")
 """The neighbours whose connections are kept for the next call."""
 FAREWELL_S: Final = 40.0
 """How long a run may take after its last call should have ended: a peer that has vanished is noticed by then."""

@@ -48,6 +48,9 @@ MAX_TOOLS: Final = 64
 MAX_PAGES: Final = 8
 MAX_LIST_CHARS: Final = 32_000
 """How long the descriptions of one server's tools may be together: the model is sent them with every question."""
+ABANDONED_S: Final = 5.0
+"""How much longer than for an answer that is waited for a request is kept open. The package leaves it open for ever:
+a tool that hangs would keep one connection for each call of it, until none is left for the others."""
 _NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 """What models' services take for a name."""
 
@@ -115,11 +118,20 @@ class McpConnection:
             transport: Any = stdio_transport(file.command, env)
         else:
             headers = IDENTITY | {name: environment(value) for name, value in file.headers.items()}
-            http = await stack.enter_async_context(httpx2.AsyncClient(headers=headers, timeout=None, **bounded()))
+            options = bounded()
+            options["event_hooks"]["request"] = [self._end_in_time]
+            http = await stack.enter_async_context(httpx2.AsyncClient(headers=headers, timeout=None, **options))
             url = environment(file.url)
             transport = streamable_http_client(url, http_client=http, max_sse_event_size=MAX_EVENT_BYTES)
         who = Implementation(name="talkspurt", version="1")
         return await stack.enter_async_context(Client(bounded_transport(transport), client_info=who, cache=None))
+
+    async def _end_in_time(self, request: httpx2.Request) -> None:
+        """Has a request fail that nobody waits for any more. What a server may say unasked is waited for for ever."""
+        if request.method == "POST":
+            tools_ms = (options.timeout_ms or 0 for options in self._file.tools.values())
+            longest_s = max(CONNECT_S, max(self._file.timeout_ms, *tools_ms, 0) / 1000)
+            request.extensions["timeout"] = httpx2.Timeout(None, read=longest_s + ABANDONED_S).as_dict()
 
     async def _stay(self, session: ClientSession) -> None:
         """Returns when the server is lost; raises what a list raises."""

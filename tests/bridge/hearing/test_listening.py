@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import time
+import weakref
 from uuid import uuid4
 
 import numpy as np
@@ -47,6 +51,16 @@ class Pushed:
         pass
 
 
+class SilentEar:
+    """A local detector that hears nothing."""
+
+    def push(self, pcm: bytes, rate_hz: int) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
 async def test_a_stall_in_the_network_moves_neither_the_times_nor_the_recording() -> None:
     now_s, heard, recorded, pushed = 100.0, list[Heard](), bytearray(), Pushed()
     call = Call(uuid4(), Wire(), FakeEngine(), Style(), now_s=lambda: now_s)
@@ -79,6 +93,27 @@ async def test_a_stall_in_the_network_moves_neither_the_times_nor_the_recording(
     listening.stop()
     assert bytes(recorded) == frame * 170, "nothing is missing, and nothing is where it was not said"
     call.end("test over")
+
+
+async def test_a_call_that_is_over_keeps_nothing_that_it_was_listened_to_with() -> None:
+    """A server keeps the latest thousand calls, and 120 kB of each would be what its echo was found by."""
+    recognizer, ear = Pushed(), SilentEar()
+    gone = [weakref.ref(recognizer), weakref.ref(ear)]
+    call = Call(uuid4(), Wire(), FakeEngine(), Style())
+    listening = Listening(call, 5_000, lambda event: None, lambda problem: None, time.monotonic, cancels_echo=True)
+    listening.start(recognizer, ear)
+    await asyncio.sleep(0)  # the recogniser's task runs, and is over
+    call.audio_received(Kind.SLIN8, bytes(320))
+    assert listening._canceller is not None
+    gone.append(weakref.ref(listening._canceller))
+    listening.stop()
+    call.end("test over")
+    del recognizer, ear
+    await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()}, return_exceptions=True)
+    gc.collect()
+    assert [each() for each in gone] == [None] * 3, "the call is still there, and they are not"
+    call.audio_received(Kind.SLIN8, bytes(320))
+    assert listening._canceller is None, "sound that comes behind the end has no use any more"
 
 
 async def test_a_recogniser_that_tells_a_start_of_speech_and_then_nothing_is_given_up() -> None:
