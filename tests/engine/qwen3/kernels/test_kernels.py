@@ -24,7 +24,7 @@ from engine.qwen3.kernels.frame import How, Scratch, _project, is_plain
 from engine.qwen3.kernels.frame import decode_frame as fast_frame
 from engine.qwen3.kernels.linear import Tiling
 from engine.qwen3.kernels.sample import _noise
-from engine.qwen3.kernels.variants import ROWS, ROWS_LARGE, SLICES, SLICES_LONG, SLICES_WIDE, VENDOR, Variant
+from engine.qwen3.kernels.variants import ROWS, ROWS_LARGE, SLICES, SLICES_LONG, SLICES_SHARED, VENDOR, Variant
 from engine.qwen3.model.frame import FrameModel, decode_frame
 from engine.qwen3.model.layers import KvCache
 from engine.qwen3.model.quantize import to_fp8, to_int8
@@ -290,7 +290,7 @@ def tiny_model(hidden: int, projected: bool) -> FrameModel:
 @pytest.mark.parametrize(
     ("hidden", "rows", "variant"),
     [
-        *((64, 1, ROWS), (128, 3, ROWS_LARGE), (64, 17, SLICES), (128, 9, VENDOR), (128, 40, SLICES_WIDE)),
+        *((64, 1, ROWS), (128, 3, ROWS_LARGE), (64, 17, SLICES), (128, 9, VENDOR), (128, 40, SLICES_SHARED)),
         *((64, 2, VENDOR), (128, 5, SLICES_LONG)),
     ],
 )
@@ -328,7 +328,7 @@ def test_frames_are_those_of_plain_pytorch(hidden: int, rows: int, variant: Vari
 
 @gpu
 @pytest.mark.parametrize("how", [to_int8, to_fp8])
-@pytest.mark.parametrize(("rows", "variant"), [(1, ROWS), (20, SLICES), (150, SLICES_WIDE), (20, VENDOR)])
+@pytest.mark.parametrize(("rows", "variant"), [(1, ROWS), (20, SLICES), (150, SLICES_SHARED), (20, VENDOR)])
 def test_frames_with_eight_bit_weights_are_those_of_plain_pytorch(how: Any, rows: int, variant: Variant) -> None:
     torch.backends.cuda.matmul.allow_tf32 = False
     model = convert(tiny_model(64, False), how)
