@@ -46,6 +46,18 @@ COPY dialplan dialplan
 RUN pip install --no-deps --no-build-isolation .
 
 # ---------------------------------------------------------------------------------------------------------------------
+FROM build-gpu AS kernels
+# Compiled without a GPU, for those named here (89: RTX 40, 90: H100), the default model and the default settings. Whatever
+# else a start needs it compiles itself. Triton remembers where its files lie: this is TRITON_CACHE_DIR of the image below.
+ARG KERNELS_FOR=89
+COPY tests/__init__.py tests/
+COPY tests/support/__init__.py tests/support/
+COPY tests/support/qwen3 tests/support/qwen3
+RUN for gpu in $KERNELS_FOR; do \
+        TRITON_CACHE_DIR=/var/lib/talkspurt/models/triton python -m tests.support.qwen3.build_ahead "$gpu" || exit 1; \
+    done
+
+# ---------------------------------------------------------------------------------------------------------------------
 FROM base AS runtime
 ENV AUDIOSOCKET_HOST=0.0.0.0 \
     HTTP_HOST=0.0.0.0 \
@@ -75,6 +87,7 @@ ENV HF_HOME=/var/lib/talkspurt/models \
     ENGINE=auto \
     QUANTIZE=int8
 COPY --from=build-gpu /opt/talkspurt /opt/talkspurt
+COPY --from=kernels --chown=10001:10001 /var/lib/talkspurt/models/triton /var/lib/talkspurt/models/triton
 USER 10001:10001
 VOLUME ["/var/lib/talkspurt/models", "/var/lib/talkspurt/voices"]
 

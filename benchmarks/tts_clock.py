@@ -43,6 +43,7 @@ CALLS = (16, 100, 250)
 SECONDS = 5.0
 SETTLE_S = 2.5
 """The time left out after the last call is up: by then all speak, and the rush of first sentences is over."""
+LAG_EVERY_S = 0.2
 CLIENTS = 64
 """The default of MAX_QUEUE_DEPTH: one client more is refused."""
 MAX_POSITIONS = 64
@@ -76,10 +77,12 @@ class Round:
     """A share of one core; None where the engine has no process of its own."""
     gpu_share: float | None
     http: dict[str, float]
+    lag_ms: float | None
+    """How long a sound of the engine's lay on its way to `serve`, at most; None where nothing tells."""
 
 
 HEAD = (
-    *("calls", "engine", "p50", "p99", "p99.9", "max", "missing", "silent", "voiced"),
+    *("calls", "engine", "p50", "p99", "p99.9", "max", "missing", "silent", "lag, ms", "voiced"),
     *("serve", "engine", "GPU", "HTTP answers/s", "HTTP × realtime", "callers late"),
 )
 
@@ -92,6 +95,7 @@ def row(one: Round) -> tuple[str, ...]:
         *(f"{value:.2f}" for value in (clock.p50_ms, clock.p99_ms, clock.p999_ms, clock.max_ms)),
         f"{clock.missing} of {clock.frames + clock.missing:,}",
         str(one.silent_frames),
+        "–" if one.lag_ms is None else f"{one.lag_ms:.0f}",
         f"{clock.voiced_share:.0%}",
         f"{clock.server_share:.0%}",
         "–" if one.engine_share is None else f"{one.engine_share:.0%}",
@@ -181,6 +185,14 @@ async def health(server: ServerProcess) -> dict[str, Any]:
         return told
 
 
+async def watch_lag(server: ServerProcess, lags_ms: list[float]) -> None:
+    """Notes five times a second how far the engine's sound lay behind lately, until cancelled."""
+    while True:
+        told = (await health(server))["engine_status"].get("lag_ms")
+        lags_ms += [] if told is None else [told]
+        await asyncio.sleep(LAG_EVERY_S)
+
+
 async def measure(server: ServerProcess, way: str, calls: int, seconds: float, clients: int) -> Round:
     """Measures one load."""
     plan = CallPlan(
@@ -193,20 +205,23 @@ async def measure(server: ServerProcess, way: str, calls: int, seconds: float, c
         say=CLIP_TEXT,
     )
     gpu: list[float] = []
+    lags_ms: list[float] = []
     pid = (await health(server))["engine_status"].get("pid", server.pid)
     async with http_clients(server.http_url, clients) as http:
-        watching = asyncio.create_task(watch_gpu(gpu))
+        watching = [asyncio.create_task(each) for each in (watch_gpu(gpu), watch_lag(server, lags_ms))]
         silent, before = await first_audio._underruns(server), Usage.now(pid)
         clock = await pacing.measure(Running(server.pid, server.port), plan)
         engine_share, _, _ = Usage.now(pid).share_since(before)
         silent = await first_audio._underruns(server) - silent
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
+        for task in watching:
+            task.cancel()
+        await asyncio.gather(*watching, return_exceptions=True)
     one = Round(
         *(calls, way, clock, silent),
         engine_share if pid != server.pid else None,
         mean(gpu[len(gpu) // 3 :]) if gpu else None,
         http,
+        max(lags_ms, default=None),
     )
     print(" | ".join(row(one)), file=sys.stderr, flush=True)
     return one

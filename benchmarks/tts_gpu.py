@@ -24,7 +24,7 @@ from benchmarks.gpu.codec import codec
 from benchmarks.gpu.frames import frames, sound
 from benchmarks.gpu.kernels import kernels
 from benchmarks.gpu.overlap import profile
-from benchmarks.gpu.paced import paced
+from benchmarks.gpu.paced import JOINING_S, LEADS_MS, paced
 from benchmarks.gpu.small import small, small_once
 from benchmarks.gpu.start import memory, memory_once, start, start_once
 from tests.support.qwen3.random_weights import TALKER_SIZES
@@ -63,6 +63,9 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=1024, help="of `calls` and `start`")
     parser.add_argument("--calls", type=int, nargs="+", default=[1, 16, 64, 256, 512, 1000])
     parser.add_argument("--seconds", type=float, default=8.0, help="of each row of `calls` and of `icl`")
+    parser.add_argument("--leads", type=int, nargs="+", default=list(LEADS_MS), help="SPEECH_LEAD_MS of `paced`")
+    parser.add_argument("--alone", action="store_true", help="`paced` without a neighbour")
+    parser.add_argument("--joining", type=float, default=JOINING_S, help="seconds in which `paced`'s calls come")
     parser.add_argument("--trace", type=Path, help="where `profile` writes its Chrome trace")
     args = parser.parse_args()
     if not args.parts[0].endswith("-once"):
@@ -73,7 +76,9 @@ def main() -> None:
         "sound": sound,
         "codec": lambda: codec(args.widest),
         "calls": lambda: calls(args.size, args.quantize, args.calls, args.slots, args.seconds),
-        "paced": lambda: paced(args.size, args.quantize, args.calls, args.seconds),
+        "paced": lambda: paced(
+            args.size, args.quantize, args.calls, args.seconds, args.leads, args.alone, args.joining
+        ),
         "small": lambda: small(args.size, args.calls, args.seconds),
         "small-once": lambda: small_once(args.size, args.quantize, args.calls, args.seconds),
         "cancel": lambda: cancel(args.size),

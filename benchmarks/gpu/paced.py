@@ -49,16 +49,18 @@ class Heard:
     sentences: int = 0
     frames: int = 0
     late_s: list[float] = field(default_factory=list)
-    """One for each frame that came after the one before it had been played."""
+    """One for each chunk that came after the one before it had been played."""
+    last_late_s: float = 0.0
+    """When the last of them came, from the beginning."""
     refused: int = 0
     steps: int = 0
 
 
-def run_paced(runner: GraphRunner, hidden: int, calls: int, seconds: float) -> Heard:
+def run_paced(runner: GraphRunner, hidden: int, calls: int, seconds: float, joining_s: float = JOINING_S) -> Heard:
     load, heard = Load(runner, hidden), Heard()
     load.warm_voices()
     begun_s = time.perf_counter()
-    callers = [Caller(begun_s + at_s) for at_s in load.generator.uniform(0, JOINING_S, calls)]
+    callers = [Caller(begun_s + at_s) for at_s in load.generator.uniform(0, joining_s, calls)]
     by_sentence: dict[Sentence, Caller] = {}
     gc.collect()
     gc.freeze()
@@ -70,7 +72,8 @@ def run_paced(runner: GraphRunner, hidden: int, calls: int, seconds: float) -> H
             for made in runner.step():
                 now = time.perf_counter()
                 caller = by_sentence[made.sentence]
-                hear(caller, made.pcm.size // SAMPLES, heard, now)
+                if hear(caller, made.pcm.size // SAMPLES, heard, now):
+                    heard.last_late_s = now - begun_s
                 if made.end is not None:
                     caller.asks_at_s, caller.sentence = max(now, caller.begins_s), None
                     del by_sentence[made.sentence]
@@ -92,22 +95,34 @@ def ask(load: Load, caller: Caller, by_sentence: dict[Sentence, Caller], heard: 
     heard.sentences += 1
 
 
-def hear(caller: Caller, frames: int, heard: Heard, now_s: float) -> None:
+def hear(caller: Caller, frames: int, heard: Heard, now_s: float) -> bool:
+    """Notes that sound has come. Tells whether it was late."""
     fresh = not caller.begins_s and caller.plays_until_s <= caller.asked_s
+    late = not fresh and frames > 0 and now_s > caller.plays_until_s
     if fresh:
         heard.first_s.append(now_s - caller.asked_s)
-    elif frames and now_s > caller.plays_until_s:
+    elif late:
         heard.late_s.append(now_s - caller.plays_until_s)
     caller.begins_s = caller.begins_s or max(now_s, caller.plays_until_s)
     caller.plays_until_s = max(now_s, caller.plays_until_s) + frames * FRAME_S
     heard.frames += frames
+    return late
 
 
-def paced(size: str, quantize: str, counts: Sequence[int], seconds: float) -> None:
+def paced(
+    size: str,
+    quantize: str,
+    counts: Sequence[int],
+    seconds: float,
+    leads_ms: Sequence[int],
+    alone: bool,
+    joining_s: float,
+) -> None:
+    """Measures each number of calls with each lead, `alone` without a neighbour, and prints the rows."""
     runner, model = build_runner(size, quantize, max(counts))
     hidden = model.talker.stack.hidden
     print(f"\n{size} {quantize}, calls that speak without a pause at the pace of speech; {seconds:g} s a row")
-    paced_rows(runner, hidden, counts, seconds, LEADS_MS)
+    paced_rows(runner, hidden, counts, seconds, leads_ms, (0.0,) if alone else (0.0, BURST_S), joining_s)
 
 
 def paced_rows(
@@ -117,16 +132,17 @@ def paced_rows(
     seconds: float,
     leads_ms: Sequence[int],
     bursts: Sequence[float] = (0.0, BURST_S),
+    joining_s: float = JOINING_S,
 ) -> None:
     print("neighbour | SPEECH_LEAD_MS | calls | GPU for us | first sound p50, ms | p95 | frames | late | worst, ms |"
-          " refused | capacity | of one core | burst of the neighbour, ms")  # fmt: skip
+          " last late, s | refused | capacity | of one core | burst of the neighbour, ms")  # fmt: skip
     for burst_s in bursts:
         for count in counts:
             for lead_ms in leads_ms:
                 runner.scheduler.lead_s = lead_ms / 1e3
                 with neighbour(burst_s, EVERY_S) as bursts_s:
                     begun_s, worked_s = time.perf_counter(), time.process_time()
-                    heard = run_paced(runner, hidden, count, seconds)
+                    heard = run_paced(runner, hidden, count, seconds, joining_s)
                     load = runner.scheduler.use.load(time.monotonic())
                     core = (time.process_time() - worked_s) / (time.perf_counter() - begun_s)
                 first = [each * 1e3 for each in heard.first_s]
@@ -134,7 +150,8 @@ def paced_rows(
                 print(
                     f"{beside} | {lead_ms} | {count} | {load:.0%} | {percentile(first, 50):.1f}"
                     f" | {percentile(first, 95):.1f} | {heard.frames} | {len(heard.late_s)}"
-                    f" | {max(heard.late_s, default=0) * 1e3:.0f} | {heard.refused} | {runner.scheduler.capacity}"
+                    f" | {max(heard.late_s, default=0) * 1e3:.0f} | {heard.last_late_s:.0f}"
+                    f" | {heard.refused} | {runner.scheduler.capacity}"
                     f" | {core:.0%}"
                     f" | {np.mean(bursts_s[1:]) * 1e3 if len(bursts_s) > 1 else 0:.0f}",
                     flush=True,

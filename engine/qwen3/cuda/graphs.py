@@ -24,8 +24,8 @@ from engine.qwen3.cuda.pinned import PinnedPool
 from engine.qwen3.cuda.tuning import Tuning
 from engine.qwen3.kernels import pdl, sample
 from engine.qwen3.kernels.codec import FastCodec
-from engine.qwen3.kernels.frame import How, Scratch, decode_frame, is_plain
-from engine.qwen3.kernels.variants import Variant, candidates
+from engine.qwen3.kernels.frame import How, Scratch, decode_frame, is_plain, keep_widened
+from engine.qwen3.kernels.variants import VENDOR, Variant, candidates
 from engine.qwen3.model.frame import FrameModel
 from engine.qwen3.model.paged_kv import PagedKv
 from engine.qwen3.model.state import CODE_GROUPS, DecodeState
@@ -148,6 +148,8 @@ class FrameGraphs:
 
     def build(self) -> None:
         """Captures, measures, and keeps the fastest of each bucket. The GPU must have nothing else to do."""
+        if any(variant == VENDOR for size in self.sizes for variant, _ in self._possible(size)):
+            keep_widened(self.model.predictor.stack, self.scratch)
         captured = {
             size: [(variant, self._capture(f"frame of {size}", work)) for variant, work in self._possible(size)]
             for size in reversed(self.sizes)  # the largest first: the smaller ones fit in its memory
@@ -157,6 +159,8 @@ class FrameGraphs:
             timed = [(self._measure(size, replay), replay, variant) for variant, replay in captured.pop(size)]
             self.seconds[size], self._replays[size], self.variants[size] = min(timed, key=lambda entry: entry[0])
             self._tuning.put(f"frame of {size}", {"variant": asdict(self.variants[size])})
+        if VENDOR not in self.variants.values():
+            self.scratch.kept.clear()
         self._state.position.zero_()
         self._state.frame.zero_()
         self._slots.fill_(self._state.scratch)

@@ -180,7 +180,12 @@ class Qwen3Engine(Engine):
             voice_cache_max=self._voice_settings.voice_cache_max,
             voice_cache_hits=self._clones.hits,
             voice_cache_misses=self._clones.misses,
-            details={"state": supervisor.state, "pid": supervisor.pid, **self._facts},
+            details={
+                "state": supervisor.state,
+                "pid": supervisor.pid,
+                "lag_ms": round(self._admission.lag_s * 1e3, 1),
+                **self._facts,
+            },
         )
 
     async def prepare_clone(self, reference: VoiceReference) -> None:

@@ -48,8 +48,11 @@ def launch(kernel: Any, grid: tuple[int, ...]) -> Callable[..., None]:
 
 
 @contextmanager
-def compiling() -> Iterator[set[Hashable]]:
-    """Compiles what is launched within, and at the end all of it is compiled. Yields the cases met."""
+def compiling(launchers: bool = True) -> Iterator[set[Hashable]]:
+    """Compiles what is launched within, and at the end all of it is compiled. Yields the cases met.
+
+    `launchers` false makes none of the programs that launch the kernels, which takes CUDA's driver.
+    """
     seen: set[Hashable] = set()
     compiled: list[Any] = []
     before, kept = _seen.set(seen), _compiled.set(compiled)
@@ -57,8 +60,8 @@ def compiling() -> Iterator[set[Hashable]]:
         with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1), "compile") as pool:
             with _asynchronously(pool):
                 yield seen
-            on = partial(_make_launcher, torch.cuda.current_device() if torch.cuda.is_available() else None)
-            list(pool.map(on, compiled))
+            device = torch.cuda.current_device() if torch.cuda.is_available() else None
+            list(pool.map(partial(_make_launcher, device) if launchers else _compiled_kernel, compiled))
     finally:
         _seen.reset(before)
         _compiled.reset(kept)
@@ -67,9 +70,12 @@ def compiling() -> Iterator[set[Hashable]]:
 def _make_launcher(device: int | None, compiled: Any) -> None:
     if device is not None:
         torch.cuda.set_device(device)  # a thread has its own
-    # What was compiled in the pool is a promise of the kernel.
-    kernel = compiled.result() if hasattr(compiled, "result") else compiled
-    kernel.run  # noqa: B018 (a property: it makes the launcher and loads the kernel)
+    _compiled_kernel(compiled).run  # noqa: B018 (a property: it makes the launcher and loads the kernel)
+
+
+def _compiled_kernel(compiled: Any) -> Any:
+    """Returns the kernel: what was compiled in the pool is a promise of it."""
+    return compiled.result() if hasattr(compiled, "result") else compiled
 
 
 def _asynchronously(pool: ThreadPoolExecutor) -> Any:

@@ -6,7 +6,7 @@ takes them as they are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -44,6 +44,7 @@ class Scratch:
     parts: Tensor
     counters: Tensor
     widened: Tensor  # the largest matrix, where matrices have 8 bits
+    kept: dict[int, Tensor] = field(default_factory=dict)  # by the `id` of a matrix of 8 bits: what it is widened
 
     @staticmethod
     def allocate(model: FrameModel, rows: int) -> Scratch:
@@ -100,11 +101,28 @@ def _turned(matrix: Linear, scratch: Scratch) -> Tensor:
     """Returns a matrix as the vendor's product takes it, [in, out] in the activations' format."""
     weight: Tensor = matrix.weight  # type: ignore[attr-defined]
     scale: Tensor | None = getattr(matrix, "scale", None)
-    if scale is not None:
+    if (kept := scratch.kept.get(id(matrix))) is not None:
+        weight = kept
+    elif scale is not None:
         wide = scratch.widened[: weight.numel()].view(weight.shape)
         dense(weight, scale, wide)
         weight = wide
     return weight.t()
+
+
+def keep_widened(stack: StackWeights, scratch: Scratch) -> None:
+    """Widens the 8-bit matrices of a stack for good, for the vendor's products; those in 16 bits stay as they are.
+
+    It is for the predictor, whose matrices would be widened fifteen times a frame. They take 157 MB.
+    """
+    for layer in stack.layers:
+        for matrix in (layer.qkv, layer.o, layer.gate_up, layer.down):
+            weight: Tensor = matrix.weight  # type: ignore[attr-defined]
+            scale: Tensor | None = getattr(matrix, "scale", None)
+            if scale is not None:
+                wide = torch.empty(weight.shape, dtype=stack.norm.dtype, device=weight.device)
+                dense(weight, scale, wide)
+                scratch.kept[id(matrix)] = wide
 
 
 def _vendor_logits(x: Tensor, head: Linear, out: Tensor) -> None:

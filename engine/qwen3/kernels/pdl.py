@@ -40,12 +40,23 @@ else:
                 gdc_launch_dependents()
 
 
+def assume(capability: int) -> None:
+    """Has kernels compiled for a GPU of this capability (90 for 9.0), which need not be here."""
+    _assumed.append(capability)
+    supported.cache_clear()
+
+
+_assumed: Final[list[int]] = []
+
+
 @functools.cache
 def supported(device: int | None = None) -> bool:
     """Tells whether the GPU can launch dependent kernels early."""
-    if INTERPRETED or not torch.cuda.is_available():
+    if INTERPRETED:
         return False
-    return torch.cuda.get_device_capability(device)[0] >= 9
+    if _assumed:
+        return _assumed[-1] >= 90
+    return torch.cuda.is_available() and torch.cuda.get_device_capability(device)[0] >= 9
 
 
 def options(pdl: bool) -> dict[str, Any]:

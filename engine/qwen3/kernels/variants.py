@@ -18,11 +18,14 @@ class Variant:
     warps: int = 1
     block_k: int = 0
     stages: int = 1
+    block_m: int = 0
+    """The batch's rows that a program of `_slices` takes; 0 takes all of them, or 64."""
 
     def tiling(self, rows: int, inputs: int, outputs: int, gate: bool) -> Tiling:
         if self.kind == "rows":
             return rows_tiling(inputs, gate, self.size, self.warps)
-        return slices_tiling(rows, outputs, gate, self.size, self.block_k, self.warps, self.stages)
+        block_m = self.block_m or rows
+        return slices_tiling(block_m, outputs, gate, self.size, self.block_k, self.warps, self.stages)
 
 
 VENDOR: Final = Variant("vendor")
@@ -32,7 +35,8 @@ ROWS_LARGE: Final = Variant("rows", 8192, 2)
 SLICES: Final = Variant("slices", 16, 4, 64, 4)
 SLICES_LONG: Final = Variant("slices", 16, 4, 128, 3)
 SLICES_FEW: Final = Variant("slices", 16, 2, 128, 3)
-SLICES_WIDE: Final = Variant("slices", 32, 4, 64, 2)
+SLICES_SHARED: Final = Variant("slices", 32, 4, 128, 2, block_m=16)
+"""Several programs read the same weights, each for sixteen rows: each reads less, and there are more of them."""
 
 
 def candidates(rows: int, plain: bool) -> tuple[Variant, ...]:
@@ -48,4 +52,4 @@ def candidates(rows: int, plain: bool) -> tuple[Variant, ...]:
     if rows <= 16:
         return (SLICES_LONG, SLICES_FEW)
     # The vendor's products want the matrices widened first: more bytes, but matrix units at full speed.
-    return (VENDOR, SLICES_FEW if rows <= 32 else SLICES_WIDE)
+    return (VENDOR, SLICES_SHARED)

@@ -69,6 +69,10 @@ class PagedKv:
     def nbytes(self) -> int:
         return sum(piece.nbytes for piece in self._pieces.values()) + self.table.nbytes
 
+    def holds(self, slot: int, positions: int) -> bool:
+        """Tells whether there is room for a slot's first so many positions already."""
+        return len(self._held.get(slot, ())) * PAGE >= positions
+
     def hold(self, slot: int, positions: int) -> bool:
         """Makes room for a slot's first so many positions. Returns False where there is no memory for them."""
         held = self._held.get(slot)

@@ -43,7 +43,10 @@ def prefix(kv: PagedKv, positions: int) -> torch.Tensor:
 def test_slots_take_pages_as_they_grow_and_give_them_back() -> None:
     kv = pages()
     first = kv.pages
+    assert not kv.holds(0, 1)
     assert kv.hold(0, 1)
+    assert kv.holds(0, PAGE)
+    assert not kv.holds(0, PAGE + 1)
     assert kv.hold(0, PAGE)
     assert len(set(kv.table[0].tolist())) == 2, "one page, and everywhere else the scratch page"
     assert kv.hold(0, POSITIONS)
@@ -55,6 +58,7 @@ def test_slots_take_pages_as_they_grow_and_give_them_back() -> None:
     assert not set(held) & set(kv.table[2].tolist()), "and none has the scratch slot's"
     kv.release(1)
     kv.release(1)
+    assert not kv.holds(1, 1)
     kv.shrink()
     assert kv.pages == first
     assert kv.hold(1, 1)

@@ -18,13 +18,13 @@ if WHY_NOT:
 import triton
 import triton.language as tl
 
-from engine.qwen3.kernels import attention, conv, linear, memory, pdl, sample
+from engine.qwen3.kernels import attention, conv, frame, linear, memory, pdl, sample
 from engine.qwen3.kernels.conv import Rows
-from engine.qwen3.kernels.frame import How, Scratch, _project, is_plain
+from engine.qwen3.kernels.frame import How, Scratch, _project, _turned, is_plain, keep_widened
 from engine.qwen3.kernels.frame import decode_frame as fast_frame
 from engine.qwen3.kernels.linear import Tiling
 from engine.qwen3.kernels.sample import _noise
-from engine.qwen3.kernels.variants import ROWS, ROWS_LARGE, SLICES, SLICES_LONG, SLICES_WIDE, VENDOR, Variant
+from engine.qwen3.kernels.variants import ROWS, ROWS_LARGE, SLICES, SLICES_LONG, SLICES_SHARED, VENDOR, Variant
 from engine.qwen3.model.frame import FrameModel, decode_frame
 from engine.qwen3.model.layers import KvCache
 from engine.qwen3.model.quantize import to_fp8, to_int8
@@ -119,6 +119,17 @@ def test_an_eight_bit_matrix_widened(to: Any) -> None:
     out = poisoned(21, 700)
     linear.dense(packed.weight, packed.scale, out)
     assert error(out, packed.weight.double() * packed.scale.double()[:, None]) < TOLERANCE
+
+
+def test_matrices_that_are_widened_once_are_not_widened_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = convert(tiny_model(64, False), to_int8)
+    scratch, stack = Scratch.allocate(model, 2), model.predictor.stack
+    matrices = [matrix for layer in stack.layers for matrix in (layer.qkv, layer.o, layer.gate_up, layer.down)]
+    each_time = [_turned(matrix, scratch).clone() for matrix in matrices]
+    keep_widened(stack, scratch)
+    monkeypatch.setattr(frame, "dense", None)
+    for matrix, expected in zip(matrices, each_time, strict=True):
+        assert torch.equal(_turned(matrix, scratch), expected)
 
 
 def turned(x: torch.Tensor, norm: torch.Tensor, position: int, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
@@ -290,7 +301,7 @@ def tiny_model(hidden: int, projected: bool) -> FrameModel:
 @pytest.mark.parametrize(
     ("hidden", "rows", "variant"),
     [
-        *((64, 1, ROWS), (128, 3, ROWS_LARGE), (64, 17, SLICES), (128, 9, VENDOR), (128, 40, SLICES_WIDE)),
+        *((64, 1, ROWS), (128, 3, ROWS_LARGE), (64, 17, SLICES), (128, 9, VENDOR), (128, 40, SLICES_SHARED)),
         *((64, 2, VENDOR), (128, 5, SLICES_LONG)),
     ],
 )
@@ -328,8 +339,13 @@ def test_frames_are_those_of_plain_pytorch(hidden: int, rows: int, variant: Vari
 
 @gpu
 @pytest.mark.parametrize("how", [to_int8, to_fp8])
-@pytest.mark.parametrize(("rows", "variant"), [(1, ROWS), (20, SLICES), (150, SLICES_WIDE), (20, VENDOR)])
-def test_frames_with_eight_bit_weights_are_those_of_plain_pytorch(how: Any, rows: int, variant: Variant) -> None:
+@pytest.mark.parametrize(
+    ("rows", "variant", "kept"),
+    [(1, ROWS, False), (20, SLICES, False), (150, SLICES_SHARED, False), (20, VENDOR, False), (20, VENDOR, True)],
+)
+def test_frames_with_eight_bit_weights_are_those_of_plain_pytorch(
+    how: Any, rows: int, variant: Variant, kept: bool
+) -> None:
     torch.backends.cuda.matmul.allow_tf32 = False
     model = convert(tiny_model(64, False), how)
     assert not is_plain(model)
@@ -342,7 +358,10 @@ def test_frames_with_eight_bit_weights_are_those_of_plain_pytorch(how: Any, rows
         out = torch.full((rows, 16), -7, device=DEVICE)
         if fast:
             history = torch.zeros(rows + 1, 8, 16, dtype=torch.int64, device=DEVICE)
-            fast_frame(model, state, at, out, Scratch.allocate(model, rows), history, How(variant, PDL))
+            scratch = Scratch.allocate(model, rows)
+            if kept:
+                keep_widened(model.predictor.stack, scratch)
+            fast_frame(model, state, at, out, scratch, history, How(variant, PDL))
         else:
             decode_frame(model, state, at, 64, out)
         codes.append(out)
