@@ -1,6 +1,6 @@
 """Echo: false barge-ins by the agent's own sound, and real ones in spite of it, by level, delay and layer.
 
-    python -m benchmarks.echo [--calls 40] [--levels -10 -20] [--delays 150] [--plot docs/echo.png]
+    python -m benchmarks.echo [--calls 40] [--levels -10 -20] [--delays 150] [--layers both] [--plot docs/echo.png]
 
 By a virtual clock: the agent is hibari, the callers are SVOX Pico, the loudspeaker, room and line are simulated
 (`tests/support/echo_path.py`), the detector is the one of the calls. The agent goes on speaking whatever is heard.
@@ -60,6 +60,7 @@ async def main() -> None:
     parser.add_argument("--plot", type=Path, help="where to write a picture of one call")
     parser.add_argument("--levels", type=int, nargs="*", default=(NO_ECHO_DB, *LEVELS_DB), help="in dB")
     parser.add_argument("--delays", type=int, nargs="*", default=DELAYS_MS, help="in ms")
+    parser.add_argument("--layers", nargs="*", choices=[layer.name.lower() for layer in Layer], help="of the table")
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS)
     arguments = parser.parse_args()
     print(markdown([("machine", ""), *facts()]), "\n")
@@ -72,7 +73,8 @@ async def main() -> None:
     if arguments.plot is not None:
         plot(make_call(voiced, 3, -10, 150, double_talk=True, jump=(10 * RATE_HZ, 60.0)), arguments.plot)
     if "table" in arguments.parts:
-        print(markdown(table(detector, voiced, arguments.calls, arguments.levels, arguments.delays)), "\n")
+        layers = [layer for layer in Layer if arguments.layers is None or layer.name.lower() in arguments.layers]
+        print(markdown(table(detector, voiced, arguments.calls, arguments.levels, arguments.delays, layers)), "\n")
     if "changes" in arguments.parts:
         print(markdown(changes(detector, voiced, arguments.calls)), "\n")
     if "words" in arguments.parts:
@@ -84,7 +86,12 @@ async def main() -> None:
 
 
 def table(
-    detector: Detector, voiced: Sequence[Voiced], calls: int, levels_db: Sequence[int], delays_ms: Sequence[int]
+    detector: Detector,
+    voiced: Sequence[Voiced],
+    calls: int,
+    levels_db: Sequence[int],
+    delays_ms: Sequence[int],
+    layers: Sequence[Layer],
 ) -> list[Sequence[str]]:
     """Measures every layer at every level and delay."""
     rows: list[Sequence[str]] = [
@@ -103,7 +110,7 @@ def table(
         for delay_ms in delays_ms if level_db != NO_ECHO_DB else delays_ms[:1]:
             quiet = [make_call(voiced, seed, level_db, delay_ms, double_talk=False) for seed in range(calls)]
             talk = [make_call(voiced, seed, level_db, delay_ms, double_talk=True) for seed in range(calls)]
-            for layer in Layer if delay_ms == 150 or level_db == NO_ECHO_DB else (Layer.OFF, Layer.BOTH):
+            for layer in layers:
                 name = "none" if level_db == NO_ECHO_DB else f"{level_db} dB, {delay_ms} ms"
                 rows.append((name, layer.value, *_measures(detector, quiet, talk, layer)))
                 print(" | ".join(rows[-1]), flush=True)

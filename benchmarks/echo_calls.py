@@ -134,7 +134,7 @@ class _Open(echo_canceller.EchoGate):
 
 
 class _Deaf(echo_canceller.EchoFilter):
-    def cancel(self, sent: Any, power: Any, heard: Any) -> tuple[Any, Any]:
+    def cancel(self, sent: Any, heard: Any) -> tuple[Any, Any]:
         return heard, np.zeros_like(heard)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import rfft
 
-from bridge.hearing.echo_filter import PARTITIONS, EchoFilter
+from bridge.hearing.echo_filter import PARTITIONS, EchoFilter, powers
 from bridge.hearing.echo_finder import BINS, LAGS, EchoFinder
 from bridge.hearing.echo_gate import AUDIBLE, LOUD, EchoGate
 from bridge.hearing.echo_history import EchoHistory
@@ -47,6 +47,8 @@ WORSE: Final = 2.0
 WORSE_BLOCKS: Final = 2.5
 WORSE_KEPT: Final = 0.95
 """The filter begins anew after so many of these within half a second."""
+GAINS_BLOCKS: Final = 4
+"""How often it is worked out how loud an echo is due: what the finder knows of it changes over a second."""
 HUSHED: Final = np.float32(0.1)
 """What becomes of a block that may be an echo: -20 dB. The detector hears a caller sooner than after nothing."""
 FULL_SCALE: Final = np.float32(32768)
@@ -74,17 +76,21 @@ class EchoCanceller:
         self._finder = EchoFinder()
         self._sought = 0
         """The place in the cycle of PAUSE_BLOCKS and LOOK_BLOCKS, for a call without an echo."""
-        self._filter = EchoFilter(self._samples)
+        self._sounds: Floats = np.zeros((4, 2 * self._samples), np.float32)
+        """What is transformed in each block: the latest two blocks sent, the latest two heard, and the filter's two."""
+        self._filter = EchoFilter(self._sounds[2:])
         self._gate = EchoGate()
         self._worse = 0.0
         """How many blocks the filter has lately made louder."""
         self._lag: int | None = None
+        """How many blocks after it was sent the filter's first block of the echo is heard."""
+        self._gains: Floats = np.zeros(0, np.float32)
+        """How much of the power sent comes back after each delay from `_lag` on."""
+        self._gains_turn = 0
         self._spectra = EchoHistory(TAIL_BLOCKS, (self._samples + 1,), np.complex64)
-        self._strengths = EchoHistory(TAIL_BLOCKS, (self._samples + 1,), np.float32)
-        """The power of each of these spectra."""
+        self._strengths = EchoHistory(TAIL_BLOCKS, (2 * (self._samples + 1),), np.float32)
+        """The power of each of these spectra, twice in a row."""
         self._powers = EchoHistory(TAIL_BLOCKS, (), np.float32)
-        self._both_sent: Floats = np.zeros(2 * self._samples, np.float32)
-        self._both_heard: Floats = np.zeros(2 * self._samples, np.float32)
 
     @property
     def echo_due(self) -> bool:
@@ -156,36 +162,46 @@ class EchoCanceller:
             self._powers.fill(0)
             return heard
         samples = heard.astype(np.float32) / FULL_SCALE
-        self._both_heard[: self._samples] = self._both_heard[self._samples :]
-        self._both_heard[self._samples :] = samples
-        self._both_sent[: self._samples] = self._both_sent[self._samples :]
-        self._both_sent[self._samples :] = sent
-        spectrum = rfft(self._both_sent)
-        self._spectra.push(spectrum)
-        self._strengths.push(spectrum.real**2 + spectrum.imag**2)
+        both = self._sounds[:2]
+        both[:, : self._samples] = both[:, self._samples :]
+        both[:, self._samples :] = sent, samples
+        if self._lag is None:
+            spectra = rfft(both)
+        else:
+            spectra = rfft(self._sounds)
+            path = slice(self._lag, self._lag + PARTITIONS)
+            self._filter.learn(self._spectra.rows[path], self._strengths.rows[path], spectra[2:])
+        strength = powers(spectra[0])
+        self._spectra.push(spectra[0])
+        self._strengths.push(strength)
         self._powers.push(power)
-        self._finder.push(self._spectra.rows[:LAGS, BINS], rfft(self._both_heard)[BINS], audible=power > AUDIBLE)
+        sent_spectra = self._spectra.rows
+        self._finder.push(sent_spectra[:LAGS, BINS], strength[::2][BINS], spectra[1, BINS], audible=power > AUDIBLE)
         self._follow(self._finder.lag)
         if self._lag is None:
             loudest = float(self._powers.rows.max())
             passes = self._gate.passes_unknown(_power(samples), loudest, self._finder.blocks)
             return heard if passes else _to_pcm(samples * HUSHED)
-        path = slice(self._lag, self._lag + PARTITIONS)
-        rest, echo = self._filter.cancel(self._spectra.rows[path], self._strengths.rows[path], samples)
+        rest, echo = self._filter.cancel(sent_spectra[self._lag : self._lag + PARTITIONS], samples)
         rest_power, heard_power = _power(rest), _power(samples)
         if rest_power > max(WORSE * heard_power, LOUD):
             self._gate.restart()  # what the filter takes out is not there: the path has changed
             self._worse += 1
             if self._worse >= WORSE_BLOCKS:
-                self._filter, self._worse = EchoFilter(self._samples), 0.0
+                self._filter, self._worse = EchoFilter(self._sounds[2:]), 0.0
         self._worse *= WORSE_KEPT
         if rest_power > heard_power:
             rest, rest_power = samples, heard_power
-        gains = self._finder.gains(self._lag, min(PARTITIONS, LAGS - self._lag))
-        expected = float(gains @ self._powers.rows[self._lag : self._lag + len(gains)])
-        if not self._gate.passes(rest_power, max(_power(echo), expected)):
+        if not self._gate.passes(rest_power, max(_power(echo), self._expected_power(self._lag))):
             rest = rest * HUSHED
         return _to_pcm(rest)
+
+    def _expected_power(self, lag: int) -> float:
+        """Returns how loud the echo should be in this block, by what the finder has learnt."""
+        if self._gains_turn == 0:
+            self._gains = self._finder.gains(lag, min(PARTITIONS, LAGS - lag))
+        self._gains_turn = (self._gains_turn + 1) % GAINS_BLOCKS
+        return float(self._gains @ self._powers.rows[lag : lag + len(self._gains)])
 
     def _may_rest(self, *, audible: bool) -> bool:
         """Tells whether an echo need not be looked for in this block: the agent has spoken for long without one."""
@@ -208,14 +224,17 @@ class EchoCanceller:
         if first is not None and self._lag is not None:
             self._filter.move(self._lag - first)
         elif first is not None:
-            self._filter = EchoFilter(self._samples)
+            self._filter = EchoFilter(self._sounds[2:])
         self._gate.restart()
-        self._lag = first
+        self._lag, self._gains_turn = first, 0
 
 
 def _to_pcm(samples: Floats) -> Pcm:
-    pcm: Pcm = np.clip(np.rint(samples * FULL_SCALE), -32768, 32767).astype(np.int16)
-    return pcm
+    values = samples * FULL_SCALE
+    np.rint(values, out=values)
+    np.maximum(values, -32768, out=values)
+    np.minimum(values, 32767, out=values)
+    return values.astype(np.int16)
 
 
 def _power(samples: Floats) -> float:

@@ -8,11 +8,11 @@ E. Mabande, G. Enzner, "State-space architecture of the partitioned-block-based 
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import irfft, rfft
+from scipy.fft import irfft
 
 PARTITIONS: Final = 6
 """The length of an echo in blocks of 20 ms: a small room is quiet again after 120 ms."""
@@ -33,29 +33,77 @@ Spectra = NDArray[np.complex64]
 
 
 class EchoFilter:
-    """The echo path of one call, as far as it is known. Samples are floats in ±1, a block at a time. No I/O."""
+    """The echo path of one call, as far as it is known. Samples are floats in ±1, a block at a time. No I/O.
 
-    def __init__(self, block_samples: int) -> None:
-        self._samples = block_samples
-        bins = block_samples + 1
+    So few values take numpy no longer than the call that hands them over. So the caller transforms what is to be learnt
+    together with its own, and what a complex spectrum is multiplied by stands twice in a row, for the real and the
+    imaginary part: numpy takes four times as long for a complex number and a real one.
+    """
+
+    def __init__(self, unlearnt: Floats) -> None:
+        """`unlearnt`, of two rows of two blocks, is where `cancel` leaves what `learn` wants as spectra."""
+        self._unlearnt = unlearnt
+        self._samples = samples = unlearnt.shape[1] // 2
+        bins = samples + 1
         self._path: Spectra = np.zeros((PARTITIONS, bins), np.complex64)
-        self._doubt: Floats = np.full((PARTITIONS, bins), DOUBT, np.float32)
-        self._rest: Floats = np.zeros(bins, np.float32)
-        """The power of all that is no echo, at each frequency: noise and the caller."""
-        self._padded: Floats = np.zeros(2 * block_samples, np.float32)
+        self._doubt: Floats = np.full((PARTITIONS, 2 * bins), DOUBT, np.float32)
+        self._rest: Floats = np.zeros(2 * bins, np.float32)
+        """Twice the power of all that is no echo, at each frequency: noise and the caller."""
+        self._both: Spectra = np.zeros((2, bins), np.complex64)
+        """The spectra of the echo and of the partition whose turn it is."""
         self._turn = 0
+        self._learns = False
+        """True while there is something unlearnt."""
 
-    def cancel(self, sent: Spectra, power: Floats, heard: Floats) -> tuple[Floats, Floats]:
-        """Takes what was sent, as the spectra of two blocks each, with their power, and a block heard.
-
-        Returns the block's rest and its echo.
-        """
-        samples = self._samples
-        echo: Floats = irfft((sent * self._path).sum(axis=0), overwrite_x=True)[samples:]
+    def cancel(self, sent: Spectra, heard: Floats) -> tuple[Floats, Floats]:
+        """Takes what was sent, as the spectra of two blocks each, and a block heard. Returns its rest and its echo."""
+        samples, both = self._samples, self._both
+        np.add.reduce((sent * self._path).view(np.float32), axis=0, out=both.view(np.float32)[0])
+        both[1] = self._path[self._turn]
+        sounds: Floats = irfft(both)
+        echo = sounds[0, samples:]
         rest = heard - echo
-        self._padded[samples:] = rest
-        self._learn(sent, power, rfft(self._padded))
+        self._unlearnt[0, :samples] = 0
+        self._unlearnt[0, samples:] = rest
+        # What is longer than a block is no part of a partition. To shorten one a block is enough.
+        self._unlearnt[1, :samples] = sounds[1, :samples]
+        self._unlearnt[1, samples:] = 0
+        self._learns = True
         return rest, echo
+
+    def learn(self, sent: Spectra, power: Floats, spectra: Spectra) -> None:
+        """Learns from the latest block, if it has not yet: from `unlearnt` as `spectra`, and what was sent then.
+
+        `power` is that of each of these frequencies, twice in a row.
+        """
+        if not self._learns:
+            return
+        self._learns = False
+        self._path[self._turn] = spectra[1]
+        self._turn = (self._turn + 1) % PARTITIONS
+        rest = spectra[0]
+        loudness = powers(rest)
+        self._rest *= SMOOTHING
+        self._rest += 2 * (1 - SMOOTHING) * loudness
+        loudness *= 2 * AT_ONCE
+        np.maximum(self._rest, loudness, out=self._rest)
+        learnt = self._doubt * power
+        unsure = np.add.reduce(learnt, axis=0, initial=1e-6)
+        unsure += self._rest
+        share = rest.view(np.float32)
+        share /= unsure
+        steps = sent.conj()
+        steps *= rest
+        values = steps.view(np.float32)
+        values *= self._doubt
+        path = self._path.view(np.float32)
+        path += values
+        unsure *= -2 / KEEP
+        learnt /= unsure
+        learnt += KEEP
+        self._doubt *= learnt
+        if self._turn == 0:  # what makes room for a change is little, and comes for all blocks of a round at once
+            self._doubt += PARTITIONS * (1 - KEEP) * (powers(self._path) + LEAST_DOUBT)
 
     def move(self, blocks: int) -> None:
         """Moves the path, because the delay before it has become so much shorter; later for a negative number."""
@@ -68,30 +116,9 @@ class EchoFilter:
         path[new], doubt[new] = self._path[old], self._doubt[old]
         self._path, self._doubt = path, doubt
 
-    def _learn(self, sent: Spectra, power: Floats, rest: NDArray[Any]) -> None:
-        loudness = rest.real**2 + rest.imag**2
-        self._rest *= SMOOTHING
-        self._rest += (1 - SMOOTHING) * loudness
-        np.maximum(self._rest, AT_ONCE * loudness, out=self._rest)
-        trust = self._doubt / ((self._doubt * power).sum(axis=0) + 2 * self._rest + 1e-6)
-        steps = sent.conj()
-        steps *= trust
-        steps *= rest
-        self._path += steps
-        self._shorten(self._turn)
-        self._turn = (self._turn + 1) % PARTITIONS
-        path = self._path
-        trust *= power  # what has been learnt of each spectrum
-        trust *= -0.5 * KEEP
-        trust += KEEP
-        self._doubt *= trust
-        left = path.real**2 + path.imag**2
-        left += LEAST_DOUBT
-        left *= 1 - KEEP
-        self._doubt += left
 
-    def _shorten(self, partition: int) -> None:
-        """Takes out of a spectrum what is longer than a block. One a block is enough; six cost as much as the rest."""
-        samples = irfft(self._path[partition])
-        samples[self._samples :] = 0
-        self._path[partition] = rfft(samples, overwrite_x=True)
+def powers(spectra: Spectra) -> Floats:
+    """Returns the power at each frequency, twice in a row."""
+    squares = spectra * spectra.conj()
+    squares.imag = squares.real
+    return squares.view(np.float32)

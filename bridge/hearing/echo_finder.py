@@ -56,20 +56,20 @@ class EchoFinder:
         self._best = -1
         """The best delay at the last check, if it was good enough to be believed."""
 
-    def push(self, sent: Spectrum, heard: Spectrum, *, audible: bool) -> None:
-        """Takes the spectra of the latest LAGS blocks sent, the newest first, and that of the block heard."""
-        newest = sent[0]
+    def push(self, sent: Spectrum, power: NDArray[np.float32], heard: Spectrum, *, audible: bool) -> None:
+        """Takes the spectra of the latest LAGS blocks sent, the newest first, its power, and the block heard."""
         before = STRIDE - 1  # the sums for a delay hold only the blocks that were compared after this delay
-        self._sent_power.push(MEMORY * self._sent_power.rows[before] + newest.real**2 + newest.imag**2)
+        self._sent_power.push(MEMORY * self._sent_power.rows[before] + power)
         self._sent_blocks.push(MEMORY * self._sent_blocks.rows[before] + audible)
         self._turn = (self._turn + 1) % STRIDE
         if self._turn == 0:
-            self._common *= MEMORY
-            self._common += sent.conj() * heard
+            common = self._common.view(np.float32)  # numpy is slower with complex numbers that meet real ones
+            common *= MEMORY
+            common += (sent * heard.conj()).view(np.float32)
             self._heard_power *= MEMORY
-            power = heard.real**2 + heard.imag**2
-            self._heard_power += power
-            loudness = float(power.sum())
+            loudnesses = _powers(heard)
+            self._heard_power += loudnesses
+            loudness = float(loudnesses.sum())
             self._heard_sum = MEMORY * self._heard_sum + loudness
             self._heard_squares = MEMORY**2 * self._heard_squares + loudness**2
         if audible:
@@ -94,14 +94,14 @@ class EchoFinder:
     def gains(self, first: int, count: int) -> NDArray[np.float32]:
         """Returns how much of the power sent comes back after each of `count` delays, from `first` on."""
         lags = slice(first, first + count)
-        common, sent = self._common[lags], self._sent_power.rows[lags]
-        coherent = ((common.real**2 + common.imag**2) / (sent + 1e-9)).sum(axis=1)
+        sent = self._sent_power.rows[lags]
+        coherent = (_powers(self._common[lags]) / (sent + 1e-9)).sum(axis=1)
         gains: NDArray[np.float32] = coherent / (sent.sum(axis=1) + 1e-9)
         return gains
 
     def _check(self) -> None:
-        common, blocks = self._common, self._sent_blocks.rows
-        agreement = (common.real**2 + common.imag**2) / (self._sent_power.rows * self._heard_power + 1e-9)
+        blocks = self._sent_blocks.rows
+        agreement = _powers(self._common) / (self._sent_power.rows * self._heard_power + 1e-9)
         score = agreement.mean(axis=1)
         score[blocks < LEAST_COMPARISONS] = 0.0
         best = int(score.argmax())
@@ -122,5 +122,13 @@ class EchoFinder:
             self.blocks = 0
 
     def _is_better(self, best: int, score: NDArray[np.float32]) -> bool:
-        """Tells whether a delay differs so much from the one believed that it is worth to learn the path anew."""
-        return self.lag is None or (abs(best - self.lag) > 1 and bool(score[best] > 1.5 * score[self.lag]))
+        """Tells whether a delay is so much better than the one believed that it is worth to learn the path anew.
+
+        One that is later by a block may be: the filter begins a block before it, and has to see all of the path.
+        """
+        return self.lag is None or bool(score[best] > 1.5 * score[self.lag])
+
+
+def _powers(spectra: Spectrum) -> NDArray[np.float32]:
+    powers: NDArray[np.float32] = (spectra * spectra.conj()).real
+    return powers

@@ -108,11 +108,14 @@ def features(pcm: bytes) -> Floats:
     """Returns what the model sees of 16 kHz audio: the log-mel spectrum of Whisper, of the last SECONDS."""
     samples = np.frombuffer(pcm, np.int16).astype(np.float32) / 32768
     audio = np.zeros(SECONDS * RATE_HZ, np.float32)
-    audio[len(audio) - min(len(samples), len(audio)) :] = samples[-len(audio) :]
+    missing = max(len(audio) - len(samples), 0)
+    audio[missing:] = samples[-len(audio) :]
     audio = (audio - audio.mean()) / np.sqrt(audio.var() + np.float32(1e-7))
     padded = np.pad(audio, FFT // 2, mode="reflect")
     frames = np.lib.stride_tricks.sliding_window_view(padded, FFT)[::HOP][:-1]
-    spectrum = np.abs(np.fft.rfft(frames * np.hanning(FFT + 1)[:-1].astype(np.float32))) ** 2
+    same = max((missing - FFT // 2) // HOP, 0)  # the frames before the audio are all alike, and most of them
+    spectrum = np.abs(np.fft.rfft(frames[same:] * np.hanning(FFT + 1)[:-1].astype(np.float32))) ** 2
+    spectrum = np.concatenate((np.repeat(spectrum[:1], same, axis=0), spectrum))
     loudness = np.log10(np.maximum(spectrum @ mel_filters(), 1e-10)).T
     seen: Floats = ((np.maximum(loudness, loudness.max() - 8) + 4) / 4).astype(np.float32)
     return seen

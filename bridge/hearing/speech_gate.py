@@ -10,6 +10,8 @@ from bridge.hearing.events import SpeechPaused, SpeechResumed, SpeechStarted, Sp
 
 WINDOW_MS: Final = 32
 """How much audio one probability is about."""
+MOST_QUIET_MS: Final = 128
+"""How much of the sound before a silence may have been quiet already, and counts as silence too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +63,10 @@ class SpeechGate:
         """Passes over a window that nobody judges."""
         self.at_ms += WINDOW_MS
 
-    def push(self, probability: float, level_dbfs: float = 0.0, *, agent_speaks: bool = False) -> Voiced | None:
-        """Takes the next window. Returns what it makes, or None."""
+    def push(
+        self, probability: float, level_dbfs: float = 0.0, *, quiet_ms: int = 0, agent_speaks: bool = False
+    ) -> Voiced | None:
+        """Takes the next window, and for how long it has been quiet at its end. Returns what it makes, or None."""
         self.at_ms += WINDOW_MS
         if agent_speaks and level_dbfs < self._rules.min_level_dbfs:
             if probability >= self._rules.start_probability and self._rules.side_talk_db:
@@ -73,7 +77,7 @@ class SpeechGate:
         if self._speaking:
             if voiced and not agent_speaks:
                 self._level.learn(level_dbfs)
-            return self._while_speaking(probability)
+            return self._while_speaking(probability, quiet_ms)
         self._run_ms = self._run_ms + WINDOW_MS if voiced else 0
         self._unvoiced_ms = 0 if voiced else self._unvoiced_ms + WINDOW_MS
         if self._unvoiced_ms >= self._rules.stop_ms:
@@ -89,8 +93,13 @@ class SpeechGate:
         started_ms, self._run_ms = self.at_ms - self._run_ms, 0
         return SpeechStarted(started_ms)
 
-    def _while_speaking(self, probability: float) -> Voiced | None:
-        self._run_ms = self._run_ms + WINDOW_MS if probability < self._rules.stop_probability else 0
+    def _while_speaking(self, probability: float, quiet_ms: int) -> Voiced | None:
+        if probability >= self._rules.stop_probability:
+            self._run_ms = 0
+        elif self._run_ms:
+            self._run_ms += WINDOW_MS
+        else:  # the silence began when it became quiet
+            self._run_ms = min(max(quiet_ms, WINDOW_MS), WINDOW_MS + MOST_QUIET_MS)
         if not self._run_ms:
             self._stop_ms = self._rules.stop_ms
         elif self._run_ms >= self._stop_ms:

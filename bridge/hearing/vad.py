@@ -19,6 +19,7 @@ from bridge.hearing.beep_detector import BeepDetector
 from bridge.hearing.events import Voiced
 from bridge.hearing.hold_detector import HoldDetector
 from bridge.hearing.speech_gate import WINDOW_MS, GateRules, SpeechGate
+from bridge.hearing.speech_tail import SpeechTail
 from engine.audio import RateConverter
 
 RATE_HZ: Final = 8_000
@@ -48,6 +49,7 @@ class Ear:
         self._on_event = on_event
         self._agent_speaks = agent_speaks
         self._gate = SpeechGate(rules)
+        self._tail = SpeechTail()
         self._hold = HoldDetector() if rules.tells_hold else None
         self._beeps = BeepDetector() if rules.tells_beeps else None
         self._converter = RateConverter(RATE_HZ)
@@ -89,7 +91,8 @@ class Ear:
             self._on_event(told)
         if hold is not None and hold.held:
             probability = 0.0  # whatever the detector makes of music
-        event = self._gate.push(probability, level_dbfs, agent_speaks=self._agent_speaks())
+        quiet_ms = self._tail.push(window)
+        event = self._gate.push(probability, level_dbfs, quiet_ms=quiet_ms, agent_speaks=self._agent_speaks())
         if event is not None:
             self._on_event(event)
 

@@ -26,6 +26,10 @@ TURNS = [
 ]
 TOKEN_S = 0.03
 """The model's pace: about 33 tokens a second."""
+PATIENT = {"FILLER_AFTER_MS": "0", "NO_INPUT_TIMEOUT_MS": "0", "UNCLEAR_TIMEOUT_MS": "0"}
+"""However long the recogniser takes on a busy machine, the agent says nothing but its answers."""
+LATE_S = 1.0
+"""How late a packet may come, and is heard all the same: the phone of a busy machine is no part of this test."""
 
 
 def respond(messages: list[dict[str, Any]]) -> Answer:
@@ -43,6 +47,7 @@ async def test_five_turns(
             "LLM_MODEL": "m",
             "GREETING": GREETING,
             "RECORD_DIR": str(tmp_path),
+            **PATIENT,
         }
         with running(tmp_path, **settings) as server:
             async with calling(asterisk, server) as caller:
@@ -62,7 +67,7 @@ async def test_five_turns(
 
     caller_pcm, agent_pcm, rate_hz = read_stereo(tmp_path / f"{caller.id}.wav")
     assert word_error_rate([" ".join(agent_said)], [await recognise(agent_pcm, rate_hz)]) <= 0.05
-    heard_at_the_phone = caller.phone.heard().pcm
+    heard_at_the_phone = caller.phone.heard(buffer_s=LATE_S, depth_s=2 * LATE_S).pcm
     assert word_error_rate([" ".join(agent_said)], [await recognise(heard_at_the_phone, 8_000)]) <= 0.05
 
     last = requests[-1]["messages"]

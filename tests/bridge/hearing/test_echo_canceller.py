@@ -184,9 +184,10 @@ def test_a_stall_of_the_network_costs_a_moment_and_no_more(stall: int) -> None:
     assert level_db(heard[-60_000:]) - level_db(rest[-60_000:]) > 20
 
 
-def test_frames_that_are_missing_for_good_move_the_two_sides_together_again() -> None:
+@pytest.mark.parametrize("seed", [1, 5])
+def test_frames_that_are_missing_for_good_move_the_two_sides_together_again(seed: int) -> None:
     sent = np.tile(agent_says(), 3)
-    heard = EchoPath(-15, 150).through(sent, nobody(sent))
+    heard = EchoPath(-15, 150, seed).through(sent, nobody(sent))
     canceller, out = EchoCanceller(RATE_HZ), []
     for number, start in enumerate(range(0, len(heard), FRAME)):
         canceller.sent(sent[start : start + FRAME].tobytes(), RATE_HZ)

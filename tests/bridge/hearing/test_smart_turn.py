@@ -86,6 +86,14 @@ def test_features_are_whispers() -> None:
     assert float(seen.max() - seen.min()) == pytest.approx(2.0), "80 dB are kept"
 
 
+@pytest.mark.parametrize("samples", [0, 1, 150, 1_000, 30_000, 127_700, 127_900, 128_000, 200_000])
+def test_of_audio_of_any_length_the_features_are_those_of_its_last_8_s(samples: int) -> None:
+    """What lies before a short one is not worked out, and has to look as if it were."""
+    pcm = (np.random.default_rng(5).standard_normal(samples) * 3_000).astype(np.int16)
+    whole = np.concatenate((np.zeros(128_000, np.int16), pcm))[-128_000:]
+    np.testing.assert_allclose(features(pcm.tobytes()), features(whole.tobytes()), atol=1e-5)
+
+
 def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(smart_turn, "weights", lambda: None)
     with pytest.raises(OSError, match=INSTALL):
