@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import socket
 import subprocess
 import time
@@ -62,11 +63,34 @@ class HaproxyServer:
 
     def drain(self, name: str) -> None:
         """Gives this bridge nothing new, as docs/cluster/haproxy.cfg says."""
-        for backend in ("audiosocket", "http"):
-            assert self.tell(f"set server {backend}/{name} state drain").strip() == ""
+        self._set_state(name, "drain")
+
+    def take_back(self, name: str) -> None:
+        """Gives this bridge calls again."""
+        self._set_state(name, "ready")
+
+    def states(self) -> dict[str, str]:
+        """Returns how it finds each server, such as UP or DOWN, by backend and name."""
+        head, *rows = self.tell("show stat").lstrip("# ").splitlines()
+        columns = head.split(",")
+        told = [dict(zip(columns, row.split(","), strict=False)) for row in rows if row]
+        servers = [row for row in told if row["svname"] not in ("FRONTEND", "BACKEND")]
+        return {f"{row['pxname']}/{row['svname']}": row["status"] for row in servers}
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def _set_state(self, name: str, state: str) -> None:
+        for backend in ("audiosocket", "http"):
+            assert self.tell(f"set server {backend}/{name} state {state}").strip() == ""

@@ -40,6 +40,16 @@ class RedisServer:
             time.sleep(0.02)
         raise AssertionError("Redis did not start")
 
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def end(self) -> None:
+        """Ends it as an administrator does."""
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait()
+
     def hang(self) -> None:
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)

@@ -1,0 +1,28 @@
+"""`talkspurt serve` as a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.support.own_process import OwnProcess
+
+
+class BridgeProcess(OwnProcess):
+    """One bridge, which comes back at the ports that it had."""
+
+    def __init__(self, folder: Path, name: str, **settings: str) -> None:
+        super().__init__(folder, name, module="bridge", command="serve", **settings)
+        self.http_port = self.audiosocket_port = 0
+
+    def _places(self) -> Mapping[str, str]:
+        return {"HTTP_PORT": str(self.http_port), "AUDIOSOCKET_PORT": str(self.audiosocket_port)}
+
+    def _learn(self, ready: Mapping[str, Any]) -> None:
+        self.audiosocket_port = int(ready["audiosocket"].rpartition(":")[2])
+        self.http_port = int(ready["http"].rpartition(":")[2])
+
+    @property
+    def http_url(self) -> str:
+        return f"http://127.0.0.1:{self.http_port}"
