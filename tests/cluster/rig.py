@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ PROXIES: Final = 2
 SPEED: Final = 4.0
 """How much faster than it is spoken the replicas make a sentence."""
 UP_S: Final = 60.0
+ASK_S: Final = 2.0
 
 
 class Cluster:
@@ -84,17 +86,22 @@ class Cluster:
         if not self.redis.alive:
             self.redis.start()
         self.redis.go_on()
-        begun = [part for part in (*self.replicas, *self.bridges) if not part.alive]
-        for part in begun:
-            part.begin()
-        for part in (*self.replicas, *self.bridges):
-            part.signal(signal.SIGCONT)
-        for part in begun:
-            await asyncio.to_thread(part.ready)
+        programs = (*self.replicas, *self.bridges)
+        for program in programs:
+            if program.alive:
+                program.signal(signal.SIGCONT)
+            if program.is_ending:
+                await asyncio.to_thread(program.ended)
+        begun = [program for program in programs if not program.alive]
+        for program in begun:
+            program.begin()
+        for program in begun:
+            await asyncio.to_thread(program.ready)
         for proxy in self.proxies:
             if proxy.alive:
                 proxy.signal(signal.SIGCONT)
-            else:
+            if not proxy.listens:
+                proxy.kill()
                 proxy.start()
             for name in BRIDGES:
                 proxy.take_back(name)
@@ -125,13 +132,17 @@ class Cluster:
         place = calls.index(max(calls))
         return BRIDGES[place], self.bridges[place]
 
-    async def _health(self, http: aiohttp.ClientSession) -> list[dict[str, Any]]:
-        async def ask(bridge: BridgeProcess) -> dict[str, Any]:
-            async with http.get(f"{bridge.http_url}/health") as response:
-                told: dict[str, Any] = await response.json()
-                return told
+    async def sentences_moved(self) -> dict[str, int]:
+        """Returns how many sentences another replica went on with, by bridge; without bridges that do not answer."""
+        moved: dict[str, int] = {}
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ASK_S)) as http:
+            for bridge in self.bridges:
+                with suppress(aiohttp.ClientError, TimeoutError):
+                    moved[bridge.name] = (await _health_of(http, bridge))["engine_status"]["sentences_moved"]
+        return moved
 
-        return await asyncio.gather(*(ask(bridge) for bridge in self.bridges))
+    async def _health(self, http: aiohttp.ClientSession) -> list[dict[str, Any]]:
+        return await asyncio.gather(*(_health_of(http, bridge) for bridge in self.bridges))
 
     async def _is_whole(self, http: aiohttp.ClientSession) -> bool:
         told = await self._health(http)
@@ -158,3 +169,9 @@ class Cluster:
             "UNCLEAR_TIMEOUT_MS": "0",
             **neighbour_settings(self.neighbours_port),
         }
+
+
+async def _health_of(http: aiohttp.ClientSession, bridge: BridgeProcess) -> dict[str, Any]:
+    async with http.get(f"{bridge.http_url}/health") as response:
+        told: dict[str, Any] = await response.json()
+        return told

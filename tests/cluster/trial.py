@@ -54,6 +54,9 @@ class Seen:
     words_again: int = 0
     """Words that were said again of what was cut off."""
     strange_frames: int = 0
+    """Frames in another voice, such as the embedded one that speaks where no replica does."""
+    moved: int = 0
+    """Sentences that another replica went on with."""
     silences_s: list[float] = field(default_factory=list)
     """The longest silence of each call in the middle of a page, where it was not cut off."""
     waits_s: list[float] = field(default_factory=list)
@@ -77,7 +80,7 @@ async def try_fault(cluster: Cluster, fault: Fault, plan: Plan, chance: Random) 
         talking = [asyncio.create_task(_come(phone, chance.uniform(0, plan.come_within_s))) for phone in phones]
         async with asyncio.timeout(ALL_S):
             await asyncio.gather(*(phone.is_read_to.wait() for phone in phones))
-        newcomers = Newcomers(dialplan)
+        newcomers, moved = Newcomers(dialplan), await cluster.sentences_moved()
         coming = asyncio.create_task(newcomers.run())
         await fault.begin(cluster)
         began_s = time.monotonic()
@@ -98,7 +101,9 @@ async def try_fault(cluster: Cluster, fault: Fault, plan: Plan, chance: Random) 
             phone.has_had_enough = True
         async with asyncio.timeout(ALL_S):
             await asyncio.gather(*talking)
-    return _seen(phones, newcomers, began_s)
+    seen = _seen(phones, newcomers, began_s)
+    seen.moved = sum(count - moved.get(name, count) for name, count in (await cluster.sentences_moved()).items())
+    return seen
 
 
 class Newcomers:

@@ -48,11 +48,16 @@ class HaproxyServer:
         self._process = subprocess.Popen([self._program, "-db", "-f", str(self._file)], stderr=subprocess.DEVNULL)
         until_s = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < until_s:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.http_port)) == 0:
-                    return
+            if self.listens:
+                return
             time.sleep(0.02)
         raise AssertionError("HAProxy did not start")
+
+    @property
+    def listens(self) -> bool:
+        """Tells whether it takes connections: one that was told to end keeps those it has, and takes none."""
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.http_port)) == 0
 
     def tell(self, command: str) -> str:
         """Gives a command to the runtime API and returns the answer."""

@@ -27,6 +27,8 @@ class OwnProcess(ABC):
         self._command = [sys.executable, "-m", module, command]
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
+        self.is_ending = False
+        """It was told to end, and may take its time."""
 
     @abstractmethod
     def _places(self) -> Mapping[str, str]:
@@ -42,6 +44,7 @@ class OwnProcess(ABC):
         environment |= {**self._settings, **self._places()}
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(self._command, env=environment, cwd=self._log.parent, stderr=log)
+        self.is_ending = False
 
     def ready(self) -> None:
         """Waits until it listens."""
@@ -65,6 +68,7 @@ class OwnProcess(ABC):
 
     def signal(self, number: signal.Signals) -> None:
         assert self._process is not None
+        self.is_ending = self.is_ending or number is signal.SIGTERM
         self._process.send_signal(number)
 
     def kill(self) -> None:
