@@ -88,12 +88,17 @@ def missed(found: Mapping[Fault, Sequence[Seen]]) -> list[str]:
         twice = sum(seen.words_twice for seen in rounds)
         if lost or words or twice:
             told.append(f"{fault.name}: {lost} calls and {words} words lost, {twice} words said twice")
-        silences_ms = [each * 1000 for seen in rounds for each in seen.silences_s]
-        if fault.name == "replica killed" and (p99 := np.percentile(silences_ms, 99)) > GOAL_SILENCE_MS:
-            told.append(f"{fault.name}: silence p99 {p99:.0f} ms; the goal is {GOAL_SILENCE_MS:.0f}")
-        resumed_s = [each for seen in rounds for each in seen.resumed_s]
-        if fault.name == "bridge killed" and max(resumed_s, default=0.0) > GOAL_RESUMED_S:
-            told.append(f"{fault.name}: spoken to again after {max(resumed_s):.1f} s; the goal is {GOAL_RESUMED_S:.0f}")
+        if (cut := sum(seen.cut for seen in rounds)) and not fault.cuts_off:
+            told.append(f"{fault.name}: {cut} calls cut off")
+        if fault.name == "replica killed":
+            silences_ms = [each * 1000 for seen in rounds for each in seen.silences_s]
+            p99 = np.percentile(silences_ms, 99) if silences_ms else np.inf
+            if p99 > GOAL_SILENCE_MS:
+                told.append(f"{fault.name}: silence p99 {p99:.0f} ms; the goal is {GOAL_SILENCE_MS:.0f}")
+        if fault.name == "bridge killed":
+            latest_s = max((each for seen in rounds for each in seen.resumed_s), default=np.inf)
+            if latest_s > GOAL_RESUMED_S:
+                told.append(f"{fault.name}: spoken to again after {latest_s:.1f} s; the goal is {GOAL_RESUMED_S:.0f}")
     return told
 
 

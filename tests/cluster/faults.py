@@ -24,6 +24,8 @@ class Fault:
     begin: Act
     end: Act | None = None
     """Undoes it after `LASTS_S`; None: it lasts for as long as the calls."""
+    cuts_off: bool = False
+    """Whether calls are expected to be cut off by it."""
 
     @property
     def name(self) -> str:
@@ -85,14 +87,14 @@ FAULTS: Final = (
     Fault("replica", "killed", _replica(signal.SIGKILL)),
     Fault("replica", "stopped", _replica(signal.SIGSTOP)),
     Fault("replica", "drained", _replica(signal.SIGTERM)),
-    Fault("bridge", "killed", _bridge(signal.SIGKILL)),
-    Fault("bridge", "stopped", _bridge(signal.SIGSTOP)),
+    Fault("bridge", "killed", _bridge(signal.SIGKILL), cuts_off=True),
+    Fault("bridge", "stopped", _bridge(signal.SIGSTOP), cuts_off=True),
     Fault("bridge", "drained", _drain_bridge),
     Fault("Redis", "killed", _kill_redis, _redis_is_back),
     Fault("Redis", "stopped", _hang_redis, _redis_is_back),
     Fault("Redis", "ended", _end_redis, _redis_is_back),
-    Fault("HAProxy", "killed", _proxy(signal.SIGKILL)),
-    Fault("HAProxy", "stopped", _proxy(signal.SIGSTOP)),
+    Fault("HAProxy", "killed", _proxy(signal.SIGKILL), cuts_off=True),
+    Fault("HAProxy", "stopped", _proxy(signal.SIGSTOP), cuts_off=True),
     Fault("HAProxy", "drained", _proxy(signal.SIGUSR1)),
 )
 """In the order of the benchmark's table."""
