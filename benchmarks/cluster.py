@@ -118,18 +118,15 @@ async def run(args: argparse.Namespace) -> bool:
                     name = f"round {number + 1} of {args.rounds}: {fault.name}"
                     await cluster.mend()
                     try:
-                        seen = await try_fault(cluster, fault, plan, chance)
-                    except TimeoutError:
+                        found.setdefault(fault, []).append(await try_fault(cluster, fault, plan, chance))
+                    except* TimeoutError:
                         failed.append(f"{name}: the calls did not come to their end")
-                        continue
-                    finally:
-                        print(f"{name}, load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
-                    found.setdefault(fault, []).append(seen)
+                    print(f"{name}, load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
         finally:
             cluster.close()
     machine.append(("load after", f"{os.getloadavg()[0]:.2f} (1 minute)"))
     told = "\n".join(f"- {name}: {value}" for name, value in machine)
-    table = markdown([HEAD, *(row(fault, rounds) for fault, rounds in found.items())])
+    table = markdown([HEAD, *(row(fault, rounds) for fault, rounds in found.items() if rounds)])
     print(f"{told}\n\n{table}\n")
     if args.output is not None:
         write(args.output, table, dict(machine), args)

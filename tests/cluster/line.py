@@ -30,11 +30,6 @@ class Line:
         """Connects to a server of loopback. Raises CannotCall."""
         await self.caller.connect("127.0.0.1", port)
 
-    async def hang_up(self) -> None:
-        """Ends the caller's side, and waits for the server's end."""
-        self.caller.hang_up()
-        await self.caller.ended.wait()
-
     async def until(self, is_so: Callable[[], bool]) -> bool:
         """Listens until something is so, and returns True; False after the caller's patience without a sound.
 

@@ -101,12 +101,15 @@ class Telephone:
             talking = asyncio.create_task(self._converse(line, is_resumed))
             try:
                 await asyncio.wait((watching, talking), return_when=asyncio.FIRST_COMPLETED)
-                return End.HUNG if watching.done() else talking.result()
+                end = talking.result() if talking.done() else End.HUNG
+                line.caller.hang_up()
+                if end is End.LEFT:
+                    await line.caller.ended.wait()
+                return end
             finally:
                 for task in (watching, talking):
                     task.cancel()
                 await asyncio.gather(watching, talking, return_exceptions=True)
-                await line.hang_up()
         return End.CLOSED
 
     async def _watch(self, door: Door) -> None:

@@ -70,37 +70,39 @@ class Seen:
 
 
 async def try_fault(cluster: Cluster, fault: Fault, plan: Plan, chance: Random) -> Seen:
-    """Places the calls, does it, and waits until each caller has heard enough. The cluster has to be whole."""
+    """Places the calls, does it, and waits until each caller has heard enough. The cluster has to be whole.
+
+    Raises an ExceptionGroup of TimeoutError where callers do not come to their end.
+    """
     async with neighbours(cluster.neighbours_port) as these, aiohttp.ClientSession() as http:
         dialplan = Dialplan(cluster.chain, http)
         phones = [
             Telephone(dialplan, these, patience_s=plan.patience_s, hangs_after_s=plan.hangs_after_s)
             for _ in range(plan.calls)
         ]
-        talking = [asyncio.create_task(_come(phone, chance.uniform(0, plan.come_within_s))) for phone in phones]
-        async with asyncio.timeout(ALL_S):
-            await asyncio.gather(*(phone.is_read_to.wait() for phone in phones))
-        newcomers, moved = Newcomers(dialplan), await cluster.sentences_moved()
-        coming = asyncio.create_task(newcomers.run())
-        await fault.begin(cluster)
-        began_s = time.monotonic()
-        if fault.end is not None:
-            await asyncio.sleep(LASTS_S)
-            await fault.end(cluster)
-        far = [len(phone.asked) + plan.pages_after for phone in phones]
+        newcomers = Newcomers(dialplan)
+        async with asyncio.TaskGroup() as group:
+            talking = [group.create_task(_come(phone, chance.uniform(0, plan.come_within_s))) for phone in phones]
+            async with asyncio.timeout(ALL_S):
+                await asyncio.gather(*(phone.is_read_to.wait() for phone in phones))
+            coming, moved = group.create_task(newcomers.run()), await cluster.sentences_moved()
+            await fault.begin(cluster)
+            began_s = time.monotonic()
+            if fault.end is not None:
+                await asyncio.sleep(LASTS_S)
+                await fault.end(cluster)
+            far = [len(phone.asked) + plan.pages_after for phone in phones]
 
-        async def have_heard_enough() -> bool:
-            return all(
-                task.done() or len(phone.asked) >= pages
-                for phone, task, pages in zip(phones, talking, far, strict=True)
-            )
+            async def have_heard_enough() -> bool:
+                each = zip(phones, talking, far, strict=True)
+                return all(task.done() or len(phone.asked) >= pages for phone, task, pages in each)
 
-        await eventually(have_heard_enough, ALL_S)
-        coming.cancel()
-        for phone in phones:
-            phone.has_had_enough = True
-        async with asyncio.timeout(ALL_S):
-            await asyncio.gather(*talking)
+            await eventually(have_heard_enough, ALL_S)
+            coming.cancel()
+            for phone in phones:
+                phone.has_had_enough = True
+            async with asyncio.timeout(ALL_S):
+                await asyncio.gather(*talking)
     seen = _seen(phones, newcomers, began_s)
     seen.moved = sum(count - moved.get(name, count) for name, count in (await cluster.sentences_moved()).items())
     return seen
