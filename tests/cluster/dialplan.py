@@ -11,15 +11,9 @@ from uuid import UUID
 
 import aiohttp
 
-from bridge.commands.dialplan_resume import CUTS
-from bridge.commands.dialplan_text import WATCH_S
-
-__all__ = ["CUTS", "WATCH_S", "After", "Dialplan", "Door"]
-
 CONNECT_S: Final = 1.0
 ANSWER_S: Final = 2.0
 """CURLOPT(conntimeout) and CURLOPT(httptimeout)."""
-HEALTH_S: Final = 1.0
 _OTHER: Final = re.compile(r"[^a-zA-Z0-9,.\-_*#+]")
 """What FILTER() takes out of an answer."""
 

@@ -24,7 +24,7 @@ class Asked:
     asked_s: float = 0.0
     """When the caller had said so, the latest time."""
     was_cut: bool = False
-    """The call was cut off while it was read, or before the next one was asked for."""
+    """The call was cut off while it was read or soon after, so that the agent may have read it again."""
 
     @property
     def codes(self) -> range:

@@ -14,11 +14,11 @@ import aiohttp
 from tests.cluster.dialplan import Door
 from tests.cluster.neighbours import neighbour_settings
 from tests.cluster.words import APOLOGY, CUT_OFF, GREETING, TEXTS
-from tests.support.asterisk.asterisk import free_port
 from tests.support.asterisk.waiting import eventually
 from tests.support.bridge_process import BridgeProcess
 from tests.support.counting_engine import PACE_VARIABLE, PIECE_SAMPLES, RATE_HZ
 from tests.support.haproxy_server import HaproxyServer
+from tests.support.lasting_port import lasting_port
 from tests.support.redis_server import RedisServer
 from tests.support.replica_process import ReplicaProcess
 
@@ -45,7 +45,7 @@ class Cluster:
         ]
         self.bridges: list[BridgeProcess] = []
         self.proxies: list[HaproxyServer] = []
-        self.neighbours_port = free_port()
+        self.neighbours_port = lasting_port()
         self._folder = folder
 
     def start(self) -> None:

@@ -13,10 +13,12 @@ from uuid import UUID, uuid4
 import numpy as np
 from py_nanotts import NanoTTS
 
+from bridge.commands.dialplan_resume import CUTS
+from bridge.commands.dialplan_text import WATCH_S
 from bridge.dial.caller import CannotCall
 from engine.audio import resample
 from engine.speech import Pcm
-from tests.cluster.dialplan import CUTS, WATCH_S, After, Dialplan, Door
+from tests.cluster.dialplan import After, Dialplan, Door
 from tests.cluster.ear import RATE_HZ, Ear
 from tests.cluster.line import Ended, Line
 from tests.cluster.neighbours import Neighbours
@@ -71,8 +73,8 @@ class Telephone:
             if cut is None:
                 return
             self.cut_s.append(time.monotonic())
-            if self.asked:  # the agent goes on with it, and says of it again what was said
-                self.asked[-1].was_cut = True
+            for asked in self.asked[-2:]:  # the agent reads one of them again: whether it heard the latter is not known
+                asked.was_cut = True
             about |= {"continues": str(cut), "cut_off": "1"}
         self.is_lost = True
 

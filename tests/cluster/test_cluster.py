@@ -24,7 +24,8 @@ async def tried(cluster: Cluster, name: str) -> Seen:
 
 
 def assert_no_word_is_missing(seen: Seen) -> None:
-    assert (seen.lost, seen.words_lost, seen.words_twice, seen.strange_frames) == (0, 0, 0, 0), seen
+    assert (seen.lost, seen.words_lost, seen.words_twice) == (0, 0, 0), seen
+    assert seen.strange_frames <= CALLS, "the embedded voice spoke; a word that is interrupted ends in one such frame"
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,8 @@ async def try_fault(cluster: Cluster, fault: Fault, plan: Plan, chance: Random) 
 
     Raises an ExceptionGroup of TimeoutError where callers do not come to their end.
     """
-    async with neighbours(cluster.neighbours_port) as these, aiohttp.ClientSession() as http:
+    connector = aiohttp.TCPConnector(limit=0)
+    async with neighbours(cluster.neighbours_port) as these, aiohttp.ClientSession(connector=connector) as http:
         dialplan = Dialplan(cluster.chain, http)
         phones = [
             Telephone(dialplan, these, patience_s=plan.patience_s, hangs_after_s=plan.hangs_after_s)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from tests.support.lasting_port import lasting_port
 from tests.support.own_process import OwnProcess
 
 
@@ -14,14 +14,10 @@ class BridgeProcess(OwnProcess):
 
     def __init__(self, folder: Path, name: str, **settings: str) -> None:
         super().__init__(folder, name, module="bridge", command="serve", **settings)
-        self.http_port = self.audiosocket_port = 0
+        self.http_port, self.audiosocket_port = lasting_port(), lasting_port()
 
     def _places(self) -> Mapping[str, str]:
         return {"HTTP_PORT": str(self.http_port), "AUDIOSOCKET_PORT": str(self.audiosocket_port)}
-
-    def _learn(self, ready: Mapping[str, Any]) -> None:
-        self.audiosocket_port = int(ready["audiosocket"].rpartition(":")[2])
-        self.http_port = int(ready["http"].rpartition(":")[2])
 
     @property
     def http_url(self) -> str:

@@ -10,8 +10,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.support.asterisk.asterisk import free_port
 from tests.support.debian_package import installed
+from tests.support.lasting_port import lasting_port
 
 SHIPPED = Path(__file__).parents[2] / "docs/cluster/haproxy.cfg"
 START_TIMEOUT_S = 20
@@ -22,7 +22,7 @@ class HaproxyServer:
 
     def __init__(self, folder: Path, bridges: Mapping[str, tuple[int, int]]) -> None:
         self._program = installed("haproxy", "haproxy")
-        self.http_port, self.audiosocket_port = free_port(), free_port()
+        self.http_port, self.audiosocket_port = lasting_port(), lasting_port()
         self._admin = folder / "admin.sock"
         self._file = folder / "haproxy.cfg"
         self._file.write_text(self._here(SHIPPED.read_text(), bridges))

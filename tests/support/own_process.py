@@ -10,7 +10,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from bridge.converse.server_process import bare_environment
 
@@ -19,7 +19,7 @@ ROOT: Final = Path(__file__).parents[2]
 
 
 class OwnProcess(ABC):
-    """One process of ours that tells in its log where it listens, once it is ready."""
+    """One process of ours, which tells in its log when it is ready."""
 
     def __init__(self, folder: Path, name: str, *, module: str, command: str, **settings: str) -> None:
         self.name = name
@@ -34,10 +34,6 @@ class OwnProcess(ABC):
     def _places(self) -> Mapping[str, str]:
         """Returns the settings that say where it listens."""
 
-    @abstractmethod
-    def _learn(self, ready: Mapping[str, Any]) -> None:
-        """Takes what it tells when it is ready."""
-
     def begin(self) -> None:
         """Starts it; `ready` waits for it."""
         environment = bare_environment() | {"PYTHONPATH": str(ROOT), "LOG_FORMAT": "json", "DRAIN_TIMEOUT": "5"}
@@ -51,8 +47,7 @@ class OwnProcess(ABC):
         until_s = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < until_s and self.alive:
             for line in self._log.read_text().splitlines():
-                if line.startswith("{") and (told := json.loads(line)).get("event") == "ready":
-                    self._learn(told)
+                if line.startswith("{") and json.loads(line).get("event") == "ready":
                     return
             time.sleep(0.02)
         raise AssertionError(f"{self.name} did not start: {self.log}")

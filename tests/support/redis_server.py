@@ -8,8 +8,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.support.asterisk.asterisk import free_port
 from tests.support.debian_package import installed
+from tests.support.lasting_port import lasting_port
 
 START_TIMEOUT_S = 20
 
@@ -21,7 +21,7 @@ class RedisServer:
         self._program = installed("redis-server", "redis-server")
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = free_port()
+        self.port = lasting_port()
 
     @property
     def url(self) -> str:

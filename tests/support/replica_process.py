@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from engine.replicas.address import Address
+from tests.support.lasting_port import lasting_port
 from tests.support.own_process import OwnProcess
 
 COUNTING = "tests.support.counting_engine"
@@ -17,13 +17,10 @@ class ReplicaProcess(OwnProcess):
 
     def __init__(self, folder: Path, name: str, *, module: str = COUNTING, **settings: str) -> None:
         super().__init__(folder, name, module=module, command="engine", **settings)
-        self.port = 0
+        self.port = lasting_port()
 
     def _places(self) -> Mapping[str, str]:
         return {"ENGINE_PORT": str(self.port)}
-
-    def _learn(self, ready: Mapping[str, Any]) -> None:
-        self.port = int(ready["link"].rpartition(":")[2])
 
     @property
     def address(self) -> Address:
