@@ -22,7 +22,8 @@ import uvloop
 from benchmarks.machine import facts
 from benchmarks.table import markdown
 from tests.cluster.faults import FAULTS, Fault
-from tests.cluster.rig import SPEED, Cluster
+from tests.cluster.replicas import SPEED
+from tests.cluster.rig import Cluster
 from tests.cluster.trial import Plan, Seen, try_fault
 
 BEGIN: Final = "<!-- cluster -->\n"
@@ -110,7 +111,7 @@ async def run(args: argparse.Namespace) -> bool:
     found: dict[Fault, list[Seen]] = {}
     failed: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
-        cluster = Cluster(Path(folder))
+        cluster = Cluster(Path(folder), with_ray=args.ray)
         try:
             cluster.start()
             for number in range(args.rounds):
@@ -156,6 +157,7 @@ def main() -> int:
     parser.add_argument("--calls", type=int, default=60, help="at once")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="+", default=(), help="faults, as 'bridge killed'; all where left out")
+    parser.add_argument("--ray", action="store_true", help="a real Ray starts the replicas, and others in their place")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, help="the page that has the table, docs/scaling.md")
     return 0 if uvloop.run(run(parser.parse_args())) else 1

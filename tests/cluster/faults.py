@@ -38,7 +38,7 @@ async def _nothing(cluster: Cluster) -> None:
 
 def _replica(number: signal.Signals) -> Act:
     async def act(cluster: Cluster) -> None:
-        (await cluster.busiest_replica()).signal(number)
+        cluster.replicas.signal(await cluster.busiest_replica(), number)
 
     return act
 

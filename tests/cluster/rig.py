@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,20 +14,16 @@ import aiohttp
 
 from tests.cluster.dialplan import Door
 from tests.cluster.neighbours import neighbour_settings
+from tests.cluster.replicas import COUNT, OwnReplicas, RayReplicas, Replicas
 from tests.cluster.words import APOLOGY, CUT_OFF, GREETING, TEXTS
 from tests.support.asterisk.waiting import eventually
 from tests.support.bridge_process import BridgeProcess
-from tests.support.counting_engine import PACE_VARIABLE, PIECE_SAMPLES, RATE_HZ
 from tests.support.haproxy_server import HaproxyServer
 from tests.support.lasting_port import lasting_port
 from tests.support.redis_server import RedisServer
-from tests.support.replica_process import ReplicaProcess
 
 BRIDGES: Final = ("a", "b", "c")
-REPLICAS: Final = 3
 PROXIES: Final = 2
-SPEED: Final = 4.0
-"""How much faster than it is spoken the replicas make a sentence."""
 UP_S: Final = 60.0
 ASK_S: Final = 2.0
 
@@ -34,15 +31,10 @@ ASK_S: Final = 2.0
 class Cluster:
     """All parts. `start` once, `mend` before each trial, `close` at the end."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, with_ray: bool = False) -> None:
+        """`with_ray` has a real Ray start the replicas, and start others in their place."""
         self.redis = RedisServer(folder)
-        piece_s = PIECE_SAMPLES / RATE_HZ / SPEED
-        self.replicas = [
-            ReplicaProcess(
-                folder, f"replica-{number}", module="tests.cluster.worded_engine", **{PACE_VARIABLE: str(piece_s)}
-            )
-            for number in range(REPLICAS)
-        ]
+        self.replicas: Replicas = RayReplicas(folder) if with_ray else OwnReplicas(folder)
         self.bridges: list[BridgeProcess] = []
         self.proxies: list[HaproxyServer] = []
         self.neighbours_port = lasting_port()
@@ -51,10 +43,7 @@ class Cluster:
     def start(self) -> None:
         """Starts all of it, and waits until all of it listens."""
         self.redis.start()
-        for replica in self.replicas:
-            replica.begin()
-        for replica in self.replicas:
-            replica.ready()
+        self.replicas.start()
         settings = self._bridge_settings()
         self.bridges = [BridgeProcess(self._folder, f"bridge-{name}", **settings) for name in BRIDGES]
         for bridge in self.bridges:
@@ -73,8 +62,9 @@ class Cluster:
 
     def close(self) -> None:
         """Ends all of it."""
-        for part in (*self.proxies, *self.bridges, *self.replicas, self.redis):
+        for part in (*self.proxies, *self.bridges, self.redis):
             part.kill()
+        self.replicas.close()
 
     @property
     def chain(self) -> Sequence[Door]:
@@ -86,17 +76,7 @@ class Cluster:
         if not self.redis.alive:
             self.redis.start()
         self.redis.go_on()
-        programs = (*self.replicas, *self.bridges)
-        for program in programs:
-            if program.alive:
-                program.signal(signal.SIGCONT)
-            if program.is_ending:
-                await asyncio.to_thread(program.ended)
-        begun = [program for program in programs if not program.alive]
-        for program in begun:
-            program.begin()
-        for program in begun:
-            await asyncio.to_thread(program.ready)
+        await asyncio.gather(self.replicas.mend(), *(asyncio.to_thread(bridge.mend) for bridge in self.bridges))
         for proxy in self.proxies:
             if proxy.alive:
                 proxy.signal(signal.SIGCONT)
@@ -108,22 +88,20 @@ class Cluster:
         async with aiohttp.ClientSession() as http:
             await eventually(lambda: self._is_whole(http), UP_S)
 
-    async def busiest_replica(self) -> ReplicaProcess:
-        """Waits until one makes a sentence, and returns the one that makes most."""
-        busiest: list[ReplicaProcess] = []
+    async def busiest_replica(self) -> str:
+        """Waits until one makes a sentence, and returns the address of the one that makes most."""
+        sentences = Counter[str]()
 
         async def speaks() -> bool:
-            sentences = dict.fromkeys([str(replica.address) for replica in self.replicas], 0)
+            sentences.clear()
             async with aiohttp.ClientSession() as http:
                 for health in await self._health(http):
                     for told in health["engine_status"]["replicas"]:
                         sentences[told["replica"]] += told.get("sentences", 0)
-            most = max(sentences.values())
-            busiest[:] = [each for each in self.replicas if sentences[str(each.address)] == most]
-            return most > 0
+            return max(sentences.values()) > 0
 
         await eventually(speaks, UP_S)
-        return busiest[0]
+        return sentences.most_common(1)[0][0]
 
     async def busiest_bridge(self) -> tuple[str, BridgeProcess]:
         """Returns the bridge that has most calls, and its name at HAProxy."""
@@ -146,10 +124,12 @@ class Cluster:
 
     async def _is_whole(self, http: aiohttp.ClientSession) -> bool:
         told = await self._health(http)
-        replicas = [replica for health in told for replica in health["engine_status"]["replicas"]]
+        replicas = [
+            sum(each["up"] and not each["draining"] for each in health["engine_status"]["replicas"]) for health in told
+        ]
         servers = [state for proxy in self.proxies for state in proxy.states().values()]
         return (
-            all(replica["up"] and not replica["draining"] for replica in replicas)
+            all(up == COUNT for up in replicas)
             and all(state == "UP" for state in servers)
             and not any(health["calls"] for health in told)
         )
@@ -157,7 +137,7 @@ class Cluster:
     def _bridge_settings(self) -> dict[str, str]:
         return {
             "ENGINE": "remote",
-            "ENGINE_URLS": ",".join(str(replica.address) for replica in self.replicas),
+            **self.replicas.settings(),
             "REDIS_URL": self.redis.url,
             "REQUIRE_REGISTRATION": "true",
             "VOICE_LANGUAGE": "en",

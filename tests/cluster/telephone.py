@@ -119,9 +119,8 @@ class Telephone:
         answered = True
         while answered:
             await asyncio.sleep(WATCH_S)
-            answered = await self._dialplan.answers(door, self._hangs_after_s) or await self._dialplan.answers(
-                door, self._hangs_after_s
-            )
+            answers = [await self._dialplan.answers(door, self._hangs_after_s) for _ in range(2)]
+            answered = any(answers)
 
     async def _converse(self, line: Line, is_resumed: bool) -> End:
         """Has page after page read out."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from tests.support.lasting_port import lasting_port
@@ -16,7 +15,7 @@ class BridgeProcess(OwnProcess):
         super().__init__(folder, name, module="bridge", command="serve", **settings)
         self.http_port, self.audiosocket_port = lasting_port(), lasting_port()
 
-    def _places(self) -> Mapping[str, str]:
+    def _places(self) -> dict[str, str]:
         return {"HTTP_PORT": str(self.http_port), "AUDIOSOCKET_PORT": str(self.audiosocket_port)}
 
     @property

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -31,13 +30,13 @@ class OwnProcess(ABC):
         """It was told to end, and may take its time."""
 
     @abstractmethod
-    def _places(self) -> Mapping[str, str]:
+    def _places(self) -> dict[str, str]:
         """Returns the settings that say where it listens."""
 
     def begin(self) -> None:
         """Starts it; `ready` waits for it."""
         environment = bare_environment() | {"PYTHONPATH": str(ROOT), "LOG_FORMAT": "json", "DRAIN_TIMEOUT": "5"}
-        environment |= {**self._settings, **self._places()}
+        environment |= self._settings | self._places()
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(self._command, env=environment, cwd=self._log.parent, stderr=log)
         self.is_ending = False
@@ -65,6 +64,16 @@ class OwnProcess(ABC):
         assert self._process is not None
         self.is_ending = self.is_ending or number is signal.SIGTERM
         self._process.send_signal(number)
+
+    def mend(self) -> None:
+        """Lets it go on if it was stopped, or starts it again if it has ended, and waits until it listens."""
+        if self.alive:
+            self.signal(signal.SIGCONT)
+        if self.is_ending:
+            self.ended()
+        if not self.alive:
+            self.begin()
+            self.ready()
 
     def kill(self) -> None:
         """Kills it, and waits until it is gone."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from engine.replicas.address import Address
@@ -19,7 +18,7 @@ class ReplicaProcess(OwnProcess):
         super().__init__(folder, name, module=module, command="engine", **settings)
         self.port = lasting_port()
 
-    def _places(self) -> Mapping[str, str]:
+    def _places(self) -> dict[str, str]:
         return {"ENGINE_PORT": str(self.port)}
 
     @property
