@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -104,7 +105,7 @@ class RayReplicas:
     def close(self) -> None:
         if self._ray.alive:
             self._ray.signal(signal.SIGTERM)
-            with suppress(Exception):
+            with suppress(subprocess.TimeoutExpired):
                 self._ray.ended()
         self._ray.kill()
 
