@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from aiohttp import web
+from aiohttp import WSMsgType, web
 
 from tests.cluster.words import NOTHING_ASKED, TEXTS, page_asked, page_text
 
@@ -22,7 +21,6 @@ RATE_HZ: Final = 8_000
 """What it is sent: as the line has it, which costs the bridge least."""
 FIRST_TOKEN_S: Final = 0.05
 TOKEN_S: Final = 0.01
-_TRANSCRIPTION: Final = "conversation.item.input_audio_transcription.completed"
 
 
 class Neighbours:
@@ -36,26 +34,26 @@ class Neighbours:
         self._said.setdefault(call_id, deque()).append(text)
 
     async def listen(self, request: web.Request) -> web.WebSocketResponse:
-        """Recognises as OpenAI's Realtime API does: speech by its loudness, its words by what was told."""
+        """Recognises as Deepgram does: speech by its loudness, its words by what was told."""
         said = self._said.setdefault(request.headers.get("X-Call-Id", ""), deque())
         socket = web.WebSocketResponse()
         await socket.prepare(request)
-        heard_s, voiced_s, items, speaking = 0.0, 0.0, 0, False
+        heard_s, voiced_s, speaking = 0.0, 0.0, False
         async for message in socket:
-            event = json.loads(message.data)
-            if event["type"] != "input_audio_buffer.append":
+            if message.type is not WSMsgType.BINARY:
                 continue
-            pcm = np.frombuffer(base64.b64decode(event["audio"]), "<i2")
+            pcm = np.frombuffer(message.data, "<i2")
             heard_s += pcm.size / RATE_HZ
-            if pcm.size and np.abs(pcm.astype(np.int32)).max() > VOICED:
+            if pcm.size and max(pcm.max(), -int(pcm.min())) > VOICED:
                 voiced_s = heard_s
                 if not speaking:
-                    speaking, items = True, items + 1
-                    await _tell(socket, "input_audio_buffer.speech_started", items, audio_start_ms=_ms(heard_s))
+                    speaking = True
+                    await socket.send_json({"type": "SpeechStarted", "timestamp": heard_s})
             elif speaking and heard_s - voiced_s >= SILENCE_S:
                 speaking = False
-                await _tell(socket, "input_audio_buffer.speech_stopped", items, audio_end_ms=_ms(voiced_s))
-                await _tell(socket, _TRANSCRIPTION, items, transcript=said.popleft() if said else "")
+                words = {"alternatives": [{"transcript": said.popleft() if said else ""}]}
+                span = {"start": 0.0, "duration": voiced_s, "is_final": True, "speech_final": True}
+                await socket.send_json({"type": "Results", "channel": words, **span})
         return socket
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -78,7 +76,7 @@ def neighbour_settings(port: int) -> dict[str, str]:
     """Returns the settings by which a bridge finds both at this port."""
     return {
         "ASR_URL": f"ws://127.0.0.1:{port}",
-        "ASR_PROTOCOL": "openai-realtime",
+        "ASR_PROTOCOL": "deepgram",
         "ASR_SAMPLE_RATE": str(RATE_HZ),
         "ASR_TIMEOUT_MS": "30000",  # this process may be held up on a busy machine
         "LLM_BASE_URL": f"http://127.0.0.1:{port}/v1",
@@ -92,7 +90,7 @@ async def neighbours(port: int) -> AsyncIterator[Neighbours]:
     """Serves both at a port of loopback."""
     these = Neighbours()
     app = web.Application()
-    app.router.add_get("/v1/realtime", these.listen)
+    app.router.add_get("/v1/listen", these.listen)
     app.router.add_post("/v1/chat/completions", these.answer)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1, access_log=None)
     await runner.setup()
@@ -101,11 +99,3 @@ async def neighbours(port: int) -> AsyncIterator[Neighbours]:
         yield these
     finally:
         await runner.cleanup()
-
-
-async def _tell(socket: web.WebSocketResponse, kind: str, item: int, **fields: Any) -> None:
-    await socket.send_json({"type": kind, "item_id": f"item_{item}", **fields})
-
-
-def _ms(seconds: float) -> int:
-    return round(seconds * 1000)
