@@ -21,13 +21,13 @@ LINES = (
     "bridge/converse/test_calls.py", "bridge/converse/test_server_process.py",
     "bridge/conversation/test_realtime.py", "bridge/demo", "bridge/dial", "bridge/hearing/asr/test_embedded.py",
     "bridge/hearing/asr/test_services.py", "bridge/line/test_server.py",
-    "bridge/workers/test_serving.py", "test_prometheus.py",
+    "bridge/workers/test_serving.py", "cluster/test_cluster.py", "test_prometheus.py",
 )  # fmt: skip
 """What plays or listens at that pace without an Asterisk. Another process runs all of it, likewise."""
 REALTIME = CALLS + LINES
 SLOW = (
     "bridge/brains/mcp/test_servers.py", "bridge/calls_api/test_document.py", "bridge/test_app.py",
-    "engine/api/test_embedded.py", "engine/fleet/test_ray.py",
+    "cluster/test_cluster.py", "engine/api/test_embedded.py", "engine/fleet/test_ray.py",
     "engine/hibari/test_hibari.py", "engine/hibari/test_synthesis.py", "engine/qwen3/batch/test_runner.py",
     "engine/qwen3/cuda/test_graph_runner.py", "engine/qwen3/cuda/test_prefill.py",
     "engine/qwen3/host/test_process.py", "engine/qwen3/kernels/test_bounds.py", "engine/qwen3/kernels/test_builds.py",

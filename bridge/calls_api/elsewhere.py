@@ -95,15 +95,22 @@ async def _ask(request: web.Request, call: SharedCall) -> web.StreamResponse | N
         raise ApiError(error.status, "HTTP_ERROR", "the bridge that has this call takes no WebSocket now") from None
     except aiohttp.ConnectionTimeoutError:
         return None
-    except (
-        TimeoutError
-    ):  # it lives, and may know best: were it taken for gone, a call that is over would go on elsewhere
-        if _path(request) in FOR_DIALPLANS:
-            return web.Response(status=503)
-        raise ApiError(503, "INTERNAL_ERROR", "the bridge that has this call does not answer") from None
+    except TimeoutError:
+        if _path(request) not in FOR_DIALPLANS:
+            raise ApiError(503, "INTERNAL_ERROR", "the bridge that has this call does not answer") from None
+        # One that is only slow knows best: were it taken for gone, a call that is over would go on elsewhere.
+        return web.Response(status=503) if await _may_live(request.app[SHARED], call) else None
     except aiohttp.ClientError:
         return None
     return answer if answer.status != 404 else None
+
+
+async def _may_live(shared: SharedCalls, call: SharedCall) -> bool:
+    """Tells whether a call's bridge has shown lately that it lives, or nobody knows."""
+    try:
+        return await shared.shows_life(call.at)
+    except NotReached:
+        return True
 
 
 def _left(request: web.Request, call: SharedCall) -> web.StreamResponse:

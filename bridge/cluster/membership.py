@@ -8,6 +8,7 @@ from bridge.cluster.arrivals import Arrivals
 from bridge.cluster.call_keeper import CallKeeper
 from bridge.cluster.settings import ClusterSettings
 from bridge.cluster.shared_calls import SharedCalls, connect
+from bridge.cluster.sign_of_life import show_life
 from bridge.conversation.calls import Calls
 
 
@@ -18,17 +19,19 @@ class Membership:
         self.shared = shared
         self.keeper = CallKeeper(shared, keeps_words=keeps_words)
         self.arrivals = Arrivals(shared, calls)
-        self._keeping: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Writes calls from now on."""
-        self._keeping = asyncio.get_running_loop().create_task(self.keeper.run())
+        """Writes calls, and shows that this bridge lives, from now on."""
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self.keeper.run()), loop.create_task(show_life(self.shared))]
 
     async def close(self) -> None:
         """Writes what is still due, if Redis answers."""
-        if self._keeping is not None:
-            self._keeping.cancel()
-            await asyncio.gather(self._keeping, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
             await self.keeper.close()
         await self.shared.close()
 

@@ -2,6 +2,7 @@
 
     talkspurt:announced:ID   JSON: the variables of a call that is to connect; taken by the bridge to which it comes
     talkspurt:call:ID        a hash: `at`, the bridge that has or had it; `over`; `next`; `memory`, JSON
+    talkspurt:bridge:URL     a sign of life of the bridge that is reached there
 
 No command is waited for longer than `TIMEOUT_S`.
 """
@@ -136,6 +137,16 @@ class SharedCalls:
                 pipeline.unlink(_announced(record.call_id))
             await pipeline.execute()
 
+    async def show_life(self, for_s: float) -> None:
+        """Lets every bridge know that this one lives, for so long."""
+        async with self._in_time():
+            await self._redis.set(_bridge(self.at), 1, px=math.ceil(for_s * 1000))
+
+    async def shows_life(self, at: str) -> bool:
+        """Tells whether the bridge that is reached there has shown that it lives."""
+        async with self._in_time():
+            return bool(await self._redis.exists(_bridge(at)))
+
     async def close(self) -> None:
         """Closes the connections."""
         await self._redis.aclose()
@@ -182,6 +193,10 @@ def _announced(call_id: UUID) -> str:
 
 def _call(call_id: UUID) -> str:
     return f"talkspurt:call:{call_id}"
+
+
+def _bridge(at: str) -> str:
+    return f"talkspurt:bridge:{at}"
 
 
 def _text(value: bytes | str | None) -> str:

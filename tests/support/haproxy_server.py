@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+import signal
 import socket
 import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.support.asterisk.asterisk import free_port
 from tests.support.debian_package import installed
+from tests.support.lasting_port import lasting_port
 
 SHIPPED = Path(__file__).parents[2] / "docs/cluster/haproxy.cfg"
 START_TIMEOUT_S = 20
@@ -21,7 +22,7 @@ class HaproxyServer:
 
     def __init__(self, folder: Path, bridges: Mapping[str, tuple[int, int]]) -> None:
         self._program = installed("haproxy", "haproxy")
-        self.http_port, self.audiosocket_port = free_port(), free_port()
+        self.http_port, self.audiosocket_port = lasting_port(), lasting_port()
         self._admin = folder / "admin.sock"
         self._file = folder / "haproxy.cfg"
         self._file.write_text(self._here(SHIPPED.read_text(), bridges))
@@ -47,11 +48,16 @@ class HaproxyServer:
         self._process = subprocess.Popen([self._program, "-db", "-f", str(self._file)], stderr=subprocess.DEVNULL)
         until_s = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < until_s:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.http_port)) == 0:
-                    return
+            if self.listens:
+                return
             time.sleep(0.02)
         raise AssertionError("HAProxy did not start")
+
+    @property
+    def listens(self) -> bool:
+        """Tells whether it takes connections: one that was told to end keeps those it has, and takes none."""
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.http_port)) == 0
 
     def tell(self, command: str) -> str:
         """Gives a command to the runtime API and returns the answer."""
@@ -62,11 +68,34 @@ class HaproxyServer:
 
     def drain(self, name: str) -> None:
         """Gives this bridge nothing new, as docs/cluster/haproxy.cfg says."""
-        for backend in ("audiosocket", "http"):
-            assert self.tell(f"set server {backend}/{name} state drain").strip() == ""
+        self._set_state(name, "drain")
+
+    def take_back(self, name: str) -> None:
+        """Gives this bridge calls again."""
+        self._set_state(name, "ready")
+
+    def states(self) -> dict[str, str]:
+        """Returns how it finds each server, such as UP or DOWN, by backend and name."""
+        head, *rows = self.tell("show stat").lstrip("# ").splitlines()
+        columns = head.split(",")
+        told = [dict(zip(columns, row.split(","), strict=False)) for row in rows if row]
+        servers = [row for row in told if row["svname"] not in ("FRONTEND", "BACKEND")]
+        return {f"{row['pxname']}/{row['svname']}": row["status"] for row in servers}
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def _set_state(self, name: str, state: str) -> None:
+        for backend in ("audiosocket", "http"):
+            assert self.tell(f"set server {backend}/{name} state {state}").strip() == ""

@@ -8,8 +8,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.support.asterisk.asterisk import free_port
 from tests.support.debian_package import installed
+from tests.support.lasting_port import lasting_port
 
 START_TIMEOUT_S = 20
 
@@ -21,7 +21,7 @@ class RedisServer:
         self._program = installed("redis-server", "redis-server")
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = free_port()
+        self.port = lasting_port()
 
     @property
     def url(self) -> str:
@@ -39,6 +39,16 @@ class RedisServer:
                     return
             time.sleep(0.02)
         raise AssertionError("Redis did not start")
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def end(self) -> None:
+        """Ends it as an administrator does."""
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait()
 
     def hang(self) -> None:
         assert self._process is not None

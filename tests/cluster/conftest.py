@@ -1,0 +1,26 @@
+"""One cluster for all tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.rig import Cluster
+
+
+@pytest.fixture(scope="session")
+def running_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.close()
+
+
+@pytest.fixture
+async def cluster(running_cluster: Cluster) -> Cluster:
+    """The cluster with every part in its place, whatever a test before has done to it."""
+    await running_cluster.mend()
+    return running_cluster
