@@ -42,6 +42,7 @@ def engine_settings(folder: Path, device: str, places: int) -> dict[str, str]:
         "DTYPE": "float32" if device == "cpu" else "bfloat16",
         "MAX_BATCH": str(places),
         "MAX_POSITIONS": str(SENTENCE_POSITIONS),
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
     }
 
 
