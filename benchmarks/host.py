@@ -75,7 +75,9 @@ class Services:
 
     async def __aexit__(self, *_: object) -> None:
         for child in self._children:
-            await child.communicate()
+            assert child.stdin is not None
+            child.stdin.close()
+            await child.wait()
         self._reserved.close()
 
     async def texts(self) -> list[tuple[str, float]]:
