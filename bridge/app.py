@@ -161,6 +161,7 @@ class App:
             raise SpeechError(f"VOICE={error.voice!r}: must be one of {', '.join(error.known)}") from None
         await self._say_first_words()
         await self.services.start()
+        await self.services.rehearse()
         if self.membership is not None:
             self.membership.start()
         if self.outbound.spool is not None:

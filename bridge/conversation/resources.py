@@ -90,6 +90,11 @@ class Resources:
         self._writers[folder] = writer = RecordingWriter(retention)
         self._sweeping.append(asyncio.create_task(_sweep_hourly(writer, retention)))
 
+    @property
+    def asks_models(self) -> bool:
+        """Whether any agent so far asks a language model."""
+        return bool(self._models)
+
     def models(self, settings: ConversationSettings) -> ModelChain | None:
         """Returns the language models; None where a script answers."""
         return self._models[models_key(settings)] if settings.llm_base_url else None

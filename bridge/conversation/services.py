@@ -112,6 +112,13 @@ class Services:
         except WrongFile as error:
             raise OSError(str(error)) from None
 
+    async def rehearse(self) -> None:
+        """Does once what the first answer of a model would otherwise wait for, and all calls beside it."""
+        if self._resources.asks_models:
+            from bridge.brains.rehearsal import rehearse  # needed only where a model is asked
+
+            await rehearse()
+
     async def reload(self) -> None:
         """Reads the agents anew, for the calls to come. If there is a mistake, the agents stay as they were."""
         try:

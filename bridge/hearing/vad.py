@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,9 @@ assert WINDOW_SAMPLES * 1000 == WINDOW_MS * RATE_HZ
 CONTEXT_SAMPLES: Final = 32
 """The end of the previous window, which the model wants to see again."""
 MAX_BATCH: Final = 64
+FEW_EARS: Final = 8
+COLLECT_S: Final = 0.008
+"""With more ears than a few, what comes within so long is judged in one batch: a batch costs far more than a window."""
 MAX_WINDOWS_WAITING: Final = 64
 """Two seconds of audio. A detector that has fallen so far behind tells nothing of use, and drops the oldest."""
 
@@ -79,6 +83,7 @@ class Ear:
         """Tells nothing more."""
         self.closed = True
         self.windows.clear()
+        self._detector.forget(self)
 
     def judge(self, window: Floats, probability: float) -> None:
         if self.closed:
@@ -107,6 +112,7 @@ class Detector:
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="vad")
         self._session: Any = None
+        self._ears: WeakSet[Ear] = WeakSet()
         self._waiting: dict[Ear, None] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -133,13 +139,19 @@ class Detector:
         """Returns the ear of a new call. Raises OSError if the model is not installed."""
         if self._session is None:
             self.load()
-        return Ear(self, on_event, agent_speaks, rules or GateRules())
+        ear = Ear(self, on_event, agent_speaks, rules or GateRules())
+        self._ears.add(ear)
+        return ear
 
     def wake(self, ear: Ear) -> None:
         """Judges the windows of this ear soon."""
         self._waiting[ear] = None
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._judge_all())
+
+    def forget(self, ear: Ear) -> None:
+        """Counts an ear no more among those that hear."""
+        self._ears.discard(ear)
 
     async def settled(self) -> None:
         """Returns once everything pushed so far has been judged."""
@@ -156,6 +168,8 @@ class Detector:
         loop = asyncio.get_running_loop()
         try:
             while self._waiting:
+                if len(self._ears) > FEW_EARS and len(self._waiting) < MAX_BATCH:
+                    await asyncio.sleep(COLLECT_S)
                 ears = [ear for ear in self._waiting if ear.windows][:MAX_BATCH]
                 windows = [ear.windows.popleft() for ear in ears]
                 for ear in tuple(self._waiting):

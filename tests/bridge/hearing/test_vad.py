@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from bridge.hearing import vad
 from bridge.hearing.events import SpeechPaused, SpeechResumed, SpeechStarted, SpeechStopped
 from bridge.hearing.speech_gate import WINDOW_MS, GateRules, SpeechGate
-from bridge.hearing.vad import MAX_WINDOWS_WAITING, RATE_HZ, WINDOW_SAMPLES, Detector, Ear
+from bridge.hearing.vad import FEW_EARS, MAX_WINDOWS_WAITING, RATE_HZ, WINDOW_SAMPLES, Detector, Ear
 from engine.speech import Pcm
 from tests.support.voices import caller_says, silence
 
@@ -104,6 +107,62 @@ async def hear(*tracks: Pcm) -> list[list[VoiceEvent]]:
         await detector.settled()
     await detector.close()
     return heard
+
+
+class CountingModel:
+    """Hears speech in every window, and counts its runs."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def run(self, _: None, inputs: dict[str, NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        self.batches.append(len(inputs["input"]))
+        return np.ones((len(inputs["input"]), 1), np.float32), inputs["state"]
+
+
+async def hear_one_after_another(ears: int) -> tuple[CountingModel, list[VoiceEvent]]:
+    """Gives each of so many ears two windows of sound, in a turn of the loop of its own."""
+    detector, model, heard = Detector(), CountingModel(), list[VoiceEvent]()
+    detector._session = model
+    listening = [detector.ear(heard.append, rules=GateRules(start_ms=2 * WINDOW_MS)) for _ in range(ears)]
+    for _ in range(2):
+        for ear in listening:
+            ear.push(bytes(2 * WINDOW_SAMPLES), RATE_HZ)
+            await asyncio.sleep(0)
+        await detector.settled()
+    await detector.close()
+    return model, heard
+
+
+async def test_with_many_ears_the_windows_that_come_soon_after_one_another_are_one_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(vad, "COLLECT_S", 1.0)
+    model, heard = await hear_one_after_another(FEW_EARS + 1)
+    assert model.batches == [FEW_EARS + 1] * 2
+    assert heard == [SpeechStarted(0)] * (FEW_EARS + 1)
+
+
+async def test_a_few_ears_wait_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vad, "COLLECT_S", 1_000.0)
+    async with asyncio.timeout(60):
+        _, heard = await hear_one_after_another(FEW_EARS)
+    assert heard == [SpeechStarted(0)] * FEW_EARS
+
+
+async def test_ears_of_calls_that_are_over_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vad, "COLLECT_S", 1_000.0)
+    detector, heard = Detector(), list[VoiceEvent]()
+    detector._session = CountingModel()
+    over = [detector.ear(heard.append) for _ in range(FEW_EARS)]
+    for ear in over:
+        ear.close()
+    ear = detector.ear(heard.append, rules=GateRules(start_ms=WINDOW_MS))
+    ear.push(bytes(2 * WINDOW_SAMPLES), RATE_HZ)
+    async with asyncio.timeout(60):
+        await detector.settled()
+    await detector.close()
+    assert heard == [SpeechStarted(0)]
 
 
 async def test_a_voice_is_heard_within_160_ms_of_its_onset_and_so_is_its_end() -> None:

@@ -295,8 +295,12 @@ def build_checkpoint(
     seed: int = 0,
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
+    end_gain: float = 2.2,
 ) -> Path:
-    """Writes a checkpoint of one of SIZES and returns its folder. Made on `device`: a true size takes a GPU's speed."""
+    """Writes a checkpoint of one of SIZES and returns its folder. Made on `device`: a true size takes a GPU's speed.
+
+    With `end_gain` 0 no sentence ends by itself, and all of one length of text are equally long.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     special, assistant = _tokenizer(folder)
     config = _model_config(kind, special, assistant, SIZES[size])
@@ -305,7 +309,7 @@ def build_checkpoint(
         model = Qwen3TTSForConditionalGeneration(Qwen3TTSConfig(**copy.deepcopy(config))).eval()
         _spread(model)
         # End of speech comes up once in some twenty frames, so that calls end at different times.
-        model.talker.codec_head.weight.data[EOS] *= 2.2
+        model.talker.codec_head.weight.data[EOS] *= end_gain
     _save(model.to(dtype), config, folder)
     generation = {"do_sample": True, "temperature": 0.9, "top_k": 50, "top_p": 1.0, "repetition_penalty": 1.05}
     generation |= {"subtalker_dosample": True, "subtalker_top_k": 50, "subtalker_top_p": 1.0}
