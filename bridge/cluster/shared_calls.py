@@ -179,7 +179,8 @@ def connect(redis_url: str, at: str, max_call_s: float) -> SharedCalls:
     redis = Redis.from_url(
         redis_url,
         socket_connect_timeout=TIMEOUT_S,
-        socket_timeout=None,  # with one, Python 3.11 loses a cancel that comes while a command is sent: `stop` would hang
+        # With a timeout Python 3.11 loses a cancel that comes while a command is sent: `stop` would hang.
+        socket_timeout=None,
         max_connections=CONNECTIONS,
         retry=None,
         client_name="talkspurt",
