@@ -34,6 +34,7 @@ from bridge.http.server import HttpServer
 from bridge.line.apology import Apology
 from bridge.line.call import Call, Wire
 from bridge.line.doorway import Doorway, raise_descriptor_limit
+from bridge.line.recent_lateness import RecentLateness
 from bridge.line.server import AudioSocketServer
 from bridge.line.websocket_connection import WebSocketConnection
 from bridge.metrics import Metrics
@@ -103,11 +104,14 @@ class App:
         self._normalize = settings.speech.text_normalize
         self.engine = engine
         self.metrics = Metrics(CollectorRegistry())
+        self.lateness = RecentLateness(time.monotonic)
+        """How late frames were in the last seconds."""
         self.calls = Calls(
             settings.server.max_calls,
             Registrations(settings.conversation.registration_ttl),
             require_registration=settings.conversation.require_registration,
             refused=self.metrics.call_refused,
+            is_overloaded=self.lateness.is_overloaded,
         )
         self.outbound = OutboundCalls(settings.outbound)
         self.traces = CallTraces(settings.traces)
@@ -127,7 +131,7 @@ class App:
         """Its place among several bridges; None where it is alone."""
         self.audiosocket = AudioSocketServer(
             self._take_call,
-            self.metrics.lateness.observe,
+            self._note_lateness,
             max(settings.server.max_calls, settings.server.max_connections),
         )
         if self.membership is not None:
@@ -252,6 +256,17 @@ class App:
                 self.membership.keeper.keep(talk)
         return call
 
+    def _note_lateness(self, late_s: float) -> None:
+        self.metrics.lateness.observe(late_s)
+        self.lateness.note(late_s)
+
+    def _health(self) -> dict[str, int | bool]:
+        return {
+            "calls": len(self.calls),
+            "max_calls": self._server.max_calls,
+            "overloaded": self.lateness.is_overloaded(),
+        }
+
     def _web_app(self) -> web.Application:
         app = web.Application(client_max_size=self._settings.voices.max_upload_bytes + FORM_BYTES)
         settings, hosts = self._settings, (self._server.http_host, *self._settings.cluster.hosts)
@@ -262,7 +277,7 @@ class App:
         if self.membership is not None:
             add_elsewhere(app, self.membership.shared, lambda call_id: self.calls.find(call_id) is not None)
             watch_redis(app, self.membership.shared, registry)
-        app[HEALTH].append(lambda: {"calls": len(self.calls), "max_calls": self._server.max_calls})
+        app[HEALTH].append(self._health)
         return app
 
     def _add_call_routes(self, app: web.Application) -> None:

@@ -10,7 +10,7 @@ from bridge.line.call import Call, CallObserver
 from bridge.line.utterance import Utterance
 
 LATENESS_BUCKETS_S: Final = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.010, 0.020, 0.060, 0.2)
-REFUSALS: Final = ("full", "closing", "used", "unregistered")
+REFUSALS: Final = ("full", "overloaded", "closing", "used", "unregistered")
 
 
 class Metrics(CallObserver):
@@ -26,7 +26,7 @@ class Metrics(CallObserver):
         self.calls_ended = Counter("talkspurt_calls_ended", "Calls ended, by reason", ["reason"], registry=registry)
         self.calls_refused = Counter(
             "talkspurt_calls_refused",
-            "Calls not taken, or not announced, by reason: full, closing, used, unregistered",
+            "Calls not taken, or not announced, by reason: full, overloaded, closing, used, unregistered",
             ["reason"],
             registry=registry,
         )

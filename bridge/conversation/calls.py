@@ -38,8 +38,12 @@ class Calls(CallObserver):
         *,
         require_registration: bool = False,
         refused: Callable[[str], None] = lambda reason: None,
+        is_overloaded: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`refused` is told of each call that is not taken: full, closing, used or unregistered."""
+        """`refused` is told of each call that is not taken: full, overloaded, closing, used or unregistered.
+
+        `is_overloaded` tells whether the machine has all the calls that it can carry.
+        """
         self.registrations = registrations
         self.open = True
         """False once the process is draining and takes no new call."""
@@ -47,6 +51,7 @@ class Calls(CallObserver):
         """The calls that other processes of this server have, or are about to have: MAX_CALLS counts them too."""
         self._max_calls = max_calls
         self._refused = refused
+        self._is_overloaded = is_overloaded
         self._require_registration = require_registration
         self._active: dict[UUID, Talk] = {}
         self._ended: OrderedDict[UUID, Talk] = OrderedDict()
@@ -80,6 +85,8 @@ class Calls(CallObserver):
         if len(self._active) + announced + elsewhere >= self._max_calls:
             reason = f"MAX_CALLS={self._max_calls} calls are in progress"
             self._refuse("full", reason + (" or about to begin" if announced else ""))
+        if call_id not in self.registrations and self._is_overloaded():
+            self._refuse("overloaded", f"frames are late with {len(self._active)} calls: the machine carries no more")
 
     def _refuse(self, kind: str, reason: str) -> NoReturn:
         self._refused(kind)

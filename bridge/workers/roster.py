@@ -18,6 +18,8 @@ class Seat(Protocol):
 
     draining: bool
     """Whether it takes no more calls but those that were announced to it."""
+    overloaded: bool
+    """Whether its frames are late, so that it takes no more calls before others have ended."""
 
     @property
     def load(self) -> int:
@@ -54,7 +56,13 @@ class Roster(Generic[Worker]):
 
     def roomiest(self) -> Worker | None:
         """Returns the worker with most room for something new; None where there is none."""
-        return min((worker for worker in self.workers if not worker.draining), key=lambda each: each.load, default=None)
+        able = (worker for worker in self.workers if not worker.draining)
+        return min(able, key=lambda each: (each.overloaded, each.load), default=None)
+
+    def is_overloaded(self) -> bool:
+        """Tells whether frames are late in every worker that could take a call."""
+        worker = self.roomiest()
+        return worker is not None and worker.overloaded
 
     def of(self, call_id: UUID) -> Worker | None:
         """Returns the worker that knows a call; None where none does. What is asked about is remembered longest."""
@@ -70,6 +78,8 @@ class Roster(Generic[Worker]):
             return
         if self.roomiest() is None:
             raise CallRefused("no worker is ready")
+        if self.is_overloaded():
+            raise CallRefused("frames are late in every worker: the machine carries no more calls")
         if sum(worker.load for worker in self.workers) >= self._max_calls:
             raise CallRefused(f"MAX_CALLS={self._max_calls} calls are in progress or about to begin")
 

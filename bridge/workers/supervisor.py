@@ -272,6 +272,7 @@ class Supervisor:
             lambda: {
                 "calls": self.team.calls,
                 "max_calls": self._server.max_calls,
+                "overloaded": self.team.roster.is_overloaded(),
                 "workers": self.team.described(),
             }
         )

@@ -75,7 +75,13 @@ class Team:
     def described(self) -> list[dict[str, Any]]:
         """Returns the workers as /health shows them."""
         return [
-            {"pid": worker.pid, "calls": worker.calls, "draining": worker.draining} for worker in self.roster.workers
+            {
+                "pid": worker.pid,
+                "calls": worker.calls,
+                "draining": worker.draining,
+                "overloaded": worker.overloaded,
+            }
+            for worker in self.roster.workers
         ]
 
     def clocks_run(self) -> bool:

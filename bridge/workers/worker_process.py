@@ -44,6 +44,7 @@ class WorkerProcess:
         )
         """What its part of the HTTP interface is asked by."""
         self.draining = False
+        self.overloaded = False
         self._beat_s = time.monotonic()
         """When its clock last told that it runs."""
         self._ends_by_s = 0.0
@@ -187,5 +188,6 @@ class WorkerProcess:
             self._beat_s = time.monotonic()
             self.calls, self._announced = message["calls"], message["announced"]
             self._received, self._answered = message["received"], message.get("answered", self._asked)
+            self.overloaded = message.get("overloaded", False)  # an old server of an earlier version does not tell
         if "ending" in message:
             self._ends_by_s = time.monotonic() + message["ending"]

@@ -11,8 +11,10 @@ import aiohttp
 import pytest
 
 from bridge.conversation import registration
+from bridge.line import recent_lateness
 from bridge.line.audiosocket import Kind
 from engine.web import bodies
+from tests.support.asterisk.waiting import eventually
 from tests.support.fakes import Asterisk
 from tests.support.whole_app import Bench, whole_app
 
@@ -121,6 +123,26 @@ async def test_a_body_that_does_not_arrive_is_given_up(
 async def _half() -> AsyncIterator[bytes]:
     yield b"id="
     await asyncio.Event().wait()
+
+
+async def test_whose_frames_are_late_says_so_before_the_call_connects(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with whole_app() as bench:
+        monkeypatch.setattr(recent_lateness, "LATE_SHARE", 0.0)  # so that every clock that has run for 3 s is late
+        peer = await bench.call()
+
+        async def overloaded() -> bool:
+            return bool((await bench.get("/health"))["overloaded"])
+
+        async def relieved() -> bool:
+            return not await overloaded()
+
+        await eventually(overloaded, 30)
+        status, answer = await bench.post("/v1/calls", {"id": str(uuid4())})
+        assert (status, answer["code"]) == (503, "QUEUE_FULL")
+        assert "frames are late with 1 calls" in answer["message"]
+        await bench.ended(peer)
+        await eventually(relieved, 30)
+        assert (await bench.post("/v1/calls", {"id": str(uuid4())}))[0] == 201
 
 
 async def test_who_is_full_or_going_says_so_before_the_call_connects() -> None:

@@ -39,7 +39,9 @@ class Rig:
 
     def __init__(self, services: Services) -> None:
         self.registrations = Registrations(60.0)
-        self.calls = Calls(3, self.registrations)
+        self.overloaded = False
+        self.refused: list[str] = []
+        self.calls = Calls(3, self.registrations, refused=self.refused.append, is_overloaded=lambda: self.overloaded)
         self._services = services
 
     def take(self, call_id: UUID | None = None) -> Conversation:
@@ -101,6 +103,21 @@ async def test_a_call_too_many_is_refused(rig: Rig) -> None:
     with pytest.raises(CallRefused, match="MAX_CALLS=3"):
         rig.take()
     first.call.end("hung up")
+    rig.take()
+
+
+async def test_while_frames_are_late_only_calls_that_were_announced_are_taken(rig: Rig) -> None:
+    rig.take()
+    announced = uuid4()
+    rig.registrations.add(announced, {})
+    rig.overloaded = True
+    with pytest.raises(CallRefused, match="frames are late with 1 calls"):
+        rig.take()
+    with pytest.raises(CallRefused, match="frames are late"):
+        rig.calls.check_room(uuid4())
+    assert rig.refused == ["overloaded"] * 2
+    rig.take(announced)
+    rig.overloaded = False
     rig.take()
 
 

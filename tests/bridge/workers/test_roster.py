@@ -18,6 +18,7 @@ MAX_CALLS = 20
 class Seat:
     load: int = 0
     draining: bool = False
+    overloaded: bool = False
 
 
 def roster_of(*loads):
@@ -47,6 +48,17 @@ def test_a_worker_that_drains_gets_nothing_new():
     assert roster.place(uuid4()) is second
     second.draining = True
     assert roster.place(uuid4()) is None
+
+
+def test_a_worker_whose_frames_are_late_gets_nothing_while_another_has_room():
+    roster, (first, second) = roster_of(0, 5)
+    first.overloaded = True
+    assert roster.place(uuid4()) is second
+    roster.check_room(uuid4())
+    second.overloaded = True
+    with pytest.raises(CallRefused, match="frames are late"):
+        roster.check_room(uuid4())
+    assert roster.place(uuid4()) is first, "it refuses the call itself, and counts it"
 
 
 def test_where_a_call_went_is_known_until_its_worker_is_gone():

@@ -1,0 +1,44 @@
+"""Whether the clock of all calls is late all the time: its core carries as many calls as it can. No I/O."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from bridge.line.clock import TICK_S
+
+WINDOW_S: Final = 3
+"""How long the clock has to run late until no more calls are taken: one stall, however long, is no overload."""
+LATE_SHARE: Final = 0.25
+"""The share of moments that are late by a whole frame from which on more calls would be heard in all others."""
+
+
+@dataclass(slots=True)
+class _Second:
+    began_s: int
+    moments: int = 0
+    late: int = 0
+
+
+class RecentLateness:
+    """How many of the moments at which frames were due in the last seconds were late."""
+
+    def __init__(self, now_s: Callable[[], float]) -> None:
+        self._now_s = now_s
+        self._seconds: deque[_Second] = deque(maxlen=WINDOW_S + 1)
+
+    def note(self, late_s: float) -> None:
+        """Takes how late the clock was at one moment."""
+        second = int(self._now_s())
+        if not self._seconds or self._seconds[-1].began_s != second:
+            self._seconds.append(_Second(second))
+        self._seconds[-1].moments += 1
+        self._seconds[-1].late += late_s >= TICK_S
+
+    def is_overloaded(self) -> bool:
+        """Tells whether each of the last whole seconds had so many late moments that no call is to be added."""
+        second = int(self._now_s())
+        whole = [each for each in self._seconds if 0 < second - each.began_s <= WINDOW_S]
+        return len(whole) == WINDOW_S and all(each.late >= LATE_SHARE * each.moments for each in whole)
