@@ -133,7 +133,9 @@ class Resampler:
         sums = (rows @ design.matrix).reshape(-1)[self._made - first * design.out : until - first * design.out]
         self._held = self._held[(until // design.out - first) * design.step :]
         self._made = until
-        return np.clip(np.rint(sums), -32768, 32767).astype(np.int16)
+        np.rint(sums, out=sums)
+        np.maximum(sums, -32768, out=sums)  # a third of the time of `np.clip`
+        return np.minimum(sums, 32767, out=sums).astype(np.int16)
 
 
 class RateConverter:
