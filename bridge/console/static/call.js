@@ -126,7 +126,7 @@ class CallPage {
       this.at.textContent = clock(this.journal.lastMs);
       const end = this.journal.lastMs + 1500;
       this.timeline.atMs = this.journal.lastMs;
-      this.timeline.window(Math.max(0, end - LIVE_WINDOW_MS), Math.max(end, LIVE_WINDOW_MS));
+      this.timeline.window(Math.max(0, end - LIVE_WINDOW_MS), Math.max(end, LIVE_WINDOW_MS), false);
     }
   }
 
@@ -145,6 +145,7 @@ class CallPage {
     }
     this.hasSound(recorded.sound_ms);
     this.overview.fetch();
+    this.timeline.fetchSoon();
   }
 
   over() {
@@ -152,7 +153,7 @@ class CallPage {
     clearInterval(this.asker);
     this.badge.hidden = true;
     this.foot.replaceChildren();
-    setTimeout(() => this.closed || this.askSound().then(() => this.timeline.fetchSoon()), 500);
+    setTimeout(() => this.closed || this.askSound(), 500);
   }
 
   hasSound(soundMs) {
