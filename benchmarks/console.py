@@ -1,8 +1,9 @@
 """What the console costs: how long an hour's call takes to open, and how late frames are with the console open.
 
-Prints Markdown for `docs/console.md`. The hour is opened in a headless Chromium. For the lateness the page's requests
-are made without a browser, which would take the cores from the callers: the list, the server's health, the peaks and
-the journal of the hour, and the events of one call, each as often as the page asks for them or oftener.
+Prints Markdown for `docs/console.md`. The hour is opened in a headless Chromium. For the lateness the requests of three
+open pages are made without a browser, which would take the cores from the callers: the list, the engine, and a call
+whose journal is read anew every ten seconds. The calls are silent: what their speech and their recordings cost is in
+`benchmarks.calls`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import argparse
 import asyncio
 import json
 import tempfile
-import time
 import wave
 from contextlib import suppress
 from pathlib import Path
@@ -21,11 +21,11 @@ import aiohttp
 import numpy as np
 import uvloop
 
-from benchmarks.machine import facts
+from benchmarks.machine import Usage, facts
 from benchmarks.table import markdown
 from bridge.console.session import COOKIE
 from bridge.converse.server_process import ServerProcess, running_server
-from bridge.dial.command import CallPlan, place_calls
+from bridge.dial.command import SPACING_S, CallPlan, place_calls
 from bridge.dial.table import PERCENTILES, spread_cells
 from tests.support.browser import open_browser
 from tests.support.console import ConsolePage
@@ -38,8 +38,19 @@ GOAL_OPEN_MS = 1_000
 CALLS = 500
 SECONDS = 20.0
 TEXT = "These are the words of a turn that is as long as turns are, made up for a call of an hour."
-LIST_EVERY_S, SOUND_EVERY_S = 1.0, 0.5
-LISTS = ("/v1/calls?ended=1&limit=100", "/console/recorded?search=", "/health")
+LIST_EVERY_S, HEALTH_EVERY_S, SOUND_EVERY_S = 3.0, 2.0, 2.0
+"""As the page has it."""
+OPEN_EVERY_S = 10.0
+SETTLE_S = 5.0
+"""How long the calls have been up when lateness begins to be measured."""
+AGENTS = """
+archive:
+  record_dir: {folder}
+calls:
+  default: true
+  {calls}
+"""
+"""The hour was recorded by one agent; another one has the calls."""
 
 
 def write_hour(folder: Path, seconds: int = HOUR_S) -> str:
@@ -117,17 +128,24 @@ _OPEN = """new Promise(resolve => {
 
 
 async def look(server: ServerProcess, name: str) -> None:
-    """Asks for what the page asks for, until it is cancelled."""
+    """Asks for what three pages ask for, as often as they do, until it is cancelled: the list, the engine and a call.
+
+    The call's events are those of one in progress, its sound and its state those of the hour.
+    """
     async with aiohttp.ClientSession(server.http_url, cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
         async with http.post("/console/login", json={"key": KEY}) as response:
             assert COOKIE in response.cookies
 
+        async def ask(path: str) -> aiohttp.ClientResponse:
+            async with http.get(path) as response:
+                assert response.status == 200, path
+                await response.read()
+            return response
+
         async def every(seconds: float, *paths: str) -> None:
             while True:
                 for path in paths:
-                    async with http.get(path) as response:
-                        assert response.status == 200, path
-                        await response.read()
+                    await ask(path)
                 await asyncio.sleep(seconds)
 
         async def follow() -> None:
@@ -140,44 +158,73 @@ async def look(server: ServerProcess, name: str) -> None:
                 async for _ in socket:
                     pass
 
-        recorded = f"/console/recorded/{name}"
+        async def open_again() -> None:
+            """Reads the hour's journal as its page does when it is opened."""
+            while True:
+                offset, next_offset = -1, 0
+                while next_offset != offset:
+                    offset = next_offset
+                    answer = await ask(f"/console/recorded/{name}/journal?offset={offset}")
+                    next_offset = int(answer.headers["X-Next-Offset"])
+                await asyncio.sleep(OPEN_EVERY_S)
+
+        peaks = f"/console/recorded/{name}/peaks?from_ms="
+        whole, shown = f"{peaks}0&to_ms={HOUR_S * 1000}&columns=1000", f"{peaks}60000&to_ms=75000&columns=1120"
         async with asyncio.TaskGroup() as group:
-            group.create_task(every(LIST_EVERY_S, *LISTS))
-            peaks = f"{recorded}/peaks?from_ms=0&to_ms={HOUR_S * 1000}&columns=1200"
-            group.create_task(every(SOUND_EVERY_S, recorded, peaks, f"{recorded}/journal?offset=0"))
+            group.create_task(every(LIST_EVERY_S, "/v1/calls?ended=1&limit=100", "/console/recorded?search="))
+            group.create_task(every(HEALTH_EVERY_S, "/health"))
+            group.create_task(every(SOUND_EVERY_S, f"/console/recorded/{name}", whole, shown))
+            group.create_task(open_again())
             group.create_task(follow())
 
 
-async def run(calls: int, seconds: float, repeats: int) -> None:
+async def lateness(settings: dict[str, str], name: str, calls: int, seconds: float, *, opened: bool) -> tuple[str, ...]:
+    """Returns a row of the table: so many calls in progress, with the console open or closed."""
+    async with running_server(**settings) as server:
+        plan = CallPlan(
+            server.host, server.port, server.http_url, KEY, calls=calls, seconds=SETTLE_S + seconds, settle_s=SETTLE_S
+        )
+        looking = asyncio.create_task(look(server, name)) if opened else None
+        watching = asyncio.create_task(_share(server.pid, calls * SPACING_S + SETTLE_S, seconds - 1))
+        report = await place_calls(plan)
+        if looking is not None:
+            assert not looking.done(), looking.exception()
+            looking.cancel()
+            with suppress(asyncio.CancelledError):
+                await looking
+        assert report.lateness is not None, f"no frames: {report.faults}"
+        return ("open" if opened else "closed", *spread_cells(report.lateness), await watching)
+
+
+async def _share(pid: int, after_s: float, seconds: float) -> str:
+    """Returns how much of a core the server takes while lateness is measured."""
+    await asyncio.sleep(after_s)
+    before = Usage.now(pid)
+    await asyncio.sleep(seconds)
+    return f"{Usage.now(pid).share_since(before)[0]:.0%}"
+
+
+async def run(calls: int, seconds: float, repeats: int, *, recorded: bool) -> None:
     print(markdown([("machine", ""), *facts()]))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "recordings"
         folder.mkdir()
         name = write_hour(folder)
-        settings = {"ENGINE": "hibari", "CONSOLE": "true", "API_KEY": KEY, "RECORD_DIR": str(folder)}
+        agents = Path(temporary) / "agents.yaml"
+        agents.write_text(AGENTS.format(folder=folder, calls=f"record_dir: {folder}" if recorded else "greeting: ''"))
+        settings = {"ENGINE": "hibari", "CONSOLE": "true", "API_KEY": KEY, "AGENTS": str(agents), "GREETING": ""}
+        settings |= {"NO_INPUT_TIMEOUT_MS": "0"}
         async with running_server(**settings) as server:
             took_ms = await open_hour(server, name, Path(temporary) / "profile", repeats)
         told = ", ".join(f"{one:.0f}" for one in sorted(took_ms))
         verdict = "reached" if max(took_ms) < GOAL_OPEN_MS else "MISSED"
         print(f"\nAn hour opens within {GOAL_OPEN_MS} ms: {verdict} ({told} ms)\n")
-        rows: list[tuple[str, ...]] = [("console", *PERCENTILES)]
-        for is_open in (False, True):
-            async with running_server(**settings, GREETING=TEXT) as server:
-                plan = CallPlan(
-                    server.host, server.port, server.http_url, KEY, calls=calls, seconds=seconds, settle_s=2.0
-                )
-                looking = asyncio.create_task(look(server, name)) if is_open else None
-                began_s = time.monotonic()
-                report = await place_calls(plan)
-                if looking is not None:
-                    assert not looking.done(), looking.exception()
-                    looking.cancel()
-                    with suppress(asyncio.CancelledError):
-                        await looking
-                spread = report.lateness
-                assert spread is not None, f"no frames in {time.monotonic() - began_s:.0f} s"
-                rows.append(("open" if is_open else "closed", *spread_cells(spread)))
-        print(f"Lateness of the frames of {calls} calls, ms:\n\n{markdown(rows)}")
+        rows: list[tuple[str, ...]] = [("console", *PERCENTILES, "server")]
+        rows += [await lateness(settings, name, calls, seconds, opened=opened) for opened in (False, True, False)]
+        how = "recorded" if recorded else "silent"
+        print(
+            f"Lateness of the frames of {calls} {how} calls, ms, and the server's share of a core:\n\n{markdown(rows)}"
+        )
 
 
 def main() -> None:
@@ -185,8 +232,9 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=CALLS)
     parser.add_argument("--seconds", type=float, default=SECONDS)
     parser.add_argument("--repeats", type=int, default=5, help="how often the hour is opened")
+    parser.add_argument("--recorded", action="store_true", help="record the calls, too")
     args = parser.parse_args()
-    uvloop.run(run(args.calls, args.seconds, args.repeats))
+    uvloop.run(run(args.calls, args.seconds, args.repeats, recorded=args.recorded))
 
 
 if __name__ == "__main__":

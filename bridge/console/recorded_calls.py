@@ -19,8 +19,16 @@ MAX_CALLS: Final = 5_000
 END_BYTES: Final = 65_536
 """How much of a journal's beginning and end is read."""
 SLICE: Final = 50
-REST_S: Final = 0.002
 """After so many files the thread rests, so that the clock of the calls need not wait for Python's lock."""
+NAMES: Final = 2_000
+"""After so many names it does."""
+REST_S: Final = 0.002
+SETTLED_S: Final = 600.0
+"""A journal that was written for the last time so long ago, with the end of its call, is not looked at again."""
+
+
+Mark = tuple[int, int]
+"""When a file was written for the last time, in ns, and its size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +61,27 @@ class RecordedCall:
 class RecordedCalls:
     """The calls of some folders. Its methods read files: call them in a thread, one at a time."""
 
-    def __init__(self, folders: Callable[[], Iterable[Path]], rest: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        folders: Callable[[], Iterable[Path]],
+        rest: Callable[[float], None] = time.sleep,
+        time_of_day_s: Callable[[], float] = time.time,
+    ) -> None:
         """`folders` returns where recordings lie now."""
-        self._folders, self._rest = folders, rest
-        self._known: dict[Path, tuple[tuple[int, int], RecordedCall | None]] = {}
-        """The journals that were read, each with its time and size then."""
+        self._folders, self._rest, self._time_of_day_s = folders, rest, time_of_day_s
+        self._known: dict[str, tuple[Mark, RecordedCall | None]] = {}
+        """The journals that were read, by their paths, each with its time and size then."""
 
     def search(self, terms: Iterable[str], limit: int) -> list[RecordedCall]:
         """Returns the latest calls that match, the latest first."""
         terms = [term.casefold() for term in terms]
-        found: dict[Path, tuple[tuple[int, int], RecordedCall | None]] = {}
-        for count, (path, mark) in enumerate(self._journals()):
+        found: dict[str, tuple[Mark, RecordedCall | None]] = {}
+        read = 0
+        for path, mark in self._journals():
             known = self._known.get(path)
             if known is None or known[0] != mark:
-                known = (mark, summarise(path))
-                if count % SLICE == 0:
+                known = (mark, summarise(Path(path)))
+                if (read := read + 1) % SLICE == 0:
                     self._rest(REST_S)
             found[path] = known
         self._known = found
@@ -80,18 +94,29 @@ class RecordedCalls:
             return None
         return next((path for folder in self._folders() if (path := folder / f"{name}.jsonl").is_file()), None)
 
-    def _journals(self) -> list[tuple[Path, tuple[int, int]]]:
-        """Returns the latest journals, each with its time in ns and its size."""
+    def _journals(self) -> list[tuple[str, Mark]]:
+        """Returns the paths of the latest journals, each with its time in ns and its size."""
         return heapq.nlargest(MAX_CALLS, self._all(), key=lambda found: found[1][0])
 
-    def _all(self) -> Iterator[tuple[Path, tuple[int, int]]]:
+    def _all(self) -> Iterator[tuple[str, Mark]]:
+        settled_ns = int((self._time_of_day_s() - SETTLED_S) * 1e9)
+        seen = looked_at = 0
         for folder in set(self._folders()):
             try:
                 with os.scandir(folder) as entries:
                     for entry in entries:
-                        if entry.name.endswith(".jsonl") and RECORDING_NAME.fullmatch(entry.name):
+                        if (seen := seen + 1) % NAMES == 0:
+                            self._rest(REST_S)
+                        if not entry.name.endswith(".jsonl"):
+                            continue
+                        mark, call = self._known.get(entry.path, ((0, 0), None))
+                        if call is not None and call.ended and mark[0] < settled_ns:
+                            yield entry.path, mark
+                        elif RECORDING_NAME.fullmatch(entry.name):
                             status = entry.stat(follow_symlinks=False)
-                            yield Path(entry.path), (status.st_mtime_ns, status.st_size)
+                            if (looked_at := looked_at + 1) % SLICE == 0:
+                                self._rest(REST_S)
+                            yield entry.path, (status.st_mtime_ns, status.st_size)
             except OSError:
                 continue  # nothing has been recorded yet, or a recording was removed meanwhile
 

@@ -75,8 +75,8 @@ class AudioClock:
         """Returns when the sound at a place in this group was made."""
         group = self._groups[index]
         late_ms = group.late_ms
-        for later in islice(self._groups, index + 1, None):
-            if later.start_ms > group.end_ms + LOOK_MS:
-                break
-            late_ms = min(late_ms, later.late_ms)
+        # From the end: places that are asked about lie near it, and there may be hundreds of groups before them.
+        for later in islice(reversed(self._groups), len(self._groups) - index - 1):
+            if later.start_ms <= group.end_ms + LOOK_MS:
+                late_ms = min(late_ms, later.late_ms)
         return position_ms - group.shift_ms + late_ms

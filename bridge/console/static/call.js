@@ -37,11 +37,12 @@ class CallPage {
   }
 
   async open() {
-    const [rights, recorded, state] = await Promise.all([
+    const [rights, recorded, answer] = await Promise.all([
       getJson("/console/rights").catch(() => ({})),
       getJson(`/console/recorded/${this.name}`).catch(() => null),
-      getJson(`/v1/calls/${this.name.slice(0, 36)}`).catch(() => null),
+      ask(`/v1/calls/${this.name.slice(0, 36)}`).catch(() => null),
     ]);
+    const state = await answer?.json();
     if (this.closed) return;
     if (!recorded && !state) {
       this.view.append(h("h1", {}, "Call"), h("p", {}, "Nothing is known of this call: it was not recorded, and ended too long ago."));
@@ -53,7 +54,7 @@ class CallPage {
     this.live = Boolean(state) && (state.state === "active" || state.state === "ending") && state.id === this.id;
     this.build();
     this.hasSound(recorded?.sound_ms);
-    if (this.live) this.follow();
+    if (this.live) this.follow(Math.max(0, Date.parse(answer.headers.get("Date")) - state.started_at * 1000));
     else if (recorded) await this.read();
     else await this.readKept();
   }
@@ -105,11 +106,14 @@ class CallPage {
     this.overview.fetch();
   }
 
-  follow() {
+  // `atMs` is how long the call had gone on, by the server's clock, when it was opened: its last event may be long past.
+  follow(atMs) {
     this.badge.hidden = false;
+    this.heardMs = atMs;
+    this.heardAt = performance.now();
     this.socket = new Live(this.id, (events) => {
       this.take(events);
-      this.heardMs = this.journal.lastMs;
+      this.heardMs = Math.max(this.nowMs, this.journal.lastMs);
       this.heardAt = performance.now();
       if (this.journal.ended) this.over();
     }, () => this.over());
@@ -119,15 +123,18 @@ class CallPage {
 
   // Moves on with the time of a call in progress, between what its events tell.
   tick() {
-    if (this.heardAt === undefined) return;
-    this.journal.lastMs = Math.max(this.journal.lastMs, this.heardMs + performance.now() - this.heardAt);
+    this.journal.lastMs = Math.max(this.journal.lastMs, this.nowMs);
     this.describe();
     if (this.following && !this.player.playing) {
       this.at.textContent = clock(this.journal.lastMs);
       const end = this.journal.lastMs + 1500;
       this.timeline.atMs = this.journal.lastMs;
-      this.timeline.window(Math.max(0, end - LIVE_WINDOW_MS), Math.max(end, LIVE_WINDOW_MS));
+      this.timeline.window(Math.max(0, end - LIVE_WINDOW_MS), Math.max(end, LIVE_WINDOW_MS), false);
     }
+  }
+
+  get nowMs() {
+    return this.heardMs + performance.now() - this.heardAt;
   }
 
   catchUp() {
@@ -145,6 +152,7 @@ class CallPage {
     }
     this.hasSound(recorded.sound_ms);
     this.overview.fetch();
+    this.timeline.fetchSoon();
   }
 
   over() {
@@ -152,7 +160,7 @@ class CallPage {
     clearInterval(this.asker);
     this.badge.hidden = true;
     this.foot.replaceChildren();
-    setTimeout(() => this.closed || this.askSound().then(() => this.timeline.fetchSoon()), 500);
+    setTimeout(() => this.closed || this.askSound(), 500);
   }
 
   hasSound(soundMs) {
@@ -165,6 +173,7 @@ class CallPage {
 
   take(events) {
     const changed = new Set(events.flatMap((event) => this.journal.add(event)));
+    if (this.live && this.journal.ended) this.journal.lastMs = this.journal.ended.at_ms; // no more an estimate
     const atEnd = window.innerHeight + window.scrollY >= document.body.scrollHeight - 80;
     this.transcript.update(this.journal.entries, changed);
     if (this.live && atEnd && changed.size) window.scrollTo(0, document.body.scrollHeight);

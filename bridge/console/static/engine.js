@@ -40,9 +40,9 @@ function cards(health) {
       ["entries", `${health.audio_cache_size} of ${health.audio_cache_max}`],
       ["size", `${(health.audio_cache_bytes / 1e6).toFixed(1)} MB`], ["hits", health.audio_cache_hits],
     ]),
-    health.workers ? workers(health.workers) : null,
     health.warnings.length ? h("section", { class: "card warn" }, h("h2", {}, "Warnings"), h("ul", {}, health.warnings.map((text) => h("li", {}, text)))) : null,
     card("The engine says", Object.entries(health.engine_status).filter(([name]) => !SHOWN_ABOVE.has(name)).map(([name, value]) => [name.replaceAll("_", " "), shown(value)])),
+    health.workers ? workers(health.workers) : null,
   ].filter(Boolean);
 }
 

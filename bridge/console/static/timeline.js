@@ -45,13 +45,13 @@ export class Timeline extends EventTarget {
     return Math.max(this.journal.lastMs, this.soundMs || 0, 1000);
   }
 
-  // Shows this stretch of the call.
-  window(fromMs, toMs) {
+  // Shows this stretch of the call. A call in progress moves on more often than there is new sound to fetch.
+  window(fromMs, toMs, fetches = true) {
     const length = Math.max(MIN_WINDOW_MS, toMs - fromMs);
     const start = Math.max(0, Math.min(fromMs, Math.max(0, this.lengthMs - length * 0.5)));
     this.fromMs = start;
     this.toMs = start + length;
-    this.fetchSoon();
+    if (fetches) this.fetchSoon();
     this.draw();
     this.dispatchEvent(new Event("window"));
   }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 import pytest_asyncio
@@ -190,6 +191,20 @@ async def test_a_call_in_progress_moves_on_and_is_spoken_into_silenced_and_ended
         await page.click("#hangup")
         await page.until("document.querySelector('.facts').textContent.includes('ended')")
         assert await page.browser.evaluate("document.querySelector('.actions') === null")
+    finally:
+        await caller.hang_up()
+
+
+async def test_a_call_that_has_gone_on_for_long_is_shown_at_its_present(page, server):
+    caller = await server.call(**{"from": "5550113"})
+    try:
+        await caller.goes_on(250)  # five seconds, in whose last four nothing is told
+        elapsed_s = time.time() - server.app.calls.find(caller.peer.id).call.started_at
+        await page.open(f"#/call/{caller.id}")
+        await page.until("document.querySelector('.badge')?.hidden === false")
+        await page.until("document.querySelector('.at').textContent !== '0:00.0'")
+        minutes, seconds = (await page.text(".at")).split(":")
+        assert int(minutes) * 60 + float(seconds) > elapsed_s - 1.2, "the server's clock tells it to the second"
     finally:
         await caller.hang_up()
 

@@ -76,6 +76,30 @@ def test_a_journal_is_read_again_only_where_it_has_grown(tmp_path, calls, monkey
     assert sorted(read) == sorted([name, grows, grows])
 
 
+@pytest.mark.parametrize(("later_s", "number"), [(599, "2"), (601, "1")])
+def test_a_journal_whose_call_ended_long_ago_is_not_looked_at_again(tmp_path, later_s, number):
+    path = tmp_path / f"{record(tmp_path, '1', ended=('hung up', ''))}.jsonl"
+    time_of_day_s = iter([1_000_000, 1_000_000 + later_s, 1_000_000 + later_s])
+    calls = RecordedCalls(lambda: [tmp_path], lambda seconds: None, lambda: next(time_of_day_s))
+    assert [call.from_ for call in calls.search([], 10)] == ["1"]
+    path.write_text(path.read_text().replace('"from": "1"', '"from": "2"') + "\n")
+    assert [call.from_ for call in calls.search([], 10)] == [number]
+    path.unlink()
+    assert calls.search([], 10) == []
+
+
+def test_the_thread_rests_between_the_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(recorded_calls, "SLICE", 2)
+    rests = []
+    calls = RecordedCalls(lambda: [tmp_path], rest=rests.append)
+    for number in range(8):
+        record(tmp_path, str(number), age_s=number)
+    calls.search([], 10)
+    assert len(rests) == 8, "four times for looking at them, and four for reading them"
+    calls.search([], 10)
+    assert len(rests) == 12
+
+
 def test_only_a_recording_is_found_by_its_name(tmp_path, calls):
     name = record(tmp_path, "1")
     second = record(tmp_path, "1", name=f"{name}-2")
