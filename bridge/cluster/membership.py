@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from bridge.cluster.announcements import Announcements
 from bridge.cluster.arrivals import Arrivals
 from bridge.cluster.call_keeper import CallKeeper
 from bridge.cluster.settings import ClusterSettings
@@ -18,17 +19,20 @@ class Membership:
         self.shared = shared
         self.keeper = CallKeeper(shared, keeps_words=keeps_words)
         self.arrivals = Arrivals(shared, calls)
-        self._keeping: asyncio.Task[None] | None = None
+        self.announcements = Announcements(shared, calls)
+        self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Writes calls from now on."""
-        self._keeping = asyncio.get_running_loop().create_task(self.keeper.run())
+        """Writes calls, and looks where the announced ones are, from now on."""
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(work) for work in (self.keeper.run(), self.announcements.run())]
 
     async def close(self) -> None:
         """Writes what is still due, if Redis answers."""
-        if self._keeping is not None:
-            self._keeping.cancel()
-            await asyncio.gather(self._keeping, return_exceptions=True)
+        if self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
             await self.keeper.close()
         await self.shared.close()
 
