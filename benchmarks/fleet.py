@@ -152,8 +152,10 @@ class Fleet:
 
     def _lose_a_rack(self, env: simpy.Environment) -> Iterator[Any]:
         yield env.timeout(LOST_S)
-        speaking = round(sum(each.calls for each in self.bridges) * self.speaking)
-        self.moved += round(speaking * sum(each.rack == 0 for each in self.gpus) / len(self.gpus))
+        staying = sum(
+            each.calls for each in self.bridges if each.rack != 0
+        )  # the others' sentences end with their bridge
+        self.moved += round(staying * self.speaking * sum(each.rack == 0 for each in self.gpus) / len(self.gpus))
         lost = 0
         for machine in self.bridges + self.gpus:
             if machine.rack == 0:

@@ -26,7 +26,8 @@ LINES = (
 """What plays or listens at that pace without an Asterisk. Another process runs all of it, likewise."""
 REALTIME = CALLS + LINES
 SLOW = (
-    "bridge/brains/mcp/test_servers.py", "bridge/calls_api/test_document.py", "bridge/test_app.py",
+    "bridge/brains/mcp/test_servers.py", "bridge/calls_api/test_document.py", "bridge/cluster/test_hung.py",
+    "bridge/cluster/test_workers.py", "bridge/test_app.py",
     "cluster/test_cluster.py", "engine/api/test_embedded.py", "engine/fleet/test_ray.py",
     "engine/hibari/test_hibari.py", "engine/hibari/test_synthesis.py", "engine/qwen3/batch/test_runner.py",
     "engine/qwen3/cuda/test_graph_runner.py", "engine/qwen3/cuda/test_prefill.py",

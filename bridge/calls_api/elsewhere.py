@@ -36,8 +36,8 @@ _HTTP: Final = web.AppKey("bridges", aiohttp.ClientSession)
 _SOCKETS: Final = web.AppKey("sockets_elsewhere", set[web.WebSocketResponse])
 
 
-def add_elsewhere(app: web.Application, shared: SharedCalls, is_known: Callable[[UUID], bool]) -> None:
-    """Has the application answer for the calls of all bridges. `is_known` tells of a call that is this one's."""
+def add_elsewhere(app: web.Application, shared: SharedCalls, is_here: Callable[[UUID], bool]) -> None:
+    """Has the application answer for the calls of all bridges. `is_here` tells of a call that has connected here."""
     app[SHARED] = shared
     app[_SOCKETS] = set()
 
@@ -45,7 +45,7 @@ def add_elsewhere(app: web.Application, shared: SharedCalls, is_known: Callable[
     async def look_elsewhere(request: web.Request, handler: Handler) -> web.StreamResponse:
         path = _path(request)
         call_id = _call_id(request) if path.startswith(CALL_PATH) and SENT_ON not in request.headers else None
-        if call_id is None or is_known(call_id):
+        if call_id is None or is_here(call_id):
             return await handler(request)
         try:
             call = await shared.find(call_id)
@@ -55,7 +55,7 @@ def add_elsewhere(app: web.Application, shared: SharedCalls, is_known: Callable[
             raise ApiError(503, "INTERNAL_ERROR", f"it is not known which bridge has this call: {error}") from None
         if call is None:
             return await handler(request)
-        answer = await _ask(request, call) if call.at != shared.at else None
+        answer = await _ask(request, call, shared) if call.at != shared.at else None
         return answer if answer is not None else _left(request, call)
 
     async def connect(app: web.Application) -> None:
@@ -75,8 +75,8 @@ def add_elsewhere(app: web.Application, shared: SharedCalls, is_known: Callable[
     app.on_cleanup.append(close)
 
 
-async def _ask(request: web.Request, call: SharedCall) -> web.StreamResponse | None:
-    """Returns what the call's bridge answers; None where it is gone, or is another one since that knows nothing."""
+async def _ask(request: web.Request, call: SharedCall, shared: SharedCalls) -> web.StreamResponse | None:
+    """Returns what the call's bridge answers; None where it is gone, hangs, or knows nothing of where the call goes."""
     url = URL(call.at).join(request.rel_url)
     # This bridge has looked at the page's origin, which is none of the other bridge's own pages.
     headers, leaving_out = {SENT_ON: "1"}, frozenset({"host", "origin"})
@@ -96,19 +96,24 @@ async def _ask(request: web.Request, call: SharedCall) -> web.StreamResponse | N
     except aiohttp.ConnectionTimeoutError:
         return None
     except TimeoutError:
-        if _path(request) not in FOR_DIALPLANS:
-            raise ApiError(503, "INTERNAL_ERROR", "the bridge that has this call does not answer") from None
-        # One that is only slow knows best: were it taken for gone, a call that is over would go on elsewhere.
-        return web.Response(status=503) if await _may_live(request.app[SHARED], call) else None
+        if not await _runs(shared, call.at):
+            return None
+        # It may know best: were it taken for gone, a call that is over would go on elsewhere.
+        if _path(request) in FOR_DIALPLANS:
+            return web.Response(status=503)
+        raise ApiError(503, "INTERNAL_ERROR", "the bridge that has this call does not answer") from None
     except aiohttp.ClientError:
         return None
-    return answer if answer.status != 404 else None
+    if _path(request) not in FOR_DIALPLANS or answer.status == 200:
+        return answer
+    # Any other text would be a place to a dialplan. A bridge that was started anew does not know the call.
+    return None if answer.status == 404 else web.Response(status=503)
 
 
-async def _may_live(shared: SharedCalls, call: SharedCall) -> bool:
-    """Tells whether a call's bridge has shown lately that it lives, or nobody knows."""
+async def _runs(shared: SharedCalls, at: str) -> bool:
+    """Tells whether the bridge that is reached there runs, as far as that can be known."""
     try:
-        return await shared.shows_life(call.at)
+        return await shared.runs(at)
     except NotReached:
         return True
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+from bridge.cluster.announcements import Announcements
 from bridge.cluster.arrivals import Arrivals
 from bridge.cluster.call_keeper import CallKeeper
 from bridge.cluster.settings import ClusterSettings
 from bridge.cluster.shared_calls import SharedCalls, connect
-from bridge.cluster.sign_of_life import show_life
 from bridge.conversation.calls import Calls
 
 
@@ -19,18 +19,19 @@ class Membership:
         self.shared = shared
         self.keeper = CallKeeper(shared, keeps_words=keeps_words)
         self.arrivals = Arrivals(shared, calls)
+        self.announcements = Announcements(shared, calls)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Writes calls, and shows that this bridge lives, from now on."""
+        """Writes calls, and looks where the announced ones are, from now on."""
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self.keeper.run()), loop.create_task(show_life(self.shared))]
+        self._tasks = [loop.create_task(work) for work in (self.keeper.run(), self.announcements.run())]
 
     async def close(self) -> None:
         """Writes what is still due, if Redis answers."""
-        for task in self._tasks:
-            task.cancel()
         if self._tasks:
+            for task in self._tasks:
+                task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self.keeper.close()
         await self.shared.close()

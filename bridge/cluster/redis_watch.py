@@ -1,4 +1,4 @@
-"""Whether Redis answers, for /health and /metrics. It is asked once a second: without calls nothing else asks it."""
+"""Whether Redis answers, for /health and /metrics, and that this bridge runs, for the others: told once a second."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bridge.cluster.shared_calls import NotReached, SharedCalls
 from engine.api import HEALTH
 
 EVERY_S: Final = 1.0
-"""How often it is asked."""
+"""How often that is told, by which it is seen whether Redis answers: without calls nothing else asks it."""
 
 
 class RedisCollector(Collector):
@@ -36,13 +36,13 @@ class RedisCollector(Collector):
 
 
 def watch_redis(app: web.Application, shared: SharedCalls, registry: CollectorRegistry) -> None:
-    """Has the application ask Redis again and again, and tell in /health and on the registry whether it answers."""
+    """Has the application tell Redis that it runs, and in /health and on the registry whether Redis answers."""
 
     async def watch(app: web.Application) -> AsyncIterator[None]:
-        asking = asyncio.get_running_loop().create_task(_ask(shared))
+        beating = asyncio.get_running_loop().create_task(_beat(shared))
         yield
-        asking.cancel()
-        await asyncio.gather(asking, return_exceptions=True)
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)
 
     registry.register(RedisCollector(shared))
     app[HEALTH].append(lambda: described(shared))
@@ -57,8 +57,8 @@ def described(shared: SharedCalls) -> Mapping[str, Any]:
     return told
 
 
-async def _ask(shared: SharedCalls) -> None:
+async def _beat(shared: SharedCalls) -> None:
     while True:
         with suppress(NotReached):  # it is logged, and told of in /health
-            await shared.ping()
+            await shared.beat()
         await asyncio.sleep(EVERY_S)

@@ -2,7 +2,7 @@
 
     talkspurt:announced:ID   JSON: the variables of a call that is to connect; taken by the bridge to which it comes
     talkspurt:call:ID        a hash: `at`, the bridge that has or had it; `over`; `next`; `memory`, JSON
-    talkspurt:bridge:URL     a sign of life of the bridge that is reached there
+    talkspurt:bridge:URL     whatever: this bridge runs
 
 No command is waited for longer than `TIMEOUT_S`.
 """
@@ -36,6 +36,10 @@ KEPT_S: Final = 600
 """How long a call that is over is known."""
 UNLIMITED_S: Final = 24 * 3_600
 """How long a call in progress is known after its latest turn, where MAX_CALL_S does not say how long calls last."""
+
+
+BEAT_S: Final = 2.5
+"""A bridge that has not said for so long that it runs hangs, or is gone. Each says so once a second."""
 
 
 class NotReached(Exception):
@@ -83,10 +87,15 @@ class SharedCalls:
         """Returns for how many seconds `reached` has been what it is."""
         return self._now_s() - self._since_s
 
-    async def ping(self) -> None:
-        """Learns whether Redis answers."""
+    async def beat(self) -> None:
+        """Says that this bridge runs; so it is learnt whether Redis answers."""
         async with self._in_time():
-            await self._redis.ping()
+            await self._redis.set(_bridge(self.at), 1, px=math.ceil(BEAT_S * 1000))
+
+    async def runs(self, at: str) -> bool:
+        """Tells whether the bridge that is reached there has said lately that it runs."""
+        async with self._in_time():
+            return bool(await self._redis.exists(_bridge(at)))
 
     async def announce(self, call_id: UUID, variables: Mapping[str, str], ttl_s: float) -> None:
         """Lets every bridge know the variables of a call that is to connect."""
@@ -108,6 +117,15 @@ class SharedCalls:
         async with self._in_time():
             at, over, following = map(_text, await self._redis.hmget(_call(call_id), ["at", "over", "next"]))
         return SharedCall(at, over == "1", following) if at else None
+
+    async def elsewhere(self, call_ids: Sequence[UUID]) -> list[UUID]:
+        """Returns those of these calls that another bridge has, or had lately."""
+        async with self._in_time():
+            pipeline = self._redis.pipeline(transaction=False)
+            for call_id in call_ids:
+                pipeline.hget(_call(call_id), "at")
+            places = map(_text, await pipeline.execute())
+        return [call_id for call_id, at in zip(call_ids, places, strict=True) if at not in ("", self.at)]
 
     async def memory(self, call_id: UUID) -> Memory | None:
         """Returns what a call needs that continues this one."""
@@ -136,16 +154,6 @@ class SharedCalls:
                 pipeline.expire(key, KEPT_S if record.over else self._live_s)
                 pipeline.unlink(_announced(record.call_id))
             await pipeline.execute()
-
-    async def show_life(self, for_s: float) -> None:
-        """Lets every bridge know that this one lives, for so long."""
-        async with self._in_time():
-            await self._redis.set(_bridge(self.at), 1, px=math.ceil(for_s * 1000))
-
-    async def shows_life(self, at: str) -> bool:
-        """Tells whether the bridge that is reached there has shown that it lives."""
-        async with self._in_time():
-            return bool(await self._redis.exists(_bridge(at)))
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -179,8 +187,7 @@ def connect(redis_url: str, at: str, max_call_s: float) -> SharedCalls:
     redis = Redis.from_url(
         redis_url,
         socket_connect_timeout=TIMEOUT_S,
-        # With a timeout Python 3.11 loses a cancel that comes while a command is sent: `stop` would hang.
-        socket_timeout=None,
+        socket_timeout=None,  # with one, Python 3.11 loses a cancel while a command is sent, and `stop` would hang
         max_connections=CONNECTIONS,
         retry=None,
         client_name="talkspurt",
@@ -190,6 +197,10 @@ def connect(redis_url: str, at: str, max_call_s: float) -> SharedCalls:
 
 def _announced(call_id: UUID) -> str:
     return f"talkspurt:announced:{call_id}"
+
+
+def _bridge(at: str) -> str:
+    return f"talkspurt:bridge:{at}"
 
 
 def _call(call_id: UUID) -> str:

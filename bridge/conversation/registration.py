@@ -102,9 +102,14 @@ class Registrations:
 
     def reserved(self) -> int:
         """Returns how many places are held for calls that are about to connect."""
+        return len(self.holding_places())
+
+    def holding_places(self) -> list[UUID]:
+        """Returns the calls for which these places are held, the latest first."""
         now_s = self._now_s()
         latest_first = reversed(self._waiting.values())
-        return sum(1 for _ in takewhile(lambda waiting: waiting.reserved_until_s > now_s, latest_first))
+        held = takewhile(lambda waiting: waiting.reserved_until_s > now_s, latest_first)
+        return [waiting.call_id for waiting in held]
 
     def holds_place(self, call_id: UUID) -> bool:
         """Tells whether one of these places is held for this call."""

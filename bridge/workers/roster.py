@@ -39,6 +39,8 @@ class Roster(Generic[Worker]):
         """Where calls are that were announced or placed over HTTP. Nobody's connection pushes one of them out."""
         self._came: OrderedDict[UUID, Worker] = OrderedDict()
         """Where connections went that nobody had told of."""
+        self._connected: OrderedDict[UUID, Worker] = OrderedDict()
+        """Where connections went of calls that were announced or placed over HTTP: such a call may go elsewhere."""
         self.on_known: Callable[[UUID], None] = lambda call_id: None
         """Hears of each call once it is known where it is."""
 
@@ -50,7 +52,7 @@ class Roster(Generic[Worker]):
         """Forgets a worker that is gone, and all its calls."""
         if worker in self.workers:
             self.workers.remove(worker)
-        for known in (self._told, self._came):
+        for known in (self._told, self._came, self._connected):
             for call_id in [call_id for call_id, its in known.items() if its is worker]:
                 del known[call_id]
 
@@ -85,17 +87,28 @@ class Roster(Generic[Worker]):
 
     def place(self, call_id: UUID) -> Worker | None:
         """Returns the worker that is to have a call: the one to which it was announced, else the one with most room."""
-        worker = self.of(call_id)
-        if worker is None and (worker := self.roomiest()) is not None:
+        if (worker := self.of(call_id)) is not None:
+            if call_id in self._told:
+                _note(self._connected, call_id, worker)
+        elif (worker := self.roomiest()) is not None:
             _note(self._came, call_id, worker)
             self.on_known(call_id)
         return worker
+
+    def has(self, call_id: UUID) -> bool:
+        """Tells whether a call has connected here: one that was announced may connect to another bridge."""
+        return call_id in self._came or call_id in self._connected
 
     def learn(self, call_id: UUID, worker: Worker) -> None:
         """Notes that a worker was told of a call over HTTP."""
         self._came.pop(call_id, None)
         _note(self._told, call_id, worker)
         self.on_known(call_id)
+
+    def inherit(self, call_id: UUID, worker: Worker) -> None:
+        """Notes that a worker has a call, or is about to have it, that it knew before it came here."""
+        self.learn(call_id, worker)
+        _note(self._connected, call_id, worker)
 
     def was_announced(self, call_id: UUID | None) -> bool:
         """Tells whether its worker was told of a call over HTTP, and so counts it already."""

@@ -15,7 +15,6 @@ from typing import Final
 import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
-from prometheus_client.multiprocess import MultiProcessCollector
 
 from bridge.app import CLOSE_S, FORM_BYTES, HTTP_CLOSE_S, log_ready, warn_of_root
 from bridge.background import BackgroundTasks
@@ -36,6 +35,7 @@ from bridge.workers.old_server import OldServer, TakeOverFailed, fingerprint, pr
 from bridge.workers.ports import Inherited, Ports
 from bridge.workers.succession import Succession
 from bridge.workers.team import Team
+from bridge.workers.whole_metrics import WholeMetrics
 from bridge.workers.worker import name_remote
 from bridge.workers.worker_process import WorkerFailed
 from engine.api import HEALTH, SpeechService, add_speech_routes
@@ -138,7 +138,7 @@ class Supervisor:
     async def _take_over(self, old: OldServer) -> Inherited:
         """Learns where calls are that the old server has, and returns its ports."""
         log.info("taking over", old=old.pid)
-        old.on_known = lambda call_id: self.team.roster.learn(call_id, old)
+        old.on_known = lambda call_id: self.team.roster.inherit(call_id, old)
         try:
             return await old.take()
         except TakeOverFailed as error:
@@ -255,14 +255,14 @@ class Supervisor:
 
     def _web_app(self) -> web.Application:
         settings, registry = self._settings, CollectorRegistry()
-        MultiProcessCollector(registry, str(self._folder))  # type: ignore[no-untyped-call]
+        registry.register(WholeMetrics(self._folder, lambda: self.team.calls))
         app = web.Application(client_max_size=settings.voices.max_upload_bytes + FORM_BYTES)
         hosts = (self._server.http_host, *settings.cluster.hosts)
         self._speech = add_speech_routes(app, self._engine, settings.speech, settings.voices, registry, hosts)
         self._speech.lexicon = self._lexicon
         self._forwarding.add_routes(app)
         if self._shared is not None:
-            add_elsewhere(app, self._shared, lambda call_id: self.team.roster.of(call_id) is not None)
+            add_elsewhere(app, self._shared, self.team.roster.has)
             watch_redis(app, self._shared, registry)
         if api_key := settings.speech.api_key.get_secret_value():
             take_call_tokens(app, api_key)

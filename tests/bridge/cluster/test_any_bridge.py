@@ -148,7 +148,8 @@ async def test_every_key_goes_by_itself(bridge: Start, redis: RedisServer) -> No
 
         await eventually(written, PATIENCE_S)
         keys = [key async for key in client.scan_iter()]
-        assert all([await client.ttl(key) > 0 for key in keys])
+        endless = -1  # as Redis says it; -2 is a key that has gone by now
+        assert endless not in [await client.ttl(key) for key in keys]
     await peer.close()
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -10,14 +13,18 @@ import aiohttp
 import pytest
 
 from bridge.conversation.memory import CUT_OFF
+from bridge.line.audiosocket import Kind
 from tests.bridge.cluster.conftest import Start
 from tests.support.asterisk.waiting import eventually
 from tests.support.fakes import Asterisk
 from tests.support.haproxy_server import HaproxyServer
+from tests.support.websocket_peer import WebSocketAsterisk
 from tests.support.whole_app import Bench
 
 PATIENCE_S = 30.0
 CALLS = 4
+FRAMES = 10
+COMPLETED = "conversation.item.input_audio_transcription.completed"
 
 
 class Front:
@@ -120,3 +127,47 @@ async def test_a_call_whose_bridge_is_lost_goes_on_through_the_same_address(fron
     assert conversation is not None
     assert conversation.variables["name"] == "Ada"
     await other.close()
+
+
+async def test_pages_follow_a_call_over_websockets_whichever_bridge_they_come_to(front: Front) -> None:
+    peer = await front.call(name="Ada")
+
+    async def is_known() -> bool:
+        return [await front.status(peer) for _ in front.bridges] == [200] * len(front.bridges)
+
+    await eventually(is_known, PATIENCE_S)
+    async with AsyncExitStack() as stack:
+        path = f"/v1/calls/{peer.id}/events"
+        pages = [await stack.enter_async_context(front.http.ws_connect(path)) for _ in front.bridges]
+        for page in pages:
+            event = json.loads(await asyncio.wait_for(page.receive_str(), PATIENCE_S))
+            assert (event["type"], event["variables"]["name"]) == ("call.started", "Ada")
+        await pages[0].send_json({"type": COMPLETED, "transcript": "Hello there."})
+        assert [await transcript(page) for page in pages] == ["Hello there."] * len(pages)
+    await peer.close()
+
+
+async def transcript(page: aiohttp.ClientWebSocketResponse) -> str:
+    """Waits for the caller's words. Returns them."""
+    while True:
+        event = json.loads(await asyncio.wait_for(page.receive_str(), PATIENCE_S))
+        if event["type"] == "transcript.user":
+            return str(event["text"])
+
+
+async def test_asterisks_websocket_comes_through_to_the_call_that_was_announced(front: Front) -> None:
+    call_id = uuid4()
+    async with front.http.post("/v1/calls", json={"id": str(call_id), "name": "Ada"}) as response:
+        assert response.status == 201
+    peer = await WebSocketAsterisk.calling(front.http, call_id=call_id)
+    for _ in range(FRAMES):
+        message = await peer.receive()
+        assert message is not None
+        assert message.kind == Kind.SLIN8
+    bridge = front.bridge_of(peer)
+    assert bridge is not None
+    assert bridge.call_of(peer).playout.rate_hz == 8_000
+    async with front.http.post(f"/v1/calls/{peer.id}/hangup") as response:
+        assert response.status == 202
+    await peer.drain()
+    assert await front.next(peer) == "hangup"

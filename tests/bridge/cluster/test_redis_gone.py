@@ -71,9 +71,9 @@ async def test_new_calls_are_refused_in_time_and_running_ones_miss_no_frame(
 async def test_a_command_that_is_given_up_ends_whenever_that_is(redis: RedisServer) -> None:
     """A bridge gives up what it asks of Redis when it stops, and waits for the end of that."""
     shared = connect(redis.url, "", 0)
-    await shared.ping()
+    await shared.beat()
     for turns in range(TURNS):
-        asking = asyncio.ensure_future(shared.ping())
+        asking = asyncio.ensure_future(shared.beat())
         for _ in range(turns):
             await asyncio.sleep(0)
         if asking.cancel():

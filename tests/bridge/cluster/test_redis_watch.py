@@ -16,7 +16,7 @@ class Redis:
 
     answers = True
 
-    async def ping(self) -> None:
+    async def set(self, *_: object, **__: object) -> None:
         if not self.answers:
             raise ConnectionRefusedError
 
@@ -25,14 +25,14 @@ async def test_health_counts_from_the_change_and_not_from_the_latest_command() -
     redis, now_s = Redis(), [100.0]
     shared = SharedCalls(cast(Any, redis), "http://here", now_s=lambda: now_s[0])
     assert described(shared) == {"redis": {"reached": None, "for_s": 0.0}}
-    await shared.ping()
+    await shared.beat()
     now_s[0] += 7
-    await shared.ping()
+    await shared.beat()
     assert described(shared) == {"redis": {"reached": True, "for_s": 7.0}}
     redis.answers = False
     for _ in range(3):
         with pytest.raises(NotReached):
-            await shared.ping()
+            await shared.beat()
         now_s[0] += 2
     told = described(shared)
     assert told["redis"] == {"reached": False, "for_s": 6.0}
@@ -44,9 +44,9 @@ async def test_the_metric_is_there_once_it_is_known() -> None:
     shared = SharedCalls(cast(Any, redis), "http://here")
     registry.register(RedisCollector(shared))
     assert generate_latest(registry) == b""
-    await shared.ping()
+    await shared.beat()
     assert b"talkspurt_redis_up 1.0" in generate_latest(registry)
     redis.answers = False
     with pytest.raises(NotReached):
-        await shared.ping()
+        await shared.beat()
     assert b"talkspurt_redis_up 0.0" in generate_latest(registry)

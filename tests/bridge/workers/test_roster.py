@@ -121,3 +121,17 @@ def test_a_call_that_is_asked_about_is_not_the_oldest(monkeypatch):
     roster.place(uuid4())
     assert roster.of(other) is None
     assert roster.of(asked_about) is seat
+
+
+def test_a_call_is_here_once_it_has_connected_and_not_where_it_was_only_announced():
+    roster, (first, _) = roster_of(0, 0)
+    announced, stranger, inherited = (uuid4() for _ in range(3))
+    roster.learn(announced, first)
+    assert (roster.has(announced), roster.of(announced)) == (False, first)
+    roster.place(announced)
+    roster.place(stranger)
+    roster.inherit(inherited, first)
+    assert [roster.has(each) for each in (announced, stranger, inherited, uuid4())] == [True, True, True, False]
+    assert roster.was_announced(announced)
+    roster.remove(first)
+    assert not roster.has(announced)

@@ -137,6 +137,8 @@ async def test_a_new_server_takes_over_and_the_old_one_ends_with_its_last_call(s
             return calls == {True: 4, False: 1}
 
         await eventually(counted, PATIENCE_S)  # the old server tells its calls now and then
+        async with http.get("/metrics") as response:
+            assert "\ntalkspurt_calls_active 5.0\n" in await response.text(), "those of both"
         for ending in (line, announced, again):
             ending.hang_up()
         await peer.close()
