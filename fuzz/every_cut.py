@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator, Sequence
-from itertools import product
+from itertools import pairwise, product
 from typing import Final, Protocol
 
 from bridge.line.audiosocket import Decoder, Message
@@ -28,7 +28,7 @@ def cuts(size: int) -> Iterator[list[tuple[int, int]]]:
     """Yields every way to cut so many bytes into pieces, as the pieces' beginnings and ends."""
     for ends in product((False, True), repeat=size - 1):
         places = [0, *(at for at, is_end in enumerate(ends, 1) if is_end), size]
-        yield list(zip(places, places[1:], strict=False))
+        yield list(pairwise(places))
 
 
 def try_every_cut(size: int, values: Sequence[int] = VALUES, decoder: type[StreamDecoder] = Decoder) -> int:

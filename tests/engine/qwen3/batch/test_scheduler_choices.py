@@ -1,4 +1,4 @@
-"""What the scheduler chooses in one moment, to the frame: who goes first, who goes along, how much sound a step makes."""
+"""What the scheduler chooses in one moment, to the frame: who goes first and who along, and how much sound is made."""
 
 from __future__ import annotations
 
