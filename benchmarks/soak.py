@@ -38,6 +38,7 @@ COLLECT_LOOKS: Final = 12
 """Every so many looks have the server collect first: once a minute, because each makes a frame late."""
 REST_S: Final = 45.0
 """After the last call: web-hooks are tried so long."""
+LAST_CALL_S: Final = 8.0
 WARM_UP_SHARE: Final = 0.2
 GOAL_MB_H: Final = 1.0
 SPREAD_S: Final = 10.0
@@ -79,6 +80,16 @@ class Soak:
                 caller.hang_up()
             self._note(caller)
             await asyncio.sleep(self._chance.uniform(0.1, 1.0))
+
+    async def last_call(self, server: ServerProcess) -> None:
+        """Asks once more: the model's client closes the connections that it has kept too long when it is asked next."""
+        caller = Caller()
+        await caller.connect(server.host, server.port)
+        self._speak(caller)
+        await _unless_over(caller, LAST_CALL_S)
+        caller.hang_up()
+        await caller.ended.wait()
+        await asyncio.sleep(LAST_CALL_S)
 
     async def _converse(self, caller: Caller) -> None:
         """Talks until the caller has had enough, or the agent ends the call."""
@@ -209,6 +220,7 @@ async def run(args: argparse.Namespace) -> bool:
         await asyncio.gather(*lines)
         await calling.aclose()
         await asyncio.sleep(REST_S)
+        await soak.last_call(server)
         soak.p999_ms()
         after = await _held(http)
     return _report(args, about, samples, soak, these, before, after)

@@ -13,6 +13,8 @@ import threading
 
 from aiohttp import web
 
+from benchmarks.machine import memory_bytes
+from benchmarks.soak_watch import MIB
 from bridge.__main__ import main
 from bridge.app import App
 from bridge.conversation import calls
@@ -29,6 +31,7 @@ async def _held(request: web.Request) -> web.Response:
         "threads": threading.active_count(),
         "descriptors": len(os.listdir("/proc/self/fd")),
         "objects": len(gc.get_objects()),
+        "memory in MiB": memory_bytes(os.getpid()) // MIB,
     }
     return web.json_response(held)
 

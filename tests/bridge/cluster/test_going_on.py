@@ -127,13 +127,14 @@ async def test_a_call_of_which_nothing_is_known_is_not_begun_anew(bridge: Start)
 
 
 async def test_where_no_words_may_be_kept_none_are_written(bridge: Start, redis: RedisServer) -> None:
-    first, second = [await bridge(privacy="strict") for _ in range(2)]
-    peer = await first.call(name="Ada")
-    await known(second, str(peer.id))
+    kept, not_kept = await bridge(), await bridge(privacy="strict")
     shared = connect(redis.url, "", 0)
-    assert await shared.memory(peer.id) is None
+    for bench, is_kept in ((kept, True), (not_kept, False)):
+        peer = await bench.call(name="Ada")
+        await bench.app.membership.keeper.flush()
+        assert (await shared.memory(peer.id) is not None) is is_kept
+        await peer.close()
     await shared.close()
-    await peer.close()
 
 
 async def test_the_dialplan_is_told_that_a_bridge_was_lost(bridge: Start, redis: RedisServer) -> None:

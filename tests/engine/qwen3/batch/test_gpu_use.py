@@ -34,3 +34,24 @@ def test_a_neighbour_that_stops_the_gpu_now_and_then_costs_the_same_whatever_the
     use = GpuUse(window_s=4.0)
     use.add(0.0, 0.7, 0.1)  # two stalls of 0.3 s within 0.1 s of work
     assert use.lost(0.8) == pytest.approx((0.7 - 0.115) / 4.0)
+
+
+def test_work_is_summed_up_and_forgotten_when_the_window_is_over() -> None:
+    use = GpuUse(window_s=4.0)
+    use.add(0.0, 1.0, 0.9)
+    use.add(3.0, 2.0, 1.0)
+    assert use.lost(0.1) == pytest.approx(0.1 * (3.0 - 1.15 * 1.9) / 1.9)
+    assert use.load(4.0) == pytest.approx(0.5), "what is as old as the window is forgotten"
+    assert use.lost(0.1) == pytest.approx(0.1 * (2.0 - 1.15) / 1.0)
+
+
+def test_a_gpu_works_no_more_than_all_the_time() -> None:
+    use = GpuUse(window_s=4.0)
+    use.add(0.0, 6.0, 6.0)
+    assert use.load(0.0) == 1.0
+
+
+def test_work_that_was_never_measured_tells_nothing_of_a_neighbour() -> None:
+    use = GpuUse()
+    use.add(0.0, 1.0, 0.0)
+    assert use.lost(0.5) == 0.0
