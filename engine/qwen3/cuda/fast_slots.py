@@ -43,7 +43,8 @@ class FastSlots(SlotTable[Heard]):
         super().__init__(model, slots, max_positions, max_text, prefix_bytes, paged=True)
         self.streams = streams
         self.fast_codec = FastCodec(codec, slots, min(slots, SOUND_BATCH), dtype=sound_dtype, device=model.pad.device)
-        torch.cuda.synchronize()
+        if model.pad.is_cuda:  # else it is built to compile for a GPU that is not here
+            torch.cuda.synchronize()
 
     @property
     def pages(self) -> PagedKv:

@@ -14,13 +14,12 @@ import torch
 import triton
 from triton.runtime import driver
 
-from engine.qwen3.batch.slots import SlotTable
-from engine.qwen3.cuda.fast_slots import SOUND_BATCH
+from engine.qwen3.cuda.fast_slots import FastSlots
 from engine.qwen3.cuda.graphs import Capture, FrameGraphs, SoundGraphs
 from engine.qwen3.cuda.prefill import PrefillGraphs
 from engine.qwen3.cuda.tuning import Tuning
 from engine.qwen3.kernels import ahead, pdl
-from engine.qwen3.kernels.codec import FastCodec
+from engine.qwen3.model.checkpoint import fast_codec_dtype
 from engine.qwen3.model.frame import FrameModel
 from engine.qwen3.settings import QwenSettings
 from tests.support.qwen3.build_kernels import FORMATS, Absent, leave_out_the_vendor
@@ -44,14 +43,16 @@ def a_model(size: str, quantize: str, positions: int) -> FrameModel:
 def launch_all(size: str, quantize: str, places: int, positions: int) -> None:
     """Launches what `GraphRunner` launches at its start."""
     model = a_model(size, quantize, positions)
-    slots = SlotTable[Any](model, places, positions, positions, 0, paged=True)
-    codec = FastCodec(random_codec("cpu", torch.float32, CodecSize(layers=1)), places, min(places, SOUND_BATCH))
-    no_stream: Any = None
-    capture = Capture(no_stream, enabled=False)  # nothing is captured
+    sound = random_codec("cpu", torch.float32, CodecSize(layers=1))
+    none: Any = None  # nothing is captured, and no stream is entered
+    slots = FastSlots(model, sound, places, positions, positions, 0, none, fast_codec_dtype(DEFAULTS))
+    capture = Capture(none, enabled=False)
     frames = FrameGraphs(model, slots.state, capture, Tuning("none"), places)
-    prompts = PrefillGraphs(model, slots.state, frames.scratch, capture)
-    sound = SoundGraphs(codec, frames.history, capture, slots.state.scratch)
-    for part in (frames, prompts, sound):
+    for part in (
+        frames,
+        PrefillGraphs(model, slots.state, frames.scratch, capture),
+        SoundGraphs(slots.fast_codec, frames.history, capture, slots.state.scratch),
+    ):
         part.launch()
 
 
