@@ -39,10 +39,10 @@ from bridge.hearing.smart_turn import SmartTurn
 from bridge.turns.end_of_turn import SURE, EndOfTurn, goes_on
 from tests.support.recognition import word_error_rate
 
-PAUSE_MS: Final = 160
-"""How much silence a look has seen behind the speech: the detector's hush and its own delay."""
+PAUSE_MS: Final = 80
+"""How much silence a look has seen behind the speech: EARLY_ANSWER_MS, and the rest of the detector's window."""
 CUT_MS: Final = 800
-SOON_MS: Final = 96
+SOON_MS: Final = PAUSE_MS
 LATER_MS: Final = 160
 AGAIN_MS: Final = 416
 """How much silence the model of the end of a turn hears before it is asked: soon, later, and once more."""
