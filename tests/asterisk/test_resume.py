@@ -27,8 +27,8 @@ from tests.support.redis_server import RedisServer
 ANSWER_S = 20.0
 PATIENCE_S = 30.0
 RESUMED_S = {signal.SIGKILL: 10.0, signal.SIGSTOP: 20.0}
-"""Within which the caller is spoken to again. It takes less than 2 s where the cores are free, and one hangs that has not
-answered for some seconds."""
+"""Within which the caller is spoken to again. It takes less than 2 s where the cores are free, and one hangs that has
+not answered for some seconds."""
 KEY = "opensesame"
 CALLS = """
 [calls](+)

@@ -38,8 +38,8 @@ LINES = [
     "Flight 417 to Boston is late by 45 minutes, so please wait in the lounge next to gate 12 until then.",
 ]
 GAP_MS = 1_000
-"""Longer than any pause in a line, and than the voice of a busy machine is late, so that lines and cuts can be told
-apart in the recording."""
+"""Longer than any pause in a line, and than the voice of a busy machine is late: so lines and cuts can be told apart in
+the recording."""
 LAST_FRAMES = 10
 """Of a line, in which it is not cut: it would be over before the cut arrives."""
 

@@ -1,4 +1,4 @@
-"""A recognition service as a conversation meets it: OpenAI's Realtime protocol over a WebSocket, Whisper behind."""
+"""A recognition service as a conversation meets it: OpenAI's Realtime protocol over a WebSocket, a model behind."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from bridge.hearing.asr.embedded import EmbeddedAsr
-from bridge.hearing.asr.recognizer_pool import RecognizerPool
+from bridge.hearing.asr.recognizer_pool import ModelName, RecognizerPool
 from bridge.hearing.events import Heard, Partial, SpeechStarted, SpeechStopped, Transcript
 
 _TRANSCRIPTION = "conversation.item.input_audio_transcription"
@@ -20,10 +20,10 @@ _TRANSCRIPTION = "conversation.item.input_audio_transcription"
 class RecognitionService:
     """`url` while it runs."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: ModelName = "whisper") -> None:
         self.url = ""
         self._sockets: set[web.WebSocketResponse] = set()
-        self._recognizer = RecognizerPool("whisper")
+        self._recognizer = RecognizerPool(model)
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> RecognitionService:
