@@ -118,11 +118,13 @@ async def run(args: argparse.Namespace) -> bool:
                 for fault in chosen:
                     name = f"round {number + 1} of {args.rounds}: {fault.name}"
                     await cluster.mend()
+                    rounds = found.setdefault(fault, [])
                     try:
-                        found.setdefault(fault, []).append(await try_fault(cluster, fault, plan, chance))
+                        rounds.append(await try_fault(cluster, fault, plan, chance))
                     except* TimeoutError:
                         failed.append(f"{name}: the calls did not come to their end")
-                    print(f"{name}, load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
+                    told = " | ".join(row(fault, rounds)[1:]) if rounds else "failed"
+                    print(f"{name}, load {os.getloadavg()[0]:.1f}: {told}", file=sys.stderr, flush=True)
         finally:
             cluster.close()
     machine.append(("load after", f"{os.getloadavg()[0]:.2f} (1 minute)"))

@@ -1,6 +1,7 @@
 """What callers notice when a part of the cluster is killed, stopped or drained while they are read to.
 
-`python -m benchmarks.cluster` measures it, with more calls and every part; here it is only what was heard that counts.
+`python -m benchmarks.cluster` measures it, with more calls and all that is done to parts. Here counts what was heard,
+in cases that no test of a part alone shows.
 """
 
 from __future__ import annotations
@@ -28,9 +29,7 @@ def assert_no_word_is_missing(seen: Seen) -> None:
     assert seen.strange_frames <= CALLS, "the embedded voice spoke; a word that is interrupted ends in one such frame"
 
 
-@pytest.mark.parametrize(
-    "name", ["replica killed", "replica stopped", "replica drained", "bridge drained", "Redis killed", "Redis stopped"]
-)
+@pytest.mark.parametrize("name", ["replica killed", "Redis stopped"])
 async def test_no_caller_notices_anything(cluster: Cluster, name: str) -> None:
     seen = await tried(cluster, name)
     assert_no_word_is_missing(seen)
