@@ -43,7 +43,6 @@ JOIN_A_S: Final = 250.0
 """The calls that come in a second."""
 BEGIN_S: Final = 3.0
 """From starting the callers' processes to their first call."""
-SETTLE_S: Final = 4.0
 
 
 class Services:
@@ -119,7 +118,7 @@ async def measure(
     silent, gpu = await silent_frames(server), list[float]()
     begin_s = time.monotonic() + BEGIN_S
     joined_s = begin_s + max(1.0, calls / JOIN_A_S)
-    from_s, until_s = joined_s + SETTLE_S, joined_s + SETTLE_S + args.seconds
+    from_s, until_s = joined_s + args.settle, joined_s + args.settle + args.seconds
     with tempfile.TemporaryDirectory() as folder:
         plans = [
             Plan(
@@ -182,7 +181,7 @@ async def serving(args: argparse.Namespace, settings: dict[str, str]) -> AsyncIt
         yield server, [pid for each in engines for pid in each.pids()]
 
 
-async def run(args: argparse.Namespace) -> list[Row]:
+async def run(args: argparse.Namespace) -> None:
     """Measures every load, and prints each as it is known."""
     print(markdown([("machine", ""), *facts()]), flush=True)
     server_process.START_TIMEOUT_S = START_TIMEOUT_S  # type: ignore[misc]
@@ -206,6 +205,8 @@ async def run(args: argparse.Namespace) -> list[Row]:
             for calls in args.calls:
                 rows.append(await measure(server, engines, calls, args, others, these))
                 print(f"| {' | '.join(rows[-1].cells())} |", flush=True)
+                if args.plot:  # what was measured before something fails is worth having
+                    plot(rows, args.plot)
             status = (await health(server))["engine_status"]
             trouble = {name: status[name] for name in ("sentences_by_spare", "faults", "refused") if status.get(name)}
             print(f"\n{trouble or 'no sentence was left to the spare engine, and no fault'}", flush=True)
@@ -213,13 +214,13 @@ async def run(args: argparse.Namespace) -> list[Row]:
             await starting.__aexit__(None, None, None)
     for row in rows:
         print(f"\n{row.calls} calls: {row.more()}", flush=True)
-    return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, nargs="+", default=[250, 500, 1000])
     parser.add_argument("--seconds", type=float, default=15.0, help="of each load, once all have been up for a while")
+    parser.add_argument("--settle", type=float, default=4.0, help="from the last call's beginning to what is measured")
     parser.add_argument("--workers", type=int, default=12)
     parser.add_argument("--server-cores", type=int, default=16, help="the first cores of the machine (default: 16)")
     parser.add_argument("--callers", type=int, default=10, help="processes that call")
@@ -233,9 +234,7 @@ def main() -> None:
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of `serve`")
     parser.add_argument("--plot", type=Path)
     args = parser.parse_args()
-    rows = uvloop.run(run(args))
-    if args.plot:
-        plot(rows, args.plot)
+    uvloop.run(run(args))
 
 
 if __name__ == "__main__":

@@ -86,6 +86,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot
 
+    rows = sorted((row for row in rows if row.first_ms), key=lambda row: row.calls)
     calls = [row.calls for row in rows]
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.6))
     for share in (0.5, 0.99, 0.999):
