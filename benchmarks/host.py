@@ -1,6 +1,6 @@
 """Measures a host with one GPU: WORKERS, an engine of true size, and hundreds of calls that converse.
 
-    python -m benchmarks.host [--calls 250 500 1000] [--workers 12] [--server-cores 16] [--replicas 2] [--plot FILE]
+    python -m benchmarks.host [--calls 250 500 1000] [--workers 12] [--server-cores 16] [--replicas 2]
 
 All of `talkspurt serve` has the first `--server-cores` cores; callers, recogniser and model, in processes of their own,
 have the others where there are any. Recogniser and model are scripted and are reached as real ones are; the speech is
@@ -32,7 +32,7 @@ import uvloop
 
 from benchmarks.gpu_replicas import build_checkpoint, engine_settings, gpu_replicas, on_cores
 from benchmarks.host_callers import Plan, found_of
-from benchmarks.host_table import HEAD, Row, first_sounds_ms, plot
+from benchmarks.host_table import HEAD, Row, first_sounds_ms
 from benchmarks.machine import Usage, facts
 from benchmarks.table import markdown
 from benchmarks.tts_clock import START_TIMEOUT_S, watch_gpu
@@ -205,8 +205,6 @@ async def run(args: argparse.Namespace) -> None:
             for calls in args.calls:
                 rows.append(await measure(server, engines, calls, args, others, these))
                 print(f"| {' | '.join(rows[-1].cells())} |", flush=True)
-                if args.plot:  # what was measured before something fails is worth having
-                    plot(rows, args.plot)
             status = (await health(server))["engine_status"]
             trouble = {name: status[name] for name in ("sentences_by_spare", "faults", "refused") if status.get(name)}
             print(f"\n{trouble or 'no sentence was left to the spare engine, and no fault'}", flush=True)
@@ -232,7 +230,6 @@ def main() -> None:
     parser.add_argument("--places", type=int, default=1024, help="MAX_BATCH of each engine")
     parser.add_argument("--checkpoint", type=Path, help="a folder that is kept for the next run")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of `serve`")
-    parser.add_argument("--plot", type=Path)
     args = parser.parse_args()
     uvloop.run(run(args))
 
