@@ -21,8 +21,8 @@ from benchmarks.table import markdown
 PICTURE: Final = Path(__file__).parents[1] / "docs" / "fleet.png"
 
 # Measured: docs/scaling.md and docs/performance.md say how.
-CALLS_A_CORE: Final = 193
-"""Conversing calls that fill the core of one of two workers."""
+CALLS_A_CORE: Final = 71
+"""Conversing calls that fill the core of one of fourteen workers, with the local detector and the echo canceller."""
 CALLS_A_GPU: Final = 1_000
 """Calls that an H100 spoke to without a pause, none of them late."""
 FIRST_SOUND_P95_MS: Final = ((1, 4.6), (64, 10.3), (256, 21.4), (512, 39.9), (1_000, 75.5))

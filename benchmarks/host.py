@@ -1,6 +1,6 @@
 """Measures a host with one GPU: WORKERS, an engine of true size, and hundreds of calls that converse.
 
-    python -m benchmarks.host [--calls 250 500 1000] [--workers 12] [--server-cores 16] [--replicas 2] [--plot FILE]
+    python -m benchmarks.host [--calls 250 500 1000] [--workers 12] [--server-cores 16] [--replicas 2]
 
 All of `talkspurt serve` has the first `--server-cores` cores; callers, recogniser and model, in processes of their own,
 have the others where there are any. Recogniser and model are scripted and are reached as real ones are; the speech is
@@ -32,7 +32,7 @@ import uvloop
 
 from benchmarks.gpu_replicas import build_checkpoint, engine_settings, gpu_replicas, on_cores
 from benchmarks.host_callers import Plan, found_of
-from benchmarks.host_table import HEAD, Row, first_sounds_ms, plot
+from benchmarks.host_table import HEAD, Row, first_sounds_ms
 from benchmarks.machine import Usage, facts
 from benchmarks.table import markdown
 from benchmarks.tts_clock import START_TIMEOUT_S, watch_gpu
@@ -43,7 +43,6 @@ JOIN_A_S: Final = 250.0
 """The calls that come in a second."""
 BEGIN_S: Final = 3.0
 """From starting the callers' processes to their first call."""
-SETTLE_S: Final = 4.0
 
 
 class Services:
@@ -119,7 +118,7 @@ async def measure(
     silent, gpu = await silent_frames(server), list[float]()
     begin_s = time.monotonic() + BEGIN_S
     joined_s = begin_s + max(1.0, calls / JOIN_A_S)
-    from_s, until_s = joined_s + SETTLE_S, joined_s + SETTLE_S + args.seconds
+    from_s, until_s = joined_s + args.settle, joined_s + args.settle + args.seconds
     with tempfile.TemporaryDirectory() as folder:
         plans = [
             Plan(
@@ -182,7 +181,7 @@ async def serving(args: argparse.Namespace, settings: dict[str, str]) -> AsyncIt
         yield server, [pid for each in engines for pid in each.pids()]
 
 
-async def run(args: argparse.Namespace) -> list[Row]:
+async def run(args: argparse.Namespace) -> None:
     """Measures every load, and prints each as it is known."""
     print(markdown([("machine", ""), *facts()]), flush=True)
     server_process.START_TIMEOUT_S = START_TIMEOUT_S  # type: ignore[misc]
@@ -213,13 +212,13 @@ async def run(args: argparse.Namespace) -> list[Row]:
             await starting.__aexit__(None, None, None)
     for row in rows:
         print(f"\n{row.calls} calls: {row.more()}", flush=True)
-    return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, nargs="+", default=[250, 500, 1000])
     parser.add_argument("--seconds", type=float, default=15.0, help="of each load, once all have been up for a while")
+    parser.add_argument("--settle", type=float, default=4.0, help="from the last call's beginning to what is measured")
     parser.add_argument("--workers", type=int, default=12)
     parser.add_argument("--server-cores", type=int, default=16, help="the first cores of the machine (default: 16)")
     parser.add_argument("--callers", type=int, default=10, help="processes that call")
@@ -231,11 +230,8 @@ def main() -> None:
     parser.add_argument("--places", type=int, default=1024, help="MAX_BATCH of each engine")
     parser.add_argument("--checkpoint", type=Path, help="a folder that is kept for the next run")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of `serve`")
-    parser.add_argument("--plot", type=Path)
     args = parser.parse_args()
-    rows = uvloop.run(run(args))
-    if args.plot:
-        plot(rows, args.plot)
+    uvloop.run(run(args))
 
 
 if __name__ == "__main__":

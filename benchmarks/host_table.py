@@ -1,4 +1,4 @@
-"""What `benchmarks.host` found, as a table and a picture."""
+"""What `benchmarks.host` found, as a table."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -77,27 +76,3 @@ def first_sounds_ms(texts: Sequence[tuple[str, float]], heard: Sequence[tuple[st
         if following and following[0] - at_s < PATIENCE_S:
             found.append((following[0] - at_s) * 1e3)
     return found
-
-
-def plot(rows: Sequence[Row], path: Path) -> None:
-    """Draws lateness and first sound over the calls."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot
-
-    calls = [row.calls for row in rows]
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.6))
-    for share in (0.5, 0.99, 0.999):
-        left.plot(calls, [np.quantile(row.late_ms, share) for row in rows], marker="o", label=f"p{share * 100:g}")
-    for share in (0.5, 0.95):
-        right.plot(calls, [np.quantile(row.first_ms, share) for row in rows], marker="o", label=f"p{share * 100:g}")
-    left.axhline(10, color="grey", linestyle="--")
-    right.axhline(150, color="grey", linestyle="--")
-    left.set(xlabel="calls", ylabel="lateness of a frame, ms", yscale="log")
-    right.set(xlabel="calls", ylabel="text → first sound, ms", ylim=(0, None))
-    for axes in (left, right):
-        axes.grid(True, alpha=0.25)
-        axes.legend(fontsize=8)
-    figure.tight_layout()
-    figure.savefig(path, dpi=90)

@@ -88,7 +88,7 @@ class Ear:
     def judge(self, window: Floats, probability: float) -> None:
         if self.closed:
             return
-        level_dbfs = 10 * math.log10(float(np.mean(window * window)) + 1e-10)
+        level_dbfs = 10 * math.log10(float(np.dot(window, window)) / WINDOW_SAMPLES + 1e-10)
         hold, at_ms = self._hold, self._gate.at_ms + WINDOW_MS
         if self._beeps is not None and (beep := self._beeps.push(window, level_dbfs, at_ms)):
             self._on_event(beep)
