@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import gc
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -30,6 +29,7 @@ from bridge.conversation.calls import Calls
 from bridge.conversation.memory import BRIEF_OF, CONTINUES
 from bridge.conversation.registration import Registrations
 from bridge.conversation.services import Services
+from bridge.explaining import naming
 from bridge.http.server import HttpServer
 from bridge.line.apology import Apology
 from bridge.line.call import Call, Wire
@@ -63,22 +63,6 @@ CLOSE_S: Final = 15.0
 """How long everything may take to close after DRAIN_TIMEOUT, until systemd ends it."""
 HTTP_CLOSE_S: Final = 0.25
 """How long HTTP requests get to end even if calls have used up DRAIN_TIMEOUT."""
-
-
-@contextlib.contextmanager
-def naming(prefix: str, host: str, port: int) -> Iterator[None]:
-    """Names the setting in an error of the system about an address to listen on."""
-    try:
-        yield
-    except (OSError, UnicodeError) as error:
-        number = error.errno if isinstance(error, OSError) else None
-        if number is not None and number > 0:
-            reason = os.strerror(number).lower()
-        else:
-            reason = getattr(error, "strerror", None) or str(error)
-        port_is_wrong = number in (errno.EADDRINUSE, errno.EACCES)
-        setting = f"{prefix}_PORT={port}" if port_is_wrong else f"{prefix}_HOST={host}"
-        raise OSError(f"{setting}: {reason}") from error
 
 
 async def open_wyoming(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from bridge.masking import MASK, masked_url
@@ -29,3 +33,19 @@ def _shown(name: str, value: str) -> str:
 
 def _shortened(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[:longest]}…"
+
+
+@contextmanager
+def naming(prefix: str, host: str, port: int) -> Iterator[None]:
+    """Names the setting in an error of the system about an address to listen on."""
+    try:
+        yield
+    except (OSError, UnicodeError) as error:
+        number = error.errno if isinstance(error, OSError) else None
+        if number is not None and number > 0:
+            reason = os.strerror(number).lower()
+        else:
+            reason = getattr(error, "strerror", None) or str(error)
+        port_is_wrong = number in (errno.EADDRINUSE, errno.EACCES)
+        setting = f"{prefix}_PORT={port}" if port_is_wrong else f"{prefix}_HOST={host}"
+        raise OSError(f"{setting}: {reason}") from error

@@ -199,10 +199,6 @@ def _announced(call_id: UUID) -> str:
     return f"talkspurt:announced:{call_id}"
 
 
-def _bridge(at: str) -> str:
-    return f"talkspurt:bridge:{at}"
-
-
 def _call(call_id: UUID) -> str:
     return f"talkspurt:call:{call_id}"
 

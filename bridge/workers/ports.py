@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from bridge.app import naming, open_wyoming
+from bridge.app import open_wyoming
 from bridge.config import ServerSettings
+from bridge.explaining import naming
 from bridge.http.connection import BUSY
 from bridge.http.server import HttpServer
 from bridge.line.doorway import BACKLOG, Doorway, open_doorways
