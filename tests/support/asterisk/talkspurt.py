@@ -18,7 +18,8 @@ import aiohttp
 
 from tests.support.asterisk.waiting import eventually
 
-START_TIMEOUT_S = 90.0
+START_TIMEOUT_S = 240.0
+"""A server with workers imports everything in each of five processes, which takes minutes on a machine that is busy."""
 STOP_TIMEOUT_S = 30.0
 
 LogLine = dict[str, Any]
