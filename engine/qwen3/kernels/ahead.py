@@ -61,7 +61,10 @@ def compiling(launchers: bool = True) -> Iterator[set[Hashable]]:
             with _asynchronously(pool):
                 yield seen
             device = torch.cuda.current_device() if torch.cuda.is_available() else None
-            list(pool.map(partial(_make_launcher, device) if launchers else _compiled_kernel, compiled))
+            finish: Callable[[Any], Any] = _compiled_kernel
+            if launchers:
+                finish = partial(_make_launcher, device)
+            list(pool.map(finish, compiled))
     finally:
         _seen.reset(before)
         _compiled.reset(kept)
