@@ -7,8 +7,6 @@ import json
 import socket
 from uuid import UUID, uuid4
 
-import pytest
-
 from tests.bridge.cluster.conftest import Start
 from tests.support.asterisk.waiting import eventually
 from tests.support.fakes import Asterisk
@@ -144,7 +142,7 @@ async def test_every_key_goes_by_itself(bridge: Start, redis: RedisServer) -> No
     await peer.close()
 
 
-async def test_without_redis_nothing_of_it_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_redis_a_bridge_is_one_of_nobody() -> None:
     from tests.support.whole_app import whole_app
 
     async with whole_app() as alone:
