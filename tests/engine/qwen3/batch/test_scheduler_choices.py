@@ -103,7 +103,7 @@ def test_of_more_than_fit_into_a_batch_those_go_who_run_out_first() -> None:
 
 def test_the_order_is_waiting_calls_dry_ones_the_impatient_fed_ones_and_bulk_last() -> None:
     now_s = 2.0
-    waiting, dry, fed = sentence(arrived_s=1.9, made=1), in_play(20), in_play(30)
+    waiting, dry, fed = sentence(arrived_s=1.9, made=1), in_play(10), in_play(30)
     impatient, http, bulk = (
         sentence(priority, made=20, sounded=12, begun_s=0.0)
         for priority in (Priority.HTTP, Priority.HTTP, Priority.BULK)
