@@ -15,12 +15,11 @@ from yarl import URL
 from bridge.calls_api.call_token import new_calls
 from bridge.calls_api.lookup import SHARED
 from bridge.calls_api.relaying import relay, relay_socket
+from bridge.cluster.next_place import CUT
 from bridge.cluster.shared_calls import NotReached, SharedCall, SharedCalls
 from bridge.conversation.next_destination import WARM
 from engine.web.errors import ApiError
 
-CUT: Final = "cut-off"
-"""What a dialplan is told of a call whose server was lost in the middle of it. It is no place in any dialplan."""
 SENT_ON: Final = "X-Talkspurt-Sent-On"
 """The header of a request that another bridge has sent on. It goes no further."""
 CALL_PATH: Final = "/v1/calls/{id}"

@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bridge.brains.destinations import NotAllowed
 from bridge.calls_api.call_token import new_calls
-from bridge.calls_api.lookup import conversation_of, not_now, read_body
+from bridge.calls_api.lookup import SHARED, conversation_of, not_now, read_body
 from bridge.calls_api.speech import MAX_TEXT_CHARS
 from bridge.calls_api.state import CallState, describe
+from bridge.cluster.next_place import next_place
 from bridge.conversation.briefs import topic
 from bridge.conversation.next_destination import HANG_UP, WARM
 from engine.web.errors import ApiError
@@ -48,7 +49,7 @@ async def next_destination(request: web.Request) -> web.Response:
         conversation = conversation_of(request)
     except ApiError:
         return web.Response(status=404, text=UNKNOWN)
-    text = str(conversation.next)
+    text = next_place(conversation) if SHARED in request.app else str(conversation.next)
     if text.endswith(f",{WARM}"):
         # The dialplan cannot make these itself: in a call that has dialled a WebSocket, Asterisk reads no secret.
         text = ",".join([text, *new_calls(request.app, 2)])

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import structlog
 
+from bridge.cluster.next_place import next_place
 from bridge.cluster.shared_calls import NotReached, Record, SharedCalls
 from bridge.conversation.memory import Memory
 from bridge.conversation.talk import Talk
@@ -83,7 +84,7 @@ class CallKeeper:
 
     def _record(self, talk: Talk) -> Record:
         memory = _short(talk.memory()) if self._keeps_words else None
-        return Record(talk.call.id, talk.call.state is State.ENDED, str(talk.next), memory)
+        return Record(talk.call.id, talk.call.state is State.ENDED, next_place(talk), memory)
 
     def _note(self, talk: Talk) -> None:
         self._due[talk.call.id] = talk

@@ -36,6 +36,11 @@ class NextDestination:
         """Returns a destination, `hangup`, or an empty text for the dialplan's own fallback."""
         return self._fallback if self._next is None else self._next
 
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody has said where the call goes."""
+        return self._next is None and not self.is_settled
+
     def resolve(self, wanted: str) -> str:
         """Returns the destination that `wanted` stands for, fit for `settle`. Raises NotAllowed."""
         return wanted if wanted in (HANG_UP, "") else self._place(self._allowed.resolve(wanted))

@@ -37,6 +37,12 @@ RATE_WAIT_S: Final = 0.1
 (DTX) is spoken to at 8 kHz."""
 
 
+CALLER_HUNG_UP: Final = "caller hung up"
+"""The reason of a call's end whose connection the other side has closed."""
+LOST: Final = "lost: "
+"""How the reason begins where the connection was lost."""
+
+
 class State(StrEnum):
     """The stages of a call."""
 

@@ -11,6 +11,7 @@ import structlog
 
 from bridge.line.asterisk_queue import AsteriskQueue
 from bridge.line.audiosocket import Kind, Message
+from bridge.line.call import LOST
 from bridge.line.connection import Connection
 from bridge.line.server import AudioSocketServer
 from bridge.line.websocket import (
@@ -51,7 +52,7 @@ class WebSocketConnection(Connection):
             super().data_received(data)
         except WrongBytes as error:
             self._server.strangers.write(log.warning, "not Asterisk's WebSocket", call=self._name(), reason=str(error))
-            self._end_reason = f"lost: {error}"
+            self._end_reason = f"{LOST}{error}"
             self._transport.write(encode(Opcode.CLOSE, PROTOCOL_ERROR))
             self._transport.close()
             self._closing = True

@@ -31,14 +31,17 @@ ASK_S: Final = 2.0
 class Cluster:
     """All parts. `start` once, `mend` before each trial, `close` at the end."""
 
-    def __init__(self, folder: Path, *, with_ray: bool = False) -> None:
-        """`with_ray` has a real Ray start the replicas, and start others in their place."""
+    def __init__(self, folder: Path, *, with_ray: bool = False, check_timeout_s: int | None = None) -> None:
+        """`with_ray` has a real Ray start the replicas, and start others in their place.
+
+        `check_timeout_s` is how long HAProxy waits for a bridge's answer, where not as shipped.
+        """
         self.redis = RedisServer(folder)
         self.replicas: Replicas = RayReplicas(folder) if with_ray else OwnReplicas(folder)
         self.bridges: list[BridgeProcess] = []
         self.proxies: list[HaproxyServer] = []
         self.neighbours_port = lasting_port()
-        self._folder = folder
+        self._folder, self._check_timeout_s = folder, check_timeout_s
 
     def start(self) -> None:
         """Starts all of it, and waits until all of it listens."""
@@ -57,7 +60,7 @@ class Cluster:
         for number in range(PROXIES):
             folder = self._folder / f"haproxy-{number}"
             folder.mkdir()
-            self.proxies.append(HaproxyServer(folder, ports))
+            self.proxies.append(HaproxyServer(folder, ports, check_timeout_s=self._check_timeout_s))
             self.proxies[-1].start()
 
     def close(self) -> None:

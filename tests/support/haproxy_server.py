@@ -20,12 +20,18 @@ START_TIMEOUT_S = 20
 class HaproxyServer:
     """One proxy before bridges, each with its name and its HTTP and AudioSocket ports."""
 
-    def __init__(self, folder: Path, bridges: Mapping[str, tuple[int, int]]) -> None:
+    def __init__(
+        self, folder: Path, bridges: Mapping[str, tuple[int, int]], *, check_timeout_s: int | None = None
+    ) -> None:
+        """`check_timeout_s` is how long a bridge may take to answer a check, where it is not as shipped."""
         self._program = installed("haproxy", "haproxy")
         self.http_port, self.audiosocket_port = lasting_port(), lasting_port()
         self._admin = folder / "admin.sock"
         self._file = folder / "haproxy.cfg"
-        self._file.write_text(self._here(SHIPPED.read_text(), bridges))
+        text = SHIPPED.read_text()
+        if check_timeout_s is not None:
+            text = text.replace("defaults\n", f"defaults\n    timeout check {check_timeout_s}s\n", 1)
+        self._file.write_text(self._here(text, bridges))
         self._process: subprocess.Popen[bytes] | None = None
 
     def _here(self, text: str, bridges: Mapping[str, tuple[int, int]]) -> str:

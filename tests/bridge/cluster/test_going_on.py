@@ -154,6 +154,28 @@ async def test_the_dialplan_is_told_that_a_bridge_was_lost(bridge: Start, redis:
     assert status == 503
 
 
+@pytest.mark.parametrize("asked", ["its own bridge", "another one"])
+async def test_a_call_whose_connection_was_closed_though_its_bridge_lives_was_cut_off(
+    bridge: Start, redis: RedisServer, asked: str
+) -> None:
+    """As HAProxy does to a bridge that answered late. A caller who hangs up has no dialplan that asks."""
+    first, second = await bridge(fallback_destination="ext-queues,400,1"), await bridge()
+    peer = await first.call()
+    await known(second, str(peer.id))
+    await first.ended(peer)
+    where = first if asked == "its own bridge" else second
+    assert await asked_next(where, str(peer.id)) == (200, "cut-off")
+
+
+async def test_a_call_that_was_transferred_before_its_connection_was_closed_goes_there(bridge: Start) -> None:
+    first = await bridge(transfer_allow="sales=ext-queues,400,1")
+    peer = await first.call()
+    status, _ = await first.post(f"/v1/calls/{peer.id}/hangup", {"next": "sales"})
+    assert status == 202
+    await first.ended(peer)
+    assert await asked_next(first, str(peer.id)) == (200, "ext-queues,400,1")
+
+
 def test_the_latest_words_are_kept_and_no_result_without_its_tool() -> None:
     messages = [
         {"role": "user", "content": "x" * MAX_CHARS},
