@@ -11,7 +11,7 @@ from uuid import UUID
 import structlog
 
 from bridge.line.audiosocket import FRAME_MS, KIND_OF_RATE, RATE_HZ, Decoder, Kind, Message, encode
-from bridge.line.call import Call
+from bridge.line.call import CALLER_HUNG_UP, LOST, Call
 from bridge.line.intake import Intake
 from bridge.line.socket_options import set_socket_options
 
@@ -67,7 +67,7 @@ class Connection(asyncio.Protocol):
         self._told = False
         """It has been logged that the peer sends too much."""
         self._closing = False
-        self._end_reason = "caller hung up"
+        self._end_reason = CALLER_HUNG_UP
         self._stalled_since_s: float | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -121,7 +121,7 @@ class Connection(asyncio.Protocol):
             self._looking.cancel()
         if self._call is not None:
             if error is not None and not isinstance(error, ConnectionError):  # a reset is a hang-up in a hurry
-                self._end_reason = f"lost: {error}"
+                self._end_reason = f"{LOST}{error}"
             self._call.end(self._end_reason)
 
     def pause_writing(self) -> None:
@@ -159,7 +159,7 @@ class Connection(asyncio.Protocol):
             # Nothing is queued for a peer that does not read: it would be late, and the position would lie.
             if now_s - self._stalled_since_s > STALL_DEADLINE_S:
                 log.warning("peer stopped reading", call=self._name())
-                self._end_reason = "lost: stopped reading"
+                self._end_reason = f"{LOST}stopped reading"
                 self._transport.abort()
         elif self._call is not None:
             try:
