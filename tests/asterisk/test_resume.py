@@ -54,11 +54,16 @@ async def model() -> AsyncIterator[LlmServer]:
         yield server
 
 
+def _context(way: str, server: Talkspurt) -> str:
+    """Returns a name for the dialplan that no earlier test has given to other servers."""
+    return f"cut{way}{server.http_port}"
+
+
 @pytest.fixture(params=["audiosocket", "websocket"])
 def servers(
     request: pytest.FixtureRequest, asterisk: Asterisk, redis: RedisServer, model: LlmServer, tmp_path: Path
 ) -> Iterator[tuple[Talkspurt, Talkspurt]]:
-    """Two servers that share a Redis, and a dialplan that knows both, as `cut`."""
+    """Two servers that share a Redis, and a dialplan that knows both."""
     settings = {
         "REDIS_URL": redis.url,
         "LLM_BASE_URL": model.url,
@@ -76,7 +81,7 @@ def servers(
             websocket=request.param == "websocket",
             resume=True,
             secret=True,
-            context=f"cut{request.param}",
+            context=_context(request.param, pair[0]),
             folder=str(etc),
         )
         (etc / f"{options.context}.secret").write_text(dialplan_secret(KEY))
@@ -108,7 +113,7 @@ async def test_the_other_server_goes_on_with_the_call(
     async with (
         aiohttp.ClientSession(first.url, headers=key) as http,
         aiohttp.ClientSession(second.url, headers=key) as http_of_second,
-        dial(asterisk.sip_address, f"gocut{way}", caller="5551234", name="Ann Lee") as call,
+        dial(asterisk.sip_address, f"go{_context(way, first)}", caller="5551234", name="Ann Lee") as call,
     ):
         await call.until_voice(ANSWER_S)
         (call_id,) = await CallsApi(http).active()

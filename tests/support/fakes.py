@@ -117,7 +117,8 @@ class Asterisk:
     async def receive(self) -> Message | None:
         """The next message; None at EOF. Raises ConnectionResetError on a reset."""
         while not self._messages:
-            data = await asyncio.wait_for(self.reader.read(65_536), 30)
+            async with asyncio.timeout(30):  # Python 3.11's `wait_for` loses a cancel that comes with the data
+                data = await self.reader.read(65_536)
             if not data:
                 assert not self._decoder.mid_message, "the server closed inside a message"
                 return None
