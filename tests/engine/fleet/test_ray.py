@@ -66,8 +66,6 @@ def deploy(unused_tcp_port_factory) -> Iterator[Callable[[Plan], str]]:
         patch.setenv("RAY_AUTH_MODE", "disabled")
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_worker_niceness", "0")
-        for who in ("REPLICA", "HANDLE"):  # 10 s each, which tell nothing but that somebody waits
-            patch.setenv(f"RAY_SERVE_{who}_AUTOSCALING_METRIC_PUSH_INTERVAL_S", "0.5")
         import ray
         from ray import serve
 
