@@ -15,12 +15,14 @@ from typing import Any
 from uuid import uuid4
 
 import aiohttp
+import pytest
 from aiohttp import web
 
 from bridge.app import App
 from bridge.config import Settings
 from bridge.conversation.conversation import Conversation
 from bridge.line.audiosocket import Kind
+from bridge.line.recent_lateness import RecentLateness
 from engine.speech import Pcm, SpeechError, Style
 from tests.support.fakes import Asterisk, CallEnd, FakeEngine
 from tests.support.llm_server import Answer, LlmServer
@@ -96,7 +98,7 @@ async def one_call(app: App, http: aiohttp.ClientSession, chance: random.Random)
     peer = await Asterisk.connect(app.audiosocket_port, call_id)
     peer.send_audio()
     while app.calls.find(call_id) is None:
-        await peer.receive()
+        assert await peer.receive() is not None, "the call is not taken"
     path = f"/v1/calls/{call_id}"
     with suppress(BrokenPipeError):  # a key pressed after a service's failure has ended the call
         for _ in range(chance.randrange(4)):
@@ -136,7 +138,9 @@ async def settled(app: App) -> None:
             await asyncio.sleep(0.05)  # for connections that never became calls
 
 
-async def test_nothing_is_left_of_five_hundred_calls() -> None:
+async def test_nothing_is_left_of_five_hundred_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Callers, services and server share this process, which does nothing but begin and end calls: frames are late.
+    monkeypatch.setattr(RecentLateness, "is_overloaded", lambda lateness: False)
     random.seed(5)
     chance = random.Random(5)
     engine = FragileEngine(chance)
