@@ -31,7 +31,7 @@ async def test_every_curl_line_works() -> None:
         reason = "curl is not installed"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
     name, *lines = block("sh", "/v1/calls").splitlines()
-    assert len(lines) == 9
+    assert len(lines) == 10
     async with whole_app(transfer_allow="sales=ext-queues,400,1") as bench:
         peer: Asterisk | None = None
         answers: dict[str, str] = {}

@@ -51,4 +51,4 @@ schemathesis.openapi.format("byte", st.just(base64.b64encode(_USABLE).decode()))
 @schemathesis.hook
 def filter_body(_: schemathesis.HookContext, body: Any) -> bool:
     text = body.get("input") if isinstance(body, dict) else None
-    return not isinstance(text, str) or not text or bool(without_markup(text))
+    return not isinstance(text, str) or not text or bool(without_markup(text).strip())
