@@ -25,7 +25,10 @@ from tests.support.counting_engine import CountingEngine, counted
 if TYPE_CHECKING:
     from engine.fleet.deployment import Plan
 
-pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="no Ray: pip install '.[ray]'")
+pytestmark = [
+    pytest.mark.skipif(find_spec("ray") is None, reason="no Ray: pip install '.[ray]'"),
+    pytest.mark.xdist_group("ray"),  # one Ray for all of them
+]
 ROOT = Path(__file__).parents[3]
 PATIENCE_S = 60
 WORDS = 100
@@ -150,8 +153,10 @@ async def test_new_replicas_take_the_place_of_old_ones_and_no_sentence_is_cut_of
     await until(lambda: len(up(engine)) == 2 and not before & set(up(engine).values()))
 
 
-async def test_more_is_spoken_and_ray_starts_one_more(engine):
-    """It was told three at most; eight sentences at once are more than 70 % of the places of two."""
+async def test_more_is_spoken_and_ray_starts_one_more(engine, deploy):
+    """It is told three at most; eight sentences at once are more than 70 % of the places of two."""
+    await asyncio.to_thread(deploy, plan(2, 3))
+    await until(lambda: len(up(engine)) == 2)
     calls = [asyncio.create_task(said_again(engine, f"call {number}")) for number in range(8)]
     try:
         await until(lambda: len(up(engine)) == 3)
