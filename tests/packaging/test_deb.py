@@ -28,6 +28,7 @@ SETTINGS = """
 ASR_PROTOCOL=embedded
 RECORD_DIR=/var/lib/talkspurt/recordings
 DRAIN_TIMEOUT=240
+NO_INPUT_TIMEOUT_MS=0
 GREETING="{greeting}"
 """
 GREETING = "Welcome to the shop at the corner of the market. " * 60
@@ -204,7 +205,7 @@ def keeps_a_call_through_an_upgrade(machine: DebianMachine) -> None:
     (machine.root / "usr/bin/py3compile").unlink()  # it would take long, and what is here is not compiled once more
     old, old_copy, started = main_pid(machine), copy_of(machine), log_of(machine).count(" call started ")
     enter = ["nsenter", f"--target={machine.pid}", "--mount", "--pid", "--net", "--root", "--wd"]
-    with subprocess.Popen([*enter, "talkspurt", "dial", "--seconds", "240"], stdout=subprocess.DEVNULL) as caller:
+    with subprocess.Popen([*enter, "talkspurt", "dial", "--seconds", "600"], stdout=subprocess.DEVNULL) as caller:
         until(machine, lambda: log_of(machine).count(" call started ") > started)
         machine.run("dpkg", "--install", "/root/talkspurt.deb")
         until(machine, lambda: main_pid(machine) not in (old, 0))
@@ -214,7 +215,7 @@ def keeps_a_call_through_an_upgrade(machine: DebianMachine) -> None:
         assert told["first_voiced"], told
         assert caller.poll() is None, "the call goes on"
         assert (machine.root / "usr/lib/talkspurt" / old_copy / "bin/talkspurt").exists(), "what it runs from stays"
-        machine.run("pkill", "-f", "dial --seconds 240")
+        machine.run("pkill", "-f", "dial --seconds 600")
     until(machine, lambda: not (machine.root / "usr/lib/talkspurt" / old_copy).exists())
     assert machine.run("ps", "-o", "pid=", "-p", str(old), check=False) == "", "it ended with its last call"
     assert "Traceback" not in log_of(machine)
