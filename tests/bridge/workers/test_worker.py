@@ -6,11 +6,13 @@ import asyncio
 import socket
 import time
 from types import SimpleNamespace
+from uuid import uuid4
 
 import pytest
 
 from bridge.app import CLOSE_S
 from bridge.config import Settings
+from bridge.line.connection import CallRefused
 from bridge.workers import worker as worker_module
 from bridge.workers.control import Control, control_pair
 from bridge.workers.worker import LINGER_S, work
@@ -45,6 +47,22 @@ async def test_it_tells_how_long_it_may_take_to_end_before_its_clock_stops(tmp_p
             assert message == {"ending": CLOSE_S}
             assert await working == 0
     control.close()
+
+
+async def test_one_whose_frames_are_late_is_refused_new_calls_by_the_whole_until_they_are_not(bench, monkeypatch):
+    app = await bench.add_real()
+    roster = bench.team.roster
+    for late in (True, False):
+        monkeypatch.setattr(app.lateness, "is_overloaded", lambda late=late: late)
+
+        async def told(expected: bool = late) -> bool:
+            return roster.is_overloaded() is expected
+
+        await eventually(told, PATIENCE_S)
+        if late:
+            with pytest.raises(CallRefused, match="frames are late"):
+                roster.check_room(uuid4())
+    roster.check_room(uuid4())
 
 
 async def test_it_stays_a_while_once_it_drains_for_a_call_may_be_on_its_way_to_it(bench, monkeypatch):
