@@ -20,6 +20,7 @@ from bridge.console.recorded_calls import RecordedCalls, summarise
 from bridge.console.rights import Rights
 from bridge.console.session import COOKIE, LIFE_S, Sessions, take_console_cookies
 from bridge.console.sound_answer import send_sound
+from engine.thread_priority import lower_priority
 from engine.web.errors import ApiError, forbidden
 
 log = structlog.get_logger(__name__)
@@ -29,6 +30,8 @@ JOURNAL_BYTES: Final = 262_144
 NEXT: Final = "X-Next-Offset"
 """The header that tells where the journal goes on after an answer."""
 MAX_LISTED: Final = 500
+NICENESS: Final = 15
+"""Of the thread that reads recordings: the loudness of an hour takes it 0.2 s, and calls must not wait for that."""
 NOT_KEPT: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 """What callers said stays in no browser's cache."""
 
@@ -48,7 +51,7 @@ class Console:
         self._rights = rights
         self._sessions = Sessions(api_key)
         self._calls = RecordedCalls(folders)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="console")
+        self._thread = ThreadPoolExecutor(1, "console", lower_priority, (NICENESS,))
 
     async def login(self, request: web.Request) -> web.Response:
         """Exchanges the API key for a cookie that no script of the page can read."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -17,6 +16,8 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from engine.thread_priority import lower_priority
 
 RATE_HZ: Final = 16_000
 SECONDS: Final = 8
@@ -53,7 +54,7 @@ class SmartTurn:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="smart-turn", initializer=_yield_to_the_clock)
+        self._thread = ThreadPoolExecutor(1, "smart-turn", lower_priority, (NICENESS,))
         self._waiting: list[tuple[bytes, asyncio.Future[float]]] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -132,9 +133,3 @@ def mel_filters() -> NDArray[np.float64]:
     rising, falling = (bins_hz - low) / (middle - low), (high - bins_hz) / (high - middle)
     weights: NDArray[np.float64] = np.maximum(0, np.minimum(rising, falling)) * 2 / (high - low)
     return weights
-
-
-def _yield_to_the_clock() -> None:
-    """Lowers this thread's priority alone, where the system keeps one for each thread."""
-    if hasattr(os, "setpriority"):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
-import threading
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +20,7 @@ from engine.encode import Encoder, Format, create_encoder, state_length
 from engine.pipeline import speak
 from engine.settings import SpeechSettings
 from engine.speech import Chunk, Engine, Pcm, Priority, Style
+from engine.thread_priority import lower_priority
 from engine.web.errors import ApiError
 from engine.word_times import WordTime, WordTimes
 
@@ -83,7 +81,7 @@ class Synthesizer:
         self.held_bytes = 0
         """The audio that is held until it is whole."""
         self._settings = settings
-        self._threads = ThreadPoolExecutor(THREADS, "http-audio", _be_nice)
+        self._threads = ThreadPoolExecutor(THREADS, "http-audio", lower_priority, (NICENESS,))
 
     @property
     def depth(self) -> int:
@@ -221,13 +219,6 @@ class Synthesizer:
             sample_rate_hz=job.sample_rate_hz,
             timestamps=job.timestamps,
         )
-
-
-def _be_nice() -> None:
-    """Lowers this thread's priority on Linux alone: elsewhere niceness belongs to the whole process."""
-    if sys.platform == "linux":
-        thread = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, thread, max(NICENESS, os.getpriority(os.PRIO_PROCESS, thread)))
 
 
 def _encode(encoder: Encoder, pcm: Pcm, last: bool) -> bytes:
