@@ -80,6 +80,13 @@ class EndOfTurn:
         ended = probability >= SURE and not goes_on(text)
         return self.quick_ms if ended else self.patience_ms
 
+    def goes_on(self, text: str) -> bool:
+        """Tells whether the words say that more will come, whatever the sound says."""
+        said = words(text)
+        if self.digits is not None and said:
+            return self._digits_wait_ms(said, self.digits) > self.silence_ms
+        return self.language in LANGUAGES and goes_on(text)
+
     def longest_ms(self, *, has_model: bool) -> int:
         """Returns the longest wait that there can be; so long a silence ends any turn."""
         longest_ms = max(self.silence_ms, self.patience_ms if has_model and self.language in LANGUAGES else 0)

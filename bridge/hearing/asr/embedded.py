@@ -50,7 +50,7 @@ LONGEST_MS: Final = 15_000
 PAUSE_MS: Final = 128
 """How much silence a look is taken in, unless the gate's rules say less or more."""
 UNSURE_MS: Final = 608
-"""How much silence may be the end of a turn that words or sound call unfinished: an answer begun sooner is wasted."""
+"""How much silence may be the end of a turn whose words are unfinished: an answer begun sooner is wasted."""
 MAX_JOBS: Final = 8
 """The number of stretches that may wait in one call. The oldest is given up when a recogniser is further behind."""
 _BYTES_PER_MS: Final = RATE_HZ // 1000 * 2
@@ -158,21 +158,32 @@ class EmbeddedAsr:
             self._ear.close()
 
     async def _recognise(self, look: _Look) -> None:
-        text, ended = await asyncio.gather(self._words(look), self._judge(look))
+        judging = asyncio.create_task(self._judge(look))
+        try:
+            self._take_words(look, await self._words(look))
+            ended = await judging
+        finally:
+            judging.cancel()
+        if look.paused_ms is not None:
+            self._ear.end_after(self._end_of_turn.wait_ms(look.text, ended), look.paused_ms)
+
+    def _take_words(self, look: _Look, text: str) -> None:
+        """Tells the words. Where they are a whole sentence, the pause is told too: an answer can be begun at once.
+
+        The judge of the sound takes longer than the recogniser, and is not waited for: an answer that it would have
+        held back costs some of the model's tokens, and waiting for it costs every caller its time.
+        """
         if look.settles and text:
             look.speech.settled.append(text)
             text = ""
         look.text = " ".join([*look.speech.settled, text]).strip()
         look.done = True
-        wait_ms = self._end_of_turn.wait_ms(look.text, ended)
-        if look.paused_ms is not None:
-            self._ear.end_after(wait_ms, look.paused_ms)
         if look.final:
             self._hear(Transcript(look.text))
         elif look.text and not look.settles:  # fewer words than were told already are no news
             self._hear(Partial(look.text))
         told_ms = look.paused_ms
-        if told_ms is not None and told_ms == self._untold_ms and wait_ms <= self._end_of_turn.silence_ms:
+        if told_ms is not None and told_ms == self._untold_ms and not self._end_of_turn.goes_on(look.text):
             self._tell_pause(told_ms)
 
     async def _words(self, look: _Look) -> str:
@@ -220,7 +231,7 @@ class EmbeddedAsr:
             self._look(_Look(self._speech, bytes(self._audio), self._end_ms, event.audio_end_ms))
 
     def _tell_pause(self, paused_ms: int) -> None:
-        """Tells that the caller may be done, once it is likely: by the look in the pause, or by its length."""
+        """Tells that the caller may be done, once it is likely: by the words before the pause, or by its length."""
         self._untold_ms = None
         if self._tells_pauses:
             self._hear(SpeechPaused(paused_ms))
