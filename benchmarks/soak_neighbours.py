@@ -90,6 +90,13 @@ class Neighbours:
                 words.tell(self.words, start_s, start_s + self.words_s)
         return web.Response()
 
+    def connections_of(self, pid: int) -> Counter[str]:
+        """Returns how many open connections a process has with each neighbour."""
+        names = {proxy.port: name for name, proxy in self.proxies.items()}
+        connections = psutil.Process(pid).net_connections("tcp")
+        ports = (each.raddr.port for each in connections if each.raddr and each.status == psutil.CONN_ESTABLISHED)
+        return Counter(names[port] for port in ports if port in names)
+
     async def fall_ill(self, server: psutil.Process) -> None:
         """Has one neighbour after the other be ill for a while, until it is cancelled; then all are well."""
         while True:

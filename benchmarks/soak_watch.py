@@ -7,39 +7,45 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from prometheus_client.parser import text_string_to_metric_families
 
 MIB = 2**20
 
 
+@dataclass(frozen=True, slots=True)
+class Minute:
+    """What was seen at the end of a minute."""
+
+    at_s: float
+    memory_bytes: int
+    """Of the server's process, after a collection of what nobody refers to any more."""
+    p999_ms: float
+    """The lateness of the frames of those calls that ended in the minute; not a number where none did."""
+
+
 @dataclass(slots=True)
 class Samples:
-    """What was seen at each look, in the order of the looks."""
+    """What was seen at each look, in the order of the looks, and what at the end of each minute."""
 
     at_s: list[float] = field(default_factory=list)
     memory_bytes: list[int] = field(default_factory=list)
     """Of the server's process."""
-    collected: list[tuple[float, int]] = field(default_factory=list)
-    """When it was seen after a collection of what nobody refers to any more, and its memory then."""
     family_bytes: list[int] = field(default_factory=list)
     """Of it and its children."""
     calls: list[int] = field(default_factory=list)
     descriptors: list[int] = field(default_factory=list)
-    p999_ms: list[float] = field(default_factory=list)
-    """The lateness of the frames of those calls that ended since the look before; not a number where none did."""
+    minutes: list[Minute] = field(default_factory=list)
 
     def slope_mb_h(self, warm_up_s: float) -> float:
         """Returns by how many MiB an hour the server's process grows, once it is warm.
 
         It counts after collections alone: what waits for the next one comes and goes by tens of MiB.
         """
-        at_s, memory_bytes = zip(*self.collected, strict=True) if self.collected else ((), ())
-        return _slope(at_s, np.array(memory_bytes) / MIB, warm_up_s) * 3_600
+        return _slope(self.minutes, [minute.memory_bytes / MIB for minute in self.minutes], warm_up_s) * 3_600
 
     def lateness_slope_ms_h(self, warm_up_s: float) -> float:
-        """Returns by how many ms an hour p99.9 of lateness grows."""
-        return _slope(self.at_s, np.array(self.p999_ms), warm_up_s) * 3_600
+        """Returns by how many ms an hour each minute's p99.9 of lateness grows."""
+        return _slope(self.minutes, [minute.p999_ms for minute in self.minutes], warm_up_s) * 3_600
 
     def plot(self, path: Path, title: str) -> None:
         """Draws memory, descriptors and lateness over time."""
@@ -49,20 +55,18 @@ class Samples:
         from matplotlib import pyplot
 
         figure, (memory, held, late) = pyplot.subplots(3, 1, figsize=(10, 8), sharex=True)
-        minutes = np.array(self.at_s) / 60
-        memory.plot(minutes, np.array(self.memory_bytes) / MIB, label="server")
-        memory.plot(
-            *([at_s / 60 for at_s, _ in self.collected], [held / MIB for _, held in self.collected]),
-            "o",
-            label="server, after a collection",
-        )
-        memory.plot(minutes, np.array(self.family_bytes) / MIB, label="with its children")
+        looks = np.array(self.at_s) / 60
+        minutes = [minute.at_s / 60 for minute in self.minutes]
+        memory.plot(looks, np.array(self.memory_bytes) / MIB, label="server")
+        collected = [minute.memory_bytes / MIB for minute in self.minutes]
+        memory.plot(minutes, collected, "o", label="server, after a collection")
+        memory.plot(looks, np.array(self.family_bytes) / MIB, label="with its children")
         memory.set_ylabel("memory, MiB")
         memory.legend()
-        held.plot(minutes, self.calls, label="calls")
-        held.plot(minutes, self.descriptors, label="descriptors")
+        held.plot(looks, self.calls, label="calls")
+        held.plot(looks, self.descriptors, label="descriptors")
         held.legend()
-        late.plot(minutes, self.p999_ms, ".")
+        late.plot(minutes, [minute.p999_ms for minute in self.minutes], "o")
         late.set_ylabel("lateness p99.9, ms")
         late.set_xlabel("minutes")
         figure.suptitle(title)
@@ -92,8 +96,8 @@ class ClockLateness:
         )
 
 
-def _slope(at_s: Sequence[float], values: NDArray[np.float64], warm_up_s: float) -> float:
-    """Returns the change a second by least squares."""
-    times = np.array(at_s)
-    counts = (times >= warm_up_s) & ~np.isnan(values)
-    return float(np.polyfit(times[counts], values[counts], 1)[0]) if counts.sum() > 2 else float("nan")
+def _slope(minutes: Sequence[Minute], values: Sequence[float], warm_up_s: float) -> float:
+    """Returns the change a second by least squares; not a number with fewer than three values."""
+    seen = [(minute.at_s, value) for minute, value in zip(minutes, values, strict=True)]
+    warm = np.array([each for each in seen if each[0] >= warm_up_s and not np.isnan(each[1])])
+    return float(np.polyfit(warm[:, 0], warm[:, 1], 1)[0]) if len(warm) > 2 else float("nan")

@@ -108,6 +108,7 @@ class Calls(CallObserver):
         while len(self._ended) > ENDED_KEPT or (self._ended_chars > MAX_ENDED_CHARS and len(self._ended) > 1):
             _, oldest = self._ended.popitem(last=False)
             self._ended_chars -= oldest.journal.chars
+            self._journals.drop(oldest.journal.lines)
 
     def active(self) -> list[Talk]:
         """Returns the conversations in progress, oldest first."""

@@ -71,6 +71,11 @@ class AudioClock:
             return made_ms
         return min(made_ms, self._made_ms(index, self._groups[index].start_ms))
 
+    def forget(self) -> None:
+        """Forgets the sound before the latest, because the call is over and nobody asks about it any more."""
+        while len(self._groups) > 1:
+            self._groups.popleft()
+
     def _made_ms(self, index: int, position_ms: float) -> float:
         """Returns when the sound at a place in this group was made."""
         group = self._groups[index]

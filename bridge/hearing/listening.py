@@ -121,6 +121,7 @@ class Listening(CallObserver):
             self._ear.close()
         self._record(self._aligner.rest())
         self._recognizer = self._ear = self._canceller = None
+        self._gap_filler.clock.forget()
         self.audio_listeners.clear()
         self.recorders.clear()
 

@@ -55,3 +55,8 @@ class KeptJournals:
             oldest, chars = self._journals.popleft()
             self._chars -= chars
             oldest.forget()
+
+    def drop(self, lines: KeptLines) -> None:
+        """Keeps no longer what nobody can ask for any more: the oldest, if it has not been forgotten already."""
+        if self._journals and self._journals[0][0] is lines:
+            self._chars -= self._journals.popleft()[1]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
@@ -75,6 +78,21 @@ async def test_a_call_that_ended_is_known_for_a_while_and_one_in_progress_howeve
         assert rig.calls.find(conversation.call.id) is conversation
     known = [rig.calls.find(call_id) is not None for call_id in short]
     assert known == [False] * 11 + [True] * (ENDED_KEPT - 1), "the longest ended go first"
+
+
+async def test_of_a_call_that_is_no_longer_known_nothing_is_kept(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls_module, "ENDED_KEPT", 5)
+    gone = []
+    for _ in range(20):
+        talk = rig.take()
+        talk.call.end("hung up")
+        gone += [weakref.ref(talk), weakref.ref(talk.journal.lines)]
+        del talk
+    async with asyncio.timeout(10.0):
+        while sum(each() is not None for each in gone) > 10:  # the tasks that were cancelled end first
+            await asyncio.sleep(0.01)
+            gc.collect()
+    assert [each() is None for each in gone] == [True] * 30 + [False] * 10
 
 
 async def test_transcripts_of_ended_calls_are_bounded(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

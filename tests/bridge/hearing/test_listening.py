@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import time
 import weakref
+from types import FunctionType, MethodType, ModuleType
 from uuid import uuid4
 
 import numpy as np
@@ -114,6 +116,34 @@ async def test_a_call_that_is_over_keeps_nothing_that_it_was_listened_to_with() 
     assert [each() for each in gone] == [None] * 3, "the call is still there, and they are not"
     call.audio_received(Kind.SLIN8, bytes(320))
     assert listening._canceller is None, "sound that comes behind the end has no use any more"
+
+
+async def test_a_call_that_is_over_keeps_not_when_each_of_its_sounds_came() -> None:
+    """Half a minute of them is 75 kB, of each of the latest thousand calls."""
+    now_s, frame = 100.0, np.full(160, 5_000, np.int16).tobytes()
+    call = Call(uuid4(), Wire(), FakeEngine(), Style(), now_s=lambda: now_s)
+    listening = Listening(call, 5_000, lambda event: None, lambda problem: None, lambda: now_s)
+    for _ in range(1_500):
+        now_s += 0.02
+        listening.audio_received(frame, 8_000)
+    sizes = []
+    for _ in range(2):
+        sizes.append(_held_bytes(listening._gap_filler))
+        listening.stop()
+    assert sizes[0] > 30_000, "while it goes on it is known of each"
+    assert sizes[1] < 3_000
+    call.end("test over")
+
+
+def _held_bytes(root: object) -> int:
+    """Returns the size of all that only this object leads to, but for classes, functions and modules."""
+    seen, waiting = {id(root): root}, [root]
+    while waiting:
+        for each in gc.get_referents(waiting.pop()):
+            if id(each) not in seen and not isinstance(each, type | FunctionType | ModuleType | MethodType):
+                seen[id(each)] = each
+                waiting.append(each)
+    return sum(map(sys.getsizeof, seen.values()))
 
 
 async def test_a_recogniser_that_tells_a_start_of_speech_and_then_nothing_is_given_up() -> None:
