@@ -165,8 +165,6 @@ class EmbeddedAsr:
         look.text = " ".join([*look.speech.settled, text]).strip()
         look.done = True
         wait_ms = self._end_of_turn.wait_ms(look.text, ended)
-        if look.paused_ms is not None:
-            self._ear.end_after(wait_ms, look.paused_ms)
         if look.final:
             self._hear(Transcript(look.text))
         elif look.text and not look.settles:  # fewer words than were told already are no news
@@ -174,6 +172,8 @@ class EmbeddedAsr:
         told_ms = look.paused_ms
         if told_ms is not None and told_ms == self._untold_ms and wait_ms <= self._end_of_turn.silence_ms:
             self._tell_pause(told_ms)
+        if told_ms is not None:
+            self._ear.end_after(wait_ms, told_ms)  # which may be the end already, so that the rest is told before
 
     async def _words(self, look: _Look) -> str:
         try:
