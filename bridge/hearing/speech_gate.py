@@ -54,10 +54,15 @@ class SpeechGate:
         self._level = CallerLevel(rules.side_talk_db)
         self._unvoiced_ms = 0
 
-    def end_after(self, stop_ms: int, paused_ms: int) -> None:
-        """Lets the silence that began at `paused_ms` make an end after `stop_ms`, if it still goes on."""
-        if self._paused and self.at_ms - self._run_ms == paused_ms:
-            self._stop_ms = stop_ms
+    def end_after(self, stop_ms: int, paused_ms: int) -> Voiced | None:
+        """Lets the silence that began at `paused_ms` make an end after `stop_ms`, if it still goes on.
+
+        Returns the end if the silence has lasted so long already: the next window would tell no more.
+        """
+        if not self._paused or self.at_ms - self._run_ms != paused_ms:
+            return None
+        self._stop_ms = stop_ms
+        return self._ended() if self._run_ms >= stop_ms else None
 
     def skip(self) -> None:
         """Passes over a window that nobody judges."""
@@ -103,10 +108,7 @@ class SpeechGate:
         if not self._run_ms:
             self._stop_ms = self._rules.stop_ms
         elif self._run_ms >= self._stop_ms:
-            self._speaking = self._paused = False
-            self._level.learnt()
-            ended_ms, self._run_ms, self._stop_ms = self.at_ms - self._run_ms, 0, self._rules.stop_ms
-            return SpeechStopped(ended_ms)
+            return self._ended()
         if self._paused and not self._run_ms:
             self._paused = False
             return SpeechResumed()
@@ -114,3 +116,9 @@ class SpeechGate:
             self._paused = True
             return SpeechPaused(self.at_ms - self._run_ms)
         return None
+
+    def _ended(self) -> SpeechStopped:
+        self._speaking = self._paused = False
+        self._level.learnt()
+        ended_ms, self._run_ms, self._stop_ms = self.at_ms - self._run_ms, 0, self._rules.stop_ms
+        return SpeechStopped(ended_ms)

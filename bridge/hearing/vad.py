@@ -102,8 +102,10 @@ class Ear:
             self._on_event(event)
 
     def end_after(self, stop_ms: int, paused_ms: int) -> None:
-        """Lets the silence that began at `paused_ms` make an end after `stop_ms`, if it still goes on."""
-        self._gate.end_after(stop_ms, paused_ms)
+        """Lets the silence that began at `paused_ms` make an end after `stop_ms`: at once, if it lasted so long."""
+        event = self._gate.end_after(stop_ms, paused_ms)
+        if event is not None and not self.closed:
+            self._on_event(event)
 
 
 class Detector:

@@ -35,8 +35,12 @@ class Rules:
         enough = len(words(text)) >= max(self.min_interrupt_words, 1)
         return enough and not self.backchannels.all_of(text, unfinished=unfinished)
 
+    def nudges(self, text: str) -> bool:
+        """Tells whether `text` only asks if anybody is there."""
+        return _NUDGES.all_of(text)
+
     def adds_nothing(self, text: str, asked: str) -> bool:
         """Tells whether `text` leaves the question as it is: a nudge, or a listener's noise after real words."""
-        if _NUDGES.all_of(text):
+        if self.nudges(text):
             return True
         return self.backchannels.all_of(text) and not self.backchannels.all_of(asked)

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from bridge.turns.actions import Action, Commit, PromptCaller, Reason, TakeBack
 from bridge.turns.caller_sound import CallerSound
+from bridge.turns.impatience import Impatience
 from bridge.turns.patience import SPEECH_LIMIT_S, STILL_S, Patience
 from bridge.turns.pausing import Pausing
 from bridge.turns.prompts import Prompts
@@ -38,6 +39,7 @@ class Turns:
         self._begun_ms = 0
         self._protection = BargeInProtection()
         self._patience = Patience()
+        self._impatience = Impatience()
         self._pausing = Pausing()
         self._question = Question(rules, self._patience)
         self._sound = CallerSound(self._patience)
@@ -88,6 +90,7 @@ class Turns:
         if filler:
             return []
         self.agent = Agent.SPEAKING
+        self._impatience.heard(now_s)
         self._protection.hold(now_s + protect_ms / 1000)
         was_interruptible, self._interruptible = self._interruptible, interruptible
         if interruptible and not was_interruptible and self.caller_speaking:
@@ -114,6 +117,7 @@ class Turns:
             return []
         if self._sound.began(now_s):
             self._question.words = ""
+            self._impatience.sound_began(now_s)
             if self.agent is Agent.IDLE:
                 self._prompts.sound_goes_on(now_s, self._patience.longest_s())
         if self.agent is Agent.IDLE:  # the answer to those words is over, and what comes now belongs to this sound
@@ -169,15 +173,17 @@ class Turns:
                 self._protection.sound = True
         if self.caller_speaking and is_new:
             self._pausing.lasts_until(now_s + self._patience.limit_s(STILL_S))
-        if self.agent is Agent.SPEAKING and not self._protection.sound and self._interrupts(text, unfinished=True):
-            return self._commit(now_s, Reason.WORDS)
-        return actions
+        if self.agent is not Agent.SPEAKING or self._protection.sound:
+            return actions
+        if self._only_nudges(text) and self._impatience.was_late(now_s):
+            return actions
+        return self._commit(now_s, Reason.WORDS) if self._interrupts(text, unfinished=True) else actions
 
     def transcript(self, now_s: float, text: str, audio_start_ms: int | None = None) -> list[Action]:
         """Takes all the words of a stretch of speech; an empty text if there were none."""
         if self._stale(audio_start_ms):
             return []
-        question = self._question
+        question, late = self._question, self._impatience.words_complete(now_s)
         if not text:
             question.overdue.clear()
         if question.overdue:
@@ -194,6 +200,9 @@ class Turns:
                 return self._heard_idle(now_s, heard)
             case Agent.THINKING if heard and self._interruptible and not self.rules.adds_nothing(heard, self._asked):
                 return [*self._commit(now_s, Reason.RESTART), *self._answer(heard)]
+            case Agent.THINKING | Agent.SPEAKING if late and self._only_nudges(heard):
+                self._impatience.shown = True
+                return self._pausing.resume()
             case Agent.SPEAKING if self._interrupts(heard) and self._protection.sound and self._protection.holds(now_s):
                 self._protection.hear(heard)
                 return []
@@ -280,6 +289,8 @@ class Turns:
     def _onset(self, now_s: float) -> list[Action]:
         if self.agent is Agent.IDLE or not self._interruptible:
             return []
+        if self.agent is Agent.THINKING and self._impatience.shown:
+            return []  # "hello? … hello?": whoever waits for each of them to end never answers
         if self._protection.holds(now_s) and not self.paused:
             self._protection.sound = True
             return []
@@ -313,6 +324,7 @@ class Turns:
         self._question.kept.add(self._protection.end())
         self._interruptible = True
         self._asked = ""
+        self._impatience.over()
         if self.caller_speaking:
             self._prompts.sound_goes_on(now_s, self._patience.longest_s())
         else:
@@ -320,11 +332,16 @@ class Turns:
 
     def _answer(self, text: str) -> list[Action]:
         self._asked, actions = self._question.answer(text)
+        self._impatience.over()
         self._prompts.stop()
         return actions
 
     def _interrupts(self, text: str, *, unfinished: bool = False) -> bool:
         return self._interruptible and self.rules.interrupts(text, unfinished=unfinished)
+
+    def _only_nudges(self, text: str) -> bool:
+        """Tells whether these words only ask for the answer to what was asked."""
+        return bool(self._asked) and self.rules.nudges(text)
 
     def _stale(self, audio_start_ms: int | None) -> bool:
         """Tells whether a sound is older than the reply that it would interrupt."""

@@ -164,7 +164,7 @@ class EmbeddedAsr:
             ended = await judging
         finally:
             judging.cancel()
-        if look.paused_ms is not None:
+        if look.paused_ms is not None:  # which may be the end already, so that the rest is told before
             self._ear.end_after(self._end_of_turn.wait_ms(look.text, ended), look.paused_ms)
 
     def _take_words(self, look: _Look, text: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from bridge.hearing.asr.item_order import ItemOrder
@@ -30,8 +32,9 @@ class OpenAiRealtime(AsrProtocol):
     speech_events = True
     default_rate_hz = 24_000  # the only rate OpenAI itself takes
 
-    def __init__(self, options: AsrOptions, offset_ms: int = 0) -> None:
+    def __init__(self, options: AsrOptions, offset_ms: int = 0, *, now_s: Callable[[], float] = time.monotonic) -> None:
         super().__init__(options, offset_ms)
+        self._now_s = now_s
         self._reader = EventReader(offset_ms)
         self._order = ItemOrder()
 
@@ -61,21 +64,22 @@ class OpenAiRealtime(AsrProtocol):
         if not isinstance(kind, str):
             raise BadEvent("type: text expected")
         if kind in INBOUND_TYPES:
-            return self._read(parse(event)), []
+            inbound = parse(event)
+            return [*self._order.due(self._now_s()), *self._read(inbound)], []
         if kind == _COMMITTED:
-            self._order.committed(_id(event, "item_id"), _id(event, "previous_item_id"))
-            return None
-        if kind == _FAILED and (others := self._order.came(_id(event, "item_id"), None)):
+            self._order.committed(self._now_s(), _id(event, "item_id"), _id(event, "previous_item_id"))
+        elif kind == _FAILED and (others := self._order.came(self._now_s(), _id(event, "item_id"), None)):
             return [*others], []
-        if kind in ("error", _FAILED):
+        elif kind in ("error", _FAILED):
             error = event.get("error")
             raise ServiceError(str(error.get("message", error)) if isinstance(error, dict) else str(error))
-        return None  # session.created and the like
+        waited = self._order.due(self._now_s())
+        return ([*waited], []) if waited else None  # session.created and the like tell nothing
 
     def _read(self, event: InboundEvent) -> list[Heard]:
         heard = self._reader.read(event)
         if isinstance(heard, Transcript):
-            return [*self._order.came(event.item_id, heard)]
+            return [*self._order.came(self._now_s(), event.item_id, heard)]
         return [heard] if heard is not None else []
 
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from aiohttp import web
 
-from bridge.brains.brain import BrainError, BreakOff
+from bridge.brains.brain import BrainError, BreakOff, Piece
 from bridge.brains.http_tool import HttpTool
 from bridge.brains.model_chain import REST_S
 from tests.support.llm_brain import brain, collect, text_of
@@ -85,6 +85,26 @@ async def test_an_answer_that_breaks_off_ends_with_its_last_whole_sentence() -> 
 async def test_an_answer_that_breaks_off_in_its_first_sentence_is_taken_back_and_asked_for_again() -> None:
     async with LlmServer(Answer("We open", dies=True), "At nine.") as server, brain(server) as ai:
         assert await collect(ai.answer("when?")) == ["We ", "open", BreakOff(), "At ", "nine."]
+
+
+async def test_a_second_model_that_dies_in_mid_sentence_leaves_no_half_sentence() -> None:
+    broken = Answer(status=500)
+    first, second = LlmServer(broken, broken), LlmServer(Answer("We open at", dies=True), Answer("At nine", dies=True))
+    async with first, second, brain(first, second=second) as ai:
+        pieces: list[Piece] = []
+
+        async def hear() -> None:
+            async for piece in ai.answer("when?"):
+                pieces.append(piece)
+
+        with pytest.raises(BrainError, match="then "):
+            await hear()
+        assert text_of(pieces) == "We open atAt nine"
+        assert [pieces[-1], *(piece for piece in pieces if piece == BreakOff())] == [BreakOff()] * 3, "both taken back"
+        ai.heard("", interrupted=False)
+        first.answers += ["At nine. And on Sundays at ten."]
+        second.answers += [Answer("At nine. And on Sundays", dies=True)]
+        assert text_of(await collect(ai.answer("when?"))).startswith("At nine. And on Sundays")
 
 
 async def test_an_answer_that_breaks_off_while_a_tool_is_being_called_calls_no_tool_but_is_asked_for_again() -> None:

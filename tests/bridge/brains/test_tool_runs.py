@@ -150,6 +150,45 @@ async def test_a_result_that_comes_after_the_next_answer_is_known_to_the_one_aft
             assert [m["content"] for m in model.requests[2]["messages"] if m["role"] == "tool"] == ["book done"]
 
 
+async def test_a_caller_who_interrupts_twice_while_one_booking_is_at_work_gets_one(shop: Shop) -> None:
+    """Each answer wants to book anew, in other words; the booking ends after the second interruption."""
+    answers = [Answer(tools=[ToolCall("book", {"people": people})]) for people in (2, "two", "II")]
+    with LoopClock() as clock:
+        async with (
+            LlmServer(*answers, "It is booked.", "Yes, it is.") as model,
+            brain(model, shop.tool(timeout_ms=60_000)) as ai,
+            cut_at_work(ai, shop),
+        ):
+            async with aclosing(ai.answer("hello? a table")) as pieces:
+                turn = asyncio.create_task(collect(pieces))
+                await asyncio.sleep(0)
+                model.asked.clear()
+                clock.advance(EARLIER_TOOLS_S)
+                await model.asked.wait()
+                for _ in range(1_000):  # the second answer is read, and waits for the first booking
+                    await asyncio.sleep(0)
+                turn.cancel()
+                ai.heard("", interrupted=True)
+                await asyncio.gather(turn, return_exceptions=True)
+            turn = asyncio.create_task(collect(ai.answer("are you booking it?")))
+            await asyncio.sleep(0)
+            model.asked.clear()
+            clock.advance(EARLIER_TOOLS_S)
+            await model.asked.wait()
+            for _ in range(1_000):
+                await asyncio.sleep(0)
+            shop.go_on.set()
+            assert text_of(await turn) == "It is booked."
+            ai.heard("It is booked.", interrupted=False)
+            assert text_of(await collect(ai.answer("is it?"))) == "Yes, it is."
+            messages = model.requests[-1]["messages"]
+    assert shop.done == ["book"]
+    assert len(shop.asked) == 1
+    asked = [call["id"] for message in messages for call in message.get("tool_calls", ())]
+    assert asked == [message["tool_call_id"] for message in messages if message["role"] == "tool"]
+    assert AT_WORK not in [message["content"] for message in messages], "what came of it is known by now"
+
+
 @pytest.mark.parametrize(
     ("fields", "finishes"),
     [

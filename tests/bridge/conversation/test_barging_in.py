@@ -8,6 +8,8 @@ from collections.abc import AsyncGenerator
 import numpy as np
 
 from bridge.brains.brain import Piece, Say
+from bridge.hearing.asr.openai_realtime import OpenAiRealtime
+from bridge.hearing.asr.protocol import AsrOptions
 from bridge.hearing.events import Partial, SpeechStarted, SpeechStopped, Transcript
 from tests.bridge.conversation.rig import END, Rig, conversation
 
@@ -252,3 +254,38 @@ async def test_random_cuts_leave_no_word_out_and_add_none(rigs: list[Rig]) -> No
         assert text.startswith(heard)
         assert cut.text == (heard if cut.interrupted else "")
         assert abs(len(heard) - voiced / 5) <= 6, "a word is at most five letters and a blank"
+
+
+async def test_finals_that_come_out_of_order_around_a_barge_in_are_answered_in_the_order_of_speech(
+    rigs: list[Rig],
+) -> None:
+    """The words that interrupt come after those said later."""
+    rig = await conversation(rigs)
+    service = OpenAiRealtime(AsrOptions(), now_s=lambda: rig.now_s)
+
+    async def tell(kind: str, **fields: object) -> None:
+        told = service.read(json.dumps({"type": kind, **fields}))
+        for event in [] if told is None else told[0]:
+            rig.talk.heard(event)
+        await rig.settle()
+
+    async def speak(item: str, before: str | None) -> None:
+        await tell("input_audio_buffer.speech_started", item_id=item)
+        await rig.tick_ms(400)
+        await tell("input_audio_buffer.speech_stopped", item_id=item)
+        await tell("input_audio_buffer.committed", item_id=item, previous_item_id=before)
+        await rig.tick_ms(200)
+
+    completed = "conversation.item.input_audio_transcription.completed"
+    await rig.say("when do you open?", "We are open from nine to five on every day but Monday.", END)
+    assert await rig.tick_ms(400) > 0
+    await speak("one", None)
+    await speak("two", "one")
+    await tell(completed, item_id="two", transcript="For four people.")
+    assert rig.brain.said == ["when do you open?"]
+    rig.brain.put(END)
+    await tell(completed, item_id="one", transcript="Stop, I want a table.")
+    said = [entry.text for entry in rig.talk.journal.entries if entry.who == "user"]
+    assert said[1:] == ["Stop, I want a table.", "For four people."]
+    assert rig.brain.said[-1] == "For four people."
+    assert rig.brain.heard_texts[0][1], "it was interrupted"

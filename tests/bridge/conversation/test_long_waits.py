@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from bridge.hearing.events import SpeechStarted, SpeechStopped, Transcript
 from tests.bridge.conversation.rig import END, Rig, conversation
 
@@ -22,6 +24,30 @@ async def test_an_impatient_caller_gets_the_answer_to_the_first_words(rigs: list
     assert await rig.tick_ms(2_000) == 50
     assert rig.brain.said == ["a table for two"]
     assert [entry.text for entry in rig.talk.journal.entries if entry.who == "user"][1:] == ["Hello?"] * 5
+
+
+@pytest.mark.parametrize("words_ms", [200, 460, 600, 1_200])
+async def test_a_caller_who_says_hello_without_a_break_hears_the_answer_and_all_of_it(
+    rigs: list[Rig], words_ms: int
+) -> None:
+    """Each hello begins before the words of the one before have come, or with them; it stops once the agent speaks."""
+    rig = await conversation(rigs)
+    await rig.say("when do you open?")
+    due: list[tuple[int, SpeechStarted | SpeechStopped | Transcript]] = []
+    heard_at: list[int] = []
+    for at_ms in range(0, 14_000, 20):
+        if at_ms >= 600 and (at_ms - 600) % 900 == 0 and len(heard_at) < 25:
+            words = Transcript("Hello?")
+            due += [(at_ms, SpeechStarted()), (at_ms + 400, SpeechStopped()), (at_ms + 400 + words_ms, words)]
+            due.sort(key=lambda told: told[0])
+        while due and due[0][0] <= at_ms:
+            rig.talk.heard(due.pop(0)[1])
+        if at_ms == 2_500:
+            rig.brain.put("We open at nine in the morning.", END)
+        heard_at += [at_ms] * await rig.tick()
+    assert 2_500 <= heard_at[0] < 4_000
+    assert rig.brain.said == ["when do you open?"], "the answer to that is the answer to every hello"
+    assert rig.brain.heard_texts == [("We open at nine in the morning.", False)]
 
 
 async def test_an_answer_begun_anew_does_not_begin_the_wait_for_the_filler_anew(rigs: list[Rig]) -> None:

@@ -11,7 +11,15 @@ import pytest
 
 from bridge.hearing import smart_turn
 from bridge.hearing.asr.embedded import UNSURE_MS, EmbeddedAsr
-from bridge.hearing.events import Heard, Partial, SpeechPaused, SpeechResumed, SpeechStarted
+from bridge.hearing.events import (
+    Heard,
+    Partial,
+    SpeechPaused,
+    SpeechResumed,
+    SpeechStarted,
+    SpeechStopped,
+    Transcript,
+)
 from bridge.hearing.smart_turn import INSTALL, SmartTurn, features, weights
 from bridge.hearing.speech_gate import GateRules
 from bridge.turns.end_of_turn import EndOfTurn
@@ -41,6 +49,20 @@ async def test_in_a_pause_words_and_sound_decide_how_long_it_may_last(
     await asr._recognise(asr._looks.get_nowait())
     pool.detector.ear.return_value.end_after.assert_called_once_with(wait_ms, 900)
     assert pool.detector.ear.call_args.kwargs["rules"].stop_ms == 1_000
+
+
+async def test_a_look_that_comes_late_ends_the_turn_with_its_own_words_and_nothing_follows_them() -> None:
+    heard: list[Heard] = []
+    pool = Mock(transcribe=AsyncMock(return_value="That is all."))
+    judge = Mock(probability=AsyncMock(return_value=0.9))
+    asr = EmbeddedAsr(pool, heard.append, rules=GateRules(pause_ms=64), end_of_turn=RULES, smart_turn=judge)
+    asr._voice(SpeechStarted(0))
+    asr.push(bytes(16_000), 16_000)
+    asr._voice(SpeechPaused(400))
+    pool.detector.ear.return_value.end_after = lambda wait_ms, paused_ms: asr._voice(SpeechStopped(paused_ms))
+    await asr._recognise(asr._looks.get_nowait())
+    said = "That is all."
+    assert heard == [SpeechStarted(0), Partial(said), SpeechPaused(400), SpeechStopped(400), Transcript(said)]
 
 
 async def test_a_pause_in_an_unfinished_sentence_is_told_only_when_it_lasts() -> None:

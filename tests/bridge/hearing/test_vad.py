@@ -74,6 +74,16 @@ def test_what_was_found_of_one_pause_does_not_hold_for_the_next() -> None:
     assert isinstance(gate.push(0.1), SpeechStopped)
 
 
+def test_a_silence_that_has_lasted_long_enough_ends_at_once_and_not_with_the_next_window() -> None:
+    gate = speaking(RULES)
+    assert SpeechPaused(WINDOW_MS) in [gate.push(0.1) for _ in range(7)]
+    assert gate.end_after(8 * WINDOW_MS, WINDOW_MS) is None
+    assert gate.end_after(7 * WINDOW_MS, WINDOW_MS) == SpeechStopped(WINDOW_MS)
+    assert gate.end_after(7 * WINDOW_MS, WINDOW_MS) is None, "it is told once"
+    assert gate.push(0.1) is None
+    assert isinstance(gate.push(0.9), SpeechStarted)
+
+
 def test_between_the_thresholds_speech_goes_on_but_does_not_start() -> None:
     gate = SpeechGate(GateRules(start_ms=WINDOW_MS, stop_ms=WINDOW_MS))
     assert gate.push(0.45) is None

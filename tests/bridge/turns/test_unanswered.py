@@ -175,6 +175,22 @@ def test_a_listeners_noise_does_not_drop_the_answer_to_come_unless_that_answers_
     assert left_or_right.transcript(2.0, "Right.") == [Commit(Reason.RESTART), Answer("Right.")]
 
 
+def test_a_hello_long_after_the_answer_began_interrupts_it() -> None:
+    turns = thinking()
+    turns.playing(2.0)
+    assert turns.speech_started(3.5, 3_400) == [Pause()]
+    turns.speech_stopped(3.9)
+    assert turns.transcript(4.1, "hello?") == [Commit(Reason.WORDS), Answer("hello?")]
+
+
+def test_a_hello_begun_as_the_answer_comes_lets_it_go_on_unless_more_follows() -> None:
+    turns = thinking()
+    turns.speech_started(1.9, 1_800)
+    turns.playing(2.0)
+    assert turns.partial(2.3, "hello") == []
+    assert turns.partial(2.6, "hello, for three") == [Commit(Reason.WORDS)]
+
+
 def test_a_nudge_with_words_restarts() -> None:
     assert thinking().transcript(2.0, "hello, for three") == [Commit(Reason.RESTART), Answer("hello, for three")]
 

@@ -11,6 +11,7 @@ import pytest
 
 from bridge.hearing.asr.backlog import WAITING_MS
 from bridge.hearing.asr.deepgram import Deepgram
+from bridge.hearing.asr.item_order import LOST_S
 from bridge.hearing.asr.openai_realtime import OpenAiRealtime
 from bridge.hearing.asr.protocol import AsrOptions, AsrProtocol, ServiceError, SessionLost
 from bridge.hearing.asr.protocols import PROTOCOLS
@@ -143,6 +144,24 @@ def test_openai_realtime_waits_for_no_final_that_has_failed_or_is_lost() -> None
     assert completed(protocol, "three") == []
     words = [Transcript("words of two"), Transcript("words of three"), Transcript("words of four")]
     assert completed(protocol, "four") == words
+
+
+def test_openai_realtime_lets_a_caller_whose_first_words_are_lost_be_heard_with_the_next() -> None:
+    now_s = 100.0
+    protocol = OpenAiRealtime(AsrOptions(), now_s=lambda: now_s)
+    committed = {"type": "input_audio_buffer.committed", "item_id": "lost"}
+    assert read(protocol, committed) is None
+    now_s += 2.0
+    assert read(protocol, committed | {"item_id": "two", "previous_item_id": "lost"}) is None
+    assert completed(protocol, "two") == [], "those before may still come"
+    now_s += LOST_S - 2.0
+    started = {"type": "input_audio_buffer.speech_started", "audio_start_ms": 900}
+    assert read(protocol, started) == [Transcript("words of two"), SpeechStarted(900)]
+    assert completed(protocol, "lost") == [Transcript("words of lost")], "late, and not dropped"
+    assert read(protocol, committed | {"item_id": "lost again"}) is None
+    now_s += LOST_S
+    assert read(protocol, committed | {"item_id": "three", "previous_item_id": "lost again"}) is None
+    assert completed(protocol, "three") == [Transcript("words of three")]
 
 
 @pytest.mark.parametrize("item", [5, ["x"], "x" * 201])
