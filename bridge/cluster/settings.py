@@ -36,7 +36,7 @@ class ClusterSettings(BaseModel):
     def redis_is_elsewhere(self) -> bool:
         """Whether Redis is on another machine, by its address: then bridges of other machines may share it."""
         parts = urlsplit(self.redis_url.get_secret_value())
-        return parts.scheme != "unix" and bool(parts.hostname) and not is_loopback(parts.hostname)
+        return parts.scheme != "unix" and parts.hostname is not None and not is_loopback(parts.hostname)
 
     @field_validator("redis_url")
     @classmethod
