@@ -165,11 +165,10 @@ def load_settings(env_file: Path | None = None) -> Settings:
         )
     if server.console and not has_key:
         raise WrongSetting("CONSOLE=true: must be false unless API_KEY is set, which its login asks for")
-    if settings.cluster.redis_url.get_secret_value() and not settings.cluster.bridge_url:
-        supervised = server.workers > 1 or server.run_dir is not None
-        if is_any_address(server.http_host) or (server.http_port == 0 and supervised):
-            at = f"HTTP_HOST={server.http_host} and HTTP_PORT={server.http_port}"
-            raise WrongSetting(f"BRIDGE_URL: must say where other bridges reach this one, with {at}")
+    if (nowhere := _reached_nowhere(settings)) is not None:
+        raise WrongSetting(
+            f"BRIDGE_URL='': must say where other bridges reach this one, as http://10.0.0.5:8000, with {nowhere}"
+        )
     try:
         agents = load_agents(settings.conversation, needs_model=not settings.realtime.is_brain)
     except WrongFile as error:
@@ -177,6 +176,20 @@ def load_settings(env_file: Path | None = None) -> Settings:
     if settings.privacy.privacy == "strict" and any(agent.settings.summary for agent in agents):
         raise WrongSetting("SUMMARY='true': must be false with PRIVACY=strict, of every agent")
     return settings
+
+
+def _reached_nowhere(settings: Settings) -> str | None:
+    """Returns the settings for which the other bridges cannot ask this one where it listens, None where they can."""
+    server, cluster = settings.server, settings.cluster
+    if not cluster.redis_url.get_secret_value() or cluster.bridge_url:
+        return None
+    supervised = server.workers > 1 or server.run_dir is not None
+    if is_any_address(server.http_host) or (server.http_port == 0 and supervised):
+        return f"HTTP_HOST={server.http_host!r} and HTTP_PORT={server.http_port}"
+    # Each of them would write that its calls are at this address, and each would ask itself there.
+    if is_loopback(server.http_host) and cluster.redis_is_elsewhere:
+        return f"HTTP_HOST={server.http_host!r} and a REDIS_URL of another machine"
+    return None
 
 
 def misspelt_settings(env_file: Path | None = None) -> list[str]:

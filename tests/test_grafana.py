@@ -13,9 +13,10 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
+from bridge.cluster.redis_watch import REDIS_UP
 from bridge.conversation.metrics import ConversationMetrics
 from bridge.metrics import Metrics
-from engine.api.engine_metrics import COUNTERS, GAUGES
+from engine.api.engine_metrics import COUNTERS, GAUGES, REPLICAS
 from engine.api.metrics import SpeechMetrics
 from tests.support.debian_package import unpacked
 
@@ -46,6 +47,7 @@ FAULTS: dict[str, dict[str, str]] = {
     },
     "TalkspurtServiceFailed": {f'talkspurt_service_failures_total{{{ONE},service="engine"}}': "0x50 1x10"},
     "TalkspurtSpareVoice": {f"talkspurt_sentences_by_spare_total{{{ONE}}}": "4x20 5+1x40"},
+    "TalkspurtRedisDown": {f"talkspurt_redis_up{{{ONE}}}": "1x30 0x30"},
 }
 """What each alert is for, every 30 s of half an hour: nothing is wrong for 10 minutes, and at the end it is."""
 
@@ -83,6 +85,9 @@ def metrics() -> dict[str, tuple[str, ...]]:
         found[f"{name}_total"] = ()
     for name, _ in GAUGES.values():
         found[name] = ()
+    for name, _ in REPLICAS.values():
+        found[name] = ("replica",)
+    found[REDIS_UP] = ()
     return found
 
 

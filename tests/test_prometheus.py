@@ -9,7 +9,7 @@ import asyncio
 import os
 import re
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +25,7 @@ from tests.support.asterisk.asterisk import free_port
 from tests.support.debian_package import installed
 from tests.support.fakes import Asterisk
 from tests.support.llm_server import Answer, LlmServer
+from tests.support.redis_server import RedisServer
 from tests.support.serving import serving
 
 RULES: Final = Path(__file__).parents[1] / "docs" / "grafana" / "alerts.yaml"
@@ -36,6 +37,8 @@ SLOW_S: Final = 2.3
 """How long the model takes that makes callers wait."""
 OF_A_BUSY_MACHINE: Final = {"TalkspurtClockLate", "TalkspurtFramesMissed", "TalkspurtUnderruns"}
 """Alerts that are right to fire while other tests have the cores; that they do not otherwise is in test_grafana.py."""
+LAST: Final = {"TalkspurtRedisDown", "TalkspurtDown"}
+"""Alerts whose faults would keep the others from firing."""
 EVENTS: Final = ("input_audio_buffer.speech_started", "input_audio_buffer.speech_stopped")
 SAID: Final = "conversation.item.input_audio_transcription.completed"
 
@@ -218,11 +221,26 @@ async def take_the_last_place(server: ServerProcess, http: aiohttp.ClientSession
             await caller.left()
 
 
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path)
+    server.start()
+    yield server
+    server.kill()
+
+
 @pytest.mark.timeout(120)
-async def test_each_alert_fires_by_the_fault_that_it_is_for(tmp_path: Path) -> None:
+async def test_each_alert_fires_by_the_fault_that_it_is_for(tmp_path: Path, redis: RedisServer) -> None:
     async with serving(voice) as voice_url, LlmServer(respond=model) as llm:
         settings = {"ENGINE": "remote", "REMOTE_URL": voice_url, "LLM_BASE_URL": llm.url, "LLM_MODEL": "m"}
-        settings |= {"MAX_CALLS": "5", "APOLOGY": "No.", "FILLER": "", "EARLY_ANSWER_MS": "0", "AUDIO_CACHE_MAX": "0"}
+        settings |= {
+            "REDIS_URL": redis.url,
+            "MAX_CALLS": "5",
+            "APOLOGY": "No.",
+            "FILLER": "",
+            "EARLY_ANSWER_MS": "0",
+            "AUDIO_CACHE_MAX": "0",
+        }
         async with running_server(**settings) as server, watching(server, tmp_path) as prometheus:
             async with aiohttp.ClientSession(server.http_url) as http:
                 async with Caller(server, http) as caller:
@@ -239,15 +257,17 @@ async def test_each_alert_fires_by_the_fault_that_it_is_for(tmp_path: Path) -> N
                 )
                 faults = [asyncio.create_task(again(server, http, act)) for act in acts]
                 faults.append(asyncio.create_task(take_the_last_place(server, http)))
-                watch = asyncio.create_task(prometheus.until(alerts() - {"TalkspurtDown"}))
+                watch = asyncio.create_task(prometheus.until(alerts() - LAST))
                 try:
                     await asyncio.wait((watch, *faults), timeout=60, return_when=asyncio.FIRST_COMPLETED)
-                    assert watch.done(), f"not fired: {alerts() - prometheus.fired}; {faults}"
+                    assert watch.done(), f"not fired: {alerts() - LAST - prometheus.fired}; {faults}"
                 finally:
                     for task in (watch, *faults):
                         task.cancel()
                     await asyncio.gather(watch, *faults, return_exceptions=True)
-            os.kill(server.pid, signal.SIGKILL)
             async with asyncio.timeout(20):
-                await prometheus.until({"TalkspurtDown"})
+                redis.kill()
+                await prometheus.until({"TalkspurtRedisDown"})
+                os.kill(server.pid, signal.SIGKILL)
+                await prometheus.until(LAST)
     assert prometheus.fired == alerts()

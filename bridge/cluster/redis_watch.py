@@ -17,6 +17,7 @@ from engine.api import HEALTH
 
 EVERY_S: Final = 1.0
 """How often that is told, by which it is seen whether Redis answers: without calls nothing else asks it."""
+REDIS_UP: Final = "talkspurt_redis_up"
 
 
 class RedisCollector(Collector):
@@ -32,7 +33,7 @@ class RedisCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         if (reached := self._shared.reached) is not None:
             told = "1 where Redis (REDIS_URL) answers; where it does not, no calls are announced"
-            yield GaugeMetricFamily("talkspurt_redis_up", told, float(reached))
+            yield GaugeMetricFamily(REDIS_UP, told, float(reached))
 
 
 def watch_redis(app: web.Application, shared: SharedCalls, registry: CollectorRegistry) -> None:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, Field, SecretStr, field_validator
 
 from engine.extras import install
+from engine.loopback import is_loopback
 
 SCHEMES = ("redis", "rediss", "unix")
 
@@ -23,13 +24,19 @@ class ClusterSettings(BaseModel):
     bridge_url: str = Field(
         "",
         description="where the other bridges reach this one's HTTP, under a name that need not be in ALLOWED_HOSTS; "
-        "empty: http://HTTP_HOST:HTTP_PORT",
+        "empty: http://HTTP_HOST:HTTP_PORT, which has to be none of loopback where REDIS_URL is of another machine",
     )
 
     @property
     def hosts(self) -> tuple[str, ...]:
         """The name under which the other bridges ask this one, where it is set."""
         return (host,) if (host := urlsplit(self.bridge_url).hostname) else ()
+
+    @property
+    def redis_is_elsewhere(self) -> bool:
+        """Whether Redis is on another machine, by its address: then bridges of other machines may share it."""
+        parts = urlsplit(self.redis_url.get_secret_value())
+        return parts.scheme != "unix" and parts.hostname is not None and not is_loopback(parts.hostname)
 
     @field_validator("redis_url")
     @classmethod

@@ -111,6 +111,8 @@ class LinkServer:
     def _tell(self) -> None:
         room = self._room().pack()
         for peer in tuple(self._peers):
+            if peer in self._own and not peer.connection.read:
+                continue  # it has had its end since before it was started, and does not read until it has loaded all
             stuck_turns = peer.connection.stuck_looks()
             if not stuck_turns:
                 peer.tell_room(room)

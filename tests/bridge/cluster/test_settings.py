@@ -36,14 +36,46 @@ def test_without_its_package_it_is_told_how_to_get_it(monkeypatch: pytest.Monkey
         load_settings()
 
 
-@pytest.mark.parametrize("settings", [{"HTTP_HOST": "0.0.0.0", "API_KEY": "k"}, {"HTTP_PORT": "0", "WORKERS": "2"}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"HTTP_HOST": "0.0.0.0", "API_KEY": "k"},
+        {"HTTP_HOST": "10.0.0.5", "HTTP_PORT": "0", "WORKERS": "2", "API_KEY": "k"},
+        {},
+        {"HTTP_HOST": "localhost"},
+        {"HTTP_HOST": "::1", "REDIS_URL": "rediss://:xyzzyplugh@10.0.0.9:6379/0"},
+    ],
+)
 def test_the_others_have_to_know_where_a_bridge_is(monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]) -> None:
     for name, value in {"REDIS_URL": "redis://h", **settings}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(WrongSetting, match=r"^BRIDGE_URL: must say where"):
+    host = settings.get("HTTP_HOST", "127.0.0.1")
+    with pytest.raises(
+        WrongSetting, match=rf"^BRIDGE_URL='': must say where .*, as http://.*HTTP_HOST='{host}'"
+    ) as told:
         load_settings()
+    assert "xyzzyplugh" not in str(told.value)
     monkeypatch.setenv("BRIDGE_URL", "http://10.0.0.5:8000/")
     assert load_settings().cluster.bridge_url == "http://10.0.0.5:8000"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"REDIS_URL": "redis://127.0.0.1:6379/0"},
+        {"REDIS_URL": "redis://localhost", "WORKERS": "2"},
+        {"REDIS_URL": "redis://[::1]"},
+        {"REDIS_URL": "unix:///run/redis.sock"},
+        {"REDIS_URL": "redis://10.0.0.9", "HTTP_HOST": "10.0.0.5", "API_KEY": "k"},
+        {"REDIS_URL": ""},
+    ],
+)
+def test_bridges_of_one_machine_need_no_address_for_others(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]
+) -> None:
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    assert load_settings().cluster.bridge_url == ""
 
 
 @pytest.mark.parametrize("url", ["10.0.0.5:8000", "http://h/v1", "http://h:x"])

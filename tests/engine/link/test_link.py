@@ -25,6 +25,8 @@ from tests.support.fakes import LETTER_SAMPLES, LEVEL, FakeEngine
 from tests.support.loop_clock import LoopClock
 
 PATIENCE_S = 30
+START_S = 300
+"""As long as the supervisor lets a worker take."""
 PLAIN = Style()
 
 
@@ -332,6 +334,23 @@ async def test_a_peer_that_reads_slowly_keeps_its_link():
             await asyncio.sleep(0)
             await asyncio.sleep(0)
     theirs.close()
+    await server.close()
+
+
+async def test_a_process_of_the_same_server_may_take_long_to_start():
+    """It has its end of the link from the beginning, and reads nothing until it has loaded what it needs."""
+    ours, theirs = socket.socketpair()
+    server, client = LinkServer(FakeEngine(), ["alloy"]), LinkedEngine(theirs)
+    await server.serve(ours)
+    with LoopClock() as clock:
+        for _ in range(round(START_S / ROOM_EVERY_S)):
+            clock.advance(ROOM_EVERY_S)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+    assert len(server) == 1
+    await client.start()
+    assert (await samples(client, "a")).size == LETTER_SAMPLES
+    await client.close()
     await server.close()
 
 
