@@ -44,6 +44,15 @@ def _date(match: re.Match[str]) -> str:
     return f"{_MONTHS[month - 1]} {day}, {year}"
 
 
+def _short_year(match: re.Match[str]) -> str:
+    return f"oh {match[1][1]}" if match[1][0] == "0" else match[1]
+
+
+def _day_after_name(match: re.Match[str]) -> str:
+    month, day = int(match[2]), int(match[3])
+    return f"{match[1]}{_MONTHS[month - 1]} {day}" if 1 <= month <= 12 and 1 <= day <= 31 else match[0]
+
+
 def _day_or_fraction(match: re.Match[str]) -> str:
     """Says a/b as a day after a word of time, and where no fraction is written so."""
     month, day = int(match[2]), int(match[3])
@@ -62,13 +71,30 @@ RULES: Final[list[Rule]] = [
         lambda m: _DAY_FORMS[m[1].lower()],
     ),
     rule(rf"\b({_SHORT_MONTH})\.(?=\s[a-z\d]|[,;:!?])", lambda m: _MONTH_FORMS[m[1].lower()]),
+    rule(r"\bM[-–]F\b(?=,?\s\d)", "Monday to Friday"),
     rule(r"(?<![\w/])9/11(?![\w/])", "9 11"),
-    rule(r"(?<![\w/])24/7(?![\w/])", "24 7"),
+    rule(r"(?<![\w/])(50|20)/\1(?![\w/])", r"\1 \1"),  # chances, and good eyes
+    rule(r"(?<![\w/])24[/x]7(?![\w/])", "24 7"),
+    # With a clock's time after it, or the parts of a day in another order than the grammar knows.
+    rule(r"\b(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(?::\d\d(?:\.\d{1,9})?)?(?:Z\b)?(?![\d:])", r"\1 at \2"),
+    rule(r"(?<![\w.])(\d{4})\.(\d\d)\.(\d\d)(?![\w.]*\d)", r"\1-\2-\3"),
+    rule(r"(?<![\w/-])(\d{1,2})-(\d{1,2})-(\d{4})(?![\w/-])", _date),
+    rule(r"(?<![\w/])((?:19|20)\d\d)/(\d\d)(?![\w/])", r"\1 \2"),
+    rule(r"(?<![\w'’])['’](\d\d)(?![\w'’])", _short_year),
+    rule(
+        r"\b(Jan|Feb|Apr|Jun|Jul|Aug|Sept|Sep|Oct|Nov|Dec)(?=\s(?:19|20)\d\d\b)", lambda m: _MONTH_FORMS[m[1].lower()]
+    ),
+    rule(rf"\b((?:{'|'.join(_DAYS)}),?\s)(\d{{1,2}})/(\d{{1,2}})(?![\w/]|[.,]\d)", _day_after_name),
     rule(r"(?<![\w/])(\d{1,2})/(\d{1,2})/(\d{4}|\d{2})(?![\w/])", _date),
     rule(rf"\b({_TIME_WORD})?(?<![\w/.,])(\d{{1,2}})/(\d{{1,2}})(?![\w/]|[.,]\d)", _day_or_fraction, any_case=True),
     rule(rf"(?<=\d){_HALF}\s?[–-]\s?(?=\d{{1,2}}:\d\d)", r"\1 to ", any_case=True),
     rule(r"\b(noon|midnight)\s?[–-]\s?(?=\d)", r"\1 to ", any_case=True),
     rule(rf"(?<=\d){_HALF}\s?[–-]\s?(?=(?:noon|midnight)\b)", r"\1 to ", any_case=True),
+    rule(r"(?<![\w:-])(\d{1,2})\s?[–-]\s?(?=\d{1,2}\s?[ap]\.?m\b)", r"\1 to ", any_case=True),
+    rule(r"(?<![\w:])00?:(?!00)([0-5]\d)(?![\w:]|\s?[ap]\.?m)", r"12:\1 am", any_case=True),
+    rule(r"(?<![\w:])24:00(?![\w:])", "midnight"),
+    rule(r"(?<!\w)0(\d)00 (?=hours\b)", r"oh \1 hundred "),
+    rule(r"\b(GMT|UTC)\s?([+-])\s?(?=\d{1,2}\b)", lambda m: f"{m[1]} {'plus' if m[2] == '+' else 'minus'} "),
     rule(
         r"(?<![\w:])(1[3-9]|2[0-3]):([0-5]\d)(?![\w:]|\s?[ap]\.?m)",
         lambda m: f"{int(m[1]) - 12}:{m[2]} pm",

@@ -23,6 +23,15 @@ _CURRENCIES: Final = {
     "CNY": "yuan",
     "MXN": "Mexican pesos",
 }
+_DOLLARS: Final = {
+    "A": "Australian",
+    "AU": "Australian",
+    "C": "Canadian",
+    "CA": "Canadian",
+    "HK": "Hong Kong",
+    "NZ": "New Zealand",
+    "S": "Singapore",
+}
 _PRICED: Final = (
     "bill|charge|coin|coupon|credit|deal|deposit|discount|donation|fee|fine|gift|limit|minimum|note|ticket|voucher"
 )
@@ -45,6 +54,11 @@ def _continental(match: re.Match[str]) -> str:
 
 
 RULES: Final[list[Rule]] = [
+    rule(
+        rf"\b({any_of(_DOLLARS)})\$({_AMOUNT})(?![\d,])",
+        lambda m: f"{m[2].removesuffix('.00')} {_DOLLARS[m[1]]} dollars",
+    ),
+    rule(rf"₿\s?({_AMOUNT})(?![\d,])", r"\1 bitcoin"),
     rule(rf"(?<![\w.,])({_AMOUNT})\s?({any_of(_CURRENCIES)})\b", lambda m: _sum(m[1], m[2])),
     rule(rf"\b({any_of(_CURRENCIES)})\s?({_AMOUNT})(?![\d,])", lambda m: _sum(m[2], m[1])),
     rule(

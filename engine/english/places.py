@@ -47,7 +47,11 @@ RULES: Final[list[Rule]] = [
     rule(rf"\b(?!(?:{_STARTERS})\s)({_NAMED})\sDr\b(?!\.?\s{NAME}){_STOP}", r"\1 Drive"),
     rule(r"\bDr\b\.?", "doctor"),
     rule(rf"\b(?!(?:{_STARTERS})\s)({_NAMED})\sSt\b{_STOP}", r"\1 Street"),
-    rule(rf"\bSt\.(?=\s{NAME})", "Saint"),
+    rule(rf"\bSt\.?(?=\s{NAME})", "Saint"),
+    rule(r"\b(Apt|Ste)\s(?=#?\d)", lambda m: "apartment " if m[1] == "Apt" else "suite "),
+    rule(rf"\b({ORDINAL})/(?={ORDINAL}\b)", r"\1 or "),
+    rule(rf"\b({ORDINAL})[-–](?={ORDINAL}\b)", r"\1 to "),
+    rule(rf"\b({ORDINAL})-(?=[a-z])", r"\1 "),
     rule(rf"\b({_NAMED})\s({any_of(_STREETS)})\b{_STOP}", lambda m: f"{m[1]} {_STREETS[m[2]]}"),
     rule(
         rf"\b({any_of(_QUARTERS)})\b\.?\s(?={_NAMED}\s{_STREET})",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import engine.english as english
+from engine import continental, english
 from engine.markup import without_markup
 from engine.normalize import LANGUAGES, is_plain, normalize
 from tests.support.processor_time import least_s
@@ -51,6 +51,10 @@ ENGLISH = {
 }
 
 
+CONTINENTAL_PHRASES = [
+    line.split("\t") for line in Path(__file__).with_name("continental_phrases.tsv").read_text().splitlines()
+]
+"""The same in German, Spanish, French and Italian, after the language's code."""
 PHRASES = [line.split("\t") for line in Path(__file__).with_name("english_phrases.tsv").read_text().splitlines()]
 """Written phrases, and what a person would say: one of each kind that callers and books bring."""
 
@@ -59,6 +63,27 @@ PHRASES = [line.split("\t") for line in Path(__file__).with_name("english_phrase
 @pytest.mark.parametrize(("written", "read"), PHRASES, ids=[written for written, _ in PHRASES])
 def test_phrases_are_read_as_a_person_would(written: str, read: str) -> None:
     assert normalize(written) == read
+
+
+@needs_grammars
+@pytest.mark.parametrize(
+    ("language", "written", "read"), CONTINENTAL_PHRASES, ids=["-".join(phrase[:2]) for phrase in CONTINENTAL_PHRASES]
+)
+def test_phrases_of_other_languages_are_read_as_a_person_would(language: str, written: str, read: str) -> None:
+    assert normalize(written, language) == read
+
+
+@needs_grammars
+@pytest.mark.parametrize(
+    "unit", ["Mo-", "11", "1:1 ", "1.1.", "A & ", "Ludwig XI ", "Nummer 11", "24h/", "usw", "2024-"]
+)
+@pytest.mark.parametrize("language", ["de", "es", "fr", "it"])
+def test_rules_of_other_languages_take_time_in_proportion_to_the_text(language: str, unit: str) -> None:
+    def seconds(characters: int) -> float:
+        text = (unit * characters)[:characters]
+        return least_s(lambda: continental.rewrite(text, language))
+
+    assert seconds(8000) < 16 * 4 * max(seconds(500), 1e-4)
 
 
 @needs_grammars
@@ -79,7 +104,11 @@ def test_tags_are_not_read_out(written: str, read: str) -> None:
 
 @needs_grammars
 @pytest.mark.parametrize(
-    "unit", ["St. ", "<a ", "1/2/", "1,", "Aa Bb ", "Mon-", "4111 ", "&", "a^", "Dr ", "Flight AA "]
+    "unit",
+    [
+        *("St. ", "<a ", "1/2/", "1,", "Aa Bb ", "Mon-", "4111 ", "&", "a^", "Dr ", "Flight AA "),
+        *("A1", "a1", "1a:", "1 1", "1.", "1e", "1*1=", "★", "1.111", "x²", "1st/", '1" x ', "1-", "A-", "00:"),
+    ],
 )
 def test_english_rules_take_time_in_proportion_to_the_text(unit: str) -> None:
     def seconds(characters: int) -> float:
@@ -124,7 +153,7 @@ def test_what_only_looks_like_something_else(text: str) -> None:
     ("language", "written", "read"),
     [
         ("de", "Am 3. Mai um 14:30 Uhr.", "Am dritten Mai um vierzehn Uhr dreißig."),
-        ("de", "Tel. 030 1234567", "Tel. null drei null, eins zwei drei, vier fünf sechs sieben"),
+        ("de", "Tel. 030 1234567", "Telefon null drei null, eins zwei drei, vier fünf sechs sieben"),
         ("fr", "Le 3/5/2026.", "Le trois mai deux mille vingt-six."),
         ("es", "info@ejemplo.es", "info arroba ejemplo punto es"),
         ("pt", "info@exemplo.pt", "info arroba exemplo ponto pt"),
