@@ -40,7 +40,7 @@ async def call(bench: Bench) -> Asterisk:
     return peer
 
 
-async def traced(collector: Collector, tmp_path: Path, **settings: Any) -> Asterisk:
+async def traced(collector_url: str, tmp_path: Path, **settings: Any) -> Asterisk:
     async def book(request: web.Request) -> web.Response:
         return web.Response(text="table 7 for xyzzyplugh")
 
@@ -50,7 +50,7 @@ async def traced(collector: Collector, tmp_path: Path, **settings: Any) -> Aster
     ):
         (tmp_path / "tools.yaml").write_text(f"tools: [{{name: book, description: Book., url: '{url}'}}]")
         about = {"llm_base_url": model.url, "llm_model": "m", "llm_tools": tmp_path / "tools.yaml"}
-        about |= {"otel_exporter_otlp_endpoint": collector.url, "greeting": "Hello.", **settings}
+        about |= {"otel_exporter_otlp_endpoint": collector_url, "greeting": "Hello.", **settings}
         async with whole_app(**about) as bench:
             return await call(bench)
 
@@ -62,7 +62,7 @@ def children(collector: Collector, parent: Span) -> dict[str, Span]:
 async def test_a_collector_is_sent_the_trace_of_a_call(tmp_path: Path) -> None:
     async with collecting() as collector:
         settings = {"otel_exporter_otlp_headers": "api-key=abc,x=y", "otel_service_name": "desk"}
-        peer = await traced(collector, tmp_path, **settings)
+        peer = await traced(collector.url, tmp_path, **settings)
     assert collector.headers[0]["api-key"] == "abc"
     assert {"service.name": "desk"}.items() <= collector.resources[0].items()
     assert {span.trace_id for span in collector.spans} == {peer.id.bytes}, "the trace has the call's id"
@@ -92,7 +92,7 @@ async def test_what_was_said_is_in_a_trace_only_where_it_is_asked_for_and_privac
 ) -> None:
     async with collecting() as collector:
         settings = {"otel_instrumentation_genai_capture_message_content": True}
-        await traced(collector, tmp_path, privacy=mode, privacy_key="k" * 32, **settings)
+        await traced(collector.url, tmp_path, privacy=mode, privacy_key="k" * 32, **settings)
     sent = b"".join(collector.bodies)
     assert all((word in sent) == (mode != "strict") for word in (b"Two, xyzzyplugh.", b"table 7 for xyzzyplugh"))
     assert b"5557654321" not in sent, "numbers are in no trace"
@@ -138,7 +138,7 @@ async def test_calls_go_on_and_end_without_their_collector(
     nobody.url = "http://user:hunter2@127.0.0.1:1/x?key=hunter2"
     with capture_logs() as lines:
         since_s = time.monotonic()
-        await traced(nobody, tmp_path)
+        await traced(nobody.url, tmp_path)
         assert time.monotonic() - since_s < 30
     told = [line for line in lines if "traces" in line["event"]]
     assert [line["event"] for line in told] == [LINES[0]]
