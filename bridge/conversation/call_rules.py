@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from bridge.conversation.settings import ConversationSettings, parted
+from bridge.conversation.settings import AUTO, ConversationSettings, parted
 from bridge.turns.end_of_turn import EndOfTurn, ExpectedDigits
 from bridge.turns.rules import Rules
 from bridge.turns.words import BACKCHANNELS, Backchannels
@@ -34,7 +34,8 @@ def end_rules(settings: ConversationSettings, variables: Mapping[str, str]) -> E
 def turn_rules(settings: ConversationSettings) -> Rules:
     """Returns the rules for the turns of a call."""
     is_embedded = settings.asr_protocol == "embedded"
-    phrases = [phrase for language in parted(settings.backchannels) for phrase in BACKCHANNELS[language]]
+    languages = (settings.asr_language or "en",) if settings.backchannels == AUTO else parted(settings.backchannels)
+    phrases = [phrase for language in languages for phrase in BACKCHANNELS.get(language, ())]
     return Rules(
         min_interrupt_words=settings.min_interrupt_words,
         false_interruption_timeout_ms=settings.false_interruption_timeout_ms,

@@ -25,6 +25,8 @@ from engine.speech import MAX_SPEED, MIN_SPEED, Style
 AsrProtocol = Literal["openai-realtime", "qwen3-asr", "vllm-realtime", "deepgram", "vosk", "embedded"]
 Sends = Literal["auto", "true", "false"]
 
+AUTO: Final = "auto"
+
 SERVER_WIDE: Final = frozenset(
     {"agents", "lexicon", "require_registration", "registration_ttl", "lookup_url", "lookup_timeout_ms"}
     | {"webhook_url", "webhook_secret", "record_max_days", "record_max_mb"}
@@ -68,7 +70,9 @@ class ConversationSettings(BaseModel):
 
     min_interrupt_words: int = Field(1, ge=0, description="words that end the agent's turn; 0: any speech does")
     false_interruption_timeout_ms: int = Field(1_000, ge=0)
-    backchannels: str = Field("", description="languages whose listener's noises do not interrupt, as en,de")
+    backchannels: str = Field(
+        AUTO, description="languages whose listener's noises do not interrupt, as en,de; auto: ASR_LANGUAGE, or en"
+    )
     early_answer_ms: int | None = Field(
         None,
         ge=0,
@@ -235,8 +239,8 @@ class ConversationSettings(BaseModel):
     @classmethod
     def _are_known(cls, value: str) -> str:
         for language in parted(value):
-            if language not in BACKCHANNELS:
-                raise ValueError(f"must be languages out of {', '.join(BACKCHANNELS)}")
+            if value != AUTO and language not in BACKCHANNELS:
+                raise ValueError(f"must be {AUTO}, or languages out of {', '.join(BACKCHANNELS)}")
         return value
 
     @field_validator("webhook_secret")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 from bridge.turns.actions import Action, Answer
 from bridge.turns.early import EarlyAnswer
@@ -10,6 +11,10 @@ from bridge.turns.kept_words import KeptWords
 from bridge.turns.overdue import OverdueWords
 from bridge.turns.patience import SPEECH_LIMIT_S, STILL_S, Patience
 from bridge.turns.rules import Rules
+
+
+NEAR_END_S: Final = 1.0
+"""What a listener says so shortly before the end of a reply answers it: they knew how it would end."""
 
 
 class Question:
@@ -29,6 +34,9 @@ class Question:
         """When what is known of the words is answered, if no final transcript comes."""
         self.quiet = True
         """True while the caller makes no sound, were it only for a moment."""
+        self._noise = ""
+        """What the caller has said last into a reply without interrupting it, such as "mm-hm"."""
+        self._noise_s = -math.inf
         self._early = EarlyAnswer(enabled=rules.early_answers)
 
     def __bool__(self) -> bool:
@@ -62,10 +70,21 @@ class Question:
         self.forget()
         return said, [*before, Answer(said, prepared)]
 
+    def noise(self, now_s: float, text: str) -> None:
+        """Notes what was said into a reply that goes on."""
+        self._noise, self._noise_s = text, now_s
+
+    def reply_over(self, now_s: float) -> None:
+        """Notes that a reply has been played to its end: what was said shortly before is to be answered."""
+        if now_s - self._noise_s <= NEAR_END_S:
+            self.kept.add(self._noise)
+        self._noise_s = -math.inf
+
     def forget(self) -> None:
         """Forgets the words: they are being answered."""
         self.kept.clear()
         self.words = ""
+        self._noise_s = -math.inf
         self.stop_waiting()
 
     def stop_waiting(self) -> None:

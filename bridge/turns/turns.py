@@ -102,6 +102,7 @@ class Turns:
         if self.agent is Agent.IDLE:
             return []
         self._idle(now_s)
+        self._question.reply_over(now_s)
         if not self._question.kept:
             return []
         if self.caller_speaking:
@@ -210,6 +211,8 @@ class Turns:
                 return [*self._commit(now_s, Reason.WORDS), *self._answer(heard)]
         if not self._interruptible:
             question.kept.add(heard)
+        elif heard and self.agent is Agent.SPEAKING:
+            question.noise(now_s, heard)
         return [] if self.caller_speaking else self._pausing.resume()
 
     def digit(self, now_s: float) -> list[Action]:

@@ -245,6 +245,35 @@ def test_a_backchannel_resumes_when_it_stops() -> None:
     assert turns.transcript(11.6, "Yeah.") == []
 
 
+def test_a_backchannel_shortly_before_the_end_of_a_reply_answers_it() -> None:
+    turns = speaking(NOISES)
+    turns.speech_started(11.0)
+    turns.speech_stopped(11.4)
+    assert turns.transcript(11.6, "Yeah.") == [Resume()]
+    assert turns.finished(12.5) == [Answer("Yeah.")], "the agent has asked, and nobody would say more"
+
+
+def test_a_backchannel_long_before_the_end_of_a_reply_says_nothing() -> None:
+    turns = speaking(NOISES)
+    turns.speech_started(11.0)
+    turns.speech_stopped(11.4)
+    turns.transcript(11.6, "Yeah.")
+    assert turns.finished(12.7) == []
+    assert turns.deadline_s() == math.inf
+
+
+def test_a_backchannel_before_an_interruption_is_not_said_again() -> None:
+    turns = speaking(NOISES)
+    turns.speech_started(11.0)
+    turns.speech_stopped(11.2)
+    turns.transcript(11.3, "Yeah.")
+    turns.speech_started(11.4)
+    turns.speech_stopped(11.6)
+    assert turns.transcript(11.7, "Stop.") == [Commit(Reason.WORDS), Answer("Stop.")]
+    turns.began(11.8)
+    assert turns.finished(11.9) == []
+
+
 def test_an_unfinished_backchannel_waits() -> None:
     turns = speaking(NOISES)
     turns.speech_started(11.0)
