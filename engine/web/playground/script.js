@@ -132,7 +132,7 @@ class Speaking {
 
 function request(format, signal) {
   const fields = form.elements;
-  const headers = fields.key?.value ? { Authorization: `Bearer ${fields.key.value}` } : {};
+  const headers = fields.key?.value ? { Authorization: `Bearer ${bytesOf(fields.key.value)}` } : {};
   const file = fields.file.files[0];
   const stream = fields.stream.checked && !WHOLE.includes(format);
   if (file) {
@@ -149,6 +149,11 @@ function request(format, signal) {
     speed: Number(fields.speed.value), stream,
   });
   return ['/v1/audio/speech', { method: 'POST', headers, body, signal }];
+}
+
+// A header's letters are bytes: any other letter goes as those of its UTF-8, which is how the server reads it.
+function bytesOf(text) {
+  return String.fromCharCode(...new TextEncoder().encode(text));
 }
 
 function show(audio, ending) {
