@@ -36,7 +36,7 @@ VOICES = ("second", "pico-en-US", "pico-en-GB", "onyx", "nova")
 BESIDE = ("ryan", "coral", "eric")
 """Who speaks beside the caller, and `BESIDE_DB` softer than the caller would."""
 BESIDE_DB = -12
-SIDE_TALK_DB = "4"
+SIDE_TALK_DB = "8"
 EACH_CALL = 5
 BETWEEN_MS = (1_600, 2_100, 1_900, 2_600, 2_300)
 """The agent's speech before each of a call's sounds."""

@@ -1,6 +1,7 @@
 """Measures by a virtual clock what the detector lets interrupt the agent, and how soon: python -m benchmarks.onset
 
-The sounds are those of `benchmarks.interaction`: interruptions, "mm-hm", coughs, and somebody beside the caller. Each
+The sounds are those of `benchmarks.interaction`: interruptions, "mm-hm", coughs, and somebody beside the caller, in
+the caller's telephone or across a simulated room. Each
 begins at another place of a window, while the agent speaks, after the caller has said something. The machine's load
 does not count. A call adds to the start: up to one frame of 20 ms until the agent is silent, and the line.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -22,32 +24,55 @@ from bridge.converse.voices import RATE_HZ, Voices, embedded_voice
 from bridge.hearing.events import SpeechStarted
 from bridge.hearing.speech_gate import GateRules, SpeechGate
 from bridge.hearing.vad import WINDOW_SAMPLES, Detector
+from bridge.hearing.voice_traits import Traits, VoiceTraits
 
 FIRST = "Tell me about the house."
 COUGHS = 40
-BESIDE_DB = (-22, -12, -10, -8, -6)
+BESIDE_DB = (-12, -9)
+SOFT_DB = (-6, -9)
+"""By how much softer than usual some callers interrupt."""
+ROOM_MS = 350
+REVERBERATION_S = 0.45
+OFF_AXIS_HZ = 1_800
+"""Above this a voice that speaks elsewhere loses up to 6 dB."""
 BETWEEN_S = 1.0
 NOISE = 1e-4
 """The line's own noise: -80 dBFS."""
 
-Sound = tuple[str, float, list[tuple[float, float]]]
-"""A kind, when the sound begins in ms, and the probability of speech and the level of each window."""
+Window = tuple[float, float, Traits | None]
+Sound = tuple[str, float, list[Window]]
+"""A kind, when the sound begins in ms, and each window's probability of speech, level, and traits of its voice."""
 
 
-def judged(detector: Detector, parts: Sequence[Samples], random: np.random.Generator) -> list[tuple[float, float]]:
-    """Returns the probability of speech and the level in dBFS of each window of these sounds, one after the other."""
+def judged(detector: Detector, parts: Sequence[Samples], random: np.random.Generator) -> list[Window]:
+    """Returns what the detector and the gate are told of each window of these sounds, one after the other."""
     track = np.concatenate(parts)
     track = (track + random.normal(0, NOISE, track.size)).astype(np.float32)
     state, context = np.zeros((2, 1, 128), np.float32), np.zeros((1, 32), np.float32)
     session: Any = detector._session
-    found = []
+    found: list[Window] = []
+    voice = VoiceTraits()
     for start in range(0, track.size - WINDOW_SAMPLES + 1, WINDOW_SAMPLES):
         window = track[None, start : start + WINDOW_SAMPLES]
         inputs = {"input": np.hstack((context, window)), "state": state, "sr": np.array(RATE_HZ, np.int64)}
         probabilities, state = session.run(None, inputs)
         context = window[:, -32:]
-        found.append((float(probabilities[0, 0]), float(10 * np.log10(np.mean(window * window) + 1e-10))))
+        probability, level_dbfs = float(probabilities[0, 0]), float(10 * np.log10(np.mean(window * window) + 1e-10))
+        found.append((probability, level_dbfs, voice.push(window[0], wanted=probability >= 0.5)))
     return found
+
+
+def in_room(sound: Samples, random: np.random.Generator) -> Samples:
+    """Returns a voice as loud as it was, from so far away that half of it is reverberation."""
+    samples = ROOM_MS * RATE_HZ // 1000
+    response = random.standard_normal(samples) * np.exp(-6.9 * np.arange(samples) / RATE_HZ / REVERBERATION_S)
+    response /= np.sqrt(np.sum(response[1:] ** 2))
+    response[0] = 1.0
+    pole = np.exp(-2 * np.pi * OFF_AXIS_HZ / RATE_HZ)
+    duller = (1 - pole) * pole ** np.arange(64)
+    duller[0] += 1.0
+    heard = np.convolve(np.convolve(sound, response), duller)[: sound.size + samples // 2]
+    return heard * np.sqrt(np.mean(sound**2) / np.mean(heard[: sound.size] ** 2))
 
 
 async def sounds(detector: Detector) -> list[Sound]:
@@ -68,14 +93,16 @@ async def sounds(detector: Detector) -> list[Sound]:
             for kind in ("interruption", "mm-hm"):
                 for text in KINDS[kind]:
                     await add(kind, voice, await voices.say(text, voice))
+            for text in KINDS["interruption"]:
+                for level_db in SOFT_DB:
+                    softer = await voices.say(text, voice) * 10 ** (level_db / 20)
+                    await add(f"interruption, {-level_db} dB softer than usual", voice, softer)
         for number in range(COUGHS):
             await add("cough", VOICES[0], voices.sound("cough", str(number), 0))
-        for number, text in enumerate(KINDS["side talk"] * len(BESIDE)):
-            said = await voices.say(text, BESIDE[number % len(BESIDE)])
-            for level_db in BESIDE_DB:
-                await add(
-                    f"side talk, {-level_db} dB softer", VOICES[number % len(VOICES)], said * 10 ** (level_db / 20)
-                )
+        for voice, beside, text in product(VOICES, BESIDE, KINDS["side talk"]):
+            said = await voices.say(text, beside)
+            for level_db, (name, sound) in product(BESIDE_DB, (("", said), (", in a room", in_room(said, random)))):
+                await add(f"side talk{name}, {-level_db} dB softer", voice, sound * 10 ** (level_db / 20))
     return found
 
 
@@ -87,9 +114,10 @@ def starts_ms(found: Sequence[Sound], kind: str, side_talk_db: float) -> tuple[i
             continue
         count += 1
         gate = SpeechGate(GateRules(side_talk_db=side_talk_db))
-        for probability, level_dbfs in windows:
+        for probability, level_dbfs, traits in windows:
             speaks = gate.at_ms >= begun_ms - 100
-            event = gate.push(probability, level_dbfs, agent_speaks=speaks)
+            known = traits if gate.compares(agent_speaks=speaks) else None
+            event = gate.push(probability, level_dbfs, agent_speaks=speaks, traits=known)
             if speaks and isinstance(event, SpeechStarted):
                 after_ms.append(gate.at_ms - begun_ms)
                 break
@@ -117,7 +145,7 @@ async def measure(args: argparse.Namespace) -> None:
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--margins", type=float, nargs="+", default=(0, 4, 6, 8), help="SIDE_TALK_DB of each column")
+    parser.add_argument("--margins", type=float, nargs="+", default=(0, 6, 8, 10), help="SIDE_TALK_DB of each column")
     asyncio.run(measure(parser.parse_args()))
 
 

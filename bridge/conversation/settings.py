@@ -83,7 +83,7 @@ class ConversationSettings(BaseModel):
         0,
         ge=0,
         le=40,
-        description="a voice so much softer than the caller's does not interrupt, as 4; 0: any voice does",
+        description="a voice so much softer than the caller's does not interrupt, as 8; 0: any voice does",
     )
     hold_detection: bool = Field(True, description="wait while there is music or a tone on the line, as on hold")
     on_voicemail: OnVoicemail = Field("go_on", description="for calls with the variable amd; message: after the beep")

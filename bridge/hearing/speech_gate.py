@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from bridge.hearing.caller_level import CallerLevel
+from bridge.hearing.caller_voice import CallerVoice
 from bridge.hearing.events import SpeechPaused, SpeechResumed, SpeechStarted, SpeechStopped, Voiced
+from bridge.hearing.voice_traits import Traits
 
 WINDOW_MS: Final = 32
 """How much audio one probability is about."""
+LEARN_EVERY: Final = 2
+"""Of how many windows of the caller's one is looked at to learn how their voice is: a look takes a third of a ms."""
 MOST_QUIET_MS: Final = 128
 """How much of the sound before a silence may have been quiet already, and counts as silence too."""
 
@@ -29,7 +32,8 @@ class GateRules:
     min_level_dbfs: float = -40.0
     """While the agent speaks, sound below this level is taken for its echo."""
     side_talk_db: float = 0.0
-    """While the agent speaks, a voice softer than the caller's by more than this is not the caller's; 0 for never."""
+    """While the agent speaks, a voice softer than the caller's by more than this is not theirs; 0 for never. Less is
+    enough where it is unlike theirs."""
     tells_hold: bool = False
     """Whether music and tones are told as hold."""
     tells_beeps: bool = False
@@ -51,7 +55,7 @@ class SpeechGate:
         """The duration of the latest windows in a row that speak for a change."""
         self._stop_ms = rules.stop_ms
         """How much silence makes an end now."""
-        self._level = CallerLevel(rules.side_talk_db)
+        self._voice = CallerVoice(rules.side_talk_db)
         self._unvoiced_ms = 0
 
     def end_after(self, stop_ms: int, paused_ms: int) -> Voiced | None:
@@ -68,20 +72,37 @@ class SpeechGate:
         """Passes over a window that nobody judges."""
         self.at_ms += WINDOW_MS
 
+    def compares(self, *, agent_speaks: bool) -> bool:
+        """Tells whether the traits of a voice in the next window are of use."""
+        if not self._rules.side_talk_db:
+            return False
+        if self._speaking:
+            return not agent_speaks and self.at_ms // WINDOW_MS % LEARN_EVERY == 0
+        return agent_speaks or self.beside
+
     def push(
-        self, probability: float, level_dbfs: float = 0.0, *, quiet_ms: int = 0, agent_speaks: bool = False
+        self,
+        probability: float,
+        level_dbfs: float = 0.0,
+        *,
+        quiet_ms: int = 0,
+        agent_speaks: bool = False,
+        traits: Traits | None = None,
     ) -> Voiced | None:
-        """Takes the next window, and for how long it has been quiet at its end. Returns what it makes, or None."""
+        """Takes the next window, and for how long it has been quiet at its end. Returns what it makes, or None.
+
+        The `traits` of a voice in it are needed only to know it from the caller's.
+        """
         self.at_ms += WINDOW_MS
         if agent_speaks and level_dbfs < self._rules.min_level_dbfs:
             if probability >= self._rules.start_probability and self._rules.side_talk_db:
                 self.beside, self._unvoiced_ms = True, -WINDOW_MS  # a voice, and too faint to be the caller's
             probability = 0.0
         voiced = probability >= self._rules.start_probability
-        self._level.hear(level_dbfs, voiced=voiced)
+        self._voice.hear(level_dbfs, traits, voiced=voiced)
         if self._speaking:
             if voiced and not agent_speaks:
-                self._level.learn(level_dbfs)
+                self._voice.learn(level_dbfs, traits)
             return self._while_speaking(probability, quiet_ms)
         self._run_ms = self._run_ms + WINDOW_MS if voiced else 0
         self._unvoiced_ms = 0 if voiced else self._unvoiced_ms + WINDOW_MS
@@ -89,7 +110,7 @@ class SpeechGate:
             self.beside = False
         if self._run_ms < self._rules.start_ms:
             return None
-        if (agent_speaks or self.beside) and self._level.is_beside():
+        if (agent_speaks or self.beside) and self._voice.is_beside():
             self.beside = True
             return None
         if self.beside:  # the caller is heard from now on, not from when the other began
@@ -119,6 +140,6 @@ class SpeechGate:
 
     def _ended(self) -> SpeechStopped:
         self._speaking = self._paused = False
-        self._level.learnt()
+        self._voice.learnt()
         ended_ms, self._run_ms, self._stop_ms = self.at_ms - self._run_ms, 0, self._rules.stop_ms
         return SpeechStopped(ended_ms)

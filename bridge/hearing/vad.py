@@ -21,6 +21,7 @@ from bridge.hearing.events import Voiced
 from bridge.hearing.hold_detector import HoldDetector
 from bridge.hearing.speech_gate import WINDOW_MS, GateRules, SpeechGate
 from bridge.hearing.speech_tail import SpeechTail
+from bridge.hearing.voice_traits import VoiceTraits
 from engine.audio import RateConverter
 
 RATE_HZ: Final = 8_000
@@ -54,6 +55,8 @@ class Ear:
         self._agent_speaks = agent_speaks
         self._gate = SpeechGate(rules)
         self._tail = SpeechTail()
+        self._traits = VoiceTraits() if rules.side_talk_db else None
+        self._voice_from = rules.start_probability
         self._hold = HoldDetector() if rules.tells_hold else None
         self._beeps = BeepDetector() if rules.tells_beeps else None
         self._converter = RateConverter(RATE_HZ)
@@ -96,8 +99,11 @@ class Ear:
             self._on_event(told)
         if hold is not None and hold.held:
             probability = 0.0  # whatever the detector makes of music
-        quiet_ms = self._tail.push(window)
-        event = self._gate.push(probability, level_dbfs, quiet_ms=quiet_ms, agent_speaks=self._agent_speaks())
+        quiet_ms, agent_speaks, traits = self._tail.push(window), self._agent_speaks(), None
+        if self._traits is not None:
+            is_voice = probability >= self._voice_from
+            traits = self._traits.push(window, wanted=is_voice and self._gate.compares(agent_speaks=agent_speaks))
+        event = self._gate.push(probability, level_dbfs, quiet_ms=quiet_ms, agent_speaks=agent_speaks, traits=traits)
         if event is not None:
             self._on_event(event)
 

@@ -1,4 +1,4 @@
-"""A voice that is softer than the caller's is somebody beside them, while the agent speaks."""
+"""A voice that is softer than the caller's, or unlike it, is somebody beside them while the agent speaks."""
 
 from __future__ import annotations
 
@@ -6,13 +6,25 @@ import pytest
 
 from bridge.hearing.events import SpeechStarted, SpeechStopped, Voiced
 from bridge.hearing.speech_gate import GateRules, SpeechGate
+from bridge.hearing.voice_traits import Traits
 
 OWN_DBFS = -24.0
 
 
-def heard(gate: SpeechGate, windows: int, dbfs: float, *, agent_speaks: bool = True, p: float = 0.9) -> list[Voiced]:
+OWN = Traits(pitch=80.0, peaks=6.0)
+
+
+def heard(
+    gate: SpeechGate,
+    windows: int,
+    dbfs: float,
+    *,
+    agent_speaks: bool = True,
+    p: float = 0.9,
+    traits: Traits | None = None,
+) -> list[Voiced]:
     """What the gate makes of some windows."""
-    events = [gate.push(p, dbfs, agent_speaks=agent_speaks) for _ in range(windows)]
+    events = [gate.push(p, dbfs, agent_speaks=agent_speaks, traits=traits) for _ in range(windows)]
     return [event for event in events if event is not None]
 
 
@@ -80,3 +92,57 @@ def test_a_caller_who_moves_away_from_the_telephone_interrupts_again_once_he_has
         assert [type(event) for event in heard(gate, 30, OWN_DBFS - 12, agent_speaks=False)] == [SpeechStarted]
         assert [type(event) for event in heard(gate, 20, -80, agent_speaks=False, p=0.0)] == [SpeechStopped]
     assert len(heard(gate, 10, OWN_DBFS - 12)) == 1
+
+
+@pytest.fixture
+def knowing() -> SpeechGate:
+    """The gate of a caller whose pitch and nearness are known too."""
+    gate = SpeechGate(GateRules(side_talk_db=8))
+    heard(gate, 30, OWN_DBFS, agent_speaks=False, traits=OWN)
+    heard(gate, 20, -80, agent_speaks=False, p=0.0)
+    return gate
+
+
+def test_a_caller_who_interrupts_softly_is_heard(knowing: SpeechGate) -> None:
+    assert len(heard(knowing, 2, OWN_DBFS - 7, traits=OWN)) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(Traits(pitch=88.0, peaks=6.0), id="a higher voice"),
+        pytest.param(Traits(pitch=70.0, peaks=6.0), id="a lower voice"),
+        pytest.param(Traits(pitch=81.0, peaks=3.0), id="a voice across the room"),
+    ],
+)
+def test_another_voice_is_not_heard_at_that_level_and_is_when_it_is_loud(knowing: SpeechGate, other: Traits) -> None:
+    assert heard(knowing, 40, OWN_DBFS - 7, traits=other) == []
+    assert knowing.beside
+    assert len(heard(knowing, 4, OWN_DBFS + 2, traits=other)) == 1
+
+
+def test_a_caller_who_speaks_higher_than_usual_is_heard(knowing: SpeechGate) -> None:
+    assert len(heard(knowing, 2, OWN_DBFS, traits=Traits(pitch=87.0, peaks=6.0))) == 1
+
+
+def test_sounds_without_a_pitch_tell_nothing_of_the_voice(knowing: SpeechGate) -> None:
+    assert len(heard(knowing, 2, OWN_DBFS - 7, traits=Traits(pitch=None, peaks=6.0))) == 1
+
+
+def test_what_was_heard_before_a_silence_was_another_voice(knowing: SpeechGate) -> None:
+    assert heard(knowing, 40, OWN_DBFS - 7, traits=Traits(pitch=88.0, peaks=6.0)) == []
+    heard(knowing, 15, -80, p=0.0)
+    assert len(heard(knowing, 2, OWN_DBFS - 7, traits=OWN)) == 1
+
+
+def test_a_voice_is_looked_at_only_where_that_may_change_something() -> None:
+    gate = SpeechGate(GateRules(side_talk_db=8))
+    assert [gate.compares(agent_speaks=speaks) for speaks in (False, True)] == [False, True]
+    heard(gate, 2, OWN_DBFS, agent_speaks=False)
+    looks = []
+    for _ in range(10):
+        looks.append(gate.compares(agent_speaks=False))
+        heard(gate, 1, OWN_DBFS, agent_speaks=False)
+    assert looks == [True, False] * 5, "to learn how the caller's voice is"
+    assert not gate.compares(agent_speaks=True), "it has interrupted already"
+    assert not SpeechGate(GateRules()).compares(agent_speaks=True)
