@@ -2,8 +2,8 @@
 
 Prints Markdown for `docs/console.md`. The hour is opened in a headless Chromium. For the lateness the requests of three
 open pages are made without a browser, which would take the cores from the callers, and by a process of their own: the
-list, the engine, and a call whose journal is read anew every ten seconds. The calls are silent: what their speech and their recordings cost is in
-`benchmarks.calls`.
+list, the engine, and a call whose journal is read anew every ten seconds. The calls are silent: what their speech and
+their recordings cost is in `benchmarks.calls`.
 """
 
 from __future__ import annotations
@@ -212,9 +212,9 @@ async def _server(server: ServerProcess, after_s: float, seconds: float) -> tupl
 
 async def _moments(server: ServerProcess) -> tuple[float, float]:
     """Returns how many moments the server's clock has had, and how many of them were late by more than a frame."""
-    async with aiohttp.ClientSession(server.http_url, headers={"Authorization": f"Bearer {KEY}"}) as http:
-        async with http.get("/metrics") as response:
-            lines = dict(line.rsplit(" ", 1) for line in (await response.text()).splitlines() if line[:1] != "#")
+    headers = {"Authorization": f"Bearer {KEY}"}
+    async with aiohttp.ClientSession(server.http_url, headers=headers) as http, http.get("/metrics") as response:
+        lines = dict(line.rsplit(" ", 1) for line in (await response.text()).splitlines() if line[:1] != "#")
     buckets = "talkspurt_clock_lateness_seconds"
     count = float(lines[f"{buckets}_count"])
     return count, count - float(lines[f'{buckets}_bucket{{le="0.02"}}'])

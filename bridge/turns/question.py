@@ -12,7 +12,6 @@ from bridge.turns.overdue import OverdueWords
 from bridge.turns.patience import SPEECH_LIMIT_S, STILL_S, Patience
 from bridge.turns.rules import Rules
 
-
 NEAR_END_S: Final = 1.0
 """What a listener says so shortly before the end of a reply answers it: they knew how it would end."""
 

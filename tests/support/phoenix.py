@@ -1,4 +1,4 @@
-"""Arize Phoenix, a collector of traces that is not ours: it takes OTLP, keeps the spans, and tells of them over HTTP."""
+"""Arize Phoenix, a collector of traces that is not ours: it takes OTLP, keeps spans, and tells of them over HTTP."""
 
 from __future__ import annotations
 
@@ -53,15 +53,16 @@ async def running_phoenix(folder: Path) -> AsyncIterator[Phoenix]:
         "PHOENIX_TELEMETRY_ENABLED": "false",
         "PHOENIX_ALLOW_EXTERNAL_RESOURCES": "false",
     }
-    with open(folder / "phoenix.log", "wb") as log:
+    log = folder / "phoenix.log"
+    with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            program, "serve", env=os.environ | settings, stdout=log, stderr=log
+            program, "serve", env=os.environ | settings, stdout=output, stderr=output
         )
     try:
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
             async with asyncio.timeout(START_S):
                 while not await _is_up(http):
-                    assert process.returncode is None, (folder / "phoenix.log").read_text()[-3_000:]
+                    assert process.returncode is None, log.read_text()[-3_000:]
                     await asyncio.sleep(LOOK_S)
             yield Phoenix(f"http://127.0.0.1:{port}", http)
     finally:

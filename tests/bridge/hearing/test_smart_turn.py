@@ -84,22 +84,24 @@ async def test_a_pause_in_an_unfinished_sentence_is_told_only_when_it_lasts() ->
 
 async def test_an_answer_to_a_whole_sentence_can_begin_before_its_sound_is_judged() -> None:
     heard: list[Heard] = []
-    judged = asyncio.Event()
+    judged, paused = asyncio.Event(), asyncio.Event()
 
     async def judge(_: bytes) -> float:
         await judged.wait()
         return 0.9
 
+    def hear(event: Heard) -> None:
+        heard.append(event)
+        if isinstance(event, SpeechPaused):
+            paused.set()
+
     pool = Mock(transcribe=AsyncMock(return_value="That is all."))
-    asr = EmbeddedAsr(
-        pool, heard.append, rules=GateRules(pause_ms=64), end_of_turn=RULES, smart_turn=Mock(probability=judge)
-    )
+    asr = EmbeddedAsr(pool, hear, rules=GateRules(pause_ms=64), end_of_turn=RULES, smart_turn=Mock(probability=judge))
     asr._voice(SpeechStarted(0))
     asr.push(bytes(16_000), 16_000)
     asr._voice(SpeechPaused(500))
     recognising = asyncio.create_task(asr._recognise(asr._looks.get_nowait()))
-    while len(heard) < 3:
-        await asyncio.sleep(0)
+    await paused.wait()
     assert heard == [SpeechStarted(0), Partial("That is all."), SpeechPaused(500)]
     pool.detector.ear.return_value.end_after.assert_not_called()
     judged.set()
