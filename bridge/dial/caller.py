@@ -163,24 +163,33 @@ class Caller:
         self.hang_up()
 
     def _readable(self) -> None:
-        """Reads one frame at most, so that it gets its own stamp: a longer read would get only the last one's."""
+        """Reads all that is there. After a reset uvloop tells only once that there is something to read."""
+        while self.closed_s is None and self._read_frame():
+            pass
+
+    def _read_frame(self) -> bool:
+        """Reads one frame at most, so that it gets its own stamp: a longer read would get only the last one's.
+
+        Returns False where there is nothing to read.
+        """
         assert self._sock is not None
         try:
             data, ancillary, _, _ = self._sock.recvmsg(self._read_bytes, _ANCILLARY_BYTES)
         except BlockingIOError:
-            return
+            return False
         except OSError:
             self._closed(Close.RESET)
-            return
+            return True
         if not data:
             self._closed(Close.MID_MESSAGE if self.received.mid_message else Close.EOF)
-            return
+            return True
         self.received.feed(data, self._arrival_s(ancillary))
         if self._voice_waiters:
             self._wake(self.received.latest_voiced_s)
         if self.received.hangup_s is not None and self.hung_up_s is None:
             self.by_server = True
             self.hang_up()
+        return True
 
     def _arrival_s(self, ancillary: list[tuple[int, int, bytes]]) -> float:
         for _, kind, stamp in ancillary:

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
+import uvloop
 
 from bridge.dial.caller import Caller, CannotCall, Close
 from bridge.dial.conformance import faults
@@ -306,3 +307,22 @@ async def test_a_server_that_does_not_read_is_found():
             await asyncio.wait_for(caller.ended.wait(), 10)
     assert caller.write_failed
     assert "stops reading: Asterisk drops the call when its write fails" in rules(caller)
+
+
+def test_a_reset_ends_a_call_whose_last_frames_were_not_read_yet():
+    """By uvloop, as `talkspurt call` runs: it tells of a reset once, however much lies before it."""
+
+    async def run():
+        server = socket.create_server(("127.0.0.1", 0))
+        caller = Caller(call_id=uuid4())
+        await caller.connect(*server.getsockname())
+        peer, _ = server.accept()
+        peer.sendall(SILENCE * 20)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.close()
+        await asyncio.wait_for(caller.ended.wait(), 10)
+        return caller
+
+    caller = uvloop.run(run())
+    assert caller.close is Close.RESET
+    assert caller.by_server
