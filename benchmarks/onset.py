@@ -72,7 +72,7 @@ def in_room(sound: Samples, random: np.random.Generator) -> Samples:
     duller = (1 - pole) * pole ** np.arange(64)
     duller[0] += 1.0
     heard = np.convolve(np.convolve(sound, response), duller)[: sound.size + samples // 2]
-    return heard * np.sqrt(np.mean(sound**2) / np.mean(heard[: sound.size] ** 2))
+    return np.asarray(heard * np.sqrt(np.mean(sound**2) / np.mean(heard[: sound.size] ** 2)), np.float64)
 
 
 async def sounds(detector: Detector) -> list[Sound]:

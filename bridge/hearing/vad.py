@@ -21,7 +21,7 @@ from bridge.hearing.events import Voiced
 from bridge.hearing.hold_detector import HoldDetector
 from bridge.hearing.speech_gate import WINDOW_MS, GateRules, SpeechGate
 from bridge.hearing.speech_tail import SpeechTail
-from bridge.hearing.voice_traits import VoiceTraits
+from bridge.hearing.voice_traits import Traits, VoiceTraits
 from engine.audio import RateConverter
 
 RATE_HZ: Final = 8_000
@@ -99,7 +99,8 @@ class Ear:
             self._on_event(told)
         if hold is not None and hold.held:
             probability = 0.0  # whatever the detector makes of music
-        quiet_ms, agent_speaks, traits = self._tail.push(window), self._agent_speaks(), None
+        quiet_ms, agent_speaks = self._tail.push(window), self._agent_speaks()
+        traits: Traits | None = None
         if self._traits is not None:
             is_voice = probability >= self._voice_from
             traits = self._traits.push(window, wanted=is_voice and self._gate.compares(agent_speaks=agent_speaks))
