@@ -86,8 +86,8 @@ class Calls(CallObserver):
             reason = f"MAX_CALLS={self._max_calls} calls are in progress"
             self._refuse("full", reason + (" or about to begin" if announced else ""))
         if call_id not in self.registrations and self._is_overloaded(len(self._active) + announced):
-            calls = len(self._active)
-            self._refuse("overloaded", f"frames are late with {calls} calls, or were lately: the machine carries no more")
+            late = f"frames are late with {len(self._active)} calls, or were lately"
+            self._refuse("overloaded", f"{late}: the machine carries no more")
 
     def _refuse(self, kind: str, reason: str) -> NoReturn:
         self._refused(kind)
