@@ -33,8 +33,8 @@ from bridge.explaining import naming
 from bridge.http.server import HttpServer
 from bridge.line.apology import Apology
 from bridge.line.call import Call, Wire
+from bridge.line.call_limit import CallLimit
 from bridge.line.doorway import Doorway, raise_descriptor_limit
-from bridge.line.recent_lateness import RecentLateness
 from bridge.line.server import AudioSocketServer
 from bridge.line.websocket_connection import WebSocketConnection
 from bridge.metrics import Metrics
@@ -88,14 +88,14 @@ class App:
         self._normalize = settings.speech.text_normalize
         self.engine = engine
         self.metrics = Metrics(CollectorRegistry())
-        self.lateness = RecentLateness(time.monotonic)
-        """How late frames were in the last seconds."""
+        self.call_limit = CallLimit(lambda: len(self.calls), time.monotonic)
+        """How many calls may be added, as far as the calls' clock tells."""
         self.calls = Calls(
             settings.server.max_calls,
             Registrations(settings.conversation.registration_ttl),
             require_registration=settings.conversation.require_registration,
             refused=self.metrics.call_refused,
-            is_overloaded=self.lateness.is_overloaded,
+            is_overloaded=self.call_limit.is_reached,
         )
         self.outbound = OutboundCalls(settings.outbound)
         self.traces = CallTraces(settings.traces)
@@ -242,13 +242,13 @@ class App:
 
     def _note_lateness(self, late_s: float) -> None:
         self.metrics.lateness.observe(late_s)
-        self.lateness.note(late_s)
+        self.call_limit.note(late_s)
 
     def _health(self) -> dict[str, int | bool]:
         return {
             "calls": len(self.calls),
             "max_calls": self._server.max_calls,
-            "overloaded": self.lateness.is_overloaded(),
+            "overloaded": self.call_limit.is_reached(len(self.calls)),
         }
 
     def _web_app(self) -> web.Application:

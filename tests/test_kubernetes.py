@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry
 
 from bridge.__main__ import main
 from bridge.config import FIELDS
+from bridge.metrics import Metrics
 
 kubernetes_validate = pytest.importorskip("kubernetes_validate")
 ROOT = Path(__file__).parents[1]
@@ -62,6 +64,14 @@ def test_each_selects_pods_that_there_are(kind):
     for one in MANIFESTS:
         if one["kind"] == kind:
             assert one["spec"]["selector"].get("matchLabels", one["spec"]["selector"]) in labels
+
+
+def test_bridges_are_scaled_by_a_metric_that_there_is():
+    registry = CollectorRegistry()
+    Metrics(registry)
+    (scaler,) = [one for one in MANIFESTS if one["kind"] == "HorizontalPodAutoscaler"]
+    (metric,) = scaler["spec"]["metrics"]
+    assert registry.get_sample_value(metric["pods"]["metric"]["name"]) == 0
 
 
 def test_a_bridge_gets_as_long_as_its_calls_may_last():

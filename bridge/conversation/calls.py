@@ -38,11 +38,11 @@ class Calls(CallObserver):
         *,
         require_registration: bool = False,
         refused: Callable[[str], None] = lambda reason: None,
-        is_overloaded: Callable[[], bool] = lambda: False,
+        is_overloaded: Callable[[int], bool] = lambda calls: False,
     ) -> None:
         """`refused` is told of each call that is not taken: full, overloaded, closing, used or unregistered.
 
-        `is_overloaded` tells whether the machine has all the calls that it can carry.
+        `is_overloaded` tells whether so many calls, of this process alone, are all that it can carry.
         """
         self.registrations = registrations
         self.open = True
@@ -85,8 +85,9 @@ class Calls(CallObserver):
         if len(self._active) + announced + elsewhere >= self._max_calls:
             reason = f"MAX_CALLS={self._max_calls} calls are in progress"
             self._refuse("full", reason + (" or about to begin" if announced else ""))
-        if call_id not in self.registrations and self._is_overloaded():
-            self._refuse("overloaded", f"frames are late with {len(self._active)} calls: the machine carries no more")
+        if call_id not in self.registrations and self._is_overloaded(len(self._active) + announced):
+            late = f"frames are late with {len(self._active)} calls, or were lately"
+            self._refuse("overloaded", f"{late}: the machine carries no more")
 
     def _refuse(self, kind: str, reason: str) -> NoReturn:
         self._refused(kind)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from bridge.line.clock import TICK_S
 
 WINDOW_S: Final = 3
 """How long the clock has to run late until no more calls are taken: one stall, however long, is no overload."""
+GAP_S: Final = 2
+"""A core that is far too busy does not reach its clock in every second. After a longer gap there were no calls."""
 LATE_SHARE: Final = 0.25
 """The share of moments that are late by a whole frame from which on more calls would be heard in all others."""
 
@@ -40,5 +43,10 @@ class RecentLateness:
     def is_overloaded(self) -> bool:
         """Tells whether each of the last whole seconds had so many late moments that no call is to be added."""
         second = int(self._now_s())
-        whole = [each for each in self._seconds if 0 < second - each.began_s <= WINDOW_S]
-        return len(whole) == WINDOW_S and all(each.late >= LATE_SHARE * each.moments for each in whole)
+        whole = [each for each in self._seconds if each.began_s < second][-WINDOW_S:]
+        begins_s = [*(each.began_s for each in whole), second]
+        return (
+            len(whole) == WINDOW_S
+            and all(later_s - earlier_s <= GAP_S for earlier_s, later_s in pairwise(begins_s))
+            and all(each.late >= LATE_SHARE * each.moments for each in whole)
+        )

@@ -162,7 +162,7 @@ class WorkerApp(App):
     def _report(self) -> None:
         self._reported = calls, announced = self._counts()
         told = {"calls": calls, "announced": announced, "received": self._received, "answered": self._answered}
-        self._control.send({**told, "overloaded": self.lateness.is_overloaded()})
+        self._control.send({**told, "overloaded": self.call_limit.is_reached(calls + announced)})
 
 
 @web.middleware

@@ -113,6 +113,9 @@ class RayReplicas:
 class _RayProcess(OwnProcess):
     """The process that starts Ray, and ends it."""
 
+    start_timeout_s = 300
+    """Ray starts ten processes, each of which loads for seconds on a core of its own."""
+
     def __init__(self, folder: Path, name: str, port: int, **settings: str) -> None:
         super().__init__(folder, name, module="tests.cluster.ray_fleet", command=str(port), **settings)
         self.environment: dict[str, str] = {}

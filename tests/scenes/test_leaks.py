@@ -22,7 +22,7 @@ from bridge.app import App
 from bridge.config import Settings
 from bridge.conversation.conversation import Conversation
 from bridge.line.audiosocket import Kind
-from bridge.line.recent_lateness import RecentLateness
+from bridge.line.call_limit import CallLimit
 from engine.speech import Pcm, SpeechError, Style
 from tests.support.fakes import Asterisk, CallEnd, FakeEngine
 from tests.support.llm_server import Answer, LlmServer
@@ -140,7 +140,7 @@ async def settled(app: App) -> None:
 
 async def test_nothing_is_left_of_five_hundred_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     # Callers, services and server share this process, which does nothing but begin and end calls: frames are late.
-    monkeypatch.setattr(RecentLateness, "is_overloaded", lambda lateness: False)
+    monkeypatch.setattr(CallLimit, "is_reached", lambda limit, calls: False)
     random.seed(5)
     chance = random.Random(5)
     engine = FragileEngine(chance)

@@ -20,6 +20,9 @@ ROOT: Final = Path(__file__).parents[2]
 class OwnProcess(ABC):
     """One process of ours, which tells in its log when it is ready."""
 
+    start_timeout_s = START_TIMEOUT_S
+    """How long it may take to."""
+
     def __init__(self, folder: Path, name: str, *, module: str, command: str, **settings: str) -> None:
         self.name = name
         self._log = folder / f"{name}.log"
@@ -43,7 +46,7 @@ class OwnProcess(ABC):
 
     def ready(self) -> None:
         """Waits until it listens."""
-        until_s = time.monotonic() + START_TIMEOUT_S
+        until_s = time.monotonic() + self.start_timeout_s
         while time.monotonic() < until_s and self.alive:
             for line in self._log.read_text().splitlines():
                 if line.startswith("{") and json.loads(line).get("event") == "ready":
@@ -84,4 +87,4 @@ class OwnProcess(ABC):
     def ended(self) -> int:
         """Waits for its end. Returns its status."""
         assert self._process is not None
-        return self._process.wait(START_TIMEOUT_S)
+        return self._process.wait(self.start_timeout_s)

@@ -44,7 +44,9 @@ class Rig:
         self.registrations = Registrations(60.0)
         self.overloaded = False
         self.refused: list[str] = []
-        self.calls = Calls(3, self.registrations, refused=self.refused.append, is_overloaded=lambda: self.overloaded)
+        self.calls = Calls(
+            3, self.registrations, refused=self.refused.append, is_overloaded=lambda calls: self.overloaded
+        )
         self._services = services
 
     def take(self, call_id: UUID | None = None) -> Conversation:

@@ -45,6 +45,15 @@ def test_a_clock_that_is_late_for_seconds_carries_no_more_until_it_has_caught_up
     assert not machine.lateness.is_overloaded()
 
 
+def test_a_clock_that_is_reached_less_than_once_a_second_carries_no_more() -> None:
+    machine = Machine()
+    machine.run(3 * WINDOW_S)
+    machine.run(3 * WINDOW_S, 1.3)
+    for _ in range(10):
+        machine.run(0.1, 1.3)
+        assert machine.lateness.is_overloaded()
+
+
 def test_one_stall_is_no_overload() -> None:
     machine = Machine()
     machine.run(WINDOW_S)

@@ -53,7 +53,7 @@ async def test_one_whose_frames_are_late_is_refused_new_calls_by_the_whole_until
     app = await bench.add_real()
     roster = bench.team.roster
     for late in (True, False):
-        monkeypatch.setattr(app.lateness, "is_overloaded", lambda late=late: late)
+        monkeypatch.setattr(app.call_limit, "is_reached", lambda calls, late=late: late)
 
         async def told(expected: bool = late) -> bool:
             return roster.is_overloaded() is expected

@@ -1,0 +1,214 @@
+"""Sends a server more conversing callers than it carries: python -m benchmarks.overload [--calls 120] [--every 0.5]
+
+The server has one core, or `--cpu` of one; callers, recogniser and model have the others. A caller comes every
+`--every` seconds, announced over HTTP as a dialplan does, each second one only where it connects; it talks with the
+agent for `--stays` seconds. Those that are refused go to a human and do not come again. After `--calls` callers nobody
+comes any more. The table tells, for each few seconds: the calls in progress, the callers that came and that were
+refused, for how long `/health` said `overloaded`, the share of the moments at which frames were late by a whole one (by
+the server's own clock), and the share of all frames that came.
+
+`--cpu 0.1` gives the server so much of a core, by a control group (version 1) that is made in `--group` and removed
+again. So a machine that others use too shows an overload with few callers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Final
+from uuid import uuid4
+
+import aiohttp
+import numpy as np
+import psutil
+import uvloop
+
+from benchmarks.gpu_replicas import on_cores
+from benchmarks.host import Services
+from benchmarks.host_callers import SAID_LEVEL, SAID_S, Found, Plan, line
+from benchmarks.machine import facts
+from benchmarks.table import markdown
+from bridge.converse.server_process import ServerProcess, running_server
+from bridge.dial.caller import Caller
+from bridge.line.clock import TICK_S
+from engine.speech import Pcm
+
+LOOK_S: Final = 0.5
+LATENESS: Final = re.compile(r'^talkspurt_clock_lateness_seconds_bucket{le="([^"]+)"} (\S+)', re.M)
+PERIOD_US: Final = 5_000
+"""A group's time is given out so often: within a frame of 20 ms, so that what has enough of it is not late."""
+GROUPS: Final = Path("/sys/fs/cgroup/cpu")
+REST_S: Final = 10.0
+"""After the last caller has left."""
+
+
+@dataclass(slots=True)
+class Seen:
+    """What happened, by second since the first caller came."""
+
+    began_s: float
+    came: Counter[int] = field(default_factory=Counter)
+    refused: Counter[int] = field(default_factory=Counter)
+    closed: Counter[int] = field(default_factory=Counter)
+    """Calls that were not announced, and closed as they connected."""
+    cut: Counter[int] = field(default_factory=Counter)
+    """Calls in progress that the server ended."""
+    looks: Counter[int] = field(default_factory=Counter)
+    overloaded: Counter[int] = field(default_factory=Counter)
+    calls: dict[int, int] = field(default_factory=dict)
+    moments: dict[int, tuple[float, float]] = field(default_factory=dict)
+    """At the end of each second: all moments at which frames were due so far, and those that were not late."""
+
+    def now(self) -> int:
+        return int(time.monotonic() - self.began_s)
+
+
+@contextmanager
+def limited(pid: int, share: float, groups: Path) -> Iterator[None]:
+    """A process and its children have so much of a core; all of one where `share` is 0."""
+    if not share:
+        yield
+        return
+    group = groups / f"overload-{pid}"
+    group.mkdir()
+    (group / "cpu.cfs_period_us").write_text(str(PERIOD_US))
+    (group / "cpu.cfs_quota_us").write_text(str(max(1_000, round(share * PERIOD_US))))
+    for each in (process := psutil.Process(pid), *process.children(recursive=True)):
+        (group / "cgroup.procs").write_text(str(each.pid))
+    try:
+        yield
+    finally:
+        for each in (group / "cgroup.procs").read_text().split():
+            with suppress(OSError):
+                (groups / "cgroup.procs").write_text(each)
+        group.rmdir()
+
+
+async def call(
+    server: ServerProcess, http: aiohttp.ClientSession, seen: Seen, stays_s: float, said: Pcm, *, announced: bool
+) -> Caller | None:
+    """One caller, from the dialplan on. Returns it where its call was taken."""
+    seen.came[seen.now()] += 1
+    caller = Caller(call_id=uuid4())
+    if announced:
+        async with http.post("/v1/calls", json={"id": str(caller.id)}) as response:
+            if response.status == 503:
+                seen.refused[seen.now()] += 1
+                return None
+            response.raise_for_status()
+    found, begin_s = Found(), time.monotonic()
+    plan = Plan(server.host, server.port, 1, begin_s, begin_s, begin_s, begin_s + stays_s, 0, "")
+    await line(caller, plan, begin_s, Random(caller.id.int), said, found)
+    if caller.by_server or caller.ended.is_set():
+        (seen.cut if len(caller.received) else seen.closed)[seen.now()] += 1
+    caller.hang_up()
+    await caller.ended.wait()
+    return caller
+
+
+async def watch(http: aiohttp.ClientSession, seen: Seen) -> None:
+    """Notes the calls in progress, whether the server takes more, and how late its clock is."""
+    while True:
+        async with http.get("/health") as response:
+            told, second = await response.json(), seen.now()
+        seen.looks[second] += 1
+        seen.overloaded[second] += told["overloaded"]
+        seen.calls[second] = told["calls"]
+        async with http.get("/metrics") as response:
+            found = dict(LATENESS.findall(await response.text()))
+        seen.moments[seen.now()] = float(found["+Inf"]), float(found[f"{TICK_S:g}"])
+        await asyncio.sleep(LOOK_S)
+
+
+async def drive(server: ServerProcess, args: argparse.Namespace) -> tuple[Seen, list[Caller]]:
+    """Has all callers come, and waits until the last one has left."""
+    noise = np.random.default_rng(0).normal(0, SAID_LEVEL, round(SAID_S * 8_000))
+    said = noise.clip(-32768, 32767).astype(np.int16)
+    async with aiohttp.ClientSession(server.http_url) as http:
+        seen = Seen(time.monotonic())
+        watching = asyncio.create_task(watch(http, seen))
+        callers: list[asyncio.Task[Caller | None]] = []
+        for number in range(args.calls):
+            calling = call(server, http, seen, args.stays, said, announced=number % 2 == 0)
+            callers.append(asyncio.create_task(calling))
+            await asyncio.sleep(seen.began_s + (number + 1) * args.every - time.monotonic())
+        taken = [caller for caller in await asyncio.gather(*callers) if caller is not None]
+        await asyncio.sleep(REST_S)
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+    return seen, [caller for caller in taken if len(caller.received)]
+
+
+def table(seen: Seen, callers: list[Caller], every_s: int) -> str:
+    """Returns what happened, in steps of so many seconds."""
+    arrivals_s = np.concatenate([caller.received.arrivals_s for caller in callers]) - seen.began_s
+    head = ("from second", "calls", "came", "refused", "closed", "cut", "overloaded", "late", "frames")
+    rows: list[tuple[str, ...]] = [head]
+    for begin in range(0, max(seen.calls) + 1, every_s):
+        seconds = range(begin, begin + every_s)
+        within = (arrivals_s >= begin) & (arrivals_s < begin + every_s)
+        calls = [seen.calls[second] for second in seconds if second in seen.calls]
+        due = sum(calls) / max(1, len(calls)) * every_s / TICK_S
+        looks = sum(seen.looks[second] for second in seconds)
+        rows.append(
+            (
+                *(str(begin), f"{min(calls, default=0)}–{max(calls, default=0)}"),
+                *(str(sum(of[each] for each in seconds)) for of in (seen.came, seen.refused, seen.closed, seen.cut)),
+                f"{sum(seen.overloaded[second] for second in seconds) / max(1, looks):.0%}",
+                late_share([seen.moments[second] for second in seconds if second in seen.moments]),
+                f"{within.sum() / due:.0%}" if due else "–",
+            )
+        )
+    return markdown(rows)
+
+
+def late_share(moments: list[tuple[float, float]]) -> str:
+    """Returns the share of the moments between the first and the last of these counts at which frames were late."""
+    (all_before, in_time_before), (all_after, in_time_after) = moments[0], moments[-1]
+    due = all_after - all_before
+    return f"{1 - (in_time_after - in_time_before) / due:.0%}" if due else "–"
+
+
+async def run(args: argparse.Namespace) -> None:
+    """Overloads a server, and prints what happened."""
+    print(markdown([("machine", ""), *facts()]), flush=True)
+    cores = sorted(os.sched_getaffinity(0))
+    others = cores[1:] or cores
+    async with Services(1, others) as these:
+        settings = {"MAX_CALLS": "500", "GREETING": "Hello, how can I help you?", "NO_INPUT_TIMEOUT_MS": "0"}
+        settings |= {"ASR_PROTOCOL": "deepgram", "ASR_MODEL": "flux", "LLM_MODEL": "host"}
+        settings |= {"ASR_URL": f"ws://127.0.0.1:{these.port}", "LLM_BASE_URL": f"http://127.0.0.1:{these.port}/v1"}
+        with on_cores(cores[:1]):
+            starting = running_server(module="benchmarks.workers_server", **settings)
+            server = await starting.__aenter__()
+        try:
+            with limited(server.pid, args.cpu, args.group), on_cores(others):
+                seen, callers = await drive(server, args)
+        finally:
+            await starting.__aexit__(None, None, None)
+    own_late_ms = max((caller.late_s for caller in callers), default=0.0) * 1000
+    print(f"\n{table(seen, callers, args.step)}\n\nthe callers' own frames left {own_late_ms:.0f} ms late at most")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--calls", type=int, default=240, help="callers that come")
+    parser.add_argument("--every", type=float, default=0.5, help="seconds between two of them")
+    parser.add_argument("--stays", type=float, default=60.0, help="seconds that each talks")
+    parser.add_argument("--step", type=int, default=5, help="seconds in a row of the table")
+    parser.add_argument("--cpu", type=float, default=0.0, help="how much of a core the server has (default: all of it)")
+    parser.add_argument("--group", type=Path, default=GROUPS, help="the control group in which one for it is made")
+    uvloop.run(run(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()
