@@ -9,18 +9,31 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 LOOK_S: Final = 1.0
 QUIET_S: Final = 30.0
 """The time between two searches while nobody is on the line."""
 BUSY_S: Final = 600.0
-"""The longest time without a search. An ended call leaves some 20 kB that only a search finds: at ten calls a second
-that is 120 MB in this time."""
+"""The longest time without a search."""
+GROWN_BYTES: Final = 64 * 2**20
+"""By so much memory may grow until the heap is searched, whoever is on the line. An ended call leaves 20 to 100 kB that
+only a search finds, and a connection that was closed some more."""
 NEVER: Final = 2**30
 """A threshold that is not reached: so many younger generations would have to be searched before all of the heap."""
+
+
+def resident_bytes() -> int:
+    """Returns this process's resident memory, or 0 where the system does not tell it."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 class Garbage:
@@ -31,10 +44,11 @@ class Garbage:
         calls: Callable[[], int],
         collect: Callable[[], object] = gc.collect,
         now_s: Callable[[], float] = time.monotonic,
+        memory_bytes: Callable[[], int] = resident_bytes,
     ) -> None:
         """`calls` tells how many calls are in progress."""
-        self._calls, self._collect, self._now_s = calls, collect, now_s
-        self._searched_s = now_s()
+        self._calls, self._collect, self._now_s, self._memory_bytes = calls, collect, now_s, memory_bytes
+        self._searched_s, self._then_bytes = now_s(), memory_bytes()
         self._thresholds = gc.get_threshold()
 
     async def run(self) -> None:
@@ -52,7 +66,8 @@ class Garbage:
 
     def look(self) -> None:
         """Searches the heap if it is time for that."""
-        now_s = self._now_s()
-        if now_s - self._searched_s >= (BUSY_S if self._calls() else QUIET_S):
+        since_s = self._now_s() - self._searched_s
+        grown = self._memory_bytes() - self._then_bytes >= GROWN_BYTES
+        if grown or since_s >= (BUSY_S if self._calls() else QUIET_S):
             self._collect()
-            self._searched_s = self._now_s()
+            self._searched_s, self._then_bytes = self._now_s(), self._memory_bytes()

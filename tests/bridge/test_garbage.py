@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+from pathlib import Path
 
 import pytest
 
-from bridge.garbage import BUSY_S, NEVER, QUIET_S, Garbage
+from bridge.garbage import BUSY_S, GROWN_BYTES, NEVER, QUIET_S, Garbage, resident_bytes
 
 
 class Searches:
@@ -17,8 +18,9 @@ class Searches:
     def __init__(self) -> None:
         self.calls = 0
         self.now_s = 0.0
+        self.memory_bytes = 2**30
         self.count = 0
-        self.garbage = Garbage(lambda: self.calls, self._search, lambda: self.now_s)
+        self.garbage = Garbage(lambda: self.calls, self._search, lambda: self.now_s, lambda: self.memory_bytes)
 
     def _search(self) -> None:
         self.count += 1
@@ -50,6 +52,22 @@ def test_garbage_is_sought_as_soon_as_the_last_call_is_over() -> None:
     searches.pass_s(2 * QUIET_S)
     searches.calls = 0
     assert searches.pass_s(1) == 1
+
+
+def test_memory_that_grows_is_searched_in_the_middle_of_calls_but_once() -> None:
+    searches = Searches()
+    searches.calls = 1
+    searches.memory_bytes += GROWN_BYTES - 1
+    assert searches.pass_s(1) == 0
+    searches.memory_bytes += 1
+    assert searches.pass_s(10) == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="only Linux tells it there")
+def test_memory_that_a_process_takes_is_seen() -> None:
+    before = resident_bytes()
+    taken = bytearray(b"x") * 2**26
+    assert resident_bytes() - before > len(taken) / 2
 
 
 @pytest.mark.asyncio
