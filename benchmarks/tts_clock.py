@@ -1,10 +1,12 @@
 """Measures whether the calls' clock holds beside a Qwen3-TTS engine at full load, in a process and in a thread.
 
     python -m benchmarks.tts_clock [--calls 16 100 250] [--clients 64] [--size 0.6B] [--ways …] [--no-handover]
+                                 [--retry 0.05] [--rounds 1]
 
 Every call speaks without a pause, and HTTP clients in a process of their own ask for speech as fast as they are
 answered; sentences are shorter than what the engine makes ahead, so it never has enough and never rests. The checkpoint
 is made here, in the true size and the real format, with random weights: speed does not depend on their values.
+With LOOP_WATCH=FILE in the environment FILE is told what held the event loop of `serve` (`benchmarks.loop_watch`).
 To try it without a GPU: `--device cpu --size tiny --calls 2 --clients 2`, with OMP_NUM_THREADS=1 and, as torchaudio's
 wheel does not load beside a CPU torch, PYTHONPATH=$PWD/tests/support/qwen3/stand_ins.
 """
@@ -46,6 +48,8 @@ SETTLE_S = 2.5
 LAG_EVERY_S = 0.2
 CLIENTS = 64
 """The default of MAX_QUEUE_DEPTH: one client more is refused."""
+RETRY_S = 0.05
+"""The time after which a client that was refused comes again. It is told a second."""
 MAX_POSITIONS = 64
 """The positions that end a sentence after 54 frames, 4.3 s, if it has not ended: the engine makes 4 s ahead."""
 START_TIMEOUT_S = 400.0
@@ -134,14 +138,14 @@ async def own_server(way: str, settings: dict[str, str]) -> AsyncIterator[Server
 
 
 @asynccontextmanager
-async def http_clients(url: str, clients: int) -> AsyncIterator[dict[str, float]]:
+async def http_clients(url: str, clients: int, retry_s: float) -> AsyncIterator[dict[str, float]]:
     """Let clients ask without a rest until the end of the block; then there is what they got."""
     found: dict[str, float] = {}
     if not clients:
         yield found
         return
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benchmarks.tts_clock_bulk", url, str(clients)),
+        *(sys.executable, "-m", "benchmarks.tts_clock_bulk", url, str(clients), str(retry_s)),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
@@ -193,7 +197,9 @@ async def watch_lag(server: ServerProcess, lags_ms: list[float]) -> None:
         await asyncio.sleep(LAG_EVERY_S)
 
 
-async def measure(server: ServerProcess, way: str, calls: int, seconds: float, clients: int) -> Round:
+async def measure(
+    server: ServerProcess, way: str, calls: int, seconds: float, clients: int, retry_s: float = RETRY_S
+) -> Round:
     """Measures one load."""
     plan = CallPlan(
         host=server.host,
@@ -207,7 +213,7 @@ async def measure(server: ServerProcess, way: str, calls: int, seconds: float, c
     gpu: list[float] = []
     lags_ms: list[float] = []
     pid = (await health(server))["engine_status"].get("pid", server.pid)
-    async with http_clients(server.http_url, clients) as http:
+    async with http_clients(server.http_url, clients, retry_s) as http:
         watching = [asyncio.create_task(each) for each in (watch_gpu(gpu), watch_lag(server, lags_ms))]
         silent, before = await first_audio._underruns(server), Usage.now(pid)
         clock = await pacing.measure(Running(server.pid, server.port), plan)
@@ -240,7 +246,10 @@ async def measure_all(args: argparse.Namespace, folder: Path, found: list[Round]
         "MAX_CALLS": "2000",
     }
     server_process.START_TIMEOUT_S = START_TIMEOUT_S  # type: ignore[misc]
-    servers = {"made": own_server("made", {"MAX_CALLS": "2000"}), "process": running_server(**settings)}
+    servers = {
+        "made": own_server("made", {"MAX_CALLS": "2000"}),
+        "process": running_server(module="benchmarks.loop_watch", **settings),
+    }
     servers["thread"] = own_server("thread", settings)
     for place, starting in servers.items():
         ways = [way for way in args.ways if way.split(",")[0] == place]
@@ -256,8 +265,8 @@ async def measure_all(args: argparse.Namespace, folder: Path, found: list[Round]
                 if way.endswith("short switch"):
                     os.kill(server.pid, signal.SIGUSR1)
                 clients = args.clients if place != "made" and not way.endswith("alone") else 0
-                for calls in [max(args.calls)] if "," in way else args.calls:
-                    found.append(await measure(server, way, calls, args.seconds, clients))
+                for calls in ([max(args.calls)] if "," in way else args.calls) * args.rounds:
+                    found.append(await measure(server, way, calls, args.seconds, clients, args.retry))
             ended = (await health(server))["engine_status"]
             trouble = {name: ended[name] for name in ("sentences_by_spare", "faults") if ended.get(name)}
             print(f"- {place}: {trouble or 'no sentence was left to the spare engine, and no fault'}", flush=True)
@@ -291,6 +300,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", nargs="+", type=int, default=list(CALLS))
     parser.add_argument("--clients", type=int, default=CLIENTS, help="over HTTP (default: %(default)s)")
+    parser.add_argument("--retry", type=float, default=RETRY_S, help="of refused clients, s (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=1, help="of each load, on the same server")
     parser.add_argument("--seconds", type=float, default=SECONDS)
     parser.add_argument("--size", default="0.6B", choices=["tiny", "0.6B", "1.7B"])
     parser.add_argument("--device", default="cuda", choices=["cpu", "cuda"])

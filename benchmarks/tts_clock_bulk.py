@@ -1,7 +1,7 @@
-"""HTTP clients that never rest, in a process of their own: `python -m benchmarks.tts_clock_bulk URL CLIENTS`.
+"""HTTP clients that never rest, in a process of their own: `python -m benchmarks.tts_clock_bulk URL CLIENTS RETRY_S`.
 
-Each asks for the same text again as soon as it has been answered, and throws the sound away. Ends with standard input,
-and prints what it got.
+Each asks for the same text again as soon as it has been answered, and throws the sound away. One that is refused comes
+again after RETRY_S, whatever it was told. Ends with standard input, and prints what it got.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ TEXT = (
 )
 BYTES_PER_S = 2 * 24_000
 PIECE_BYTES = 65_536
-RETRY_S = 0.05
 
 
 class Bulk:
     """All of the clients together."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, retry_s: float) -> None:
         self._url = f"{url}/v1/audio/speech"
+        self._retry_s = retry_s
         self.answers = 0
         self.refused = 0
         self.sound_bytes = 0
@@ -38,7 +38,7 @@ class Bulk:
             async with session.post(self._url, json={"input": TEXT, "response_format": "pcm"}) as response:
                 if response.status == 503:  # the engine's queue is full
                     self.refused += 1
-                    await asyncio.sleep(RETRY_S)
+                    await asyncio.sleep(self._retry_s)
                     continue
                 response.raise_for_status()
                 async for piece in response.content.iter_chunked(PIECE_BYTES):
@@ -46,8 +46,8 @@ class Bulk:
             self.answers += 1
 
 
-async def run(url: str, clients: int) -> None:
-    bulk, begun_s = Bulk(url), time.monotonic()
+async def run(url: str, clients: int, retry_s: float) -> None:
+    bulk, begun_s = Bulk(url, retry_s), time.monotonic()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         asking = [asyncio.create_task(bulk.keep_asking(session)) for _ in range(clients)]
         over = asyncio.create_task(asyncio.to_thread(sys.stdin.read))
@@ -64,4 +64,4 @@ async def run(url: str, clients: int) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(run(sys.argv[1], int(sys.argv[2])))
+    uvloop.run(run(sys.argv[1], int(sys.argv[2]), float(sys.argv[3])))

@@ -23,6 +23,7 @@ from typing import TextIO
 
 import numpy as np
 
+from benchmarks.loop_watch import watch
 from benchmarks.ours_server import ClipEngine
 from benchmarks.servers import CLIP_LEVEL, CLIP_S
 from bridge.app import App
@@ -178,4 +179,5 @@ if __name__ == "__main__":
     # What libraries print as they are loaded must not get before the line that is waited for.
     out = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    watch()
     asyncio.run(serve(sys.argv[1], out))

@@ -1,7 +1,7 @@
 """Measures the Qwen3-TTS engine on this GPU: ms a frame, first sound, calls, start-up, memory; peers beside it.
 
-    python -m benchmarks.tts_gpu PART … [--size 0.6B]        frames kernels sound codec calls paced small cancel icl
-                                                            memory profile ablation start peers
+    python -m benchmarks.tts_gpu PART … [--size 0.6B]   frames kernels sound codec calls paced soak small cancel icl
+                                                        memory profile ablation start peers
 
 Weights are drawn at random in the true sizes: speed does not depend on their values. What is not measured: real text
 and voices (no checkpoint is needed), the pipes between processes, and the telephone side.
@@ -26,6 +26,7 @@ from benchmarks.gpu.kernels import kernels
 from benchmarks.gpu.overlap import profile
 from benchmarks.gpu.paced import JOINING_S, LEADS_MS, paced
 from benchmarks.gpu.small import small, small_once
+from benchmarks.gpu.soak import soak
 from benchmarks.gpu.start import memory, memory_once, start, start_once
 from tests.support.qwen3.random_weights import TALKER_SIZES
 
@@ -67,6 +68,7 @@ def main() -> None:
     parser.add_argument("--alone", action="store_true", help="`paced` without a neighbour")
     parser.add_argument("--joining", type=float, default=JOINING_S, help="seconds in which `paced`'s calls come")
     parser.add_argument("--trace", type=Path, help="where `profile` writes its Chrome trace")
+    parser.add_argument("--plot", type=Path, help="where `soak` draws its picture")
     args = parser.parse_args()
     if not args.parts[0].endswith("-once"):
         print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}")
@@ -79,6 +81,7 @@ def main() -> None:
         "paced": lambda: paced(
             args.size, args.quantize, args.calls, args.seconds, args.leads, args.alone, args.joining
         ),
+        "soak": lambda: soak(args.size, args.quantize, max(args.calls), args.seconds, args.joining, args.plot),
         "small": lambda: small(args.size, args.calls, args.seconds),
         "small-once": lambda: small_once(args.size, args.quantize, args.calls, args.seconds),
         "cancel": lambda: cancel(args.size),

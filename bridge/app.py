@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import signal
 import time
@@ -30,6 +29,7 @@ from bridge.conversation.memory import BRIEF_OF, CONTINUES
 from bridge.conversation.registration import Registrations
 from bridge.conversation.services import Services
 from bridge.explaining import naming
+from bridge.garbage import Garbage
 from bridge.http.server import HttpServer
 from bridge.line.apology import Apology
 from bridge.line.call import Call, Wire
@@ -126,6 +126,7 @@ class App:
         self._style = settings.conversation.style
         self._apology = Apology()
         self._spool_watch: asyncio.Task[None] | None = None
+        self._garbage: asyncio.Task[None] | None = None
         self._reloads: set[asyncio.Task[None]] = set()
         self._late_apology: asyncio.Task[None] | None = None
         self._http: HttpServer | None = None
@@ -161,8 +162,7 @@ class App:
         with contextlib.suppress(OSError):  # needs CAP_SYS_NICE; a machine with time to spare does without
             os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
         self._tell_service_manager()
-        gc.collect()
-        gc.freeze()  # what was loaded stays; a collection that walked it all would make frames late
+        self._garbage = asyncio.get_running_loop().create_task(Garbage(lambda: len(self.calls)).run())
 
     async def _listen(self, http: HttpServer) -> None:
         host, port = self._server.http_host, self._server.http_port
@@ -210,7 +210,7 @@ class App:
         close_s = max(timeout_s / 2, HTTP_CLOSE_S)
         doors = [door.close(close_s) for door in (self._http, self.wyoming) if door is not None]
         await asyncio.gather(*doors)
-        for task in (self._late_apology, self._spool_watch, *self._reloads):
+        for task in (self._late_apology, self._spool_watch, self._garbage, *self._reloads):
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)

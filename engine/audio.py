@@ -25,10 +25,10 @@ STOPBAND_DB: Final = 90.0
 # the stream was cut into chunks cannot change a single bit.
 TAP_STEPS: Final = 2.0**28
 # Samples worked on by one row of the matrix product; the time a 20 ms push takes is flat around it.
-BLOCK_SAMPLES: Final = 48
-# A longer push goes in pieces. From four times as many multiplications on, OpenBLAS shares a product among threads, and
+BLOCK_SAMPLES: Final = 96
+# A longer push goes in pieces. From twice as many multiplications on, OpenBLAS shares a product among threads, and
 # whoever asked spins until the last of them got a core: on a busy machine that held the event loop for 170 ms.
-PIECE_PRODUCTS: Final = 2**18
+PIECE_PRODUCTS: Final = 2**19
 # Rates whose ratio in lowest terms needs more phases than this are not used in audio, and would need gigabytes.
 MAX_PHASES: Final = 1024
 

@@ -7,8 +7,9 @@ it says when that one will have been played.
 from __future__ import annotations
 
 import gc
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +21,7 @@ from engine.qwen3.batch.sentence import FRAME_S, Sentence
 from engine.qwen3.cuda.graph_runner import GraphRunner
 
 JOINING_S = 2.0
+LOOK_S = 30.0
 BURST_S = 0.3
 EVERY_S = 2.0
 SAMPLES = 1920
@@ -38,6 +40,8 @@ class Caller:
     """When all that it has got will have been played."""
     begins_s: float = 0.0
     """When the sentence that it gets begins to be played."""
+    leaves_s: float = math.inf
+    """Another call comes in its place then."""
 
 
 @dataclass
@@ -56,18 +60,35 @@ class Heard:
     steps: int = 0
 
 
-def run_paced(runner: GraphRunner, hidden: int, calls: int, seconds: float, joining_s: float = JOINING_S) -> Heard:
+def run_paced(
+    runner: GraphRunner,
+    hidden: int,
+    calls: int,
+    seconds: float,
+    joining_s: float = JOINING_S,
+    stay_s: tuple[float, float] | None = None,
+    look: Callable[[Heard, float], None] = lambda heard, now_s: None,
+) -> Heard:
+    """Runs `calls` calls; each is followed by another after a time within `stay_s`. `look` is called every LOOK_S."""
     load, heard = Load(runner, hidden), Heard()
     load.warm_voices()
     begun_s = time.perf_counter()
     callers = [Caller(begun_s + at_s) for at_s in load.generator.uniform(0, joining_s, calls)]
+    for caller in callers if stay_s else ():
+        caller.leaves_s = caller.asks_at_s + load.generator.uniform(0, stay_s[1])
     by_sentence: dict[Sentence, Caller] = {}
+    look_s = begun_s + LOOK_S
     gc.collect()
     gc.freeze()
     try:
         while (now := time.perf_counter()) < begun_s + seconds:
+            if now >= look_s:
+                look(heard, now - begun_s)
+                look_s += LOOK_S
             for caller in callers:
                 if caller.sentence is None and caller.asks_at_s <= now:
+                    if stay_s and caller.leaves_s <= now:
+                        caller.leaves_s, caller.plays_until_s = now + load.generator.uniform(*stay_s), 0.0
                     ask(load, caller, by_sentence, heard, now)
             for made in runner.step():
                 now = time.perf_counter()
@@ -76,7 +97,7 @@ def run_paced(runner: GraphRunner, hidden: int, calls: int, seconds: float, join
                     heard.last_late_s = now - begun_s
                 if made.end is not None:
                     caller.asks_at_s, caller.sentence = max(now, caller.begins_s), None
-                    del by_sentence[made.sentence]
+                    del by_sentence[made.sentence], load.talks[made.sentence.number]
             heard.steps += 1
     finally:
         gc.unfreeze()
