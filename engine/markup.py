@@ -40,19 +40,19 @@ _ELEMENT_BEGINS: Final = re.compile(
     rf"<(?:sub|say-as|phoneme){_ATTRIBUTES}(?<!/)>[^<>]{{0,300}}(?:</?[a-z-]{{0,10}}\s?)?", re.IGNORECASE
 )
 _TAG: Final = re.compile(
-    rf"<!--.{{0,300}}?-->|<(?P<closes>/?)(?P<name>[a-z][\w:-]{{0,30}})(?P<attributes>{_ATTRIBUTES})/?>"
+    rf"<!--.{{0,300}}?-->|<!\[CDATA\[|\]\]>|<(?P<closes>/?)(?P<name>[a-z][\w:-]{{0,30}})(?P<attributes>{_ATTRIBUTES})/?>"
     r"|<[?!](?!--)[^<>]{0,1000}>"
     r"|\[\s?pause(?:[\s:=]\s?(?P<number>\d{1,6}(?:\.\d{1,3})?)\s?(?P<unit>ms|s|sec|seconds?)?)?\s?\]",
     re.IGNORECASE | re.DOTALL,
 )
 _TAG_BEGINS: Final = re.compile(
-    rf"</?|</?[a-z][\w:-]{{0,30}}{_ATTRIBUTES}/?|<!--.{{0,300}}|<[?!](?!--)[^<>]{{0,1000}}"
+    rf"\]{{1,2}}|</?|</?[a-z][\w:-]{{0,30}}{_ATTRIBUTES}/?|<!--.{{0,300}}|<[?!](?!--)[^<>]{{0,1000}}"
     r"|\[\s?(?:p(?:a(?:u(?:s(?:e[\s:=.\w]{0,20})?)?)?)?)?",
     re.IGNORECASE | re.DOTALL,
 )
 # What can only be the beginning of a tag: at the end of a text it is dropped too.
 _CUT_TAG: Final = re.compile(r"</[a-z]|<[a-z][\w:-]*\s+[\w:-]+=|<(?:break|speak|sub|say-as|prosody)\b|\[\s?pause", re.I)
-_OPENS: Final = re.compile(r"[<\[]")
+_OPENS: Final = re.compile(r"[<\[]|\](?=\]|$)")
 _ATTRIBUTE: Final = re.compile(r"""([\w:-]{1,40})\s?=\s?(?:"([^"]*)"|'([^']*)')""")
 _DURATION: Final = re.compile(r"\+?(\d{1,6}(?:\.\d{0,3})?)\s?(ms|s)", re.IGNORECASE)
 _PERCENT: Final = re.compile(r"([+-]?)(\d{1,4}(?:\.\d{1,3})?)(%?)")

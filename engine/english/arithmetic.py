@@ -89,6 +89,7 @@ RULES: Final[list[Rule]] = [
     rule(r"(?<=\d%)\s?-\s?(?=\d)", " to "),
     rule(r"(?<=\w)\s?\^\s?(-?\d{1,3})\b", _power),
     rule(rf"(?<=\w)\s({'|'.join(map(re.escape, _BETWEEN_WORDS))})\s(?=[\w-])", lambda m: f" {_BETWEEN_WORDS[m[1]]} "),
+    rule(r"(?<=\d)([<>])(?=\d)", lambda m: f" {_BETWEEN_WORDS[m[1]]} "),
     rule(r"(?<!\w)~\s?(?=[\d$€£])", "about "),
     rule(rf"(\d)?\s?([{''.join(_FRACTIONS)}])", _fraction),
     rule(rf"\s?([{''.join(_SIGNS)}])\s?", lambda m: f" {_SIGNS[m[1]]} "),

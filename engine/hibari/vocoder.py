@@ -72,7 +72,7 @@ class Vocoder:
         frames = self._frames
         harmonic, theta = frames.between(self._harmonic, block), frames.nearest(self._theta, block)
         if self._moved:
-            harmonic, theta = _envelope(harmonic, theta, self._own_f0_hz[block])
+            harmonic, theta = _envelope(harmonic, theta, self._own_f0_hz[block], self._f0_hz[block])
         spectrum = pulses * _polar(harmonic, np.float32(np.pi) * np.tanh(theta))
         random = self._rng.standard_normal((*spectrum.shape, 2), np.float32).view(np.complex64)[..., 0]
         spectrum += dsp.ex(frames.between(self._noise, block)) * random
@@ -120,18 +120,27 @@ def _sing(f0_hz: Curve, pitch: float, melody: float) -> Curve:
     return np.where(voiced, np.maximum(moved, UNVOICED_HZ + 1), 0).astype(np.float32)
 
 
-def _envelope(harmonic: Spectrum, theta: Spectrum, f0_hz: Curve) -> tuple[Spectrum, Spectrum]:
-    """Returns magnitudes and phases as they would be for any other pitch.
+def _envelope(harmonic: Spectrum, theta: Spectrum, own_f0_hz: Curve, f0_hz: Curve) -> tuple[Spectrum, Spectrum]:
+    """Returns magnitudes and phases as they would be at another pitch.
 
-    The network was trained where its own harmonics lie and left to itself between and below them, so what the harmonics
-    of another pitch need there is drawn from those on either side.
+    The network was trained where its own harmonics lie and left to itself between and below them. So what a harmonic
+    of another pitch needs is drawn from those on either side of its place: for each bin around it from the bins that
+    lie as far from them, because what the network gives around a harmonic belongs together.
     """
     bins = harmonic.shape[0]
-    spacing = np.where(f0_hz > UNVOICED_HZ, f0_hz * dsp.N_FFT / dsp.SR, 1.0)  # of harmonics, in bins
-    number = np.maximum(np.arange(bins)[:, None] / spacing, 1.0)
-    low = np.minimum(np.floor(number), np.floor((bins - 1) / spacing) - 1)
-    part = np.clip(number - low, 0.0, 1.0).astype(np.float32)
-    below, above = np.rint(low * spacing).astype(int), np.rint((low + 1) * spacing).astype(int)
+    bin_ = np.arange(bins, dtype=np.float32)[:, None]
+    own_spacing, spacing = (
+        np.where(f0_hz > UNVOICED_HZ, hz * dsp.N_FFT / dsp.SR, 1.0).astype(np.float32) for hz in (own_f0_hz, f0_hz)
+    )  # of harmonics, in bins
+    place = np.maximum(np.rint(bin_ / spacing), 1.0) * spacing
+    beside = np.clip(bin_ - place, -own_spacing / 2, own_spacing / 2)
+    number = place / own_spacing
+    low = np.clip(np.floor(number), 1.0, np.floor((bins - 1) / own_spacing) - 1)
+    part = np.clip(number - low, 0.0, 1.0)
+    below, above = (
+        np.clip(np.rint(low_or_next * own_spacing + beside), 0, bins - 1).astype(np.intp)
+        for low_or_next in (low, low + 1)
+    )
     nearest = np.where(part < 0.5, below, above)
     magnitude = np.take_along_axis(harmonic, below, 0) * (1 - part) + np.take_along_axis(harmonic, above, 0) * part
     return magnitude, np.take_along_axis(theta, nearest, 0)

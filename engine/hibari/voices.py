@@ -31,14 +31,14 @@ DEFAULT: Final = "heart"
 VARIANTS: Final[dict[str, Variant]] = {
     DEFAULT: Variant(),
     # the nine of Qwen3-TTS
-    "vivian": Variant(1.24, 100, 1.0, 1.02),
+    "vivian": Variant(1.12, 100, 1.25, 1.02),
     "serena": Variant(0.94, 106, 0.7, 0.90),
     "uncle_fu": Variant(0.50, 86, 1.1, 0.86),
     "dylan": Variant(0.70, 87, 1.0, 1.10),
     "eric": Variant(0.61, 94, 1.3, 1.10),
     "ryan": Variant(0.54, 90, 1.4, 1.02),
     "aiden": Variant(0.80, 84, 1.3, 1.00),
-    "ono_anna": Variant(1.40, 116, 1.3, 1.06),
+    "ono_anna": Variant(1.20, 104, 1.6, 0.98),
     "sohee": Variant(1.06, 96, 1.4, 0.96),
     # OpenAI's thirteen
     "alloy": Variant(0.80, 92, 0.7, 1.00),
@@ -52,6 +52,6 @@ VARIANTS: Final[dict[str, Variant]] = {
     "nova": Variant(1.18, 103, 1.1, 1.10),
     "onyx": Variant(0.45, 80, 0.8, 0.95),
     "sage": Variant(0.90, 100, 0.6, 0.98),
-    "shimmer": Variant(1.36, 100, 0.75, 0.93),
+    "shimmer": Variant(1.18, 98, 0.75, 0.98),
     "verse": Variant(0.73, 94, 1.6, 1.06),
 }

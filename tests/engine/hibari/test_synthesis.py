@@ -12,7 +12,7 @@ from engine.hibari.chunks import chunked
 from engine.hibari.engine import JOB_CHARS, jobs_of
 from engine.hibari.messages import Speak
 from engine.hibari.synthesis import MAX_SAMPLES, Synthesizer
-from engine.hibari.vocoder import Vocoder
+from engine.hibari.vocoder import Vocoder, _envelope
 from engine.hibari.voices import VARIANTS
 from engine.speech import Pcm
 from engine.text import break_words
@@ -76,6 +76,18 @@ def test_blocks_make_the_sound_that_hibari_makes_whole(synthesizer: Synthesizer)
         dsp.N_FFT // 2
     )  # of a block that does not wait for the window's other half; it falls into the silence before
     np.testing.assert_allclose(blocks[delay:], whole[:-delay], atol=1e-4)
+
+
+@pytest.mark.parametrize("f0_hz", [75.0, 195.0, 233.3])
+def test_harmonics_that_are_drawn_where_they_were_stay_as_they_were(f0_hz: float) -> None:
+    rng = np.random.default_rng(0)
+    harmonic, theta = rng.standard_normal((2, 601, 3), np.float32)
+    f0 = np.full(3, f0_hz, np.float32)
+    drawn, phases = _envelope(harmonic, theta, f0, f0)
+    spacing = f0_hz / 20
+    around = slice(int(spacing / 2) + 1, int((600 // spacing) * spacing))  # of the first harmonic to the last
+    np.testing.assert_allclose(drawn[around], harmonic[around], atol=1e-3)
+    np.testing.assert_array_equal(phases[around], theta[around])
 
 
 @pytest.mark.parametrize("text", ["For how many people?", "I see.", "Of course.", "That is no problem at all."])
