@@ -278,7 +278,7 @@ def _report(
     ]
     print(markdown(rows))
     samples.plot(args.plot, f"{args.calls} conversations at once, {sum(these.faults.values())} faults")
-    slack = SLACK | {"sockets": SLACK["sockets"] + kept.total()}
+    slack = SLACK | {"sockets": SLACK["sockets"] + min(kept.total(), MAX_KEPT)}
     left = [name for name in slack if after[name] > before[name] + slack[name]]
     print(f"\nleft over: {', '.join(left) or 'nothing'}")
     for error in soak.broken:
@@ -286,6 +286,8 @@ def _report(
     return not (left or soak.broken)
 
 
+MAX_KEPT: Final = 8
+"""How many connections with neighbours may be kept for the next call; more are left over."""
 SLACK: Final = {
     "tasks": 2,
     "threads": 8,

@@ -15,6 +15,7 @@ from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall
 
 from bridge.brains.bounded_http import BadAnswer
 from bridge.brains.messages import Message, alternating, whole, without_system, without_tools
+from bridge.brains.pace import Pace
 from bridge.brains.speech_filter import SpeechFilter
 from bridge.brains.tool_calls import check_piece
 
@@ -51,7 +52,8 @@ class ModelOptions:
 
     model: str
     timeout_ms: int = 8_000
-    """The longest wait for the first words or tool, and from those to the next; reasoning is neither."""
+    """The longest wait for the first words or tool, and from those to the next; reasoning is neither. A sentence
+    that is written more slowly than `pace.SLOWEST_CHARS_PER_S` has no longer either."""
     temperature: float | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
@@ -98,7 +100,7 @@ class Model:
         The first of them must have come by `until_s` of the loop's time.
         """
         clock, timeout_s = asyncio.get_running_loop().time, self.options.timeout_ms / 1000
-        speech, silent = SpeechFilter(), True
+        speech, silent, pace = SpeechFilter(), True, Pace(timeout_s)
         stream: Any = None
         try:
             async with asyncio.timeout_at(until_s):
@@ -122,8 +124,10 @@ class Model:
                 for part in delta.tool_calls or ():
                     check_piece(part)
                     yield part
-                if delta.tool_calls or (words and not words.isspace()):
+                if delta.tool_calls:
                     until_s = clock() + timeout_s
+                elif words and not words.isspace():
+                    until_s = pace.wrote(clock(), words)
             if rest := speech.finish():
                 yield rest
         except TimeoutError:

@@ -122,7 +122,8 @@ class Reply:
             try:
                 if fillers:
                     await asyncio.wait({upcoming}, timeout=self._filler.after_ms / 1000)
-                    if not upcoming.done() and self._call.playout.current is None:
+                    # Behind words that are not whole yet it would be heard after the answer.
+                    if not upcoming.done() and self._call.playout.current is None and self._text is None:
                         fillers -= 1
                         self._fillers.append(self._say(Say(self._filler.text)))
                 piece = await upcoming

@@ -30,6 +30,11 @@ UNANSWERED_MS: Final = 1_000
 be a cough, which a recogniser rightly ignores."""
 
 
+ENDLESS_TIMES: Final = 1.5
+"""For how many times its timeout a recogniser may tell more and more words after the caller has stopped: the turn would
+never be answered. It may be late, and a caller may have gone on too softly for the local detector."""
+
+
 class Recognizer(Protocol):
     """A recogniser, as the conversation uses it."""
 
@@ -102,6 +107,8 @@ class Listening(CallObserver):
         """The recogniser has told a start of speech, and not its end yet."""
         self._owed_since_s = math.inf
         """When that speech ended, as it was heard locally."""
+        self._quiet_since_s = math.inf
+        """When speech ended, as it was heard locally, of which the recogniser has told neither an end nor all words."""
 
     def start(self, recognizer: Recognizer | None, ear: LocalEar | None) -> None:
         """Listens until the call ends."""
@@ -141,6 +148,7 @@ class Listening(CallObserver):
                 event, self._owes_end = SpeechStarted(self._call_ms(at_ms)), True
             case SpeechStopped(at_ms):
                 event, self._owes_end = SpeechStopped(self._call_ms(at_ms)), False
+                self._quiet_since_s = math.inf
             case SpeechPaused(at_ms):
                 event = SpeechPaused(self._call_ms(at_ms))
             case HoldBegan(at_ms):
@@ -149,8 +157,11 @@ class Listening(CallObserver):
                 event = HoldEnded(self._call_ms(at_ms))
             case Partial(text, at_ms):
                 event = Partial(text, self._call_ms(at_ms))
+                if self._now_s() - self._quiet_since_s > ENDLESS_TIMES * self._timeout_s:
+                    self._on_failed("more and more words of a caller who has stopped")
             case Transcript(text, at_ms):
                 event, self._owes_end = Transcript(text, self._call_ms(at_ms)), False
+                self._quiet_since_s = math.inf
         self._on_heard(event)
 
     def heard_locally(self, event: Voiced) -> None:
@@ -170,6 +181,7 @@ class Listening(CallObserver):
             self._unanswered_since_s = min(self._unanswered_since_s, self._onset_s)
         if not recognizer.speech_events:
             self.heard(event)
+        self._quiet_since_s = self._now_s() if isinstance(event, SpeechStopped) else math.inf
         if isinstance(event, SpeechStopped):
             recognizer.flush()
 

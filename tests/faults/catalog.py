@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from tests.faults.fault import Fault
-from tests.faults.model_faults import MODEL, TOOLS
+from tests.faults.model_faults import MODEL, TOGETHER, TOOLS
 from tests.faults.own_faults import ENGINE, LINE
 from tests.faults.recogniser_faults import RECOGNISER
 
-FAULTS: Final[list[Fault]] = [*RECOGNISER, *MODEL, *TOOLS, *ENGINE, *LINE]
+FAULTS: Final[list[Fault]] = [*RECOGNISER, *MODEL, *TOGETHER, *TOOLS, *ENGINE, *LINE]

@@ -19,6 +19,8 @@ BRIEF_S: Final = 2.0
 USES_TOOL: Final = (Answer("", end="tool"), FIRST, NEXT)
 HUNDREDTH_LETTER_S: Final = 0.4
 """A word in so long is slower than speech."""
+STALLS_S: Final = 7.0
+"""A word comes within each LLM_TIMEOUT_MS, and a sentence of five does not."""
 BEFORE_S: Final = 1.2
 ANSWERS_S: Final = 4.2
 
@@ -40,6 +42,17 @@ def kill(run: FaultRun, back_s: float | None) -> None:
 
 def stall(run: FaultRun, seconds: float) -> None:
     run.loop.network.stall(run.model.host, seconds)
+
+
+def kill_both(run: FaultRun) -> None:
+    """Kills the model and the recogniser, as the end of the machine does that has both."""
+    for service in (run.model, run.recogniser):
+        run.loop.network.kill(service.host)
+
+
+def stall_both(run: FaultRun) -> None:
+    for service in (run.model, run.recogniser):
+        run.loop.network.stall(service.host, ALWAYS_S)
 
 
 def be_late(run: FaultRun) -> None:
@@ -95,6 +108,7 @@ MODEL: Final = [
         Outcome.GOES_ON,
         answers=(replace(FIRST, token_s=HUNDREDTH_LETTER_S), NEXT),
     ),
+    Fault("model", "writes a word every 7 s", Outcome.HUMAN, answers=(replace(FIRST, token_s=STALLS_S), NEXT)),
     Fault("model", "out of order once (HTTP 503)", Outcome.GOES_ON, answers=ends("error")),
     Fault("model", "out of order (HTTP 503)", Outcome.HUMAN, answers=always("error")),
     Fault("model", "refuses the key (HTTP 401)", Outcome.HUMAN, answers=always("refused")),
@@ -108,6 +122,10 @@ MODEL: Final = [
         answers=(replace(FIRST, text=f"{FIRST.text} ", end="endless"), NEXT),
     ),
     Fault("model", "calls a tool that there is not, for ever", Outcome.HUMAN, answers=(Answer("", end="no tool"),)),
+]
+TOGETHER: Final = [
+    Fault("recogniser and model", "both killed for good", Outcome.HUMAN, kill_both),
+    Fault("recogniser and model", "both stopped, and never go on", Outcome.HUMAN, stall_both),
 ]
 TOOLS: Final = [
     Fault("tool", "killed", Outcome.GOES_ON, prepare=partial(die, who="tool"), answers=USES_TOOL),

@@ -16,6 +16,8 @@ from tests.simulation.voice import SimulatedEngine
 SPEAKS_S: Final = 4.0
 """The agent is in the middle of its answer."""
 BEFORE_S: Final = 1.2
+HALF_ASKED_S: Final = 2.5
+"""The caller is in the middle of the question."""
 HOUR_S: Final = 3_600.0
 WHOLE_RECORDING_BYTES: Final = 20 * 8_000 * 4
 FOR_GOOD_S: Final = 60.0
@@ -27,6 +29,10 @@ REAL_TIME: Final = 1.2
 def break_engine(run: FaultRun) -> None:
     """Fails every sentence, as a model on a GPU does that has an error."""
     run.engine.is_broken = True
+
+
+def break_engines(run: FaultRun) -> None:
+    run.engine.is_broken = run.spare.is_broken = True
 
 
 def kill_engine(run: FaultRun) -> None:
@@ -87,6 +93,11 @@ def leave(run: FaultRun, how: str) -> None:
 
 def stall_line(run: FaultRun, seconds: float) -> None:
     run.loop.network.stall(run.callers[0].host, seconds)
+
+
+def send_no_sound(run: FaultRun) -> None:
+    """Has nothing of the caller come any more, as where the sound goes one way only."""
+    run.callers[0].fall_silent()
 
 
 def garble_line(run: FaultRun) -> None:
@@ -160,6 +171,7 @@ ENGINE: Final = [
         speed=REAL_TIME,
     ),
     Fault("engine", "broken, without another", Outcome.HUMAN, break_engine, BEFORE_S),
+    Fault("engine", "broken, and the other one too", Outcome.HUMAN, break_engines, BEFORE_S, engine="spare"),
     Fault("engine", "slower than speech", Outcome.GOES_ON, slow_engine, BEFORE_S),
     Fault(
         "engine",
@@ -232,6 +244,7 @@ LINE: Final = [
         SPEAKS_S,
         blocks="caller stalled",
     ),
+    Fault("Asterisk", "sends no sound any more", Outcome.GOES_ON, send_no_sound, HALF_ASKED_S),
     Fault("Asterisk", "garbles its messages", Outcome.LINE_LOST, garble_line, SPEAKS_S),
     Fault("Asterisk", "every byte 150 to 350 ms late", Outcome.GOES_ON, late_line, BEFORE_S),
     Fault("our process", "no processor for 300 ms", Outcome.GOES_ON, stand_still, SPEAKS_S, blocks="we stand still"),

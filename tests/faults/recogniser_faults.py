@@ -11,10 +11,11 @@ from tests.faults.neighbours import HttpNeighbour, HttpSession
 from tests.faults.simulated import FaultRun
 from tests.simulation.network import Address
 from tests.simulation.plan import Answer, Saying
-from tests.simulation.recogniser import Session
+from tests.simulation.recogniser import TRANSCRIPTION, Session
 
 DEAD_FOR_GOOD_S: Final = 60.0
 PAUSE_S: Final = 0.5
+WORD_S: Final = 0.2
 FLOOD: Final = 2_000
 ELSEWHERE: Final[Address] = ("10.0.0.9", 80)
 LIED_TO: Final = (ANSWERS[0], Answer(TEXTS["an answer to what nobody said"]), ANSWERS[1])
@@ -71,6 +72,24 @@ def flood(run: FaultRun) -> None:
             session.send_event(type="input_audio_buffer.committed")
 
 
+def tell_ever_more(run: FaultRun) -> None:
+    """It tells one word more every 0.2 s, whatever the caller says, and no end."""
+    run.recogniser.is_deaf = True
+    for end in run.recogniser.host.ends:
+        session = end.get_protocol()
+        assert isinstance(session, Session)
+        _tell_one_more(run, session)
+
+
+def _tell_one_more(run: FaultRun, session: Session) -> None:
+    if not session.is_open:
+        return
+    run.recogniser.is_deaf = False
+    session.send_event(type=f"{TRANSCRIPTION}.delta", item_id="item_endless", delta="and more ")
+    run.recogniser.is_deaf = True
+    run.loop.call_later(WORD_S, _tell_one_more, run, session)
+
+
 def hear_nothing(run: FaultRun) -> None:
     """It takes the sound, and tells nothing any more."""
     run.recogniser.is_deaf = True
@@ -107,6 +126,7 @@ RECOGNISER: Final = [
     Fault(
         "recogniser", "tells a start of speech, and never its end", Outcome.GOES_ON, partial(say, saying=ENDLESS), 7.0
     ),
+    Fault("recogniser", "tells more and more words, and no end", Outcome.HUMAN, tell_ever_more),
     Fault("recogniser", "hears nothing any more", Outcome.HUMAN, hear_nothing, 1.2),
     Fault("recogniser", "sends 2,000 messages at once", Outcome.HUMAN, flood, 1.2),
     Fault("name server", "takes 4 s for every name", Outcome.GOES_ON, partial(resolve, after_s=4.0), 1.2),

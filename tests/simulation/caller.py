@@ -56,6 +56,10 @@ class Caller(asyncio.Protocol):
         theirs.open(self)
         self.ours.open(Connection(server))
 
+    def fall_silent(self) -> None:
+        """Sends no sound any more."""
+        self._sending.cancel()
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.end = cast(End, transport)
         self._at(self.plan.uuid_after_s, self._begin)

@@ -25,7 +25,7 @@ SAYING_BITS: Final = 3
 """The bits of each sample that say what is being said."""
 ADDRESS: Final[Address] = ("10.0.0.3", 8000)
 _KEY: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-_TRANSCRIPTION: Final = "conversation.item.input_audio_transcription"
+TRANSCRIPTION: Final = "conversation.item.input_audio_transcription"
 _TEXT, _CLOSE, _PING, _PONG = 1, 8, 9, 10
 
 
@@ -69,6 +69,11 @@ class Session(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         for timer in self._timers:
             timer.cancel()
+
+    @property
+    def is_open(self) -> bool:
+        """Tells whether it can still be sent on."""
+        return not self._transport.is_closing()
 
     def data_received(self, data: bytes) -> None:
         self._data += data
@@ -129,7 +134,7 @@ class Session(asyncio.Protocol):
         if self._hears:
             saying, item = self._caller.plan.sayings[self._hears - 1], f"item_{next(self._service.items)}"
             self.send_event(type="input_audio_buffer.speech_stopped", item_id=item)
-            self._later(saying.after_s, type=f"{_TRANSCRIPTION}.completed", item_id=item, transcript=saying.words)
+            self._later(saying.after_s, type=f"{TRANSCRIPTION}.completed", item_id=item, transcript=saying.words)
         if hears:
             self.send_event(type="input_audio_buffer.speech_started", item_id="")
         self._hears = hears
@@ -142,12 +147,12 @@ class Session(asyncio.Protocol):
         words = saying.words.split()
         for place, word in enumerate(words):
             after_s = saying.lasts_s * (place + 1) / (len(words) + 1)
-            self._later(after_s, type=f"{_TRANSCRIPTION}.delta", item_id=item, delta=f"{word} ")
+            self._later(after_s, type=f"{TRANSCRIPTION}.delta", item_id=item, delta=f"{word} ")
         if saying.is_lost:
             return
         over_s = saying.lasts_s + saying.after_s
         self._later(saying.lasts_s, type="input_audio_buffer.speech_stopped", item_id=item)
-        self._later(over_s, type=f"{_TRANSCRIPTION}.completed", item_id=item, transcript=saying.words)
+        self._later(over_s, type=f"{TRANSCRIPTION}.completed", item_id=item, transcript=saying.words)
 
     def _tell_turn(self, saying: Saying) -> None:
         """Tells the same as one of Flux's turns. Whoever begins twice has made a pause that was not the end."""

@@ -135,6 +135,18 @@ async def test_a_slow_answer_gets_one_filler_and_both_are_remembered(rigs: list[
     assert rig.brain.heard_texts == [("Um. Yes.", False)]
 
 
+async def test_no_filler_is_said_behind_an_answer_that_stopped_in_its_first_sentence(rigs: list[Rig]) -> None:
+    rig = await conversation(rigs, filler="Um.", filler_after_ms=1)
+    await rig.say("hello", "It is ")
+    await asyncio.sleep(0.01)
+    await rig.settle()
+    assert await rig.tick_ms(500) == 0
+    rig.brain.put("here.", END)
+    await rig.settle()
+    await rig.tick_ms(1_500)
+    assert rig.brain.heard_texts == [("It is here.", False)]
+
+
 @pytest.mark.parametrize(
     "text", ["Here is one more sentence. " * 4_000, "and so on " * 10_000, "\n" * 100_000 + "Here."]
 )

@@ -175,3 +175,26 @@ async def test_a_recogniser_that_tells_a_start_of_speech_and_then_nothing_is_giv
         listening._watch()
     assert problems == ["a start of speech, and no sign of life for 5 s after its end"]
     listening.stop()
+
+
+async def test_a_recogniser_that_tells_ever_more_words_of_a_caller_who_has_stopped_is_given_up() -> None:
+    now_s, problems, pushed = 100.0, list[str](), Pushed()
+    call = Call(uuid4(), Wire(), FakeEngine(), Style(), now_s=lambda: now_s)
+    listening = Listening(call, 5_000, lambda event: None, problems.append, lambda: now_s)
+    listening.start(pushed, None)
+    for softly, told_s in ((True, 20.0), (False, 7.4)):  # they go on too softly for the local detector, to an end
+        listening.heard_locally(SpeechStarted(0))
+        listening.heard(SpeechStarted(0))
+        listening.heard_locally(SpeechStopped(800))
+        if softly:
+            now_s += 2.0
+            listening.heard(Partial("one", 0))
+            listening.heard(Transcript("one two", 0))
+        now_s += told_s
+        listening.heard(Partial("one two three", 0))
+        assert not problems
+    now_s += 0.2
+    listening.heard(Partial("one two three four", 0))
+    assert problems == ["more and more words of a caller who has stopped"]
+    listening.stop()
+    call.end("test over")
