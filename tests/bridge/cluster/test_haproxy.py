@@ -72,6 +72,18 @@ async def front(bridge: Start, tmp_path: Path) -> AsyncIterator[Front]:
         proxy.kill()
 
 
+async def test_a_call_that_one_bridge_has_no_room_for_is_taken_by_another(front: Front) -> None:
+    """Before, every other caller went to the fallback."""
+    full, free = front.bridges
+    full.app.calls._is_overloaded = lambda calls: True
+    peers = [await front.call() for _ in range(CALLS)]
+    assert {front.bridge_of(peer) for peer in peers} <= {full, free}
+    free.app.calls._is_overloaded = lambda calls: True
+    async with front.http.post("/v1/calls", json={"id": str(uuid4())}) as response:
+        assert response.status == 503
+        assert "error" in await response.json(), "the bridge's own answer, not the proxy's"
+
+
 async def test_calls_are_spread_and_each_is_found_through_the_proxy(front: Front) -> None:
     peers = [await front.call(name="Ada") for _ in range(CALLS)]
     assert {front.bridge_of(peer) for peer in peers} == set(front.bridges)
