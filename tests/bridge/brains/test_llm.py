@@ -348,9 +348,19 @@ async def test_a_model_that_thinks_within_the_limit_or_speaks_slowly_is_let_spea
     thinks = Thinker(loop_clock, {"reasoning_content": "Hm"}, pace_s=1.0, count=6, last="At last.")
     async with thinking(thinks) as ai:
         assert text_of(await collect(ai.answer("hello"))) == "At last."
-    speaks = Thinker(loop_clock, {"content": "Well, "}, pace_s=6.0, count=5, last="yes.")
+    speaks = Thinker(loop_clock, {"content": "Well, "}, pace_s=1.4, count=15, last="yes.")
     async with thinking(speaks) as ai:
-        assert text_of(await collect(ai.answer("hello"))) == "Well, " * 5 + "yes."
+        assert text_of(await collect(ai.answer("hello"))) == "Well, " * 15 + "yes."
+
+
+async def test_a_model_that_writes_a_word_now_and_then_has_stalled(loop_clock: LoopClock) -> None:
+    """Nothing is spoken before a sentence is whole: the caller would wait for half a minute."""
+    stalls = Thinker(loop_clock, {"content": "Well, "}, pace_s=4.0, count=9, last="yes.")
+    begun_s = loop_clock.now_s()
+    async with thinking(stalls) as ai:
+        with pytest.raises(BrainError, match="said nothing for 8000 ms"):
+            await collect(ai.answer("hello"))
+    assert loop_clock.now_s() - begun_s <= 16.0, "the first word, 8 s, and the next word that comes"
 
 
 async def test_a_model_that_is_not_there_raises_the_same() -> None:
