@@ -28,11 +28,9 @@ BEAT_S: Final = 0.1
 UNANSWERED_MS: Final = 1_000
 """How much speech is heard locally, without a sign of it from the recogniser, before that counts as a failure. Less may
 be a cough, which a recogniser rightly ignores."""
-
-
-ENDLESS_TIMES: Final = 1.5
-"""For how many times its timeout a recogniser may tell more and more words after the caller has stopped: the turn would
-never be answered. It may be late, and a caller may have gone on too softly for the local detector."""
+ENDLESS_S: Final = 7.5
+"""How long a recogniser may tell more and more words once the caller has stopped: the turn would never be answered.
+However late it begins, it may take so long, for after a lost connection it hears all of it again."""
 
 
 class Recognizer(Protocol):
@@ -107,8 +105,10 @@ class Listening(CallObserver):
         """The recogniser has told a start of speech, and not its end yet."""
         self._owed_since_s = math.inf
         """When that speech ended, as it was heard locally."""
-        self._quiet_since_s = math.inf
-        """When speech ended, as it was heard locally, of which the recogniser has told neither an end nor all words."""
+        self._quiet = False
+        """Speech is over, as it was heard locally, of which the recogniser has told neither an end nor all words."""
+        self._endless_since_s = math.inf
+        """When it told the first words after that."""
 
     def start(self, recognizer: Recognizer | None, ear: LocalEar | None) -> None:
         """Listens until the call ends."""
@@ -148,7 +148,7 @@ class Listening(CallObserver):
                 event, self._owes_end = SpeechStarted(self._call_ms(at_ms)), True
             case SpeechStopped(at_ms):
                 event, self._owes_end = SpeechStopped(self._call_ms(at_ms)), False
-                self._quiet_since_s = math.inf
+                self._quiet = False
             case SpeechPaused(at_ms):
                 event = SpeechPaused(self._call_ms(at_ms))
             case HoldBegan(at_ms):
@@ -157,12 +157,19 @@ class Listening(CallObserver):
                 event = HoldEnded(self._call_ms(at_ms))
             case Partial(text, at_ms):
                 event = Partial(text, self._call_ms(at_ms))
-                if self._now_s() - self._quiet_since_s > ENDLESS_TIMES * self._timeout_s:
+                if self._never_ends():
                     self._on_failed("more and more words of a caller who has stopped")
             case Transcript(text, at_ms):
                 event, self._owes_end = Transcript(text, self._call_ms(at_ms)), False
-                self._quiet_since_s = math.inf
+                self._quiet = False
         self._on_heard(event)
+
+    def _never_ends(self) -> bool:
+        """Notes that more words have come; returns whether they have for too long since the caller stopped."""
+        if not self._quiet:
+            return False
+        self._endless_since_s = min(self._endless_since_s, self._now_s())
+        return self._now_s() - self._endless_since_s > ENDLESS_S
 
     def heard_locally(self, event: Voiced) -> None:
         """Takes what the local detector hears. It replaces missing speech events and checks on the recogniser."""
@@ -181,7 +188,7 @@ class Listening(CallObserver):
             self._unanswered_since_s = min(self._unanswered_since_s, self._onset_s)
         if not recognizer.speech_events:
             self.heard(event)
-        self._quiet_since_s = self._now_s() if isinstance(event, SpeechStopped) else math.inf
+        self._quiet, self._endless_since_s = isinstance(event, SpeechStopped), math.inf
         if isinstance(event, SpeechStopped):
             recognizer.flush()
 
