@@ -131,7 +131,7 @@ class Conversation(Talk):
         self._silence.signal()
         self._waiting.over()
         interruption = self._speaking.cut("interrupt")
-        self._do(self._turns.finished(self._now_s()))
+        self._do(self._turns.finished(self._now_s(), cut=True))
         return interruption
 
     def _cut(self, reason: str) -> None:

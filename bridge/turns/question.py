@@ -73,9 +73,9 @@ class Question:
         """Notes what was said into a reply that goes on."""
         self._noise, self._noise_s = text, now_s
 
-    def reply_over(self, now_s: float) -> None:
-        """Notes that a reply has been played to its end: what was said shortly before is to be answered."""
-        if now_s - self._noise_s <= NEAR_END_S:
+    def reply_over(self, now_s: float, *, cut: bool) -> None:
+        """Notes that a reply is over. Where it was not cut, what was said shortly before its end is to be answered."""
+        if not cut and now_s - self._noise_s <= NEAR_END_S:
             self.kept.add(self._noise)
         self._noise_s = -math.inf
 

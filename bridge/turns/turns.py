@@ -97,12 +97,12 @@ class Turns:
             return self._onset(now_s)  # they spoke on, into what may be interrupted
         return []
 
-    def finished(self, now_s: float) -> list[Action]:
-        """Notes that all of the reply has been played, or that it had nothing to say."""
+    def finished(self, now_s: float, *, cut: bool = False) -> list[Action]:
+        """Notes that all of the reply has been played, or that it had nothing to say, or that somebody has `cut` it."""
         if self.agent is Agent.IDLE:
             return []
         self._idle(now_s)
-        self._question.reply_over(now_s)
+        self._question.reply_over(now_s, cut=cut)
         if not self._question.kept:
             return []
         if self.caller_speaking:
@@ -211,7 +211,7 @@ class Turns:
                 return [*self._commit(now_s, Reason.WORDS), *self._answer(heard)]
         if not self._interruptible:
             question.kept.add(heard)
-        elif heard and self.agent is Agent.SPEAKING:
+        elif self.agent is Agent.SPEAKING:
             question.noise(now_s, heard)
         return [] if self.caller_speaking else self._pausing.resume()
 

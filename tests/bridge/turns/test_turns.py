@@ -262,6 +262,14 @@ def test_a_backchannel_long_before_the_end_of_a_reply_says_nothing() -> None:
     assert turns.deadline_s() == math.inf
 
 
+def test_a_backchannel_before_a_reply_is_cut_from_outside_is_not_answered() -> None:
+    turns = speaking(NOISES)
+    turns.speech_started(11.0)
+    turns.speech_stopped(11.4)
+    turns.transcript(11.6, "Yeah.")
+    assert turns.finished(11.8, cut=True) == [], "whoever silenced the agent wants it silent"
+
+
 def test_a_backchannel_before_an_interruption_is_not_said_again() -> None:
     turns = speaking(NOISES)
     turns.speech_started(11.0)
