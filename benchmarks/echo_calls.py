@@ -160,7 +160,7 @@ def cleaned(call: EchoCall, layer: Layer) -> tuple[Pcm, list[float]]:
         for start in range(0, len(call.heard), FRAME_SAMPLES):
             sent, heard = (side[start : start + FRAME_SAMPLES].tobytes() for side in (call.sent, call.heard))
             begun_s = time.thread_time()
-            canceller.sent(sent, RATE_HZ)
+            canceller.sent(sent, RATE_HZ, start / RATE_HZ)
             frames.append(canceller.push(heard))
             took_us.append((time.thread_time() - begun_s) * 1e6)
             due.append(canceller.echo_due)

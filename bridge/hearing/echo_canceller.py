@@ -8,7 +8,6 @@ blocks of 20 ms, so that a wideband caller keeps all of the band, and no convert
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final
 
 import numpy as np
@@ -19,6 +18,7 @@ from bridge.hearing.echo_filter import PARTITIONS, EchoFilter, powers
 from bridge.hearing.echo_finder import BINS, LAGS, EchoFinder
 from bridge.hearing.echo_gate import AUDIBLE, LOUD, EchoGate
 from bridge.hearing.echo_history import EchoHistory
+from bridge.hearing.echo_reference import EchoReference
 from engine.audio import RateConverter
 from engine.speech import Pcm
 
@@ -27,14 +27,6 @@ TAIL_BLOCKS: Final = LAGS + PARTITIONS
 """How long after the agent's last sound there may still be an echo of it."""
 BEFORE: Final = 1
 """How many blocks of the path lie before the strongest echo."""
-AHEAD_BLOCKS: Final = 1
-"""How many blocks what was sent is kept back, so that it is there when the caller's sound comes a little early. No echo
-is back sooner."""
-MAX_AHEAD_BLOCKS: Final = 50
-STEADY: Final = 0.99
-"""How slowly the measured lead of one side follows: a stall of the network is no drift."""
-DRIFT_BLOCKS: Final = 2.5
-"""How far the two sides may drift apart before they are brought together again."""
 SOUGHT_BLOCKS: Final = 150
 """After so many blocks of the agent's sound, 3 s, without an echo it is looked for at times only: the search costs more
 than all else that is done for a call. An echo was found within 1.3 s in every trial."""
@@ -67,10 +59,7 @@ class EchoCanceller:
         self._heard_rest: Pcm = np.empty(0, np.int16)
         self._silent_frame = bytes(2 * self._samples)
         self._silence: Floats = np.zeros(self._samples, np.float32)
-        self._sent: deque[Floats] = deque([self._silence] * AHEAD_BLOCKS, maxlen=MAX_AHEAD_BLOCKS)
-        self._owed = 0
-        """How many blocks were taken for silence because they had not been sent yet."""
-        self._lead = float(AHEAD_BLOCKS)
+        self._reference = EchoReference(self._silence)
         self._quiet_blocks = TAIL_BLOCKS
         """How long ago the agent was last audible."""
         self._finder = EchoFinder()
@@ -97,10 +86,11 @@ class EchoCanceller:
         """True while an echo that was found may still come, with its reverberation, of what was sent."""
         return self._lag is not None and self._quiet_blocks <= self._lag + PARTITIONS
 
-    def sent(self, pcm: bytes, rate_hz: int) -> None:
-        """Takes a frame that has left for the caller: 16-bit little-endian mono."""
+    def sent(self, pcm: bytes, rate_hz: int, now_s: float) -> None:
+        """Takes a frame that has left for the caller at `now_s`: 16-bit little-endian mono."""
+        self._reference.skipped(now_s)
         if rate_hz == self.rate_hz and pcm == self._silent_frame and not len(self._sent_rest):
-            self._send(self._silence)  # most of the time
+            self._reference.push(self._silence)  # most of the time
             return
         samples = self._converter.push(pcm, rate_hz)
         if len(self._sent_rest):
@@ -109,13 +99,7 @@ class EchoCanceller:
         self._sent_rest = samples[whole:]
         for start in range(0, whole, self._samples):
             block = samples[start : start + self._samples]
-            self._send(block.astype(np.float32) / FULL_SCALE if block.any() else self._silence)
-
-    def _send(self, block: Floats) -> None:
-        if self._owed:
-            self._owed -= 1
-        else:
-            self._sent.append(block)
+            self._reference.push(block.astype(np.float32) / FULL_SCALE if block.any() else self._silence)
 
     def push(self, pcm: bytes) -> bytes:
         """Takes the caller's sound in pieces of any length and returns it without echo, in whole blocks of 20 ms."""
@@ -125,29 +109,7 @@ class EchoCanceller:
         whole = len(samples) // self._samples * self._samples
         self._heard_rest = samples[whole:]
         blocks = samples[:whole].reshape(-1, self._samples)
-        cleaned = b"".join(self._clean(block, self._next_sent()).tobytes() for block in blocks)
-        if whole:
-            self._stay_together()
-        return cleaned
-
-    def _stay_together(self) -> None:
-        """Brings the two sides together again once one of them has lost frames, or its clock is slower."""
-        self._lead = STEADY * self._lead + (1 - STEADY) * (len(self._sent) - self._owed)
-        drift = self._lead - AHEAD_BLOCKS
-        if abs(drift) > DRIFT_BLOCKS:
-            self._lead = AHEAD_BLOCKS
-            if drift > 0:
-                for _ in range(min(round(drift), len(self._sent))):
-                    self._sent.popleft()
-            else:
-                self._owed = 0
-
-    def _next_sent(self) -> Floats:
-        """Returns the block sent that belongs to the next block heard."""
-        if self._sent:
-            return self._sent.popleft()
-        self._owed += 1
-        return self._silence
+        return b"".join(self._clean(block, self._reference.pop()).tobytes() for block in blocks)
 
     def _clean(self, heard: Pcm, sent: Floats) -> Pcm:
         """Returns a block heard without the echo of what was sent."""

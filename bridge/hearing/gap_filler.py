@@ -25,11 +25,20 @@ QUIET_MS: Final = 1_000
 class GapFiller:
     """Fills the gaps in one call's audio. It returns everything at one rate, the first that came (8 kHz until then)."""
 
-    def __init__(self, now_s: float, on_sound: Callable[[bytes, int, float], None] | None = None) -> None:
-        """`on_sound` is called with what came, at this filler's rate, the rate, and its place in the stream in ms."""
+    def __init__(
+        self,
+        now_s: float,
+        on_sound: Callable[[bytes, int, float], None] | None = None,
+        clean: Callable[[bytes, int], bytes] | None = None,
+    ) -> None:
+        """`on_sound` is called with what came, at this filler's rate, the rate, and its place in the stream in ms.
+
+        `clean` is called with all that comes, at the rate given, and returns what is passed on in its place.
+        """
         self.clock = AudioClock()
         """Tells when the sound at a place of the stream was made."""
         self._on_sound = on_sound
+        self._clean = clean
         self._start_s = now_s
         self.rate_hz = 8_000
         self._given_samples = 0
@@ -55,6 +64,7 @@ class GapFiller:
             pcm = self._converter.push(pcm, rate_hz).tobytes()
         came = len(pcm) // 2
         silence = self._missing(now_s - came / self.rate_hz)
+        cleaned = pcm if self._clean is None else self._clean(pcm, self.rate_hz)
         if self._is_too_much(pcm, now_s):
             self._shift_samples -= came
             return b""
@@ -65,7 +75,7 @@ class GapFiller:
             self.clock.came(start_ms, end_ms, shift_ms, (now_s - self._start_s) * 1000)
             if self._on_sound is not None:
                 self._on_sound(pcm, self.rate_hz, start_ms)
-        return silence + pcm
+        return silence + cleaned
 
     def fill(self, now_s: float) -> bytes:
         """Returns the silence that is due because nothing has come."""

@@ -83,7 +83,6 @@ class Listening(CallObserver):
         """Functions that are called with the caller's audio, without gaps and without echo, and its rate in Hz."""
         self.recorders: list[Callable[[bytes, int], None]] = []
         """The same with the echo, some seconds late and each sound where it was made, whenever it came."""
-        self._cancels_echo = cancels_echo
         self._canceller: EchoCanceller | None = None
         """Is made when the caller's first audio tells the rate."""
         self._call = call
@@ -92,7 +91,7 @@ class Listening(CallObserver):
         self._on_failed = on_failed
         self._now_s = now_s
         self._start_s = now_s()
-        self._gap_filler = GapFiller(self._start_s, self._sound_came)
+        self._gap_filler = GapFiller(self._start_s, self._sound_came, self._without_echo if cancels_echo else None)
         self._aligner = Aligner(self._gap_filler.clock)
         self._recognizer: Recognizer | None = None
         self._ear: LocalEar | None = None
@@ -193,14 +192,11 @@ class Listening(CallObserver):
             recognizer.flush()
 
     def audio_received(self, pcm: bytes, rate_hz: int) -> None:
-        filled = self._gap_filler.push(pcm, rate_hz, self._now_s())
-        if self._canceller is None and self._cancels_echo and self.audio_listeners:
-            self._canceller = EchoCanceller(self._gap_filler.rate_hz)
-        self._feed(filled)
+        self._feed(self._gap_filler.push(pcm, rate_hz, self._now_s()))
 
     def frame_sent(self, pcm: bytes, rate_hz: int) -> None:
         if self._canceller is not None:
-            self._canceller.sent(pcm, rate_hz)
+            self._canceller.sent(pcm, rate_hz, self._now_s())
 
     def _sound_came(self, pcm: bytes, rate_hz: int, start_ms: float) -> None:
         if self.recorders:
@@ -210,11 +206,17 @@ class Listening(CallObserver):
         """Returns when the sound at a place of the listeners' audio was made, counted from the answer."""
         return None if position_ms is None else max(round(self._gap_filler.clock.call_ms(position_ms)), 0)
 
+    def _without_echo(self, pcm: bytes, rate_hz: int) -> bytes:
+        """Cleans what has come, before silence is filled in: an echo comes in what has come alone."""
+        if self._canceller is None:
+            if not self.audio_listeners:
+                return pcm
+            self._canceller = EchoCanceller(rate_hz)
+        return self._canceller.push(pcm)
+
     def _feed(self, pcm: bytes) -> None:
         if not pcm:
             return
-        if self._canceller is not None:
-            pcm = self._canceller.push(pcm)
         for listener in self.audio_listeners:
             listener(pcm, self._gap_filler.rate_hz)
 

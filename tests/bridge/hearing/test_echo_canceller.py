@@ -9,6 +9,7 @@ import pytest
 
 from bridge.hearing.echo_canceller import EchoCanceller
 from bridge.hearing.echo_finder import EchoFinder
+from bridge.hearing.gap_filler import GapFiller
 from engine.audio import resample
 from engine.speech import Pcm
 from tests.support.echo_path import EchoPath
@@ -16,6 +17,7 @@ from tests.support.voices import caller_says, silence
 
 RATE_HZ = 8_000
 FRAME = 160
+FRAME_S = 0.02
 ECHO_FOUND_S = 14
 """After how long an echo that begins in mid-call is found at the latest, pauses of the agent included."""
 AGENT = (
@@ -43,7 +45,7 @@ def clean(sent: Pcm, heard: Pcm, canceller: EchoCanceller | None = None, *, fram
     canceller = canceller or EchoCanceller(RATE_HZ)
     out = []
     for start in range(0, len(heard), frame):
-        canceller.sent(sent[start : start + frame].tobytes(), canceller.rate_hz)
+        canceller.sent(sent[start : start + frame].tobytes(), canceller.rate_hz, start / frame * FRAME_S)
         out.append(canceller.push(heard[start : start + frame].tobytes()))
     return np.frombuffer(b"".join(out), np.int16)
 
@@ -162,7 +164,7 @@ def test_what_was_sent_at_another_rate() -> None:
     wide = resample(sent, RATE_HZ, 16_000)
     canceller, out = EchoCanceller(RATE_HZ), []
     for start in range(0, len(heard), FRAME):
-        canceller.sent(wide[2 * start : 2 * (start + FRAME)].tobytes(), 16_000)
+        canceller.sent(wide[2 * start : 2 * (start + FRAME)].tobytes(), 16_000, start / RATE_HZ)
         out.append(canceller.push(heard[start : start + FRAME].tobytes()))
     rest = np.frombuffer(b"".join(out), np.int16)
     assert level_db(heard[40_000:]) - level_db(rest[40_000:]) > 20
@@ -174,7 +176,7 @@ def test_a_stall_of_the_network_costs_a_moment_and_no_more(stall: int) -> None:
     heard = EchoPath(-15, 150).through(sent, nobody(sent))
     canceller, out, waiting = EchoCanceller(RATE_HZ), [], []
     for number, start in enumerate(range(0, len(heard), FRAME)):
-        canceller.sent(sent[start : start + FRAME].tobytes(), RATE_HZ)
+        canceller.sent(sent[start : start + FRAME].tobytes(), RATE_HZ, start / RATE_HZ)
         waiting.append(heard[start : start + FRAME].tobytes())
         if not 300 <= number < 300 + stall:
             out.append(canceller.push(b"".join(waiting)))
@@ -184,13 +186,33 @@ def test_a_stall_of_the_network_costs_a_moment_and_no_more(stall: int) -> None:
     assert level_db(heard[-60_000:]) - level_db(rest[-60_000:]) > 20
 
 
+def test_silence_that_is_filled_in_for_what_comes_late_costs_nothing() -> None:
+    """A Wi-Fi telephone stands still for 150 ms every second, and its sound comes after silence was taken in its place."""
+    sent = np.tile(agent_says(), 2)
+    heard = EchoPath(-15, 150).through(sent, nobody(sent))
+    canceller, now_s, rest, waiting = EchoCanceller(RATE_HZ), 0.0, bytearray(), []
+    filler = GapFiller(now_s, clean=lambda pcm, _rate_hz: canceller.push(pcm))
+    for number, start in enumerate(range(0, len(heard), FRAME)):
+        now_s += FRAME_S
+        canceller.sent(sent[start : start + FRAME].tobytes(), RATE_HZ, now_s)
+        rest += filler.fill(now_s)
+        waiting.append(heard[start : start + FRAME].tobytes())
+        if not 10 <= number % 50 < 18:
+            for frame in waiting:
+                rest += filler.push(frame, RATE_HZ, now_s)
+            waiting.clear()
+    left = np.frombuffer(rest, np.int16)
+    assert len(left) > len(heard), "silence was filled in"
+    assert level_db(heard[-150_000:]) - level_db(left[-150_000:]) > 20
+
+
 @pytest.mark.parametrize("seed", [1, 5])
 def test_frames_that_are_missing_for_good_move_the_two_sides_together_again(seed: int) -> None:
     sent = np.tile(agent_says(), 3)
     heard = EchoPath(-15, 150, seed).through(sent, nobody(sent))
     canceller, out = EchoCanceller(RATE_HZ), []
     for number, start in enumerate(range(0, len(heard), FRAME)):
-        canceller.sent(sent[start : start + FRAME].tobytes(), RATE_HZ)
+        canceller.sent(sent[start : start + FRAME].tobytes(), RATE_HZ, start / RATE_HZ)
         if not 300 <= number < 320:
             out.append(canceller.push(heard[start : start + FRAME].tobytes()))
     rest = np.frombuffer(b"".join(out), np.int16)

@@ -1,0 +1,106 @@
+"""What was sent is matched with what is heard, whatever either side loses or holds back."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bridge.hearing.echo_reference import JUDGED_BLOCKS, LEAD_BLOCKS, MOST_BLOCKS, EchoReference
+
+SILENCE = np.zeros(160, np.float32)
+
+
+class Sides:
+    """Both sides of one call. Each block sent bears the number of its tick, from 1 on; silence is 0."""
+
+    def __init__(self) -> None:
+        self.reference = EchoReference(SILENCE)
+        self.tick = 0
+        self.late: list[int] = []
+        """For each block heard how many ticks before it the block was sent that it was matched with."""
+
+    def send(self, *, skipped: int = 0, late_s: float = 0.0) -> None:
+        """Sends the next frame; before it the clock has dropped so many."""
+        self.tick += 1 + skipped
+        self.reference.skipped(100.0 + self.tick * 0.02 + late_s)
+        self.reference.push(np.full(160, self.tick, np.float32))
+
+    def hear(self, made: int) -> None:
+        """Hears the block that was made in this tick."""
+        self.late.append(made - int(self.reference.pop()[0]))
+
+    def go_on(self, ticks: int) -> None:
+        for _ in range(ticks):
+            self.send()
+            self.hear(self.tick)
+
+
+def test_each_block_heard_is_matched_with_the_one_that_was_sent_a_tick_before() -> None:
+    sides = Sides()
+    sides.go_on(100)
+    assert sides.late == [LEAD_BLOCKS] * 100
+
+
+def test_what_a_network_held_back_is_matched_with_what_was_sent_when_it_was_made() -> None:
+    sides = Sides()
+    sides.go_on(50)
+    for _ in range(30):
+        sides.send()
+    for made in range(51, 81):
+        sides.hear(made)
+    sides.go_on(50)
+    assert sides.late == [LEAD_BLOCKS] * 130
+
+
+def test_frames_that_we_send_late_and_in_a_row_are_matched_all_the_same() -> None:
+    sides = Sides()
+    sides.go_on(50)
+    for made in (51, 52, 53):  # what was heard while we stood still for 60 ms comes first
+        sides.hear(made)
+    for late_s in (0.055, 0.045, 0.035):
+        sides.send(late_s=late_s)
+    sides.go_on(50)
+    assert sides.late[:51] == [LEAD_BLOCKS] * 51
+    assert sides.late[53:] == [LEAD_BLOCKS] * 50, "two of them were heard before what belongs to them was sent"
+
+
+def test_frames_that_our_clock_has_dropped_are_silence_in_their_place() -> None:
+    sides = Sides()
+    sides.go_on(50)
+    for made in range(51, 59):  # we stood still for 160 ms
+        sides.hear(made)
+    sides.send(skipped=8)
+    sides.hear(sides.tick)
+    sides.go_on(50)
+    assert sides.late[-50:] == [LEAD_BLOCKS] * 50, "at once, without a wait for what is never sent"
+
+
+def test_what_a_side_has_lost_for_good_is_left_out_soon() -> None:
+    sides = Sides()
+    sides.go_on(50)
+    for _ in range(20):
+        sides.send()  # and nothing is heard of these ticks
+    sides.go_on(2 * JUDGED_BLOCKS)
+    assert sides.late[50] > 0 and sides.late[50] == LEAD_BLOCKS + 20
+    assert sides.late[-1] == LEAD_BLOCKS
+
+
+def test_what_was_never_sent_is_not_waited_for_without_end() -> None:
+    """As when the clock has dropped fewer frames than it seems: each block sent would be taken for an older one."""
+    sides = Sides()
+    sides.go_on(50)
+    for made in (51, 52, 53):
+        sides.hear(made)
+    sides.tick += 3
+    sides.go_on(3 * JUDGED_BLOCKS)
+    assert sides.late[-1] == LEAD_BLOCKS
+
+
+def test_a_caller_who_sends_nothing_costs_no_more_than_what_is_kept() -> None:
+    sides = Sides()
+    for _ in range(3 * MOST_BLOCKS):
+        sides.send()
+    assert len(sides.reference._sent) == MOST_BLOCKS
+    sides.reference.skipped(1e9)
+    assert len(sides.reference._sent) == MOST_BLOCKS, "nor does a clock that was put on"
+    sides.go_on(2 * JUDGED_BLOCKS)
+    assert sides.late[-1] == LEAD_BLOCKS
