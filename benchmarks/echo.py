@@ -30,6 +30,7 @@ from benchmarks.echo_calls import (
     make_call,
     starts_ms,
 )
+from benchmarks.echo_lines import LINES, over
 from benchmarks.echo_plot import plot
 from benchmarks.echo_wer import wrong_words
 from benchmarks.hibari import SENTENCES
@@ -51,7 +52,7 @@ CHANGES: dict[str, dict[str, object]] = {
     "60 ms later in mid-call": {"jump": (10 * RATE_HZ, 60.0)},
     "100 ms sooner in mid-call": {"jump": (10 * RATE_HZ, -100.0)},
 }
-PARTS = ("table", "changes", "words", "wer", "cost")
+PARTS = ("table", "changes", "lines", "words", "wer", "cost")
 
 
 async def main() -> None:
@@ -77,6 +78,8 @@ async def main() -> None:
         print(markdown(table(detector, voiced, arguments.calls, arguments.levels, arguments.delays, layers)), "\n")
     if "changes" in arguments.parts:
         print(markdown(changes(detector, voiced, arguments.calls)), "\n")
+    if "lines" in arguments.parts:
+        print(markdown(lines(detector, voiced, arguments.calls)), "\n")
     if "words" in arguments.parts:
         print(markdown(await echo_words(detector, voiced, arguments.calls)), "\n")
     if "wer" in arguments.parts:
@@ -135,6 +138,19 @@ def changes(detector: Detector, voiced: Sequence[Voiced], calls: int) -> list[Se
         quiet = [make_call(voiced, seed, level_db, 150, double_talk=False, **change) for seed in range(calls)]
         talk = [make_call(voiced, seed, level_db, 150, double_talk=True, **change) for seed in range(calls)]
         rows.append((name, f"{level_db} dB", *_measures(detector, quiet, talk, Layer.BOTH)))
+    return rows
+
+
+def lines(detector: Detector, voiced: Sequence[Voiced], calls: int) -> list[Sequence[str]]:
+    """Measures what a line costs that holds frames back or loses them."""
+    rows: list[Sequence[str]] = [("line", "echo", "false barge-ins %")]
+    for line, level_db in product(LINES, (-10, -20)):
+        made = [make_call(voiced, seed, level_db, 150, double_talk=False) for seed in range(calls)]
+        tracks = [over(line, call, level_db, seed) for seed, call in enumerate(made)]
+        found = zip(made, starts_ms(detector, tracks, made), strict=True)
+        false = sum(len(false_starts_ms(call, starts)) for call, starts in found)
+        rows.append((line.name, f"{level_db} dB", f"{100 * false / sum(len(call.answers) for call in made):.1f}"))
+        print(" | ".join(rows[-1]), flush=True)
     return rows
 
 

@@ -126,7 +126,7 @@ def make_call(
 
 
 class _Open(echo_canceller.EchoGate):
-    def passes(self, rest: float, echo: float) -> bool:
+    def passes(self, rest: float, echo: float, unsure: float = 0.0) -> bool:
         return True
 
     def passes_unknown(self, heard: float, loudest_sent: float, blocks: int) -> bool:

@@ -41,6 +41,13 @@ WORSE_KEPT: Final = 0.95
 """The filter begins anew after so many of these within half a second."""
 GAINS_BLOCKS: Final = 4
 """How often it is worked out how loud an echo is due: what the finder knows of it changes over a second."""
+DOUBTED_BLOCKS: Final = 60
+"""How much of the agent's sound the path is doubted for at most, 1.2 s: by then the finder has found another."""
+SURE_SHARE: Final = 0.25
+SURE_BLOCKS: Final = 3
+"""After so many blocks of whose power so little is left, the path is the one that the filter knows."""
+WRONG_BLOCKS: Final = 2
+"""After so many blocks in a row that the filter makes louder, it is doubted."""
 HUSHED: Final = np.float32(0.1)
 """What becomes of a block that may be an echo: -20 dB. The detector hears a caller sooner than after nothing."""
 FULL_SCALE: Final = np.float32(32768)
@@ -71,6 +78,12 @@ class EchoCanceller:
         self._gate = EchoGate()
         self._worse = 0.0
         """How many blocks the filter has lately made louder."""
+        self._sure = self._wrong = 0
+        """How many blocks the filter has lately made much quieter, and how many it has made louder since."""
+        self._doubted = 0
+        """For how many more blocks of the agent's sound the path is doubted: it may have changed while none came."""
+        self._gain = 0.0
+        """How much of the power sent came back before it was doubted."""
         self._lag: int | None = None
         """How many blocks after it was sent the filter's first block of the echo is heard."""
         self._gains: Floats = np.zeros(0, np.float32)
@@ -118,6 +131,7 @@ class EchoCanceller:
         if self._quiet_blocks > TAIL_BLOCKS or self._may_rest(audible=power > AUDIBLE):
             return heard
         if self._quiet_blocks == TAIL_BLOCKS:
+            self._doubt()
             self._finder.silence()
             self._spectra.fill(0)
             self._strengths.fill(0)
@@ -152,11 +166,35 @@ class EchoCanceller:
             if self._worse >= WORSE_BLOCKS:
                 self._filter, self._worse = EchoFilter(self._sounds[2:]), 0.0
         self._worse *= WORSE_KEPT
+        echo_power = _power(echo)
+        expected = max(echo_power, self._expected_power(self._lag))
+        unsure = self._unsure_power(rest_power, heard_power, echo_power, audible=power > AUDIBLE)
         if rest_power > heard_power:
             rest, rest_power = samples, heard_power
-        if not self._gate.passes(rest_power, max(_power(echo), self._expected_power(self._lag))):
+        if not self._gate.passes(rest_power, expected, unsure):
             rest = rest * HUSHED
         return _to_pcm(rest)
+
+    def _doubt(self) -> None:
+        """Learns that the path may not be the one that is known."""
+        if not self._doubted:
+            self._gain = float(self._gains.sum())
+        self._doubted, self._sure, self._wrong = DOUBTED_BLOCKS, 0, 0
+
+    def _unsure_power(self, rest: float, heard: float, echo: float, *, audible: bool) -> float:
+        """Returns how loud an echo may be that comes sooner or later than is known; 0 while the filter is right."""
+        if echo > max(AUDIBLE, SURE_SHARE * heard):
+            self._wrong = self._wrong + 1 if rest > heard else 0
+            if self._wrong >= WRONG_BLOCKS:
+                self._doubt()
+            elif rest < SURE_SHARE * heard:
+                self._sure += 1
+                if self._sure >= SURE_BLOCKS:
+                    self._doubted = 0
+        if not self._doubted:
+            return 0.0
+        self._doubted -= audible
+        return self._gain * float(self._powers.rows.max())
 
     def _expected_power(self, lag: int) -> float:
         """Returns how loud the echo should be in this block, by what the finder has learnt."""

@@ -10,6 +10,8 @@ SURE_BLOCKS: Final = 60
 """After so many blocks of the agent's sound, 1.2 s, without an echo there is none."""
 MARGIN: Final = 4.0
 """A block this much above what is left of the echo on average is more than echo: 6 dB."""
+UNSURE_MARGIN: Final = 2.0
+"""The same where it is not known when the echo is due, and the loudest that may be due counts: 3 dB."""
 LEAK_FALL: Final = 0.02
 LEAK_RISE: Final = 1.01
 """How fast the estimate of what the filter leaves follows less, and how slowly it gives way to more: 2 dB a second. The
@@ -44,8 +46,11 @@ class EchoGate:
         """Tells whether a block passes while no echo has been found in `blocks` blocks of the agent's sound."""
         return blocks >= SURE_BLOCKS or self._pass(heard, PRESUMED_GAIN * loudest_sent)
 
-    def passes(self, rest: float, echo: float) -> bool:
-        """Tells whether the rest of a block passes of which the filter has taken out an echo of this power."""
+    def passes(self, rest: float, echo: float, unsure: float = 0.0) -> bool:
+        """Tells whether the rest of a block passes of which the filter has taken out an echo of this power.
+
+        `unsure` is the power of an echo that may be there beside it.
+        """
         self._echo = max(echo, FADE * self._echo)
         if echo > AUDIBLE:
             share = rest / echo
@@ -54,7 +59,7 @@ class EchoGate:
             else:
                 self._leak = min(self._leak * LEAK_RISE, 1.0)
             self._leak = max(self._leak, LEAST_LEAK)
-        return self._pass(rest, MARGIN * self._leak * self._echo)
+        return self._pass(rest, max(MARGIN * self._leak * self._echo, UNSURE_MARGIN * unsure))
 
     def _pass(self, power: float, limit: float) -> bool:
         self._loud_blocks = self._loud_blocks + 1 if power > max(limit, LOUD) else 0

@@ -21,8 +21,10 @@ LEAD_BLOCKS: Final = 1
 echo is back sooner."""
 MOST_BLOCKS: Final = 250
 """How much is kept: as much as a network may hold back, 5 s."""
-JUDGED_BLOCKS: Final = 10
+JUDGED_TICKS: Final = 10
 """For how long one side must lead, 0.2 s, until the other is taken to have lost what is missing."""
+GAP_TICKS: Final = 3
+"""After so many frames sent with nothing heard it is judged anew."""
 
 Floats = NDArray[np.float32]
 
@@ -38,7 +40,10 @@ class EchoReference:
         """How many blocks were taken for silence because they had not been sent yet."""
         self._due_s: float | None = None
         """When the next frame is due by the clock that sends them; None before the first."""
-        self._sent_blocks = 0
+        self._ticks = self._silent_ticks = 0
+        """How many frames were sent since it was judged last, those with nothing heard left out, and of these the latest."""
+        self._hears = False
+        """Whether anything was heard since the last frame was sent."""
         self._least: float = math.inf
         self._most: float = -math.inf
         """The least and the most lead of what was sent, at the blocks heard since it was judged last."""
@@ -57,9 +62,14 @@ class EchoReference:
             self._owed -= 1
         else:
             self._sent.append(block)
-        self._sent_blocks += 1
-        if self._sent_blocks >= JUDGED_BLOCKS and self._least <= self._most:
-            self._judge()
+        self._silent_ticks = 0 if self._hears else self._silent_ticks + 1
+        if self._silent_ticks == GAP_TICKS:
+            self._begin_to_judge()
+        if self._hears:
+            self._hears = False
+            self._ticks += 1
+            if self._ticks >= JUDGED_TICKS:
+                self._judge()
 
     def pop(self) -> Floats:
         """Returns the block that belongs to the next block heard."""
@@ -68,6 +78,7 @@ class EchoReference:
         else:
             self._owed += 1
             block = self._silence
+        self._hears = True
         lead = len(self._sent) - self._owed
         self._least, self._most = min(self._least, lead), max(self._most, lead)
         return block
@@ -79,4 +90,7 @@ class EchoReference:
                 self._sent.popleft()
         elif self._most < 0:
             self._owed = max(self._owed + int(self._most), 0)
-        self._sent_blocks, self._least, self._most = 0, math.inf, -math.inf
+        self._begin_to_judge()
+
+    def _begin_to_judge(self) -> None:
+        self._ticks, self._least, self._most = 0, math.inf, -math.inf

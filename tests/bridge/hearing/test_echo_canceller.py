@@ -262,3 +262,16 @@ def test_where_there_is_no_echo_it_is_looked_for_at_times_only(monkeypatch: pyte
     clean(sent, nobody(sent), EchoCanceller(RATE_HZ))
     blocks = len(sent) // FRAME
     assert len(looks) < blocks / 2
+
+
+@pytest.mark.parametrize("later_ms", [-60, 60])
+def test_an_echo_that_has_moved_while_the_agent_was_silent_is_hushed_from_its_first_sound_on(later_ms: int) -> None:
+    """A telephone's buffer grows and shrinks, and that happens in pauses."""
+    sent = np.concatenate((agent_says(), silence(1_500), agent_says()))
+    again = len(agent_says()) + 8 * 1_500
+    heard = EchoPath(-15, 150).through(sent, nobody(sent), jump=(again - RATE_HZ // 2, later_ms))
+    rest = clean(sent, heard)
+    begin = again + 8 * (300 + 150 + min(later_ms, 0))
+    first_word = slice(begin, begin + 8 * 400)
+    assert level_db(heard[first_word]) > -50
+    assert level_db(heard[first_word]) - level_db(rest[first_word]) > 15

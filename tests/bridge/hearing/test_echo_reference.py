@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bridge.hearing.echo_reference import JUDGED_BLOCKS, LEAD_BLOCKS, MOST_BLOCKS, EchoReference
+from bridge.hearing.echo_reference import JUDGED_TICKS, LEAD_BLOCKS, MOST_BLOCKS, EchoReference
 
 SILENCE = np.zeros(160, np.float32)
 
@@ -79,9 +79,33 @@ def test_what_a_side_has_lost_for_good_is_left_out_soon() -> None:
     sides.go_on(50)
     for _ in range(20):
         sides.send()  # and nothing is heard of these ticks
-    sides.go_on(2 * JUDGED_BLOCKS)
-    assert sides.late[50] > 0 and sides.late[50] == LEAD_BLOCKS + 20
+    sides.go_on(JUDGED_TICKS + 1)
+    assert sides.late[50] == LEAD_BLOCKS + 20
     assert sides.late[-1] == LEAD_BLOCKS
+
+
+def test_a_single_frame_that_is_lost_is_left_out_soon() -> None:
+    sides = Sides()
+    sides.go_on(50)
+    sides.send()
+    sides.go_on(2 * JUDGED_TICKS)
+    assert sides.late[50] == LEAD_BLOCKS + 1
+    assert sides.late[-1] == LEAD_BLOCKS
+
+
+def test_what_was_held_back_may_take_a_few_ticks_to_come() -> None:
+    sides = Sides()
+    sides.go_on(50)
+    for _ in range(30):
+        sides.send()
+    for made in range(51, 81, 6):
+        for one in range(made, made + 6):
+            sides.hear(one)
+        sides.send()
+    for made in range(81, sides.tick + 1):
+        sides.hear(made)
+    sides.go_on(50)
+    assert sides.late == [LEAD_BLOCKS] * len(sides.late)
 
 
 def test_what_was_never_sent_is_not_waited_for_without_end() -> None:
@@ -91,7 +115,7 @@ def test_what_was_never_sent_is_not_waited_for_without_end() -> None:
     for made in (51, 52, 53):
         sides.hear(made)
     sides.tick += 3
-    sides.go_on(3 * JUDGED_BLOCKS)
+    sides.go_on(3 * JUDGED_TICKS)
     assert sides.late[-1] == LEAD_BLOCKS
 
 
@@ -102,5 +126,5 @@ def test_a_caller_who_sends_nothing_costs_no_more_than_what_is_kept() -> None:
     assert len(sides.reference._sent) == MOST_BLOCKS
     sides.reference.skipped(1e9)
     assert len(sides.reference._sent) == MOST_BLOCKS, "nor does a clock that was put on"
-    sides.go_on(2 * JUDGED_BLOCKS)
+    sides.go_on(2 * JUDGED_TICKS)
     assert sides.late[-1] == LEAD_BLOCKS
