@@ -97,7 +97,7 @@ def _ticks(count: int, stalls: list[tuple[float, float]]) -> list[float]:
 
 
 def _played_at(ticks_s: list[float]) -> list[int]:
-    """Returns in which tick a telephone plays each frame. It makes up for a frame that is late by as much as the clock."""
+    """Returns in which tick a telephone plays each frame. It waits for a late one as long as the clock does."""
     at, places = 0, []
     for tick_s in ticks_s:
         late = tick_s - at * TICK_S

@@ -1,8 +1,8 @@
 """Keeps what was sent until the sound is heard that was made at the same time. No I/O, the time is handed in.
 
-Either side may stand still for a moment and then bring all that it held back: blocks are matched by their number, so that
-such a jitter moves nothing. What a side never brings, because it was lost or there was nothing to bring, shows as a lead
-of the other side that does not go away.
+Either side may stand still for a moment and then bring all that it held back. Blocks are matched by their number, so
+that this moves nothing. What a side never brings, because it was lost or there was nothing to bring, shows as a lead of
+the other side that does not go away.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class EchoReference:
         self._due_s: float | None = None
         """When the next frame is due by the clock that sends them; None before the first."""
         self._ticks = self._silent_ticks = 0
-        """How many frames were sent since it was judged last, those with nothing heard left out, and of these the latest."""
+        """How many frames were sent since it was judged last with something heard before them, and how many without."""
         self._hears = False
         """Whether anything was heard since the last frame was sent."""
         self._least: float = math.inf
@@ -49,7 +49,7 @@ class EchoReference:
         """The least and the most lead of what was sent, at the blocks heard since it was judged last."""
 
     def skipped(self, now_s: float) -> None:
-        """Puts silence in place of the frames that the clock has dropped, because it was late, before the one of now."""
+        """Puts silence in place of the frames that the clock has dropped before the one of now, because it was late."""
         due_s = now_s if self._due_s is None else self._due_s
         count = math.floor((now_s - due_s) / TICK_S) if now_s - due_s > REBASE_S else 0
         self._due_s = min(due_s + count * TICK_S, now_s) + TICK_S

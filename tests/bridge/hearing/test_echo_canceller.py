@@ -187,7 +187,7 @@ def test_a_stall_of_the_network_costs_a_moment_and_no_more(stall: int) -> None:
 
 
 def test_silence_that_is_filled_in_for_what_comes_late_costs_nothing() -> None:
-    """A Wi-Fi telephone stands still for 150 ms every second, and its sound comes after silence was taken in its place."""
+    """The sound of a telephone in a Wi-Fi stands still for 160 ms every second, and comes after it was given up."""
     sent = np.tile(agent_says(), 2)
     heard = EchoPath(-15, 150).through(sent, nobody(sent))
     canceller, now_s, rest, waiting = EchoCanceller(RATE_HZ), 0.0, bytearray(), []
