@@ -234,7 +234,7 @@ class Conversation(Talk):
         self._waiting.over()
         actions = self._turns.finished(self._now_s())
         if isinstance(action, HandOver):
-            self._hand_over(action)
+            self._hand_over(action, " ".join(due.text for due in actions if isinstance(due, Answer)))
         elif action is not None and not self.next.is_settled:
             self.next.follow(action)
             self.call.hang_up()
@@ -251,14 +251,16 @@ class Conversation(Talk):
         """Ends the agent's turn, because somebody has silenced the call itself."""
         self.interrupt()
 
-    def _hand_over(self, action: HandOver) -> None:
+    def _hand_over(self, action: HandOver, said: str) -> None:
+        """Gives the call to another agent, with what the caller has `said` while the earlier one spoke."""
         if self.call.state is not State.ACTIVE:
             return
         before = self.agent.name
-        pieces = self.agent.hand_over(action)
+        pieces = self.agent.hand_over(action, said)
         self._tell_handed_over(before, action.reason)
         self._adapt()
-        self._do(self._begin(pieces, TurnTrace()))
+        self._speaking.begin(pieces, self._caller.trace() if said else TurnTrace(), self._waiting.filler())
+        self._do(self._turns.began(self._now_s(), audio_ms=self._turns.begun_ms))
 
     def _adapt(self) -> None:
         """Goes by the settings of an agent that has taken over, or of another language, in what is done from now on."""

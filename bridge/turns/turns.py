@@ -36,7 +36,8 @@ class Turns:
         self.rules = rules
         self.agent = Agent.IDLE
         self._interruptible = True
-        self._begun_ms = 0
+        self.begun_ms = 0
+        """How much of the caller's audio there was when the present reply was asked for. An older sound is not about it."""
         self._protection = BargeInProtection()
         self._patience = Patience()
         self._impatience = Impatience()
@@ -71,7 +72,7 @@ class Turns:
         self._question.drop_early()  # whoever begins a reply has dropped the held one
         self.agent = Agent.THINKING
         self._interruptible = interruptible
-        self._begun_ms = audio_ms
+        self.begun_ms = audio_ms
         self._question.stop_waiting()
         self._prompts.stop()
         if self._pausing.held:
@@ -348,4 +349,4 @@ class Turns:
 
     def _stale(self, audio_start_ms: int | None) -> bool:
         """Tells whether a sound is older than the reply that it would interrupt."""
-        return self.agent is not Agent.IDLE and audio_start_ms is not None and audio_start_ms < self._begun_ms
+        return self.agent is not Agent.IDLE and audio_start_ms is not None and audio_start_ms < self.begun_ms
