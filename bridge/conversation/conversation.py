@@ -45,10 +45,12 @@ from bridge.turns.actions import (
     Pause,
     Prepare,
     PromptCaller,
+    Reason,
     Resume,
     TakeBack,
 )
-from bridge.turns.turns import Agent, Turns
+from bridge.turns.present_reply import Agent
+from bridge.turns.turns import Turns
 
 log = structlog.get_logger(__name__)
 
@@ -178,7 +180,7 @@ class Conversation(Talk):
                     self.call.playout.take_back(ms)
                 case Commit(reason):
                     self._silence.signal()
-                    interruption = self._speaking.cut(reason.value)
+                    interruption = self._speaking.cut(reason.value, unanswered=reason is Reason.WENT_ON)
                     self._metrics.interruptions.labels("committed").inc()
                 case Answer(text) if self._digits.waiting:
                     self._speaking.discard()
@@ -260,7 +262,7 @@ class Conversation(Talk):
         self._tell_handed_over(before, action.reason)
         self._adapt()
         self._speaking.begin(pieces, self._caller.trace() if said else TurnTrace(), self._waiting.filler())
-        self._do(self._turns.began(self._now_s(), audio_ms=self._turns.begun_ms))
+        self._do(self._turns.began(self._now_s(), audio_ms=None))
 
     def _adapt(self) -> None:
         """Goes by the settings of an agent that has taken over, or of another language, in what is done from now on."""

@@ -51,6 +51,13 @@ GAINS_BLOCKS: Final = 4
 """How often it is worked out how loud an echo is due: what the finder knows of it changes over a second."""
 HUSHED: Final = np.float32(0.1)
 """What becomes of a block that may be an echo: -20 dB. The detector hears a caller sooner than after nothing."""
+MAX_DOUBTED_BLOCKS: Final = 90
+"""How much of what may be an echo or the caller is kept back until that is known, 1.8 s: the detector takes no more at
+once."""
+SILENT_BLOCKS: Final = 3
+"""Nothing is kept back for longer once the agent has been silent for so many blocks."""
+JUDGED_BLOCKS: Final = 10
+"""How long the detector may take for what was kept back."""
 FULL_SCALE: Final = np.float32(32768)
 
 Floats = NDArray[np.float32]
@@ -80,6 +87,10 @@ class EchoCanceller:
         """What is transformed in each block: the latest two blocks sent, the latest two heard, and the filter's two."""
         self._filter = EchoFilter(self._sounds[2:])
         self._gate = EchoGate()
+        self._doubted: deque[Pcm] = deque()
+        """Blocks that are kept back: they may be an echo, and nobody knows yet whether there is one."""
+        self._judged = 0
+        """For how many blocks more the detector may look at those that were kept back."""
         self._worse = 0.0
         """How many blocks the filter has lately made louder."""
         self._lag: int | None = None
@@ -94,8 +105,8 @@ class EchoCanceller:
 
     @property
     def echo_due(self) -> bool:
-        """True while an echo that was found may still come, with its reverberation, of what was sent."""
-        return self._lag is not None and self._quiet_blocks <= self._lag + PARTITIONS
+        """True while an echo of what was sent may still be looked at: it comes late, or was kept back."""
+        return self._judged > 0 or (self._lag is not None and self._quiet_blocks <= self._lag + PARTITIONS)
 
     def sent(self, pcm: bytes, rate_hz: int) -> None:
         """Takes a frame that has left for the caller: 16-bit little-endian mono."""
@@ -125,10 +136,27 @@ class EchoCanceller:
         whole = len(samples) // self._samples * self._samples
         self._heard_rest = samples[whole:]
         blocks = samples[:whole].reshape(-1, self._samples)
-        cleaned = b"".join(self._clean(block, self._next_sent()).tobytes() for block in blocks)
+        cleaned = [piece for block in blocks for piece in self._pass_on(block, self._clean(block, self._next_sent()))]
         if whole:
             self._stay_together()
-        return cleaned
+        return b"".join(piece.tobytes() for piece in cleaned)
+
+    def _pass_on(self, heard: Pcm, clean: Pcm | None) -> list[Pcm]:
+        """Returns the blocks that can be passed on, now that a block has become this; None where that is in doubt.
+
+        Before it is known whether there is an echo, the caller is kept back where they are no louder than one would
+        be. If what they say turns out to be none, it is passed on as it was: else a caller who speaks a few words into
+        the first second of a greeting would never be heard.
+        """
+        self._judged = max(self._judged - 1, 0)
+        if clean is None:
+            self._judged = JUDGED_BLOCKS
+            self._doubted.append(heard)
+            return [_hushed(self._doubted.popleft())] if len(self._doubted) > MAX_DOUBTED_BLOCKS else []
+        is_echo = self._lag is not None or not self._finder.unlike
+        doubted = [_hushed(block) if is_echo else block for block in self._doubted]
+        self._doubted.clear()
+        return [*doubted, clean]
 
     def _stay_together(self) -> None:
         """Brings the two sides together again once one of them has lost frames, or its clock is slower."""
@@ -149,8 +177,8 @@ class EchoCanceller:
         self._owed += 1
         return self._silence
 
-    def _clean(self, heard: Pcm, sent: Floats) -> Pcm:
-        """Returns a block heard without the echo of what was sent."""
+    def _clean(self, heard: Pcm, sent: Floats) -> Pcm | None:
+        """Returns a block heard without the echo of what was sent; None while nobody knows whether it is one."""
         power = _power(sent) if sent is not self._silence else 0.0
         self._quiet_blocks = 0 if power > AUDIBLE else self._quiet_blocks + 1
         if self._quiet_blocks > TAIL_BLOCKS or self._may_rest(audible=power > AUDIBLE):
@@ -180,8 +208,11 @@ class EchoCanceller:
         self._follow(self._finder.lag)
         if self._lag is None:
             loudest = float(self._powers.rows.max())
-            passes = self._gate.passes_unknown(_power(samples), loudest, self._finder.blocks)
-            return heard if passes else _to_pcm(samples * HUSHED)
+            loudness = _power(samples)
+            if self._gate.passes_unknown(loudness, loudest, self._finder.blocks) or self._finder.unlike:
+                return heard
+            kept_back = self._quiet_blocks < SILENT_BLOCKS and (self._doubted or loudness > LOUD)
+            return None if kept_back else _to_pcm(samples * HUSHED)
         rest, echo = self._filter.cancel(sent_spectra[self._lag : self._lag + PARTITIONS], samples)
         rest_power, heard_power = _power(rest), _power(samples)
         if rest_power > max(WORSE * heard_power, LOUD):
@@ -227,6 +258,10 @@ class EchoCanceller:
             self._filter = EchoFilter(self._sounds[2:])
         self._gate.restart()
         self._lag, self._gains_turn = first, 0
+
+
+def _hushed(block: Pcm) -> Pcm:
+    return _to_pcm(block.astype(np.float32) / FULL_SCALE * HUSHED)
 
 
 def _to_pcm(samples: Floats) -> Pcm:
