@@ -114,8 +114,11 @@ class Brain(ABC):
     def take_back(self) -> None:  # noqa: B027  (the same)
         """Forgets what `prepare` was told, because the caller has said something else."""
 
-    def take_over(self, earlier: Brain, reason: str = "") -> AsyncGenerator[Piece]:
-        """Yields the first words of a brain that has been given the call by an `earlier` one, for this reason."""
+    def take_over(self, earlier: Brain, reason: str = "", said: str = "") -> AsyncGenerator[Piece]:
+        """Yields the first words of a brain that has been given the call by an `earlier` one, for this reason.
+
+        `said` is what the caller has said meanwhile, and the earlier one has not answered.
+        """
         return self.greet()
 
     def memory(self) -> dict[str, Any]:

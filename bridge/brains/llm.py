@@ -180,10 +180,11 @@ class LlmBrain(Brain):
         self._toolbox.variables = self._variables
         self.history.said(told_of_caller(variables))
 
-    def take_over(self, earlier: Brain, reason: str = "") -> AsyncGenerator[Piece]:
+    def take_over(self, earlier: Brain, reason: str = "", said: str = "") -> AsyncGenerator[Piece]:
         if isinstance(earlier, LlmBrain):
             self.history.continues(earlier.history)
-        return self.answer(f"[the call was handed over to you: {reason or 'greet the caller, and go on from here'}]")
+        event = f"[the call was handed over to you: {reason or 'greet the caller, and go on from here'}]"
+        return self.answer(f"{said} {event}".lstrip())
 
     def memory(self) -> dict[str, Any]:
         return {"messages": self.history.remembered()}

@@ -52,7 +52,11 @@ class ScriptAnswer(Line):
         return self
 
     def matches(self, said: list[str]) -> bool:
-        return any(phrase == "*" or _among(words(phrase), said) for phrase in self.match)
+        return "*" in self.match or self.names(said)
+
+    def names(self, said: list[str]) -> bool:
+        """Tells whether one of the phrases was said; `*` is none."""
+        return any(_among(words(phrase), said) for phrase in self.match)
 
 
 class Step(BaseModel):
@@ -114,6 +118,11 @@ class ScriptBrain(Brain):
     async def greet(self) -> AsyncGenerator[Piece]:
         for piece in self._enter(self._script.start):
             yield piece
+
+    def take_over(self, earlier: Brain, reason: str = "", said: str = "") -> AsyncGenerator[Piece]:
+        """Greets, unless the caller has said already what the greeting would ask for."""
+        known = any(answer.names(words(said)) for answer in (*self._step.answers, *self._script.anywhere))
+        return self.answer(said) if known else self.greet()
 
     def memory(self) -> dict[str, Any]:
         return {"step": next(name for name, step in self._script.steps.items() if step is self._step)}

@@ -41,16 +41,17 @@ class CallAgent:
         """What is said while an answer is slow."""
         return Filler(self.settings.filler, self.settings.filler_after_ms)
 
-    def hand_over(self, action: HandOver) -> AsyncGenerator[Piece]:
+    def hand_over(self, action: HandOver, said: str) -> AsyncGenerator[Piece]:
         """Gives the call to another agent, in the caller's language if it knows that, and returns what it says first.
 
-        It is one of those that the earlier agent's tools name, and so it is there.
+        It is one of those that the earlier agent's tools name, and so it is there. `said` is what the caller has said
+        that nobody has answered.
         """
         assert self._others is not None, "an agent alone hands nothing over"
         agent, earlier, language = self._others.find(action.agent), self.brain, self._call.language
         self._speak_as(agent.speaking(language) if language in agent.languages else agent)
         self.brain = self._make_brain(self.agent)
-        return self.brain.take_over(earlier, action.reason)
+        return self.brain.take_over(earlier, action.reason, said)
 
     def switch_language(self, language: str) -> None:
         """Goes on in another language."""

@@ -45,10 +45,12 @@ from bridge.turns.actions import (
     Pause,
     Prepare,
     PromptCaller,
+    Reason,
     Resume,
     TakeBack,
 )
-from bridge.turns.turns import Agent, Turns
+from bridge.turns.present_reply import Agent
+from bridge.turns.turns import Turns
 
 log = structlog.get_logger(__name__)
 
@@ -178,7 +180,7 @@ class Conversation(Talk):
                     self.call.playout.take_back(ms)
                 case Commit(reason):
                     self._silence.signal()
-                    interruption = self._speaking.cut(reason.value)
+                    interruption = self._speaking.cut(reason.value, unanswered=reason is Reason.WENT_ON)
                     self._metrics.interruptions.labels("committed").inc()
                 case Answer(text) if self._digits.waiting:
                     self._speaking.discard()
@@ -234,7 +236,7 @@ class Conversation(Talk):
         self._waiting.over()
         actions = self._turns.finished(self._now_s())
         if isinstance(action, HandOver):
-            self._hand_over(action)
+            self._hand_over(action, " ".join(due.text for due in actions if isinstance(due, Answer)))
         elif action is not None and not self.next.is_settled:
             self.next.follow(action)
             self.call.hang_up()
@@ -251,14 +253,16 @@ class Conversation(Talk):
         """Ends the agent's turn, because somebody has silenced the call itself."""
         self.interrupt()
 
-    def _hand_over(self, action: HandOver) -> None:
+    def _hand_over(self, action: HandOver, said: str) -> None:
+        """Gives the call to another agent, with what the caller has `said` while the earlier one spoke."""
         if self.call.state is not State.ACTIVE:
             return
         before = self.agent.name
-        pieces = self.agent.hand_over(action)
+        pieces = self.agent.hand_over(action, said)
         self._tell_handed_over(before, action.reason)
         self._adapt()
-        self._do(self._begin(pieces, TurnTrace()))
+        self._speaking.begin(pieces, self._caller.trace() if said else TurnTrace(), self._waiting.filler())
+        self._do(self._turns.began(self._now_s(), audio_ms=None))
 
     def _adapt(self) -> None:
         """Goes by the settings of an agent that has taken over, or of another language, in what is done from now on."""

@@ -8,12 +8,14 @@ blocks of 20 ms, so that a wideband caller keeps all of the band, and no convert
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import rfft
 
+from bridge.hearing.echo_doubt import EchoDoubt
 from bridge.hearing.echo_filter import PARTITIONS, EchoFilter, powers
 from bridge.hearing.echo_finder import BINS, LAGS, EchoFinder
 from bridge.hearing.echo_gate import AUDIBLE, LOUD, EchoGate
@@ -41,15 +43,15 @@ WORSE_KEPT: Final = 0.95
 """The filter begins anew after so many of these within half a second."""
 GAINS_BLOCKS: Final = 4
 """How often it is worked out how loud an echo is due: what the finder knows of it changes over a second."""
-DOUBTED_BLOCKS: Final = 60
-"""How much of the agent's sound the path is doubted for at most, 1.2 s: by then the finder has found another."""
-SURE_SHARE: Final = 0.25
-SURE_BLOCKS: Final = 3
-"""After so many blocks of whose power so little is left, the path is the one that the filter knows."""
-WRONG_BLOCKS: Final = 2
-"""After so many blocks in a row that the filter makes louder, it is doubted."""
 HUSHED: Final = np.float32(0.1)
 """What becomes of a block that may be an echo: -20 dB. The detector hears a caller sooner than after nothing."""
+MOST_KEPT_BLOCKS: Final = 90
+"""How much of what may be an echo or the caller is kept back until that is known, 1.8 s: the detector takes no more at
+once."""
+SILENT_BLOCKS: Final = 3
+"""Nothing is kept back for longer once the agent has been silent for so many blocks."""
+JUDGED_BLOCKS: Final = 10
+"""How long the detector may take for what was kept back."""
 FULL_SCALE: Final = np.float32(32768)
 
 Floats = NDArray[np.float32]
@@ -76,14 +78,13 @@ class EchoCanceller:
         """What is transformed in each block: the latest two blocks sent, the latest two heard, and the filter's two."""
         self._filter = EchoFilter(self._sounds[2:])
         self._gate = EchoGate()
+        self._kept: deque[Pcm] = deque()
+        """Blocks that are kept back: they may be an echo, and nobody knows yet whether there is one."""
+        self._judged = 0
+        """For how many blocks more the detector may look at those that were kept back."""
         self._worse = 0.0
         """How many blocks the filter has lately made louder."""
-        self._sure = self._wrong = 0
-        """How many blocks the filter has lately made much quieter, and how many it has made louder since."""
-        self._doubted = 0
-        """For how many more blocks of the agent's sound the path is doubted: it may have changed while none came."""
-        self._gain = 0.0
-        """How much of the power sent came back before it was doubted."""
+        self._doubt = EchoDoubt()
         self._lag: int | None = None
         """How many blocks after it was sent the filter's first block of the echo is heard."""
         self._gains: Floats = np.zeros(0, np.float32)
@@ -96,8 +97,8 @@ class EchoCanceller:
 
     @property
     def echo_due(self) -> bool:
-        """True while an echo that was found may still come, with its reverberation, of what was sent."""
-        return self._lag is not None and self._quiet_blocks <= self._lag + PARTITIONS
+        """True while an echo of what was sent may still be looked at: it comes late, or was kept back."""
+        return self._judged > 0 or (self._lag is not None and self._quiet_blocks <= self._lag + PARTITIONS)
 
     def sent(self, pcm: bytes, rate_hz: int, now_s: float) -> None:
         """Takes a frame that has left for the caller at `now_s`: 16-bit little-endian mono."""
@@ -122,16 +123,36 @@ class EchoCanceller:
         whole = len(samples) // self._samples * self._samples
         self._heard_rest = samples[whole:]
         blocks = samples[:whole].reshape(-1, self._samples)
-        return b"".join(self._clean(block, self._reference.pop()).tobytes() for block in blocks)
+        cleaned = [
+            piece for block in blocks for piece in self._pass_on(block, self._clean(block, self._reference.pop()))
+        ]
+        return b"".join(piece.tobytes() for piece in cleaned)
 
-    def _clean(self, heard: Pcm, sent: Floats) -> Pcm:
-        """Returns a block heard without the echo of what was sent."""
+    def _pass_on(self, heard: Pcm, clean: Pcm | None) -> list[Pcm]:
+        """Returns the blocks that can be passed on, now that a block has become this; None where that is in doubt.
+
+        Before it is known whether there is an echo, the caller is kept back where they are no louder than one would
+        be. If what they say turns out to be none, it is passed on as it was: else a caller who speaks a few words into
+        the first second of a greeting would never be heard.
+        """
+        self._judged = max(self._judged - 1, 0)
+        if clean is None:
+            self._judged = JUDGED_BLOCKS
+            self._kept.append(heard)
+            return [_hushed(self._kept.popleft())] if len(self._kept) > MOST_KEPT_BLOCKS else []
+        is_echo = self._lag is not None or not self._finder.unlike
+        kept = [_hushed(block) if is_echo else block for block in self._kept]
+        self._kept.clear()
+        return [*kept, clean]
+
+    def _clean(self, heard: Pcm, sent: Floats) -> Pcm | None:
+        """Returns a block heard without the echo of what was sent; None while nobody knows whether it is one."""
         power = _power(sent) if sent is not self._silence else 0.0
         self._quiet_blocks = 0 if power > AUDIBLE else self._quiet_blocks + 1
         if self._quiet_blocks > TAIL_BLOCKS or self._may_rest(audible=power > AUDIBLE):
             return heard
         if self._quiet_blocks == TAIL_BLOCKS:
-            self._doubt()
+            self._doubt.begin(float(self._gains.sum()))
             self._finder.silence()
             self._spectra.fill(0)
             self._strengths.fill(0)
@@ -156,8 +177,11 @@ class EchoCanceller:
         self._follow(self._finder.lag)
         if self._lag is None:
             loudest = float(self._powers.rows.max())
-            passes = self._gate.passes_unknown(_power(samples), loudest, self._finder.blocks)
-            return heard if passes else _to_pcm(samples * HUSHED)
+            loudness = _power(samples)
+            if self._gate.passes_unknown(loudness, loudest, self._finder.blocks) or self._finder.unlike:
+                return heard
+            kept_back = self._quiet_blocks < SILENT_BLOCKS and (self._kept or loudness > LOUD)
+            return None if kept_back else _to_pcm(samples * HUSHED)
         rest, echo = self._filter.cancel(sent_spectra[self._lag : self._lag + PARTITIONS], samples)
         rest_power, heard_power = _power(rest), _power(samples)
         if rest_power > max(WORSE * heard_power, LOUD):
@@ -168,33 +192,13 @@ class EchoCanceller:
         self._worse *= WORSE_KEPT
         echo_power = _power(echo)
         expected = max(echo_power, self._expected_power(self._lag))
-        unsure = self._unsure_power(rest_power, heard_power, echo_power, audible=power > AUDIBLE)
+        self._doubt.look(rest_power, heard_power, echo_power, float(self._gains.sum()))
+        unsure = self._doubt.power(float(self._powers.rows.max()), audible=power > AUDIBLE)
         if rest_power > heard_power:
             rest, rest_power = samples, heard_power
         if not self._gate.passes(rest_power, expected, unsure):
             rest = rest * HUSHED
         return _to_pcm(rest)
-
-    def _doubt(self) -> None:
-        """Learns that the path may not be the one that is known."""
-        if not self._doubted:
-            self._gain = float(self._gains.sum())
-        self._doubted, self._sure, self._wrong = DOUBTED_BLOCKS, 0, 0
-
-    def _unsure_power(self, rest: float, heard: float, echo: float, *, audible: bool) -> float:
-        """Returns how loud an echo may be that comes sooner or later than is known; 0 while the filter is right."""
-        if echo > max(AUDIBLE, SURE_SHARE * heard):
-            self._wrong = self._wrong + 1 if rest > heard else 0
-            if self._wrong >= WRONG_BLOCKS:
-                self._doubt()
-            elif rest < SURE_SHARE * heard:
-                self._sure += 1
-                if self._sure >= SURE_BLOCKS:
-                    self._doubted = 0
-        if not self._doubted:
-            return 0.0
-        self._doubted -= audible
-        return self._gain * float(self._powers.rows.max())
 
     def _expected_power(self, lag: int) -> float:
         """Returns how loud the echo should be in this block, by what the finder has learnt."""
@@ -227,6 +231,10 @@ class EchoCanceller:
             self._filter = EchoFilter(self._sounds[2:])
         self._gate.restart()
         self._lag, self._gains_turn = first, 0
+
+
+def _hushed(block: Pcm) -> Pcm:
+    return _to_pcm(block.astype(np.float32) / FULL_SCALE * HUSHED)
 
 
 def _to_pcm(samples: Floats) -> Pcm:

@@ -30,6 +30,10 @@ GONE_AGREEMENT: Final = 0.03
 GONE_CHECKS: Final = 75
 """After so many checks in a row, 6 s of the agent's sound, that agree less than this there is no echo any more. For a
 shorter time it may be the caller who is louder."""
+UNLIKE: Final = 0.1
+UNLIKE_COMPARISONS: Final = 5.0
+"""What agrees by less after so many comparisons is no echo. In 180 trials no echo did, from -8 to -30 dB. Of 144
+callers who spoke in the agent's first second, five in six did, after 0.6 s."""
 LEAST_COMPARISONS: Final = 3.0
 """How many blocks of the agent's sound are compared before anything is believed."""
 
@@ -43,6 +47,8 @@ class EchoFinder:
         bins = BINS.stop - BINS.start
         self.lag: int | None = None
         """How many blocks after it was sent the strongest echo is heard; None while there is none."""
+        self.unlike = False
+        """True while what is heard is too unlike all that was sent to be an echo."""
         self.blocks = 0
         """How many blocks of the agent's sound it has compared since the last echo, or since the call began."""
         self._common: Spectrum = np.zeros((LAGS, bins), np.complex64)
@@ -90,6 +96,7 @@ class EchoFinder:
         self._heard_power.fill(0)
         self._heard_sum = self._heard_squares = 0.0
         self._best = -1
+        self.unlike = False
 
     def gains(self, first: int, count: int) -> NDArray[np.float32]:
         """Returns how much of the power sent comes back after each of `count` delays, from `first` on."""
@@ -106,6 +113,7 @@ class EchoFinder:
         score[blocks < LEAST_COMPARISONS] = 0.0
         best = int(score.argmax())
         compared = min(float(blocks[best]), self._heard_sum**2 / (self._heard_squares + 1e-20))
+        self.unlike = compared >= UNLIKE_COMPARISONS and float(score[best]) < UNLIKE
         if score[best] > LEAST_AGREEMENT + CHANCE / max(compared, 1.0):
             if abs(best - self._best) <= 1 and self._is_better(best, score):
                 self.lag = best

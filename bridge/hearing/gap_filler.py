@@ -67,7 +67,7 @@ class GapFiller:
         cleaned = pcm if self._clean is None else self._clean(pcm, self.rate_hz)
         if self._is_too_much(pcm, now_s):
             self._shift_samples -= came
-            return b""
+            return cleaned[: max(len(cleaned) - len(pcm), 0)]  # no more than was kept back before
         start_ms = self._given_samples * 1000 / self.rate_hz
         self._given_samples += came
         if came:

@@ -8,25 +8,17 @@ out, in order, and `deadline_s` says when `expire` is due.
 from __future__ import annotations
 
 import math
-from enum import StrEnum
 
 from bridge.turns.actions import Action, Commit, PromptCaller, Reason, TakeBack
 from bridge.turns.caller_sound import CallerSound
 from bridge.turns.impatience import Impatience
 from bridge.turns.patience import SPEECH_LIMIT_S, STILL_S, Patience
 from bridge.turns.pausing import Pausing
+from bridge.turns.present_reply import Agent, PresentReply
 from bridge.turns.prompts import Prompts
 from bridge.turns.protection import BargeInProtection
 from bridge.turns.question import Question
 from bridge.turns.rules import Rules
-
-
-class Agent(StrEnum):
-    """What the agent is doing."""
-
-    IDLE = "idle"
-    THINKING = "thinking"
-    SPEAKING = "speaking"
 
 
 class Turns:
@@ -34,18 +26,21 @@ class Turns:
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
-        self.agent = Agent.IDLE
-        self._interruptible = True
-        self._begun_ms = 0
+        self._reply = PresentReply()
+        self._went_on = False
+        """True if the caller's present sound began before they can have reacted to the reply that it meets."""
         self._protection = BargeInProtection()
         self._patience = Patience()
         self._impatience = Impatience()
         self._pausing = Pausing()
         self._question = Question(rules, self._patience)
         self._sound = CallerSound(self._patience)
-        self._asked = ""
-        """The words that the present reply answers."""
         self._prompts = Prompts(rules)
+
+    @property
+    def agent(self) -> Agent:
+        """What the agent is doing."""
+        return self._reply.agent
 
     @property
     def paused(self) -> bool:
@@ -64,14 +59,15 @@ class Turns:
 
     # The agent ----------------------------------------------------------------------------------------------------
 
-    def began(self, now_s: float, *, audio_ms: int = 0, interruptible: bool = True) -> list[Action]:
-        """Notes that a reply has been asked for, when there were `audio_ms` of the caller's audio."""
+    def began(self, now_s: float, *, audio_ms: int | None = 0, interruptible: bool = True) -> list[Action]:
+        """Notes that a reply has been asked for, when there were `audio_ms` of the caller's audio.
+
+        None stands for as much as when the reply before it was asked for, with which it goes on.
+        """
         if self.agent is not Agent.IDLE:
             return []
         self._question.drop_early()  # whoever begins a reply has dropped the held one
-        self.agent = Agent.THINKING
-        self._interruptible = interruptible
-        self._begun_ms = audio_ms
+        self._reply.begins(audio_ms, interruptible=interruptible)
         self._question.stop_waiting()
         self._prompts.stop()
         if self._pausing.held:
@@ -89,10 +85,10 @@ class Turns:
             self._protection.hold(now_s + self.rules.echo_guard_ms / 1000)
         if filler:
             return []
-        self.agent = Agent.SPEAKING
+        was_interruptible = self._reply.interruptible
+        self._reply.sounds(now_s, interruptible=interruptible)
         self._impatience.heard(now_s)
         self._protection.hold(now_s + protect_ms / 1000)
-        was_interruptible, self._interruptible = self._interruptible, interruptible
         if interruptible and not was_interruptible and self.caller_speaking:
             return self._onset(now_s)  # they spoke on, into what may be interrupted
         return []
@@ -104,6 +100,8 @@ class Turns:
         self._idle(now_s)
         self._question.reply_over(now_s, cut=cut)
         if not self._question.kept:
+            if self._question.words and not cut:  # said into what could not be interrupted, and not told in full yet
+                self._question.await_final(now_s, speaking=self.caller_speaking)
             return []
         if self.caller_speaking:
             self._question.due_s = now_s + SPEECH_LIMIT_S
@@ -114,9 +112,10 @@ class Turns:
 
     def speech_started(self, now_s: float, audio_start_ms: int | None = None) -> list[Action]:
         """Notes that the caller began a sound that may be speech."""
-        if self._stale(audio_start_ms):
+        if not self._reply.is_about(audio_start_ms):
             return []
         if self._sound.began(now_s):
+            self._went_on = self._reply.just_begun(now_s)
             self._question.words = ""
             self._impatience.sound_began(now_s)
             if self.agent is Agent.IDLE:
@@ -154,7 +153,7 @@ class Turns:
 
     def partial(self, now_s: float, text: str, audio_start_ms: int | None = None) -> list[Action]:
         """Takes the words so far of what the caller is saying."""
-        if not text or self._stale(audio_start_ms):
+        if not text or not self._reply.is_about(audio_start_ms):
             return []
         question = self._question
         text = question.overdue.rest(text)
@@ -182,7 +181,7 @@ class Turns:
 
     def transcript(self, now_s: float, text: str, audio_start_ms: int | None = None) -> list[Action]:
         """Takes all the words of a stretch of speech; an empty text if there were none."""
-        if self._stale(audio_start_ms):
+        if not self._reply.is_about(audio_start_ms):
             return []
         question, late = self._question, self._impatience.words_complete(now_s)
         if not text:
@@ -199,7 +198,7 @@ class Turns:
         match self.agent:
             case Agent.IDLE:
                 return self._heard_idle(now_s, heard)
-            case Agent.THINKING if heard and self._interruptible and not self.rules.adds_nothing(heard, self._asked):
+            case Agent.THINKING if heard and self._restarts(heard):
                 return [*self._commit(now_s, Reason.RESTART), *self._answer(heard)]
             case Agent.THINKING | Agent.SPEAKING if late and self._only_nudges(heard):
                 self._impatience.shown = True
@@ -209,7 +208,7 @@ class Turns:
                 return []
             case Agent.SPEAKING if self._interrupts(heard):
                 return [*self._commit(now_s, Reason.WORDS), *self._answer(heard)]
-        if not self._interruptible:
+        if not self._reply.interruptible:
             question.kept.add(heard)
         elif self.agent is Agent.SPEAKING:
             question.noise(now_s, heard)
@@ -290,7 +289,7 @@ class Turns:
         return dropped
 
     def _onset(self, now_s: float) -> list[Action]:
-        if self.agent is Agent.IDLE or not self._interruptible:
+        if self.agent is Agent.IDLE or not self._reply.interruptible:
             return []
         if self.agent is Agent.THINKING and self._impatience.shown:
             return []  # "hello? … hello?": whoever waits for each of them to end never answers
@@ -304,7 +303,7 @@ class Turns:
 
     def _protection_ended(self, now_s: float) -> list[Action]:
         final = self._protection.end()
-        if self.agent is Agent.IDLE or not self._interruptible:
+        if self.agent is Agent.IDLE or not self._reply.interruptible:
             self._question.kept.add(final)
             return []
         if final:
@@ -315,6 +314,9 @@ class Turns:
         return self._onset(now_s) if self.caller_speaking else []
 
     def _commit(self, now_s: float, reason: Reason) -> list[Action]:
+        if reason is Reason.WORDS and self._went_on:
+            reason = Reason.WENT_ON
+        self._went_on = False
         self._idle(now_s)
         self._question.awaited = True
         self._prompts.stop()
@@ -322,11 +324,9 @@ class Turns:
         return [Commit(reason)]
 
     def _idle(self, now_s: float) -> None:
-        self.agent = Agent.IDLE
+        self._reply.over()
         self._pausing.over()
         self._question.kept.add(self._protection.end())
-        self._interruptible = True
-        self._asked = ""
         self._impatience.over()
         if self.caller_speaking:
             self._prompts.sound_goes_on(now_s, self._patience.longest_s())
@@ -334,18 +334,18 @@ class Turns:
             self._prompts.wait(now_s)
 
     def _answer(self, text: str) -> list[Action]:
-        self._asked, actions = self._question.answer(text)
+        self._reply.asked, actions = self._question.answer(text)
         self._impatience.over()
         self._prompts.stop()
         return actions
 
     def _interrupts(self, text: str, *, unfinished: bool = False) -> bool:
-        return self._interruptible and self.rules.interrupts(text, unfinished=unfinished)
+        return self._reply.interruptible and self.rules.interrupts(text, unfinished=unfinished)
+
+    def _restarts(self, text: str) -> bool:
+        """Tells whether these words change what is asked, so that the answer is begun anew."""
+        return self._reply.interruptible and not self.rules.adds_nothing(text, self._reply.asked)
 
     def _only_nudges(self, text: str) -> bool:
         """Tells whether these words only ask for the answer to what was asked."""
-        return bool(self._asked) and self.rules.nudges(text)
-
-    def _stale(self, audio_start_ms: int | None) -> bool:
-        """Tells whether a sound is older than the reply that it would interrupt."""
-        return self.agent is not Agent.IDLE and audio_start_ms is not None and audio_start_ms < self._begun_ms
+        return bool(self._reply.asked) and self.rules.nudges(text)

@@ -54,6 +54,18 @@ async def test_words_are_passed_on_as_they_come_and_heard_ones_are_remembered() 
         ]
 
 
+async def test_what_is_said_during_a_hand_over_is_told_with_it() -> None:
+    async with LlmServer("Moment.", "Which invoice?") as server, brain(server) as desk, brain(server) as sales:
+        await collect(desk.answer("sales please"))
+        desk.heard("Moment.", interrupted=False)
+        await collect(sales.take_over(desk, "wants sales", "it is about an invoice"))
+        assert server.requests[1]["messages"][-3:] == [
+            {"role": "user", "content": "sales please"},
+            {"role": "assistant", "content": "Moment."},
+            {"role": "user", "content": "it is about an invoice [the call was handed over to you: wants sales]"},
+        ]
+
+
 async def test_a_turn_of_which_nothing_was_heard_leaves_no_message() -> None:
     async with LlmServer("One.", "Two.") as server, brain(server) as ai:
         await collect(ai.answer("I would like"))

@@ -48,6 +48,14 @@ async def test_the_greeting_knows_the_calls_variables() -> None:
     assert await collect(ScriptBrain(SCRIPT).greet()) == [Say("Hello .")]
 
 
+async def test_a_call_that_is_taken_over_is_greeted_unless_the_caller_has_said_already_what_is_asked() -> None:
+    greeting = [Say("Hello .")]
+    assert await collect(ScriptBrain(SCRIPT).take_over(ScriptBrain(SCRIPT), "a key")) == greeting
+    assert await collect(ScriptBrain(SCRIPT).take_over(ScriptBrain(SCRIPT), "a key", "okay")) == greeting
+    known = await collect(ScriptBrain(SCRIPT).take_over(ScriptBrain(SCRIPT), "a key", "I want to buy something"))
+    assert known == [Say("Sales."), Say("What?", interruptible=False)]
+
+
 @pytest.mark.parametrize("said", ["Sales, please!", "I want to BUY something"])
 async def test_words_lead_on(said: str) -> None:
     brain = ScriptBrain(SCRIPT)

@@ -134,6 +134,36 @@ def test_without_an_echo_the_caller_is_unchanged() -> None:
     assert np.array_equal(clean(sent, heard)[16_000:], heard[16_000:])
 
 
+def test_a_few_words_in_the_agents_first_second_are_the_callers_where_there_is_no_echo() -> None:
+    sent = agent_says()
+    caller, start = nobody(sent), RATE_HZ // 2
+    said = (resample(caller_says("Are you open today?"), 8_000, 6_400) * 0.3).astype(np.int16)  # in a higher voice
+    caller[start : start + len(said)] = said
+    canceller, pieces = EchoCanceller(RATE_HZ), []
+    for at in range(0, len(sent), FRAME):
+        pieces.append(clean(sent[at : at + FRAME], caller[at : at + FRAME], canceller))
+    rest = np.concatenate(pieces)
+    assert not any(len(piece) for piece in pieces[start // FRAME + 2 : start // FRAME + 20]), "it may be an echo"
+    assert np.array_equal(rest, caller), "and was none"
+
+
+def test_what_may_be_an_echo_is_not_kept_back_once_the_agent_is_silent() -> None:
+    sent = np.concatenate((silence(300), caller_says("Hello."), silence(1_000)))
+    sent = sent[: len(sent) // FRAME * FRAME]
+    heard, canceller = EchoPath(-10, 100).through(sent, nobody(sent)), EchoCanceller(RATE_HZ)
+    last = np.flatnonzero(np.abs(sent) > 50)[-1] // FRAME
+    came, kept_back = 0, []
+    for number in range(len(sent) // FRAME):
+        at = slice(number * FRAME, (number + 1) * FRAME)
+        came += len(clean(sent[at], heard[at], canceller))
+        if came < (number + 1) * FRAME:
+            assert canceller.echo_due, "the detector has not looked at it yet"
+            kept_back.append(number)
+    assert kept_back
+    assert kept_back[-1] <= last + 4
+    assert not canceller.echo_due
+
+
 def test_while_the_agent_is_silent_every_sample_passes() -> None:
     heard = np.random.default_rng(1).integers(-32768, 32767, 16_000).astype(np.int16)
     assert np.array_equal(clean(nobody(heard), heard), heard)

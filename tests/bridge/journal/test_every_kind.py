@@ -32,7 +32,7 @@ MAX_TICKS = 2_000
 class TakingOver(PuppetBrain):
     """A brain that can follow another one."""
 
-    async def take_over(self, earlier: Brain, reason: str) -> AsyncGenerator[Piece]:
+    async def take_over(self, earlier: Brain, reason: str = "", said: str = "") -> AsyncGenerator[Piece]:
         yield Say("Sales here.")
 
 

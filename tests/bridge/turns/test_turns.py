@@ -8,8 +8,9 @@ import time
 import pytest
 
 from bridge.turns.actions import Answer, Commit, Pause, PromptCaller, Reason, Resume
+from bridge.turns.present_reply import Agent
 from bridge.turns.rules import Rules
-from bridge.turns.turns import SPEECH_LIMIT_S, Agent, Turns
+from bridge.turns.turns import SPEECH_LIMIT_S, Turns
 from bridge.turns.words import Backchannels
 
 FINAL_TIMEOUT_S = Rules().final_timeout_ms / 1000
@@ -392,3 +393,23 @@ def test_a_late_transcript_of_ten_thousand_characters_holds_up_no_call(word: str
         assert turns.transcript(6.0, text[1:]) == []
         took_s.append(time.thread_time() - begin_s)
     assert min(took_s) < 0.005
+
+
+# A caller who had not ended -----------------------------------------------------------------------------------------
+
+
+def test_a_caller_who_goes_on_as_the_agent_begins_has_interrupted_nothing() -> None:
+    turns = speaking()
+    assert turns.speech_started(10.2) == [Pause()]
+    assert turns.partial(10.6, "on Sunday") == [Commit(Reason.WENT_ON)]
+    turns.speech_stopped(11.0)
+    assert turns.transcript(11.2, "on Sunday") == [Answer("on Sunday")]
+
+
+def test_whoever_has_heard_a_word_and_speaks_again_interrupts() -> None:
+    turns = speaking()
+    turns.speech_started(10.2)
+    turns.speech_stopped(10.25)
+    assert turns.transcript(10.3, "") == [Resume()]
+    turns.speech_started(10.5)
+    assert turns.transcript(11.0, "stop") == [Commit(Reason.WORDS), Answer("stop")]

@@ -7,8 +7,9 @@ import math
 import pytest
 
 from bridge.turns.actions import Action, Answer, AskAgain, Commit, Pause, PromptCaller, Reason, Resume
+from bridge.turns.present_reply import Agent
 from bridge.turns.rules import Rules
-from bridge.turns.turns import Agent, Turns
+from bridge.turns.turns import Turns
 from bridge.turns.words import Backchannels
 
 PROMPTING = Rules(no_input_timeout_ms=8_000)

@@ -21,6 +21,17 @@ def test_what_may_not_be_interrupted_goes_on_and_the_words_are_answered_after_it
     assert turns.finished(13.0) == [Answer("sales please")]
 
 
+def test_words_whose_final_transcript_never_comes_are_answered_after_what_may_not_be_interrupted() -> None:
+    turns = speaking(interruptible=False)
+    turns.speech_started(11.0)
+    turns.partial(11.2, "sales please")
+    turns.speech_stopped(11.4)
+    assert turns.finished(13.0) == []
+    due_s = turns.deadline_s()
+    assert due_s <= 13.0 + Rules().final_timeout_ms / 1000
+    assert turns.expire(due_s) == [Answer("sales please")]
+
+
 def test_words_of_a_caller_still_speaking_at_the_end_are_answered_whole() -> None:
     turns = speaking(interruptible=False)
     turns.transcript(11.6, "sales")

@@ -8,8 +8,9 @@ import pytest
 
 from bridge.turns.actions import Answer, Commit, Pause, Prepare, PromptCaller, Reason, Resume
 from bridge.turns.patience import SPEECH_LIMIT_S, STILL_S
+from bridge.turns.present_reply import Agent
 from bridge.turns.rules import Rules
-from bridge.turns.turns import Agent, Turns
+from bridge.turns.turns import Turns
 from bridge.turns.words import Backchannels
 
 FINAL_TIMEOUT_S = Rules().final_timeout_ms / 1000
