@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import structlog
 
+from engine.first_sound import FirstSound
 from engine.speech import (
     CannotClone,
     Engine,
@@ -100,12 +101,14 @@ class FallbackEngine(Engine):
 
     async def stream(self, sentence: str, style: Style) -> AsyncGenerator[Pcm, None]:
         if not self._broken:
-            heard = False
+            sound, heard = FirstSound(sentence, self.sample_rate_hz), False
             try:
-                async with aclosing(self._main.stream(sentence, style)) as chunks:
-                    async for pcm in chunks:
-                        heard = True
-                        yield pcm
+                async with aclosing(self._main.stream(sentence, sound.style(style))) as chunks:
+                    async for made in chunks:
+                        for pcm in sound.take(made):
+                            heard = True
+                            yield pcm
+                sound.end()
                 return
             except (UnknownVoice, UnspeakableText, CannotClone):
                 raise

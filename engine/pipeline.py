@@ -16,6 +16,7 @@ import numpy as np
 import structlog
 
 from engine import language, normalize
+from engine.first_sound import FirstSound
 from engine.loop_share import loop_share
 from engine.markup import Mark, Pause, without_markup
 from engine.pronunciation import Pronounced, as_written
@@ -238,24 +239,31 @@ class _Maker:
         pause_ms = self._pause_ms
         async with aclosing(self._engine.stream(spoken, style)) as stream:
             left = MAX_SENTENCE_S * self._engine.sample_rate_hz
-            async for pcm in stream:
-                if pcm.size > left:
+            sound = FirstSound(spoken, self._engine.sample_rate_hz)
+            async for made in stream:
+                if made.size > left:
                     log.warning(
                         "cut off a sentence that takes too long", characters=len(spoken), limit_s=MAX_SENTENCE_S
                     )
                     break
-                left -= pcm.size
-                if pause_ms and self._spoken:
-                    silence = np.zeros(pause_ms * self._engine.sample_rate_hz // 1000, np.int16)
-                    self._put(Chunk(silence, is_pause=True))
-                elif pause_ms:
-                    self._put_silence(pause_ms)
-                pause_ms = 0
-                self._spoken = True
-                for chunk in cutter.cut(pcm):
-                    self._put(chunk)
+                left -= made.size
+                for pcm in sound.take(made):
+                    self._put_pause(pause_ms)
+                    pause_ms = 0
+                    self._spoken = True
+                    for chunk in cutter.cut(pcm):
+                        self._put(chunk)
+            else:
+                sound.end()
         if rest := cutter.rest():
             self._put(Chunk(np.zeros(0, np.int16), rest))
+
+    def _put_pause(self, ms: int) -> None:
+        """Puts out the pause before a sentence."""
+        if ms and self._spoken:
+            self._put(Chunk(np.zeros(ms * self._engine.sample_rate_hz // 1000, np.int16), is_pause=True))
+        elif ms:
+            self._put_silence(ms)
 
     def _skip(self, error: UnspeakableText) -> bool:
         log.warning("left out a sentence", error=type(error).__name__)

@@ -48,8 +48,8 @@ class Run:
 class Campaign:
     """Many runs of harnesses: their corpora, what they have found, and how many inputs they had."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, start_s: float = START_S) -> None:
+        self._folder, self._start_s = folder, start_s
         self._counts = folder / "counts.json"
 
     def run(self, module: str, seconds: int, seed: int = 0, inputs: int = -1) -> Run:
@@ -73,17 +73,21 @@ class Campaign:
             "verbosity": 0,
         }
         began_s = time.monotonic()
-        done = subprocess.run(
-            (sys.executable, "-m", module, *(f"-{option}={value}" for option, value in options.items()), corpus),
-            cwd=ROOT,
-            env=os.environ | ({"PYTHONHASHSEED": str(seed)} if seed else {}),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            timeout=seconds + START_S,
-            check=False,
-        )
+        command = (sys.executable, "-m", module, *(f"-{option}={value}" for option, value in options.items()), corpus)
+        try:
+            done = subprocess.run(
+                command,
+                cwd=ROOT,
+                env=os.environ | ({"PYTHONHASHSEED": str(seed)} if seed else {}),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                timeout=seconds + self._start_s,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            return Run(0, time.monotonic() - began_s, True, None, str(error))
         tried, written = _INPUTS.search(done.stdout), _FOUND.search(done.stdout)
         return Run(
             int(tried[1]) if tried else 0,

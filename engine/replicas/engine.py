@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 import structlog
 
+from engine.first_sound import FirstSound
 from engine.link.link import LinkLost
 from engine.link.messages import Hello
 from engine.replicas.address import Address
@@ -165,13 +166,16 @@ class ReplicasEngine(Engine):
             if replica is None:
                 break
             try:
-                async with aclosing(replica.stream(sentence, style)) as pieces:
-                    async for pcm in pieces:
-                        if rest is not None:
-                            pcm = await _following(rest, pcm)
-                        if pcm.size:
-                            heard.append(pcm)
-                            yield pcm
+                sound = FirstSound(sentence, self.sample_rate_hz)
+                async with aclosing(replica.stream(sentence, sound.style(style))) as pieces:
+                    async for made in pieces:
+                        for pcm in sound.take(made):
+                            if rest is not None:
+                                pcm = await _following(rest, pcm)
+                            if pcm.size:
+                                heard.append(pcm)
+                                yield pcm
+                sound.end()
                 if rest is not None and (pcm := await _joined(rest)).size:
                     yield pcm
                 return

@@ -10,7 +10,7 @@ from engine import language
 from engine.pipeline import MAX_SENTENCE_S, speak
 from engine.speech import Chunk, Pcm, SpeechError, Style, UnspeakableText
 from engine.text import SENTENCE_PAUSE_MS
-from tests.support.stepped_engine import RATE_HZ, SteppedEngine
+from tests.support.stepped_engine import LEVEL, RATE_HZ, SteppedEngine
 
 THREE = "First one. Second one. Third one."
 STYLE = Style(language="en")
@@ -50,7 +50,7 @@ def texts(chunks: list[Chunk]) -> list[str]:
 
 def voiced(chunks: list[Chunk]) -> list[int]:
     """The sentence numbers in the samples of the chunks that are not silent."""
-    return [int(chunk.pcm[0]) for chunk in chunks if chunk.pcm.any()]
+    return [int(chunk.pcm[0]) // LEVEL for chunk in chunks if chunk.pcm.any()]
 
 
 async def settle() -> None:
@@ -294,7 +294,7 @@ class EndlessEngine(SteppedEngine):
 
     async def stream(self, sentence: str, style: Style) -> AsyncGenerator[Pcm, None]:
         while True:
-            yield np.ones(RATE_HZ, np.int16)
+            yield np.full(RATE_HZ, LEVEL, np.int16)
 
 
 async def test_the_sound_of_one_sentence_has_an_end() -> None:

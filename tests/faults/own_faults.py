@@ -46,6 +46,17 @@ def hang_replica(run: FaultRun) -> None:
     engine.speed = 1e-6
 
 
+def silence_engine(run: FaultRun) -> None:
+    """Makes silence in place of words, and tells no error."""
+    run.engine.is_silent = True
+
+
+def silence_replica(run: FaultRun) -> None:
+    engine = run.home.engine
+    assert isinstance(engine, SimulatedEngine)
+    engine.is_silent = True
+
+
 def slow_engine(run: FaultRun) -> None:
     run.engine.speed = 0.7
 
@@ -172,6 +183,8 @@ ENGINE: Final = [
     ),
     Fault("engine", "broken, without another", Outcome.HUMAN, break_engine, BEFORE_S),
     Fault("engine", "broken, and the other one too", Outcome.HUMAN, break_engines, BEFORE_S, engine="spare"),
+    Fault("engine", "makes silence of words", Outcome.GOES_ON, silence_engine, BEFORE_S, engine="spare"),
+    Fault("engine", "makes silence of words, without another", Outcome.HUMAN, silence_engine, BEFORE_S),
     Fault("engine", "slower than speech", Outcome.GOES_ON, slow_engine, BEFORE_S),
     Fault(
         "engine",
@@ -223,6 +236,14 @@ ENGINE: Final = [
         BEFORE_S,
         engine="replicas",
         caller_says_more=False,
+    ),
+    Fault(
+        "replica",
+        "makes silence of words",
+        Outcome.GOES_ON,
+        silence_replica,
+        BEFORE_S,
+        engine="replicas",
     ),
     Fault("replica", "all killed", Outcome.HUMAN, kill_replicas, SPEAKS_S, engine="replicas", speed=REAL_TIME),
 ]

@@ -59,6 +59,12 @@ def test_a_harness_that_does_not_start_is_a_failure(tmp_path: Path) -> None:
     assert run.inputs == 0
 
 
+def test_a_harness_that_does_not_end_is_a_failure_and_the_next_one_runs(tmp_path: Path) -> None:
+    run = Campaign(tmp_path, start_s=0.01).run("tests.fuzz.fuzz_planted", 0)
+    assert run.failed
+    assert "timed out" in run.output
+
+
 def test_inputs_of_all_runs_are_counted(tmp_path: Path) -> None:
     assert [Campaign(tmp_path).count("x", inputs) for inputs in (5, 7)] == [5, 12]
 

@@ -51,6 +51,8 @@ class SimulatedEngine(Engine):
         self.places = places
         self.speed = speed
         self.is_broken = False
+        self.is_silent = False
+        """Whether it makes silence in place of words, and tells no error."""
         self.error: Exception = SpeechError("the engine is out of order")
         """What it raises when it is broken or killed."""
         self.streams = 0
@@ -87,6 +89,8 @@ class SimulatedEngine(Engine):
         try:
             words = [self._word(text) for text in sentence.split()]
             sound = np.concatenate([np.full(word.samples, word.level, np.int16) for word in words])
+            if self.is_silent:
+                sound[:] = 0
             starts = [0, *accumulate(word.samples for word in words)][:-1]
             if style.on_word_starts is not None:
                 style.on_word_starts(starts)

@@ -23,7 +23,7 @@ PACE_VARIABLE = "COUNTING_PIECE_S"
 
 def counted(words: int) -> Pcm:
     """What the engine says for so many words: 100 ms each, every one at a level of its own."""
-    return np.repeat(np.arange(1, words + 1, dtype=np.int16) * 10, WORD_SAMPLES)
+    return np.repeat(np.arange(1, words + 1, dtype=np.int16) * 100, WORD_SAMPLES)
 
 
 class CountingEngine(Engine):

@@ -11,10 +11,12 @@ from engine.speech import Engine, Pcm, SpeechError, Style, UnspeakableText, Voic
 from engine.status import EngineStatus
 
 RATE_HZ = 1000
+LEVEL = 100
+"""Every sample of the first sentence; that of the second is twice as high, and so on."""
 
 
 class SteppedEngine(Engine):
-    """Makes a chunk when the test says so: `allow(n)`. A sentence is two chunks, its number in every sample."""
+    """Makes a chunk when the test says so: `allow(n)`. A sentence is two chunks, as loud as its number says."""
 
     name = "stepped"
     sample_rate_hz = RATE_HZ
@@ -43,7 +45,7 @@ class SteppedEngine(Engine):
                 raise self.failures[sentence]
             for _ in range(2):
                 await self._steps.acquire()
-                yield np.full(RATE_HZ // 10, len(self.begun), np.int16)
+                yield np.full(RATE_HZ // 10, LEVEL * len(self.begun), np.int16)
             if sentence in self.failures:
                 raise self.failures[sentence]
         finally:

@@ -5,15 +5,22 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import psutil
 import pytest
 from aiohttp import web
 from openai import APIStatusError
+from yarl import URL
 
 from bridge.brains.bounded_http import MAX_EVENT_BYTES, SLICE_BYTES, BadAnswer
 from bridge.brains.llm_client import make_llm_client
+from tests.support.asterisk.waiting import eventually
 from tests.support.serving import serving
 
 REQUEST: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "my secret"}], "stream": True}
+PATIENCE_S = 120.0
+"""A hundred connections take a busy machine longer than the client gives one by itself."""
+MOST_KEPT = 100
+"""How many connections OpenAI's client keeps for the next questions."""
 
 
 async def test_neither_cookies_nor_redirects() -> None:
@@ -108,3 +115,34 @@ async def test_what_is_compressed_is_not_unpacked() -> None:
     async with serving(handle) as url, make_llm_client(url, "k") as client:
         with pytest.raises(BadAnswer):
             await client.chat.completions.create(**REQUEST)
+
+
+async def test_what_is_kept_after_many_questions_at_once_has_a_bound_and_ends_with_the_next_question() -> None:
+    everybody, transports = asyncio.Barrier(MOST_KEPT + 5), list[asyncio.Transport]()
+    alone = asyncio.Event()
+
+    async def handle(request: web.Request) -> web.Response:
+        assert isinstance(request.transport, asyncio.Transport)
+        transports.append(request.transport)
+        if not alone.is_set():
+            await everybody.wait()  # so that each has a connection of its own
+        return web.json_response({"choices": []})
+
+    def kept() -> list[str]:
+        connections = psutil.Process().net_connections("tcp")
+        return [each.status for each in connections if each.raddr and each.raddr.port == port]
+
+    async def are_closed_by_the_server() -> bool:
+        return set(kept()) == {psutil.CONN_CLOSE_WAIT}
+
+    async with serving(handle) as url, make_llm_client(url, "k") as client:
+        port, question = URL(url).port or 0, REQUEST | {"stream": False, "timeout": PATIENCE_S}
+        await asyncio.gather(*(client.chat.completions.create(**question) for _ in range(everybody.parties)))
+        assert len(kept()) == MOST_KEPT
+        for transport in transports:
+            transport.close()
+        await eventually(are_closed_by_the_server, PATIENCE_S)
+        assert len(kept()) == MOST_KEPT, "the client looks at them when it is asked next"
+        alone.set()
+        await client.chat.completions.create(**question)
+        assert kept() == [psutil.CONN_ESTABLISHED]

@@ -101,3 +101,40 @@ def test_few_calls_do_not_make_a_clock_late() -> None:
     core.carries = 100 * CARRIES
     core.run(2 * WINDOW_S)
     assert core.offer(600.0)
+
+
+def after_an_overload(calls: int) -> tuple[Core, CallLimit]:
+    """Returns a limit whose clock was late with so many calls, and is in time again since a moment ago."""
+    core = Core()
+    limit = CallLimit(lambda: calls, lambda: core.now_s)
+    keep_time(core, limit, WINDOW_S + 2, late_s=0.1)
+    while limit.is_reached(0):
+        keep_time(core, limit, 1)
+    return core, limit
+
+
+def keep_time(core: Core, limit: CallLimit, seconds: float, late_s: float = 0.0) -> None:
+    """Lets time pass, in which every frame is so late."""
+    for _ in range(round(seconds / TICK_S)):
+        core.now_s += TICK_S
+        limit.note(late_s)
+
+
+def test_the_limit_begins_below_what_was_too_many_grows_slowly_and_is_forgotten() -> None:
+    core, limit = after_an_overload(100)
+    assert limit.is_reached(91)
+    assert not limit.is_reached(89)
+    keep_time(core, limit, GROWS_S)
+    assert limit.is_reached(101)
+    assert not limit.is_reached(99)
+    keep_time(core, limit, GROWS_S - WINDOW_S - 2)
+    assert limit.is_reached(110)
+    assert not limit.is_reached(108)
+    keep_time(core, limit, WINDOW_S + 4)
+    assert not limit.is_reached(1_000)
+
+
+def test_a_few_calls_are_taken_whatever_made_the_clock_late() -> None:
+    _, limit = after_an_overload(3)
+    assert not limit.is_reached(LEAST - 1)
+    assert limit.is_reached(LEAST)

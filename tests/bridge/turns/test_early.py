@@ -122,3 +122,20 @@ def test_a_caller_who_thinks_aloud_costs_only_so_many_answers() -> None:
     assert prepared == MOST_TRIES
     assert early.take("well") == ([], False)
     assert early.maybe_over("next") == [Prepare("next")], "the next turn counts anew"
+
+
+def test_it_is_kept_while_its_words_stay_and_given_away_once() -> None:
+    early = EarlyAnswer(enabled=True)
+    assert early.goes_on("two") == [], "there is none"
+    early.maybe_over("two pizzas")
+    assert early.goes_on("Two pizzas.") == []
+    assert early.take("Two pizzas!") == ([], True)
+    assert early.drop() == []
+
+
+def test_each_turn_has_all_its_tries() -> None:
+    early = EarlyAnswer(enabled=True)
+    early.maybe_over("two")
+    early.take("two")
+    tries = [early.maybe_over(str(number)) for number in range(MOST_TRIES + 1)]
+    assert [Prepare(str(number)) in actions for number, actions in enumerate(tries)] == [True] * MOST_TRIES + [False]
