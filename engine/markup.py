@@ -1,7 +1,7 @@
 """Reads pauses and a part of SSML out of a text that arrives in pieces. No I/O.
 
-Whatever else looks like a tag is dropped, wherever the pieces were cut. What is held back is bounded, so the time is
-linear in the length of the text.
+Whatever else looks like a tag is dropped, wherever the pieces were cut, and so is what lies in a script, a style sheet
+or a comment. Little of anything else is held back, so that speech can begin. The time is linear in the length.
 """
 
 from __future__ import annotations
@@ -25,11 +25,32 @@ RATES: Final = {"x-slow": 0.5, "slow": 0.64, "medium": 1.0, "default": 1.0, "fas
 MAX_DEPTH: Final = 16
 """How deep rates may lie in each other; the ones further in have no effect."""
 
-_ATTRIBUTES: Final = r"(?:\s[^<>]{0,1000})?"
+MAX_TAG_CHARS: Final = 1_500
+"""What is longer is no tag, and is not waited for."""
+
+_SSML: Final = "break|speak|sub|say-as|prosody|phoneme|emphasis|voice|audio"
+"""The names that no text has behind a `<` of its own: whatever such a tag has in it, it is one."""
+_BARE: Final = (
+    "async|autoplay|checked|compact|controls|default|defer|disabled|download|hidden|ismap|itemscope|loop|multiple"
+    "|muted|nomodule|noshade|nowrap|open|playsinline|readonly|required|reversed|selected"
+)
+"""HTML's attributes without a value. Other words behind a `<` are the text's own: "if a <b and c> d"."""
+_ANY: Final = r"(?:\s[^<>]*)?"
+_ATTRIBUTES: Final = rf"(?:\s+(?:{_BARE})(?![\w:=-]))*+(?:\s+[\w:.@-]{{1,40}}\s?=[^<>]*|\s*)"
+_ATTRIBUTES_BEGIN: Final = rf"(?:\s+(?:{_BARE})(?![\w:=-]))*+\s*(?:(?<=\s)[\w:.@-]{{1,40}}(?:\s|\s?=[^<>]*)?)?"
+_NAME: Final = rf"(?P<name>(?P<ssml>(?:{_SSML})(?![\w:-]))|[a-z][\w:-]{{0,30}})"
 _ELEMENT: Final = re.compile(
-    rf"<(?P<name>sub|say-as|phoneme)(?P<attributes>{_ATTRIBUTES})(?<!/)>(?P<inner>[^<>]{{0,300}})</(?P=name)\s?>",
+    rf"<(?P<name>sub|say-as|phoneme)(?P<attributes>{_ANY})(?<!/)>(?P<inner>[^<>]{{0,300}})</(?P=name)\s?>",
     re.IGNORECASE,
 )
+_HIDES: Final = re.compile(rf"<(?P<name>!--|(?:script|style)(?={_ATTRIBUTES}(?<!/)>))", re.IGNORECASE)
+"""What opens something that is not for the ear. Where it is never closed, it was no tag."""
+_SHOWS: Final = {
+    "!--": re.compile("-->"),
+    "script": re.compile(r"</script\s{0,9}>", re.IGNORECASE),
+    "style": re.compile(r"</style\s{0,9}>", re.IGNORECASE),
+}
+_MAX_CLOSER_CHARS: Final = 18
 _PRONOUNCED: Final = re.compile(rf"\[(?P<word>[^\[\]<>]{{1,60}})\]\(/(?P<ipa>[^/\[\]<>]{{1,{MAX_IPA_CHARS}}})/\)")
 _WORD: Final = re.compile(r"[^\[\]<>]*[^\[\]<>\s][^\[\]<>]*")
 """What can carry sounds."""
@@ -37,25 +58,34 @@ _PRONOUNCED_BEGINS: Final = re.compile(
     rf"\[[^\[\]<>]{{0,60}}(?:\](?:\((?:/(?:[^/\[\]<>]{{1,{MAX_IPA_CHARS}}}/?)?)?)?)?"
 )
 _ELEMENT_BEGINS: Final = re.compile(
-    rf"<(?:sub|say-as|phoneme){_ATTRIBUTES}(?<!/)>[^<>]{{0,300}}(?:</?[a-z-]{{0,10}}\s?)?", re.IGNORECASE
+    rf"<(?:sub|say-as|phoneme){_ANY}(?<!/)>[^<>]{{0,300}}(?:</?[a-z-]{{0,10}}\s?)?", re.IGNORECASE
 )
+_UNIT: Final = "ms|msecs?|milliseconds?|s|secs?|seconds?|m|mins?|minutes?"
 _TAG: Final = re.compile(
-    rf"<!--.{{0,300}}?-->|<!\[CDATA\[|\]\]>|<(?P<closes>/?)(?P<name>[a-z][\w:-]{{0,30}})(?P<attributes>{_ATTRIBUTES})/?>"
-    r"|<[?!](?!--)[^<>]{0,1000}>"
-    r"|\[\s?pause(?:[\s:=]\s?(?P<number>\d{1,6}(?:\.\d{1,3})?)\s?(?P<unit>ms|s|sec|seconds?)?)?\s?\]",
-    re.IGNORECASE | re.DOTALL,
+    rf"<!\[CDATA\[|\]\]>|<(?P<closes>/?){_NAME}(?P<attributes>(?(ssml){_ANY}|{_ATTRIBUTES}))/?>"
+    r"|<!doctype\s[^<>\[]*\[[^\]]*\]\s?>|<[?!](?!--)[^<>]*>"
+    rf"|\[\s?pause(?:(?:\s?[:=]\s?|\s)(?P<number>\d{{1,6}}(?:[.,]\d{{1,3}})?)\s?(?P<unit>{_UNIT})?"
+    r"|\s?[:=][^\[\]<>]{0,20})?\s?\]",
+    re.IGNORECASE,
 )
 _TAG_BEGINS: Final = re.compile(
-    rf"\]{{1,2}}|</?|</?[a-z][\w:-]{{0,30}}{_ATTRIBUTES}/?|<!--.{{0,300}}|<[?!](?!--)[^<>]{{0,1000}}"
-    r"|\[\s?(?:p(?:a(?:u(?:s(?:e[\s:=.\w]{0,20})?)?)?)?)?",
-    re.IGNORECASE | re.DOTALL,
+    rf"\]{{1,2}}|</?|</?{_NAME}(?(ssml){_ANY}|{_ATTRIBUTES_BEGIN})/?"
+    r"|<!doctype\s[^<>\[]*\[[^\]]*(?:\]\s?)?|<[?!](?!--)[^<>]*"
+    r"|\[\s?(?:p(?:a(?:u(?:s(?:e[^\[\]<>]{0,30})?)?)?)?)?",
+    re.IGNORECASE,
 )
 # What can only be the beginning of a tag: at the end of a text it is dropped too.
-_CUT_TAG: Final = re.compile(r"</[a-z]|<[a-z][\w:-]*\s+[\w:-]+=|<(?:break|speak|sub|say-as|prosody)\b|\[\s?pause", re.I)
+_CUT_TAG: Final = re.compile(rf"</[a-z]|<[a-z][\w:-]*\s+[\w:-]+=|<(?:{_SSML}|script|style)\b|\[\s?pause", re.I)
 _OPENS: Final = re.compile(r"[<\[]|\](?=\]|$)")
-_ATTRIBUTE: Final = re.compile(r"""([\w:-]{1,40})\s?=\s?(?:"([^"]*)"|'([^']*)')""")
-_DURATION: Final = re.compile(r"\+?(\d{1,6}(?:\.\d{0,3})?)\s?(ms|s)", re.IGNORECASE)
+_TOLD: Final = re.compile(r"""([\w:-]{1,40})\s?=\s?(?:"([^"]*)"|'([^']*)'|([^\s"'<>/]+))""")
+_TYPOGRAPHIC: Final = "“”„‟‘’«»"
+"""Quotation marks that a word processor puts in place of those that were typed."""
+_DURATION: Final = re.compile(r"\+?(\d{1,6}(?:[.,]\d{0,3})?)\s?(ms|s)", re.IGNORECASE)
 _PERCENT: Final = re.compile(r"([+-]?)(\d{1,4}(?:\.\d{1,3})?)(%?)")
+_BLOCKS: Final = frozenset(
+    ("p", "s", "div", "h1", "h2", "h3", "h4", "h5", "h6", "li", "ul", "ol", "dt", "dd", "tr", "table", "blockquote")
+)
+"""The elements that stand by themselves: what is before them ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +112,15 @@ class MarkupReader:
         """The language may be a function: it may be known only from the text so far."""
         self._language = language
         self._held = ""
+        self._searched_chars = 0
+        """How much of the held text, where that is hidden, has no end of it."""
         self._pauses_left_ms = MAX_PAUSES_MS
         self._rates: list[float] = [1.0]
+
+    @property
+    def is_hiding(self) -> bool:
+        """Tells whether the text is at a place that is not for the ear: in a comment, a script or a style sheet."""
+        return self._searched_chars > 0
 
     def feed(self, piece: str) -> list[str | Mark]:
         """Takes the next piece; returns what is certain by now. Only what may become a tag is held back."""
@@ -95,6 +132,8 @@ class MarkupReader:
 
     def _read(self, piece: str, last: bool) -> list[str | Mark]:
         text, self._held = self._held + as_written(piece), ""
+        searched, self._searched_chars = self._searched_chars, 0
+        never_shown: set[str] = set()
         items: list[str | Mark] = []
         plain = at = 0
         while opens := _OPENS.search(text, at):
@@ -106,11 +145,22 @@ class MarkupReader:
                 found, end = [marked(link["word"], link["ipa"])], link.end()
             elif not last and _ELEMENT_BEGINS.fullmatch(text, at):
                 break
-            elif tag := _TAG.match(text, at):
+            elif (hides := _HIDES.match(text, at, at + MAX_TAG_CHARS)) and _kind(hides) not in never_shown:
+                shows = _SHOWS[_kind(hides)].search(text, max(hides.end(), at + searched))
+                searched = 0
+                if shows:
+                    found, end = [" "], shows.end()
+                elif last:
+                    never_shown.add(_kind(hides))
+                    continue
+                else:
+                    self._searched_chars = max(len(text) - at - _MAX_CLOSER_CHARS, 1)
+                    break
+            elif tag := _TAG.match(text, at, at + MAX_TAG_CHARS):
                 found, end = self._tag(tag), tag.end()
-            elif not last and (_TAG_BEGINS.fullmatch(text, at) or _PRONOUNCED_BEGINS.fullmatch(text, at)):
+            elif not last and (_begins_tag(text, at) or _PRONOUNCED_BEGINS.fullmatch(text, at)):
                 break
-            elif last and _TAG_BEGINS.fullmatch(text, at) and _CUT_TAG.match(text, at):
+            elif last and _begins_tag(text, at) and _CUT_TAG.match(text, at):
                 found, end = [], len(text)
             else:  # a sign of its own
                 at += 1
@@ -128,7 +178,7 @@ class MarkupReader:
         name, inner = element["name"].lower(), _unescaped(element["inner"])
         told = _attributes(element["attributes"])
         if name == "sub":
-            return told.get("alias", inner)
+            return told.get("alias") or inner
         if name == "say-as":
             language = self._language if isinstance(self._language, str) else self._language()
             return say_as(inner, told.get("interpret-as", ""), told.get("format", ""), language)
@@ -139,14 +189,12 @@ class MarkupReader:
     def _tag(self, tag: re.Match[str]) -> list[str | Mark]:
         name = (tag["name"] or "").lower()
         if tag[0].startswith("["):
-            unit = (tag["unit"] or "s").lower()
-            ms = float(tag["number"]) * (1 if unit == "ms" else 1000) if tag["number"] else STRENGTHS_MS["medium"]
-            return [self._pause(ms)]
+            return [self._pause(_ms(tag["number"], tag["unit"] or "s") if tag["number"] else STRENGTHS_MS["medium"])]
         if name == "break" and not tag["closes"]:
             return [self._pause(_break_ms(_attributes(tag["attributes"])))]
         if name == "prosody":
             return self._prosody(tag)
-        return ["\n\n" if name in ("p", "s") else " "]
+        return ["\n\n" if name in _BLOCKS else "\n" if name == "br" else " "]
 
     def _pause(self, ms: float) -> Pause:
         pause = Pause(min(round(ms), MAX_PAUSE_MS, self._pauses_left_ms))
@@ -163,13 +211,25 @@ class MarkupReader:
 
 
 def without_markup(text: str) -> str:
-    """Returns what is to be read of a text."""
+    """Returns what is to be read of a text, or of the beginning of one."""
     reader = MarkupReader()
-    return as_written("".join(item for item in reader.feed(text) + reader.finish() if isinstance(item, str)))
+    items = reader.feed(text)
+    if not reader.is_hiding:
+        items += reader.finish()
+    return as_written("".join(item for item in items if isinstance(item, str)))
+
+
+def _kind(hides: re.Match[str]) -> str:
+    return hides["name"].lower()
+
+
+def _begins_tag(text: str, at: int) -> bool:
+    """Tells whether the rest of a text may become a tag."""
+    return len(text) - at < MAX_TAG_CHARS and _TAG_BEGINS.fullmatch(text, at) is not None
 
 
 def _attributes(text: str) -> dict[str, str]:
-    return {name.lower(): _unescaped(double or single) for name, double, single in _ATTRIBUTE.findall(text)}
+    return {name.lower(): _unescaped("".join(values)).strip(_TYPOGRAPHIC) for name, *values in _TOLD.findall(text)}
 
 
 def _unescaped(text: str) -> str:
@@ -179,8 +239,15 @@ def _unescaped(text: str) -> str:
 
 def _break_ms(told: dict[str, str]) -> float:
     if duration := _DURATION.fullmatch(told.get("time", "").strip()):
-        return float(duration[1]) * (1 if duration[2].lower() == "ms" else 1000)
+        return _ms(duration[1], duration[2])
     return STRENGTHS_MS.get(told.get("strength", "").lower(), STRENGTHS_MS["medium"])
+
+
+def _ms(number: str, unit: str) -> float:
+    """Returns a duration as it is written, such as `1,5` and `s`."""
+    unit = unit.lower()
+    factor = 1 if unit.startswith(("ms", "milli")) else 60_000 if unit.startswith("m") else 1000
+    return float(number.replace(",", ".")) * factor
 
 
 def _rate(rate: str, before: float) -> float:

@@ -22,6 +22,8 @@ SEEDS: Final = (
     '\x00[Worcester](/ˈwʊstər/) <phoneme alphabet="ipa" ph="təˈmɑːtoʊ">tomato</phoneme>'.encode(),
     b'\x03<say-as interpret-as="ordinal">21</say-as><!-- c --><p>a</p><?x?>[pause] &lt;b&gt; &#x27;',
     b'\x00<!-x- c -->a <phoneme ph="a/>b</phoneme>',
+    b"\x05<script async>a<b</script >b<style>p > a {}</style><!-- <style> --><script>c",
+    b"\x02<!DOCTYPE speak [<!ENTITY x 'y'>]>if a <b and c> d <input disabled hidden=x>[pause:-1s][pause 1,5 secs]<br>",
 )
 
 

@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 
 from bridge.dial.handset import Handset
 from bridge.dial.reception import Reception
-from bridge.line.audiosocket import FRAME_MS, Kind, encode
+from bridge.line.audiosocket import FRAME_MS, RATE_HZ, Kind, encode
 from engine.speech import Pcm
 
 TICK_S: Final = FRAME_MS / 1000
@@ -24,6 +24,10 @@ CONNECT_TIMEOUT_S: Final = 2.0
 """This is Asterisk's MAX_CONNECT_TIMEOUT_MSEC."""
 CLOSE_TIMEOUT_S: Final = 1.0
 """How long the server may take to close its side after a hang-up."""
+READ_AT_ONCE: Final = 50
+"""Frames. Where more lie there, others have their turn first: our own frames, and whoever hangs up."""
+MAX_AHEAD_S: Final = 30.0
+"""How much sound a server may send before it is due. What a flood would bring has to be kept, and is no call."""
 
 _HEADER_BYTES: Final = 3
 _SO_TIMESTAMPNS: Final = 35  # Linux calls it SO_TIMESTAMPNS_OLD; Python's socket module does not name it
@@ -38,6 +42,7 @@ class Close(StrEnum):
     EOF = "EOF"
     RESET = "reset"
     MID_MESSAGE = "EOF inside a message"
+    FLOOD = "left by us, as it sent far faster than real time"
 
 
 class CannotCall(Exception):
@@ -75,6 +80,7 @@ class Caller:
         self.ended = asyncio.Event()
         """Set when both sides are closed, or the server's is still open `CLOSE_TIMEOUT_S` after ours."""
         self._sock: socket.socket | None = None
+        self._received_bytes = 0
         self._read_bytes = _HEADER_BYTES + self.handset.frame_bytes
         self._tick_handle: asyncio.TimerHandle | None = None
         self._close_handle: asyncio.TimerHandle | None = None
@@ -163,9 +169,11 @@ class Caller:
         self.hang_up()
 
     def _readable(self) -> None:
-        """Reads all that is there. After a reset uvloop tells only once that there is something to read."""
-        while self.closed_s is None and self._read_frame():
-            pass
+        """Reads what is there. After a reset uvloop tells only once that there is something to read."""
+        for _ in range(READ_AT_ONCE):
+            if self.ended.is_set() or not self._read_frame():
+                return
+        self._loop.call_soon(self._readable)
 
     def _read_frame(self) -> bool:
         """Reads one frame at most, so that it gets its own stamp: a longer read would get only the last one's.
@@ -183,6 +191,12 @@ class Caller:
         if not data:
             self._closed(Close.MID_MESSAGE if self.received.mid_message else Close.EOF)
             return True
+        self._received_bytes += len(data)
+        if self._received_bytes > self._most_bytes():
+            self.close = Close.FLOOD
+            self.hang_up()
+            self._over()
+            return False
         self.received.feed(data, self._arrival_s(ancillary))
         if self._voice_waiters:
             self._wake(self.received.latest_voiced_s)
@@ -190,6 +204,10 @@ class Caller:
             self.by_server = True
             self.hang_up()
         return True
+
+    def _most_bytes(self) -> float:
+        """Returns how much may have come by now, at the rate that takes the most bytes."""
+        return (time.monotonic() - self.dialled_s + MAX_AHEAD_S) * 2 * max(RATE_HZ.values())
 
     def _arrival_s(self, ancillary: list[tuple[int, int, bytes]]) -> float:
         for _, kind, stamp in ancillary:

@@ -90,7 +90,9 @@ def _pacing(caller: Caller) -> Iterator[Fault]:
 def _ending(caller: Caller) -> Iterator[Fault]:
     if caller.write_failed:
         yield Fault("stops reading: Asterisk drops the call when its write fails", caller.close.value)
-    if caller.close is Close.OPEN:
+    if caller.close is Close.FLOOD:
+        yield Fault("floods the caller: nobody can keep what it sends", caller.close.value)
+    elif caller.close is Close.OPEN:
         yield Fault("leaves its side open", "for a second after the end of the call")
     elif caller.by_server and caller.close is not Close.EOF:
         yield Fault("ends the call without a clean close: Asterisk drops the caller", caller.close.value)

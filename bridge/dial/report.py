@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.dial.caller import Caller
+from bridge.dial.caller import Caller, Close
 from bridge.dial.conformance import Fault, blurred, end_s, faults
 from bridge.dial.lateness import Spread, expected_frames, lateness_ms, longest_burst, spacing_ms
 from bridge.dial.table import PERCENTILES, aligned, spread_cells
@@ -78,6 +78,8 @@ class PlacedCall:
         """Returns in words how the call ended."""
         if self.failed:
             return "not placed, or refused"
+        if self.caller.close is Close.FLOOD:
+            return "we left a flood"
         if not self.caller.by_server:
             return f"we hung up, then {self.caller.close}"
         announced = "00 00 00, then " if self.caller.received.hangup_s is not None else ""

@@ -46,7 +46,8 @@ MAX_REQUESTS: Final = 16
 IDLE_S: Final = 60.0
 """How long a client may ask for nothing while nothing is spoken for it."""
 CLOSE_S: Final = 1.0
-"""How long a client's last words are read for nothing: closing with them unread would lose what it is told."""
+"""How long a client's last words are read for nothing, as closing with them unread would lose what it is told; and then
+how long it may take to read what it was sent."""
 WIDTH: Final = 2
 """The bytes of a sample."""
 
@@ -107,7 +108,18 @@ class WyomingConnection:
             fault = as_api_error(error)
             await self._refuse(Error(fault.message, fault.code))
         finally:
-            self._writer.close()
+            await self._close()
+
+    async def _close(self) -> None:
+        """Closes the connection; what is not sent by then to a client that does not read is not waited for."""
+        self._writer.close()
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self._writer.wait_closed()
+        except TimeoutError:
+            drop(self._writer.transport)
+        except ConnectionError:
+            pass
 
     def finish(self) -> None:
         """Ends the connection as soon as nothing is being spoken."""

@@ -46,7 +46,7 @@ PIECE_BYTES: Final = 48 * 1024
 class BatchRequest(SpeechFields):
     """The body of `POST /v1/audio/speech/batch`. Its fields hold for each item that does not say otherwise."""
 
-    items: list[Annotated[dict[str, Any], Field(description="`input`, and fields of the batch that differ here")]] = (
+    items: list[Annotated[Any, Field(description="an object: `input`, and fields of the batch that differ here")]] = (
         Field(description="the texts", min_length=1, max_length=MAX_ITEMS)
     )
     model: str | None = Field(None, description="there is one model, see /v1/models")
@@ -63,7 +63,11 @@ class BatchRequest(SpeechFields):
 
     def speech(self, index: int) -> SpeechRequest:
         """Returns the request that an item is by itself. Raises ApiError where the item is wrong."""
-        own = {name: value for name, value in self.items[index].items() if value is not None}
+        item = self.items[index]
+        if not isinstance(item, dict):
+            message = f'item {index} is no object, such as {{"input": "One."}}'
+            raise ApiError(400, "INVALID_REQUEST", message, param=f"items.{index}")
+        own = {name: value for name, value in item.items() if value is not None}
         shared = self.model_dump(exclude={"items"}, exclude_none=True)
         only = {"stream": False, "stream_format": None, "timestamps": None}
         return parse_json(json.dumps({**shared, **own, **only}), SpeechRequest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable
 from typing import Any, Final, Literal
 from uuid import uuid4
 
@@ -116,7 +117,7 @@ class LiveSpeech:
                 await self._tell(
                     "response.done", request_id=self._id, stop_reason=stop_reason, audio_chunks=self._chunks
                 )
-                await self._socket.close()
+                await self._close()
         except SlowReader:
             drop(self._request.transport)
         except ConnectionResetError:
@@ -236,8 +237,18 @@ class LiveSpeech:
         known = self._id if self._input.is_started else None
         await self._tell("error", request_id=known, error={"type": kind, "code": code, "message": message})
         usual = WSCloseCode.INTERNAL_ERROR if kind == "generation_error" else WSCloseCode.POLICY_VIOLATION
-        await self._socket.close(code=CLOSE_CODES.get(code, usual), message=code.encode())
+        await self._close(CLOSE_CODES.get(code, usual), code)
 
     async def _tell(self, kind: str, **told: Any) -> None:
         if not self._socket.closed:
-            await self._socket.send_json({"type": kind, **told})
+            await self._be_read(self._socket.send_json({"type": kind, **told}))
+
+    async def _close(self, code: int = WSCloseCode.OK, reason: str = "") -> None:
+        await self._be_read(self._socket.close(code=code, message=reason.encode()))
+
+    async def _be_read(self, sending: Awaitable[Any]) -> None:
+        """Waits until the client has taken what is no audio; drops the connection of one that does not."""
+        try:
+            await Pace(self._service.settings.slow_reader_timeout).send(sending, 0.0)
+        except SlowReader:
+            drop(self._request.transport)

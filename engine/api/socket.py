@@ -238,4 +238,7 @@ class _Connection:
 
     async def _answer(self, event: dict[str, Any]) -> None:
         if not self._socket.closed:
-            await self._socket.send_json(event)
+            try:
+                await Pace(self._service.settings.slow_reader_timeout).send(self._socket.send_json(event), 0.0)
+            except SlowReader:
+                drop(self._request.transport)

@@ -33,6 +33,16 @@ def read(*pieces: str, language: str = "en") -> list[str | Mark]:
         ('<break strength="none"/>', 0),
         ("<break/>", 750),
         ('<break time="soon"/>', 750),
+        ('<break time="-1s"/>', 750),
+        ("<break time=1s/>", 1000),
+        ("<break time=”1,5s” />", 1500),
+        ('<break time="1s>', 750),
+        ("[pause:1,5s]", 1500),
+        ("[pause: 500 milliseconds]", 500),
+        ("[pause 2 secs]", 2000),
+        ("[pause:2min]", MAX_PAUSE_MS),
+        ("[pause:-1s]", 750),
+        ("[pause:soon]", 750),
         ("[pause:9000s]", MAX_PAUSE_MS),
         ('<break time="999999s"/>', MAX_PAUSE_MS),
     ],
@@ -65,6 +75,14 @@ def test_all_pauses_of_a_text_together_are_bounded() -> None:
         ('<say-as interpret-as="riddle">word</say-as>', "word"),
         ('<phoneme alphabet="ipa" ph="x">word</phoneme>', "word"),
         ("a <b>bold</b> <unknown:tag x='1'>word</unknown:tag>", "a bold word"),
+        ('<sub alias="">word</sub>', "word"),
+        ('<!DOCTYPE speak [<!ENTITY x "y">]><speak>Hi</speak>', "Hi"),
+        ("<script async src='x'>if (a < b) { alert('<b>') }</script>Hi", "Hi"),
+        ("<STYLE>p > a { color: red }</Style >Hi", "Hi"),
+        ("<script src='x'/>Hi", "Hi"),
+        (f"<!-- {'a <b> c ' * 500} -->Hi", "Hi"),
+        ("<scripted>Hi", "Hi"),
+        ("the [pause] button of [pause the film]", "the button of [pause the film]"),
         ("if 3 < 5 and a[0] is [x]", normalize("if 3 < 5 and a[0] is [x]")),
     ],
 )
@@ -75,6 +93,38 @@ def test_what_is_said(text: str, spoken: str) -> None:
 def test_an_ordinal_is_one_of_its_language() -> None:
     text = 'am <say-as interpret-as="ordinal">3</say-as> Mai'
     assert [normalize(str(item), "de") for item in read(text, language="de")] == ["am dritten Mai"]
+
+
+def test_what_stands_by_itself_in_html_is_said_by_itself() -> None:
+    assert read("<h1>Menu</h1><ul><li>soup<li>fish</ul>") == ["\n\nMenu\n\n\n\n\n\nsoup\n\nfish\n\n"]
+    assert read("Soup<br>Fish") == ["Soup\nFish"]
+
+
+@pytest.mark.parametrize("text", ["if a <b and c> d", "x<y and y>z", "say [pause for me]"])
+def test_words_between_signs_are_said(text: str) -> None:
+    assert read(text) == [text]
+
+
+def test_words_behind_a_sign_are_said_before_the_text_ends() -> None:
+    assert MarkupReader().feed("While x <y is true. Then") == ["While x <y is true. Then"]
+
+
+def test_nothing_is_read_as_long_as_a_script_may_end() -> None:
+    reader = MarkupReader()
+    assert reader.feed("Hi <script>a") == ["Hi "]
+    assert reader.feed(" b") == []
+    assert reader.is_hiding
+    assert reader.feed("</scr") + reader.feed("ipt>there") == [" ", "there"]
+    assert not reader.is_hiding
+
+
+def test_a_script_that_is_never_closed_was_none() -> None:
+    assert read("The <style> tag, <!-- not this --> and more") == ["The   tag,   and more"]
+    assert read("Less is <!-- more") == ["Less is <!-- more"]
+
+
+def test_what_is_read_of_a_beginning_has_no_script() -> None:
+    assert without_markup("Guten Tag <script>var a") == "Guten Tag "
 
 
 def test_paragraphs_and_sentences_end_what_is_said_before_them() -> None:
@@ -121,6 +171,12 @@ PARTS = [
     "</sub>",
     "<!--",
     "-->",
+    "<script>",
+    "</script>",
+    "<style a=",
+    " hidden",
+    "<!doctype a[",
+    "[pause:a",
     "a ",
 ]
 
@@ -138,7 +194,23 @@ def test_how_a_text_is_cut_makes_no_difference(parts: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", ["<", "[", "<a ", "<sub a>", "<!--", "[pause", "<say-as x>y", "</", "<sub a>b</", "<?"]
+    "unit",
+    [
+        "<",
+        "[",
+        "<a ",
+        "<sub a>",
+        "<!--",
+        "[pause",
+        "<say-as x>y",
+        "</",
+        "<sub a>b</",
+        "<?",
+        "<script>",
+        "<a hidden",
+        "<!doctype [",
+        "<a b=c",
+    ],
 )
 def test_the_time_is_linear(unit: str) -> None:
     def seconds(times: int) -> float:

@@ -56,6 +56,18 @@ class ConsolePage:
             raise AssertionError(f"never: {condition}\n{self.browser.complaints}\n{text[:2_000]}") from None
         return value
 
+    async def watch(self, selector: str) -> None:
+        """Keeps every text that an element shows from now on, as a user sees it, for `shown`."""
+        element = f"document.querySelector({json.dumps(selector)})"
+        await self.browser.evaluate(
+            f"window.texts = []; new MutationObserver(() => texts.push({element}.textContent))"
+            f".observe({element}, {{ childList: true, characterData: true, subtree: true }})"
+        )
+
+    async def shown(self, part: str) -> None:
+        """Waits until what `watch` watches shows, or has shown, a text with this in it."""
+        await self.until(f"texts.some(text => text.includes({json.dumps(part)}))")
+
     async def text(self, selector: str = "main") -> str:
         """The text of an element as it is seen; empty where there is none."""
         return str(await self.browser.evaluate(f"document.querySelector({json.dumps(selector)})?.innerText ?? ''"))

@@ -140,8 +140,9 @@ async def test_a_click_on_a_word_plays_that_stretch(page, ended, capfd):
     await page.until(f"document.querySelector('{word}') !== null")
     begins_ms = int(await page.browser.evaluate(f"document.querySelector('{word}').dataset.from"))
     assert "is listened to" not in capfd.readouterr().out
+    await page.watch("#play")
     await page.click(word)
-    await page.until("document.querySelector('#play').textContent.includes('Pause')")
+    await page.shown("Pause")
     await page.until("document.querySelector('#play').textContent.includes('Play')")
     seconds = float((await page.text(".at")).split(":")[1])
     assert begins_ms / 1000 + 0.2 < seconds < begins_ms / 1000 + 1.2
@@ -153,8 +154,9 @@ async def test_a_click_on_a_word_plays_that_stretch(page, ended, capfd):
 async def test_a_click_on_the_timeline_plays_from_there(page, ended):
     await page.open(f"#/call/{ended}")
     await page.until(f"{DRAWN} > 500")
+    await page.watch("#play")
     await page.click("canvas.timeline")
-    await page.until("document.querySelector('#play').textContent.includes('Pause')")
+    await page.shown("Pause")
     minutes, seconds = (await page.text(".at")).split(":")
     assert int(minutes) * 60 + float(seconds) > 0.2, "it is clicked in its middle"
 
@@ -165,8 +167,9 @@ async def test_keys_move_between_rows_and_play(page, ended):
     await page.browser.evaluate("document.querySelector('.row').focus()")
     await page.press("ArrowDown")
     assert await page.browser.evaluate("document.activeElement === document.querySelectorAll('.row')[1]")
+    await page.watch("#play")
     await page.press("Enter")
-    await page.until("document.querySelector('#play').textContent.includes('Pause')")
+    await page.shown("Pause")
     await page.press(" ", " ")
     await page.until("document.querySelector('#play').textContent.includes('Play')")
 

@@ -1,6 +1,7 @@
 """A call against scripted servers on real sockets, and how it ends."""
 
 import asyncio
+import contextlib
 import socket
 import struct
 import time
@@ -13,6 +14,7 @@ import uvloop
 
 from bridge.dial.caller import Caller, CannotCall, Close
 from bridge.dial.conformance import faults
+from bridge.dial.report import PlacedCall
 from bridge.line.audiosocket import Decoder, Kind, encode
 
 SILENCE = encode(Kind.SLIN8, bytes(320))
@@ -198,6 +200,41 @@ async def test_a_server_that_does_not_close_is_left_after_a_second(monkeypatch):
         caller_gone.set()
     assert caller.close is Close.OPEN
     assert rules(caller) == ["leaves its side open"]
+
+
+async def test_a_server_that_sends_without_end_keeps_nobody_from_hanging_up():
+    flooding = asyncio.Event()
+
+    async def script(peer):
+        with contextlib.suppress(ConnectionError):
+            while True:
+                peer.writer.write(LOUD * 100)
+                flooding.set()
+                await peer.writer.drain()
+
+    async with server(script) as port:
+        caller = Caller()
+        await caller.connect("127.0.0.1", port)
+        caller._read_frame = lambda: True  # as if there were always another one
+        await asyncio.wait_for(flooding.wait(), 10)
+        caller.hang_up()
+        await asyncio.wait_for(caller.ended.wait(), 10)
+    assert caller.close is Close.OPEN
+
+
+async def test_a_flood_is_left(monkeypatch):
+    monkeypatch.setattr("bridge.dial.caller.MAX_AHEAD_S", -60.0)  # of what the time of a test allows
+
+    async def script(peer):
+        await peer.send(LOUD)
+        with contextlib.suppress(ConnectionError):
+            await peer.read_to_the_end()
+
+    caller = await call(script)
+    assert (caller.by_server, caller.close) == (False, Close.FLOOD)
+    assert len(caller.received) == 0
+    assert rules(caller) == ["floods the caller: nobody can keep what it sends"]
+    assert PlacedCall(caller).ending() == "we left a flood"
 
 
 async def test_voice_is_waited_for():

@@ -340,6 +340,23 @@ async def test_a_client_that_does_not_read_is_let_go(engine, tmp_path, monkeypat
         writer.close()
 
 
+async def test_a_client_that_asks_and_does_not_read_holds_no_connection(engine, tmp_path, monkeypatch):
+    monkeypatch.setattr(connection, "IDLE_S", 0.3)
+    monkeypatch.setattr(connection, "CLOSE_S", 0.1)
+    monkeypatch.setattr(wyoming_server, "UNSENT_BYTES", 2_048)
+    async with serving(engine, tmp_path) as server:
+        narrow = socket.socket()
+        narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        narrow.connect(("127.0.0.1", server.port))
+        narrow.setblocking(False)
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(ConnectionError):
+            async with asyncio.timeout(WAIT_S):
+                while True:  # until the server resets the connection
+                    await loop.sock_sendall(narrow, b'{"type": "ping", "data": {"text": "%s"}}\n' % (b"x" * 30_000))
+        narrow.close()
+
+
 async def test_a_stop_lets_what_is_spoken_end_and_closes_the_idle(server, engine):
     engine.hold()
     async with Client(server.port) as busy, Client(server.port) as idle:

@@ -56,7 +56,8 @@ async def test_the_openai_client_gets_every_text_in_its_place(server):
 async def test_what_is_wrong_with_an_item_is_its_own(server, engine):
     engine_defect = {"input": "In a voice of none.", "voice": "nobody"}
     wrong = [{}, {"input": " "}, {"input": 5}, {"input": "unspeakable"}, engine_defect, {"input": "Fast.", "speed": 9}]
-    wrong += [{"input": "x" * 70_000}, {"input": "In whose?", "ref_audio": "§"}]
+    wrong += [{"input": "x" * 70_000}, {"input": "In whose?", "ref_audio": "§"}, "a text", None, ["a text"]]
+    wrong += [{"input": "How fast?", "speed": float("nan")}]
     answer = await server.post(PATH, {"items": [*wrong, {"input": "Right."}]})
     assert answer.status == 200
     told = answer.json()
@@ -70,10 +71,12 @@ async def test_what_is_wrong_with_an_item_is_its_own(server, engine):
         "INVALID_REQUEST",
         "INPUT_TOO_LONG",
         "INVALID_AUDIO",
+        *["INVALID_REQUEST"] * 4,
     ]
+    assert failed[8]["error"] == 'item 8 is no object, such as {"input": "One."}'
     assert all(result["status"] == "error" and result["error"] for result in failed)
     assert right["status"] == "success"
-    assert (told["total"], told["succeeded"], told["failed"]) == (9, 1, 8)
+    assert (told["total"], told["succeeded"], told["failed"]) == (13, 1, 12)
     assert engine.open_streams == 0
 
 
@@ -93,7 +96,8 @@ async def test_a_defect_in_the_engine_is_told_and_not_described(server, engine):
         {},
         {"items": []},
         {"items": items(*["More than may be."] * 33)},
-        {"items": ["a text"]},
+        {"items": {"input": "One."}},
+        {"items": "One."},
         {"items": items("One."), "speed": 9},
         {"items": items("One."), "response_format": "mp9"},
     ],

@@ -6,11 +6,15 @@ import asyncio
 import json
 import select
 import socket as sockets
+import struct
+from contextlib import asynccontextmanager
+from itertools import count
 
 import pytest
 from aiohttp import web
 
 from engine.api import add_speech_routes
+from engine.api.live_speech import PROTOCOL
 from engine.api.pace import Pace, SlowReader
 from engine.settings import SpeechSettings, VoiceSettings
 from tests.support.tone_engine import ToneEngine
@@ -58,23 +62,35 @@ async def test_what_was_read_early_may_be_played_before_the_next_is_taken():
     assert clock.now_s == 59.0, "all of it was taken"
 
 
-async def test_a_client_that_stops_reading_is_dropped_and_delays_nobody(tmp_path):
-    """Over small socket buffers, so that back-pressure is there after a second or two of audio."""
-    engine = ToneEngine()
+@asynccontextmanager
+async def over_small_buffers(engine, folder):
+    """Yields a service and the address of its server, where back-pressure is there after a second or two of audio."""
     app = web.Application()
     settings = SpeechSettings(slow_reader_timeout=0.5, audio_cache_max=0)
-    service = add_speech_routes(app, engine, settings, VoiceSettings(voices_dir=tmp_path))
+    service = add_speech_routes(app, engine, settings, VoiceSettings(voices_dir=folder))
     runner = web.AppRunner(app, handler_cancellation=True)
     await runner.setup()
     listener = sockets.create_server(("127.0.0.1", 0))
     listener.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, 4_096)
     await web.SockSite(runner, listener).start()
     try:
-        lazy, eager = [sockets.socket() for _ in range(2)]
-        lazy.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4_096)
-        for connection in (lazy, eager):
-            connection.connect(listener.getsockname())
-            connection.setblocking(False)
+        yield service, listener.getsockname()
+    finally:
+        await runner.cleanup()
+
+
+def connected(address, receive_bytes=4_096):
+    connection = sockets.socket()
+    connection.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, receive_bytes)
+    connection.connect(address)
+    connection.setblocking(False)
+    return connection
+
+
+async def test_a_client_that_stops_reading_is_dropped_and_delays_nobody(tmp_path):
+    engine = ToneEngine()
+    async with over_small_buffers(engine, tmp_path) as (service, address):
+        lazy, eager = connected(address), connected(address, 65_536)
         loop = asyncio.get_running_loop()
         await loop.sock_sendall(lazy, request("A text that goes on and on, sentence after sentence. " * 20))
         await asyncio.wait_for(loop.sock_recv(lazy, 100), 30)
@@ -95,8 +111,46 @@ async def test_a_client_that_stops_reading_is_dropped_and_delays_nobody(tmp_path
         assert (service.synthesizer.depth, engine.open_streams) == (0, 0)
         lazy.close()
         eager.close()
-    finally:
-        await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("protocol", "first", "more"),
+    [
+        ("talkspurt", {"event": "cancel"}, lambda number: {"input": "x", "voice": "n" * 4_000}),
+        (
+            PROTOCOL,
+            {"type": "request.start"},
+            lambda number: {"type": "input_text.append", "sequence": number, "text": " "},
+        ),
+    ],
+)
+async def test_a_client_that_asks_on_a_websocket_and_does_not_read_is_dropped(tmp_path, protocol, first, more):
+    async with over_small_buffers(ToneEngine(), tmp_path) as (_, address):
+        loop, lazy = asyncio.get_running_loop(), connected(address)
+        await loop.sock_sendall(lazy, handshake(protocol))
+        assert (await asyncio.wait_for(loop.sock_recv(lazy, 12), 30)).startswith(b"HTTP/1.1 101")
+        await loop.sock_sendall(lazy, frame(first))
+        with pytest.raises(ConnectionError):  # the server resets the connection
+            await asyncio.wait_for(asking_on(lazy, more), 30)
+        lazy.close()
+
+
+async def asking_on(connection, more):
+    for number in count():
+        await asyncio.get_running_loop().sock_sendall(connection, frame(more(number)))
+
+
+def handshake(protocol):
+    return (
+        "GET /v1/audio/speech/ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {'A' * 22}==\r\nSec-WebSocket-Protocol: {protocol}\r\n\r\n"
+    ).encode()
+
+
+def frame(message):
+    """A message of a WebSocket's client, masked with zeros."""
+    text = json.dumps(message).encode()
+    return b"\x81" + struct.pack("!BHI", 0x80 | 126, len(text), 0) + text
 
 
 def request(text):
