@@ -68,10 +68,11 @@ class Services:
         """Recognises one call."""
         turns = Turns(f"I call about the parcel {request.headers['X-Call-Id']}.")
         socket = web.WebSocketResponse()
-        await socket.prepare(request)
-        async for message in socket:
-            if message.type is WSMsgType.BINARY and (told := turns.hear(message.data)) is not None:
-                await socket.send_json(told)
+        with suppress(ConnectionError):  # the call may be over
+            await socket.prepare(request)
+            async for message in socket:
+                if message.type is WSMsgType.BINARY and (told := turns.hear(message.data)) is not None:
+                    await socket.send_json(told)
         return socket
 
     async def answer(self, request: web.Request) -> web.StreamResponse:

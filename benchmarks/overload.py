@@ -5,7 +5,7 @@ The server has one core, or `--cpu` of one; callers, recogniser and model have t
 agent for `--stays` seconds. Those that are refused go to a human and do not come again. After `--calls` callers nobody
 comes any more. The table tells, for each few seconds: the calls in progress, the callers that came and that were
 refused, for how long `/health` said `overloaded`, the share of the moments at which frames were late by a whole one (by
-the server's own clock), and the share of all frames that came.
+the server's own clock), the frames that were silent for want of speech, and the share of all due frames that came.
 
 `--cpu 0.1` gives the server so much of a core, by a control group (version 1) that is made in `--group` and removed
 again. So a machine that others use too shows an overload with few callers.
@@ -18,10 +18,8 @@ import asyncio
 import os
 import re
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -36,6 +34,7 @@ from benchmarks.gpu_replicas import on_cores
 from benchmarks.host import Services
 from benchmarks.host_callers import SAID_LEVEL, SAID_S, Found, Plan, line
 from benchmarks.machine import facts
+from benchmarks.overload_table import Heard, Seen, Told, table
 from benchmarks.table import markdown
 from bridge.converse.server_process import ServerProcess, running_server
 from bridge.dial.caller import Caller
@@ -44,32 +43,14 @@ from engine.speech import Pcm
 
 LOOK_S: Final = 0.5
 LATENESS: Final = re.compile(r'^talkspurt_clock_lateness_seconds_bucket{le="([^"]+)"} (\S+)', re.M)
+SILENT: Final = re.compile(r"^talkspurt_underrun_frames_total (\S+)", re.M)
+DIALPLAN_S: Final = 2.0
+"""How long the dialplan waits for an answer when it announces a call (httptimeout)."""
 PERIOD_US: Final = 5_000
 """A group's time is given out so often: within a frame of 20 ms, so that what has enough of it is not late."""
 GROUPS: Final = Path("/sys/fs/cgroup/cpu")
 REST_S: Final = 10.0
 """After the last caller has left."""
-
-
-@dataclass(slots=True)
-class Seen:
-    """What happened, by second since the first caller came."""
-
-    began_s: float
-    came: Counter[int] = field(default_factory=Counter)
-    refused: Counter[int] = field(default_factory=Counter)
-    closed: Counter[int] = field(default_factory=Counter)
-    """Calls that were not announced, and closed as they connected."""
-    cut: Counter[int] = field(default_factory=Counter)
-    """Calls in progress that the server ended."""
-    looks: Counter[int] = field(default_factory=Counter)
-    overloaded: Counter[int] = field(default_factory=Counter)
-    calls: dict[int, int] = field(default_factory=dict)
-    moments: dict[int, tuple[float, float]] = field(default_factory=dict)
-    """At the end of each second: all moments at which frames were due so far, and those that were not late."""
-
-    def now(self) -> int:
-        return int(time.monotonic() - self.began_s)
 
 
 @contextmanager
@@ -93,89 +74,91 @@ def limited(pid: int, share: float, groups: Path) -> Iterator[None]:
         group.rmdir()
 
 
-async def call(
-    server: ServerProcess, http: aiohttp.ClientSession, seen: Seen, stays_s: float, said: Pcm, *, announced: bool
-) -> Caller | None:
-    """One caller, from the dialplan on. Returns it where its call was taken."""
-    seen.came[seen.now()] += 1
-    caller = Caller(call_id=uuid4())
-    if announced:
+async def announced(http: aiohttp.ClientSession, caller: Caller) -> bool:
+    """Announces a call as a dialplan does. Tells whether the server takes it; one that does not answer does not."""
+    try:
         async with http.post("/v1/calls", json={"id": str(caller.id)}) as response:
             if response.status == 503:
-                seen.refused[seen.now()] += 1
-                return None
+                return False
             response.raise_for_status()
-    found, begin_s = Found(), time.monotonic()
+            return True
+    except (TimeoutError, aiohttp.ClientConnectionError):
+        return False
+
+
+async def call(
+    server: ServerProcess, http: aiohttp.ClientSession, seen: Seen, stays_s: float, said: Pcm, *, announce: bool
+) -> Caller | None:
+    """One caller, from the dialplan on. Returns it where its call was taken."""
+
+    def now() -> int:
+        return int(time.monotonic() - seen.began_s)
+
+    seen.came[now()] += 1
+    caller = Caller(call_id=uuid4())
+    if announce and not await announced(http, caller):
+        seen.refused[now()] += 1
+        return None
+    begin_s = time.monotonic()
     plan = Plan(server.host, server.port, 1, begin_s, begin_s, begin_s, begin_s + stays_s, 0, "")
-    await line(caller, plan, begin_s, Random(caller.id.int), said, found)
+    await line(caller, plan, begin_s, Random(caller.id.int), said, Found())
+    if not caller.connected:
+        seen.unreached[now()] += 1
+        return None
     if caller.by_server or caller.ended.is_set():
-        (seen.cut if len(caller.received) else seen.closed)[seen.now()] += 1
+        (seen.cut if len(caller.received) else seen.closed)[now()] += 1
     caller.hang_up()
     await caller.ended.wait()
+    received = caller.received
+    if not len(received):
+        return None
+    over_s = min(each for each in (caller.hung_up_s, caller.closed_s) if each is not None)
+    begun_s = seen.began_s
+    seen.heard.append(Heard(caller.first_sent_s - begun_s, over_s - begun_s, received.arrivals_s - begun_s))
     return caller
 
 
 async def watch(http: aiohttp.ClientSession, seen: Seen) -> None:
     """Notes the calls in progress, whether the server takes more, and how late its clock is."""
     while True:
-        async with http.get("/health") as response:
-            told, second = await response.json(), seen.now()
-        seen.looks[second] += 1
-        seen.overloaded[second] += told["overloaded"]
-        seen.calls[second] = told["calls"]
-        async with http.get("/metrics") as response:
-            found = dict(LATENESS.findall(await response.text()))
-        seen.moments[seen.now()] = float(found["+Inf"]), float(found[f"{TICK_S:g}"])
+        with suppress(TimeoutError, aiohttp.ClientConnectionError):  # it is too busy
+            async with http.get("/health") as response:
+                health = await response.json()
+            async with http.get("/metrics") as response:
+                text, at_s = await response.text(), time.monotonic() - seen.began_s
+            moments, silent = dict(LATENESS.findall(text)), SILENT.search(text)
+            assert silent is not None
+            seen.told.append(
+                Told(
+                    *(at_s, health["calls"], health["overloaded"]),
+                    *(float(moments[name]) for name in ("+Inf", f"{TICK_S:g}")),
+                    float(silent[1]),
+                )
+            )
         await asyncio.sleep(LOOK_S)
 
 
-async def drive(server: ServerProcess, args: argparse.Namespace) -> tuple[Seen, list[Caller]]:
-    """Has all callers come, and waits until the last one has left."""
+async def drive(server: ServerProcess, args: argparse.Namespace) -> tuple[Seen, list[Caller], bool]:
+    """Has all callers come, and waits until the last one has left. Tells too whether one more is taken then."""
     noise = np.random.default_rng(0).normal(0, SAID_LEVEL, round(SAID_S * 8_000))
     said = noise.clip(-32768, 32767).astype(np.int16)
-    async with aiohttp.ClientSession(server.http_url) as http:
+    timeout = aiohttp.ClientTimeout(total=DIALPLAN_S)
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(server.http_url, timeout=timeout, connector=connector) as http:
         seen = Seen(time.monotonic())
         watching = asyncio.create_task(watch(http, seen))
         callers: list[asyncio.Task[Caller | None]] = []
         for number in range(args.calls):
-            calling = call(server, http, seen, args.stays, said, announced=number % 2 == 0)
+            calling = call(server, http, seen, args.stays, said, announce=number % 2 == 0)
             callers.append(asyncio.create_task(calling))
             await asyncio.sleep(seen.began_s + (number + 1) * args.every - time.monotonic())
         taken = [caller for caller in await asyncio.gather(*callers) if caller is not None]
         await asyncio.sleep(REST_S)
+        if watching.done():
+            watching.result()
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
-    return seen, [caller for caller in taken if len(caller.received)]
-
-
-def table(seen: Seen, callers: list[Caller], every_s: int) -> str:
-    """Returns what happened, in steps of so many seconds."""
-    arrivals_s = np.concatenate([caller.received.arrivals_s for caller in callers]) - seen.began_s
-    head = ("from second", "calls", "came", "refused", "closed", "cut", "overloaded", "late", "frames")
-    rows: list[tuple[str, ...]] = [head]
-    for begin in range(0, max(seen.calls) + 1, every_s):
-        seconds = range(begin, begin + every_s)
-        within = (arrivals_s >= begin) & (arrivals_s < begin + every_s)
-        calls = [seen.calls[second] for second in seconds if second in seen.calls]
-        due = sum(calls) / max(1, len(calls)) * every_s / TICK_S
-        looks = sum(seen.looks[second] for second in seconds)
-        rows.append(
-            (
-                *(str(begin), f"{min(calls, default=0)}–{max(calls, default=0)}"),
-                *(str(sum(of[each] for each in seconds)) for of in (seen.came, seen.refused, seen.closed, seen.cut)),
-                f"{sum(seen.overloaded[second] for second in seconds) / max(1, looks):.0%}",
-                late_share([seen.moments[second] for second in seconds if second in seen.moments]),
-                f"{within.sum() / due:.0%}" if due else "–",
-            )
-        )
-    return markdown(rows)
-
-
-def late_share(moments: list[tuple[float, float]]) -> str:
-    """Returns the share of the moments between the first and the last of these counts at which frames were late."""
-    (all_before, in_time_before), (all_after, in_time_after) = moments[0], moments[-1]
-    due = all_after - all_before
-    return f"{1 - (in_time_after - in_time_before) / due:.0%}" if due else "–"
+        return seen, taken, await announced(http, Caller())
 
 
 async def run(args: argparse.Namespace) -> None:
@@ -192,11 +175,12 @@ async def run(args: argparse.Namespace) -> None:
             server = await starting.__aenter__()
         try:
             with limited(server.pid, args.cpu, args.group), on_cores(others):
-                seen, callers = await drive(server, args)
+                seen, callers, one_more = await drive(server, args)
         finally:
             await starting.__aexit__(None, None, None)
     own_late_ms = max((caller.late_s for caller in callers), default=0.0) * 1000
-    print(f"\n{table(seen, callers, args.step)}\n\nthe callers' own frames left {own_late_ms:.0f} ms late at most")
+    print(f"\n{table(seen, args.step)}\n\nthe callers' own frames left {own_late_ms:.0f} ms late at most")
+    print(f"one more caller, after all have left, is {'taken' if one_more else 'refused'}")
 
 
 def main() -> None:

@@ -31,13 +31,22 @@ class LinkEnd(asyncio.Transport):
         for chunk in chunks:
             if self._lost:
                 return
-            self._connection.data_received(chunk)
+            self._take(chunk)
             await asyncio.sleep(0)
         for _ in range(TURNS):
             if self._lost or not self._connection._turning:
                 return
             await asyncio.sleep(0)
         raise AssertionError("what has come is never handled")
+
+    def _take(self, chunk: bytes) -> None:
+        """Gives it to the connection as a loop does, in pieces that fit into its buffer."""
+        while chunk:
+            buffer = self._connection.get_buffer(-1)
+            size = min(len(chunk), len(buffer))
+            buffer[:size] = chunk[:size]
+            self._connection.buffer_updated(size)
+            chunk = chunk[size:]
 
     async def lose(self) -> None:
         """Ends the connection, as the other end does. Raises AssertionError where something went wrong on the way."""

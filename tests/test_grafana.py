@@ -47,6 +47,7 @@ FAULTS: dict[str, dict[str, str]] = {
     },
     "TalkspurtServiceFailed": {f'talkspurt_service_failures_total{{{ONE},service="engine"}}': "0x50 1x10"},
     "TalkspurtSpareVoice": {f"talkspurt_sentences_by_spare_total{{{ONE}}}": "4x20 5+1x40"},
+    "TalkspurtReplicaDown": {f'talkspurt_replica_up{{{ONE},replica="b:7070"}}': "1x30 0x30"},
     "TalkspurtRedisDown": {f"talkspurt_redis_up{{{ONE}}}": "1x30 0x30"},
 }
 """What each alert is for, every 30 s of half an hour: nothing is wrong for 10 minutes, and at the end it is."""

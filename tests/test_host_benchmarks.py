@@ -7,6 +7,8 @@ import pytest
 
 from benchmarks.host_services import QUIET_PIECES, Turns
 from benchmarks.host_table import Row, first_sounds_ms
+from benchmarks.overload_table import Heard as HeardInOverload
+from benchmarks.overload_table import Seen, Told, table
 from benchmarks.two_gpus import row, told_of_kill
 from benchmarks.two_gpus_listeners import Found, Heard
 
@@ -43,6 +45,19 @@ def test_a_row_counts_the_cores_of_all_that_the_server_is() -> None:
     assert (workers, busiest) == ("1.20 of 2", "70%")
     assert one.cells()[-1] == "150"
     assert "250 calls a core" in one.more()
+
+
+def test_an_overloaded_server_that_does_not_answer_is_told_of_once_it_does() -> None:
+    seen = Seen(heard=[HeardInOverload(1.0, 11.0, np.concatenate([np.arange(1, 5, 0.02), np.arange(5, 11, 0.04)]))])
+    seen.came[1] += 1
+    seen.cut[11] += 1
+    seen.told += [Told(1.0, 0, False, 0, 0, 0), Told(12.0, 1, True, 400, 300, 7)]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table(seen, 5).splitlines()[2:]]
+    assert rows == [
+        ["0", "0–0", "1", "0", "0", "0", "0", "0%", "–", "0", "100.0%"],
+        ["5", "–", "0", "0", "0", "0", "0", "–", "–", "–", "50.0%"],
+        ["10", "1–1", "0", "0", "0", "0", "1", "100%", "25%", "7", "50.0%"],
+    ]
 
 
 def sentence(listener: str, asked_s: float, **told: object) -> Heard:

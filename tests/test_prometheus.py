@@ -15,10 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
-import numpy as np
 import pytest
 import yaml
-from aiohttp import web
 
 from bridge.converse.server_process import ServerProcess, running_server
 from tests.support.asterisk.asterisk import free_port
@@ -26,38 +24,19 @@ from tests.support.debian_package import installed
 from tests.support.fakes import Asterisk
 from tests.support.llm_server import Answer, LlmServer
 from tests.support.redis_server import RedisServer
-from tests.support.serving import serving
+from tests.support.replica_process import ReplicaProcess
 
 RULES: Final = Path(__file__).parents[1] / "docs" / "grafana" / "alerts.yaml"
-SOUND: Final = np.full(2_400, 8_000, "<i2").tobytes()
-"""100 ms of sound at 24 kHz."""
 STALL_S: Final = 0.09
 """How long the machine stands still: over 60 ms, after which frames are left out."""
 SLOW_S: Final = 2.3
 """How long the model takes that makes callers wait."""
 OF_A_BUSY_MACHINE: Final = {"TalkspurtClockLate", "TalkspurtFramesMissed", "TalkspurtUnderruns"}
 """Alerts that are right to fire while other tests have the cores; that they do not otherwise is in test_grafana.py."""
-LAST: Final = {"TalkspurtRedisDown", "TalkspurtDown"}
+LAST: Final = {"TalkspurtReplicaDown", "TalkspurtRedisDown", "TalkspurtDown"}
 """Alerts whose faults would keep the others from firing."""
 EVENTS: Final = ("input_audio_buffer.speech_started", "input_audio_buffer.speech_stopped")
 SAID: Final = "conversation.item.input_audio_transcription.completed"
-
-
-async def voice(request: web.Request) -> web.StreamResponse:
-    """A speech server that is slow or broken where the sentence says so."""
-    if request.method == "GET":
-        return web.json_response({"voices": [{"id": "one"}]})
-    sentence = (await request.json())["input"].lower()
-    if "broken" in sentence:
-        return web.Response(status=500, text="out of order")
-    response = web.StreamResponse()
-    await response.prepare(request)
-    with suppress(ConnectionError):
-        for _ in sentence:
-            await response.write(SOUND)
-            if "slow" in sentence:
-                await asyncio.sleep(0.25)
-    return response
 
 
 def model(messages: list[dict[str, Any]]) -> Answer:
@@ -229,10 +208,22 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
     server.kill()
 
 
+@pytest.fixture
+def replica(tmp_path: Path) -> Iterator[ReplicaProcess]:
+    process = ReplicaProcess(tmp_path, "replica", module="tests.support.moody_engine")
+    process.begin()
+    process.ready()
+    yield process
+    process.kill()
+
+
 @pytest.mark.timeout(120)
-async def test_each_alert_fires_by_the_fault_that_it_is_for(tmp_path: Path, redis: RedisServer) -> None:
-    async with serving(voice) as voice_url, LlmServer(respond=model) as llm:
-        settings = {"ENGINE": "remote", "REMOTE_URL": voice_url, "LLM_BASE_URL": llm.url, "LLM_MODEL": "m"}
+async def test_each_alert_fires_by_the_fault_that_it_is_for(
+    tmp_path: Path, redis: RedisServer, replica: ReplicaProcess
+) -> None:
+    async with LlmServer(respond=model) as llm:
+        settings = {"ENGINE": "remote", "ENGINE_URLS": str(replica.address)}
+        settings |= {"LLM_BASE_URL": llm.url, "LLM_MODEL": "m"}
         settings |= {
             "REDIS_URL": redis.url,
             "MAX_CALLS": "5",
@@ -266,8 +257,9 @@ async def test_each_alert_fires_by_the_fault_that_it_is_for(tmp_path: Path, redi
                         task.cancel()
                     await asyncio.gather(watch, *faults, return_exceptions=True)
             async with asyncio.timeout(20):
+                replica.kill()
                 redis.kill()
-                await prometheus.until({"TalkspurtRedisDown"})
+                await prometheus.until(LAST - {"TalkspurtDown"})
                 os.kill(server.pid, signal.SIGKILL)
                 await prometheus.until(LAST)
     assert prometheus.fired == alerts()

@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     misspelt = misspelt_settings()
     try:
         settings = load_settings()
-        _check(settings)
+        _check(settings, by_ray=args.ray)
     except WrongSetting as error:
         print(error, *misspelt, sep="\n", file=sys.stderr)
         return 2
@@ -59,8 +59,12 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _check(settings: Settings) -> None:
+def _check(settings: Settings, *, by_ray: bool) -> None:
     """Raises WrongSetting for what is wrong only with a replica."""
+    if by_ray and settings.qwen.device not in ("cpu", "cuda"):
+        raise WrongSetting(
+            f"DEVICE={settings.qwen.device!r}: must be cuda or cpu with --ray, by which each replica has its own GPU"
+        )
     if settings.engine.engine == "remote":
         raise WrongSetting("ENGINE='remote': must be auto, hibari or qwen3 for a replica, which speaks itself")
     if wrong := settings.replica.missing(settings.engine.engine_token.get_secret_value()):

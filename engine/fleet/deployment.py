@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -19,6 +19,7 @@ from ray import serve
 from engine.errors import first_line
 from engine.fleet.directory import NOTE_EVERY_S, Directory
 from engine.fleet.health import ask
+from engine.fleet.shortage import shortage
 from engine.fleet.sizing import PLACES, SENTENCES, CallsSpeaking
 from engine.fleet.station import Station
 from engine.replicas.address import Address
@@ -31,12 +32,19 @@ SPEAKER: Final = "speaker"
 ROUTE: Final = "/replicas"
 HEALTH_EVERY_S: Final = 2.0
 """How often Ray asks a replica. Three times in a row without an answer, and another takes its place."""
+HEALTH_S: Final = 5.0
+"""How long a replica may take to answer Ray. One that hangs is replaced after some 20 s; Ray would wait a minute and a
+half."""
 UNREADY_S: Final = 120.0
 """An engine starts its model again by itself. One that has not come back after so long needs another process."""
 ANSWER_S: Final = 2.0
 """How long the directory may take to answer a replica."""
 CLOSE_S: Final = 10.0
 """How long closing may take once a replica has drained."""
+PLACED_S: Final = 5.0
+"""How long Ray may take to find places for all replicas until it is looked what is missing, and again after that."""
+LOOK_S: Final = 0.1
+"""How often it is looked whether they speak."""
 ANY: Final = ("0.0.0.0", "::", "")
 
 
@@ -53,6 +61,11 @@ class Plan:
     """The GPUs of one replica."""
     prepare: Callable[[], object] = lambda: None
     """Sets up what a process needs, its log for example."""
+
+    @property
+    def needs(self) -> dict[str, float]:
+        """What Ray has to have free for a replica, by Ray's names."""
+        return {"CPU": 1.0, "GPU": self.gpus}
 
 
 class Speaker:
@@ -118,13 +131,34 @@ class Ingress(Directory):
         super().__init__()
 
 
-def deploy_replicas(plan: Plan, host: str, port: int) -> None:
+def deploy_replicas(plan: Plan, host: str, port: int, tell: Callable[[str], object] = print) -> None:
     """Starts the replicas, or replaces those that run, one after the other, and waits until they speak.
 
-    Bridges are told of them at `host` and `port`. Raises what Ray raises.
+    Bridges are told of them at `host` and `port`. Where the cluster is too small for all of them it waits too, and
+    tells once what for; those that have found a place speak. Raises SpeechError where they cannot be started, and
+    whatever else Ray raises.
     """
     serve.start(http_options={"host": host, "port": port})
-    serve.run(_application(plan), name=APPLICATION, route_prefix=ROUTE)
+    target = serve.RunTarget(_application(plan), APPLICATION, ROUTE)
+    serve.run_many([target], wait_for_applications_running=False)
+    wanted, told = plan.replica.engine_min_replicas, ""
+    looks_again_s = time.monotonic() + PLACED_S
+    while True:
+        application = serve.status().applications.get(APPLICATION)
+        if application is None:
+            raise SpeechError("the replicas were shut down before all of them spoke")
+        if application.status == "RUNNING":
+            return
+        if application.status == "DEPLOY_FAILED":
+            raise SpeechError(f"Ray does not start the replicas: {application.message}")
+        if time.monotonic() >= looks_again_s:
+            looks_again_s += PLACED_S
+            states: Mapping[Any, int] = application.deployments[SPEAKER].replica_states
+            line = shortage(states.get("RUNNING", 0), wanted, plan.needs, ray.available_resources())  # type: ignore[no-untyped-call]
+            if line and line != told:
+                tell(line)
+            told = line or told
+        time.sleep(LOOK_S)
 
 
 def _application(plan: Plan) -> serve.Application:
@@ -133,7 +167,7 @@ def _application(plan: Plan) -> serve.Application:
     speaker = deployment(
         Speaker,
         name=SPEAKER,
-        ray_actor_options={"num_cpus": 1, "num_gpus": plan.gpus},
+        ray_actor_options={"num_cpus": plan.needs["CPU"], "num_gpus": plan.needs["GPU"]},
         autoscaling_config={
             "min_replicas": replica.engine_min_replicas,
             "max_replicas": max(replica.engine_min_replicas, replica.engine_max_replicas),
@@ -146,6 +180,7 @@ def _application(plan: Plan) -> serve.Application:
             "downscale_delay_s": replica.engine_scale_down_s,
         },
         health_check_period_s=HEALTH_EVERY_S,
+        health_check_timeout_s=HEALTH_S,
         graceful_shutdown_wait_loop_s=0.1,
         graceful_shutdown_timeout_s=plan.drain_s + CLOSE_S,
     ).bind(plan)

@@ -24,7 +24,8 @@ from tests.support.redis_server import RedisServer
 
 BRIDGES: Final = ("a", "b", "c")
 PROXIES: Final = 2
-UP_S: Final = 60.0
+UP_S: Final = 120.0
+"""Ray takes most of it to find that a replica hangs, and to start another."""
 ASK_S: Final = 2.0
 
 

@@ -15,9 +15,10 @@ from uuid import uuid4
 import aiohttp
 import numpy as np
 
+from engine.audio import resample
 from engine.speech import Pcm
 from tests.support.asterisk.asterisk import Asterisk
-from tests.support.asterisk.signals import is_milliwatt
+from tests.support.asterisk.signals import correlation, is_milliwatt
 from tests.support.asterisk.sip import SipCall, dial
 from tests.support.asterisk.talkspurt import Talkspurt
 from tests.support.voices import caller_says
@@ -126,6 +127,20 @@ async def next_destination(server: Talkspurt, call_id: str) -> str:
     """What the dialplan would be told."""
     async with aiohttp.ClientSession(server.url) as http, http.get(f"/v1/calls/{call_id}/next") as response:
         return await response.text()
+
+
+def is_whole(said: Pcm, heard: Pcm, rate_hz: int) -> bool:
+    """Every half second of it was heard, but for one in which the machine was late with a frame."""
+    heard = np.pad(heard, rate_hz)  # what is missing at an end is missing
+    pieces = np.array_split(said, len(said) * 2 // rate_hz)
+    return sum(correlation(piece, heard) < 0.9 for piece in pieces) <= 1
+
+
+async def made(server: Talkspurt, text: str) -> Pcm:
+    """What the engine makes of it, at a telephone's rate."""
+    body = {"input": text, "response_format": "pcm"}
+    async with aiohttp.ClientSession(server.url) as http, http.post("/v1/audio/speech", json=body) as response:
+        return resample(np.frombuffer(await response.read(), np.int16), 24_000, RATE_HZ)
 
 
 def read_stereo(path: Path) -> tuple[Pcm, Pcm, int]:

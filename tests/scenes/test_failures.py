@@ -20,11 +20,9 @@ import aiohttp
 import numpy as np
 
 from engine.audio import resample
-from engine.speech import Pcm
-from tests.scenes.scene import RATE_HZ, Caller, call_state, calling, next_destination, until_tone
+from tests.scenes.scene import RATE_HZ, Caller, call_state, calling, is_whole, made, next_destination, until_tone
 from tests.support.asr_services import LOUD, RUBBISH, Connection, OpenAiService
 from tests.support.asterisk.asterisk import Asterisk
-from tests.support.asterisk.signals import correlation
 from tests.support.asterisk.talkspurt import Talkspurt, running
 from tests.support.asterisk.waiting import eventually
 from tests.support.llm_server import Answer, LlmServer
@@ -74,20 +72,6 @@ async def apologises(server: Talkspurt, caller: Caller, service: str, start: int
     assert is_whole(await made(server, APOLOGY), heard, RATE_HZ)
     assert (await call_state(server, caller.id))["conversation"]["failed"] == service
     assert await next_destination(server, caller.id) == FALLBACK
-
-
-def is_whole(said: Pcm, heard: Pcm, rate_hz: int) -> bool:
-    """Every half second of it was heard, but for one in which the machine was late with a frame."""
-    heard = np.pad(heard, rate_hz)  # what is missing at an end is missing
-    pieces = np.array_split(said, len(said) * 2 // rate_hz)
-    return sum(correlation(piece, heard) < 0.9 for piece in pieces) <= 1
-
-
-async def made(server: Talkspurt, text: str) -> Pcm:
-    """What the engine makes of it, at a telephone's rate."""
-    body = {"input": text, "response_format": "pcm"}
-    async with aiohttp.ClientSession(server.url) as http, http.post("/v1/audio/speech", json=body) as response:
-        return resample(np.frombuffer(await response.read(), np.int16), 24_000, RATE_HZ)
 
 
 @asynccontextmanager

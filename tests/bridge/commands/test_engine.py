@@ -133,6 +133,12 @@ def test_ray_has_to_be_installed(monkeypatch, capsys):
     assert capsys.readouterr().err == f"cannot start: --ray needs its package: {install('ray')}\n"
 
 
+def test_ray_chooses_the_gpu(monkeypatch, capsys):
+    monkeypatch.setenv("DEVICE", "cuda:1")
+    assert main(["engine", "--ray"]) == 2
+    assert capsys.readouterr().err.startswith("DEVICE='cuda:1': must be cuda or cpu with --ray")
+
+
 def test_ray_has_to_run(monkeypatch, capsys):
     def none_there(**_):
         raise ConnectionError("Could not find any running Ray instance.")

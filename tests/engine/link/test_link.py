@@ -217,7 +217,9 @@ async def test_a_rush_of_sound_leaves_the_loop_to_others():
     heard = []
     connection = Connection(FROM_ENGINE, heard.append, lambda reason: None)
     await asyncio.get_running_loop().create_connection(lambda: connection, sock=theirs)
-    connection.data_received(encode(Kind.PCM, 1, b"ab") * 50)
+    sound = encode(Kind.PCM, 1, b"ab") * 50
+    connection.get_buffer(-1)[: len(sound)] = sound
+    connection.buffer_updated(len(sound))
     assert len(heard) == FRAMES_A_TURN
     await until(lambda: len(heard) == 50)
     connection.close()
