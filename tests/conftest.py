@@ -1,4 +1,4 @@
-"""The Asterisk of all tests; which tests need the clock to themselves or take long; how processes share the cores."""
+"""Asterisk and Redis for the tests; which tests need the clock to themselves or take long; how the cores are shared."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import structlog
 from tests.support.asterisk.asterisk import Asterisk, free_port
 from tests.support.asterisk.fetch import Installation, Unavailable, fetch
 from tests.support.draws import settle_draws
+from tests.support.redis_server import RedisServer
 
 HERE = Path(__file__).parent
 CALLS = ("asterisk", "scenes")
@@ -111,6 +112,15 @@ def unused_tcp_port() -> int:
 @pytest.fixture(scope="session")
 def unused_tcp_port_factory() -> Callable[[], int]:
     return free_port
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis for a module."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.kill()
 
 
 @pytest.fixture(scope="session")

@@ -26,9 +26,9 @@ from tests.support.asr_services import LOUD, RUBBISH, Connection, OpenAiService
 from tests.support.asterisk.asterisk import Asterisk
 from tests.support.asterisk.signals import correlation
 from tests.support.asterisk.talkspurt import Talkspurt, running
-from tests.support.asterisk.waiting import eventually
 from tests.support.llm_server import Answer, LlmServer
 from tests.support.voices import caller_says
+from tests.support.waiting import eventually
 
 APOLOGY = "I am sorry, something has gone wrong here."
 FALLBACK = "from-internal,100,1"
