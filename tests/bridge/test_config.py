@@ -264,3 +264,8 @@ def test_check_knows_the_embedded_voices(monkeypatch):
 def test_the_page_lists_every_setting_as_it_is():
     page = Path(__file__).parents[2] / "docs/settings.md"
     assert page.read_text().endswith(settings_table()), "run: talkspurt settings"
+
+
+def test_every_setting_says_what_it_is_for():
+    untold = [name for name, field in FIELDS.items() if not field.description]
+    assert untold == [], "give its Field a description"
