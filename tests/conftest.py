@@ -20,8 +20,8 @@ CALLS = ("asterisk", "scenes")
 """What calls through Asterisk at the pace of a telephone line. One process runs all of it, one test after the other."""
 LINES = (
     "bridge/converse/test_calls.py", "bridge/converse/test_server_process.py",
-    "bridge/conversation/test_realtime.py", "bridge/demo", "bridge/dial", "bridge/hearing/asr/test_embedded.py",
-    "bridge/hearing/asr/test_services.py", "bridge/line/test_server.py",
+    "bridge/conversation/realtime/test_realtime.py", "bridge/demo", "bridge/dial",
+    "bridge/hearing/asr/test_embedded.py", "bridge/hearing/asr/test_services.py", "bridge/line/test_server.py",
     "bridge/workers/test_serving.py", "cluster/test_cluster.py", "test_prometheus.py",
 )  # fmt: skip
 """What plays or listens at that pace without an Asterisk. Another process runs all of it, likewise."""

@@ -14,13 +14,13 @@ import structlog
 from bridge.background import BackgroundTasks
 from bridge.brains.brain import AfterTurn, Fallback, HandOver, Say, fill, told_of_caller
 from bridge.brains.prompt_lines import PromptLines
-from bridge.conversation.answer_watch import AnswerWatch
 from bridge.conversation.digits import Digits
-from bridge.conversation.realtime_agent import RealtimeAgent
-from bridge.conversation.realtime_tools import RealtimeTools, TooManyRounds
+from bridge.conversation.realtime.answer_watch import AnswerWatch
+from bridge.conversation.realtime.realtime_agent import RealtimeAgent
+from bridge.conversation.realtime.realtime_tools import RealtimeTools, TooManyRounds
+from bridge.conversation.realtime.spoken_items import SpokenItem, SpokenItems
+from bridge.conversation.realtime.spoken_journal import SpokenJournal
 from bridge.conversation.speaking import NOTHING
-from bridge.conversation.spoken_items import SpokenItem, SpokenItems
-from bridge.conversation.spoken_journal import SpokenJournal
 from bridge.conversation.talk import Talk
 from bridge.hearing.events import InboundEvent, SpeechStarted, SpeechStopped
 from bridge.line.call import Call, State
