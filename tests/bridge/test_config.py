@@ -242,9 +242,7 @@ def test_a_service_that_must_be_told_when_the_caller_stops_needs_the_local_detec
 )
 def test_check_validates_and_exits(monkeypatch, port, status, says):
     monkeypatch.setenv("AUDIOSOCKET_PORT", port)
-    done = subprocess.run(
-        [sys.executable, "-m", "bridge", "serve", "--check"], capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run([sys.executable, "-m", "bridge", "serve", "--check"], capture_output=True, text=True)
     assert done.returncode == status, done.stderr
     assert says in done.stdout + done.stderr
     assert len((done.stdout + done.stderr).splitlines()) == 1
@@ -253,9 +251,7 @@ def test_check_validates_and_exits(monkeypatch, port, status, says):
 def test_check_knows_the_embedded_voices(monkeypatch):
     monkeypatch.setenv("ENGINE", "hibari")
     monkeypatch.setenv("VOICE", "nobody")
-    done = subprocess.run(
-        [sys.executable, "-m", "bridge", "serve", "--check"], capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run([sys.executable, "-m", "bridge", "serve", "--check"], capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.startswith("VOICE='nobody': must be one of heart")
     assert len(done.stderr.splitlines()) == 1

@@ -17,7 +17,7 @@ from tests.support.waiting import until
 from tests.support.whole_app import Bench, whole_app
 
 FAILED = "somebody who is told of a call fails at it"
-PATIENCE_S = 10
+PATIENCE_S = 30
 
 
 class Failing:

@@ -13,7 +13,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.waiting import eventually
 from tests.support.whole_app import Bench
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 
 def stop_time(bench: Bench) -> None:

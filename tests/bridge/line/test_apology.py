@@ -111,7 +111,7 @@ async def test_what_the_embedded_voice_cannot_say_is_made_with_the_first_call() 
     await peer.hear(voiced=True)
     assert app._first_words.late is not None
     app._first_words.late.add_done_callback(lambda task: made.set())
-    await asyncio.wait_for(made.wait(), 10)
+    await asyncio.wait_for(made.wait(), 30)
     app.calls.active()[0].call.apologize()
     heard = await peer.drain()
     assert sum(any(message.payload) for message in heard) >= 54

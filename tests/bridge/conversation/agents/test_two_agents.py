@@ -265,7 +265,7 @@ async def _read_anew(path: Path, text: str) -> list[Any]:
     await asyncio.to_thread(path.write_text, text)
     with capture_logs() as logs:
         os.kill(os.getpid(), signal.SIGHUP)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not any("agents" in entry["event"] for entry in logs):  # noqa: ASYNC110  (a log tells nobody)
                 await asyncio.sleep(0.01)
     return list(logs)

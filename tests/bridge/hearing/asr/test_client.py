@@ -208,12 +208,12 @@ async def test_a_service_that_does_not_stop_talking_is_given_up_and_others_get_t
     monkeypatch.setattr(inbox, "FLOOD_S", 0.1)
     service = Service()
     async with serving(service), listening(service.url):
-        socket = await asyncio.wait_for(service.sockets.get(), 10)
+        socket = await asyncio.wait_for(service.sockets.get(), 30)
         with TurnsOfTheLoop() as turns:
             with contextlib.suppress(ConnectionError):
                 for _ in range(2_000):
                     await socket.send_frame(b'{"text": "so", "is_partial": true}', kind)
-            assert await asyncio.wait_for(service.closed.get(), 10) == WSCloseCode.POLICY_VIOLATION
+            assert await asyncio.wait_for(service.closed.get(), 30) == WSCloseCode.POLICY_VIOLATION
     assert turns.count >= BURST_S * client_module.MESSAGES_PER_S, "one for each message"
 
 
