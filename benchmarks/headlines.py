@@ -71,7 +71,7 @@ def _lateness(panel: Any) -> None:
 
 
 def _frame(panel: Any) -> None:
-    rows = table("performance.md", "A frame of the language models", "ms a frame")
+    rows = table("gpu.md", "A frame of the language models", "ms a frame")
     names, times_ms = [row["one call, 0.6B"] for row in rows], [number(row["ms a frame"]) for row in rows]
     bars = panel.barh(names, times_ms, color=[OURS if name == "ours" else OTHERS for name in names])
     panel.bar_label(bars, [f"{time_ms:g}" for time_ms in times_ms], padding=4)
@@ -81,7 +81,7 @@ def _frame(panel: Any) -> None:
 
 
 def _share(panel: Any) -> None:
-    rows = table("performance.md", "What calls need, not what is possible", "GPU, `SPEECH_LEAD_MS=0`")
+    rows = table("gpu.md", "What calls need, not what is possible", "GPU, `SPEECH_LEAD_MS=0`")
     alone = [row for row in rows if row["neighbour"] == "none"]
     places = range(len(alone))
     for column, colour, name, shift in (

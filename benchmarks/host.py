@@ -24,7 +24,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
 from statistics import mean
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 import numpy as np
@@ -34,6 +34,7 @@ from benchmarks.gpu_replicas import build_checkpoint, engine_settings, gpu_repli
 from benchmarks.host_callers import Plan, found_of
 from benchmarks.host_table import HEAD, Row, first_sounds_ms
 from benchmarks.machine import Usage, facts
+from benchmarks.servers import health
 from benchmarks.table import markdown
 from benchmarks.tts_clock import START_TIMEOUT_S, watch_gpu
 from bridge.converse import server_process
@@ -88,12 +89,6 @@ class Services:
             child.stdin.write(b"\n")
             found += [(call_id, at_s) for call_id, at_s in json.loads(await child.stdout.readline())]
         return found
-
-
-async def health(server: ServerProcess) -> dict[str, Any]:
-    async with aiohttp.ClientSession() as session, session.get(f"{server.http_url}/health") as response:
-        told: dict[str, Any] = await response.json()
-        return told
 
 
 async def silent_frames(server: ServerProcess) -> int:

@@ -33,7 +33,7 @@ from tests.support.asterisk.fetch import fetch
 from tests.support.asterisk.rtp import FRAME_S, VOICED_PEAK
 from tests.support.asterisk.sip import SipCall, dial
 from tests.support.asterisk.talkspurt import CallsApi, Talkspurt, running
-from tests.support.asterisk.waiting import eventually
+from tests.support.waiting import eventually
 
 PAUSE_S: Final = 0.8
 ANSWER_S: Final = 15.0

@@ -30,6 +30,14 @@ def facts() -> list[tuple[str, str]]:
     ]
 
 
+def gpu_facts() -> list[tuple[str, str]]:
+    """Returns `facts` with the GPU and the version of torch."""
+    import torch  # most benchmarks run where there is none
+
+    card = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    return [*facts(), ("GPU", card), ("torch", torch.__version__)]
+
+
 def _processor() -> str:
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):

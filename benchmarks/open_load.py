@@ -22,12 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import numpy as np
 import uvloop
 
 from benchmarks import tts_clock
 from benchmarks.machine import Usage, facts
+from benchmarks.servers import health
 from benchmarks.table import markdown
 from bridge.converse import server_process
 from bridge.converse.server_process import ServerProcess, running_server
@@ -140,12 +140,6 @@ async def run(args: argparse.Namespace) -> None:
     print("\n" + markdown([HEAD, *(row.cells() for row in rows)]))
     if args.plot:
         plot({row.rate: float(np.percentile(row.first_ms, 95)) for row in rows if row.first_ms}, args.card, args.plot)
-
-
-async def health(server: ServerProcess) -> dict[str, Any]:
-    async with aiohttp.ClientSession() as session, session.get(f"{server.http_url}/health") as response:
-        told: dict[str, Any] = await response.json()
-        return told
 
 
 def plot(ours: dict[float, float], card: str, path: Path) -> None:

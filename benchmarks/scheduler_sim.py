@@ -1,6 +1,6 @@
 """The scheduler on a simulated GPU, pipelined as the graph runner is: `python -m benchmarks.scheduler_sim 64 512 1000`.
 
-Frames and sound take what an H200 was measured to take (docs/performance.md), one after the other though the real ones
+Frames and sound take what an H200 was measured to take (docs/gpu.md), one after the other though the real ones
 overlap; the host's work for each row, chunk and admission is guessed. It shows what the scheduling can do, not what
 the GPU does.
 """

@@ -11,10 +11,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import numpy as np
 
-from bridge.converse.server_process import bare_environment
+from bridge.converse.server_process import ServerProcess, bare_environment
 from bridge.dial.wav import write_wav
 
 PEER = "asterisk-ai-voice-agent 0.1.6"
@@ -53,6 +55,13 @@ def install_peer() -> str:
         [*pip, "--target", str(PEER_FOLDER), *PEER_REQUIREMENTS], capture_output=True, text=True, check=False
     )
     return done.stderr.strip().splitlines()[-1] if done.returncode else ""
+
+
+async def health(server: ServerProcess) -> dict[str, Any]:
+    """Returns what a server of ours tells of itself."""
+    async with aiohttp.ClientSession() as session, session.get(f"{server.http_url}/health") as response:
+        told: dict[str, Any] = await response.json()
+        return told
 
 
 @asynccontextmanager

@@ -28,14 +28,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
-from typing import Any
 
-import aiohttp
 import uvloop
 
 from benchmarks import first_audio, pacing, tts_clock_handover
 from benchmarks.machine import Usage, facts
-from benchmarks.servers import CLIP_TEXT, Running
+from benchmarks.servers import CLIP_TEXT, Running, health
 from benchmarks.table import markdown
 from bridge.converse import server_process
 from bridge.converse.server_process import ServerProcess, bare_environment, running_server
@@ -181,12 +179,6 @@ async def watch_gpu(shares: list[float]) -> None:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         await process.wait()
-
-
-async def health(server: ServerProcess) -> dict[str, Any]:
-    async with aiohttp.ClientSession() as session, session.get(f"{server.http_url}/health") as response:
-        told: dict[str, Any] = await response.json()
-        return told
 
 
 async def watch_lag(server: ServerProcess, lags_ms: list[float]) -> None:

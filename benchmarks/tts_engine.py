@@ -24,6 +24,8 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.machine import gpu_facts
+from benchmarks.table import markdown
 from engine.qwen3.host.engine import Qwen3Engine
 from engine.qwen3.settings import QwenSettings
 from engine.settings import VoiceSettings
@@ -153,8 +155,7 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    name = torch.cuda.get_device_name() if device == "cuda" else "CPU"
-    print(f"{name}, torch {torch.__version__}, {arguments.size}")
+    print(markdown([("machine", ""), *gpu_facts()]), "\n")
     with tempfile.TemporaryDirectory() as folder:
         begin = time.perf_counter()
         build_checkpoint(Path(folder), "custom_voice", arguments.size, device=device, dtype=torch.bfloat16)

@@ -28,6 +28,8 @@ from benchmarks.gpu.paced import JOINING_S, LEADS_MS, paced
 from benchmarks.gpu.small import small, small_once
 from benchmarks.gpu.soak import soak
 from benchmarks.gpu.start import memory, memory_once, start, start_once
+from benchmarks.machine import gpu_facts
+from benchmarks.table import markdown
 from tests.support.qwen3.random_weights import TALKER_SIZES
 
 
@@ -71,7 +73,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="where `soak` draws its picture")
     args = parser.parse_args()
     if not args.parts[0].endswith("-once"):
-        print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}")
+        print(markdown([("machine", ""), *gpu_facts()]), "\n")
     parts: dict[str, Callable[[], None]] = {
         "frames": lambda: frames(args.size, args.quantize, args.largest),
         "kernels": lambda: kernels(args.size, args.quantize),

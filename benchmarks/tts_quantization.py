@@ -24,6 +24,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.machine import gpu_facts
+from benchmarks.table import markdown
 from engine.qwen3.model import predictor, talker
 from engine.qwen3.model.frame import FrameModel, decode_frame
 from engine.qwen3.model.layers import KvCache
@@ -241,8 +243,7 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.disable(logging.WARNING)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
-    print(f"{name}, torch {torch.__version__}")
+    print(markdown([("machine", ""), *gpu_facts()]), "\n")
     torch.backends.cuda.matmul.allow_tf32 = False  # or float32 would not be the reference that it is meant to be
     with torch.inference_mode():
         for size in arguments.sizes:

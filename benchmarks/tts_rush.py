@@ -17,6 +17,7 @@ import uvloop
 
 from benchmarks import tts_clock
 from benchmarks.machine import facts
+from benchmarks.servers import health
 from benchmarks.table import markdown
 
 SECONDS = 2.5
@@ -42,7 +43,7 @@ async def run(calls: int, clients: int, rounds: int) -> None:
             for bulk in (0, clients):
                 async with tts_clock.own_server("stand-in", SETTINGS | {"MODEL_ID": str(folder)}) as server:
                     one = await tts_clock.measure(server, "process", calls, SECONDS, bulk)
-                    lag_ms = (await tts_clock.health(server))["engine_status"]["lag_ms"]
+                    lag_ms = (await health(server))["engine_status"]["lag_ms"]
                 rows.append((str(bulk), f"{lag_ms:.0f}", *tts_clock.row(one)))
     print("\n" + markdown([("HTTP clients", "lag, ms", *tts_clock.HEAD), *sorted(rows)]))
 

@@ -139,10 +139,12 @@ def main() -> None:
         return
     import torch
 
+    from benchmarks.machine import gpu_facts
+    from benchmarks.table import markdown
     from tests.support.qwen3.checkpoints import build_checkpoint
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    print(f"{torch.cuda.get_device_name() if device == 'cuda' else 'CPU'}, torch {torch.__version__}, {arguments.size}")
+    print(markdown([("machine", ""), *gpu_facts()]), "\n")
     with tempfile.TemporaryDirectory() as folder:
         begin = time.monotonic()
         checkpoint, caches = Path(folder) / "checkpoint", Path(folder) / "caches"

@@ -8,7 +8,6 @@ import os
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
@@ -17,6 +16,7 @@ import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from bridge.background import BackgroundTasks
 from bridge.calls_api import add_call_routes, take_call_tokens
 from bridge.calls_api.elsewhere import add_elsewhere
 from bridge.calls_api.lookup import SHARED
@@ -29,9 +29,9 @@ from bridge.conversation.memory import BRIEF_OF, CONTINUES
 from bridge.conversation.registration import Registrations
 from bridge.conversation.services import Services
 from bridge.explaining import naming
+from bridge.first_words import FirstWords
 from bridge.garbage import Garbage
 from bridge.http.server import HttpServer
-from bridge.line.apology import Apology
 from bridge.line.call import Call, Wire
 from bridge.line.call_limit import CallLimit
 from bridge.line.doorway import Doorway, raise_descriptor_limit
@@ -44,9 +44,8 @@ from bridge.service_manager import notifier, watchdog
 from bridge.traces.call_traces import CallTraces
 from engine.api import HEALTH, SpeechService, add_speech_routes
 from engine.api.service import SPEECH
-from engine.fallback import FallbackEngine
 from engine.registry import create_engine
-from engine.speech import Engine, Priority, SpeechError, UnknownVoice, UnspeakableText
+from engine.speech import Engine, SpeechError, UnknownVoice
 
 if TYPE_CHECKING:
     from bridge.wyoming.server import WyomingServer
@@ -56,7 +55,6 @@ log = structlog.get_logger(__name__)
 NICENESS: Final = -5
 """The process's niceness: a frame is due every 20 ms, so that it comes before batch work, but behind Asterisk, which
 runs at -10 or in real time where it may."""
-WARM_UP: Final = "Hello."
 FORM_BYTES: Final = 2**20
 """How much a form may hold beside its file."""
 CLOSE_S: Final = 15.0
@@ -85,7 +83,6 @@ class App:
 
     def __init__(self, settings: Settings, engine: Engine) -> None:
         self._settings, self._server = settings, settings.server
-        self._normalize = settings.speech.text_normalize
         self.engine = engine
         self.metrics = Metrics(CollectorRegistry())
         self.call_limit = CallLimit(lambda: len(self.calls), time.monotonic)
@@ -123,12 +120,12 @@ class App:
         self.metrics.missed.set_function(lambda: self.audiosocket.clock.missed_ticks)
         self.audiosocket_port = 0
         self.http_port = 0
-        self._style = settings.conversation.style
-        self._apology = Apology()
+        self._first_words = FirstWords(
+            engine, settings.server.apology, settings.conversation.style, normalize=settings.speech.text_normalize
+        )
         self._spool_watch: asyncio.Task[None] | None = None
         self._garbage: asyncio.Task[None] | None = None
-        self._reloads: set[asyncio.Task[None]] = set()
-        self._late_apology: asyncio.Task[None] | None = None
+        self._reloads = BackgroundTasks()
         self._http: HttpServer | None = None
         self._speech: SpeechService | None = None
         self.wyoming: WyomingServer | None = None
@@ -145,10 +142,10 @@ class App:
     async def _start(self) -> None:
         await self.engine.start()
         try:
-            self.engine.resolve_voice(self._style.voice)
+            self.engine.resolve_voice(self._settings.conversation.voice)
         except UnknownVoice as error:
             raise SpeechError(f"VOICE={error.voice!r}: must be one of {', '.join(error.known)}") from None
-        await self._say_first_words()
+        await self._first_words.say()
         await self.services.start()
         await self.services.rehearse()
         if self.membership is not None:
@@ -177,9 +174,7 @@ class App:
 
     def reload(self) -> None:
         """Has the agents and the lexicon read anew; calls in progress keep theirs."""
-        task = asyncio.get_running_loop().create_task(self._reload())
-        self._reloads.add(task)
-        task.add_done_callback(self._reloads.discard)
+        self._reloads.start(self._reload())
 
     async def _reload(self) -> None:
         await self.services.reload()
@@ -210,10 +205,11 @@ class App:
         close_s = max(timeout_s / 2, HTTP_CLOSE_S)
         doors = [door.close(close_s) for door in (self._http, self.wyoming) if door is not None]
         await asyncio.gather(*doors)
-        for task in (self._late_apology, self._spool_watch, self._garbage, *self._reloads):
+        for task in (self._first_words.late, self._spool_watch, self._garbage):
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
+        await self._reloads.close(0)
         await self.services.close()
         if self.membership is not None:
             await self.membership.close()
@@ -224,11 +220,11 @@ class App:
         """Sets up the call of a connection, from its admission to its greeting. Raises CallRefused."""
         fetched = self.membership.arrivals.memory(call_id) if self.membership is not None else None
         variables = self.calls.admit(call_id)
-        if self._server.apology and not self._apology and (self._late_apology is None or self._late_apology.done()):
-            self._late_apology = asyncio.get_running_loop().create_task(self._make_late_apology())
+        self._first_words.say_late()
         earlier, brief_of = (self.calls.named(variables, name) for name in (CONTINUES, BRIEF_OF))
         agent = self.services.choose(variables)
-        call = Call(call_id, wire, self.engine, agent.style, apology=self._apology, normalize=self._normalize)
+        apology, normalize = self._first_words.apology, self._settings.speech.text_normalize
+        call = Call(call_id, wire, self.engine, agent.style, apology=apology, normalize=normalize)
         self.metrics.call_started(call)
         log.info("call started", call=str(call_id), agent=agent.name)
         if brief_of is not None:
@@ -276,34 +272,6 @@ class App:
 
     def _add_console(self, app: web.Application, api_key: str) -> None:
         add_console(app, api_key, Rights.of(self._server), lambda: self.services.agents.record_folders)
-
-    async def _say_first_words(self) -> None:
-        """Makes the apology, so that whatever loads with the first text does so before the first caller waits for it.
-
-        A model that is to be loaded with the first request is not loaded by this: the embedded voice speaks instead.
-        """
-        engine, style = self.engine, self._style
-        loaded = engine.status().model_loaded
-        if not loaded:
-            if not isinstance(engine, FallbackEngine):
-                return
-            style, engine = engine.for_spare(style), engine.spare
-        made = self._apology if self._server.apology else Apology()
-        text, normalize = self._server.apology or WARM_UP, self._normalize
-        try:
-            await made.make(engine, text, style, normalize=normalize)
-        except UnspeakableText:
-            if loaded:
-                raise
-            # The embedded voice does not speak this language: the apology is made with the first call.
-
-    async def _make_late_apology(self) -> None:
-        """Makes the apology during the first call, which loads the model anyway, or the next that finds it ready."""
-        style = replace(self._style, priority=Priority.BULK)
-        try:
-            await self._apology.make(self.engine, self._server.apology, style, normalize=self._normalize)
-        except SpeechError as error:
-            log.error("there is no apology", error=str(error))
 
 
 def log_ready(server: ServerSettings, audiosocket_port: int, http_port: int, engine: Engine) -> None:

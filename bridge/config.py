@@ -34,9 +34,9 @@ class ServerSettings(BaseModel):
     """Where the server listens, what every caller is told, and how it logs."""
 
     audiosocket_host: str = Field("127.0.0.1", description="where Asterisk connects; keep it off public networks")
-    audiosocket_port: int = Field(9092, ge=0, le=65535)
+    audiosocket_port: int = Field(9092, ge=0, le=65535, description="0: any that is free")
     http_host: str = Field("127.0.0.1", description="where the speech endpoints and the calls API listen")
-    http_port: int = Field(8000, ge=0, le=65535)
+    http_port: int = Field(8000, ge=0, le=65535, description="0: any that is free")
     http_without_key: bool = Field(False, description="true: HTTP_HOST may be reached by others without API_KEY")
     wyoming_host: str = Field("127.0.0.1", description="where Home Assistant asks for speech, if WYOMING_PORT is set")
     wyoming_port: int | None = Field(
@@ -77,7 +77,9 @@ class ServerSettings(BaseModel):
     )
 
     log_format: Literal["json", "text"] = Field("text", description="json for machines")
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="the least that is logged; debug holds what callers say: docs/privacy.md"
+    )
 
     @field_validator("wyoming_port")
     @classmethod
@@ -217,6 +219,7 @@ def settings_table() -> str:
     for name, field in sorted(FIELDS.items()):
         value = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
         shown = str(value).lower() if isinstance(value, bool) else str(value).replace("|", r"\|")
+        shown = "" if value is None else shown
         choices = " ".join(f"`{choice}`" for choice in get_args(field.annotation) if isinstance(choice, str))
         notes = "; ".join(filter(None, (field.description, choices)))
         rows.append(f"| `{name.upper()}` | {f'`{shown}`' if shown else ''} | {notes} |")

@@ -54,7 +54,7 @@ class EngineSettings(BaseModel):
         "", validate_default=True, description="base URL of an OpenAI-compatible speech server, for ENGINE=remote"
     )
     remote_model: str = Field("tts-1", description="what ENGINE=remote asks that server for")
-    remote_api_key: SecretStr = SecretStr("")
+    remote_api_key: SecretStr = Field(SecretStr(""), description="bearer token for REMOTE_URL; empty for none")
     http_fallback: bool = Field(
         False, description="the embedded voice answers HTTP requests too, not only calls, while the engine cannot speak"
     )

@@ -30,7 +30,7 @@ class SpeechSettings(BaseModel):
     default_response_format: FormatName | None = Field(
         None, description="not set: mp3 for clients that ask for a model of OpenAI's, as there, and wav for others"
     )
-    max_input_chars: int = Field(65536, ge=1)
+    max_input_chars: int = Field(65536, ge=1, description="of one request's text; a longer one is refused")
     max_queue_depth: int = Field(
         64,
         ge=0,
@@ -41,7 +41,7 @@ class SpeechSettings(BaseModel):
     text_normalize: bool = Field(True, description="write numbers, dates, money and the like out in words")
 
     audio_cache_max: int = Field(256, ge=0, description="finished replies kept; 0 for none")
-    audio_cache_max_bytes: int = Field(256 * 2**20, ge=0)
+    audio_cache_max_bytes: int = Field(256 * 2**20, ge=0, description="of all finished replies together; 0 for none")
     audio_cache_sampled: bool = Field(False, description="keep also what would come out differently next time")
 
     @field_validator("cors_origins")
@@ -71,9 +71,11 @@ class VoiceSettings(BaseModel):
     voices_dir: Path = Field(Path("voices"), description="where stored voices are kept")
     voices_max: int = Field(100, ge=0, description="stored voices at most")
     voice_cache_max: int = Field(32, ge=0, description="cloned voices that the engine keeps ready")
-    max_upload_bytes: int = Field(10 * 2**20, ge=1024)
-    reference_min_s: float = Field(1.0, gt=0, description="shortest recording to clone a voice from")
-    reference_max_s: float = Field(60.0, gt=0, validate_default=True)
+    max_upload_bytes: int = Field(10 * 2**20, ge=1024, description="of one recording")
+    reference_min_s: float = Field(1.0, gt=0, description="the shortest recording to clone a voice from, in seconds")
+    reference_max_s: float = Field(
+        60.0, gt=0, validate_default=True, description="the longest recording to clone a voice from, in seconds"
+    )
 
     @field_validator("reference_max_s")
     @classmethod

@@ -73,7 +73,8 @@ class Campaign:
             "verbosity": 0,
         }
         began_s = time.monotonic()
-        command = (sys.executable, "-m", module, *(f"-{option}={value}" for option, value in options.items()), corpus)
+        switches = [f"-{option}={value}" for option, value in options.items()]
+        command = [sys.executable, "-m", module, *switches, str(corpus)]
         try:
             done = subprocess.run(
                 command,

@@ -1,4 +1,4 @@
-"""The Asterisk of all tests; which tests need the clock to themselves or take long; how processes share the cores."""
+"""Asterisk and Redis for the tests; which tests need the clock to themselves or take long; how the cores are shared."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ import structlog
 from tests.support.asterisk.asterisk import Asterisk, free_port
 from tests.support.asterisk.fetch import Installation, Unavailable, fetch
 from tests.support.draws import settle_draws
+from tests.support.redis_server import RedisServer
 
 HERE = Path(__file__).parent
 CALLS = ("asterisk", "scenes")
 """What calls through Asterisk at the pace of a telephone line. One process runs all of it, one test after the other."""
 LINES = (
     "bridge/converse/test_calls.py", "bridge/converse/test_server_process.py",
-    "bridge/conversation/test_realtime.py", "bridge/demo", "bridge/dial", "bridge/hearing/asr/test_embedded.py",
-    "bridge/hearing/asr/test_services.py", "bridge/line/test_server.py",
+    "bridge/conversation/realtime/test_realtime.py", "bridge/demo", "bridge/dial",
+    "bridge/hearing/asr/test_embedded.py", "bridge/hearing/asr/test_services.py", "bridge/line/test_server.py",
     "bridge/workers/test_serving.py", "cluster/test_cluster.py", "test_prometheus.py",
 )  # fmt: skip
 """What plays or listens at that pace without an Asterisk. Another process runs all of it, likewise."""
@@ -111,6 +112,15 @@ def unused_tcp_port() -> int:
 @pytest.fixture(scope="session")
 def unused_tcp_port_factory() -> Callable[[], int]:
     return free_port
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis for a module."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.kill()
 
 
 @pytest.fixture(scope="session")

@@ -81,7 +81,7 @@ def test_every_test_asserts_something() -> None:
 def test_a_test_that_only_waits_or_only_runs_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "test_it.py"
     path.write_text(
-        "from tests.support.asterisk.waiting import eventually\n"
+        "from tests.support.waiting import eventually\n"
         "def helper(): assert True\n"
         "def idle(): pass\n"
         "def test_runs(): idle()\n"

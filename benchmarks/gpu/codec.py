@@ -11,6 +11,7 @@ import torch
 
 from benchmarks.gpu.models import DEVICE
 from engine.qwen3.cuda import graphs
+from engine.qwen3.cuda.sound_graphs import SoundGraphs
 from engine.qwen3.kernels import ahead, conv
 from engine.qwen3.kernels.codec import FastCodec
 from engine.qwen3.kernels.conv import Tiles
@@ -79,7 +80,7 @@ def codec(widest: int) -> None:
     for name, tiles_for in (("now", before), ("best", chosen)):
         conv.tiles_for = tiles_for
         history = torch.randint(0, 2048, (513, 32, 16), device=DEVICE)
-        made = graphs.SoundGraphs(fast, history, graphs.Capture(torch.cuda.Stream(), True), 512)
+        made = SoundGraphs(fast, history, graphs.Capture(torch.cuda.Stream(), True), 512)
         with ahead.compiling():
             made.launch()
         made.build()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from benchmarks.gpu.models import DEVICE, build_model, bytes_a_frame, copy_bandwidth_tb_s, no_tuning
-from engine.qwen3.cuda.graphs import MEASURED_POSITIONS, Capture, FrameGraphs, SoundGraphs
+from engine.qwen3.cuda.graphs import MEASURED_POSITIONS, Capture, FrameGraphs
+from engine.qwen3.cuda.sound_graphs import SoundGraphs
 from engine.qwen3.kernels import ahead
 from engine.qwen3.kernels.codec import FastCodec
 from engine.qwen3.model import codec as eager_codec

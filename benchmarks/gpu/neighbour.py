@@ -18,9 +18,9 @@ from collections.abc import Iterator
 
 import torch
 
+from benchmarks.gpu.green_context import MULTIPROCESSORS, enter
+
 SIDE = 2048
-MULTIPROCESSORS = "BENCHMARK_MULTIPROCESSORS"
-"""On how many it runs, where that is set."""
 
 
 @contextlib.contextmanager
@@ -45,8 +45,6 @@ def neighbour(burst_s: float, every_s: float) -> Iterator[list[float]]:
 
 def main(burst_s: float, every_s: float) -> None:
     if multiprocessors := os.environ.get(MULTIPROCESSORS):
-        from benchmarks.gpu.small import enter
-
         enter(int(multiprocessors))
     over = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()

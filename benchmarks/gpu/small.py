@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 import torch
 
+from benchmarks.gpu.green_context import MULTIPROCESSORS, enter
 from benchmarks.gpu.models import DEVICE, build_runner
-from benchmarks.gpu.neighbour import MULTIPROCESSORS
 from benchmarks.gpu.paced import paced_rows
 from engine.qwen3.cuda import events
 from engine.qwen3.cuda.graphs import measure
@@ -44,19 +44,6 @@ def small_once(size: str, quantize: str, counts: Sequence[int], seconds: float) 
     events.few_cores = lambda: True
     print("waits sleep instead of spinning:")
     paced_rows(runner, model.talker.stack.hidden, counts[-2:], seconds, (LEAD_MS,), bursts=(0.0,))
-
-
-def enter(multiprocessors: int) -> None:
-    """Has all that follows in this process run on so many multiprocessors. Nothing may have used the GPU before."""
-    from torch.cuda.green_contexts import GreenContext
-
-    torch.cuda.init()
-    context = GreenContext.create(num_sms=multiprocessors, device_id=0)
-    context.set_context()
-    _kept.append(context)
-
-
-_kept: list[object] = []
 
 
 def rate_tflop_s(side: int = 4096) -> float:

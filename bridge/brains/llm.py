@@ -16,7 +16,7 @@ from bridge.brains.condenser import Condenser
 from bridge.brains.history import History
 from bridge.brains.messages import Message, whole
 from bridge.brains.model_chain import ModelChain
-from bridge.brains.prompts import Prompts
+from bridge.brains.prompt_lines import PromptLines
 from bridge.brains.tool_calls import ToolCall, ToolCalls
 from bridge.brains.tool_runs import ToolRun, ToolRuns
 from bridge.brains.tools import Toolbox
@@ -82,8 +82,8 @@ class LlmBrain(Brain):
         self._condenser = condenser
         self._runs = ToolRuns(toolbox, tasks)
         self._turn = self._prepared = _Turn()
-        self._no_input = Prompts(options.no_input_prompt)
-        self._unclear = Prompts(options.unclear_prompt)
+        self._no_input = PromptLines(options.no_input_prompt)
+        self._unclear = PromptLines(options.unclear_prompt)
 
     async def greet(self) -> AsyncGenerator[Piece]:
         if self._options.greeting:
@@ -197,7 +197,7 @@ class LlmBrain(Brain):
         return _after(words, pieces) if at_once and words else pieces
 
     def prompt_with(self, no_input_prompt: str, unclear_prompt: str) -> None:
-        self._no_input, self._unclear = Prompts(no_input_prompt), Prompts(unclear_prompt)
+        self._no_input, self._unclear = PromptLines(no_input_prompt), PromptLines(unclear_prompt)
 
     async def silence(self) -> AsyncGenerator[Piece]:
         for piece in self._no_input.next():

@@ -11,14 +11,8 @@ from pathlib import Path
 from bridge.calls_api.call_token import dialplan_secret
 from bridge.commands.asterisk_version import CannotPrint, parse_version
 from bridge.commands.dialplan_folder import install
-from bridge.commands.dialplan_text import (
-    ASTERISK_DIR,
-    CONTEXT,
-    DialplanOptions,
-    ServerAddress,
-    render,
-    render_client,
-)
+from bridge.commands.dialplan_options import ASTERISK_DIR, CONTEXT, DialplanOptions, ServerAddress
+from bridge.commands.dialplan_text import render, render_client
 from bridge.commands.env_file import ENV_FILE_HELP, find_env_file
 from bridge.config import Settings, WrongSetting, load_settings
 from engine.loopback import is_loopback

@@ -1,41 +1,18 @@
-"""The text of the dialplan: what Asterisk is to do with a call, for one version of it and the servers' addresses."""
+"""The text of the dialplan: what Asterisk is to do with a call."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import resources
-from ipaddress import ip_address
-from pathlib import PurePosixPath
 from typing import Final
 
-from bridge.brains.destinations import is_destination
 from bridge.calls_api.media import PATH as MEDIA_PATH
-from bridge.commands.asterisk_version import (
-    DTMF,
-    PLAIN_END,
-    UUID_FUNCTION,
-    WEBSOCKET,
-    WIDEBAND,
-    CannotPrint,
-    Feature,
-    shown,
-)
+from bridge.commands.asterisk_version import DTMF, UUID_FUNCTION, CannotPrint
+from bridge.commands.dialplan_options import DialplanOptions
 from bridge.commands.dialplan_resume import CUTS, SPARE, WAS_CUT, resume_values
-from bridge.config import ServerSettings
 from bridge.line.websocket import PROTOCOL
 
-CONTEXT: Final = "talkspurt"
-ASTERISK_DIR: Final = PurePosixPath("/etc/asterisk")
-_NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
-_SERVER: Final = re.compile(r"(\[[0-9a-fA-F:]+\]|[^:\[\]]+)(?::([0-9]{1,5}))?(?::([0-9]{1,5}))?")
-_HOST: Final = re.compile(r"[A-Za-z0-9.-]+")
-_FOLDER: Final = re.compile(r"/[A-Za-z0-9_./-]*")
 COMMAND_MAX: Final = 1_000
 """Asterisk reads a longer line than 8 KiB as two, and the rest of a comment is none."""
-NAME_MAX: Final = 70
-"""Asterisk's AST_MAX_CONTEXT, less what is appended to the name."""
 RING_S: Final = 30
 """How long somebody is called for a warm transfer."""
 BRIEF_S: Final = 120
@@ -44,86 +21,9 @@ WATCH_S: Final = 2
 """How often the dialplan asks whether a server that has a call is alive."""
 
 
-@dataclass(frozen=True, slots=True)
-class ServerAddress:
-    """The addresses at which Asterisk reaches a server."""
-
-    host: str
-    http_port: int
-    audiosocket_port: int
-
-    @classmethod
-    def parse(cls, text: str, settings: ServerSettings) -> ServerAddress:
-        """Returns the address in HOST, HOST:HTTP_PORT or HOST:HTTP_PORT:AUDIOSOCKET_PORT. Raises CannotPrint."""
-        match = _SERVER.fullmatch(text)
-        if not match or not (match[1].startswith("[") or _HOST.fullmatch(match[1])):
-            raise CannotPrint(
-                f"--server {shown(text)}: must be HOST[:HTTP_PORT[:AUDIOSOCKET_PORT]], IPv6 in square brackets"
-            )
-        http_port, audiosocket_port = int(match[2] or settings.http_port), int(match[3] or settings.audiosocket_port)
-        if not 0 < http_port < 65_536 or not 0 < audiosocket_port < 65_536:
-            raise CannotPrint(f"--server {shown(text)}: ports are 1 to 65535")
-        return cls(match[1], http_port, audiosocket_port)
-
-    @classmethod
-    def configured(cls, settings: ServerSettings) -> ServerAddress:
-        """Returns the address of the server that these settings describe. Raises CannotPrint."""
-        host = settings.audiosocket_host
-        try:
-            address = ip_address(host)
-        except ValueError:
-            address = None
-        if address is not None and address.is_unspecified:
-            raise CannotPrint(f"AUDIOSOCKET_HOST={host} is every address: say with --server where Asterisk finds it")
-        named = f"[{host}]" if address is not None and address.version == 6 else host
-        return cls.parse(f"{named}:{settings.http_port}:{settings.audiosocket_port}", settings)
-
-
-@dataclass(frozen=True, slots=True)
-class DialplanOptions:
-    """What the dialplan is made for."""
-
-    servers: Sequence[ServerAddress]
-    """The servers, which the dialplan tries in this order."""
-    asterisk: tuple[int, int] | None = None
-    """Branch and minor version of Asterisk; with None the dialplan works on every version from 18 on."""
-    wideband: bool = False
-    application: bool = False
-    """True: calls run `AudioSocket()` instead of being bridged to a channel of that name."""
-    websocket: bool = False
-    """True: calls are bridged to a WebSocket channel, on the HTTP port."""
-    tls: bool = False
-    """True: a proxy before the servers speaks TLS on their HTTP ports."""
-    watch: bool = True
-    """True: a second channel looks after each call, and takes the caller back from a server that hangs."""
-    resume: bool = False
-    """True: the servers share a Redis, and one of them goes on with the call of another that is lost."""
-    context: str = CONTEXT
-    fallback: str = ""
-    """Where calls go that no agent took; if empty, they go back to the Custom Destination."""
-    secret: bool = False
-    """True: the servers want a token for each call, made with the secret that is in a file beside the dialplan."""
-    folder: str = str(ASTERISK_DIR)
-    """Asterisk's folder, in which that file is."""
-
-    @property
-    def client_path(self) -> str:
-        """Where Asterisk finds how to connect to the servers by WebSocket."""
-        return f"{self.folder}/{self.context}.websocket"
-
-    def client(self, index: int) -> str:
-        """Returns the name under which Asterisk knows how to connect to a server by WebSocket."""
-        return f"{self.context}-{index + 1}"
-
-    @property
-    def secret_path(self) -> str:
-        """Where Asterisk finds the secret."""
-        return f"{self.folder}/{self.context}.secret"
-
-
 def render(options: DialplanOptions, command: str) -> str:
     """Returns the dialplan. Its first line says that `command` prints it again. Raises CannotPrint."""
-    _check(options)
+    options.check()
     if len(command) > COMMAND_MAX or not command.isprintable():
         raise CannotPrint("the options are too long for a dialplan, or hold characters that cannot be printed")
     values = {
@@ -179,40 +79,6 @@ _MOVED: Final = (
 """The agent's channel takes a moment to end, or to show with whom it goes on if the call was transferred to it."""
 
 
-def _check(options: DialplanOptions) -> None:
-    if not _NAME.fullmatch(options.context) or len(options.context) > NAME_MAX:
-        raise CannotPrint(f"--context {shown(options.context)}: letters, digits, - and _, {NAME_MAX} at most")
-    if options.fallback and not is_destination(options.fallback):
-        raise CannotPrint(
-            f"--fallback {shown(options.fallback)}: must be context,extension,priority, as ext-queues,400,1"
-        )
-    if options.wideband and options.application:
-        raise CannotPrint("--wideband: not with --application, which sends 8 kHz")
-    if options.wideband and options.asterisk is None:
-        raise CannotPrint(f"--wideband: say with --asterisk which version it is for; it needs {WIDEBAND}, or later")
-    if options.wideband and not _has(options, WIDEBAND):
-        raise CannotPrint(f"--wideband: needs Asterisk {WIDEBAND}, or later")
-    if options.websocket and options.application:
-        raise CannotPrint("--websocket: not with --application, which is AudioSocket's")
-    if options.websocket and options.asterisk is None:
-        raise CannotPrint(f"--websocket: say with --asterisk which version it is for; it needs {WEBSOCKET}, or later")
-    if options.websocket and not _has(options, WEBSOCKET):
-        raise CannotPrint(f"--websocket: needs Asterisk {WEBSOCKET}, or later")
-    if options.tls and not options.websocket:
-        raise CannotPrint("--tls: only with --websocket; AudioSocket has no encryption")
-    if options.application and not _has(options, PLAIN_END):
-        raise CannotPrint(
-            f"--application: say with --asterisk that it is {PLAIN_END}, or later; before, callers of a server that "
-            "dies stay in silence for good"
-        )
-    if not _FOLDER.fullmatch(options.folder):
-        raise CannotPrint(f"{shown(options.folder)}: the folder's name holds what means something else in a dialplan")
-
-
-def _has(options: DialplanOptions, feature: Feature) -> bool:
-    return options.asterisk is not None and options.asterisk in feature
-
-
 def _audiosocket(options: DialplanOptions) -> str:
     if options.application:
         return "AudioSocket(${TS_CALL},${ARG2})"
@@ -249,7 +115,7 @@ def _head(options: DialplanOptions, command: str) -> str:
         lines.append("; For Asterisk 18 and later.")
     else:
         lines.append(f"; For Asterisk {options.asterisk[0]}.{options.asterisk[1]}.")
-    if not _hears_keys(options):
+    if not options.hears_keys:
         lines.append(f"; Keys that are pressed reach the agent with Asterisk {DTMF}, or later. Without them")
         lines.append("; a warm transfer is one without a brief: nobody could take the call.")
     if options.secret:
@@ -309,16 +175,12 @@ def _new_call(options: DialplanOptions, call_id: str, token: str) -> str:
 
 
 def _uuid(options: DialplanOptions) -> str:
-    return "${UUID()}" if _has(options, UUID_FUNCTION) else "${SHELL(cat /proc/sys/kernel/random/uuid):0:36}"
-
-
-def _hears_keys(options: DialplanOptions) -> bool:
-    return options.websocket or _has(options, DTMF)
+    return "${UUID()}" if options.has(UUID_FUNCTION) else "${SHELL(cat /proc/sys/kernel/random/uuid):0:36}"
 
 
 def _unheard(options: DialplanOptions) -> str:
     """Returns what transfers without a brief where the server does not hear the key that takes the call."""
-    if _hears_keys(options):
+    if options.hears_keys:
         return ""
     there = "${CUT(TS_NEXT,\\,,1-3)}"
     if options.asterisk is not None:

@@ -1,4 +1,4 @@
-"""The book of calls: who is announced, who is in progress, and who has ended and is still asked about."""
+"""The list of calls: who is announced, who is in progress, and who has ended and is still asked about."""
 
 from __future__ import annotations
 

@@ -34,8 +34,8 @@ from bridge.conversation.going_on import first_words
 from bridge.conversation.listeners import make_listeners
 from bridge.conversation.memory import Memory
 from bridge.conversation.metrics import ConversationMetrics
-from bridge.conversation.realtime_agent import RealtimeAgent
-from bridge.conversation.realtime_conversation import RealtimeConversation
+from bridge.conversation.realtime.realtime_agent import RealtimeAgent
+from bridge.conversation.realtime.realtime_conversation import RealtimeConversation
 from bridge.conversation.recording import CallRecording
 from bridge.conversation.resources import Resources
 from bridge.conversation.service_sessions import ANSWER_BYTES, EVENTS_BYTES, SOUND_BYTES, open_session

@@ -54,10 +54,10 @@ class ConversationSettings(BaseModel):
     realtime_voice: str = Field("", description="one of the voices of REALTIME_URL; empty for its default")
 
     asr_url: WebSocketAddress = Field("", description="ws:// or wss:// address of the recogniser; empty for none")
-    asr_protocol: AsrProtocol = "openai-realtime"
+    asr_protocol: AsrProtocol = Field("openai-realtime", description="what ASR_URL speaks; embedded: needs no service")
     asr_language: str = Field("", description="ISO 639-1; empty lets the recogniser decide")
     asr_model: str = Field("", description="with ASR_PROTOCOL=embedded moonshine, whisper or auto, which is both")
-    asr_api_key: SecretStr = SecretStr("")
+    asr_api_key: SecretStr = Field(SecretStr(""), description="token for ASR_URL; empty for none")
     asr_sample_rate: int | None = Field(None, ge=8_000, le=48_000, description="empty for the protocol's own")
     asr_timeout_ms: int = Field(5_000, ge=500, description="without a recogniser for this long, to the fallback")
     local_vad: bool = Field(True, description="hear speech locally too: faster onsets, and a hung recogniser shows")
@@ -69,7 +69,9 @@ class ConversationSettings(BaseModel):
     digits_pause_ms: int = Field(2_000, ge=160, le=10_000, description="within a number that the call expects")
 
     min_interrupt_words: int = Field(1, ge=0, description="words that end the agent's turn; 0: any speech does")
-    false_interruption_timeout_ms: int = Field(1_000, ge=0)
+    false_interruption_timeout_ms: int = Field(
+        1_000, ge=0, description="after a sound without words, until the agent goes on"
+    )
     backchannels: str = Field(
         AUTO, description="languages whose listener's noises do not interrupt, as en,de; auto: ASR_LANGUAGE, or en"
     )
@@ -113,9 +115,9 @@ class ConversationSettings(BaseModel):
 
     llm_base_url: HttpAddress = Field("", description="OpenAI-compatible, up to /v1; empty for the script")
     llm_model: str = Field("", validate_default=True, description="the model that LLM_BASE_URL serves")
-    llm_api_key: SecretStr = SecretStr("")
-    llm_temperature: float | None = Field(None, ge=0, le=2)
-    llm_max_tokens: int | None = Field(None, ge=1)
+    llm_api_key: SecretStr = Field(SecretStr(""), description="bearer token for LLM_BASE_URL; empty for none")
+    llm_temperature: float | None = Field(None, ge=0, le=2, description="empty for the server's own")
+    llm_max_tokens: int | None = Field(None, ge=1, description="of one answer; empty for the server's own")
     llm_max_completion_tokens: int | None = Field(None, ge=1, description="what newer servers want for LLM_MAX_TOKENS")
     llm_reasoning_effort: str = Field(
         "", pattern=r"^[a-z]*$", description="none, minimal, low … as the server knows it"
@@ -125,10 +127,13 @@ class ConversationSettings(BaseModel):
     llm_send_system: Sends = Field("auto", description="false: the prompt stands in the caller's first message")
     llm_fallback_base_url: HttpAddress = Field("", description="of a second model, asked when the first fails")
     llm_fallback_model: str = Field("", validate_default=True, description="the model of LLM_FALLBACK_BASE_URL")
-    llm_fallback_api_key: SecretStr = SecretStr("")
+    llm_fallback_api_key: SecretStr = Field(
+        SecretStr(""), description="bearer token for LLM_FALLBACK_BASE_URL; empty for none"
+    )
     llm_tools: Path | None = Field(None, description="YAML file of tools, over HTTP or of MCP servers")
-    system_prompt: str = (
-        "You are on the telephone. Answer in one or two short spoken sentences, without lists, markup or emoji."
+    system_prompt: str = Field(
+        "You are on the telephone. Answer in one or two short spoken sentences, without lists, markup or emoji.",
+        description="what the model is told to be and to do, with {variables}",
     )
     llm_condense_after: int = Field(
         100,
@@ -165,7 +170,7 @@ class ConversationSettings(BaseModel):
     fallback_destination: Destination = Field(
         "", description="where failed calls go, on TRANSFER_ALLOW or not; empty: the dialplan's own fallback"
     )
-    require_registration: bool = False
+    require_registration: bool = Field(False, description="true: a call is taken only if it was announced over HTTP")
     registration_ttl: float = Field(60.0, gt=0, description="seconds until an unused registration expires")
     record_dir: Path | None = Field(
         None, description="stereo WAV, JSON transcript and journal of every call; empty for none"

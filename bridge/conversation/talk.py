@@ -12,7 +12,6 @@ import structlog
 from bridge.brains.destinations import Destinations
 from bridge.brains.fixed_keys import FixedKeys
 from bridge.conversation.alarm import Alarm
-from bridge.conversation.call_limit import CallLimit, Limit
 from bridge.conversation.caller_speech import CallerSpeech
 from bridge.conversation.journal import Journal
 from bridge.conversation.memory import Memory
@@ -21,6 +20,7 @@ from bridge.conversation.next_destination import HANG_UP, NextDestination
 from bridge.conversation.recording import CallRecording, SentAudio
 from bridge.conversation.settings import ConversationSettings
 from bridge.conversation.silence_meter import SilenceMeter
+from bridge.conversation.time_limit import Limit, TimeLimit
 from bridge.conversation.waiting_sounds import WaitingSounds
 from bridge.hearing.events import InboundEvent
 from bridge.hearing.listening import Listening
@@ -63,7 +63,7 @@ class Talk(CallObserver):
         self._start_s = now_s()
         self.next = NextDestination(destinations or Destinations(), settings.fallback_destination, str(call.id))
         self._keys = FixedKeys(settings.fixed_keys)
-        self._limit = CallLimit(settings.max_call_s, self._start_s)
+        self._limit = TimeLimit(settings.max_call_s, self._start_s)
         self._alarm = Alarm(self._deadline_s, self._expire, now_s)
         self._silence = SilenceMeter(call, metrics, now_s, self._silenced)
         self._caller = CallerSpeech(self.journal, now_s)

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 
 from bridge.commands.asterisk_version import CannotPrint
-from bridge.commands.dialplan_text import CONTEXT
+from bridge.commands.dialplan_options import CONTEXT
 from bridge.commands.env_file import ENV_FILE_HELP, find_env_file
 from bridge.config import Settings, WrongSetting, load_settings, misspelt_settings
 from bridge.doctor import host, pbx

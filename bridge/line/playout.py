@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from bridge.line.audiosocket import FRAME_MS
-from bridge.line.background import Background
+from bridge.line.background_sound import BackgroundSound
 from bridge.line.heard import LETTERS_PER_SECOND
 from bridge.line.utterance import SAMPLE_BYTES, Utterance, UtteranceObserver
 
@@ -40,7 +40,7 @@ class Playout:
         self.paused = False
         self.underrun_frames = 0
         """The number of silent frames inside utterances whose audio was not made in time."""
-        self.background = Background()
+        self.background = BackgroundSound()
         """What is heard while no utterance is."""
         self._queue: deque[Utterance] = deque()
         self._fade: tuple[int, bytes] | None = None

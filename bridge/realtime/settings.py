@@ -22,7 +22,7 @@ class RealtimeSettings(BaseModel):
         validate_default=True,
         description="ws:// or wss:// address of a service that speaks OpenAI's Realtime protocol",
     )
-    realtime_api_key: SecretStr = SecretStr("")
+    realtime_api_key: SecretStr = Field(SecretStr(""), description="bearer token for REALTIME_URL; empty for none")
     realtime_model: str = Field("", description="the model that REALTIME_URL serves")
     realtime_transcriber: str = Field(
         "gpt-4o-mini-transcribe", description="the service's model that writes down the caller's words; empty for none"

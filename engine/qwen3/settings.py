@@ -30,7 +30,7 @@ class QwenSettings(BaseModel):
     model_config = ConfigDict(protected_namespaces=())
 
     model_id: str = Field(DEFAULT_MODEL_ID, description="a model on the Hugging Face Hub, or a local folder")
-    device: str = Field("cuda", pattern=r"^(cpu|cuda(:\d+)?)$")
+    device: str = Field("cuda", pattern=r"^(cpu|cuda(:\d+)?)$", description="cuda, cuda:1 … for one of several, or cpu")
     dtype: Literal["bfloat16", "float16", "float32"] = Field("bfloat16", description="of the language models")
     codec_dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
         "auto", description="of the codec's decoder; auto: float16 in the kernels, else float32"
@@ -56,8 +56,10 @@ class QwenSettings(BaseModel):
         "weight_only", description="weight_only goes with CUDA graphs; bitsandbytes (LLM.int8) does not"
     )
     torch_compile: bool = Field(False, description="compile what no hand-written kernel does")
-    torch_compile_mode: Literal["max-autotune", "reduce-overhead", "default"] = "max-autotune"
-    cuda_graphs: bool = True
+    torch_compile_mode: Literal["max-autotune", "reduce-overhead", "default"] = Field(
+        "max-autotune", description="torch's own, with TORCH_COMPILE"
+    )
+    cuda_graphs: bool = Field(True, description="false: plain PyTorch speaks, many times slower")
 
     max_batch: int = Field(16, ge=1, description="calls spoken to at once; each takes its share of GPU memory")
     speech_lead_ms: int = Field(

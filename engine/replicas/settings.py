@@ -25,7 +25,7 @@ class ReplicaSettings(BaseModel):
     """Where `talkspurt engine` listens, and how its connections are encrypted."""
 
     engine_host: str = Field("127.0.0.1", description="where `talkspurt engine` listens for bridges")
-    engine_port: int = Field(7070, ge=0, le=65535)
+    engine_port: int = Field(7070, ge=0, le=65535, description="0: any that is free")
     engine_tls_cert: Path | None = Field(
         None, description="PEM file with the certificate of `talkspurt engine`; needed where it is not on loopback"
     )

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Generator, Iterator
 import aiohttp
 import pytest
 
-from bridge.commands.dialplan_text import DialplanOptions, ServerAddress, render_client
+from bridge.commands.dialplan_options import DialplanOptions, ServerAddress
+from bridge.commands.dialplan_text import render_client
 from tests.asterisk.ari import Ari
 from tests.support.asterisk.asterisk import Asterisk
 from tests.support.asterisk.talkspurt import CallsApi, Talkspurt, running

@@ -9,7 +9,8 @@ from pathlib import Path
 import aiohttp
 
 from bridge.commands.dialplan_folder import install
-from bridge.commands.dialplan_text import DialplanOptions, ServerAddress, render
+from bridge.commands.dialplan_options import DialplanOptions, ServerAddress
+from bridge.commands.dialplan_text import render
 from tests.support.asterisk.asterisk import Asterisk
 from tests.support.asterisk.sip import dial
 from tests.support.asterisk.talkspurt import CallsApi, Talkspurt, running

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bridge.commands.dialplan_text import DialplanOptions, ServerAddress, render_client
+from bridge.commands.dialplan_options import DialplanOptions, ServerAddress
+from bridge.commands.dialplan_text import render_client
 from tests.asterisk.ari import Ari
 from tests.asterisk.conftest import GREETING
 from tests.asterisk.tap import Tap
@@ -21,8 +22,8 @@ from tests.support.asterisk.rtp import L16_WIDEBAND, PCMA, PCMU, Codec
 from tests.support.asterisk.signals import is_milliwatt, share_db
 from tests.support.asterisk.sip import SipCall, dial
 from tests.support.asterisk.talkspurt import CallsApi, Talkspurt, running
-from tests.support.asterisk.waiting import eventually
 from tests.support.recognition import normalise, read_wav, recognise
+from tests.support.waiting import eventually
 
 ANSWER_S = 15.0
 """For anything to begin or end, on a machine that is busy with other things too."""

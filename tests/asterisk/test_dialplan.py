@@ -12,13 +12,14 @@ import pytest
 
 from bridge.calls_api.call_token import call_token, dialplan_secret
 from bridge.commands.dialplan_folder import install
-from bridge.commands.dialplan_text import DialplanOptions, ServerAddress, render, render_client
+from bridge.commands.dialplan_options import DialplanOptions, ServerAddress
+from bridge.commands.dialplan_text import render, render_client
 from tests.asterisk.ari import Ari
 from tests.support.asterisk.asterisk import Asterisk, free_port
 from tests.support.asterisk.sip import SipCall, dial
 from tests.support.asterisk.talkspurt import CallsApi, Talkspurt, running
-from tests.support.asterisk.waiting import eventually
 from tests.support.recognition import normalise, read_wav, recognise
+from tests.support.waiting import eventually
 
 API_KEY = "opensesame"
 ANSWER_S = 15.0

@@ -8,7 +8,8 @@ import uuid
 
 import pytest
 
-from bridge.commands.dialplan_text import DialplanOptions, ServerAddress, render
+from bridge.commands.dialplan_options import DialplanOptions, ServerAddress
+from bridge.commands.dialplan_text import render
 from bridge.config import Settings
 from bridge.doctor.asterisk import AsteriskCli
 from bridge.doctor.command import examine, try_fallbacks

@@ -20,7 +20,8 @@ import psutil
 import pytest
 
 from bridge.commands.dialplan_folder import install
-from bridge.commands.dialplan_text import DialplanOptions, ServerAddress, render, render_client
+from bridge.commands.dialplan_options import DialplanOptions, ServerAddress
+from bridge.commands.dialplan_text import render, render_client
 from tests.support.asterisk.asterisk import Asterisk, free_port
 from tests.support.asterisk.relays import Form, OldAsterisk, Relay
 from tests.support.asterisk.rtp import L16_WIDEBAND, PCMU

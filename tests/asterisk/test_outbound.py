@@ -17,8 +17,8 @@ from bridge.outbound.settings import OutboundSettings
 from bridge.outbound.spool_watch import SpoolWatch
 from tests.support.asterisk.asterisk import Asterisk, free_port
 from tests.support.asterisk.talkspurt import CallsApi, running
-from tests.support.asterisk.waiting import eventually
 from tests.support.voices import caller_says, silence
+from tests.support.waiting import eventually
 
 DEADLINE_S = 20.0
 PEOPLE = """

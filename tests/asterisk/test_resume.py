@@ -15,14 +15,15 @@ import pytest
 
 from bridge.calls_api.call_token import dialplan_secret
 from bridge.cluster.shared_calls import connect
-from bridge.commands.dialplan_text import DialplanOptions, ServerAddress, render, render_client
+from bridge.commands.dialplan_options import DialplanOptions, ServerAddress
+from bridge.commands.dialplan_text import render, render_client
 from tests.asterisk.ari import Ari
 from tests.support.asterisk.asterisk import Asterisk
 from tests.support.asterisk.sip import dial
 from tests.support.asterisk.talkspurt import CallsApi, Talkspurt, running
-from tests.support.asterisk.waiting import eventually
 from tests.support.llm_server import LlmServer
 from tests.support.redis_server import RedisServer
+from tests.support.waiting import eventually
 
 ANSWER_S = 20.0
 PATIENCE_S = 30.0
@@ -38,14 +39,6 @@ exten => _go.,1,Gosub(${EXTEN:2},s,1)
 """
 ANSWER = "I have written down the number forty-two, and I am looking for your order now. This takes me a moment or two."
 COMPLETED = "conversation.item.input_audio_transcription.completed"
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    server.start()
-    yield server
-    server.kill()
 
 
 @pytest.fixture

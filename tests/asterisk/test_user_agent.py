@@ -15,8 +15,8 @@ from tests.asterisk.ari import Ari
 from tests.asterisk.conftest import GREETING
 from tests.support.asterisk.asterisk import Asterisk
 from tests.support.asterisk.talkspurt import CallsApi, Talkspurt
-from tests.support.asterisk.waiting import eventually
 from tests.support.recognition import normalise, read_wav, recognise
+from tests.support.waiting import eventually
 
 REPOSITORY = Path(__file__).parents[2]
 

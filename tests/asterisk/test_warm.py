@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 
 from bridge.calls_api.call_token import dialplan_secret
-from bridge.commands.dialplan_text import DialplanOptions, ServerAddress, render, render_client
+from bridge.commands.dialplan_options import DialplanOptions, ServerAddress
+from bridge.commands.dialplan_text import render, render_client
 from bridge.dial.wav import write_wav
 from tests.asterisk.ari import Ari
 from tests.support.asterisk.asterisk import Asterisk
 from tests.support.asterisk.signals import is_milliwatt
 from tests.support.asterisk.sip import SipCall, dial
 from tests.support.asterisk.talkspurt import CallsApi, Talkspurt, running
-from tests.support.asterisk.waiting import eventually
+from tests.support.waiting import eventually
 
 ANSWER_S = 20.0
 PATIENCE_S = 30.0

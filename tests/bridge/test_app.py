@@ -76,7 +76,7 @@ async def test_a_signal_that_is_meant_for_other_settings_costs_no_call(server, n
     peer.send_audio()
     await peer.hear(voiced=True)
     server.process.send_signal(number)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while told not in (line := (await server.process.stderr.readline()).decode()):
             assert line, "the server has ended"
     assert (await peer.hear(voiced=True)).kind != Kind.HANGUP
@@ -125,7 +125,7 @@ async def test_json_logs_are_json():
 def test_neither_torch_nor_a_model_nor_what_several_processes_need_is_loaded_into_the_process_that_keeps_the_clock():
     kept_out = ("torch", "onnxruntime", "hibari", "bridge.workers", "redis", "ray")
     code = f"import sys, bridge.app; print([name for name in {kept_out} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
 
 

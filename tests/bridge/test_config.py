@@ -242,9 +242,7 @@ def test_a_service_that_must_be_told_when_the_caller_stops_needs_the_local_detec
 )
 def test_check_validates_and_exits(monkeypatch, port, status, says):
     monkeypatch.setenv("AUDIOSOCKET_PORT", port)
-    done = subprocess.run(
-        [sys.executable, "-m", "bridge", "serve", "--check"], capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run([sys.executable, "-m", "bridge", "serve", "--check"], capture_output=True, text=True)
     assert done.returncode == status, done.stderr
     assert says in done.stdout + done.stderr
     assert len((done.stdout + done.stderr).splitlines()) == 1
@@ -253,9 +251,7 @@ def test_check_validates_and_exits(monkeypatch, port, status, says):
 def test_check_knows_the_embedded_voices(monkeypatch):
     monkeypatch.setenv("ENGINE", "hibari")
     monkeypatch.setenv("VOICE", "nobody")
-    done = subprocess.run(
-        [sys.executable, "-m", "bridge", "serve", "--check"], capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run([sys.executable, "-m", "bridge", "serve", "--check"], capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.startswith("VOICE='nobody': must be one of heart")
     assert len(done.stderr.splitlines()) == 1
@@ -264,3 +260,8 @@ def test_check_knows_the_embedded_voices(monkeypatch):
 def test_the_page_lists_every_setting_as_it_is():
     page = Path(__file__).parents[2] / "docs/settings.md"
     assert page.read_text().endswith(settings_table()), "run: talkspurt settings"
+
+
+def test_every_setting_says_what_it_is_for():
+    untold = [name for name, field in FIELDS.items() if not field.description]
+    assert untold == [], "give its Field a description"

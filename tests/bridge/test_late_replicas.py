@@ -17,11 +17,11 @@ from engine.replicas.address import Address
 from engine.replicas.engine import ReplicasEngine
 from engine.speech import SpeechError
 from engine.status import EngineStatus
-from tests.support.asterisk.waiting import eventually
 from tests.support.fakes import Asterisk, FakeEngine
+from tests.support.waiting import eventually, until
 from tests.support.whole_app import QUICK, Bench
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 TOKEN = "a token of some length"
 
 
@@ -83,11 +83,7 @@ async def test_it_starts_says_so_and_speaks_with_them_once_they_are_there(pair: 
 async def say_until_heard_by(bench: Bench, peer: Asterisk, engine: FakeEngine, text: str) -> None:
     status, _ = await bench.post(f"/v1/calls/{peer.id}/say", {"text": text})
     assert status == 202
-
-    async def has_spoken() -> bool:
-        return text in [sentence for sentence, _ in engine.spoken]
-
-    await eventually(has_spoken, PATIENCE_S)
+    await until(lambda: text in [sentence for sentence, _ in engine.spoken])
 
 
 @pytest.mark.parametrize("token", ["a token of another", ""])

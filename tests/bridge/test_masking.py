@@ -89,7 +89,7 @@ async def test_a_recogniser_that_tells_our_key_back_has_it_not_logged(logs: io.S
         url = f"ws://127.0.0.1:{server.port}/listen?access_token=tok%26en-2"
         client = AsrClient(Deepgram, url, AsrOptions(api_key=ASR), http, lambda event: None)
         task = asyncio.create_task(client.run())
-        await asyncio.wait_for(again.wait(), 10)
+        await asyncio.wait_for(again.wait(), 30)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     assert_kept(logs.getvalue())

@@ -16,11 +16,11 @@ from tests.cluster.dialplan import Door
 from tests.cluster.neighbours import neighbour_settings
 from tests.cluster.replicas import COUNT, OwnReplicas, RayReplicas, Replicas
 from tests.cluster.words import APOLOGY, CUT_OFF, GREETING, TEXTS
-from tests.support.asterisk.waiting import eventually
 from tests.support.bridge_process import BridgeProcess
 from tests.support.haproxy_server import HaproxyServer
 from tests.support.lasting_port import lasting_port
 from tests.support.redis_server import RedisServer
+from tests.support.waiting import eventually
 
 BRIDGES: Final = ("a", "b", "c")
 PROXIES: Final = 2

@@ -17,7 +17,7 @@ from tests.cluster.faults import LASTS_S, Fault
 from tests.cluster.neighbours import neighbours
 from tests.cluster.rig import Cluster
 from tests.cluster.telephone import Telephone
-from tests.support.asterisk.waiting import eventually
+from tests.support.waiting import eventually
 
 NEWCOMERS_EVERY_S: Final = 0.25
 """How often a new call is announced meanwhile."""

@@ -9,7 +9,7 @@ from engine import language, normalize
 from engine.pipeline import speak
 from engine.speech import Chunk, Priority, Style
 from tests.support.stepped_engine import SteppedEngine
-from tests.support.turns_of_the_loop import TurnTimes
+from tests.support.turns_of_the_loop import TurnsOfTheLoop
 
 TEXTS: Final = 64
 TEXT: Final = "0 " + "This is a long text that nobody hears. " * 100
@@ -25,7 +25,7 @@ async def test_no_turn_of_the_loop_prepares_many_texts() -> None:
     async def first_chunk() -> Chunk:
         return await anext(speak(engine, TEXT, Style(priority=Priority.HTTP)))
 
-    with TurnTimes() as turns:
+    with TurnsOfTheLoop() as turns:
         texts = [asyncio.create_task(first_chunk()) for _ in range(TEXTS)]
         await engine.until_begun(TEXTS)
     assert turns.longest_s < MOST_S

@@ -25,7 +25,7 @@ def test_the_project_says_what_it_is_made_with() -> None:
 
 def test_the_image_is_clean() -> None:
     command = (Path(sys.executable).with_name("hadolint"), "fuzz/Dockerfile")
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 

@@ -24,9 +24,9 @@ from tests.scenes.scene import RATE_HZ, Caller, call_state, calling, is_whole, m
 from tests.support.asr_services import LOUD, RUBBISH, Connection, OpenAiService
 from tests.support.asterisk.asterisk import Asterisk
 from tests.support.asterisk.talkspurt import Talkspurt, running
-from tests.support.asterisk.waiting import eventually
 from tests.support.llm_server import Answer, LlmServer
 from tests.support.voices import caller_says
+from tests.support.waiting import eventually
 
 APOLOGY = "I am sorry, something has gone wrong here."
 FALLBACK = "from-internal,100,1"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -15,17 +15,11 @@ import aiohttp
 from bridge.app import App
 from bridge.line.audiosocket import Kind
 from tests.support.fakes import Asterisk
+from tests.support.waiting import until
 
 TIMEOUT: Final = aiohttp.ClientTimeout(total=20)
 PATIENCE_S: Final = 20.0
 TONE: Final = b"".join(struct.pack("<h", int(9_000 * math.sin(0.3 * n))) for n in range(160))
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    """Waits until something of this process is so."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not is_so():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 class Caller:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from collections.abc import Callable
 from uuid import UUID, uuid4
 
 import numpy as np
@@ -75,6 +76,19 @@ class FakeEngine(Engine):
         return EngineStatus("fake", "fake", model_loaded=True, queue_depth=0)
 
 
+class NoWire:
+    """A connection that takes every frame and of which nobody reads."""
+
+    def send(self, pcm: bytes, rate_hz: int) -> None:
+        pass
+
+    def take_back(self) -> int:
+        return 0
+
+    def hang_up(self) -> None:
+        pass
+
+
 class CallEnd(CallObserver):
     """Waits for a call's end."""
 
@@ -132,6 +146,12 @@ class Asterisk:
             assert message is not None, "the server ended the call"
             if message.kind >= Kind.SLIN8 and any(message.payload) is voiced:
                 return message
+
+    async def until(self, is_so: Callable[[], object]) -> None:
+        """Listens to the call until something is so."""
+        async with asyncio.timeout(30):
+            while not is_so():
+                assert await self.receive() is not None, "the server ended the call"
 
     async def drain(self) -> list[Message]:
         """Everything up to EOF."""

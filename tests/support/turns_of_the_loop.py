@@ -1,6 +1,6 @@
-"""How long the event loop is held by one of its turns, in processor time: other programs do not count.
+"""The turns of the event loop that are left to others: how many, and how long the longest was in processor time.
 
-As in the server, the garbage collector does not look at what was there before.
+Other programs do not count. As in the server, the garbage collector does not look at what was there before.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from types import TracebackType
 from typing import Self
 
 
-class TurnTimes:
+class TurnsOfTheLoop:
     """Use it in a `with`, inside the loop."""
 
     def __init__(self) -> None:
+        self.count = 0
         self.longest_s = 0.0
 
     def __enter__(self) -> Self:
@@ -34,4 +35,5 @@ class TurnTimes:
         now_s = time.thread_time()
         self.longest_s = max(self.longest_s, now_s - self._since_s)
         self._since_s = now_s
+        self.count += 1
         self._next = self._loop.call_soon(self._look)

@@ -16,6 +16,7 @@ from bridge.line.call import Call
 from tests.support.fakes import Asterisk, CallEnd, FakeEngine
 from tests.support.websocket_peer import WebSocketAsterisk
 
+COMPLETED = "conversation.item.input_audio_transcription.completed"
 QUICK = {"audiosocket_port": 0, "http_port": 0, "drain_timeout": 0, "apology": ""}
 
 by_both_doors = pytest.mark.parametrize("peer", ["AudioSocket", "WebSocket"], indirect=True)
@@ -64,6 +65,12 @@ class Bench:
     async def get(self, path: str) -> Any:
         async with self.http.get(path) as response:
             return await response.json()
+
+    async def said(self, peer: Asterisk, text: str) -> None:
+        """Tells the server that the caller has said something, as a recogniser elsewhere does."""
+        event = {"type": COMPLETED, "transcript": text, "item_id": uuid4().hex}
+        status, _ = await self.post(f"/v1/calls/{peer.id}/events", event)
+        assert status == 202
 
     async def next(self, peer: Asterisk) -> str:
         """Where the dialplan is told to go."""

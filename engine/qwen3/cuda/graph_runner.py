@@ -24,11 +24,12 @@ from engine.qwen3.batch.sentence import CHUNK_RAMP, End, Sentence
 from engine.qwen3.cuda.events import event
 from engine.qwen3.cuda.fast_slots import FastSlots
 from engine.qwen3.cuda.gpu_timer import GpuTimer
-from engine.qwen3.cuda.graphs import Capture, FrameGraphs, SoundGraphs
+from engine.qwen3.cuda.graphs import Capture, FrameGraphs
 from engine.qwen3.cuda.pinned import PinnedPool
 from engine.qwen3.cuda.prefill import PrefillGraphs
 from engine.qwen3.cuda.preparation import PREPARED_OF, Preparation, hear, read_prompt
 from engine.qwen3.cuda.sound import Sound, SoundOut
+from engine.qwen3.cuda.sound_graphs import SoundGraphs
 from engine.qwen3.cuda.tuning import Tuning
 from engine.qwen3.kernels import ahead
 from engine.qwen3.model.state import CODE_GROUPS

@@ -12,8 +12,8 @@ from typing import Final
 from torch import Tensor
 
 from engine.qwen3.batch.sentence import CHUNK_RAMP
-from engine.qwen3.cuda.graphs import SoundGraphs
 from engine.qwen3.cuda.prefill import PREFILL_POSITIONS, PrefillGraphs
+from engine.qwen3.cuda.sound_graphs import SoundGraphs
 from engine.qwen3.model.prompt import Prompt
 
 PREPARED_OF: Final = 4

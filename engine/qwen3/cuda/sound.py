@@ -16,8 +16,8 @@ from engine.qwen3.batch.scheduler import Chunks
 from engine.qwen3.batch.sentence import Sentence
 from engine.qwen3.cuda.events import event
 from engine.qwen3.cuda.gpu_timer import GpuTimer
-from engine.qwen3.cuda.graphs import SoundGraphs
 from engine.qwen3.cuda.pinned import PinnedPool, Streams
+from engine.qwen3.cuda.sound_graphs import SoundGraphs
 
 SOUND_BUFFERS: Final = 24
 """Page-locked buffers, each for the largest batch of sound. Two steps' sound is on its way at once, in chunks of four

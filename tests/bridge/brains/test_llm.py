@@ -28,6 +28,7 @@ from tests.support.llm_brain import brain, brain_of, collect, text_of
 from tests.support.llm_server import Answer, LlmServer, ToolCall
 from tests.support.loop_clock import LoopClock
 from tests.support.serving import serving
+from tests.support.turns_of_the_loop import TurnsOfTheLoop
 
 
 @pytest.fixture
@@ -211,13 +212,6 @@ async def test_an_answer_without_end_is_cut(loop_clock: LoopClock) -> None:
 
 async def test_many_deltas_at_once_leave_the_event_loop_its_turns() -> None:
     """The client does not wait for the network while it has unread bytes: thousands of deltas at a time."""
-    turns = 0
-
-    async def count() -> None:
-        nonlocal turns
-        while True:
-            await asyncio.sleep(0)
-            turns += 1
 
     class Flood(Thinker):
         async def __aiter__(self) -> AsyncIterator[ChatCompletionChunk]:
@@ -225,11 +219,9 @@ async def test_many_deltas_at_once_leave_the_event_loop_its_turns() -> None:
                 yield ChatCompletionChunk.model_construct(choices=[])
 
     async with thinking(Flood(LoopClock(), {}, pace_s=0.0, count=0)) as ai:
-        counting = asyncio.create_task(count())
-        with pytest.raises(BrainError, match="answered nothing"):
+        with TurnsOfTheLoop() as turns, pytest.raises(BrainError, match="answered nothing"):
             await collect(ai.answer("hello"))
-        counting.cancel()
-    assert turns >= 1_000 // (2 * DELTAS_A_TURN)
+    assert turns.count >= 1_000 // (2 * DELTAS_A_TURN)
 
 
 async def test_half_a_character_does_not_end_the_conversation() -> None:

@@ -13,8 +13,9 @@ from yarl import URL
 
 from bridge.brains.bounded_http import MAX_EVENT_BYTES, SLICE_BYTES, BadAnswer
 from bridge.brains.llm_client import make_llm_client
-from tests.support.asterisk.waiting import eventually
 from tests.support.serving import serving
+from tests.support.turns_of_the_loop import TurnsOfTheLoop
+from tests.support.waiting import eventually
 
 REQUEST: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "my secret"}], "stream": True}
 PATIENCE_S = 120.0
@@ -81,14 +82,6 @@ async def test_short_events_are_read_however_many_and_however_they_are_cut() -> 
 
 
 async def test_much_at_once_is_read_a_little_at_a_time_and_others_get_their_turns() -> None:
-    turns = 0
-
-    async def take_turns() -> None:
-        nonlocal turns
-        while True:
-            await asyncio.sleep(0)
-            turns += 1
-
     async def handle(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
@@ -97,14 +90,13 @@ async def test_much_at_once_is_read_a_little_at_a_time_and_others_get_their_turn
 
     async with serving(handle) as url, make_llm_client(url, "k") as client:
         response = await client.chat.completions.with_raw_response.create(**REQUEST)
-        others = asyncio.create_task(take_turns())
         read = 0
-        async for piece in response.http_response.aiter_raw():
-            assert len(piece) <= SLICE_BYTES
-            read += len(piece)
-        others.cancel()
+        with TurnsOfTheLoop() as turns:
+            async for piece in response.http_response.aiter_raw():
+                assert len(piece) <= SLICE_BYTES
+                read += len(piece)
     assert read > 30_000
-    assert turns >= read // SLICE_BYTES
+    assert turns.count >= read // SLICE_BYTES
 
 
 async def test_what_is_compressed_is_not_unpacked() -> None:

@@ -267,7 +267,7 @@ async def test_tools_of_one_answer_are_at_work_together_and_told_in_the_order_of
 
     async def handle(request: web.Request) -> web.Response:
         name = request.path.rpartition("/")[2]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await both.wait()
             if name == "book":
                 await first.wait()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,11 @@ from structlog.testing import capture_logs
 from bridge.calls_api import event_socket
 from bridge.line.audiosocket import Kind
 from tests.bridge.calls_api.test_events import LINE
+from tests.support.waiting import until
 from tests.support.whole_app import Bench, whole_app
 
 FAILED = "somebody who is told of a call fails at it"
-PATIENCE_S = 10
+PATIENCE_S = 30
 
 
 class Failing:
@@ -48,15 +48,8 @@ async def all_of_a_call(bench: Bench, audience: str, failing: Failing) -> tuple[
         await bench.ended(peer)
         while "call.ended" not in sent:
             sent.append((await socket.receive_json(timeout=PATIENCE_S))["type"])
-    await eventually(lambda: journal.audience == others + 1)
+    await until(lambda: journal.audience == others + 1)
     return sent, [json.loads(line)["type"] for line in journal.lines]
-
-
-async def eventually(is_so: Callable[[], bool]) -> None:
-    """Lets the server have its turns until this is so."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not is_so():  # noqa: ASYNC110
-            await asyncio.sleep(0)
 
 
 def sending() -> list[asyncio.Task[Any]]:
@@ -76,7 +69,7 @@ async def test_a_call_goes_on_and_ends_as_others_do(audience: str, tmp_path: Pat
     with capture_logs() as logs:
         async with whole_app(record_dir=tmp_path) as bench:
             sent, kept = await all_of_a_call(bench, audience, failing)
-            await eventually(lambda: not sending())
+            await until(lambda: not sending())
     assert failing.told > 1, "it is told on"
     assert sent[: kept.index("call.ended") + 1] == kept[: kept.index("call.ended") + 1], "nobody else missed anything"
     assert recorded(tmp_path) == kept
@@ -97,7 +90,7 @@ async def test_events_that_cannot_be_sent_end_their_socket_alone(monkeypatch: py
                 await socket.receive(PATIENCE_S)
                 assert socket.closed
             assert (await bench.get(f"/v1/calls/{peer.id}"))["state"] == "active"
-            await eventually(lambda: not bench.app.calls.find(peer.id).journal.followers)
-            await eventually(lambda: not sending())
+            await until(lambda: not bench.app.calls.find(peer.id).journal.followers)
+            await until(lambda: not sending())
             await bench.ended(peer)
     assert [line["event"] for line in logs if line["log_level"] == "error"] == ["events are sent no further"]

@@ -14,8 +14,8 @@ from bridge.conversation import registration
 from bridge.line import recent_lateness
 from bridge.line.audiosocket import Kind
 from engine.web import bodies
-from tests.support.asterisk.waiting import eventually
 from tests.support.fakes import Asterisk
+from tests.support.waiting import eventually
 from tests.support.whole_app import Bench, whole_app
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}

@@ -1,8 +1,8 @@
-"""One Redis for a module, and bridges in this process that share it."""
+"""Bridges in this process that share a Redis."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -10,15 +10,6 @@ import pytest
 
 from tests.support.redis_server import RedisServer
 from tests.support.whole_app import Bench, whole_app
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    server.start()
-    yield server
-    server.kill()
-
 
 Start = Callable[..., Any]
 

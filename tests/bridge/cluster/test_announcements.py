@@ -9,11 +9,11 @@ from bridge.cluster.shared_calls import NotReached
 from bridge.conversation.registration import Registrations
 from tests.bridge.cluster.conftest import Start
 from tests.bridge.cluster.test_any_bridge import announced
-from tests.support.asterisk.waiting import eventually
 from tests.support.redis_server import RedisServer
+from tests.support.waiting import eventually
 from tests.support.whole_app import Bench
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 
 def stop_time(bench: Bench) -> None:

@@ -8,9 +8,9 @@ import socket
 from uuid import UUID, uuid4
 
 from tests.bridge.cluster.conftest import Start
-from tests.support.asterisk.waiting import eventually
 from tests.support.fakes import Asterisk
 from tests.support.redis_server import RedisServer
+from tests.support.waiting import eventually
 from tests.support.whole_app import Bench
 
 PATIENCE_S = 30.0

@@ -14,10 +14,10 @@ from bridge.cluster.shared_calls import connect
 from bridge.conversation.memory import CUT_OFF, Memory
 from tests.bridge.cluster.conftest import Start
 from tests.bridge.cluster.test_any_bridge import asked_next, known
-from tests.support.asterisk.waiting import eventually
 from tests.support.fakes import Asterisk
 from tests.support.llm_server import LlmServer
 from tests.support.redis_server import RedisServer
+from tests.support.waiting import eventually
 from tests.support.whole_app import Bench
 
 COMPLETED = "conversation.item.input_audio_transcription.completed"

@@ -15,9 +15,9 @@ import pytest
 from bridge.conversation.memory import CUT_OFF
 from bridge.line.audiosocket import Kind
 from tests.bridge.cluster.conftest import Start
-from tests.support.asterisk.waiting import eventually
 from tests.support.fakes import Asterisk
 from tests.support.haproxy_server import HaproxyServer
+from tests.support.waiting import eventually
 from tests.support.websocket_peer import WebSocketAsterisk
 from tests.support.whole_app import Bench
 

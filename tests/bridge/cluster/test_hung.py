@@ -17,10 +17,10 @@ from tests.bridge.cluster.conftest import Start
 from tests.bridge.cluster.test_going_on import spoken
 from tests.support.asterisk.asterisk import free_port
 from tests.support.asterisk.talkspurt import Talkspurt, running
-from tests.support.asterisk.waiting import eventually
 from tests.support.fakes import Asterisk
 from tests.support.haproxy_server import HaproxyServer
 from tests.support.redis_server import RedisServer
+from tests.support.waiting import eventually
 from tests.support.whole_app import Bench
 
 PATIENCE_S = 30.0

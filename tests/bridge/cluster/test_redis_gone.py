@@ -13,8 +13,8 @@ from bridge.cluster.shared_calls import TIMEOUT_S, connect
 from bridge.line.audiosocket import Kind
 from tests.bridge.cluster.conftest import Start
 from tests.bridge.cluster.test_any_bridge import announced, asked_next, known
-from tests.support.asterisk.waiting import eventually
 from tests.support.redis_server import RedisServer
+from tests.support.waiting import eventually
 
 PATIENCE_S = 30.0
 DIALPLAN_WAITS_S = 2.0

@@ -14,8 +14,9 @@ from bridge.console.session import COOKIE
 from bridge.line.audiosocket import Kind
 from tests.support.browser import open_browser
 from tests.support.console import ConsolePage
-from tests.support.console_server import ConsoleServer, until
+from tests.support.console_server import ConsoleServer
 from tests.support.tone_engine import ToneEngine
+from tests.support.waiting import until
 from tests.support.whole_app import QUICK
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -17,25 +17,18 @@ from structlog.testing import capture_logs
 
 from bridge.conversation import call_summary
 from bridge.conversation.settings import ConversationSettings
-from tests.support.asterisk.waiting import eventually
 from tests.support.llm_server import Answer, LlmServer
 from tests.support.serving import serving
+from tests.support.waiting import eventually, until
 from tests.support.whole_app import Bench, whole_app
 
 SUMMARY = "A caller asked for a table for two. It is booked."
-SAID = {"type": "conversation.item.input_audio_transcription.completed", "transcript": "A table for two, please."}
-
-
 DEADLINE_S = 30.0
 
 
 async def logged(lines: Sequence[Any], event: str) -> str:
     """Waits for a line of the log and returns the problem that it names."""
-
-    async def is_there() -> bool:
-        return any(line["event"] == event for line in lines)
-
-    await eventually(is_there, DEADLINE_S)
+    await until(lambda: any(line["event"] == event for line in lines))
     return str(next(line for line in lines if line["event"] == event)["problem"])
 
 
@@ -55,7 +48,7 @@ class Told(asyncio.Queue[dict[str, Any]]):
 async def one_turn(bench: Bench) -> str:
     """A call in which the caller says one thing and is answered; returns its id."""
     peer = await bench.call(**{"from": "5550100", "name": "Ann\nLee"})
-    await bench.post(f"/v1/calls/{peer.id}/events", {**SAID, "item_id": "i1"})
+    await bench.said(peer, "A table for two, please.")
     await peer.hear(voiced=True)
     await peer.hear(voiced=False)
     await bench.ended(peer)

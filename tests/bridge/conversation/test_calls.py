@@ -1,4 +1,4 @@
-"""The book of calls: who is taken, who is refused and why, and who is still known afterwards."""
+"""The list of calls: who is taken, who is refused and why, and who is still known afterwards."""
 
 from __future__ import annotations
 
@@ -21,24 +21,11 @@ from bridge.conversation.settings import ConversationSettings
 from bridge.line.call import Call
 from bridge.line.connection import CallRefused
 from engine.speech import Style
-from tests.support.fakes import FakeEngine
-
-
-class NoWire:
-    """A stand-in for the network, of which nobody reads."""
-
-    def send(self, pcm: bytes, rate_hz: int) -> None:
-        pass
-
-    def take_back(self) -> int:
-        return 0
-
-    def hang_up(self) -> None:
-        pass
+from tests.support.fakes import FakeEngine, NoWire
 
 
 class Rig:
-    """A book, and calls to be kept in it."""
+    """A list of calls, and calls to be kept in it."""
 
     def __init__(self, services: Services) -> None:
         self.registrations = Registrations(60.0)
@@ -90,7 +77,7 @@ async def test_of_a_call_that_is_no_longer_known_nothing_is_kept(rig: Rig, monke
         talk.call.end("hung up")
         gone += [weakref.ref(talk), weakref.ref(talk.journal.lines)]
         del talk
-    async with asyncio.timeout(10.0):
+    async with asyncio.timeout(30):
         while sum(each() is not None for each in gone) > 10:  # the tasks that were cancelled end first
             await asyncio.sleep(0.01)
             gc.collect()

@@ -13,8 +13,6 @@ from tests.support.llm_server import Answer, LlmServer, ToolCall
 from tests.support.serving import serving
 from tests.support.whole_app import whole_app
 
-SAID = {"type": "conversation.item.input_audio_transcription.completed", "transcript": "A table for two, please."}
-
 
 async def test_a_tool_is_told_with_its_arguments_its_result_and_its_time(tmp_path: Path) -> None:
     told: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -37,7 +35,7 @@ async def test_a_tool_is_told_with_its_arguments_its_result_and_its_time(tmp_pat
         async with whole_app(**settings) as bench:
             peer = await bench.call()
             async with bench.http.ws_connect(f"/v1/calls/{peer.id}/events") as socket:
-                await bench.post(f"/v1/calls/{peer.id}/events", {**SAID, "item_id": "i1"})
+                await bench.said(peer, "A table for two, please.")
                 while (event := await socket.receive_json())["type"] != "tool.done":
                     pass
             await peer.hear(voiced=True)

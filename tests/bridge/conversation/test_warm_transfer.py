@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
@@ -16,7 +15,6 @@ from bridge.brains.brief import BriefBrain
 from bridge.conversation.settings import ConversationSettings
 from bridge.conversation.waiting_sounds import RINGING_AFTER_MS
 from bridge.line.audiosocket import Kind
-from tests.support.fakes import Asterisk
 from tests.support.llm_server import Answer, LlmServer, ToolCall
 from tests.support.whole_app import Bench, whole_app
 
@@ -24,19 +22,6 @@ REFUND = ToolCall(
     "transfer", {"destination": "boss", "reason": "Rückgabe", "summary": "Ann wants to give her bicycle back."}
 )
 WARM = {"transfer_allow": "boss=ext,201,1; in,3??,1", "transfer_warm": "boss; 30?", "filler": ""}
-
-
-async def said(bench: Bench, peer: Asterisk, text: str) -> None:
-    """Has the caller say something."""
-    event = {"type": "conversation.item.input_audio_transcription.completed", "transcript": text}
-    await bench.post(f"/v1/calls/{peer.id}/events", {**event, "item_id": uuid4().hex})
-
-
-async def until(peer: Asterisk, condition: Callable[[], bool]) -> None:
-    """Listens to the call until something is so."""
-    async with asyncio.timeout(20):
-        while not condition():
-            assert await peer.receive() is not None
 
 
 @asynccontextmanager
@@ -48,8 +33,8 @@ async def transferred(model: LlmServer) -> AsyncIterator[tuple[Bench, str, list[
         assert conversation is not None
         events: list[dict[str, Any]] = []
         conversation.journal.observers.append(events.append)
-        await until(peer, lambda: bool(bench.engine.spoken))
-        await said(bench, peer, "I want to give my bicycle back.")
+        await peer.until(lambda: bool(bench.engine.spoken))
+        await bench.said(peer, "I want to give my bicycle back.")
         await peer.drain()
         assert (await bench.next(peer)).startswith("ext,201,1,warm,")
         await peer.close()
@@ -67,7 +52,7 @@ async def test_a_colleague_hears_the_models_summary_and_decides_by_a_key(key: by
         async with bench.http.get(f"/v1/calls/{call_id}/topic") as response:
             assert await response.text() == "Ruckgabe", "in letters that every telephone has"
         colleague = await bench.call(brief_of=call_id)
-        await until(colleague, lambda: len(bench.engine.spoken) >= 3)
+        await colleague.until(lambda: len(bench.engine.spoken) >= 3)
         assert await bench.next(colleague) == "undecided"
         colleague.send(Kind.DTMF, key)
         await colleague.drain()
@@ -88,7 +73,7 @@ async def test_the_agent_goes_on_with_what_was_said_and_knows_why_nobody_took_th
         transferred(model) as (bench, call_id, events),
     ):
         peer = await bench.call(continues=call_id, transfer="BUSY")
-        await until(peer, lambda: len(model.requests) == 2)
+        await peer.until(lambda: len(model.requests) == 2)
         told = model.requests[1]["messages"]
         assert {"role": "user", "content": "I want to give my bicycle back."} in told
         assert "the transfer to ext,201,1 did not succeed: the line is busy" in told[-1]["content"]
@@ -130,7 +115,7 @@ async def test_a_script_tells_the_caller_why_nobody_took_the_call() -> None:
         await peer.drain()
         await peer.close()
         peer = await bench.call(continues=str(peer.id), transfer="BUSY")
-        await until(peer, lambda: len(bench.engine.spoken) >= 3)
+        await peer.until(lambda: len(bench.engine.spoken) >= 3)
         assert [text for text, _ in bench.engine.spoken] == ["Hello.", "Sorry, Ann: the line is busy.", "Hello."]
         await peer.close()
 

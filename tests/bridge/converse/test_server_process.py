@@ -17,7 +17,7 @@ async def test_a_server_runs_and_ends_whatever_the_surroundings_say(monkeypatch,
     async with running_server(ENGINE="hibari", GREETING="Hello.") as server:
         caller = Caller()
         await caller.connect(server.host, server.port)
-        assert await asyncio.wait_for(caller.voice(0.0), 10) > caller.dialled_s
+        assert await asyncio.wait_for(caller.voice(0.0), 30) > caller.dialled_s
         caller.hang_up()
         await caller.ended.wait()
     with pytest.raises(ProcessLookupError):

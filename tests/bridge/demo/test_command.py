@@ -134,5 +134,5 @@ async def test_a_conversation_that_goes_wrong_does_not_cost_the_call(monkeypatch
     monkeypatch.setattr(spoken_order, "available", lambda: True)
     monkeypatch.setattr(demo, "_leave", lambda left, output: shown.append(left) or 0)
     with pytest.raises(spoken_order.WentWrong):
-        await asyncio.wait_for(demo._hold_calls(tmp_path, spoken=True), 10)
+        await asyncio.wait_for(demo._hold_calls(tmp_path, spoken=True), 30)
     assert shown == [call]

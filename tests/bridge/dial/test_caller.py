@@ -80,7 +80,7 @@ async def call(script, *, keep_audio=False, **arguments):
     async with server(script) as port:
         caller = Caller(keep_audio=keep_audio, **arguments)
         await caller.connect("127.0.0.1", port)
-        await asyncio.wait_for(caller.ended.wait(), 10)
+        await asyncio.wait_for(caller.ended.wait(), 30)
         return caller
 
 
@@ -341,7 +341,7 @@ async def test_a_server_that_does_not_read_is_found():
         caller._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
         connection, _ = listener.accept()
         with connection:
-            await asyncio.wait_for(caller.ended.wait(), 10)
+            await asyncio.wait_for(caller.ended.wait(), 30)
     assert caller.write_failed
     assert "stops reading: Asterisk drops the call when its write fails" in rules(caller)
 
@@ -357,7 +357,7 @@ def test_a_reset_ends_a_call_whose_last_frames_were_not_read_yet():
         peer.sendall(SILENCE * 20)
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         peer.close()
-        await asyncio.wait_for(caller.ended.wait(), 10)
+        await asyncio.wait_for(caller.ended.wait(), 30)
         return caller
 
     caller = uvloop.run(run())

@@ -17,20 +17,7 @@ from bridge.hearing.listening import Listening
 from bridge.line.audiosocket import Kind
 from bridge.line.call import Call
 from engine.speech import Style
-from tests.support.fakes import FakeEngine
-
-
-class Wire:
-    """A connection that takes everything."""
-
-    def send(self, pcm: bytes, rate_hz: int) -> None:
-        pass
-
-    def take_back(self) -> int:
-        return 0
-
-    def hang_up(self) -> None:
-        pass
+from tests.support.fakes import FakeEngine, NoWire
 
 
 class Pushed:
@@ -65,7 +52,7 @@ class SilentEar:
 
 async def test_a_stall_in_the_network_moves_neither_the_times_nor_the_recording() -> None:
     now_s, heard, recorded, pushed = 100.0, list[Heard](), bytearray(), Pushed()
-    call = Call(uuid4(), Wire(), FakeEngine(), Style(), now_s=lambda: now_s)
+    call = Call(uuid4(), NoWire(), FakeEngine(), Style(), now_s=lambda: now_s)
     listening = Listening(call, 5_000, heard.append, lambda problem: None, lambda: now_s)
     listening.recorders.append(lambda pcm, rate_hz: recorded.extend(pcm))
     listening.start(pushed, None)
@@ -101,7 +88,7 @@ async def test_a_call_that_is_over_keeps_nothing_that_it_was_listened_to_with() 
     """A server keeps the latest thousand calls, and 120 kB of each would be what its echo was found by."""
     recognizer, ear = Pushed(), SilentEar()
     gone = [weakref.ref(recognizer), weakref.ref(ear)]
-    call = Call(uuid4(), Wire(), FakeEngine(), Style())
+    call = Call(uuid4(), NoWire(), FakeEngine(), Style())
     listening = Listening(call, 5_000, lambda event: None, lambda problem: None, time.monotonic, cancels_echo=True)
     listening.start(recognizer, ear)
     await asyncio.sleep(0)  # the recogniser's task runs, and is over
@@ -121,7 +108,7 @@ async def test_a_call_that_is_over_keeps_nothing_that_it_was_listened_to_with() 
 async def test_a_call_that_is_over_keeps_not_when_each_of_its_sounds_came() -> None:
     """Half a minute of them is 75 kB, of each of the latest thousand calls."""
     now_s, frame = 100.0, np.full(160, 5_000, np.int16).tobytes()
-    call = Call(uuid4(), Wire(), FakeEngine(), Style(), now_s=lambda: now_s)
+    call = Call(uuid4(), NoWire(), FakeEngine(), Style(), now_s=lambda: now_s)
     listening = Listening(call, 5_000, lambda event: None, lambda problem: None, lambda: now_s)
     for _ in range(1_500):
         now_s += 0.02
@@ -149,7 +136,7 @@ def _held_bytes(root: object) -> int:
 async def test_a_recogniser_that_tells_a_start_of_speech_and_then_nothing_is_given_up() -> None:
     """It hangs while the caller speaks: the caller has stopped, and waits."""
     now_s, problems, pushed = 100.0, list[str](), Pushed()
-    call = Call(uuid4(), Wire(), FakeEngine(), Style(), now_s=lambda: now_s)
+    call = Call(uuid4(), NoWire(), FakeEngine(), Style(), now_s=lambda: now_s)
     listening = Listening(call, 5_000, lambda event: None, problems.append, lambda: now_s)
     listening.start(pushed, None)
 
@@ -179,7 +166,7 @@ async def test_a_recogniser_that_tells_a_start_of_speech_and_then_nothing_is_giv
 
 async def test_a_recogniser_that_tells_ever_more_words_of_a_caller_who_has_stopped_is_given_up() -> None:
     now_s, problems, pushed = 100.0, list[str](), Pushed()
-    call = Call(uuid4(), Wire(), FakeEngine(), Style(), now_s=lambda: now_s)
+    call = Call(uuid4(), NoWire(), FakeEngine(), Style(), now_s=lambda: now_s)
     listening = Listening(call, 5_000, lambda event: None, problems.append, lambda: now_s)
     listening.start(pushed, None)
     for softly, told_s in ((True, 20.0), (False, 7.4)):  # they go on too softly for the local detector, to an end

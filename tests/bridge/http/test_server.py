@@ -31,7 +31,7 @@ class Client:
 
     async def answer(self) -> bytes:
         """Returns what comes up to the end of the headers, or of the connection."""
-        with_headers = asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), 10)
+        with_headers = asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), 30)
         try:
             return await with_headers
         except asyncio.IncompleteReadError as error:
@@ -39,7 +39,7 @@ class Client:
 
     async def closed(self) -> None:
         """Returns once the server has closed the connection."""
-        await asyncio.wait_for(self._reader.read(), 10)
+        await asyncio.wait_for(self._reader.read(), 30)
 
     def close(self) -> None:
         self._writer.close()
@@ -89,7 +89,7 @@ async def test_a_connection_too_many_is_told_so_and_closed_and_there_is_room_aga
     assert b"Retry-After: " in answer
     await late.closed()
     clients[0].close()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while b"200 OK" not in await (await site.connect(REQUEST)).answer():
             pass  # until the server has seen that one is gone
     clients[1].write(REQUEST)

@@ -109,9 +109,9 @@ async def test_what_the_embedded_voice_cannot_say_is_made_with_the_first_call() 
     while not any("Verzeihung" in text for text, _ in main.spoken):
         await peer.receive()
     await peer.hear(voiced=True)
-    assert app._late_apology is not None
-    app._late_apology.add_done_callback(lambda task: made.set())
-    await asyncio.wait_for(made.wait(), 10)
+    assert app._first_words.late is not None
+    app._first_words.late.add_done_callback(lambda task: made.set())
+    await asyncio.wait_for(made.wait(), 30)
     app.calls.active()[0].call.apologize()
     heard = await peer.drain()
     assert sum(any(message.payload) for message in heard) >= 54

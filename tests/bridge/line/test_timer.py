@@ -21,7 +21,7 @@ async def test_fires_once_not_before_its_time(fired):
     timer, times = fired
     at_s = time.monotonic() + 0.03
     timer.arm(at_s)
-    assert await asyncio.wait_for(times.get(), 5) >= at_s
+    assert await asyncio.wait_for(times.get(), 30) >= at_s
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(times.get(), 0.05)
 
@@ -30,7 +30,7 @@ async def test_a_time_that_is_past_fires_at_once(fired):
     timer, times = fired
     armed_s = time.monotonic()
     timer.arm(armed_s - 10)
-    assert armed_s <= await asyncio.wait_for(times.get(), 5)
+    assert armed_s <= await asyncio.wait_for(times.get(), 30)
     assert times.empty(), "and once"
 
 
@@ -39,7 +39,7 @@ async def test_arming_again_moves_the_time(fired):
     timer.arm(time.monotonic() + 60)
     at_s = time.monotonic() + 0.01
     timer.arm(at_s)
-    assert at_s <= await asyncio.wait_for(times.get(), 5)
+    assert at_s <= await asyncio.wait_for(times.get(), 30)
     assert times.empty(), "and once"
 
 

@@ -93,7 +93,7 @@ async def test_what_the_caller_says_and_presses_arrives(bench: Bench) -> None:
         call.observe(ear)
         await peer.socket.send_bytes(said)
         await peer.tell("DTMF_END", digit="7")
-        await asyncio.wait_for(ear.pressed.wait(), 10)
+        await asyncio.wait_for(ear.pressed.wait(), 30)
         assert call.dtmf == "7"
         assert ear.heard == [(said, 8_000)]
 

@@ -17,8 +17,8 @@ from bridge.line.server import AudioSocketServer
 from bridge.line.websocket import Opcode, command
 from bridge.workers.arriving import take
 from engine.speech import Style
-from tests.support.asterisk.waiting import eventually
 from tests.support.fakes import FakeEngine
+from tests.support.waiting import eventually
 
 PATIENCE_S = 30
 CALL = uuid4()

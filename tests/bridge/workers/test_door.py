@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 from bridge.line.audiosocket import Kind, encode
 from bridge.workers.door import Door
-from tests.support.asterisk.waiting import eventually
+from tests.support.waiting import eventually
 
 PATIENCE_S = 30
 

@@ -18,7 +18,7 @@ from bridge.workers.worker import REMOTE
 from engine.web import inbox
 from engine.web.access import KEY_PROTOCOL, add_access_checks
 from engine.web.inbox import PROTOCOL, Inbox, create_socket
-from tests.support.asterisk.waiting import eventually
+from tests.support.waiting import eventually
 from tests.support.websocket_peer import WebSocketAsterisk
 from tests.support.worker_team import worker_team
 

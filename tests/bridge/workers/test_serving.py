@@ -20,7 +20,7 @@ from bridge.conversation.agents.agent import DEFAULT
 from bridge.line.audiosocket import Kind
 from tests.bridge.workers.line import PATIENCE_S, Line, is_alive
 from tests.support.asterisk.talkspurt import CallsApi, Talkspurt, running
-from tests.support.asterisk.waiting import eventually
+from tests.support.waiting import eventually
 from tests.support.websocket_peer import WebSocketAsterisk
 
 CALLS = 60

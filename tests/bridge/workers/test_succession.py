@@ -21,7 +21,7 @@ from bridge.workers.ports import Ports
 from bridge.workers.succession import IDS_A_PACKET, Succession
 from bridge.workers.team import Team
 from engine.link.server import LinkServer
-from tests.support.asterisk.waiting import eventually
+from tests.support.waiting import eventually
 from tests.support.whole_app import QUICK
 from tests.support.worker_team import FakeWorker
 

@@ -19,7 +19,7 @@ import pytest
 
 from tests.bridge.workers.line import PATIENCE_S, Line, is_alive
 from tests.support.asterisk.talkspurt import CallsApi, Talkspurt, running
-from tests.support.asterisk.waiting import eventually
+from tests.support.waiting import eventually
 from tests.support.websocket_peer import WebSocketAsterisk
 
 SETTINGS = {"GREETING": "", "APOLOGY": "", "NO_INPUT_TIMEOUT_MS": "0", "MAX_CALLS": "6"}

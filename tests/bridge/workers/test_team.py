@@ -16,7 +16,7 @@ from bridge.workers import team as team_module
 from bridge.workers.team import HANG_S, Team
 from bridge.workers.worker_process import WorkerFailed
 from engine.link.server import LinkServer
-from tests.support.asterisk.waiting import eventually
+from tests.support.waiting import eventually
 from tests.support.worker_team import FakeStarts
 
 CALL = UUID("1d0c5ad2-7a1a-4d3d-9f4a-6d1f10b2bb4c")

@@ -16,8 +16,8 @@ from bridge.line.connection import CallRefused
 from bridge.workers import worker as worker_module
 from bridge.workers.control import Control, control_pair
 from bridge.workers.worker import LINGER_S, work
-from tests.support.asterisk.waiting import eventually
 from tests.support.fakes import FakeEngine
+from tests.support.waiting import eventually
 from tests.support.whole_app import QUICK
 from tests.support.worker_team import worker_team
 

@@ -12,7 +12,7 @@ import pytest
 
 from bridge.workers import worker_process
 from bridge.workers.worker_process import WorkerFailed, WorkerProcess
-from tests.support.asterisk.waiting import eventually
+from tests.support.waiting import eventually
 from tests.support.worker_team import FakeWorker
 
 PATIENCE_S = 30

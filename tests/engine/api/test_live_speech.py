@@ -35,7 +35,7 @@ class Client:
     async def event(self, kind):
         """The next event of this kind; what comes before it is kept."""
         while True:
-            message = await asyncio.wait_for(self.socket.recv(), 10)
+            message = await asyncio.wait_for(self.socket.recv(), 30)
             if isinstance(message, bytes):
                 self.audio += message
                 continue
@@ -59,7 +59,7 @@ class Client:
         return np.frombuffer(self.audio, "<i2")
 
     async def closed(self):
-        await asyncio.wait_for(self.socket.wait_closed(), 10)
+        await asyncio.wait_for(self.socket.wait_closed(), 30)
         return self.socket.close_code
 
 
@@ -112,7 +112,7 @@ async def test_cancelling_ends_it_at_once(client, engine):
     await client.send(type="response.cancel")
     assert (await client.event("response.done"))["stop_reason"] == "cancelled"
     assert await client.closed() == 1000
-    await asyncio.wait_for(engine.idle.wait(), 10)
+    await asyncio.wait_for(engine.idle.wait(), 30)
 
 
 async def test_it_can_be_cancelled_after_its_text_has_ended(client, engine):
@@ -183,7 +183,7 @@ async def test_who_leaves_is_not_spoken_for(client, engine):
     await client.say("This is a sentence. ", "And another.")
     await engine.waiting.wait()
     await client.socket.close()
-    await asyncio.wait_for(engine.idle.wait(), 10)
+    await asyncio.wait_for(engine.idle.wait(), 30)
     assert engine.open_streams == 0
 
 

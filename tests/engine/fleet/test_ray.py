@@ -20,8 +20,8 @@ from engine.child import ChildProcess
 from engine.replicas.engine import ReplicasEngine
 from engine.replicas.settings import ReplicaSettings
 from engine.speech import Engine, SpeechError, Style
-from tests.support.asterisk.waiting import eventually
 from tests.support.counting_engine import CountingEngine, counted
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from engine.fleet.deployment import Plan
@@ -125,16 +125,9 @@ def listed_at(deploy: Callable[..., str]) -> str:
 async def engine(listed_at: str) -> AsyncIterator[ReplicasEngine]:
     engine = ReplicasEngine([], listed_at=listed_at, start_s=PATIENCE_S, chance=Random(3))
     await engine.start()
-    await until(lambda: len(up(engine)) == 2)
+    await until(lambda: len(up(engine)) == 2, PATIENCE_S)
     yield engine
     await engine.close()
-
-
-async def until(condition) -> None:
-    async def is_so() -> bool:
-        return bool(condition())
-
-    await eventually(is_so, PATIENCE_S)
 
 
 def up(engine: ReplicasEngine) -> dict[str, str]:
@@ -160,33 +153,33 @@ async def test_a_bridge_learns_all_replicas_and_no_sound_goes_through_ray(engine
 async def test_a_replica_that_is_killed_costs_no_word_and_ray_starts_another(engine):
     before = up(engine)
     call = asyncio.create_task(said(engine, "call"))
-    await until(lambda: speaking(engine))
+    await until(lambda: speaking(engine), PATIENCE_S)
     (address,) = speaking(engine)
     os.kill(int(before[address]), signal.SIGKILL)
     assert np.array_equal(await call, counted(WORDS))
     assert engine.status().details["sentences_moved"] == 1
-    await until(lambda: len(up(engine)) == 2)
+    await until(lambda: len(up(engine)) == 2, PATIENCE_S)
     assert len(set(up(engine).values()) - set(before.values())) == 1
 
 
 async def test_new_replicas_take_the_place_of_old_ones_and_no_sentence_is_cut_off(engine, deploy):
     before = set(up(engine).values())
     calls = [asyncio.create_task(said(engine, f"call {number}")) for number in range(4)]
-    await until(lambda: len(speaking(engine)) == 2)
+    await until(lambda: len(speaking(engine)) == 2, PATIENCE_S)
     await asyncio.to_thread(deploy, plan(2, 3))
     for heard in await asyncio.gather(*calls):
         assert np.array_equal(heard, counted(WORDS))
     assert engine.status().details["sentences_moved"] == 0
-    await until(lambda: len(up(engine)) == 2 and not before & set(up(engine).values()))
+    await until(lambda: len(up(engine)) == 2 and not before & set(up(engine).values()), PATIENCE_S)
 
 
 async def test_more_is_spoken_and_ray_starts_one_more(engine, deploy):
     """It is told three at most; eight sentences at once are more than 70 % of the places of two."""
     await asyncio.to_thread(deploy, plan(2, 3))
-    await until(lambda: len(up(engine)) == 2)
+    await until(lambda: len(up(engine)) == 2, PATIENCE_S)
     calls = [asyncio.create_task(said_again(engine, f"call {number}")) for number in range(8)]
     try:
-        await until(lambda: len(up(engine)) == 3)
+        await until(lambda: len(up(engine)) == 3, PATIENCE_S)
         assert len(set(up(engine).values())) == 3, "each is a process of its own"
         assert not any(call.done() for call in calls), "and all of them go on speaking"
     finally:

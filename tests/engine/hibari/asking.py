@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextlib import aclosing
 
 from engine.hibari import HibariEngine
@@ -22,12 +21,6 @@ async def speech(engine: HibariEngine, sentence: str, style: Style = PLAIN) -> l
 def worker_of(engine: HibariEngine) -> WorkerProcess:
     (worker,) = engine._workers
     return worker
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Let the loop run until it is so; what is waited for is another process, whose events the loop gets."""
-    while not condition():  # noqa: ASYNC110
-        await asyncio.sleep(0.001)
 
 
 async def settle() -> None:

@@ -21,8 +21,9 @@ from engine.hibari.pico import Pico
 from engine.hibari.process import WorkerProcess
 from engine.pipeline import speak
 from engine.speech import Priority, SpeechError, Style, UnknownVoice, UnspeakableText
-from tests.engine.hibari.asking import HELLO, settle, speech, until, worker_of
+from tests.engine.hibari.asking import HELLO, settle, speech, worker_of
 from tests.support.loop_clock import LoopClock
+from tests.support.waiting import until
 
 QWEN_VOICES = ["vivian", "serena", "uncle_fu", "dylan", "eric", "ryan", "aiden", "ono_anna", "sohee"]
 OPENAI_VOICES = ["alloy", "ash", "ballad", "coral", "echo", "fable", "nova", "onyx", "sage", "shimmer", "verse"]

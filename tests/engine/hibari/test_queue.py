@@ -11,8 +11,9 @@ from engine.hibari import HibariEngine
 from engine.hibari import engine as engine_module
 from engine.hibari.process import Request
 from engine.speech import EngineBusy, Priority, SpeechError, Style
-from tests.engine.hibari.asking import settle, speech, until
+from tests.engine.hibari.asking import settle, speech
 from tests.support.loop_clock import LoopClock
+from tests.support.waiting import until
 
 
 class FakeWorker:

@@ -20,10 +20,10 @@ from engine.replicas.address import Address
 from engine.replicas.engine import ReplicasEngine
 from engine.replicas.tls import client_context, server_context
 from engine.speech import SpeechError, Style
-from tests.support.asterisk.waiting import eventually
 from tests.support.certificate import make_certificate
 from tests.support.counting_engine import CountingEngine, counted
 from tests.support.loop_clock import LoopClock
+from tests.support.waiting import until
 
 PATIENCE_S = 30
 TOKEN = "a token of some length"
@@ -142,10 +142,7 @@ async def test_a_door_that_is_closed_ends_what_is_spoken():
         async for _ in stream:
             pass
 
-    async def is_over():
-        return not engine.streams and not len(server)
-
-    await eventually(is_over, PATIENCE_S)
+    await until(lambda: not engine.streams and not len(server))
     with pytest.raises(OSError, match=r"."):
         await asyncio.open_connection("127.0.0.1", port)
     await server.close()

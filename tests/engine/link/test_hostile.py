@@ -19,9 +19,9 @@ from engine.link.messages import Hello, Room, pack_sentence
 from engine.link.peer import MAX_SENTENCES
 from engine.link.server import LinkServer
 from engine.speech import Priority, SpeechError, Style
-from tests.support.asterisk.waiting import eventually
 from tests.support.fakes import LETTER_SAMPLES, FakeEngine
 from tests.support.loop_clock import LoopClock
+from tests.support.waiting import eventually, until
 
 PATIENCE_S = 30
 FEW = 10
@@ -30,13 +30,6 @@ MOST_KEPT_BYTES = 2**21
 PLAIN = Style()
 HELLO = encode(Kind.HELLO, 0, Hello.of(FakeEngine(), ()).pack())
 ROOM = encode(Kind.ROOM, 0, Room(FakeEngine().status(), 0, None, None, draining=False).pack())
-
-
-async def until(condition):
-    async def is_so():
-        return condition()
-
-    await eventually(is_so, PATIENCE_S)
 
 
 @asynccontextmanager

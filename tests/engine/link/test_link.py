@@ -20,9 +20,9 @@ from engine.link.messages import pack_sentence, read_hello, read_room, read_sent
 from engine.link.peer import PIECE_SAMPLES
 from engine.link.server import ROOM_EVERY_S, STUCK_TURNS, LinkServer
 from engine.speech import EngineBusy, Priority, SpeechError, Style, UnknownVoice, UnspeakableText, Voice
-from tests.support.asterisk.waiting import eventually
 from tests.support.fakes import LETTER_SAMPLES, LEVEL, FakeEngine
 from tests.support.loop_clock import LoopClock
+from tests.support.waiting import eventually, until
 
 PATIENCE_S = 30
 START_S = 300
@@ -72,13 +72,6 @@ class SlowEngine(FakeEngine):
 
 async def samples(engine, sentence, style=PLAIN):
     return np.concatenate([pcm async for pcm in engine.stream(sentence, style)])
-
-
-async def until(condition):
-    async def is_so():
-        return condition()
-
-    await eventually(is_so, PATIENCE_S)
 
 
 async def test_many_sentences_at_once_come_whole_each_to_its_own():

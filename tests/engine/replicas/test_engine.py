@@ -25,9 +25,9 @@ from engine.speech import (
     Voice,
     VoiceReference,
 )
-from tests.support.asterisk.waiting import eventually
 from tests.support.counting_engine import RATE_HZ, WORD_SAMPLES, CountingEngine, counted
 from tests.support.loop_clock import LoopClock
+from tests.support.waiting import until
 
 PATIENCE_S = 30
 TEN_WORDS = "one two three four five six seven eight nine ten"
@@ -73,13 +73,6 @@ async def said(engine, sentence, style):
 
 async def said_on(stream):
     return [pcm async for pcm in stream]
-
-
-async def until(condition):
-    async def is_so():
-        return condition()
-
-    await eventually(is_so, PATIENCE_S)
 
 
 async def test_a_call_is_spoken_to_by_one_replica_and_calls_by_both():

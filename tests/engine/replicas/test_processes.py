@@ -13,9 +13,9 @@ import pytest
 from bridge.converse.server_process import running_server
 from engine.replicas.engine import ReplicasEngine
 from engine.speech import Style
-from tests.support.asterisk.waiting import eventually
 from tests.support.counting_engine import PACE_VARIABLE, WORD_SAMPLES, counted
 from tests.support.replica_process import ReplicaProcess
+from tests.support.waiting import until
 
 PATIENCE_S = 20
 WORDS = 30
@@ -48,10 +48,7 @@ async def engine(fleet: list[ReplicaProcess]) -> AsyncIterator[ReplicasEngine]:
 
 
 async def both_up(engine: ReplicasEngine) -> None:
-    async def is_so() -> bool:
-        return all(each["up"] for each in engine.status().details["replicas"])
-
-    await eventually(is_so, PATIENCE_S)
+    await until(lambda: all(each["up"] for each in engine.status().details["replicas"]))
 
 
 def speaker(engine: ReplicasEngine, fleet: list[ReplicaProcess]) -> ReplicaProcess:

@@ -232,5 +232,5 @@ async def test_a_health_check_without_a_host_is_answered(engine, tmp_path):
     async with speech_server(engine, tmp_path) as server:
         reader, writer = await asyncio.open_connection(*server.runner.addresses[0][:2])
         writer.write(b"GET /health HTTP/1.0\r\n\r\n")
-        assert b" 200 OK" in await asyncio.wait_for(reader.readline(), 10)
+        assert b" 200 OK" in await asyncio.wait_for(reader.readline(), 30)
         writer.close()

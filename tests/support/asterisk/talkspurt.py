@@ -16,7 +16,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.support.asterisk.waiting import eventually
+from tests.support.waiting import eventually
 
 START_TIMEOUT_S = 240.0
 """A server with workers imports everything in each of five processes, which takes minutes on a machine that is busy."""

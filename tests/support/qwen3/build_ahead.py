@@ -15,8 +15,9 @@ import triton
 from triton.runtime import driver
 
 from engine.qwen3.cuda.fast_slots import FastSlots
-from engine.qwen3.cuda.graphs import Capture, FrameGraphs, SoundGraphs
+from engine.qwen3.cuda.graphs import Capture, FrameGraphs
 from engine.qwen3.cuda.prefill import PrefillGraphs
+from engine.qwen3.cuda.sound_graphs import SoundGraphs
 from engine.qwen3.cuda.tuning import Tuning
 from engine.qwen3.kernels import ahead, pdl
 from engine.qwen3.model.checkpoint import fast_codec_dtype

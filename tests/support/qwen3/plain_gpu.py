@@ -19,7 +19,7 @@ from engine.qwen3.batch import eager_runner
 from engine.qwen3.batch.eager_runner import EagerRunner
 from engine.qwen3.batch.sentence import End, Sentence
 from engine.qwen3.batch.slots import Slots
-from engine.qwen3.cuda import fast_slots, graphs
+from engine.qwen3.cuda import fast_slots, graphs, sound_graphs
 from engine.qwen3.cuda import prefill as prefills
 from engine.qwen3.cuda.fast_slots import FastSlots
 from engine.qwen3.cuda.graph_runner import GraphRunner
@@ -135,9 +135,10 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> Streams:
     monkeypatch.setattr(torch.cuda, "current_stream", lambda *_: _Queue())
     monkeypatch.setattr(torch.cuda, "synchronize", lambda *_: None)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
-    monkeypatch.setattr(graphs, "measure", lambda _: 0.001)
+    for module in (graphs, sound_graphs):
+        monkeypatch.setattr(module, "measure", lambda _: 0.001)
     monkeypatch.setattr(graphs, "decode_frame", _frame)
-    monkeypatch.setattr(graphs.sample, "recall", _recall)
+    monkeypatch.setattr(sound_graphs.sample, "recall", _recall)
     monkeypatch.setattr(prefills, "prefill", _prefill)
     monkeypatch.setattr(fast_slots, "FastCodec", PlainCodec)
     return Streams(*(torch.cuda.Stream() for _ in range(3)))

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from bridge.app import App, serve
 from bridge.brains.line_states import FRESH_S, LineStates
 from bridge.config import Settings
 from bridge.conversation import services
-from tests.support.fakes import Asterisk, FakeEngine
+from tests.support.fakes import FakeEngine
 from tests.support.llm_server import Answer, LlmServer, ToolCall
 from tests.support.whole_app import QUICK, Bench, whole_app
 
@@ -63,19 +63,6 @@ async def two_agents(path: Path, model: LlmServer, **settings: Any) -> AsyncIter
         yield bench
 
 
-async def said(bench: Bench, peer: Asterisk, text: str) -> None:
-    """Has the caller say something."""
-    event = {"type": "conversation.item.input_audio_transcription.completed", "transcript": text}
-    await bench.post(f"/v1/calls/{peer.id}/events", {**event, "item_id": uuid4().hex})
-
-
-async def until(peer: Asterisk, condition: Callable[[], bool]) -> None:
-    """Listens to the call until something is so."""
-    async with asyncio.timeout(20):
-        while not condition():
-            assert await peer.receive() is not None
-
-
 def tools_of(request: dict[str, Any]) -> set[str]:
     return {tool["function"]["name"] for tool in request["tools"]}
 
@@ -89,9 +76,9 @@ async def test_each_agent_has_its_greeting_voice_prompt_and_tools(agents_file: P
         desk = await bench.call(company="Acme")
         sales = await bench.call(to="+49 30 1234")
         for peer in (desk, sales):
-            await until(peer, lambda: len(bench.engine.spoken) >= 2)
-            await said(bench, peer, "Are you open today?")
-            await until(peer, lambda count=1 if peer is desk else 2: len(model.requests) == count)  # type: ignore[misc]
+            await peer.until(lambda: len(bench.engine.spoken) >= 2)
+            await bench.said(peer, "Are you open today?")
+            await peer.until(lambda count=1 if peer is desk else 2: len(model.requests) == count)  # type: ignore[misc]
         greetings = [spoken for spoken in bench.engine.spoken if spoken[0] not in ("Yes.", "No.")]
         assert sorted(greetings) == [("Desk.", "one"), ("Sales.", "two")]
         first, second = model.requests
@@ -129,14 +116,14 @@ async def test_a_call_is_not_announced_to_whom_there_is_not(
 async def test_without_a_file_an_agents_name_is_a_variable_like_any_other() -> None:
     async with whole_app(greeting="Ask for {agent}.") as bench:
         peer = await bench.call(agent="Smith")
-        await until(peer, lambda: bench.engine.spoken == [("Ask for Smith.", "")])
+        await peer.until(lambda: bench.engine.spoken == [("Ask for Smith.", "")])
         assert (await bench.get(f"/v1/calls/{peer.id}"))["agent_name"] == "default"
 
 
 async def test_the_call_says_who_takes_it_and_in_which_voice(agents_file: Path) -> None:
     async with LlmServer() as model, two_agents(agents_file, model) as bench:
         peer = await bench.call(agent="sales", to="999", voice="one", language="fr-FR")
-        await until(peer, lambda: bench.engine.spoken == [("Sales.", "one")])
+        await peer.until(lambda: bench.engine.spoken == [("Sales.", "one")])
         assert bench.call_of(peer).style.language == "fr"
 
 
@@ -157,10 +144,10 @@ async def test_an_agent_hands_over_in_mid_call_and_the_next_knows_what_was_said(
         conversation = bench.app.calls.find(peer.id)
         assert conversation is not None
         conversation.journal.observers.append(events.append)
-        await until(peer, lambda: bool(bench.engine.spoken))
-        await said(bench, peer, "I want to buy a bicycle.")
-        await until(peer, lambda: len(model.requests) == 2)
-        await until(peer, lambda: any(event["type"] == "response.done" for event in events[-1:]))
+        await peer.until(lambda: bool(bench.engine.spoken))
+        await bench.said(peer, "I want to buy a bicycle.")
+        await peer.until(lambda: len(model.requests) == 2)
+        await peer.until(lambda: any(event["type"] == "response.done" for event in events[-1:]))
         before, after = model.requests
         (tool,) = (tool for tool in before["tools"] if tool["function"]["name"] == "transfer_to_agent")
         assert tool["function"]["parameters"]["properties"]["agent"]["description"] == "sales: Sells things."
@@ -193,9 +180,9 @@ async def test_the_state_of_a_queue_is_as_old_after_a_hand_over_as_before(
         two_agents(agents_file, model) as bench,
     ):
         peer = await bench.call(line_states="1@ext=NO_AGENTS")
-        await until(peer, lambda: bool(bench.engine.spoken))
+        await peer.until(lambda: bool(bench.engine.spoken))
         now_s = FRESH_S
-        await said(bench, peer, "The boss of sales, please.")
+        await bench.said(peer, "The boss of sales, please.")
         await peer.drain()
         assert await bench.next(peer) == "ext,1,1"
         await peer.close()
@@ -209,12 +196,12 @@ async def test_a_hand_over_that_the_caller_interrupts_is_off(agents_file: Path) 
         two_agents(agents_file, model) as bench,
     ):
         peer = await bench.call()
-        await until(peer, lambda: bool(bench.engine.spoken))
-        await said(bench, peer, "Sales.")
-        await until(peer, lambda: (moment, "one") in bench.engine.spoken)
+        await peer.until(lambda: bool(bench.engine.spoken))
+        await bench.said(peer, "Sales.")
+        await peer.until(lambda: (moment, "one") in bench.engine.spoken)
         await peer.hear(voiced=True)
-        await said(bench, peer, "No, stay with me.")
-        await until(peer, lambda: ("All right.", "one") in bench.engine.spoken)
+        await bench.said(peer, "No, stay with me.")
+        await peer.until(lambda: ("All right.", "one") in bench.engine.spoken)
         assert (await bench.get(f"/v1/calls/{peer.id}"))["agent_name"] == "desk"
 
 
@@ -225,10 +212,10 @@ async def test_an_agent_goes_on_in_another_language(agents_file: Path) -> None:
         two_agents(agents_file, model) as bench,
     ):
         peer = await bench.call()
-        await until(peer, lambda: bool(bench.engine.spoken))
+        await peer.until(lambda: bool(bench.engine.spoken))
         assert bench.call_of(peer).style.language == "en"
-        await said(bench, peer, "Sprechen Sie Deutsch?")
-        await until(peer, lambda: bench.engine.spoken[1:] == [("Gern.", "two")])
+        await bench.said(peer, "Sprechen Sie Deutsch?")
+        await peer.until(lambda: bench.engine.spoken[1:] == [("Gern.", "two")])
         call = bench.call_of(peer)
         assert (call.style.language, call.language) == ("de", "de")
         (tool,) = (tool for tool in model.requests[0]["tools"] if tool["function"]["name"] == "switch_language")
@@ -256,7 +243,7 @@ async def test_sighup_reads_the_file_anew_and_calls_in_progress_keep_their_agent
         async with aiohttp.ClientSession(f"http://127.0.0.1:{apps[0].http_port}") as http:
             bench = Bench(apps[0], engine, http)
             old = await bench.call()
-            await until(old, lambda: ("Desk.", "one") in engine.spoken)
+            await old.until(lambda: ("Desk.", "one") in engine.spoken)
 
             logs = await _read_anew(agents_file, "desk: {default: yes}")
             (entry,) = (entry for entry in logs if entry["event"] == "the agents stay as they were")
@@ -265,9 +252,9 @@ async def test_sighup_reads_the_file_anew_and_calls_in_progress_keep_their_agent
             logs = await _read_anew(agents_file, "desk: {default: true, greeting: New., system_prompt: You are new.}")
             assert [entry["agents"] for entry in logs if entry["event"] == "agents read"] == [["desk"]]
             new = await bench.call()
-            await until(new, lambda: ("New.", "") in engine.spoken)
-            await said(bench, old, "Are you there?")
-            await until(old, lambda: ("Still here.", "one") in engine.spoken)
+            await new.until(lambda: ("New.", "") in engine.spoken)
+            await bench.said(old, "Are you there?")
+            await old.until(lambda: ("Still here.", "one") in engine.spoken)
             assert model.requests[0]["messages"][0]["content"].startswith("You are the desk")
         server.cancel()
         await asyncio.gather(server, return_exceptions=True)
@@ -278,7 +265,7 @@ async def _read_anew(path: Path, text: str) -> list[Any]:
     await asyncio.to_thread(path.write_text, text)
     with capture_logs() as logs:
         os.kill(os.getpid(), signal.SIGHUP)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not any("agents" in entry["event"] for entry in logs):  # noqa: ASYNC110  (a log tells nobody)
                 await asyncio.sleep(0.01)
     return list(logs)

@@ -19,6 +19,7 @@ from bridge.hearing.asr.qwen3_asr import Qwen3Asr
 from bridge.hearing.events import Heard, Partial, SpeechStarted, SpeechStopped, Transcript
 from engine.web import inbox
 from engine.web.inbox import BURST_S
+from tests.support.turns_of_the_loop import TurnsOfTheLoop
 
 RATE_HZ = 16_000
 CHUNK = RATE_HZ // 50 * 2
@@ -205,23 +206,15 @@ async def test_a_service_that_does_not_stop_talking_is_given_up_and_others_get_t
     monkeypatch: pytest.MonkeyPatch, kind: WSMsgType
 ) -> None:
     monkeypatch.setattr(inbox, "FLOOD_S", 0.1)
-    service, turns = Service(), 0
-
-    async def take_turns() -> None:
-        nonlocal turns
-        while True:
-            await asyncio.sleep(0)
-            turns += 1
-
+    service = Service()
     async with serving(service), listening(service.url):
-        socket = await asyncio.wait_for(service.sockets.get(), 10)
-        others = asyncio.create_task(take_turns())
-        with contextlib.suppress(ConnectionError):
-            for _ in range(2_000):
-                await socket.send_frame(b'{"text": "so", "is_partial": true}', kind)
-        assert await asyncio.wait_for(service.closed.get(), 10) == WSCloseCode.POLICY_VIOLATION
-        others.cancel()
-    assert turns >= BURST_S * client_module.MESSAGES_PER_S, "one for each message"
+        socket = await asyncio.wait_for(service.sockets.get(), 30)
+        with TurnsOfTheLoop() as turns:
+            with contextlib.suppress(ConnectionError):
+                for _ in range(2_000):
+                    await socket.send_frame(b'{"text": "so", "is_partial": true}', kind)
+            assert await asyncio.wait_for(service.closed.get(), 30) == WSCloseCode.POLICY_VIOLATION
+    assert turns.count >= BURST_S * client_module.MESSAGES_PER_S, "one for each message"
 
 
 async def test_speech_under_way_ends_with_its_connection() -> None:

@@ -130,7 +130,7 @@ async def test_a_whole_call(kind: type[AsrService]) -> None:
 
     async def question(said: str) -> list[dict[str, Any]]:
         """Returns the next request to the model, which is to be about this text."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not model.requests or said.lower().rstrip("?.") not in last(model)["content"].lower():
                 asked.clear()
                 await asked.wait()
@@ -184,7 +184,7 @@ async def test_a_whole_call(kind: type[AsrService]) -> None:
 
         # It is told when the call is over.
         await line.hang_up()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await second.over.wait()
         if service.name in CLOSING:
             assert second.texts[-1] == CLOSING[service.name]

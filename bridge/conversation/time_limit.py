@@ -1,4 +1,4 @@
-"""Limits how long a call may last. No I/O, the time is handed in."""
+"""How long a call may last. No I/O, the time is handed in."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Limit(StrEnum):
     END = "end"
 
 
-class CallLimit:
+class TimeLimit:
     """The longest time of one call; 0 for no limit."""
 
     def __init__(self, max_s: float, start_s: float) -> None:

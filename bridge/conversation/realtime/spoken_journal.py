@@ -8,7 +8,7 @@ import structlog
 
 from bridge.conversation.journal import Journal
 from bridge.conversation.metrics import ConversationMetrics
-from bridge.conversation.spoken_items import SpokenItem
+from bridge.conversation.realtime.spoken_items import SpokenItem
 from bridge.conversation.trace import Mark, TurnTrace
 from bridge.conversation.unheard_text import rest_of
 

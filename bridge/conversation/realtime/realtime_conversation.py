@@ -13,14 +13,14 @@ import structlog
 
 from bridge.background import BackgroundTasks
 from bridge.brains.brain import AfterTurn, Fallback, HandOver, Say, fill, told_of_caller
-from bridge.brains.prompts import Prompts
-from bridge.conversation.answer_watch import AnswerWatch
+from bridge.brains.prompt_lines import PromptLines
 from bridge.conversation.digits import Digits
-from bridge.conversation.realtime_agent import RealtimeAgent
-from bridge.conversation.realtime_tools import RealtimeTools, TooManyRounds
+from bridge.conversation.realtime.answer_watch import AnswerWatch
+from bridge.conversation.realtime.realtime_agent import RealtimeAgent
+from bridge.conversation.realtime.realtime_tools import RealtimeTools, TooManyRounds
+from bridge.conversation.realtime.spoken_items import SpokenItem, SpokenItems
+from bridge.conversation.realtime.spoken_journal import SpokenJournal
 from bridge.conversation.speaking import NOTHING
-from bridge.conversation.spoken_items import SpokenItem, SpokenItems
-from bridge.conversation.spoken_journal import SpokenJournal
 from bridge.conversation.talk import Talk
 from bridge.hearing.events import InboundEvent, SpeechStarted, SpeechStopped
 from bridge.line.call import Call, State
@@ -49,7 +49,7 @@ class RealtimeConversation(Talk):
         self._timeout_ms = timeout_ms
         self._items = SpokenItems(self.call)
         self._digits = Digits(DIGIT_GAP_MS, self._pressed)
-        self._no_input = Prompts(self._settings.no_input_prompt)
+        self._no_input = PromptLines(self._settings.no_input_prompt)
         self._answer = ""
         """The answer that the service is making; empty while it makes none."""
         self._owes_answer = False
@@ -255,7 +255,7 @@ class RealtimeConversation(Talk):
         self._tools.take(agent.toolbox)
         self._tell_handed_over(before, action.reason)
         self._go_by(agent.agent.settings, agent.agent.destinations)
-        self._no_input = Prompts(self._settings.no_input_prompt)
+        self._no_input = PromptLines(self._settings.no_input_prompt)
         self._ask()
 
     # Tools ----------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from bridge.conversation.answer_watch import AnswerWatch
+from bridge.conversation.realtime.answer_watch import AnswerWatch
 
 
 class Clock:

@@ -9,7 +9,7 @@ import pytest
 
 from bridge.line import looped_sound
 from bridge.line.audiosocket import RATE_HZ as RATES_HZ
-from bridge.line.background import FADE_MS
+from bridge.line.background_sound import FADE_MS
 from bridge.line.looped_sound import LoopedSound
 from bridge.line.playout import Playout
 from bridge.line.utterance import Utterance

@@ -14,7 +14,7 @@ FADE_MS: Final = 5
 """The length of the fades at its beginning and end: long enough to avoid a click."""
 
 
-class Background:
+class BackgroundSound:
     """One call's sound while it waits. It belongs to no utterance, so nothing of it counts as heard."""
 
     def __init__(self) -> None:

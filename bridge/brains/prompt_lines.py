@@ -10,7 +10,7 @@ LEAST_PROMPTS: Final = 2
 """How many prompts in a row there are at least; the last line is said again if there are fewer lines."""
 
 
-class Prompts:
+class PromptLines:
     """Counts the prompts that were of no use in a row."""
 
     def __init__(self, lines: str) -> None:

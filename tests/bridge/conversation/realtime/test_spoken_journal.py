@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from bridge.conversation.journal import Journal
 from bridge.conversation.metrics import ConversationMetrics
-from bridge.conversation.spoken_journal import SpokenJournal
+from bridge.conversation.realtime.spoken_journal import SpokenJournal
 
 
 def test_the_making_of_a_turn_ends_with_its_last_sound() -> None:

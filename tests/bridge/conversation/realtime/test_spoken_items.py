@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bridge.conversation.spoken_items import MAX_AHEAD_MS, MAX_ITEMS, SpokenItems
+from bridge.conversation.realtime.spoken_items import MAX_AHEAD_MS, MAX_ITEMS, SpokenItems
 from bridge.line.playout import Playout
 from bridge.realtime.protocol import RATE_HZ
 

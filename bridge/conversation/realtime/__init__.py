@@ -1,0 +1,1 @@
+"""One call with a service that hears and speaks by itself."""
