@@ -102,7 +102,7 @@ class EchoCanceller:
 
     def sent(self, pcm: bytes, rate_hz: int, now_s: float) -> None:
         """Takes a frame that has left for the caller at `now_s`: 16-bit little-endian mono."""
-        self._reference.skipped(now_s)
+        self._reference.tick(now_s)
         if rate_hz == self.rate_hz and pcm == self._silent_frame and not len(self._sent_rest):
             self._reference.push(self._silence)  # most of the time
             return

@@ -22,9 +22,11 @@ echo is back sooner."""
 MOST_BLOCKS: Final = 250
 """How much is kept: as much as a network may hold back, 5 s."""
 JUDGED_TICKS: Final = 10
-"""For how long one side must lead, 0.2 s, until the other is taken to have lost what is missing."""
+"""For how long what was sent must lead, 0.2 s, until what was heard then is taken to be lost."""
 GAP_TICKS: Final = 3
 """After so many frames sent with nothing heard it is judged anew."""
+OWED_TICKS: Final = 6
+"""For how many frames what is heard may lead until what was sent is taken to be lost: the clock makes up for three."""
 
 Floats = NDArray[np.float32]
 
@@ -36,25 +38,27 @@ class EchoReference:
         """`silence` is a block of it."""
         self._silence = silence
         self._sent: deque[Floats] = deque([silence] * LEAD_BLOCKS, maxlen=MOST_BLOCKS)
-        self._owed = 0
-        """How many blocks were taken for silence because they had not been sent yet."""
+        self._owed = self._owed_ticks = 0
+        """How many blocks were taken for silence because they had not been sent, and for how many ticks some are."""
         self._due_s: float | None = None
-        """When the next frame is due by the clock that sends them; None before the first."""
+        """When the clock sends the next frame; None before the first."""
         self._ticks = self._silent_ticks = 0
         """How many frames were sent since it was judged last with something heard before them, and how many without."""
         self._hears = False
         """Whether anything was heard since the last frame was sent."""
         self._least: float = math.inf
-        self._most: float = -math.inf
-        """The least and the most lead of what was sent, at the blocks heard since it was judged last."""
+        """The least lead of what was sent, at the blocks heard since it was judged last."""
 
-    def skipped(self, now_s: float) -> None:
-        """Puts silence in place of the frames that the clock has dropped before the one of now, because it was late."""
+    def tick(self, now_s: float) -> None:
+        """Learns that a frame leaves, and puts silence in place of those that the clock, being late, has dropped."""
         due_s = now_s if self._due_s is None else self._due_s
         count = math.floor((now_s - due_s) / TICK_S) if now_s - due_s > REBASE_S else 0
         self._due_s = min(due_s + count * TICK_S, now_s) + TICK_S
         for _ in range(min(count, MOST_BLOCKS)):
             self.push(self._silence)
+        self._owed_ticks = self._owed_ticks + 1 if self._owed else 0
+        if self._owed_ticks > OWED_TICKS:
+            self._owed = self._owed_ticks = 0
 
     def push(self, block: Floats) -> None:
         """Takes the next block that was sent."""
@@ -79,18 +83,14 @@ class EchoReference:
             self._owed += 1
             block = self._silence
         self._hears = True
-        lead = len(self._sent) - self._owed
-        self._least, self._most = min(self._least, lead), max(self._most, lead)
+        self._least = min(self._least, len(self._sent) - self._owed)
         return block
 
     def _judge(self) -> None:
-        """Brings the two sides together if one of them has led all the time. Which comes first in a tick is chance."""
-        if self._least > LEAD_BLOCKS:
-            for _ in range(min(int(self._least) - LEAD_BLOCKS, len(self._sent))):
-                self._sent.popleft()
-        elif self._most < 0:
-            self._owed = max(self._owed + int(self._most), 0)
+        """Leaves out what has led all the time. Which of the two comes first in a tick is chance, and no lead."""
+        for _ in range(max(int(self._least) - LEAD_BLOCKS, 0)):
+            self._sent.popleft()
         self._begin_to_judge()
 
     def _begin_to_judge(self) -> None:
-        self._ticks, self._least, self._most = 0, math.inf, -math.inf
+        self._ticks, self._least = 0, math.inf

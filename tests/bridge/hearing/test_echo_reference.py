@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from bridge.hearing.echo_reference import JUDGED_TICKS, LEAD_BLOCKS, MOST_BLOCKS, EchoReference
+from bridge.hearing.echo_reference import (
+    JUDGED_TICKS,
+    LEAD_BLOCKS,
+    MOST_BLOCKS,
+    OWED_TICKS,
+    EchoReference,
+)
 
 SILENCE = np.zeros(160, np.float32)
 
@@ -21,7 +27,7 @@ class Sides:
     def send(self, *, skipped: int = 0, late_s: float = 0.0) -> None:
         """Sends the next frame; before it the clock has dropped so many."""
         self.tick += 1 + skipped
-        self.reference.skipped(100.0 + self.tick * 0.02 + late_s)
+        self.reference.tick(100.0 + self.tick * 0.02 + late_s)
         self.reference.push(np.full(160, self.tick, np.float32))
 
     def hear(self, made: int) -> None:
@@ -109,14 +115,23 @@ def test_what_was_held_back_may_take_a_few_ticks_to_come() -> None:
 
 
 def test_what_was_never_sent_is_not_waited_for_without_end() -> None:
-    """As when the clock has dropped fewer frames than it seems: each block sent would be taken for an older one."""
+    """Else each block that is sent would be taken for an older one, for the rest of the call."""
     sides = Sides()
     sides.go_on(50)
-    for made in (51, 52, 53):
+    for made in (51, 52):
         sides.hear(made)
-    sides.tick += 3
-    sides.go_on(3 * JUDGED_TICKS)
-    assert sides.late[-1] == LEAD_BLOCKS
+    sides.tick += 2
+    sides.go_on(3 * OWED_TICKS)
+    assert sides.late[-OWED_TICKS:] == [0] * OWED_TICKS
+
+
+def test_sound_from_before_the_first_frame_was_sent_is_waited_for_as_little() -> None:
+    """A caller who was answered late on a busy machine: all that was said until then comes at once."""
+    sides = Sides()
+    for made in range(-19, 1):
+        sides.hear(made)
+    sides.go_on(3 * OWED_TICKS)
+    assert sides.late[-OWED_TICKS:] == [0] * OWED_TICKS
 
 
 def test_a_caller_who_sends_nothing_costs_no_more_than_what_is_kept() -> None:
@@ -124,7 +139,7 @@ def test_a_caller_who_sends_nothing_costs_no_more_than_what_is_kept() -> None:
     for _ in range(3 * MOST_BLOCKS):
         sides.send()
     assert len(sides.reference._sent) == MOST_BLOCKS
-    sides.reference.skipped(1e9)
+    sides.reference.tick(1e9)
     assert len(sides.reference._sent) == MOST_BLOCKS, "nor does a clock that was put on"
     sides.go_on(2 * JUDGED_TICKS)
     assert sides.late[-1] == LEAD_BLOCKS
