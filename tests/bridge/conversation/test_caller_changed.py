@@ -7,7 +7,6 @@ from pathlib import Path
 from aiohttp import web
 
 from tests.bridge.conversation.service_phone import SPEECH, phone
-from tests.bridge.conversation.test_warm_transfer import said, until
 from tests.support.llm_server import Answer, LlmServer, ToolCall
 from tests.support.realtime_service import RealtimeService, Say
 from tests.support.serving import serving
@@ -49,15 +48,15 @@ async def test_after_a_colleagues_transfer_the_caller_is_somebody_else_for_the_m
         whole_app(llm_base_url=model.url, llm_model="m", greeting="Hi.", filler="") as bench,
     ):
         peer = await bench.call(name="Colleague", **{"from": "201"})
-        await until(peer, lambda: bool(bench.engine.spoken))
+        await peer.until(lambda: bool(bench.engine.spoken))
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         path = f"/v1/calls/{peer.id}/caller"
         assert (await bench.post(path, data="from=&name=Nobody", headers=form))[0] == 200
         assert (await bench.post(path, data="from=5559876&name=Bob", headers=form))[0] == 200
         variables = (await bench.get(f"/v1/calls/{peer.id}"))["conversation"]["variables"]
         assert (variables["from"], variables["name"]) == ("5559876", "Bob")
-        await said(bench, peer, "What does it cost?")
-        await until(peer, lambda: bool(model.requests))
+        await bench.said(peer, "What does it cost?")
+        await peer.until(lambda: bool(model.requests))
         told = model.requests[0]["messages"][-1]["content"]
         assert 'the caller is now "Bob", number "5559876"' in told
         assert "Nobody" not in told
@@ -80,10 +79,10 @@ async def test_an_agent_that_takes_over_later_knows_the_new_caller_too(tmp_path:
             agents=tmp_path / "agents.yaml", llm_base_url=model.url, llm_model="m", greeting="Hi.", filler=""
         ) as bench:
             peer = await bench.call(name="Colleague", **{"from": "201"})
-            await until(peer, lambda: bool(bench.engine.spoken))
+            await peer.until(lambda: bool(bench.engine.spoken))
             assert (await bench.post(f"/v1/calls/{peer.id}/caller", BOB))[0] == 200
-            await said(bench, peer, "What does it cost?")
-            await until(peer, lambda: len(model.requests) == 3)
+            await bench.said(peer, "What does it cost?")
+            await peer.until(lambda: len(model.requests) == 3)
             assert model.requests[1]["messages"][0]["content"].startswith('You sell to "Bob".')
             assert prices.asked == ["5559876"]
             await peer.close()
