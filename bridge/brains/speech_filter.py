@@ -66,6 +66,8 @@ class SpeechFilter:
     def __init__(self) -> None:
         self.wrote_tool_call = False
         """Tells whether the model has written a tool call as text, which its server should have read."""
+        self._shown = False
+        """Something has been shown."""
         self._held = ""
         """Text of which it is not known yet what it is."""
         self._until: re.Pattern[str] | None = None
@@ -79,6 +81,7 @@ class SpeechFilter:
         spoken, before = [], None
         while before != (before := (len(self._held), self._until)):
             spoken.append(self._show() if self._until is None else self._hide())
+            self._shown |= bool(spoken[-1])
         return "".join(spoken)
 
     def finish(self) -> str:
@@ -98,7 +101,8 @@ class SpeechFilter:
                 return shown
             if dropped := _DROPPED.match(self._held, at):
                 self._held = self._held[dropped.end() :]
-                return shown
+                # The first is a token, the next are SSML: a sentence begins.
+                return f"{shown} " if dropped[0].casefold() == "<s>" and (shown or self._shown) else shown
             rest = self._held[at:]
             if rest.casefold() in _BEGINNINGS or _SPECIAL_BEGINS.fullmatch(rest):
                 self._held = rest

@@ -38,6 +38,8 @@ def filtered(pieces: list[str]) -> str:
         ("<|channel|>analysis<|message|>Hm", ""),
         ("Goodbye.<|im_end|>", "Goodbye."),
         ("Goodbye.</s>", "Goodbye."),
+        ("<s>Hello.</s>", "Hello."),
+        ("<s>Hello.</s><s>Goodbye.</s>", "Hello. Goodbye."),
         ("Goodbye.<end_of_turn>", "Goodbye."),
         ("Well <thi", "Well "),
     ],

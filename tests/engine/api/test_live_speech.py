@@ -16,6 +16,7 @@ from engine.speech import SpeechError, Style
 from tests.support.speech_server import speech_server
 from tests.support.tone_engine import RATE_HZ, sound_of
 
+WAIT_S = 60  # a busy machine loads what the first request needs in ten
 PATH = "/v1/audio/speech/ws"
 START = {"type": "request.start", "model": "qwen", "voice": "low", "language": "English", "response_format": "pcm"}
 AUDIO = {"encoding": "pcm_s16le", "sample_rate": 24_000, "channels": 1}
@@ -35,7 +36,7 @@ class Client:
     async def event(self, kind):
         """The next event of this kind; what comes before it is kept."""
         while True:
-            message = await asyncio.wait_for(self.socket.recv(), 30)
+            message = await asyncio.wait_for(self.socket.recv(), WAIT_S)
             if isinstance(message, bytes):
                 self.audio += message
                 continue
@@ -59,7 +60,7 @@ class Client:
         return np.frombuffer(self.audio, "<i2")
 
     async def closed(self):
-        await asyncio.wait_for(self.socket.wait_closed(), 30)
+        await asyncio.wait_for(self.socket.wait_closed(), WAIT_S)
         return self.socket.close_code
 
 
@@ -112,7 +113,7 @@ async def test_cancelling_ends_it_at_once(client, engine):
     await client.send(type="response.cancel")
     assert (await client.event("response.done"))["stop_reason"] == "cancelled"
     assert await client.closed() == 1000
-    await asyncio.wait_for(engine.idle.wait(), 30)
+    await asyncio.wait_for(engine.idle.wait(), WAIT_S)
 
 
 async def test_it_can_be_cancelled_after_its_text_has_ended(client, engine):
@@ -183,7 +184,7 @@ async def test_who_leaves_is_not_spoken_for(client, engine):
     await client.say("This is a sentence. ", "And another.")
     await engine.waiting.wait()
     await client.socket.close()
-    await asyncio.wait_for(engine.idle.wait(), 30)
+    await asyncio.wait_for(engine.idle.wait(), WAIT_S)
     assert engine.open_streams == 0
 
 
@@ -202,5 +203,5 @@ async def test_a_full_server_says_to_come_again(engine, tmp_path):
 async def test_without_the_subprotocol_it_is_ours(server):
     async with server.session.ws_connect(server.url + PATH) as socket:
         await socket.send_json({"input": "Hello there."})
-        assert await socket.receive_bytes(timeout=10)
+        assert await socket.receive_bytes(timeout=WAIT_S)
     assert RATE_HZ == live_speech.RATE_HZ
