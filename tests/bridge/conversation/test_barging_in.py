@@ -38,7 +38,7 @@ async def test_a_caller_who_goes_on_as_the_answer_begins_is_answered_as_if_it_ha
     await rig.say("I would like a table", "One two three.", END)
     while not any(rig.frames):
         await rig.tick()
-    await rig.tick_ms(160)
+    await rig.tick_ms(240)
     rig.talk.heard(SpeechStarted())
     await rig.tick_ms(200)
     rig.talk.heard(Partial("on"))
