@@ -45,7 +45,6 @@ from bridge.turns.actions import (
     Pause,
     Prepare,
     PromptCaller,
-    Reason,
     Resume,
     TakeBack,
 )
@@ -180,7 +179,7 @@ class Conversation(Talk):
                     self.call.playout.take_back(ms)
                 case Commit(reason):
                     self._silence.signal()
-                    interruption = self._speaking.cut(reason.value, unanswered=reason is Reason.WENT_ON)
+                    interruption = self._speaking.cut(reason.value)
                     self._metrics.interruptions.labels("committed").inc()
                 case Answer(text) if self._digits.waiting:
                     self._speaking.discard()

@@ -135,12 +135,8 @@ class Speaking(CallObserver):
             self._silent_s = None
             self._journal.tell("response.resumed")
 
-    def cut(self, reason: str, *, unanswered: bool = False) -> Interruption:
-        """Drops the agent's turn, keeping what was heard of it. Returns what was heard of the utterance that played.
-
-        `unanswered` means that it was no answer to the caller, who went on speaking: the brain answers all of their
-        words then. The journal tells what was heard all the same.
-        """
+    def cut(self, reason: str) -> Interruption:
+        """Drops the agent's turn, keeping what was heard of it. Returns what was heard of the utterance that played."""
         self.discard()
         reply, self._reply = self._reply, None
         if self._maker is not None:
@@ -153,7 +149,7 @@ class Speaking(CallObserver):
         if reply is None:
             return cut
         text = reply.heard_text()
-        self._agent.brain.heard("" if unanswered else text, interrupted=True)
+        self._agent.brain.heard(text, interrupted=True)
         if not reply.started:
             return NOTHING
         self._keep(reply, text, interrupted=True)

@@ -48,6 +48,8 @@ HUSHED: Final = np.float32(0.1)
 MOST_KEPT_BLOCKS: Final = 90
 """How much of what may be an echo or the caller is kept back until that is known, 1.8 s: the detector takes no more at
 once."""
+LEAST_KEPT_BLOCKS: Final = 10
+"""So much of it is compared, at least, before it is taken for the caller: a line's noise is unlike the agent too."""
 SILENT_BLOCKS: Final = 3
 """Nothing is kept back for longer once the agent has been silent for so many blocks."""
 JUDGED_BLOCKS: Final = 10
@@ -80,6 +82,8 @@ class EchoCanceller:
         self._gate = EchoGate()
         self._kept: deque[Pcm] = deque()
         """Blocks that are kept back: they may be an echo, and nobody knows yet whether there is one."""
+        self._is_caller = False
+        """True once what was kept back has turned out to be the caller's, until an echo is found."""
         self._judged = 0
         """For how many blocks more the detector may look at those that were kept back."""
         self._worse = 0.0
@@ -140,8 +144,7 @@ class EchoCanceller:
             self._judged = JUDGED_BLOCKS
             self._kept.append(heard)
             return [_hushed(self._kept.popleft())] if len(self._kept) > MOST_KEPT_BLOCKS else []
-        is_echo = self._lag is not None or not self._finder.unlike
-        kept = [_hushed(block) if is_echo else block for block in self._kept]
+        kept = [block if self._is_caller else _hushed(block) for block in self._kept]
         self._kept.clear()
         return [*kept, clean]
 
@@ -178,7 +181,8 @@ class EchoCanceller:
         if self._lag is None:
             loudest = float(self._powers.rows.max())
             loudness = _power(samples)
-            if self._gate.passes_unknown(loudness, loudest, self._finder.blocks) or self._finder.unlike:
+            self._is_caller |= self._finder.unlike and len(self._kept) >= LEAST_KEPT_BLOCKS
+            if self._gate.passes_unknown(loudness, loudest, self._finder.blocks) or self._is_caller:
                 return heard
             kept_back = self._quiet_blocks < SILENT_BLOCKS and (self._kept or loudness > LOUD)
             return None if kept_back else _to_pcm(samples * HUSHED)
@@ -230,6 +234,7 @@ class EchoCanceller:
         elif first is not None:
             self._filter = EchoFilter(self._sounds[2:])
         self._gate.restart()
+        self._is_caller = False
         self._lag, self._gains_turn = first, 0
 
 

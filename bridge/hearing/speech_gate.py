@@ -11,6 +11,10 @@ from bridge.hearing.voice_traits import Traits
 
 WINDOW_MS: Final = 32
 """How much audio one probability is about."""
+SURE: Final = 0.8
+SURE_DBFS: Final = -30.0
+"""One window so likely speech, and so loud, interrupts the agent: two of them tell a caller 20 ms later. No click,
+knock or cough was as sure. Where others may speak beside the caller, two windows are compared with the caller's."""
 LEARN_EVERY: Final = 2
 """Of how many windows of the caller's one is looked at to learn how their voice is: a look takes a third of a ms."""
 MOST_QUIET_MS: Final = 128
@@ -108,7 +112,8 @@ class SpeechGate:
         self._unvoiced_ms = 0 if voiced else self._unvoiced_ms + WINDOW_MS
         if self._unvoiced_ms >= self._rules.stop_ms:
             self.beside = False
-        if self._run_ms < self._rules.start_ms:
+        sure = agent_speaks and probability >= SURE and level_dbfs >= SURE_DBFS and not self._rules.side_talk_db
+        if self._run_ms < self._rules.start_ms and not sure:
             return None
         if (agent_speaks or self.beside) and self._voice.is_beside():
             self.beside = True

@@ -12,8 +12,6 @@ class Reason(StrEnum):
     SPEECH = "speech"
     WORDS = "words"
     DTMF = "dtmf"
-    WENT_ON = "went on"
-    """The caller had not ended when it began, and has not reacted to it."""
     RESTART = "restart"
     VOICEMAIL = "voicemail"
 

@@ -315,7 +315,7 @@ class Turns:
 
     def _commit(self, now_s: float, reason: Reason) -> list[Action]:
         if reason is Reason.WORDS and self._went_on:
-            reason = Reason.WENT_ON
+            self._question.kept.add(self._reply.asked)  # it was half of what they had to say
         self._went_on = False
         self._idle(now_s)
         self._question.awaited = True

@@ -30,6 +30,17 @@ def test_two_windows_make_a_start_and_fifteen_an_end() -> None:
     assert gate.push(0.1) == SpeechStopped(4 * WINDOW_MS)
 
 
+@pytest.mark.parametrize(
+    ("probability", "level_dbfs", "agent_speaks"), [(0.7, -20.0, True), (0.9, -35.0, True), (0.9, -20.0, False)]
+)
+def test_one_window_interrupts_the_agent_if_it_is_surely_speech_and_loud(
+    probability: float, level_dbfs: float, agent_speaks: bool
+) -> None:
+    gate = SpeechGate(GateRules())
+    assert gate.push(probability, level_dbfs, agent_speaks=agent_speaks) is None
+    assert SpeechGate(GateRules()).push(0.9, -20.0, agent_speaks=True) == SpeechStarted(0)
+
+
 def test_a_short_silence_is_told_once_and_so_is_that_speech_goes_on() -> None:
     gate = SpeechGate(GateRules(start_ms=WINDOW_MS, stop_ms=8 * WINDOW_MS, pause_ms=3 * WINDOW_MS))
     assert gate.push(0.9) == SpeechStarted(0)

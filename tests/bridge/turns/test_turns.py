@@ -398,16 +398,33 @@ def test_a_late_transcript_of_ten_thousand_characters_holds_up_no_call(word: str
 # A caller who had not ended -----------------------------------------------------------------------------------------
 
 
-def test_a_caller_who_goes_on_as_the_agent_begins_has_interrupted_nothing() -> None:
-    turns = speaking()
+def answering(text: str) -> Turns:
+    """Returns turns in which the answer to these words began to be heard at 10 s."""
+    turns = Turns(Rules())
+    assert turns.transcript(9.0, text) == [Answer(text)]
+    turns.began(9.0, audio_ms=9_000)
+    turns.playing(10.0)
+    return turns
+
+
+def test_whoever_goes_on_as_the_answer_begins_is_answered_for_both_halves() -> None:
+    turns = answering("a table")
     assert turns.speech_started(10.2) == [Pause()]
-    assert turns.partial(10.6, "on Sunday") == [Commit(Reason.WENT_ON)]
+    assert turns.partial(10.6, "on Sunday") == [Commit(Reason.WORDS)]
     turns.speech_stopped(11.0)
-    assert turns.transcript(11.2, "on Sunday") == [Answer("on Sunday")]
+    assert turns.transcript(11.2, "on Sunday") == [Answer("a table on Sunday")]
+
+
+def test_whoever_goes_on_without_a_word_that_is_known_in_the_end_is_answered_for_the_first_half() -> None:
+    turns = answering("a table")
+    turns.speech_started(10.2)
+    turns.partial(10.6, "on")
+    turns.speech_stopped(11.0)
+    assert turns.transcript(11.2, "") == [Answer("a table on")]
 
 
 def test_whoever_has_heard_a_word_and_speaks_again_interrupts() -> None:
-    turns = speaking()
+    turns = answering("a table")
     turns.speech_started(10.2)
     turns.speech_stopped(10.25)
     assert turns.transcript(10.3, "") == [Resume()]
