@@ -72,11 +72,9 @@ class Clock:
     def _run_phase(self, phase: _Phase, now_s: float) -> None:
         late_s = now_s - phase.due_s
         self._on_lateness(late_s)
-        if late_s > REBASE_S:
-            missed = math.floor(late_s / TICK_S)
-            phase.due_s += missed * TICK_S
-            self.missed_ticks += missed * len(phase.ticks)
-        phase.due_s += TICK_S
+        missed = missed_ticks(late_s)
+        self.missed_ticks += missed * len(phase.ticks)
+        phase.due_s += (missed + 1) * TICK_S
         phase.not_before_s = now_s + CATCH_UP_S
         for tick in tuple(phase.ticks):
             try:
@@ -84,6 +82,11 @@ class Clock:
             except Exception:  # one call's fault must not stop the others' clock
                 log.exception("a call's tick failed; it is taken off the clock")
                 self.leave(tick)
+
+
+def missed_ticks(late_s: float) -> int:
+    """Returns how many ticks of each call are left out at a moment at which the clock is so late."""
+    return math.floor(late_s / TICK_S) if late_s > REBASE_S else 0
 
 
 def _first_due_s(index: int, now_s: float) -> float:

@@ -135,7 +135,7 @@ def deploy_replicas(plan: Plan, host: str, port: int, tell: Callable[[str], obje
     """Starts the replicas, or replaces those that run, one after the other, and waits until they speak.
 
     Bridges are told of them at `host` and `port`. Where the cluster is too small for all of them it waits too, and
-    tells once what for; those that have found a place speak. Raises SpeechError where they cannot be started, and
+    tells what for; those that have found a place speak. Raises SpeechError where they cannot be started, and
     whatever else Ray raises.
     """
     serve.start(http_options={"host": host, "port": port})
@@ -153,8 +153,10 @@ def deploy_replicas(plan: Plan, host: str, port: int, tell: Callable[[str], obje
             raise SpeechError(f"Ray does not start the replicas: {application.message}")
         if time.monotonic() >= looks_again_s:
             looks_again_s += PLACED_S
-            states: Mapping[Any, int] = application.deployments[SPEAKER].replica_states
-            line = shortage(states.get("RUNNING", 0), wanted, plan.needs, ray.available_resources())  # type: ignore[no-untyped-call]
+            speakers = application.deployments.get(SPEAKER)
+            states: Mapping[Any, int] = speakers.replica_states if speakers is not None else {}
+            there = ray.cluster_resources()  # type: ignore[no-untyped-call]
+            line = shortage(states.get("RUNNING", 0), wanted, plan.needs, there)
             if line and line != told:
                 tell(line)
             told = line or told

@@ -9,17 +9,19 @@ NAMES: Final = {"GPU": ("GPU", "GPUs"), "CPU": ("core", "cores")}
 """What Ray's resources are called, one of them and several."""
 
 
-def shortage(speaking: int, wanted: int, needs: Mapping[str, float], free: Mapping[str, float]) -> str:
-    """Returns in a line what keeps replicas from being started; empty where nothing does.
+def shortage(speaking: int, wanted: int, needs: Mapping[str, float], there: Mapping[str, float]) -> str:
+    """Returns in a line what keeps replicas from being started; empty where the cluster is large enough for all.
 
-    `needs` is what one replica takes, `free` what nothing in the cluster has taken, both by Ray's names.
+    `needs` is what one replica takes, `there` what the cluster has in all, by Ray's names. What is free tells nothing:
+    a replica that loads its model has taken its GPU already.
     """
-    short = [name for name, amount in needs.items() if amount and free.get(name, 0.0) < amount]
+    short = [name for name, amount in needs.items() if wanted * amount > there.get(name, 0.0)]
     if speaking >= wanted or not short:
         return ""
-    each = " and ".join(f"{needs[name]:g} {NAMES[name][needs[name] > 1]}" for name in short)
-    left = " and ".join(f"{free.get(name, 0.0):g} {NAMES[name][1]}" for name in short)
+    told = " and ".join(
+        f"{needs[name]:g} {NAMES[name][needs[name] > 1]} (the cluster has {there.get(name, 0.0):g})" for name in short
+    )
     return (
-        f"{speaking} of {wanted} replicas speak; each of the others waits for {each}, and the cluster has {left} free. "
-        "It starts once there are more, or set ENGINE_MIN_REPLICAS to fewer"
+        f"{speaking} of {wanted} replicas speak. Each takes {told}, so others wait until there are more; "
+        "ENGINE_MIN_REPLICAS may be set to fewer"
     )

@@ -54,6 +54,16 @@ def test_a_clock_that_is_reached_less_than_once_a_second_carries_no_more() -> No
         assert machine.lateness.is_overloaded()
 
 
+def test_a_clock_that_stands_still_for_a_part_of_each_second_carries_no_more() -> None:
+    """It leaves out the frames of that time, though most moments that it reaches are on time."""
+    machine = Machine()
+    for _ in range(WINDOW_S + 1):
+        machine.run(0.6)
+        machine.now_s += 0.4
+    machine.run(0.1)
+    assert machine.lateness.is_overloaded()
+
+
 def test_one_stall_is_no_overload() -> None:
     machine = Machine()
     machine.run(WINDOW_S)
