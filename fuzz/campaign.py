@@ -73,7 +73,8 @@ class Campaign:
             "verbosity": 0,
         }
         began_s = time.monotonic()
-        command = (sys.executable, "-m", module, *(f"-{option}={value}" for option, value in options.items()), corpus)
+        told = (f"-{option}={value}" for option, value in options.items())
+        command: tuple[str | Path, ...] = (sys.executable, "-m", module, *told, corpus)
         try:
             done = subprocess.run(
                 command,
