@@ -126,7 +126,7 @@ def _left(request: web.Request, call: SharedCall) -> web.StreamResponse:
             text = ",".join([text, *new_calls(request.app, 2)])
         return web.Response(text=text)
     if path in FOR_DIALPLANS:
-        return web.Response(status=404)
+        return web.Response(status=404, text="")
     if call.over:
         raise ApiError(404, "NOT_FOUND", f"the call {request.match_info['id']} is over", param="id")
     raise ApiError(503, "INTERNAL_ERROR", "the bridge that had this call is gone")

@@ -60,7 +60,7 @@ async def topic_of_transfer(request: web.Request) -> web.Response:
     try:
         return web.Response(text=topic(conversation_of(request)))
     except ApiError:
-        return web.Response(status=404)  # a telephone shows whatever stands here
+        return web.Response(status=404, text="")  # a telephone shows whatever stands here
 
 
 OPERATIONS: Final = [

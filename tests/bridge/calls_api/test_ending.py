@@ -82,3 +82,5 @@ async def test_next_of_a_call_that_nobody_knows_says_so(bench: Bench, call_id: s
         assert (response.status, await response.text()) == (404, "not-found")
     async with bench.http.get(f"/v1/calls/{call_id}/topic") as response:
         assert (response.status, await response.text()) == (404, ""), "a telephone would show it"
+        assert response.content_type == "text/plain"
+        assert "Content-Type" in response.headers, "the document says so"
