@@ -14,7 +14,8 @@ import aiohttp
 import pytest
 
 from bridge.commands.dialplan_folder import install
-from bridge.commands.dialplan_text import DialplanOptions, ServerAddress, render
+from bridge.commands.dialplan_options import DialplanOptions, ServerAddress
+from bridge.commands.dialplan_text import render
 from tests.scenes.scene import RATE_HZ, is_whole, made
 from tests.support.asterisk.asterisk import Asterisk
 from tests.support.asterisk.signals import is_milliwatt

@@ -134,17 +134,19 @@ def test_without_an_echo_the_caller_is_unchanged() -> None:
     assert np.array_equal(clean(sent, heard)[16_000:], heard[16_000:])
 
 
-def test_a_few_words_in_the_agents_first_second_are_the_callers_where_there_is_no_echo() -> None:
+def test_a_few_words_in_the_agents_first_second_are_heard_where_there_is_no_echo() -> None:
     sent = agent_says()
-    caller, start = nobody(sent), RATE_HZ // 2
-    said = (resample(caller_says("Are you open today?"), 8_000, 6_400) * 0.3).astype(np.int16)  # in a higher voice
-    caller[start : start + len(said)] = said
+    caller, start = nobody(sent), RATE_HZ * 6 // 10
+    said = (resample(caller_says("Can I bring my dog to the museum?"), 8_000, 5_600) * 0.3).astype(np.int16)
+    words = slice(start, start + len(said))
+    caller[words] = said  # in a higher voice than the agent's
     canceller, pieces = EchoCanceller(RATE_HZ), []
     for at in range(0, len(sent), FRAME):
         pieces.append(clean(sent[at : at + FRAME], caller[at : at + FRAME], canceller))
     rest = np.concatenate(pieces)
     assert not any(len(piece) for piece in pieces[start // FRAME + 2 : start // FRAME + 20]), "it may be an echo"
-    assert np.array_equal(rest, caller), "and was none"
+    assert len(rest) == len(caller), "all of it is passed on in the end"
+    assert level_db(caller[words]) - level_db(rest[words]) < 6, "an echo would be hushed by 20 dB"
 
 
 def test_what_may_be_an_echo_is_not_kept_back_once_the_agent_is_silent() -> None:

@@ -349,11 +349,14 @@ async def test_a_client_that_asks_and_does_not_read_holds_no_connection(engine, 
         narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         narrow.connect(("127.0.0.1", server.port))
         narrow.setblocking(False)
-        loop = asyncio.get_running_loop()
-        with contextlib.suppress(ConnectionError):
-            async with asyncio.timeout(WAIT_S):
-                while True:  # until the server resets the connection
-                    await loop.sock_sendall(narrow, b'{"type": "ping", "data": {"text": "%s"}}\n' % (b"x" * 30_000))
+        loop, ping = asyncio.get_running_loop(), b'{"type": "ping", "data": {"text": "%s"}}\n' % (b"x" * 30_000)
+
+        async def ask() -> None:
+            while True:
+                await loop.sock_sendall(narrow, ping)
+
+        with pytest.raises(ConnectionError):  # the server resets it
+            await asyncio.wait_for(ask(), WAIT_S)
         narrow.close()
 
 
