@@ -66,6 +66,8 @@ class EchoCall:
     """What the caller says in each of the barge-ins."""
     echo_due: list[bool] = field(default_factory=list)
     """For each frame whether the canceller expects an echo in it."""
+    may_echo: list[bool] = field(default_factory=list)
+    """For each frame whether there may be an echo in this call, as far as the canceller knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +154,9 @@ def only(layer: Layer) -> Iterator[None]:
 def cleaned(call: EchoCall, layer: Layer) -> tuple[Pcm, list[float]]:
     """Returns what the detector is given, and the µs that each frame took. Notes in the call when an echo is due."""
     if layer is Layer.OFF:
-        call.echo_due = []
+        call.echo_due, call.may_echo = [], []
         return call.heard, []
-    frames, took_us, due = [], [], []
+    frames, took_us, due, may_echo = [], [], [], []
     with only(layer):
         canceller = EchoCanceller(RATE_HZ)
         for start in range(0, len(call.heard), FRAME_SAMPLES):
@@ -164,7 +166,8 @@ def cleaned(call: EchoCall, layer: Layer) -> tuple[Pcm, list[float]]:
             frames.append(canceller.push(heard))
             took_us.append((time.thread_time() - begun_s) * 1e6)
             due.append(canceller.echo_due)
-    call.echo_due = due
+            may_echo.append(canceller.may_echo)
+    call.echo_due, call.may_echo = due, may_echo
     return np.frombuffer(b"".join(frames), np.int16), took_us
 
 
@@ -190,7 +193,9 @@ def starts_ms(detector: Detector, tracks: Sequence[Pcm], calls: Sequence[EchoCal
             frame = end // FRAME_SAMPLES
             due = frame < len(call.echo_due) and call.echo_due[frame]
             speaks = due or any(begin <= end <= stop for begin, stop in call.answers)
-            event = gate.push(float(probabilities[row, 0]), float(levels[row]), agent_speaks=speaks)
+            may_echo = frame >= len(call.may_echo) or call.may_echo[frame]
+            heard = float(probabilities[row, 0]), float(levels[row])
+            event = gate.push(*heard, agent_speaks=speaks, may_echo=may_echo)
             if isinstance(event, SpeechStarted):
                 found[row].append(end * 1000 / RATE_HZ)
     return found

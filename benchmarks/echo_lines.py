@@ -51,7 +51,7 @@ def over(line: Line, call: EchoCall, level_db: float, seed: int) -> Pcm:
         if at < frames:
             played[at] = sent[number]
     heard = EchoPath(level_db, call.delay_ms, seed).through(played.reshape(-1), caller.reshape(-1))
-    canceller, rest, due = EchoCanceller(RATE_HZ), bytearray(), []
+    canceller, rest, due, may_echo = EchoCanceller(RATE_HZ), bytearray(), [], []
     filler = GapFiller(0.0, clean=lambda pcm, _rate_hz: canceller.push(pcm))
     comes_s = np.maximum.accumulate([_end(far, (number + 1) * TICK_S) for number in range(frames)])
     kept = np.flatnonzero(random.random(frames) >= line.lost)
@@ -68,8 +68,10 @@ def over(line: Line, call: EchoCall, level_db: float, seed: int) -> Pcm:
             rest += filler.push(heard[start : start + FRAME_SAMPLES].tobytes(), RATE_HZ, at_s)
         else:
             rest += filler.fill(at_s)
-        due += [canceller.echo_due] * (len(rest) // (2 * FRAME_SAMPLES) - len(due))
-    call.echo_due = due
+        new = len(rest) // (2 * FRAME_SAMPLES) - len(due)
+        due += [canceller.echo_due] * new
+        may_echo += [canceller.may_echo] * new
+    call.echo_due, call.may_echo = due, may_echo
     return np.frombuffer(bytes(rest), np.int16)
 
 

@@ -117,7 +117,7 @@ def starts_ms(found: Sequence[Sound], kind: str, side_talk_db: float) -> tuple[i
         for probability, level_dbfs, traits in windows:
             speaks = gate.at_ms >= begun_ms - 100
             known = traits if gate.compares(agent_speaks=speaks) else None
-            event = gate.push(probability, level_dbfs, agent_speaks=speaks, traits=known)
+            event = gate.push(probability, level_dbfs, agent_speaks=speaks, may_echo=False, traits=known)
             if speaks and isinstance(event, SpeechStarted):
                 after_ms.append(gate.at_ms - begun_ms)
                 break

@@ -39,6 +39,7 @@ def make_listeners(
             recognizer,
             listening.heard,
             agent_speaks=listening.agent_is_audible,
+            may_echo=listening.agent_may_echo,
             rules=rules,
             end_of_turn=ends,
             smart_turn=smart_turn,
@@ -58,12 +59,18 @@ def make_listeners(
     ear: LocalEar | None = None
     hear: Callable[[Heard], object] = listening.heard
     if detector is not None and protocol.speech_events:
-        ear = detector.ear(listening.heard_locally, agent_speaks=listening.agent_is_audible, rules=rules)
+        ear = detector.ear(
+            listening.heard_locally,
+            agent_speaks=listening.agent_is_audible,
+            may_echo=listening.agent_may_echo,
+            rules=rules,
+        )
     elif detector is not None:
         ear = judged = JudgedEar(
             detector,
             listening.heard_locally,
             listening.agent_is_audible,
+            listening.agent_may_echo,
             rules,
             ends,
             smart_turn,

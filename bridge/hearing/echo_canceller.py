@@ -18,7 +18,7 @@ from scipy.fft import rfft
 from bridge.hearing.echo_doubt import EchoDoubt
 from bridge.hearing.echo_filter import PARTITIONS, EchoFilter, powers
 from bridge.hearing.echo_finder import BINS, LAGS, EchoFinder
-from bridge.hearing.echo_gate import AUDIBLE, LOUD, EchoGate
+from bridge.hearing.echo_gate import AUDIBLE, LOUD, NO_ECHO_BLOCKS, EchoGate
 from bridge.hearing.echo_history import EchoHistory
 from bridge.hearing.echo_reference import EchoReference
 from engine.audio import RateConverter
@@ -103,6 +103,11 @@ class EchoCanceller:
     def echo_due(self) -> bool:
         """True while an echo of what was sent may still be looked at: it comes late, or was kept back."""
         return self._judged > 0 or (self._lag is not None and self._quiet_blocks <= self._lag + PARTITIONS)
+
+    @property
+    def may_echo(self) -> bool:
+        """False once so much of the agent's sound has not come back that there is no echo."""
+        return self._lag is not None or self._finder.blocks < NO_ECHO_BLOCKS
 
     def sent(self, pcm: bytes, rate_hz: int, now_s: float) -> None:
         """Takes a frame that has left for the caller at `now_s`: 16-bit little-endian mono."""

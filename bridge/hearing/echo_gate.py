@@ -6,7 +6,7 @@ from typing import Final
 
 PRESUMED_GAIN: Final = 0.16
 """The power with which an echo may come back before anything is known of it: -8 dB."""
-SURE_BLOCKS: Final = 60
+NO_ECHO_BLOCKS: Final = 60
 """After so many blocks of the agent's sound, 1.2 s, without an echo there is none."""
 MARGIN: Final = 4.0
 """A block this much above what is left of the echo on average is more than echo: 6 dB."""
@@ -44,7 +44,7 @@ class EchoGate:
 
     def passes_unknown(self, heard: float, loudest_sent: float, blocks: int) -> bool:
         """Tells whether a block passes while no echo has been found in `blocks` blocks of the agent's sound."""
-        return blocks >= SURE_BLOCKS or self._pass(heard, PRESUMED_GAIN * loudest_sent)
+        return blocks >= NO_ECHO_BLOCKS or self._pass(heard, PRESUMED_GAIN * loudest_sent)
 
     def passes(self, rest: float, echo: float, unsure: float = 0.0) -> bool:
         """Tells whether the rest of a block passes of which the filter has taken out an echo of this power.

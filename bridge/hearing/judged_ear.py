@@ -35,6 +35,7 @@ class JudgedEar:
         detector: Detector,
         on_event: Callable[[Voiced], None],
         agent_speaks: Callable[[], bool],
+        may_echo: Callable[[], bool],
         rules: GateRules,
         end_of_turn: EndOfTurn,
         smart_turn: SmartTurn | None,
@@ -44,7 +45,7 @@ class JudgedEar:
         """`flush` asks the service for the final transcript of what it has heard."""
         longest_ms = end_of_turn.longest_ms(has_model=smart_turn is not None)
         rules = replace(rules, stop_ms=longest_ms, pause_ms=rules.pause_ms or PAUSE_MS)
-        self._ear = detector.ear(self._voice, agent_speaks=agent_speaks, rules=rules)
+        self._ear = detector.ear(self._voice, agent_speaks=agent_speaks, may_echo=may_echo, rules=rules)
         self._on_event = on_event
         self._end_of_turn = end_of_turn
         self._smart_turn = smart_turn

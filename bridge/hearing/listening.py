@@ -140,6 +140,10 @@ class Listening(CallObserver):
         """Tells whether what is heard may be the agent: it speaks, or an echo of it is still to come."""
         return self._call.playout.speaking or (self._canceller is not None and self._canceller.echo_due)
 
+    def agent_may_echo(self) -> bool:
+        """Tells whether the agent's sound may come back; False once a call is known to have no echo."""
+        return self._canceller is None or self._canceller.may_echo
+
     def heard(self, event: Heard) -> None:
         """Takes what a recogniser of the caller's audio heard, and passes it on with the times of the call."""
         match event:

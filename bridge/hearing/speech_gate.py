@@ -14,7 +14,8 @@ WINDOW_MS: Final = 32
 SURE: Final = 0.8
 SURE_DBFS: Final = -30.0
 """One window so likely speech, and so loud, interrupts the agent: two of them tell a caller 20 ms later. No click,
-knock or cough was as sure. Where others may speak beside the caller, two windows are compared with the caller's."""
+knock or cough was as sure; a loud echo is at times. Where others may speak beside the caller, two windows are compared
+with the caller's."""
 LEARN_EVERY: Final = 2
 """Of how many windows of the caller's one is looked at to learn how their voice is: a look takes a third of a ms."""
 MOST_QUIET_MS: Final = 128
@@ -91,11 +92,13 @@ class SpeechGate:
         *,
         quiet_ms: int = 0,
         agent_speaks: bool = False,
+        may_echo: bool = True,
         traits: Traits | None = None,
     ) -> Voiced | None:
         """Takes the next window, and for how long it has been quiet at its end. Returns what it makes, or None.
 
-        The `traits` of a voice in it are needed only to know it from the caller's.
+        While the agent speaks its sound `may_echo`, or it is known not to. The `traits` of a voice in the window are
+        needed only to know it from the caller's.
         """
         self.at_ms += WINDOW_MS
         if agent_speaks and level_dbfs < self._rules.min_level_dbfs:
@@ -112,7 +115,8 @@ class SpeechGate:
         self._unvoiced_ms = 0 if voiced else self._unvoiced_ms + WINDOW_MS
         if self._unvoiced_ms >= self._rules.stop_ms:
             self.beside = False
-        sure = agent_speaks and probability >= SURE and level_dbfs >= SURE_DBFS and not self._rules.side_talk_db
+        by_one = agent_speaks and not may_echo and not self._rules.side_talk_db
+        sure = by_one and probability >= SURE and level_dbfs >= SURE_DBFS
         if self._run_ms < self._rules.start_ms and not sure:
             return None
         if (agent_speaks or self.beside) and self._voice.is_beside():

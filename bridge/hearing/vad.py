@@ -48,11 +48,13 @@ class Ear:
         detector: Detector,
         on_event: Callable[[Voiced], None],
         agent_speaks: Callable[[], bool],
+        may_echo: Callable[[], bool],
         rules: GateRules,
     ) -> None:
         self._detector = detector
         self._on_event = on_event
         self._agent_speaks = agent_speaks
+        self._may_echo = may_echo
         self._gate = SpeechGate(rules)
         self._tail = SpeechTail()
         self._traits = VoiceTraits() if rules.side_talk_db else None
@@ -104,7 +106,14 @@ class Ear:
         if self._traits is not None:
             is_voice = probability >= self._voice_from
             traits = self._traits.push(window, wanted=is_voice and self._gate.compares(agent_speaks=agent_speaks))
-        event = self._gate.push(probability, level_dbfs, quiet_ms=quiet_ms, agent_speaks=agent_speaks, traits=traits)
+        event = self._gate.push(
+            probability,
+            level_dbfs,
+            quiet_ms=quiet_ms,
+            agent_speaks=agent_speaks,
+            may_echo=agent_speaks and self._may_echo(),
+            traits=traits,
+        )
         if event is not None:
             self._on_event(event)
 
@@ -143,12 +152,16 @@ class Detector:
         on_event: Callable[[Voiced], None],
         *,
         agent_speaks: Callable[[], bool] = lambda: False,
+        may_echo: Callable[[], bool] = lambda: True,
         rules: GateRules | None = None,
     ) -> Ear:
-        """Returns the ear of a new call. Raises OSError if the model is not installed."""
+        """Returns the ear of a new call, to which is told whether the agent is audible and whether that may come back.
+
+        Raises OSError if the model is not installed.
+        """
         if self._session is None:
             self.load()
-        ear = Ear(self, on_event, agent_speaks, rules or GateRules())
+        ear = Ear(self, on_event, agent_speaks, may_echo, rules or GateRules())
         self._ears.add(ear)
         return ear
 

@@ -73,7 +73,7 @@ class SimulatedApp(App):
 
     async def _start(self) -> None:
         await self.engine.start()
-        await self._say_first_words()
+        await self._first_words.say()
         await self.services.start()
         self.audiosocket.start_clock()
 

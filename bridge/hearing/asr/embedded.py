@@ -93,6 +93,7 @@ class EmbeddedAsr:
         on_heard: Callable[[Heard], object],
         *,
         agent_speaks: Callable[[], bool] = lambda: False,
+        may_echo: Callable[[], bool] = lambda: True,
         rules: GateRules | None = None,
         end_of_turn: EndOfTurn | None = None,
         smart_turn: SmartTurn | None = None,
@@ -113,7 +114,7 @@ class EmbeddedAsr:
         self._tells_pauses = rules.pause_ms > 0
         longest_ms = self._end_of_turn.longest_ms(has_model=smart_turn is not None)
         rules = replace(rules, stop_ms=longest_ms, pause_ms=rules.pause_ms or PAUSE_MS)
-        self._ear: Ear = pool.detector.ear(self._voice, agent_speaks=agent_speaks, rules=rules)
+        self._ear: Ear = pool.detector.ear(self._voice, agent_speaks=agent_speaks, may_echo=may_echo, rules=rules)
         self._converter = RateConverter(RATE_HZ)
         self._audio = bytearray()
         self._audio_start_ms = 0

@@ -33,7 +33,14 @@ class Rig:
         self.detector.ear.return_value.beside = False
         self.flush = Mock()
         self.ear = JudgedEar(
-            self.detector, self.told.append, lambda: False, GateRules(), RULES, self.model, flush=self.flush
+            self.detector,
+            self.told.append,
+            lambda: False,
+            lambda: True,
+            GateRules(),
+            RULES,
+            self.model,
+            flush=self.flush,
         )
 
     def hears_beside(self, beside: bool) -> None:

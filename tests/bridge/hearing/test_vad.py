@@ -31,14 +31,15 @@ def test_two_windows_make_a_start_and_fifteen_an_end() -> None:
 
 
 @pytest.mark.parametrize(
-    ("probability", "level_dbfs", "agent_speaks"), [(0.7, -20.0, True), (0.9, -35.0, True), (0.9, -20.0, False)]
+    ("probability", "level_dbfs", "agent_speaks", "may_echo"),
+    [(0.7, -20.0, True, False), (0.9, -35.0, True, False), (0.9, -20.0, False, False), (0.9, -20.0, True, True)],
 )
-def test_one_window_interrupts_the_agent_if_it_is_surely_speech_and_loud(
-    probability: float, level_dbfs: float, agent_speaks: bool
+def test_one_window_interrupts_the_agent_if_it_is_surely_speech_and_loud_and_no_echo(
+    probability: float, level_dbfs: float, agent_speaks: bool, may_echo: bool
 ) -> None:
     gate = SpeechGate(GateRules())
-    assert gate.push(probability, level_dbfs, agent_speaks=agent_speaks) is None
-    assert SpeechGate(GateRules()).push(0.9, -20.0, agent_speaks=True) == SpeechStarted(0)
+    assert gate.push(probability, level_dbfs, agent_speaks=agent_speaks, may_echo=may_echo) is None
+    assert SpeechGate(GateRules()).push(0.9, -20.0, agent_speaks=True, may_echo=False) == SpeechStarted(0)
 
 
 def test_a_short_silence_is_told_once_and_so_is_that_speech_goes_on() -> None:
