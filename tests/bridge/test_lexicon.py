@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 from structlog.testing import capture_logs
 
+from tests.support.waiting import until
 from tests.support.whole_app import Bench, whole_app
 
 GREETING = "We use SQL."
@@ -31,7 +31,7 @@ async def said_in_a_call(bench: Bench, **variables: str) -> str:
 
 async def reload(bench: Bench) -> None:
     bench.app.reload()
-    await asyncio.gather(*bench.app._reloads)
+    await until(lambda: not len(bench.app._reloads))
 
 
 async def test_calls_and_http_follow_the_lexicon_and_what_becomes_of_it(tmp_path: Path) -> None:

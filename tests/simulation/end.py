@@ -31,7 +31,7 @@ class End(asyncio.Transport):
         self._chance = chance
         self._is_ours = is_ours
         self._network = network
-        self._protocol: asyncio.Protocol | None = None
+        self._protocol: asyncio.Protocol | asyncio.BufferedProtocol | None = None
         self.on_write: Callable[[bytes], None] | None = None
         """Is told of all that is written, at the moment at which it is."""
         self.gone = False
@@ -61,11 +61,11 @@ class End(asyncio.Transport):
 
     def open(self, protocol: asyncio.BaseProtocol) -> None:
         """Gives the end to its protocol."""
-        self._protocol = cast(asyncio.Protocol, protocol)
+        self._protocol = cast(asyncio.Protocol | asyncio.BufferedProtocol, protocol)
         self._protocol.connection_made(self)
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        self._protocol = cast(asyncio.Protocol, protocol)
+        self._protocol = cast(asyncio.Protocol | asyncio.BufferedProtocol, protocol)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         assert self._protocol is not None
@@ -220,11 +220,25 @@ class End(asyncio.Transport):
         if data:
             other = self.other
             other._under_way -= len(data)
-            self._protocol.data_received(data)
+            self._give(data)
             if other._waiting:
                 self._loop.call_soon(other._send)
         elif not self._protocol.eof_received():
             self.close()
+
+    def _give(self, data: bytes) -> None:
+        """Gives what has come to the protocol, in its own buffer if it has one."""
+        protocol = self._protocol
+        if not isinstance(protocol, asyncio.BufferedProtocol):
+            assert protocol is not None
+            protocol.data_received(data)
+            return
+        while data:
+            buffer = protocol.get_buffer(len(data))
+            taken = min(len(buffer), len(data))
+            buffer[:taken] = data[:taken]
+            protocol.buffer_updated(taken)
+            data = data[taken:]
 
     def _bounce(self) -> None:
         """Answers bytes that nobody will read with a reset, as the kernel does."""
