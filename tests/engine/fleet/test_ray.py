@@ -151,10 +151,9 @@ async def test_a_bridge_learns_all_replicas_and_no_sound_goes_through_ray(engine
 
 
 async def test_a_replica_that_is_killed_costs_no_word_and_ray_starts_another(engine):
-    before = up(engine)
     call = asyncio.create_task(said(engine, "call"))
-    await until(lambda: speaking(engine), PATIENCE_S)
-    (address,) = speaking(engine)
+    await until(lambda: len(up(engine)) == 2 and speaking(engine), PATIENCE_S)
+    (address,), before = speaking(engine), up(engine)
     os.kill(int(before[address]), signal.SIGKILL)
     assert np.array_equal(await call, counted(WORDS))
     assert engine.status().details["sentences_moved"] == 1
