@@ -112,7 +112,7 @@ def test_quiet_sound_is_an_echo_while_the_agent_speaks() -> None:
 
 def test_what_was_not_judged_took_its_time_all_the_same() -> None:
     heard: list[VoiceEvent] = []
-    ear = Ear(Mock(), heard.append, lambda: False, GateRules(start_ms=WINDOW_MS))
+    ear = Ear(Mock(), heard.append, lambda: False, lambda: True, GateRules(start_ms=WINDOW_MS))
     ear.push(bytes((MAX_WINDOWS_WAITING + 10) * WINDOW_SAMPLES * 2), RATE_HZ)
     ear.judge(ear.windows.popleft(), 0.9)
     assert heard == [SpeechStarted(10 * WINDOW_MS)]

@@ -201,8 +201,8 @@ async def test_each_replica_has_a_gpu_of_its_own_and_one_too_many_waits(engine, 
     deploying = asyncio.create_task(asyncio.to_thread(deploy, plan(3, 3, TellsGpus, gpus=1.0), told.append))
     waits = "2 of 3 replicas speak. Each takes 1 GPU (the cluster has 2), so others wait"
     try:
-        await until(lambda: sorted(up(engine).values()) == ["GPU 0", "GPU 1"])
-        await until(lambda: told and told[-1].startswith(waits))
+        await until(lambda: sorted(up(engine).values()) == ["GPU 0", "GPU 1"], PATIENCE_S)
+        await until(lambda: told and told[-1].startswith(waits), PATIENCE_S)
         assert not deploying.done()
         assert np.array_equal(await said(engine, "call"), counted(WORDS)), "those that have one speak"
     finally:  # else the one that waits would wait for ever
