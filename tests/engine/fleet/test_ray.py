@@ -16,10 +16,9 @@ import aiohttp
 import numpy as np
 import pytest
 
-from engine.child import ChildProcess
 from engine.replicas.engine import ReplicasEngine
 from engine.replicas.settings import ReplicaSettings
-from engine.speech import Engine, SpeechError, Style
+from engine.speech import Engine, Style
 from tests.support.counting_engine import CountingEngine, counted
 from tests.support.waiting import until
 
@@ -47,33 +46,7 @@ class TellsProcess(CountingEngine):
         return status
 
 
-class TellsGpus(CountingEngine):
-    """Has a process of its own, as a model has, and tells as its model which GPUs that one sees."""
-
-    PROCESS = """
-import os
-from engine.child import connect, pack, read
-
-told, answers = connect()
-answers.write(pack(os.environ.get("CUDA_VISIBLE_DEVICES")))
-answers.flush()
-read(told)
-"""
-
-    async def start(self):
-        self._process = await ChildProcess.spawn("-c", self.PROCESS)
-        self._gpus = await self._process.receive()
-
-    async def close(self):
-        await self._process.close()
-
-    def status(self):
-        status = super().status()
-        object.__setattr__(status, "model_id", f"GPU {self._gpus}")
-        return status
-
-
-def plan(replicas: int = 2, most: int = 2, create: Callable[..., Engine] = TellsProcess, gpus: float = 0.0) -> Plan:
+def plan(replicas: int = 2, most: int = 2, create: Callable[..., Engine] = TellsProcess) -> Plan:
     from engine.fleet.deployment import Plan
 
     settings = ReplicaSettings(
@@ -83,12 +56,12 @@ def plan(replicas: int = 2, most: int = 2, create: Callable[..., Engine] = Tells
         engine_scale_up_s=1.0,
         engine_scale_down_s=3_600.0,
     )
-    return Plan(partial(create, PIECE_S, 4), settings, "", drain_s=30.0, gpus=gpus)
+    return Plan(partial(create, PIECE_S, 4), settings, "", drain_s=30.0, gpus=0.0)
 
 
 @pytest.fixture(scope="module")
 def deploy(unused_tcp_port_factory) -> Iterator[Callable[..., str]]:
-    """Has a Ray of these tests start replicas, and tells where they are listed. It believes in two GPUs."""
+    """Has a Ray of these tests start replicas, and tells where they are listed."""
     with pytest.MonkeyPatch.context() as patch:
         quick = str(ROOT / "tests" / "support" / "quick_ray")
         patch.syspath_prepend(quick)
@@ -107,7 +80,7 @@ def deploy(unused_tcp_port_factory) -> Iterator[Callable[..., str]]:
             deploy_replicas(plan, "127.0.0.1", port, tell)
             return f"http://127.0.0.1:{port}/replicas"
 
-        ray.init(num_cpus=4, num_gpus=2, include_dashboard=False, _node_ip_address="127.0.0.1", log_to_driver=False)
+        ray.init(num_cpus=4, include_dashboard=False, _node_ip_address="127.0.0.1", log_to_driver=False)
         try:
             yield deploy
         finally:
@@ -189,23 +162,3 @@ async def test_more_is_spoken_and_ray_starts_one_more(engine, deploy):
 async def said_again(engine: ReplicasEngine, listener: str) -> None:
     while True:
         await said(engine, listener)
-
-
-async def test_each_replica_has_a_gpu_of_its_own_and_one_too_many_waits(engine, deploy):
-    """The last test: nothing runs after it."""
-    from ray import serve
-
-    from engine.fleet.deployment import APPLICATION
-
-    told: list[str] = []
-    deploying = asyncio.create_task(asyncio.to_thread(deploy, plan(3, 3, TellsGpus, gpus=1.0), told.append))
-    waits = "2 of 3 replicas speak. Each takes 1 GPU (the cluster has 2), so others wait"
-    try:
-        await until(lambda: sorted(up(engine).values()) == ["GPU 0", "GPU 1"], PATIENCE_S)
-        await until(lambda: told and told[-1].startswith(waits), PATIENCE_S)
-        assert not deploying.done()
-        assert np.array_equal(await said(engine, "call"), counted(WORDS)), "those that have one speak"
-    finally:  # else the one that waits would wait for ever
-        await asyncio.to_thread(serve.delete, APPLICATION)
-    with pytest.raises(SpeechError, match="shut down before all of them spoke"):
-        await deploying
