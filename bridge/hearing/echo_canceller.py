@@ -93,6 +93,8 @@ class EchoCanceller:
         """How many blocks after it was sent the filter's first block of the echo is heard."""
         self._gains: Floats = np.zeros(0, np.float32)
         """How much of the power sent comes back after each delay from `_lag` on."""
+        self._gain = 0.0
+        """How much does after all of them."""
         self._gains_turn = 0
         self._spectra = EchoHistory(TAIL_BLOCKS, (self._samples + 1,), np.complex64)
         self._strengths = EchoHistory(TAIL_BLOCKS, (2 * (self._samples + 1),), np.float32)
@@ -160,7 +162,7 @@ class EchoCanceller:
         if self._quiet_blocks > TAIL_BLOCKS or self._may_rest(audible=power > AUDIBLE):
             return heard
         if self._quiet_blocks == TAIL_BLOCKS:
-            self._doubt.begin(float(self._gains.sum()))
+            self._doubt.begin(self._gain)
             self._finder.silence()
             self._spectra.fill(0)
             self._strengths.fill(0)
@@ -201,8 +203,8 @@ class EchoCanceller:
         self._worse *= WORSE_KEPT
         echo_power = _power(echo)
         expected = max(echo_power, self._expected_power(self._lag))
-        self._doubt.look(rest_power, heard_power, echo_power, float(self._gains.sum()))
-        unsure = self._doubt.power(float(self._powers.rows.max()), audible=power > AUDIBLE)
+        self._doubt.look(rest_power, heard_power, echo_power, self._gain)
+        unsure = self._doubt.power(self._powers.rows, audible=power > AUDIBLE)
         if rest_power > heard_power:
             rest, rest_power = samples, heard_power
         if not self._gate.passes(rest_power, expected, unsure):
@@ -213,6 +215,7 @@ class EchoCanceller:
         """Returns how loud the echo should be in this block, by what the finder has learnt."""
         if self._gains_turn == 0:
             self._gains = self._finder.gains(lag, min(PARTITIONS, LAGS - lag))
+            self._gain = float(self._gains.sum())
         self._gains_turn = (self._gains_turn + 1) % GAINS_BLOCKS
         return float(self._gains @ self._powers.rows[lag : lag + len(self._gains)])
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bridge.hearing.echo_gate import AUDIBLE
 
 DOUBTED_BLOCKS: Final = 60
@@ -44,9 +47,12 @@ class EchoDoubt:
             if self._sure >= SURE_BLOCKS:
                 self._blocks = 0
 
-    def power(self, loudest_sent: float, *, audible: bool) -> float:
-        """Returns how loud an echo may be that is due at no known time; 0 while the filter is right."""
+    def power(self, sent: NDArray[np.float32], *, audible: bool) -> float:
+        """Returns how loud an echo may be that is due at no known time; 0 while the filter is right.
+
+        `sent` are the powers of what may come back, and `audible` tells whether the agent is in this block.
+        """
         if not self._blocks:
             return 0.0
         self._blocks -= audible
-        return self._gain * loudest_sent
+        return self._gain * float(sent.max())

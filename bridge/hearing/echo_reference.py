@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.line.clock import REBASE_S, TICK_S
+from bridge.line.clock import TICK_S, missed_ticks
 
 LEAD_BLOCKS: Final = 1
 """How many blocks of what was sent are kept back, so that one is there when the caller's sound comes a little early. No
@@ -52,7 +52,7 @@ class EchoReference:
     def tick(self, now_s: float) -> None:
         """Learns that a frame leaves, and puts silence in place of those that the clock, being late, has dropped."""
         due_s = now_s if self._due_s is None else self._due_s
-        count = math.floor((now_s - due_s) / TICK_S) if now_s - due_s > REBASE_S else 0
+        count = missed_ticks(now_s - due_s)
         self._due_s = min(due_s + count * TICK_S, now_s) + TICK_S
         for _ in range(min(count, MOST_BLOCKS)):
             self.push(self._silence)

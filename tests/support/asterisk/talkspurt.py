@@ -18,6 +18,7 @@ import aiohttp
 
 from tests.support.waiting import eventually
 
+ROOT = Path(__file__).parents[3]
 START_TIMEOUT_S = 240.0
 """A server with workers imports everything in each of five processes, which takes minutes on a machine that is busy."""
 STOP_TIMEOUT_S = 30.0
@@ -86,7 +87,8 @@ class Talkspurt:
 @contextmanager
 def running(folder: Path, **settings: str) -> Iterator[Talkspurt]:
     """A server with these settings, and no others, from the moment it is ready."""
-    environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "PYTHONPATH")}
+    environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
+    environment |= {"PYTHONPATH": str(ROOT)}  # these sources, wherever the environment's package was installed from
     environment |= {"AUDIOSOCKET_PORT": "0", "HTTP_PORT": "0", "LOG_FORMAT": "json", "DRAIN_TIMEOUT": "2", **settings}
     command = [sys.executable, "-m", "bridge", "serve"]
     with subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True) as process:
