@@ -75,10 +75,10 @@ def scenarios(kind: str, count: int, backchannels: str, recogniser: str) -> Iter
                 steps.append(Step(say=text, when=when))
         steps += [Step(wait_ms=2_500), Step(hang_up=True, when="at once")]
         yield Scenario(
-            name=f"{kind} {number} {backchannels or 'off'}",
+            name=f"{kind} {number} {backchannels}",
             server={
                 "BACKCHANNELS": backchannels,
-                "SIDE_TALK_DB": SIDE_TALK_DB if backchannels else "0",
+                "SIDE_TALK_DB": SIDE_TALK_DB if backchannels == "en" else "0",
                 "FILLER_AFTER_MS": "0",
             },
             recogniser="embedded" if recogniser == "embedded" else "told",
@@ -124,7 +124,7 @@ def rows(off: dict[str, Score], on: dict[str, Score]) -> list[tuple[str, ...]]:
 
     both = (off, on)
     first = "interruption"
-    table = [("", "best of tau-voice", "both empty", f"BACKCHANNELS=en SIDE_TALK_DB={SIDE_TALK_DB}")]
+    table = [("", "best of tau-voice", "BACKCHANNELS=none", f"BACKCHANNELS=en SIDE_TALK_DB={SIDE_TALK_DB}")]
     table.append((f"{first}: yields within 2 s", BEST[first], *(share(one[first], one[first].yields) for one in both)))
     table.append((f"{first}: first sound → silence, p50 / p95", "", *(spread(one[first].silent_ms) for one in both)))
     for kind in ("mm-hm", "cough", "side talk"):
@@ -141,7 +141,7 @@ async def measure(args: argparse.Namespace) -> None:
     found: list[dict[str, Score]] = []
     async with embedded_voice() as engine:
         voices = Voices(engine)
-        for backchannels in ("", "en"):
+        for backchannels in ("none", "en"):
             scores = {kind: Score() for kind in KINDS}
             kinds = {kind: list(scenarios(kind, args.sounds, backchannels, args.recogniser)) for kind in KINDS}
             kind_of = {scenario.name: kind for kind, calls in kinds.items() for scenario in calls}
