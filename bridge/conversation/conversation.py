@@ -48,7 +48,7 @@ from bridge.turns.actions import (
     Resume,
     TakeBack,
 )
-from bridge.turns.present_reply import Agent
+from bridge.turns.present_reply import Activity
 from bridge.turns.turns import Turns
 
 log = structlog.get_logger(__name__)
@@ -273,7 +273,7 @@ class Conversation(Talk):
 
     def _waits(self) -> bool:
         turns = self._turns
-        return turns.agent is not Agent.IDLE and not turns.caller_speaking and not turns.held
+        return turns.agent is not Activity.IDLE and not turns.caller_speaking and not turns.held
 
     def _due_s(self) -> float:
         return self._events.deadline_s()
