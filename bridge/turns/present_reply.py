@@ -25,6 +25,8 @@ class PresentReply:
     def __init__(self) -> None:
         self.agent = Activity.IDLE
         self.interruptible = True
+        self.is_prompt = False
+        """True if it asks a silent caller for words, which nobody needs who has been away meanwhile."""
         self.asked = ""
         """The words that it answers."""
         self._begun_ms = 0
@@ -32,10 +34,11 @@ class PresentReply:
         self._heard_s = -math.inf
         """When its first sound left."""
 
-    def begins(self, audio_ms: int | None, *, interruptible: bool) -> None:
+    def begins(self, audio_ms: int | None, *, interruptible: bool, is_prompt: bool) -> None:
         """Notes that it has been asked for. With None it goes on with what the reply before it was asked for."""
         self.agent = Activity.THINKING
         self.interruptible = interruptible
+        self.is_prompt = is_prompt
         if audio_ms is not None:
             self._begun_ms = audio_ms
 
@@ -50,6 +53,7 @@ class PresentReply:
         """Notes that it has been heard to its end, or dropped."""
         self.agent = Activity.IDLE
         self.interruptible = True
+        self.is_prompt = False
         self.asked = ""
 
     def just_begun(self, now_s: float) -> bool:

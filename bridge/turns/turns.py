@@ -59,7 +59,9 @@ class Turns:
 
     # The agent ----------------------------------------------------------------------------------------------------
 
-    def began(self, now_s: float, *, audio_ms: int | None = 0, interruptible: bool = True) -> list[Action]:
+    def began(
+        self, now_s: float, *, audio_ms: int | None = 0, interruptible: bool = True, is_prompt: bool = False
+    ) -> list[Action]:
         """Notes that a reply has been asked for, when there were `audio_ms` of the caller's audio.
 
         None stands for as much as when the reply before it was asked for, with which it goes on.
@@ -67,7 +69,7 @@ class Turns:
         if self.agent is not Activity.IDLE:
             return []
         self._question.drop_early()  # whoever begins a reply has dropped the held one
-        self._reply.begins(audio_ms, interruptible=interruptible)
+        self._reply.begins(audio_ms, interruptible=interruptible, is_prompt=is_prompt)
         self._question.stop_waiting()
         self._prompts.stop()
         if self._pausing.held:
@@ -237,8 +239,11 @@ class Turns:
         return [*paused, TakeBack(since_ms)] if paused else []
 
     def hold_ended(self, now_s: float) -> list[Action]:
-        """Notes that the caller is back."""
+        """Notes that the caller is back: a prompt that waited for it is out of date."""
         self._pausing.held = self._prompts.held = False
+        if self._reply.is_prompt and self.paused:
+            self._idle(now_s)
+            return [Commit(Reason.HOLD)]
         if self.agent is Activity.IDLE:
             self._prompts.wait(now_s)
         return [] if self.caller_speaking else self._pausing.resume()
