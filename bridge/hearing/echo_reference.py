@@ -111,7 +111,7 @@ class EchoReference:
             self.waits = False
 
     def match(self) -> tuple[list[Floats], Floats]:
-        """Returns those blocks to which nothing heard belongs, and then the one that belongs to the next block heard."""
+        """Returns the blocks to which nothing heard belongs, and then the one that belongs to the next block heard."""
         self._unmatched -= 1
         skipped, self._skipped = self._skipped, []
         if self._sent:
