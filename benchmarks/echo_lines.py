@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.echo_calls import FRAME_SAMPLES, RATE_HZ, EchoCall
 from bridge.hearing.echo_canceller import EchoCanceller
@@ -16,6 +17,10 @@ from tests.support.echo_path import EchoPath
 EVERY_S = 1.0
 """How often something stands still, on average."""
 BEAT_TICKS = 5
+QUIET_RMS = 100
+"""What is quieter is not sent in DTX: -50 dBFS."""
+QUIET_FRAMES = 10
+"""After so many frames of it the telephone sends nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,10 @@ class Line:
     """For how long the server does nothing at most."""
     lost: float = 0.0
     """The share of the telephone's frames that never come."""
+    jitter_ms: int = 0
+    """By how much each of its frames is late at most, beside a part of a tick that is the same in all of a call."""
+    silent: bool = False
+    """Whether the telephone sends nothing while it is quiet (DTX)."""
 
 
 LINES = (
@@ -37,6 +46,9 @@ LINES = (
     Line("the server stands still for up to 150 ms, once a second", server_stalls_ms=150),
     Line("1 % of the telephone's frames are lost", lost=0.01),
     Line("5 % of the telephone's frames are lost", lost=0.05),
+    Line("each of the telephone's frames is up to 10 ms late", jitter_ms=10),
+    Line("the telephone sends nothing while it is quiet (DTX)", silent=True),
+    Line("the same, each frame up to 10 ms late", silent=True, jitter_ms=10),
 )
 
 
@@ -55,6 +67,10 @@ def over(line: Line, call: EchoCall, level_db: float, seed: int) -> Pcm:
     filler = GapFiller(0.0, clean=lambda pcm, _rate_hz: canceller.push(pcm))
     comes_s = np.maximum.accumulate([_end(far, (number + 1) * TICK_S) for number in range(frames)])
     kept = np.flatnonzero(random.random(frames) >= line.lost)
+    if line.jitter_ms:
+        comes_s = comes_s + random.uniform(0, TICK_S) + random.uniform(0, line.jitter_ms / 1000, frames)
+    if line.silent:
+        kept = kept[~_unsent(heard)[kept]]
     happens = sorted(
         [(at_s, 0, number) for number, at_s in enumerate(ticks_s)]
         + [(_end(ours, comes_s[number]), 1, number) for number in kept]
@@ -82,6 +98,14 @@ def _stalls(random: np.random.Generator, longest_ms: int, length_s: float) -> li
         stalls.append((at_s, at_s + random.uniform(40, longest_ms) / 1000))
         at_s = stalls[-1][1] + random.exponential(EVERY_S)
     return stalls
+
+
+def _unsent(heard: Pcm) -> NDArray[np.bool_]:
+    """Tells for each frame whether a telephone does not send it because it is quiet, and others before it were."""
+    frames = heard.reshape(-1, FRAME_SAMPLES).astype(np.float64)
+    quiet = np.sqrt(np.mean(frames**2, axis=1)) < QUIET_RMS
+    loud_at = np.maximum.accumulate(np.where(quiet, -1, np.arange(len(quiet))))
+    return np.asarray(np.arange(len(quiet)) - loud_at > QUIET_FRAMES)
 
 
 def _end(stalls: list[tuple[float, float]], at_s: float) -> float:

@@ -68,6 +68,8 @@ class EchoCanceller:
         self._converter = RateConverter(rate_hz)
         self._sent_rest: Pcm = np.empty(0, np.int16)
         self._heard_rest: Pcm = np.empty(0, np.int16)
+        self._unmatched: deque[Pcm] = deque()
+        """Blocks heard of which it is not known yet what was sent in their time."""
         self._silent_frame = bytes(2 * self._samples)
         self._silence: Floats = np.zeros(self._samples, np.float32)
         self._reference = EchoReference(self._silence)
@@ -133,10 +135,16 @@ class EchoCanceller:
             samples = np.concatenate((self._heard_rest, samples))
         whole = len(samples) // self._samples * self._samples
         self._heard_rest = samples[whole:]
-        blocks = samples[:whole].reshape(-1, self._samples)
-        cleaned = [
-            piece for block in blocks for piece in self._pass_on(block, self._clean(block, self._reference.pop()))
-        ]
+        for block in samples[:whole].reshape(-1, self._samples):
+            self._reference.hear()
+            self._unmatched.append(block)
+        cleaned: list[Pcm] = []
+        while self._unmatched and not (self._reference.waits and self.may_echo):
+            skipped, sent = self._reference.match()
+            for block in skipped[-TAIL_BLOCKS:]:
+                self._skip(block)
+            block = self._unmatched.popleft()
+            cleaned += self._pass_on(block, self._clean(block, sent))
         return b"".join(piece.tobytes() for piece in cleaned)
 
     def _pass_on(self, heard: Pcm, clean: Pcm | None) -> list[Pcm]:
@@ -155,35 +163,22 @@ class EchoCanceller:
         self._kept.clear()
         return [*kept, clean]
 
+    def _skip(self, sent: Floats) -> None:
+        """Takes a block in whose time nothing was heard. Its echo may be heard all the same, for that comes later."""
+        power = self._power_sent(sent)
+        if not self._rests(power):
+            strength = self._transform(sent, self._silence, power)[1]
+            self._finder.skip(strength[::2][BINS], audible=power > AUDIBLE)
+
     def _clean(self, heard: Pcm, sent: Floats) -> Pcm | None:
         """Returns a block heard without the echo of what was sent; None while nobody knows whether it is one."""
-        power = _power(sent) if sent is not self._silence else 0.0
-        self._quiet_blocks = 0 if power > AUDIBLE else self._quiet_blocks + 1
-        if self._quiet_blocks > TAIL_BLOCKS or self._may_rest(audible=power > AUDIBLE):
-            return heard
-        if self._quiet_blocks == TAIL_BLOCKS:
-            self._doubt.begin(self._gain)
-            self._finder.silence()
-            self._spectra.fill(0)
-            self._strengths.fill(0)
-            self._powers.fill(0)
+        power = self._power_sent(sent)
+        if self._rests(power):
             return heard
         samples = heard.astype(np.float32) / FULL_SCALE
-        both = self._sounds[:2]
-        both[:, : self._samples] = both[:, self._samples :]
-        both[:, self._samples :] = sent, samples
-        if self._lag is None:
-            spectra = rfft(both)
-        else:
-            spectra = rfft(self._sounds)
-            path = slice(self._lag, self._lag + PARTITIONS)
-            self._filter.learn(self._spectra.rows[path], self._strengths.rows[path], spectra[2:])
-        strength = powers(spectra[0])
-        self._spectra.push(spectra[0])
-        self._strengths.push(strength)
-        self._powers.push(power)
+        spectrum, strength = self._transform(sent, samples, power)
         sent_spectra = self._spectra.rows
-        self._finder.push(sent_spectra[:LAGS, BINS], strength[::2][BINS], spectra[1, BINS], audible=power > AUDIBLE)
+        self._finder.push(sent_spectra[:LAGS, BINS], strength[::2][BINS], spectrum[BINS], audible=power > AUDIBLE)
         self._follow(self._finder.lag)
         if self._lag is None:
             loudest = float(self._powers.rows.max())
@@ -211,6 +206,45 @@ class EchoCanceller:
             rest = rest * HUSHED
         return _to_pcm(rest)
 
+    def _power_sent(self, sent: Floats) -> float:
+        """Returns the power of the next block sent, and notes for how long the agent has been silent."""
+        power = _power(sent) if sent is not self._silence else 0.0
+        self._quiet_blocks = 0 if power > AUDIBLE else self._quiet_blocks + 1
+        return power
+
+    def _rests(self, power: float) -> bool:
+        """Tells whether there is no echo to take out where a block of this power was sent."""
+        if self._quiet_blocks > TAIL_BLOCKS or self._may_rest(audible=power > AUDIBLE):
+            return True
+        if self._quiet_blocks < TAIL_BLOCKS:
+            return False
+        self._doubt.begin(self._gain)
+        self._finder.silence()
+        self._forget_sent()
+        return True
+
+    def _forget_sent(self) -> None:
+        self._spectra.fill(0)
+        self._strengths.fill(0)
+        self._powers.fill(0)
+
+    def _transform(self, sent: Floats, heard: Floats, power: float) -> tuple[NDArray[np.complex64], Floats]:
+        """Takes the next two blocks. Returns the spectrum of what was heard and the power of that of what was sent."""
+        both = self._sounds[:2]
+        both[:, : self._samples] = both[:, self._samples :]
+        both[:, self._samples :] = sent, heard
+        if self._lag is None:
+            spectra = rfft(both)
+        else:
+            spectra = rfft(self._sounds)
+            path = slice(self._lag, self._lag + PARTITIONS)
+            self._filter.learn(self._spectra.rows[path], self._strengths.rows[path], spectra[2:])
+        strength = powers(spectra[0])
+        self._spectra.push(spectra[0])
+        self._strengths.push(strength)
+        self._powers.push(power)
+        return spectra[1], strength
+
     def _expected_power(self, lag: int) -> float:
         """Returns how loud the echo should be in this block, by what the finder has learnt."""
         if self._gains_turn == 0:
@@ -227,9 +261,7 @@ class EchoCanceller:
             self._sought = (self._sought + 1) % (PAUSE_BLOCKS + LOOK_BLOCKS)
             if self._sought == PAUSE_BLOCKS:
                 self._finder.forget()
-                self._spectra.fill(0)
-                self._strengths.fill(0)
-                self._powers.fill(0)
+                self._forget_sent()
         return self._sought < PAUSE_BLOCKS
 
     def _follow(self, lag: int | None) -> None:

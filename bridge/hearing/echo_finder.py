@@ -64,9 +64,7 @@ class EchoFinder:
 
     def push(self, sent: Spectrum, power: NDArray[np.float32], heard: Spectrum, *, audible: bool) -> None:
         """Takes the spectra of the latest LAGS blocks sent, the newest first, its power, and the block heard."""
-        before = STRIDE - 1  # the sums for a delay hold only the blocks that were compared after this delay
-        self._sent_power.push(MEMORY * self._sent_power.rows[before] + power)
-        self._sent_blocks.push(MEMORY * self._sent_blocks.rows[before] + audible)
+        self.skip(power, audible=audible)
         self._turn = (self._turn + 1) % STRIDE
         if self._turn == 0:
             common = self._common.view(np.float32)  # numpy is slower with complex numbers that meet real ones
@@ -82,6 +80,12 @@ class EchoFinder:
             self.blocks += 1
             if self.blocks % CHECK_BLOCKS == 0:
                 self._check()
+
+    def skip(self, power: NDArray[np.float32], *, audible: bool) -> None:
+        """Takes the power of a block sent in whose time nothing was heard: its echo may be."""
+        before = STRIDE - 1  # the sums for a delay hold only the blocks that were compared after this delay
+        self._sent_power.push(MEMORY * self._sent_power.rows[before] + power)
+        self._sent_blocks.push(MEMORY * self._sent_blocks.rows[before] + audible)
 
     def silence(self) -> None:
         """Learns that nothing was sent for so long that no echo of it can be heard."""

@@ -251,6 +251,26 @@ def test_frames_that_are_missing_for_good_move_the_two_sides_together_again(seed
     assert level_db(heard[-60_000:]) - level_db(rest[-60_000:]) > 20
 
 
+def test_a_telephone_that_sends_nothing_while_it_is_quiet_sends_no_echo_when_it_begins_again() -> None:
+    sent = np.tile(agent_says(), 2)
+    heard = EchoPath(-15, 150).through(sent, nobody(sent)).reshape(-1, FRAME)
+    loud = np.sqrt(np.mean(heard.astype(np.float64) ** 2, axis=1)) > 150
+    canceller, came, begins, rest = EchoCanceller(RATE_HZ), [], [], bytearray()
+    for number, block in enumerate(heard):
+        at = number * FRAME
+        canceller.sent(sent[at : at + FRAME].tobytes(), RATE_HZ, number * FRAME_S)
+        if loud[max(number - 8, 0) : number + 1].any():
+            if not loud[max(number - 9, 0) : number].any():
+                begins.append(len(came))
+            rest += canceller.push(block.tobytes())
+            came.append(block)
+    left = np.frombuffer(rest, np.int16).reshape(-1, FRAME)
+    late = [begin for begin in begins if FRAME_S * begin > 5]
+    assert len(late) > 5
+    first = [number for begin in late for number in range(begin, begin + 10)]
+    assert level_db(np.array(came)[first]) - level_db(left[first]) > 15
+
+
 @pytest.mark.parametrize("kind", ["silence", "clipping", "a step", "noise", "the agent itself"])
 def test_it_survives_whatever_comes(kind: str) -> None:
     sent = agent_says()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from bridge.hearing.echo_reference import (
     JUDGED_TICKS,
@@ -23,6 +24,9 @@ class Sides:
         self.tick = 0
         self.late: list[int] = []
         """For each block heard how many ticks before it the block was sent that it was matched with."""
+        self.skipped: list[int] = []
+        """The blocks that were sent and belong to nothing heard."""
+        self._made: list[int] = []
 
     def send(self, *, skipped: int = 0, late_s: float = 0.0) -> None:
         """Sends the next frame; before it the clock has dropped so many."""
@@ -32,7 +36,12 @@ class Sides:
 
     def hear(self, made: int) -> None:
         """Hears the block that was made in this tick."""
-        self.late.append(made - int(self.reference.pop()[0]))
+        self.reference.hear()
+        self._made.append(made)
+        while self._made and not self.reference.waits:
+            skipped, sent = self.reference.match()
+            self.skipped += [int(block[0]) for block in skipped]
+            self.late.append(self._made.pop(0) - int(sent[0]))
 
     def go_on(self, ticks: int) -> None:
         for _ in range(ticks):
@@ -80,23 +89,51 @@ def test_frames_that_our_clock_has_dropped_are_silence_in_their_place() -> None:
     assert sides.late[-50:] == [LEAD_BLOCKS] * 50, "at once, without a wait for what is never sent"
 
 
-def test_what_a_side_has_lost_for_good_is_left_out_soon() -> None:
+@pytest.mark.parametrize("lost", [1, 2, 20])
+def test_blocks_that_are_lost_for_good_are_left_out_at_once_and_their_echo_may_come(lost: int) -> None:
+    sides = Sides()
+    sides.go_on(50)
+    for _ in range(lost):
+        sides.send()  # and nothing is heard of these ticks
+    sides.go_on(3 * JUDGED_TICKS)
+    assert sides.late == [LEAD_BLOCKS] * len(sides.late)
+    assert sides.skipped == list(range(50, 50 + lost))
+
+
+def test_a_telephone_that_sends_nothing_while_it_is_quiet_is_known_from_a_network_that_holds_back() -> None:
     sides = Sides()
     sides.go_on(50)
     for _ in range(20):
-        sides.send()  # and nothing is heard of these ticks
-    sides.go_on(JUDGED_TICKS + 1)
-    assert sides.late[50] == LEAD_BLOCKS + 20
-    assert sides.late[-1] == LEAD_BLOCKS
+        sides.go_on(15)
+        for _ in range(7):
+            sides.send()  # nothing is heard, and never will be
+    assert sides.late == [LEAD_BLOCKS] * len(sides.late)
 
 
-def test_a_single_frame_that_is_lost_is_left_out_soon() -> None:
+def test_what_was_heard_waits_no_longer_than_a_tick() -> None:
     sides = Sides()
     sides.go_on(50)
-    sides.send()
-    sides.go_on(2 * JUDGED_TICKS)
-    assert sides.late[50] == LEAD_BLOCKS + 1
-    assert sides.late[-1] == LEAD_BLOCKS
+    for _ in range(7):
+        sides.send()
+    sides.go_on(1)
+    assert len(sides.late) == 50, "it may be the first of many"
+    sides.go_on(1)
+    assert len(sides.late) == 52
+
+
+def test_where_blocks_come_now_before_a_tick_and_now_after_it_nothing_is_left_out() -> None:
+    sides, random = Sides(), np.random.default_rng(1)
+    early = False
+    for _ in range(2_000):
+        if early:
+            sides.send()
+        else:
+            sides.send()
+            sides.hear(sides.tick)
+        if early := bool(random.random() < 0.3):
+            sides.hear(sides.tick + 1)
+    assert not sides.skipped
+    assert set(sides.late[JUDGED_TICKS:]) == {LEAD_BLOCKS}
 
 
 def test_what_was_held_back_may_take_a_few_ticks_to_come() -> None:
