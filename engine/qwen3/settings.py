@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 SAMPLE_RATE_HZ: Final = 24_000
 """The sample rate of all the sound that the model makes."""
+NARROWBAND_HZ: Final = 8_000
+"""The rate of a telephone line, at which it leaves the model's process where that is asked for."""
 LANGUAGES: Final = {
     "en": "english",
     "zh": "chinese",

@@ -15,8 +15,7 @@ from engine.qwen3.sound_message import unpacked
 CLOSE_TIMEOUT_S: Final = 5.0
 EVENTS_A_TURN: Final = 2
 """The events that are handled before the loop's other tasks get their turn, the calls' clock above all. A step of a
-full batch sends hundreds of chunks of sound, and each costs its listener some tenths of a millisecond, resampling
-included."""
+full batch sends hundreds of chunks of sound, and what is resampled costs its listener some tenths of a millisecond."""
 ALLOCATOR: Final = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
 """The allocator's setting takes 2.84 GB of the GPU where the default takes 3.06 (0.6B in int8, 16 calls:
 `benchmarks.tts_gpu memory`)."""
