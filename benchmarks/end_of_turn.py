@@ -166,14 +166,14 @@ def cells(rule: Rule, heard: Sequence[Witnesses]) -> tuple[str, str]:
 def table(chosen_on: Sequence[Witnesses], held: Sequence[Witnesses]) -> list[tuple[str, ...]]:
     """Returns the table of the rules."""
     wait, cut = "wait, ms, mean, p50 / p95", f"cuts into {PAUSE_MS} ms, %"
-    rows = [("rule", wait, cut, f"held out: {wait}", f"held out: {cut}")]
+    rows: list[tuple[str, ...]] = [("rule", wait, cut, f"held out: {wait}", f"held out: {cut}")]
     rows += [(name, *cells(rule, chosen_on), *cells(rule, held)) for name, rule in WAYS]
     return rows
 
 
 def voices(heard: Sequence[Witnesses]) -> list[tuple[str, ...]]:
     """Returns the table of the voices, by the rule as it is."""
-    rows = [("voice", "sentences that end at once, %", "pauses that are cut into, %")]
+    rows: list[tuple[str, ...]] = [("voice", "sentences that end at once, %", "pauses that are cut into, %")]
     for voice in dict.fromkeys(one.voice for one in heard):
         own = [one for one in heard if one.voice == voice]
         shares = [
