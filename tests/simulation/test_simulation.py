@@ -71,7 +71,7 @@ def test_another_process_gives_the_same_bytes() -> None:
     assert told.returncode == 0, told.stdout + told.stderr
     digest = re.search(r"^digest +(\w+)$", told.stdout, re.MULTILINE)
     assert digest is not None
-    assert Tally().plus(Tally.of(range(3, 8))).digest.startswith(digest[1])
+    assert f"{Tally.of(range(3, 8)).digest:064x}".startswith(digest[1])
 
 
 def test_a_failure_is_shrunk_and_told_with_the_command_that_repeats_it() -> None:
