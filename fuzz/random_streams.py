@@ -30,7 +30,7 @@ LENGTHS: Final = (0, 0, 0, 1, 1, 1, 2, 2, 3, 4, 5, 7, 16)
 LONG: Final = (17, 255, 256, 257, 320, 513)
 LONG_SHARE: Final = 0.04
 LONGEST: Final = (*(8, 12, 16, 24, 32) * 3, MOST_BYTES - 1)
-"""How long an input may be, without its first byte; a short one takes less time, and has as many beginnings and ends."""
+"""How long an input may be, without its first byte: mostly short, which takes less time and shows as much."""
 WRONG: Final = 0.15
 """The share of messages whose bytes are not what they should be."""
 HOW: Final = [bytes([how]) for how in range(256)]
@@ -87,7 +87,7 @@ def try_part(part: int, check: Check = check, count: int = A_PART) -> bytes | No
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m fuzz.random_streams", description=__doc__.partition("\n")[0])
     parser.add_argument("--inputs", type=int, default=10_000_000, help="how many (default: %(default)s)")
-    parser.add_argument("--start", type=int, default=0, help=f"the first part of {A_PART:,} inputs (default: %(default)s)")
+    parser.add_argument("--start", type=int, default=0, help=f"the first part, of {A_PART:,} inputs each")
     parser.add_argument("--jobs", type=int, default=1, help="processes (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=math.inf, help="no part is handed out after so long")
     arguments = parser.parse_args()

@@ -81,8 +81,8 @@ def _processor_s() -> float:
 
 
 def _progress(tally: Tally, took_s: float) -> str:
-    seeds, calls = tally.counts["seeds"], tally.counts["calls"]
-    return f"{took_s:,.0f} s: {seeds:,} seeds, {calls:,} calls, {calls / took_s:,.0f} a second, {len(tally.failures)} failed"
+    seeds, calls, failed = tally.counts["seeds"], tally.counts["calls"], len(tally.failures)
+    return f"{took_s:,.0f} s: {seeds:,} seeds, {calls:,} calls, {calls / took_s:,.0f} a second, {failed} failed"
 
 
 if __name__ == "__main__":
