@@ -19,7 +19,7 @@ VALUES: Final = (0, 1, 2, 255)
 """An end, an id or a length; a length; a payload; an error or a length that never comes."""
 
 FIRST_BYTES: Final = 5
-"""Streams that begin with the same so many bytes go to one process: 1,024 beginnings, so that all are busy to the end."""
+"""Streams that begin with the same bytes go to one process: 1,024 beginnings keep all of them busy to the end."""
 
 
 class StreamDecoder(Protocol):
@@ -40,8 +40,8 @@ def try_every_cut(
 ) -> int:
     """Decodes every stream of `size` bytes of these values in every cut. Returns how many connections that were.
 
-    `first` limits it to streams that begin so. Raises AssertionError for one that gives other messages than the same bytes
-    in one piece.
+    `first` limits it to the streams that begin so. Raises AssertionError for one that gives other messages than the
+    same bytes in one piece.
     """
     ways = list(cuts(size))
     connections = 0

@@ -52,10 +52,11 @@ def _repeat(seed: int, without: list[str]) -> int:
 def _run_all(seeds: range, jobs: int, seconds: float) -> int:
     with virtual_time():
         simulate(make_plan(seeds.start))  # what is made once is made before there are processes to make it
-        return _run_in_processes(seeds, jobs, seconds)
+        return run_in_processes(seeds, jobs, seconds)
 
 
-def _run_in_processes(seeds: range, jobs: int, seconds: float) -> int:
+def run_in_processes(seeds: range, jobs: int, seconds: float = math.inf) -> int:
+    """Runs seeds, tells what fails and how far it is, and returns a status. It has to be within `virtual_time()`."""
     began_s = told_s = time.monotonic()
     tally = Tally()
     for seed, done in in_processes(OneSeed(), seeds, jobs, until_s=began_s + seconds):

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.simulation.__main__ import run_in_processes
 from tests.simulation.defects import CHANCE, DEFECTS, FOUND, Defect
 from tests.simulation.plan import FAULTS, make_plan
 from tests.simulation.run import simulate
@@ -72,6 +73,17 @@ def test_another_process_gives_the_same_bytes() -> None:
     digest = re.search(r"^digest +(\w+)$", told.stdout, re.MULTILINE)
     assert digest is not None
     assert f"{Tally.of(range(3, 8)).digest:064x}".startswith(digest[1])
+
+
+def test_many_processes_give_the_same_bytes_and_tell_what_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_in_processes(range(3, 8), 3) == 0
+    assert f"{Tally.of(range(3, 8)).digest:064x}"[:16] in capsys.readouterr().out
+    with DEFECTS[0].put_in():
+        assert run_in_processes(range(2), 2) == 1
+    told = capsys.readouterr().out
+    assert "seed 0:\n" in told
+    assert "seed 1:\n" in told
+    assert re.search(r"^failures +2$", told, re.MULTILINE)
 
 
 def test_a_failure_is_shrunk_and_told_with_the_command_that_repeats_it() -> None:
