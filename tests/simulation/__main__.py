@@ -12,8 +12,9 @@ import sys
 import time
 from typing import Final
 
-from tests.simulation.plan import make_plan
+from tests.simulation.plan import Plan, make_plan
 from tests.simulation.run import simulate
+from tests.simulation.shrink import command
 from tests.simulation.tally import OneSeed, Tally
 from tests.simulation.virtual_time import virtual_time
 from tests.support.numbered_work import Failed, in_processes
@@ -30,16 +31,20 @@ def main() -> int:
     parser.add_argument("--start", type=int, default=0, help="the first of them (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=1, help="processes (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=math.inf, help="no seed is handed out after so long")
+    parser.add_argument("--more-faults", type=int, default=0, help="so many more in each run (default: %(default)s)")
     parser.add_argument("--seed", type=int, help="this one alone, with all that it tells")
     parser.add_argument("--without", nargs="*", default=[], help="parts of the plan of --seed that are left out")
     options = parser.parse_args()
     if options.seed is not None:
-        return _repeat(options.seed, options.without)
-    return _run_all(range(options.start, options.start + options.seeds), options.jobs, options.seconds)
+        return _repeat(make_plan(options.seed, options.more_faults), options.without)
+    seeds = range(options.start, options.start + options.seeds)
+    with virtual_time():
+        simulate(make_plan(seeds.start))  # what is made once is made before there are processes to make it
+        return run_in_processes(seeds, options.jobs, options.seconds, options.more_faults)
 
 
-def _repeat(seed: int, without: list[str]) -> int:
-    plan = make_plan(seed).without(without) if without else make_plan(seed)
+def _repeat(plan: Plan, without: list[str]) -> int:
+    plan = plan.without(without) if without else plan
     with virtual_time():
         outcome = simulate(plan)
     for part in (*plan.calls, *plan.faults):
@@ -49,19 +54,13 @@ def _repeat(seed: int, without: list[str]) -> int:
     return 1 if outcome.problems else 0
 
 
-def _run_all(seeds: range, jobs: int, seconds: float) -> int:
-    with virtual_time():
-        simulate(make_plan(seeds.start))  # what is made once is made before there are processes to make it
-        return run_in_processes(seeds, jobs, seconds)
-
-
-def run_in_processes(seeds: range, jobs: int, seconds: float = math.inf) -> int:
+def run_in_processes(seeds: range, jobs: int, seconds: float = math.inf, more_faults: int = 0) -> int:
     """Runs seeds, tells what fails and how far it is, and returns a status. It has to be within `virtual_time()`."""
     began_s = told_s = time.monotonic()
     tally = Tally()
-    for seed, done in in_processes(OneSeed(), seeds, jobs, until_s=began_s + seconds):
+    for seed, done in in_processes(OneSeed(more_faults), seeds, jobs, until_s=began_s + seconds):
         if isinstance(done, Failed):
-            done = Tally(failures=[f"seed {seed}: {done.reason}\n  python -m tests.simulation --seed {seed}"])
+            done = Tally(failures=[f"seed {seed}: {done.reason}\n  {command(make_plan(seed, more_faults))}"])
         tally.add(done)
         for failure in done.failures:
             print(f"{failure}\n", flush=True)

@@ -75,17 +75,19 @@ class Tally:
 class OneSeed:
     """Carries out one seed after the other, and counts each. It has to be within `virtual_time()`."""
 
-    def __init__(self) -> None:
+    def __init__(self, more_faults: int = 0) -> None:
+        self._more_faults = more_faults
         self._shrunk = 0
 
     def __call__(self, seed: int) -> Tally:
         """Runs a seed, every tenth of them twice, and returns what came of it."""
-        outcome = simulate(make_plan(seed))
+        plan = make_plan(seed, self._more_faults)
+        outcome = simulate(plan)
         tally = Tally.of_run(outcome)
         if seed % TWICE_EVERY == 0:
             tally.counts["seeds run twice"] += 1
-            if simulate(make_plan(seed)).digest != outcome.digest:
-                tally.failures.append(f"seed {seed}: two runs have different bytes\n  {command(outcome.plan)}")
+            if simulate(plan).digest != outcome.digest:
+                tally.failures.append(f"seed {seed}: two runs have different bytes\n  {command(plan)}")
         if outcome.problems:
             tally.failures.append(_told(outcome, shrinks=self._shrunk < SHRUNK))
             self._shrunk += 1

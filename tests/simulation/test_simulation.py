@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -39,6 +40,13 @@ def test_every_seed_keeps_every_promise(start: int) -> None:
 
 def test_the_seeds_have_every_fault() -> None:
     assert {fault.kind for seed in range(SEEDS) for fault in make_plan(seed).faults} == set(FAULTS)
+
+
+def test_more_faults_leave_the_rest_of_a_plan_as_it_is() -> None:
+    plan, worse = make_plan(5), make_plan(5, more_faults=3)
+    assert worse.faults[:-3] == plan.faults
+    assert replace(worse, faults=plan.faults, more_faults=0) == plan
+    assert command(worse).endswith("--seed 5 --more-faults 3")
 
 
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
