@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Final
 
 from bridge.conversation.conversation import Conversation
@@ -146,6 +147,7 @@ def _compared(heard: Iterable[tuple[Word, int]], texts: Iterable[str | None]) ->
     return [] if len(said) in places else [f"{' '.join(said[max(places) :])!r} is in it and was not heard"]
 
 
+@lru_cache(4_096)
 def bare(word: str) -> str:
     """Returns a word without its punctuation."""
     return re.sub(r"\W", "", word).lower()
