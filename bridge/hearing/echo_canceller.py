@@ -141,10 +141,10 @@ class EchoCanceller:
         cleaned: list[Pcm] = []
         while self._unmatched and not (self._reference.waits and self.may_echo):
             skipped, sent = self._reference.match()
-            for block in skipped[-TAIL_BLOCKS:]:
-                self._skip(block)
-            block = self._unmatched.popleft()
-            cleaned += self._pass_on(block, self._clean(block, sent))
+            for missed in skipped[-TAIL_BLOCKS:]:
+                self._skip(missed)
+            heard = self._unmatched.popleft()
+            cleaned += self._pass_on(heard, self._clean(heard, sent))
         return b"".join(piece.tobytes() for piece in cleaned)
 
     def _pass_on(self, heard: Pcm, clean: Pcm | None) -> list[Pcm]:
@@ -199,6 +199,9 @@ class EchoCanceller:
         echo_power = _power(echo)
         expected = max(echo_power, self._expected_power(self._lag))
         self._doubt.look(rest_power, heard_power, echo_power, self._gain)
+        if self._doubt.is_missing(heard_power, expected):
+            self._finder.give_up()
+            self._forget_sent()
         unsure = self._doubt.power(self._powers.rows, audible=power > AUDIBLE)
         if rest_power > heard_power:
             rest, rest_power = samples, heard_power
@@ -221,12 +224,13 @@ class EchoCanceller:
         self._doubt.begin(self._gain)
         self._finder.silence()
         self._forget_sent()
+        self._powers.fill(0)
         return True
 
     def _forget_sent(self) -> None:
+        """Has the search for an echo begin with the next block sent."""
         self._spectra.fill(0)
         self._strengths.fill(0)
-        self._powers.fill(0)
 
     def _transform(self, sent: Floats, heard: Floats, power: float) -> tuple[NDArray[np.complex64], Floats]:
         """Takes the next two blocks. Returns the spectrum of what was heard and the power of that of what was sent."""
@@ -262,6 +266,7 @@ class EchoCanceller:
             if self._sought == PAUSE_BLOCKS:
                 self._finder.forget()
                 self._forget_sent()
+                self._powers.fill(0)
         return self._sought < PAUSE_BLOCKS
 
     def _follow(self, lag: int | None) -> None:
@@ -273,6 +278,7 @@ class EchoCanceller:
             self._filter.move(self._lag - first)
         elif first is not None:
             self._filter = EchoFilter(self._sounds[2:])
+            self._doubt.restart()
         self._gate.restart()
         self._is_caller = False
         self._lag, self._gains_turn = first, 0

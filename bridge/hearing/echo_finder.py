@@ -102,6 +102,11 @@ class EchoFinder:
         self._best = -1
         self.unlike = False
 
+    def give_up(self) -> None:
+        """Learns that the echo it has found is none."""
+        self.forget()
+        self.lag, self.blocks = None, 0
+
     def gains(self, first: int, count: int) -> NDArray[np.float32]:
         """Returns how much of the power sent comes back after each of `count` delays, from `first` on."""
         lags = slice(first, first + count)
