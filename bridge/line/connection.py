@@ -145,9 +145,15 @@ class Connection(asyncio.Protocol):
         self._end_reason = "hung up"
         self._server.clock.leave(self._tick)
         self._transport.write(self.goodbye)
-        self._deadline = asyncio.get_running_loop().call_later(CLOSE_DEADLINE_S, self._transport.close)
+        self._deadline = asyncio.get_running_loop().call_later(CLOSE_DEADLINE_S, self._close)
 
     # Its own ----------------------------------------------------------------------------------------------------
+
+    def _close(self) -> None:
+        """Closes after a hang-up, and at once if the peer goes on taking nothing of what has not left yet: the transport
+        would wait for it without end, and no tick comes any more that looks at that."""
+        self._transport.close()
+        self._deadline = asyncio.get_running_loop().call_later(STALL_DEADLINE_S, self._transport.abort)
 
     def _read_on(self) -> None:
         """Takes what was left, and reads again unless that is too much once more."""
