@@ -47,8 +47,8 @@ class LineWatch:
             self.at_s.append(now_s)
 
     def gaps(self, until_s: float, excused: list[tuple[float, float]], blocked: list[list[float]]) -> list[str]:
-        """Returns where a tick had no frame, from the accept to `until_s`: not where that is near the `excused` spans, nor
-        where every tick that had none fell into a `blocked` one."""
+        """Returns where a tick had no frame, from the accept to `until_s`, but not near the `excused` spans, nor where each
+        tick without one fell into a `blocked` span."""
         end_s = self.hung_up_s if self.hung_up_s is not None else until_s
         told = []
         for before_s, after_s in zip([self.accepted_s, *self.at_s], [*self.at_s, end_s], strict=True):
@@ -58,9 +58,10 @@ class LineWatch:
             if any(start_s <= after_s and before_s <= stop_s for start_s, stop_s in excused):
                 continue
             missed_s = [before_s + count * TICK_S for count in range(1, math.ceil((gap_s - SLACK_S) / TICK_S))]
-            if missed_s and all(
-                any(start_s - SLACK_S <= tick_s <= stop_s + SLACK_S for start_s, stop_s in blocked) for tick_s in missed_s
-            ):
+            had_no_room = [
+                any(start_s - SLACK_S <= at_s <= stop_s + SLACK_S for start_s, stop_s in blocked) for at_s in missed_s
+            ]
+            if missed_s and all(had_no_room):
                 continue
             told.append(f"{gap_s * 1000:.3f} ms between frames at {before_s - self.accepted_s:.3f} s")
         return told
