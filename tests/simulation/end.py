@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable
 from random import Random
@@ -51,6 +52,8 @@ class End(asyncio.Transport):
         """What was written and has no room on the way."""
         self._high = 65_536
         self._blocked = False
+        self.blocked: list[list[float]] = []
+        """The spans in which there was no room for more; the last has no end while there is none."""
         self._last_s = 0.0
         self._deaf_until_s = 0.0
         self._was_reset = False
@@ -100,6 +103,7 @@ class End(asyncio.Transport):
         self._send()
         if self._waiting and not self._blocked and self.get_write_buffer_size() > self._high:
             self._blocked = True
+            self.blocked.append([self._loop.time(), math.inf])
             assert self._protocol is not None
             self._protocol.pause_writing()
 
@@ -161,6 +165,7 @@ class End(asyncio.Transport):
                 self._post(data, quality)
         if self._blocked and not waiting and not self.gone:
             self._blocked = False
+            self.blocked[-1][1] = self._loop.time()
             assert self._protocol is not None
             self._protocol.resume_writing()
         if self._closing and not waiting and not self.gone:

@@ -187,7 +187,7 @@ class Run:
         problems += invariants.counted("tasks after the end", self._tasks())
         problems += invariants.counted("connections after the end", network.open_ends())
         problems += invariants.counted("timers after the end", self.loop.timers())
-        problems += [f"asyncio: {problem}" for problem in self.loop.problems]
+        problems += [f"asyncio: {problem}" for problem in self.loop.errors()]
         problems += [f"log: {line}" for line in self.log]
         for caller in self.callers:
             if caller.has_connected:

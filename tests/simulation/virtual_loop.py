@@ -14,11 +14,15 @@ from contextvars import Context, copy_context
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any, Final
+from weakref import WeakSet
 
 from tests.simulation.network import Network
 
 MOST_IDLE_TURNS: Final = 200_000
 """So many turns of the loop without any time passing are a circle: the run is given up."""
+
+NEVER_TAKEN: Final = "Task exception was never retrieved"
+"""asyncio's own words."""
 
 
 class NothingLeft(Exception):
@@ -64,8 +68,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.has_descriptors = True
         """Whether a connection can be opened."""
         self._reached: dict[socket.socket, tuple[str, int]] = {}
+        self._made: WeakSet[asyncio.Task[Any]] = WeakSet()
         self.problems: list[str] = []
-        """What asyncio would have logged: exceptions that nobody took."""
+        """What asyncio has logged."""
         self.set_exception_handler(lambda _, context: self.problems.append(_told(context)))
 
     # Time ---------------------------------------------------------------------------------------------------------
@@ -86,6 +91,16 @@ class VirtualLoop(asyncio.BaseEventLoop):
         calls = [timer._callback for _, _, timer in self._timers if not timer.cancelled()]
         own = [call for call in calls if not str(getattr(call, "__module__", "")).startswith("tests.")]
         return [str(getattr(call, "__qualname__", call)) for call in own]
+
+    def errors(self) -> list[str]:
+        """Returns what asyncio has logged, and would log once the garbage is collected: exceptions that nobody took."""
+        left = [task for task in self._made if task.done() and getattr(task, "_log_traceback", False)]
+        return sorted([*self.problems, *(f"{NEVER_TAKEN}: {task.exception()!r}" for task in left)])
+
+    def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
+        task: asyncio.Task[Any] = super().create_task(coro, **options)
+        self._made.add(task)
+        return task
 
     def call_at(
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
