@@ -150,8 +150,7 @@ class Connection(asyncio.Protocol):
     # Its own ----------------------------------------------------------------------------------------------------
 
     def _close(self) -> None:
-        """Closes after a hang-up, or drops a peer that still takes nothing: the transport would wait without end, and
-        no tick looks at that any more."""
+        """Closes, and later drops a peer that takes nothing, for which the transport would wait without end."""
         self._transport.close()
         self._deadline = asyncio.get_running_loop().call_later(STALL_DEADLINE_S, self._transport.abort)
 

@@ -47,8 +47,10 @@ class LineWatch:
             self.at_s.append(now_s)
 
     def gaps(self, until_s: float, excused: list[tuple[float, float]], blocked: list[list[float]]) -> list[str]:
-        """Returns where a tick had no frame, from the accept to `until_s`, but not near `excused` spans, nor where each
-        tick without one fell into a `blocked` span."""
+        """Returns where a tick had no frame, from the accept to `until_s`.
+
+        Not where that is near an `excused` span, nor where each tick without a frame fell into a `blocked` one.
+        """
         end_s = self.hung_up_s if self.hung_up_s is not None else until_s
         told = []
         for before_s, after_s in zip([self.accepted_s, *self.at_s], [*self.at_s, end_s], strict=True):
