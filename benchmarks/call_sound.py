@@ -1,9 +1,9 @@
-"""Measures what `serve` takes of its core for 160 ms of one call's sound: off the engine's pipe and down to 8 kHz.
+"""Measures what `serve` takes of its core for 160 ms of one call's sound: off the engine's pipe and at 8 kHz.
 
     python -m benchmarks.call_sound [--rounds 300]
 
-Beside it is how it was done before: pickled, in pieces of 160 ms. Processor time of one thread, so that other work on
-the machine counts for little; medians of rounds that take turns.
+Beside it is how it was done before: pickled, in pieces of 160 ms, and then at the model's rate. Processor time of one
+thread, so that other work on the machine counts for little; medians of rounds that take turns.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks.machine import facts
 from benchmarks.table import markdown
-from engine.audio import Resampler
+from engine.audio import Resampler, resample
 from engine.child import LENGTH
 from engine.qwen3.messages import Audio
 from engine.qwen3.settings import SAMPLE_RATE_HZ
@@ -37,9 +37,9 @@ CHUNKS = 8
 Unpack = Callable[[bytes], Audio]
 
 
-async def taken_us(payloads: list[bytes], unpack: Unpack) -> float:
+async def taken_us(payloads: list[bytes], unpack: Unpack, rate_hz: int = SAMPLE_RATE_HZ) -> float:
     """Returns the processor time of one round, for each 160 ms of sound."""
-    reader, resampler = asyncio.StreamReader(limit=2**30), Resampler(SAMPLE_RATE_HZ, LINE_HZ)
+    reader, resampler = asyncio.StreamReader(limit=2**30), Resampler(rate_hz, LINE_HZ)
     for payload in payloads:
         reader.feed_data(LENGTH.pack(len(payload)) + payload)
     begun_s = time.thread_time()
@@ -54,14 +54,21 @@ async def run(rounds: int) -> None:
     noise = np.random.default_rng(0).normal(0, 3000, SAMPLE_RATE_HZ * CHUNK_MS // 1000).astype(np.int16)
     pieces = np.split(noise, CHUNK_MS // PIECE_MS)
     before = [pickle.dumps(Audio(7, piece.tobytes()), pickle.HIGHEST_PROTOCOL) for piece in pieces] * CHUNKS
-    now = [packed(Audio(7, noise.tobytes()), 0.0)[LENGTH.size :]] * CHUNKS
-    timed = [(await taken_us(before, pickle.loads), await taken_us(now, unpacked)) for _ in range(rounds)]
-    rows = [
-        (name, *(f"{value:.0f}" for value in (median(us), min(us))))
-        for name, us in (
-            ("pickled, 160 ms a message", [one for one, _ in timed]),
-            ("a chunk of 640 ms a message", [other for _, other in timed]),
+    wide = [packed(Audio(7, noise.tobytes()), 0.0)[LENGTH.size :]] * CHUNKS
+    narrow = resample(noise, SAMPLE_RATE_HZ, LINE_HZ)
+    now = [packed(Audio(7, narrow.tobytes()), 0.0)[LENGTH.size :]] * CHUNKS
+    timed = [
+        (
+            await taken_us(before, pickle.loads),
+            await taken_us(wide, unpacked),
+            await taken_us(now, unpacked, LINE_HZ),
         )
+        for _ in range(rounds)
+    ]
+    names = ("pickled, 160 ms a message", "a chunk of 640 ms a message", "the same at 8 kHz")
+    rows = [
+        (name, *(f"{value:.1f}" for value in (median(us), min(us))))
+        for name, us in zip(names, zip(*timed, strict=True), strict=True)
     ]
     print("\n" + markdown([("way", "µs for 160 ms of sound, median", "least"), *rows]))
 

@@ -36,7 +36,7 @@ from benchmarks.echo_wer import wrong_words
 from benchmarks.hibari import SENTENCES
 from benchmarks.machine import facts
 from benchmarks.table import markdown
-from bridge.hearing.vad import Detector
+from bridge.hearing.voice_model import VoiceModel
 from bridge.turns.echo_words import is_echo
 from bridge.turns.words import words
 from engine.hibari import HibariEngine
@@ -69,19 +69,18 @@ async def main() -> None:
     await engine.start()
     voiced = [await agent_says(engine, sentence) for sentence in SENTENCES]
     await engine.close()
-    detector = Detector()
-    detector.load()
+    model = VoiceModel()
     if arguments.plot is not None:
         plot(make_call(voiced, 3, -10, 150, double_talk=True, jump=(10 * RATE_HZ, 60.0)), arguments.plot)
     if "table" in arguments.parts:
         layers = [layer for layer in Layer if arguments.layers is None or layer.name.lower() in arguments.layers]
-        print(markdown(table(detector, voiced, arguments.calls, arguments.levels, arguments.delays, layers)), "\n")
+        print(markdown(table(model, voiced, arguments.calls, arguments.levels, arguments.delays, layers)), "\n")
     if "changes" in arguments.parts:
-        print(markdown(changes(detector, voiced, arguments.calls)), "\n")
+        print(markdown(changes(model, voiced, arguments.calls)), "\n")
     if "lines" in arguments.parts:
-        print(markdown(lines(detector, voiced, arguments.calls)), "\n")
+        print(markdown(lines(model, voiced, arguments.calls)), "\n")
     if "words" in arguments.parts:
-        print(markdown(await echo_words(detector, voiced, arguments.calls)), "\n")
+        print(markdown(await echo_words(model, voiced, arguments.calls)), "\n")
     if "wer" in arguments.parts:
         print(markdown(await wrong_words(voiced, arguments.calls, NO_ECHO_DB)), "\n")
     if "cost" in arguments.parts:
@@ -89,7 +88,7 @@ async def main() -> None:
 
 
 def table(
-    detector: Detector,
+    model: VoiceModel,
     voiced: Sequence[Voiced],
     calls: int,
     levels_db: Sequence[int],
@@ -115,12 +114,12 @@ def table(
             talk = [make_call(voiced, seed, level_db, delay_ms, double_talk=True) for seed in range(calls)]
             for layer in layers:
                 name = "none" if level_db == NO_ECHO_DB else f"{level_db} dB, {delay_ms} ms"
-                rows.append((name, layer.value, *_measures(detector, quiet, talk, layer)))
+                rows.append((name, layer.value, *_measures(model, quiet, talk, layer)))
                 print(" | ".join(rows[-1]), flush=True)
     return rows
 
 
-def changes(detector: Detector, voiced: Sequence[Voiced], calls: int) -> list[Sequence[str]]:
+def changes(model: VoiceModel, voiced: Sequence[Voiced], calls: int) -> list[Sequence[str]]:
     """Measures an echo that changes in mid-call."""
     rows: list[Sequence[str]] = [
         (
@@ -137,30 +136,29 @@ def changes(detector: Detector, voiced: Sequence[Voiced], calls: int) -> list[Se
     for (name, change), level_db in product(CHANGES.items(), (-10, -20)):
         quiet = [make_call(voiced, seed, level_db, 150, double_talk=False, **change) for seed in range(calls)]
         talk = [make_call(voiced, seed, level_db, 150, double_talk=True, **change) for seed in range(calls)]
-        rows.append((name, f"{level_db} dB", *_measures(detector, quiet, talk, Layer.BOTH)))
+        rows.append((name, f"{level_db} dB", *_measures(model, quiet, talk, Layer.BOTH)))
     return rows
 
 
-def lines(detector: Detector, voiced: Sequence[Voiced], calls: int) -> list[Sequence[str]]:
+def lines(model: VoiceModel, voiced: Sequence[Voiced], calls: int) -> list[Sequence[str]]:
     """Measures what a line costs that holds frames back or loses them."""
     rows: list[Sequence[str]] = [("line", "echo", "false barge-ins %")]
     for line, level_db in product(LINES, (-10, -20)):
         made = [make_call(voiced, seed, level_db, 150, double_talk=False) for seed in range(calls)]
         tracks = [over(line, call, level_db, seed) for seed, call in enumerate(made)]
-        found = zip(made, starts_ms(detector, tracks, made), strict=True)
+        found = zip(made, starts_ms(model, tracks, made), strict=True)
         false = sum(len(false_starts_ms(call, starts)) for call, starts in found)
         rows.append((line.name, f"{level_db} dB", f"{100 * false / sum(len(call.answers) for call in made):.1f}"))
         print(" | ".join(rows[-1]), flush=True)
     return rows
 
 
-def _measures(detector: Detector, quiet: Sequence[EchoCall], talk: Sequence[EchoCall], layer: Layer) -> tuple[str, ...]:
+def _measures(model: VoiceModel, quiet: Sequence[EchoCall], talk: Sequence[EchoCall], layer: Layer) -> tuple[str, ...]:
     tracks = [cleaned(call, layer)[0] for call in quiet]
     false = [
-        len(false_starts_ms(call, starts))
-        for call, starts in zip(quiet, starts_ms(detector, tracks, quiet), strict=True)
+        len(false_starts_ms(call, starts)) for call, starts in zip(quiet, starts_ms(model, tracks, quiet), strict=True)
     ]
-    heard = starts_ms(detector, [cleaned(call, layer)[0] for call in talk], talk)
+    heard = starts_ms(model, [cleaned(call, layer)[0] for call in talk], talk)
     after_ms = [ms for call, starts in zip(talk, heard, strict=True) for ms in barge_in_ms(call, starts)]
     in_time = [ms for ms in after_ms if ms < float("inf")]
     erle = median(erle_db(call, track) for call, track in zip(quiet, tracks, strict=True))
@@ -174,7 +172,7 @@ def _measures(detector: Detector, quiet: Sequence[EchoCall], talk: Sequence[Echo
     )
 
 
-async def echo_words(detector: Detector, voiced: Sequence[Voiced], calls: int) -> list[Sequence[str]]:
+async def echo_words(model: VoiceModel, voiced: Sequence[Voiced], calls: int) -> list[Sequence[str]]:
     """Measures what a recogniser makes of the echoes that start a barge-in, and how many the words give away."""
     rows: list[Sequence[str]] = [
         ("echo", "layer", "false starts", "with words", "of these taken for an echo", "answered: false barge-ins %")
@@ -184,7 +182,7 @@ async def echo_words(detector: Detector, voiced: Sequence[Voiced], calls: int) -
         made = [make_call(voiced, seed, level_db, 150, double_talk=False) for seed in range(calls_of)]
         tracks = [cleaned(call, layer)[0] for call in made]
         found = with_words = echoes = 0
-        for call, track, starts in zip(made, tracks, starts_ms(detector, tracks, made), strict=True):
+        for call, track, starts in zip(made, tracks, starts_ms(model, tracks, made), strict=True):
             for start_ms in false_starts_ms(call, starts):
                 found += 1
                 heard = words(await recognise(_until_paused(call, track, start_ms), RATE_HZ))

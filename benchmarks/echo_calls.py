@@ -16,7 +16,7 @@ from bridge.hearing import echo_canceller
 from bridge.hearing.echo_canceller import EchoCanceller
 from bridge.hearing.events import SpeechStarted
 from bridge.hearing.speech_gate import GateRules, SpeechGate
-from bridge.hearing.vad import WINDOW_SAMPLES, Detector
+from bridge.hearing.voice_model import WINDOW_SAMPLES, Memory, VoiceModel
 from engine.audio import resample
 from engine.hibari import HibariEngine
 from engine.speech import Pcm, Style
@@ -171,22 +171,18 @@ def cleaned(call: EchoCall, layer: Layer) -> tuple[Pcm, list[float]]:
     return np.frombuffer(b"".join(frames), np.int16), took_us
 
 
-def starts_ms(detector: Detector, tracks: Sequence[Pcm], calls: Sequence[EchoCall]) -> list[list[float]]:
+def starts_ms(model: VoiceModel, tracks: Sequence[Pcm], calls: Sequence[EchoCall]) -> list[list[float]]:
     """Returns for each track when the detector told that speech had started, all judged in one batch."""
-    session = detector._session
     windows = max(len(track) for track in tracks) // WINDOW_SAMPLES
     samples = np.zeros((len(tracks), windows * WINDOW_SAMPLES), np.float32)
     for row, track in zip(samples, tracks, strict=True):
         row[: len(track)] = track[: len(row)].astype(np.float32) / 32768
     gates = [SpeechGate(GateRules()) for _ in tracks]
-    state = np.zeros((2, len(tracks), 128), np.float32)
-    context = np.zeros((len(tracks), 32), np.float32)
+    memories = [Memory() for _ in tracks]
     found: list[list[float]] = [[] for _ in tracks]
     for index in range(windows):
         window = samples[:, index * WINDOW_SAMPLES : (index + 1) * WINDOW_SAMPLES]
-        inputs = {"input": np.hstack((context, window)), "state": state, "sr": np.array(RATE_HZ, np.int64)}
-        probabilities, state = session.run(None, inputs)
-        context = window[:, -32:]
+        probabilities = model.judge(list(window), memories)
         levels = 10 * np.log10(np.mean(window * window, axis=1) + 1e-10)
         end = (index + 1) * WINDOW_SAMPLES
         for row, (gate, call) in enumerate(zip(gates, calls, strict=True)):
@@ -194,7 +190,7 @@ def starts_ms(detector: Detector, tracks: Sequence[Pcm], calls: Sequence[EchoCal
             due = frame < len(call.echo_due) and call.echo_due[frame]
             speaks = due or any(begin <= end <= stop for begin, stop in call.answers)
             may_echo = frame >= len(call.may_echo) or call.may_echo[frame]
-            heard = float(probabilities[row, 0]), float(levels[row])
+            heard = probabilities[row], float(levels[row])
             event = gate.push(*heard, agent_speaks=speaks, may_echo=may_echo)
             if isinstance(event, SpeechStarted):
                 found[row].append(end * 1000 / RATE_HZ)

@@ -19,7 +19,7 @@ from benchmarks.table import markdown
 from bridge.hearing.events import SpeechStopped
 from bridge.hearing.speech_gate import GateRules, SpeechGate
 from bridge.hearing.speech_tail import SpeechTail
-from bridge.hearing.vad import CONTEXT_SAMPLES, WINDOW_SAMPLES, Detector
+from bridge.hearing.voice_model import WINDOW_SAMPLES, Memory, VoiceModel
 from bridge.turns.end_of_turn import EndOfTurn
 from engine.audio import ulaw_encode
 from engine.speech import Pcm
@@ -41,25 +41,23 @@ def line(clip: Clip, before_ms: int, noise_dbfs: int | None, random: np.random.G
     return ulaw_decode(ulaw_encode(np.clip(track, -32768, 32767).astype(np.int16)))
 
 
-def ends_ms(detector: Detector, track: Pcm, end_ms: float) -> list[tuple[float, float]]:
+def ends_ms(model: VoiceModel, track: Pcm, end_ms: float) -> list[tuple[float, float]]:
     """Returns for the detector alone and with the level: how late it has the end, and how late it tells of it."""
     gates = [SpeechGate(GateRules(stop_ms=EndOfTurn().quick_ms)) for _ in range(2)]
     found = [(np.nan, np.nan)] * len(gates)
-    tail, state, context = SpeechTail(), np.zeros((2, 1, 128), np.float32), np.zeros(CONTEXT_SAMPLES, np.float32)
+    tail, memory = SpeechTail(), Memory()
     for start in range(0, len(track) - WINDOW_SAMPLES + 1, WINDOW_SAMPLES):
         window = track[start : start + WINDOW_SAMPLES].astype(np.float32) / 32768
-        inputs = {"input": np.concatenate((context, window))[None], "state": state, "sr": np.array(LINE_HZ, np.int64)}
-        probabilities, state = detector._session.run(None, inputs)
-        context = window[-CONTEXT_SAMPLES:]
+        (probability,) = model.judge([window], [memory])
         quiet_ms = tail.push(window)
         for number, gate in enumerate(gates):
-            event = gate.push(float(probabilities[0, 0]), quiet_ms=quiet_ms if number else 0)
+            event = gate.push(probability, quiet_ms=quiet_ms if number else 0)
             if isinstance(event, SpeechStopped) and (event.audio_end_ms or 0) > end_ms + EARLIEST_MS:
                 found[number] = ((event.audio_end_ms or 0) - end_ms, gate.at_ms - end_ms)
     return found
 
 
-def rows(detector: Detector, said: Sequence[Clip]) -> list[tuple[str, ...]]:
+def rows(model: VoiceModel, said: Sequence[Clip]) -> list[tuple[str, ...]]:
     """Returns the table."""
     quick_ms = EndOfTurn().quick_ms
     head = (
@@ -75,7 +73,7 @@ def rows(detector: Detector, said: Sequence[Clip]) -> list[tuple[str, ...]]:
         for number, clip in enumerate(said):
             before_ms = BEFORE_MS + number % 31  # so that windows begin anywhere in the speech
             end_ms = before_ms + len(clip.pcm) * 1000 / LINE_HZ
-            found.append(ends_ms(detector, line(clip, before_ms, noise_dbfs, random), end_ms))
+            found.append(ends_ms(model, line(clip, before_ms, noise_dbfs, random), end_ms))
         for way, name in enumerate(("the detector alone", "detector and level")):
             shares = np.nanpercentile([one[way] for one in found], SHARES, axis=0)
             cells = [" / ".join(f"{value:.0f}" for value in column) for column in shares.T]
@@ -86,10 +84,8 @@ def rows(detector: Detector, said: Sequence[Clip]) -> list[tuple[str, ...]]:
 async def measure(args: argparse.Namespace) -> None:
     """Prints the table."""
     print(markdown([("", ""), *facts()]), flush=True)
-    detector = Detector()
-    detector.load()
-    print("\n" + markdown(rows(detector, await clips(FRESH[: args.sentences]))))
-    await detector.close()
+    model = VoiceModel()
+    print("\n" + markdown(rows(model, await clips(FRESH[: args.sentences]))))
 
 
 def main() -> None:

@@ -36,7 +36,8 @@ VOICES = ("second", "pico-en-US", "pico-en-GB", "onyx", "nova")
 BESIDE = ("ryan", "coral", "eric")
 """Who speaks beside the caller, and `BESIDE_DB` softer than the caller would."""
 BESIDE_DB = -12
-SIDE_TALK_DB = "8"
+SIDE_TALK_DB = ("0", "8")
+"""Its default, under which whatever sounds like speech pauses the agent, and what is advised."""
 EACH_CALL = 5
 BETWEEN_MS = (1_600, 2_100, 1_900, 2_600, 2_300)
 """The agent's speech before each of a call's sounds."""
@@ -60,7 +61,7 @@ class Score:
     count: int = 0
 
 
-def scenarios(kind: str, count: int, backchannels: str, recogniser: str) -> Iterator[Scenario]:
+def scenarios(kind: str, count: int, side_talk_db: str, recogniser: str) -> Iterator[Scenario]:
     """Yields calls with `count` sounds of one kind in all."""
     texts, voices, beside = cycle(KINDS[kind]), cycle(VOICES), cycle(BESIDE)
     for number in range(count // EACH_CALL):
@@ -75,10 +76,9 @@ def scenarios(kind: str, count: int, backchannels: str, recogniser: str) -> Iter
                 steps.append(Step(say=text, when=when))
         steps += [Step(wait_ms=2_500), Step(hang_up=True, when="at once")]
         yield Scenario(
-            name=f"{kind} {number} {backchannels or 'off'}",
+            name=f"{kind} {number}, {side_talk_db} dB",
             server={
-                "BACKCHANNELS": backchannels,
-                "SIDE_TALK_DB": SIDE_TALK_DB if backchannels else "0",
+                "SIDE_TALK_DB": side_talk_db,
                 "FILLER_AFTER_MS": "0",
             },
             recogniser="embedded" if recogniser == "embedded" else "told",
@@ -124,7 +124,7 @@ def rows(off: dict[str, Score], on: dict[str, Score]) -> list[tuple[str, ...]]:
 
     both = (off, on)
     first = "interruption"
-    table = [("", "best of tau-voice", "both empty", f"BACKCHANNELS=en SIDE_TALK_DB={SIDE_TALK_DB}")]
+    table = [("", "best of tau-voice", *(f"SIDE_TALK_DB={db}" for db in SIDE_TALK_DB))]
     table.append((f"{first}: yields within 2 s", BEST[first], *(share(one[first], one[first].yields) for one in both)))
     table.append((f"{first}: first sound → silence, p50 / p95", "", *(spread(one[first].silent_ms) for one in both)))
     for kind in ("mm-hm", "cough", "side talk"):
@@ -141,9 +141,9 @@ async def measure(args: argparse.Namespace) -> None:
     found: list[dict[str, Score]] = []
     async with embedded_voice() as engine:
         voices = Voices(engine)
-        for backchannels in ("", "en"):
+        for side_talk_db in SIDE_TALK_DB:
             scores = {kind: Score() for kind in KINDS}
-            kinds = {kind: list(scenarios(kind, args.sounds, backchannels, args.recogniser)) for kind in KINDS}
+            kinds = {kind: list(scenarios(kind, args.sounds, side_talk_db, args.recogniser)) for kind in KINDS}
             kind_of = {scenario.name: kind for kind, calls in kinds.items() for scenario in calls}
             every = [scenario for calls in kinds.values() for scenario in calls]
             for outcome in await try_all(every, voices, calls=args.calls):

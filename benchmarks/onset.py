@@ -12,7 +12,6 @@ import argparse
 import asyncio
 from collections.abc import Sequence
 from itertools import product
-from typing import Any
 
 import numpy as np
 
@@ -23,7 +22,7 @@ from bridge.converse.line_conditions import Samples
 from bridge.converse.voices import RATE_HZ, Voices, embedded_voice
 from bridge.hearing.events import SpeechStarted
 from bridge.hearing.speech_gate import GateRules, SpeechGate
-from bridge.hearing.vad import WINDOW_SAMPLES, Detector
+from bridge.hearing.voice_model import WINDOW_SAMPLES, Memory, VoiceModel
 from bridge.hearing.voice_traits import Traits, VoiceTraits
 
 FIRST = "Tell me about the house."
@@ -35,7 +34,8 @@ ROOM_MS = 350
 REVERBERATION_S = 0.45
 OFF_AXIS_HZ = 1_800
 """Above this a voice that speaks elsewhere loses up to 6 dB."""
-BETWEEN_S = 1.0
+BETWEEN_S = 4.0
+"""For so long a caller has listened who interrupts."""
 NOISE = 1e-4
 """The line's own noise: -80 dBFS."""
 
@@ -44,21 +44,17 @@ Sound = tuple[str, float, list[Window]]
 """A kind, when the sound begins in ms, and each window's probability of speech, level, and traits of its voice."""
 
 
-def judged(detector: Detector, parts: Sequence[Samples], random: np.random.Generator) -> list[Window]:
+def judged(model: VoiceModel, parts: Sequence[Samples], random: np.random.Generator) -> list[Window]:
     """Returns what the detector and the gate are told of each window of these sounds, one after the other."""
     track = np.concatenate(parts)
     track = (track + random.normal(0, NOISE, track.size)).astype(np.float32)
-    state, context = np.zeros((2, 1, 128), np.float32), np.zeros((1, 32), np.float32)
-    session: Any = detector._session
     found: list[Window] = []
-    voice = VoiceTraits()
+    memory, voice = Memory(), VoiceTraits()
     for start in range(0, track.size - WINDOW_SAMPLES + 1, WINDOW_SAMPLES):
-        window = track[None, start : start + WINDOW_SAMPLES]
-        inputs = {"input": np.hstack((context, window)), "state": state, "sr": np.array(RATE_HZ, np.int64)}
-        probabilities, state = session.run(None, inputs)
-        context = window[:, -32:]
-        probability, level_dbfs = float(probabilities[0, 0]), float(10 * np.log10(np.mean(window * window) + 1e-10))
-        found.append((probability, level_dbfs, voice.push(window[0], wanted=probability >= 0.5)))
+        window = track[start : start + WINDOW_SAMPLES]
+        (probability,) = model.judge([window], [memory])
+        level_dbfs = float(10 * np.log10(np.mean(window * window) + 1e-10))
+        found.append((probability, level_dbfs, voice.push(window, wanted=probability >= 0.5)))
     return found
 
 
@@ -75,7 +71,7 @@ def in_room(sound: Samples, random: np.random.Generator) -> Samples:
     return np.asarray(heard * np.sqrt(np.mean(sound**2) / np.mean(heard[: sound.size] ** 2)), np.float64)
 
 
-async def sounds(detector: Detector) -> list[Sound]:
+async def sounds(model: VoiceModel) -> list[Sound]:
     """Returns all sounds, judged."""
     random = np.random.default_rng(3)
     found: list[Sound] = []
@@ -86,7 +82,7 @@ async def sounds(detector: Detector) -> list[Sound]:
             first = await voices.say(FIRST, voice)
             before = np.zeros(round(BETWEEN_S * RATE_HZ) + int(random.integers(WINDOW_SAMPLES)))
             begun_ms = (first.size + before.size) * 1000 / RATE_HZ
-            windows = judged(detector, (first, before, sound, np.zeros(RATE_HZ // 2)), random)
+            windows = judged(model, (first, before, sound, np.zeros(RATE_HZ // 2)), random)
             found.append((kind, begun_ms, windows))
 
         for voice in VOICES:
@@ -127,9 +123,7 @@ def starts_ms(found: Sequence[Sound], kind: str, side_talk_db: float) -> tuple[i
 async def measure(args: argparse.Namespace) -> None:
     """Prints the table."""
     print(markdown([("", ""), *facts()]))
-    detector = Detector()
-    detector.load()
-    found = await sounds(detector)
+    found = await sounds(VoiceModel())
     kinds = list(dict.fromkeys(kind for kind, *_ in found))
     rows: list[tuple[str, ...]] = [("sounds that interrupt", *(f"SIDE_TALK_DB={db:g}" for db in args.margins))]
     for kind in kinds:

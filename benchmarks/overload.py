@@ -86,6 +86,15 @@ async def announced(http: aiohttp.ClientSession, caller: Caller) -> bool:
         return False
 
 
+async def known(http: aiohttp.ClientSession, caller: Caller) -> bool:
+    """Tells whether the server has made a call of this connection, where it can still be asked."""
+    try:
+        async with http.get(f"/v1/calls/{caller.id}") as response:
+            return response.status != 404
+    except (TimeoutError, aiohttp.ClientConnectionError):
+        return True
+
+
 async def call(
     server: ServerProcess, http: aiohttp.ClientSession, seen: Seen, stays_s: float, said: Pcm, *, announce: bool
 ) -> Caller | None:
@@ -105,12 +114,15 @@ async def call(
     if not caller.connected:
         seen.unreached[now()] += 1
         return None
-    if caller.by_server or caller.ended.is_set():
-        (seen.cut if len(caller.received) else seen.closed)[now()] += 1
+    # Until a call's id has come its connection is sent silence, so a refused caller may have heard some frames.
+    by_server = caller.by_server or caller.ended.is_set()
+    taken = await known(http, caller) if by_server else True
+    if by_server:
+        (seen.cut if taken else seen.closed)[now()] += 1
     caller.hang_up()
     await caller.ended.wait()
     received = caller.received
-    if not len(received):
+    if not taken or not len(received):
         return None
     over_s = min(each for each in (caller.hung_up_s, caller.closed_s) if each is not None)
     begun_s = seen.began_s

@@ -20,6 +20,8 @@ MODEL_HZ: Final = 16_000
 PICO: Final = ("en-US", "en-GB")
 LOUDNESS: Final = 0.4
 """Of the voices' own: a telephone's level."""
+HELD_OUT_VOICES: Final = {"en-US, low and slow": ("en-US", 0.8, 0.85), "en-GB, high and fast": ("en-GB", 1.2, 1.15)}
+"""Voices of Pico with another pitch and another speed."""
 QUIET: Final = 200
 """Of 32768: what is below it at the ends is no speech."""
 
@@ -126,6 +128,93 @@ FRESH_PAUSED: Final = (
 )
 """The same with a pause."""
 
+HELD_OUT: Final = (
+    "I'd like to return a pair of shoes.",
+    "Do you deliver on Sundays?",
+    "The heating has stopped working again.",
+    "Just a haircut, please.",
+    "I never got the confirmation email.",
+    "Can you put me through to billing?",
+    "It was delivered to the wrong address.",
+    "We are a party of six.",
+    "No, that's all.",
+    "Thank you very much.",
+    "Half past nine would suit me.",
+    "Which one is cheaper?",
+    "My surname is Henderson.",
+    "I lost my bank card on the train.",
+    "Is the blue one still available?",
+    "He is not at home right now.",
+    "I was charged twice last week.",
+    "Please cancel both tickets.",
+    "How do I reset the router?",
+    "It makes a strange noise.",
+    "I am not sure.",
+    "Yes, go ahead.",
+    "That is the one I ordered.",
+    "Who am I speaking to?",
+    "I'd rather pay in cash.",
+    "The flight was delayed by three hours.",
+    "Can my dog come with us?",
+    "I'll take the small one.",
+    "Nobody told me about the fee.",
+    "It starts on the first of May.",
+    "Are you open on Christmas Eve?",
+    "I need a receipt for the taxi.",
+    "My son is allergic to peanuts.",
+    "Do I have to sign something?",
+    "The reference is 5 5 2 0 9.",
+    "The parcel arrived broken.",
+    "Could we make it a bit later?",
+    "What do you recommend?",
+    "She works in the kitchen.",
+    "I already spoke to someone yesterday.",
+)
+"""Sentences on which no rule of the end of a turn was chosen, for HELD_OUT_VOICES."""
+HELD_OUT_PAUSED: Final = (
+    ("I'd like to return a", "pair of shoes."),
+    ("Do you deliver to", "the islands as well?"),
+    ("The heating has", "stopped working again."),
+    ("Could I have a cut and", "a colour?"),
+    ("I never got the", "confirmation email."),
+    ("Can you put me through to someone who", "knows about billing?"),
+    ("It was supposed to be", "delivered on Monday."),
+    ("We are a party of", "six or seven."),
+    ("I was told that", "it would be free."),
+    ("My surname is", "Henderson."),
+    ("I lost my bank card when I was", "on the train."),
+    ("Is the blue", "jacket still available?"),
+    ("The reference is 5 5 2", "0 9."),
+    ("I was charged", "twice last week."),
+    ("Please cancel the", "second ticket."),
+    ("How do I get from", "the airport to you?"),
+    ("It makes a noise like", "an old washing machine."),
+    ("I am not really", "sure about that."),
+    ("Um, well, the", "thing is that I moved."),
+    ("If it is not too much trouble", "I would like a window seat."),
+    ("My son is allergic to", "peanuts and milk."),
+    ("The flight leaves at", "ten past seven."),
+    ("I will take two of the", "small ones."),
+    ("After the engineer left", "it broke down again."),
+    ("It says here that I have to", "sign something."),
+    ("I spoke to your colleague", "yesterday afternoon."),
+    ("I got a letter this morning", "and I do not understand it."),
+    ("We have been customers since", "two thousand and three."),
+    ("Do you know whether", "the shop is open?"),
+    ("The email address is peter dot", "walker at example dot com."),
+    ("I would say around", "twenty people."),
+    ("He told us we could", "change it for free."),
+    ("Can I swap it for a", "bigger size?"),
+    ("There is a problem with my", "washing machine."),
+    ("What I really want is", "my money back."),
+    ("The one with the red", "handle, please."),
+    ("Is there any way to", "speed it up?"),
+    ("I ordered the same thing in", "green."),
+    ("My wife thinks it", "was the boiler."),
+    ("It is either Tuesday or", "Wednesday."),
+)
+"""The same with a pause. Two of them pause after what might be all."""
+
 
 @dataclass(frozen=True, slots=True)
 class Clip:
@@ -159,11 +248,19 @@ async def clips(sentences: Sequence[str], paused: Sequence[tuple[str, str]] = ()
         await engine.close()
 
 
-def pico(text: str, voice: str) -> Pcm:
+async def held_out() -> list[Clip]:
+    """Returns the sentences that are held out, in hibari's voice and in HELD_OUT_VOICES."""
+    made = [clip for clip in await clips(HELD_OUT, HELD_OUT_PAUSED) if clip.voice == "hibari"]
+    for name, (voice, pitch, speed) in HELD_OUT_VOICES.items():
+        made += [Clip(name, text, pico(text, voice, pitch, speed)) for text in HELD_OUT]
+        made += [Clip(name, text, pico(f"{text},", voice, pitch, speed), ended=False) for text, _ in HELD_OUT_PAUSED]
+    return made
+
+
+def pico(text: str, voice: str, pitch: float = 1.0, speed: float = 1.0) -> Pcm:
     """Returns a text in one of the voices of SVOX Pico."""
-    return _trimmed(
-        resample(np.frombuffer(NanoTTS().speak(text, voice=voice, volume=LOUDNESS), np.int16), 16_000, LINE_HZ)
-    )
+    spoken = NanoTTS().speak(text, voice=voice, speed=speed, pitch=pitch, volume=LOUDNESS)
+    return _trimmed(resample(np.frombuffer(spoken, np.int16), 16_000, LINE_HZ))
 
 
 async def _hibari(engine: Engine, text: str, words: int | None = None) -> Pcm:

@@ -27,7 +27,7 @@ SETTINGS = {
     "DTYPE": "float32",
     "MAX_BATCH": "512",
     "MAX_POSITIONS": "64",
-    "PRIME_LANGUAGES": "",
+    "PRIME_LANGUAGES": "none",
     "MAX_CALLS": "2000",
     "OMP_NUM_THREADS": "1",
 }

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 
 from benchmarks.scheduler_sim import H200
-from engine.qwen3.batch.runner import Made, Runner
+from engine.qwen3.batch.runner import Frames, Made, Runner
 from engine.qwen3.batch.scheduler import Chunks, Scheduler
 from engine.qwen3.batch.sentence import End, Sentence
 from engine.qwen3.batch.slots import Slots
+from engine.qwen3.model import narrowband
 from engine.qwen3.model.checkpoint import Checkpoint
 from engine.qwen3.settings import QwenSettings
 from engine.qwen3.worker import build as assemble
@@ -43,7 +44,10 @@ class StandIn(Runner):
         super().__init__(slots)
         slots._free = list(range(places))  # one slot's state stands for all
         self._scheduler = Scheduler(H200, places)
-        self._noise = np.random.default_rng(0).normal(0, 0.1, FRAME_SAMPLES * 8).astype(np.float32)
+        noise = torch.from_numpy(np.random.default_rng(0).normal(0, 0.1, (1, FRAME_SAMPLES * 8)))
+        at, pcm = torch.tensor([0]), narrowband.to_pcm(noise)
+        narrow = narrowband.narrow(slots.before, at, at, pcm, 8)
+        self._noise = [part.view(8, -1).numpy() for part in (pcm, narrow, narrowband.levels(pcm))]
         self._steps: deque[_Step] = deque()
 
     @property
@@ -94,7 +98,9 @@ class StandIn(Runner):
                     continue
                 self._scheduler.delivered(sentence, now_s)
                 end = End.BUDGET if sentence.finished and not sentence.waiting else None
-                made.append(Made(sentence, self._noise[: FRAME_SAMPLES * chunk.frames], end))
+                noise = Frames._make(part[: chunk.frames] for part in self._noise)
+                made.append(self._cut(sentence, sentence.handed_out, noise, end))
+                sentence.handed_out += chunk.frames
                 if end is not None:
                     self.remove(sentence)
         return made

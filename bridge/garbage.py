@@ -20,9 +20,10 @@ QUIET_S: Final = 30.0
 """The time between two searches while nobody is on the line."""
 BUSY_S: Final = 600.0
 """The longest time without a search."""
-GROWN_BYTES: Final = 64 * 2**20
+GROWN_BYTES: Final = 256 * 2**20
 """By so much memory may grow until the heap is searched, whoever is on the line. An ended call leaves 20 to 100 kB that
-only a search finds, and a connection that was closed some more."""
+only a search finds, and a connection that was closed some more. What 250 calls and 64 clients of the speech endpoints
+work with is less: a search for its sake would find nothing, and make frames late."""
 NEVER: Final = 2**30
 """A threshold that is not reached: so many younger generations would have to be searched before all of the heap."""
 

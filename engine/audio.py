@@ -33,7 +33,7 @@ PIECE_PRODUCTS: Final = 2**19
 MAX_PHASES: Final = 1024
 
 
-class _Design:
+class Design:
     """What a pair of rates needs, worked out once: the filter as the matrix that makes a block of outputs.
 
     Output m lies at input position m * down / up. A block is `out` outputs made from the `step` inputs they lie on and
@@ -53,7 +53,7 @@ class _Design:
         cutoff = (1 + PASSBAND) * nyquist_hz / (from_hz * self.up)
         n = np.arange(-self.half, self.half + 1)
         window = np.kaiser(2 * self.half + 1, 0.1102 * (STOPBAND_DB - 8.7))
-        taps = np.rint(cutoff * np.sinc(cutoff * n) * window * self.up * TAP_STEPS) / TAP_STEPS
+        self.taps = taps = np.rint(cutoff * np.sinc(cutoff * n) * window * self.up * TAP_STEPS) / TAP_STEPS
 
         repeat = max(1, BLOCK_SAMPLES // max(self.up, self.down))
         self.out, self.step = repeat * self.up, repeat * self.down
@@ -73,7 +73,7 @@ class _Design:
         return (2 * samples * self.up + self.down) // (2 * self.down)
 
 
-_design = lru_cache(maxsize=32)(_Design)
+filter_design = lru_cache(maxsize=32)(Design)
 
 
 class Resampler:
@@ -88,7 +88,7 @@ class Resampler:
         if from_hz <= 0 or to_hz <= 0:
             raise ValueError(f"sample rates are positive, not {from_hz} and {to_hz} Hz")
         self.from_hz, self.to_hz = from_hz, to_hz
-        self._design = None if from_hz == to_hz else _design(from_hz, to_hz)
+        self._design = None if from_hz == to_hz else filter_design(from_hz, to_hz)
         self.held_back_s = 0.0 if self._design is None else self._design.half / self._design.up / from_hz
         self._taken = self._made = 0  # samples since the start, in and out
         # Inputs still needed, from `reach` before the block in which the next output lies; silence before the start.

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import structlog
 
+from engine.audio import Resampler
 from engine.first_sound import FirstSound
 from engine.speech import (
     CannotClone,
@@ -32,7 +33,8 @@ class FallbackEngine(Engine):
     not start, it speaks all of them. Its voices are those of this engine until `main` can speak for the first time.
 
     An HTTP request is answered by the engine it was meant for, or by its error: there nobody listens to silence. With
-    `always`, the spare engine answers those too. Both must speak at the same rate.
+    `always`, the spare engine answers those too. Both must speak at the same rate; where `main` speaks at the rate that
+    the style asks for, the spare engine's sound is brought to it.
     """
 
     def __init__(self, main: Engine, spare: Engine, *, optional: bool = False, always: bool = False) -> None:
@@ -55,6 +57,10 @@ class FallbackEngine(Engine):
     @property
     def sample_rate_hz(self) -> int:  # type: ignore[override]
         return self._main.sample_rate_hz
+
+    @property
+    def other_rates_hz(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self._active.other_rates_hz
 
     @property
     def first_sentence_chars(self) -> int | None:  # type: ignore[override]
@@ -101,7 +107,7 @@ class FallbackEngine(Engine):
 
     async def stream(self, sentence: str, style: Style) -> AsyncGenerator[Pcm, None]:
         if not self._broken:
-            sound, heard = FirstSound(sentence, self.sample_rate_hz), False
+            sound, heard = FirstSound(sentence, self.rate_hz(style)), False
             try:
                 async with aclosing(self._main.stream(sentence, sound.style(style))) as chunks:
                     async for made in chunks:
@@ -117,9 +123,17 @@ class FallbackEngine(Engine):
                     raise
                 self._stood_in += 1
                 log.warning(f"{self._main.name} failed, {self.spare.name} speaks instead", error=str(error))
-        async with aclosing(self.spare.stream(sentence, self.for_spare(style))) as chunks:
+        spare_style = self.for_spare(style)
+        resampler = Resampler(self.spare.rate_hz(spare_style), self.rate_hz(style))
+        if resampler.from_hz != resampler.to_hz and (tell := style.on_word_starts) is not None:
+            scale = resampler.to_hz / resampler.from_hz
+            spare_style = replace(spare_style, on_word_starts=lambda starts: tell([round(at * scale) for at in starts]))
+        async with aclosing(self.spare.stream(sentence, spare_style)) as chunks:
             async for pcm in chunks:
-                yield pcm
+                if (ready := resampler.push(pcm)).size:
+                    yield ready
+        if (ready := resampler.flush()).size:
+            yield ready
 
     def check_room(self) -> None:
         self._active.check_room()

@@ -35,14 +35,23 @@ _BARE: Final = (
     "|muted|nomodule|noshade|nowrap|open|playsinline|readonly|required|reversed|selected"
 )
 """HTML's attributes without a value. Other words behind a `<` are the text's own: "if a <b and c> d"."""
-_ANY: Final = r"(?:\s[^<>]*)?"
-_ATTRIBUTES: Final = rf"(?:\s+(?:{_BARE})(?![\w:=-]))*+(?:\s+[\w:.@-]{{1,40}}\s?=[^<>]*|\s*)"
-_ATTRIBUTES_BEGIN: Final = rf"(?:\s+(?:{_BARE})(?![\w:=-]))*+\s*(?:(?<=\s)[\w:.@-]{{1,40}}(?:\s|\s?=[^<>]*)?)?"
+_VALUE: Final = r"""=\s?(?:"[^"<\n]{0,300}"|'[^'<\n]{0,300}')(?=[\s/>])"""
+"""A value in quotes, which may have a `>` in it. A quotation mark that nothing closes is a sign like others."""
+_VALUE_BEGINS: Final = r"""=\s?(?:"[^"<\n]{0,300}"?|'[^'<\n]{0,300}'?)"""
+_INSIDE: Final = rf"(?:{_VALUE}|(?!{_VALUE})[^<>])*"
+_ANY: Final = rf"(?:\s{_INSIDE}+)?"
+_FIRST_NAME: Final = rf"(?:\s+(?:{_BARE})(?![\w:=-]))*+\s+[\w:.@-]{{1,40}}\s?(?==)"
+_ATTRIBUTES: Final = rf"(?:{_FIRST_NAME}{_INSIDE}+|(?:\s+(?:{_BARE})(?![\w:=-]))*+\s*)"
+_ATTRIBUTES_BEGIN: Final = (
+    rf"(?:{_FIRST_NAME}{_INSIDE}+|(?:\s+(?:{_BARE})(?![\w:=-]))*+\s*(?:(?<=\s)[\w:.@-]{{1,40}}\s?)?)"
+)
 _NAME: Final = rf"(?P<name>(?P<ssml>(?:{_SSML})(?![\w:-]))|[a-z][\w:-]{{0,30}})"
 _ELEMENT: Final = re.compile(
     rf"<(?P<name>sub|say-as|phoneme)(?P<attributes>{_ANY})(?<!/)>(?P<inner>[^<>]{{0,300}})</(?P=name)\s?>",
     re.IGNORECASE,
 )
+_OPEN_VALUE: Final = re.compile(rf"</?{_NAME}(?(ssml)\s|{_FIRST_NAME}){_INSIDE}{_VALUE_BEGINS}", re.IGNORECASE)
+"""What ends in a value that may be closed yet: until then a `>` in it may be the tag's end or not."""
 _HIDES: Final = re.compile(rf"<(?P<name>!--|(?:script|style)(?={_ATTRIBUTES}(?<!/)>))", re.IGNORECASE)
 """What opens something that is not for the ear. Where it is never closed, it was no tag."""
 _SHOWS: Final = {
@@ -63,7 +72,7 @@ _ELEMENT_BEGINS: Final = re.compile(
 _UNIT: Final = "ms|msecs?|milliseconds?|s|secs?|seconds?|m|mins?|minutes?"
 _TAG: Final = re.compile(
     rf"<!\[CDATA\[|\]\]>|<(?P<closes>/?){_NAME}(?P<attributes>(?(ssml){_ANY}|{_ATTRIBUTES}))/?>"
-    r"|<!doctype\s[^<>\[]*\[[^\]]*\]\s?>|<[?!](?!--)[^<>]*>"
+    r"|<!doctype\s[^<>\[]*\[[^\]]*\]\s?>|<[?!](?!--|doctype\s[^<>\[]*\[)[^<>]*>"
     rf"|\[\s?pause(?:(?:\s?[:=]\s?|\s)(?P<number>\d{{1,6}}(?:[.,]\d{{1,3}})?)\s?(?P<unit>{_UNIT})?"
     r"|\s?[:=][^\[\]<>]{0,20})?\s?\]",
     re.IGNORECASE,
@@ -139,6 +148,8 @@ class MarkupReader:
         while opens := _OPENS.search(text, at):
             at = opens.start()
             found: list[str | Mark] = []
+            if not last and _OPEN_VALUE.fullmatch(text, at):
+                break
             if element := _ELEMENT.match(text, at):
                 found, end = [self._element(element)], element.end()
             elif (link := _PRONOUNCED.match(text, at)) and is_ipa(link["ipa"]):

@@ -63,6 +63,8 @@ async def speak(
 ) -> AsyncGenerator[Chunk, None]:
     """Speaks a text sentence by sentence. Yields chunks in order; a sentence's first carries its text as written.
 
+    All of them, pauses too, are at the rate that the engine has for the style (`Engine.rate_hz`).
+
     With `by_word`, where the engine tells when its words begin, a chunk begins with each and carries that word instead.
     `on_sentence` is called whenever a sentence is whole and its turn to be made has come.
 
@@ -113,6 +115,7 @@ class _Maker:
         self.allowed = asyncio.Semaphore(1 + SENTENCES_AHEAD)
         """A permit for each sentence that may be made ahead; the consumer releases one after each sentence."""
         self._engine, self._style, self._write_out = engine, style, write_out
+        self._rate_hz = engine.rate_hz(style)
         self._busy_wait_s = busy_wait_s
         self._by_word = by_word
         self._call_language = call_language
@@ -171,8 +174,7 @@ class _Maker:
 
         Its text begins nothing: the words of the sentence before are not thought to last until the end of the pause.
         """
-        rate_hz = self._engine.sample_rate_hz
-        left, piece = ms * rate_hz // 1000, np.zeros(SILENCE_MS * rate_hz // 1000, np.int16)
+        left, piece = ms * self._rate_hz // 1000, np.zeros(SILENCE_MS * self._rate_hz // 1000, np.int16)
         text = " "
         while left > 0:
             self._put(Chunk(piece[:left], text, is_pause=True))
@@ -238,8 +240,8 @@ class _Maker:
             style = replace(style, on_word_starts=cutter.tell)
         pause_ms = self._pause_ms
         async with aclosing(self._engine.stream(spoken, style)) as stream:
-            left = MAX_SENTENCE_S * self._engine.sample_rate_hz
-            sound = FirstSound(spoken, self._engine.sample_rate_hz)
+            left = MAX_SENTENCE_S * self._rate_hz
+            sound = FirstSound(spoken, self._rate_hz)
             async for made in stream:
                 if made.size > left:
                     log.warning(
@@ -261,7 +263,7 @@ class _Maker:
     def _put_pause(self, ms: int) -> None:
         """Puts out the pause before a sentence."""
         if ms and self._spoken:
-            self._put(Chunk(np.zeros(ms * self._engine.sample_rate_hz // 1000, np.int16), is_pause=True))
+            self._put(Chunk(np.zeros(ms * self._rate_hz // 1000, np.int16), is_pause=True))
         elif ms:
             self._put_silence(ms)
 
@@ -273,4 +275,4 @@ class _Maker:
 
     def _put(self, chunk: Chunk) -> None:
         self.made.put_nowait(chunk)
-        self._played_s = max(self._played_s, self._clock()) + chunk.pcm.size / self._engine.sample_rate_hz
+        self._played_s = max(self._played_s, self._clock()) + chunk.pcm.size / self._rate_hz

@@ -72,6 +72,9 @@ class Style:
     reference: VoiceReference | None = None
     """The recording whose voice is used in place of `voice`; only for engines that `can_clone`."""
     priority: Priority = Priority.CALL
+    sample_rate_hz: int | None = None
+    """The rate at which the sound is wanted, from an engine that has it among its `other_rates_hz`. Any other speaks at
+    its own, as all do where this is None: `Engine.rate_hz` tells."""
     lexicon: Lexicon | None = None
     """How words are pronounced that the text says nothing of; the pipeline puts it into what an engine is given."""
     needed_at_s: float | None = field(default=None, compare=False)
@@ -155,7 +158,9 @@ class Engine(ABC):
     name: str
     """The engine's name in ENGINE."""
     sample_rate_hz: int
-    """The sample rate of every chunk."""
+    """The sample rate of every chunk, where the style asks for none of the `other_rates_hz`."""
+    other_rates_hz: tuple[int, ...] = ()
+    """Further rates at which it makes sound when it is asked to: whoever listens at one of them resamples nothing."""
     first_sentence_chars: int | None = None
     """The longest opening that still gives prompt first audio, for an engine that makes whole sentences: the pipeline
     breaks a longer first sentence at a clause. None where audio streams out while a sentence is made."""
@@ -177,11 +182,17 @@ class Engine(ABC):
 
     @abstractmethod
     def stream(self, sentence: str, style: Style) -> AsyncGenerator[Pcm, None]:
-        """Yields the PCM of one sentence at `sample_rate_hz`, 20 ms or more a chunk, silence trimmed at both ends.
+        """Yields the PCM of one sentence at `rate_hz(style)`, silence trimmed at both ends: 20 ms or more a chunk but
+        for the last.
 
         Closing the generator cancels the work and frees its place. Raises UnknownVoice, UnspeakableText, EngineBusy
         or SpeechError, at the first chunk or any later one.
         """
+
+    def rate_hz(self, style: Style) -> int:
+        """Returns the sample rate of the chunks of every sentence that is asked for in this style."""
+        wanted = style.sample_rate_hz
+        return wanted if wanted is not None and wanted in self.other_rates_hz else self.sample_rate_hz
 
     def check_room(self) -> None:
         """Raises EngineBusy where a reply over HTTP that begins now would not be heard soon and without gaps.

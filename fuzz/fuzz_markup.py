@@ -21,6 +21,8 @@ SEEDS: Final = (
     b'\x02<sub alias="World Wide Web">WWW</sub> <say-as interpret-as="date" format="dmy">1/2/2026</say-as>',
     '\x00[Worcester](/ˈwʊstər/) <phoneme alphabet="ipa" ph="təˈmɑːtoʊ">tomato</phoneme>'.encode(),
     b'\x03<say-as interpret-as="ordinal">21</say-as><!-- c --><p>a</p><?x?>[pause] &lt;b&gt; &#x27;',
+    b'\x02<a b="x>y" c=\'>\'>d</a><sub alias=\'e > f\'>g</sub><script src="h>i">j</script><break time="1s>k "l"\n',
+    b'\x02m</n o="p>q">r<!DOCTYPE s [t>u]>v',
     b'\x00<!-x- c -->a <phoneme ph="a/>b</phoneme>',
     b"\x05<script async>a<b</script >b<style>p > a {}</style><!-- <style> --><script>c",
     b"\x02<!DOCTYPE speak [<!ENTITY x 'y'>]>if a <b and c> d <input disabled hidden=x>[pause:-1s][pause 1,5 secs]<br>",

@@ -13,9 +13,10 @@ from typing import Final
 import structlog
 
 from bridge.config import Settings, WrongSetting, load_settings, misspelt_settings
+from bridge.line.clock import Tick
 from bridge.logs import set_up_logs
 from bridge.masking import Masker, secrets_of
-from bridge.service_manager import notifier
+from bridge.service_manager import notifier, watchdog
 from engine.extras import install
 from engine.fleet.station import Station
 from engine.registry import create_lone_engine
@@ -25,6 +26,8 @@ log = structlog.get_logger(__name__)
 
 CLOSE_S: Final = 5.0
 """How long closing may take after DRAIN_TIMEOUT, until systemd ends the process."""
+ALIVE_EVERY_S: Final = 0.5
+"""How often systemd may be told that the replica does not hang."""
 
 
 def add_parser(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -81,6 +84,8 @@ async def serve(settings: Settings) -> None:
     loop.add_signal_handler(signal.SIGUSR2, log.warning, "SIGUSR2 replaces workers, and a replica has none")
     replica, drain_s, notify = settings.replica, settings.server.drain_timeout, notifier()
     station = Station(_engine(settings), replica, settings.engine.engine_token.get_secret_value())
+    alive = watchdog(notify) if notify is not None else None
+    telling = loop.create_task(_tell(alive)) if alive is not None else None
     try:
         port = await station.start()
         link, tls = f"{replica.engine_host}:{port}", station.tls is not None
@@ -94,7 +99,16 @@ async def serve(settings: Settings) -> None:
         await station.server.drain(drain_s)
     finally:
         await station.close()
+        if telling is not None:
+            telling.cancel()
         log.info("stopped")
+
+
+async def _tell(alive: Tick) -> None:
+    """Tells systemd again and again that this loop runs: one that hangs is ended, and started anew."""
+    while True:
+        alive(asyncio.get_running_loop().time())
+        await asyncio.sleep(ALIVE_EVERY_S)
 
 
 def deploy(settings: Settings) -> None:

@@ -48,7 +48,7 @@ from bridge.turns.actions import (
     Resume,
     TakeBack,
 )
-from bridge.turns.present_reply import Agent
+from bridge.turns.present_reply import Activity
 from bridge.turns.turns import Turns
 
 log = structlog.get_logger(__name__)
@@ -194,9 +194,9 @@ class Conversation(Talk):
                 case Discard():
                     self._speaking.discard()
                 case PromptCaller():
-                    due += self._begin(self.agent.brain.silence(), TurnTrace())
+                    due += self._begin(self.agent.brain.silence(), TurnTrace(), is_prompt=True)
                 case AskAgain():
-                    due += self._begin(self.agent.brain.misheard(), TurnTrace())
+                    due += self._begin(self.agent.brain.misheard(), TurnTrace(), is_prompt=True)
                 case EndCall(text):
                     self.hang_up(text)
         self._arm()
@@ -209,15 +209,16 @@ class Conversation(Talk):
             return self._turn_began()
         return self._begin(self.agent.brain.answer(text), trace)
 
-    def _begin(self, pieces: AsyncGenerator[Piece], trace: TurnTrace) -> list[Action]:
+    def _begin(self, pieces: AsyncGenerator[Piece], trace: TurnTrace, *, is_prompt: bool = False) -> list[Action]:
         """Begins a reply made by the brain; returns the actions that the turns ask for now."""
         if self.call.state is not State.ACTIVE:
             return []
         self._speaking.begin(pieces, trace, self._waiting.filler())
-        return self._turn_began()
+        return self._turn_began(is_prompt=is_prompt)
 
-    def _turn_began(self, *, interruptible: bool = True) -> list[Action]:
-        return self._turns.began(self._now_s(), audio_ms=self.audio_ms, interruptible=interruptible)
+    def _turn_began(self, *, interruptible: bool = True, is_prompt: bool = False) -> list[Action]:
+        now_s = self._now_s()
+        return self._turns.began(now_s, audio_ms=self.audio_ms, interruptible=interruptible, is_prompt=is_prompt)
 
     # bridge.conversation.speaking.SpeakingObserver ----------------------------------------------------------------
 
@@ -273,7 +274,7 @@ class Conversation(Talk):
 
     def _waits(self) -> bool:
         turns = self._turns
-        return turns.agent is not Agent.IDLE and not turns.caller_speaking and not turns.held
+        return turns.agent is not Activity.IDLE and not turns.caller_speaking and not turns.held
 
     def _due_s(self) -> float:
         return self._events.deadline_s()

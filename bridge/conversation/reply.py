@@ -131,6 +131,8 @@ class Reply:
                 if not upcoming.done():
                     upcoming.cancel()
                     await asyncio.wait({upcoming})
+                if not upcoming.cancelled():
+                    upcoming.exception()  # a brain that fails as it is cut: nobody asks for that error any more
             match piece:
                 case None:
                     return

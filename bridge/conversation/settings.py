@@ -73,7 +73,9 @@ class ConversationSettings(BaseModel):
         1_000, ge=0, description="after a sound without words, until the agent goes on"
     )
     backchannels: str = Field(
-        AUTO, description="languages whose listener's noises do not interrupt, as en,de; auto: ASR_LANGUAGE, or en"
+        AUTO,
+        description="languages whose listener's noises do not interrupt, as en,de; auto: ASR_LANGUAGE, or en; "
+        "none: all words interrupt",
     )
     early_answer_ms: int | None = Field(
         None,
@@ -243,9 +245,11 @@ class ConversationSettings(BaseModel):
     @field_validator("backchannels")
     @classmethod
     def _are_known(cls, value: str) -> str:
+        if value == "none":
+            return ""
         for language in parted(value):
             if value != AUTO and language not in BACKCHANNELS:
-                raise ValueError(f"must be {AUTO}, or languages out of {', '.join(BACKCHANNELS)}")
+                raise ValueError(f"must be {AUTO}, none, or languages out of {', '.join(BACKCHANNELS)}")
         return value
 
     @field_validator("webhook_secret")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from typing import Final
@@ -45,13 +46,17 @@ def run(args: argparse.Namespace) -> int:
 
     from bridge.demo.spoken_order import WentWrong
 
+    load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))  # before the demo adds to it
     try:
         args.output.mkdir(parents=True, exist_ok=True)
-        return int(uvloop.run(_hold_calls(args.output, spoken=not args.short)))
+        status = int(uvloop.run(_hold_calls(args.output, spoken=not args.short)))
     except (CannotServe, CannotCall, Rejected, SpeechError, WentWrong, OSError) as error:
-        return _fail(str(error))
+        status = _fail(str(error))
     except EOFError:
-        return _fail("the server ended the call before its time")
+        status = _fail("the server ended the call before its time")
+    if status and load > cores:
+        _fail(f"the machine was busy before (load {load:.1f} on {cores} cores), and then is late: try again")
+    return status
 
 
 async def _hold_calls(output: Path, *, spoken: bool) -> int:

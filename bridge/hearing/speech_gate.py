@@ -61,6 +61,9 @@ class SpeechGate:
         self._stop_ms = rules.stop_ms
         """How much silence makes an end now."""
         self._voice = CallerVoice(rules.side_talk_db)
+        self._learns = False
+        """What is said now began while the agent was silent. What interrupts may be somebody else's, who would be taken
+        for the caller from then on."""
         self._unvoiced_ms = 0
 
     def end_after(self, stop_ms: int, paused_ms: int) -> Voiced | None:
@@ -82,7 +85,7 @@ class SpeechGate:
         if not self._rules.side_talk_db:
             return False
         if self._speaking:
-            return not agent_speaks and self.at_ms // WINDOW_MS % LEARN_EVERY == 0
+            return self._learns and not agent_speaks and self.at_ms // WINDOW_MS % LEARN_EVERY == 0
         return agent_speaks or self.beside
 
     def push(
@@ -108,7 +111,7 @@ class SpeechGate:
         voiced = probability >= self._rules.start_probability
         self._voice.hear(level_dbfs, traits, voiced=voiced)
         if self._speaking:
-            if voiced and not agent_speaks:
+            if voiced and self._learns and not agent_speaks:
                 self._voice.learn(level_dbfs, traits)
             return self._while_speaking(probability, quiet_ms)
         self._run_ms = self._run_ms + WINDOW_MS if voiced else 0
@@ -124,7 +127,7 @@ class SpeechGate:
             return None
         if self.beside:  # the caller is heard from now on, not from when the other began
             self._run_ms = self._rules.start_ms
-        self._speaking, self.beside = True, False
+        self._speaking, self.beside, self._learns = True, False, not agent_speaks
         started_ms, self._run_ms = self.at_ms - self._run_ms, 0
         return SpeechStarted(started_ms)
 

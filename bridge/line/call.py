@@ -296,11 +296,12 @@ class Call:
     async def _speak(self, queued: _QueuedText) -> None:
         rate_hz, utterance = self.playout.rate_hz, queued.utterance
         utterance.open(rate_hz)
-        resampler = Resampler(self._engine.sample_rate_hz, rate_hz)
+        style = replace(queued.style, listener=str(self.id), sample_rate_hz=rate_hz)
+        resampler = Resampler(self._engine.rate_hz(style), rate_hz)
         speech = speak(
             self._engine,
             queued.text,
-            replace(queued.style, listener=str(self.id)),
+            style,
             normalize=self._normalize,
             busy_wait_s=BUSY_WAIT_S,
             by_word=True,

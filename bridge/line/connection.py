@@ -145,9 +145,14 @@ class Connection(asyncio.Protocol):
         self._end_reason = "hung up"
         self._server.clock.leave(self._tick)
         self._transport.write(self.goodbye)
-        self._deadline = asyncio.get_running_loop().call_later(CLOSE_DEADLINE_S, self._transport.close)
+        self._deadline = asyncio.get_running_loop().call_later(CLOSE_DEADLINE_S, self._close)
 
     # Its own ----------------------------------------------------------------------------------------------------
+
+    def _close(self) -> None:
+        """Closes, and later drops a peer that takes nothing, for which the transport would wait without end."""
+        self._transport.close()
+        self._deadline = asyncio.get_running_loop().call_later(STALL_DEADLINE_S, self._transport.abort)
 
     def _read_on(self) -> None:
         """Takes what was left, and reads again unless that is too much once more."""

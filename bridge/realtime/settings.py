@@ -25,7 +25,7 @@ class RealtimeSettings(BaseModel):
     realtime_api_key: SecretStr = Field(SecretStr(""), description="bearer token for REALTIME_URL; empty for none")
     realtime_model: str = Field("", description="the model that REALTIME_URL serves")
     realtime_transcriber: str = Field(
-        "gpt-4o-mini-transcribe", description="the service's model that writes down the caller's words; empty for none"
+        "gpt-4o-mini-transcribe", description="the service's model that writes down the caller's words, or none"
     )
     realtime_turns: Literal["server_vad", "semantic_vad"] = Field(
         "server_vad", description="how the service finds out that the caller is done"
@@ -40,6 +40,11 @@ class RealtimeSettings(BaseModel):
         if not value and info.data.get("brain") == "realtime":
             raise ValueError("must be the service's address with BRAIN=realtime")
         return value
+
+    @field_validator("realtime_transcriber")
+    @classmethod
+    def _or_none(cls, value: str) -> str:
+        return "" if value == "none" else value
 
     @field_validator("realtime_api_key")
     @classmethod

@@ -14,6 +14,7 @@ class Reason(StrEnum):
     DTMF = "dtmf"
     RESTART = "restart"
     VOICEMAIL = "voicemail"
+    HOLD = "hold"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from bridge.turns.caller_sound import CallerSound
 from bridge.turns.impatience import Impatience
 from bridge.turns.patience import SPEECH_LIMIT_S, STILL_S, Patience
 from bridge.turns.pausing import Pausing
-from bridge.turns.present_reply import Agent, PresentReply
+from bridge.turns.present_reply import Activity, PresentReply
 from bridge.turns.prompts import Prompts
 from bridge.turns.protection import BargeInProtection
 from bridge.turns.question import Question
@@ -38,7 +38,7 @@ class Turns:
         self._prompts = Prompts(rules)
 
     @property
-    def agent(self) -> Agent:
+    def agent(self) -> Activity:
         """What the agent is doing."""
         return self._reply.agent
 
@@ -59,15 +59,17 @@ class Turns:
 
     # The agent ----------------------------------------------------------------------------------------------------
 
-    def began(self, now_s: float, *, audio_ms: int | None = 0, interruptible: bool = True) -> list[Action]:
+    def began(
+        self, now_s: float, *, audio_ms: int | None = 0, interruptible: bool = True, is_prompt: bool = False
+    ) -> list[Action]:
         """Notes that a reply has been asked for, when there were `audio_ms` of the caller's audio.
 
         None stands for as much as when the reply before it was asked for, with which it goes on.
         """
-        if self.agent is not Agent.IDLE:
+        if self.agent is not Activity.IDLE:
             return []
         self._question.drop_early()  # whoever begins a reply has dropped the held one
-        self._reply.begins(audio_ms, interruptible=interruptible)
+        self._reply.begins(audio_ms, interruptible=interruptible, is_prompt=is_prompt)
         self._question.stop_waiting()
         self._prompts.stop()
         if self._pausing.held:
@@ -81,7 +83,7 @@ class Turns:
 
         While a filler plays the agent goes on thinking: words that add nothing must not drop the answer to come.
         """
-        if self.agent is not Agent.SPEAKING:
+        if self.agent is not Activity.SPEAKING:
             self._protection.hold(now_s + self.rules.echo_guard_ms / 1000)
         if filler:
             return []
@@ -95,7 +97,7 @@ class Turns:
 
     def finished(self, now_s: float, *, cut: bool = False) -> list[Action]:
         """Notes that all of the reply has been played, or that it had nothing to say, or that somebody has `cut` it."""
-        if self.agent is Agent.IDLE:
+        if self.agent is Activity.IDLE:
             return []
         self._idle(now_s)
         self._question.reply_over(now_s, cut=cut)
@@ -118,9 +120,9 @@ class Turns:
             self._went_on = self._reply.just_begun(now_s)
             self._question.words = ""
             self._impatience.sound_began(now_s)
-            if self.agent is Agent.IDLE:
+            if self.agent is Activity.IDLE:
                 self._prompts.sound_goes_on(now_s, self._patience.longest_s())
-        if self.agent is Agent.IDLE:  # the answer to those words is over, and what comes now belongs to this sound
+        if self.agent is Activity.IDLE:  # the answer to those words is over, and what comes now belongs to this sound
             self._question.overdue.clear()
         self._question.quiet = False
         if self._question.awaited:
@@ -130,7 +132,7 @@ class Turns:
     def speech_paused(self) -> list[Action]:
         """Notes that the caller has made no sound for a moment, and may be done."""
         self._question.quiet = True
-        return self._question.maybe_over() if self.agent is Agent.IDLE else []
+        return self._question.maybe_over() if self.agent is Activity.IDLE else []
 
     def speech_resumed(self) -> None:
         """Notes that the caller was not done."""
@@ -141,10 +143,10 @@ class Turns:
         if not self._sound.ended(now_s):
             return []
         self._question.quiet = True
-        if self.agent is Agent.IDLE and self._question:
+        if self.agent is Activity.IDLE and self._question:
             self._question.await_final(now_s, speaking=False)
             return self._question.maybe_over()
-        if self.agent is Agent.IDLE:
+        if self.agent is Activity.IDLE:
             self._prompts.sound_over(now_s)
         if self._question.words and self.rules.backchannels.all_of(self._question.words):
             return self._pausing.resume()
@@ -163,7 +165,7 @@ class Turns:
             self._patience.words_came(now_s)
         is_new, question.words = self._patience.hears_more(now_s, text, first=not question.words), text
         self._prompts.stop()
-        if self.agent is Agent.IDLE:
+        if self.agent is Activity.IDLE:
             return question.grows(now_s, is_new=is_new, speaking=self.caller_speaking)
         actions: list[Action] = []
         if self._sound.shown_by_words():
@@ -173,7 +175,7 @@ class Turns:
                 self._protection.sound = True
         if self.caller_speaking and is_new:
             self._pausing.lasts_until(now_s + self._patience.limit_s(STILL_S))
-        if self.agent is not Agent.SPEAKING or self._protection.sound:
+        if self.agent is not Activity.SPEAKING or self._protection.sound:
             return actions
         if self._only_nudges(text) and self._impatience.was_late(now_s):
             return actions
@@ -187,7 +189,7 @@ class Turns:
         if not text:
             question.overdue.clear()
         if question.overdue:
-            text = question.overdue.settle(text, thinking=self.agent is Agent.THINKING)
+            text = question.overdue.settle(text, thinking=self.agent is Activity.THINKING)
             if not text:
                 self._sound.words_are_old()
                 return []
@@ -196,21 +198,23 @@ class Turns:
         self._sound.words_complete()
         heard, question.words = text or (question.words if question.awaited else ""), ""
         match self.agent:
-            case Agent.IDLE:
+            case Activity.IDLE:
                 return self._heard_idle(now_s, heard)
-            case Agent.THINKING if heard and self._restarts(heard):
+            case Activity.THINKING if heard and self._restarts(heard):
                 return [*self._commit(now_s, Reason.RESTART), *self._answer(heard)]
-            case Agent.THINKING | Agent.SPEAKING if late and self._only_nudges(heard):
+            case Activity.THINKING | Activity.SPEAKING if late and self._only_nudges(heard):
                 self._impatience.shown = True
                 return self._pausing.resume()
-            case Agent.SPEAKING if self._interrupts(heard) and self._protection.sound and self._protection.holds(now_s):
+            case Activity.SPEAKING if (
+                self._interrupts(heard) and self._protection.sound and self._protection.holds(now_s)
+            ):
                 self._protection.hear(heard)
                 return []
-            case Agent.SPEAKING if self._interrupts(heard):
+            case Activity.SPEAKING if self._interrupts(heard):
                 return [*self._commit(now_s, Reason.WORDS), *self._answer(heard)]
         if not self._reply.interruptible:
             question.kept.add(heard)
-        elif self.agent is Agent.SPEAKING:
+        elif self.agent is Activity.SPEAKING:
             question.noise(now_s, heard)
         return [] if self.caller_speaking else self._pausing.resume()
 
@@ -218,7 +222,7 @@ class Turns:
         """Notes that a key was pressed, which ends any reply, protected or not."""
         self._question.kept.clear()
         self._protection.end()
-        if self.agent is Agent.IDLE:
+        if self.agent is Activity.IDLE:
             self._question.due_s = math.inf
             self._prompts.stop()
             return self._question.drop_early()
@@ -231,13 +235,16 @@ class Turns:
     def hold_began(self, since_ms: int) -> list[Action]:
         """Notes that the caller has had the line on hold for `since_ms`: the agent says nothing, and prompts nobody."""
         self._pausing.held = self._prompts.held = True
-        paused = self._pausing.pause() if self.agent is not Agent.IDLE else []
+        paused = self._pausing.pause() if self.agent is not Activity.IDLE else []
         return [*paused, TakeBack(since_ms)] if paused else []
 
     def hold_ended(self, now_s: float) -> list[Action]:
-        """Notes that the caller is back."""
+        """Notes that the caller is back: a prompt that waited for it is out of date."""
         self._pausing.held = self._prompts.held = False
-        if self.agent is Agent.IDLE:
+        if self._reply.is_prompt and self.paused:
+            self._idle(now_s)
+            return [Commit(Reason.HOLD)]
+        if self.agent is Activity.IDLE:
             self._prompts.wait(now_s)
         return [] if self.caller_speaking else self._pausing.resume()
 
@@ -289,27 +296,27 @@ class Turns:
         return dropped
 
     def _onset(self, now_s: float) -> list[Action]:
-        if self.agent is Agent.IDLE or not self._reply.interruptible:
+        if self.agent is Activity.IDLE or not self._reply.interruptible:
             return []
-        if self.agent is Agent.THINKING and self._impatience.shown:
+        if self.agent is Activity.THINKING and self._impatience.shown:
             return []  # "hello? … hello?": whoever waits for each of them to end never answers
         if self._protection.holds(now_s) and not self.paused:
             self._protection.sound = True
             return []
-        if self.agent is Agent.SPEAKING and self.rules.min_interrupt_words == 0:
+        if self.agent is Activity.SPEAKING and self.rules.min_interrupt_words == 0:
             return self._commit(now_s, Reason.SPEECH)
         least_s = STILL_S if self._question.words else self.rules.false_interruption_timeout_ms / 1000
         return self._pausing.pause(now_s + self._patience.limit_s(least_s))
 
     def _protection_ended(self, now_s: float) -> list[Action]:
         final = self._protection.end()
-        if self.agent is Agent.IDLE or not self._reply.interruptible:
+        if self.agent is Activity.IDLE or not self._reply.interruptible:
             self._question.kept.add(final)
             return []
         if final:
             return [*self._commit(now_s, Reason.WORDS), *self._answer(final)]
         words = self._question.words
-        if self.agent is Agent.SPEAKING and words and self._interrupts(words, unfinished=True):
+        if self.agent is Activity.SPEAKING and words and self._interrupts(words, unfinished=True):
             return self._commit(now_s, Reason.WORDS)
         return self._onset(now_s) if self.caller_speaking else []
 

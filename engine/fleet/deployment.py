@@ -19,8 +19,8 @@ from ray import serve
 from engine.errors import first_line
 from engine.fleet.directory import NOTE_EVERY_S, Directory
 from engine.fleet.health import ask
-from engine.fleet.shortage import shortage
-from engine.fleet.sizing import PLACES, SENTENCES, CallsSpeaking
+from engine.fleet.shortage import fitting, shortage
+from engine.fleet.sizing import PLACES, SENTENCES, CallsSpeaking, at_first
 from engine.fleet.station import Station
 from engine.replicas.address import Address
 from engine.replicas.settings import ReplicaSettings
@@ -41,8 +41,6 @@ ANSWER_S: Final = 2.0
 """How long the directory may take to answer a replica."""
 CLOSE_S: Final = 10.0
 """How long closing may take once a replica has drained."""
-PLACED_S: Final = 5.0
-"""How long Ray may take to find places for all replicas until it is looked what is missing, and again after that."""
 LOOK_S: Final = 0.1
 """How often it is looked whether they speak."""
 ANY: Final = ("0.0.0.0", "::", "")
@@ -134,15 +132,15 @@ class Ingress(Directory):
 def deploy_replicas(plan: Plan, host: str, port: int, tell: Callable[[str], object] = print) -> None:
     """Starts the replicas, or replaces those that run, one after the other, and waits until they speak.
 
-    Bridges are told of them at `host` and `port`. Where the cluster is too small for all of them it waits too, and
-    tells what for; those that have found a place speak. Raises SpeechError where they cannot be started, and
-    whatever else Ray raises.
+    Bridges are told of them at `host` and `port`. Where the cluster is too small for all of them it tells what the
+    others wait for. Raises SpeechError where they cannot be started, and whatever else Ray raises.
     """
     serve.start(http_options={"host": host, "port": port})
-    target = serve.RunTarget(_application(plan), APPLICATION, ROUTE)
+    there = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    if line := shortage(plan.replica.engine_min_replicas, plan.needs, there):
+        tell(line)
+    target = serve.RunTarget(_application(plan, _now(), fitting(plan.needs, there)), APPLICATION, ROUTE)
     serve.run_many([target], wait_for_applications_running=False)
-    wanted, told = plan.replica.engine_min_replicas, ""
-    looks_again_s = time.monotonic() + PLACED_S
     while True:
         application = serve.status().applications.get(APPLICATION)
         if application is None:
@@ -151,31 +149,37 @@ def deploy_replicas(plan: Plan, host: str, port: int, tell: Callable[[str], obje
             return
         if application.status == "DEPLOY_FAILED":
             raise SpeechError(f"Ray does not start the replicas: {application.message}")
-        if time.monotonic() >= looks_again_s:
-            looks_again_s += PLACED_S
-            speakers = application.deployments.get(SPEAKER)
-            states: Mapping[Any, int] = speakers.replica_states if speakers is not None else {}
-            there = ray.cluster_resources()  # type: ignore[no-untyped-call]
-            line = shortage(states.get("RUNNING", 0), wanted, plan.needs, there)
-            if line and line != told:
-                tell(line)
-            told = line or told
         time.sleep(LOOK_S)
 
 
-def _application(plan: Plan) -> serve.Application:
+def _now() -> int:
+    """Returns how many replicas there are, those that start included."""
+    application = serve.status().applications.get(APPLICATION)
+    speakers = application.deployments.get(SPEAKER) if application is not None else None
+    states: Mapping[Any, int] = speakers.replica_states if speakers is not None else {}
+    return sum(number for state, number in states.items() if state != "STOPPING")
+
+
+def _application(plan: Plan, now: int, fits: int) -> serve.Application:
     replica = plan.replica
+    least, fits = replica.engine_min_replicas, max(1, fits)
+    most = max(least, replica.engine_max_replicas)
     deployment: Any = serve.deployment  # its own types take one argument alone
     speaker = deployment(
         Speaker,
         name=SPEAKER,
         ray_actor_options={"num_cpus": plan.needs["CPU"], "num_gpus": plan.needs["GPU"]},
         autoscaling_config={
-            "min_replicas": replica.engine_min_replicas,
-            "max_replicas": max(replica.engine_min_replicas, replica.engine_max_replicas),
+            "min_replicas": min(least, fits),
+            "initial_replicas": at_first(now, least, most, fits),
+            "max_replicas": most,
             "policy": {
                 "policy_function": CallsSpeaking,
-                "policy_kwargs": {"per_replica": replica.engine_sentences_per_replica},
+                "policy_kwargs": {
+                    "per_replica": replica.engine_sentences_per_replica,
+                    "least": least,
+                    "fits": fits,
+                },
             },
             "look_back_period_s": replica.engine_scale_up_s,
             "upscale_delay_s": replica.engine_scale_up_s,

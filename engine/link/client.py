@@ -45,6 +45,10 @@ class LinkedEngine(Engine):
         return self._known.sample_rate_hz
 
     @property
+    def other_rates_hz(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self._known.other_rates_hz
+
+    @property
     def first_sentence_chars(self) -> int | None:  # type: ignore[override]
         return self._known.first_sentence_chars
 

@@ -35,7 +35,10 @@ _ERRORS: Final[dict[str, type[SpeechError]]] = {
     each.__name__: each for each in (SpeechError, UnspeakableText, EngineBusy)
 }
 _STRANGE_NAME: Final = "no engine has a voice of this name"
-_STYLE: Final = ("voice", "language", "instructions", "speed", "temperature", "top_p", "seed", "listener", "heard_s")
+_STYLE: Final = (
+    *("voice", "language", "instructions", "speed", "temperature", "top_p", "seed", "listener", "heard_s"),
+    "sample_rate_hz",
+)
 """The fields of a style that travel as they are. A recording to be imitated does not."""
 _MESSAGE_CHARS: Final = 500
 """What is kept of an error's text, which goes into the log."""
@@ -62,6 +65,7 @@ class Hello:
     takes_ipa: bool = False
     deterministic: bool = False
     """Whether it always speaks a sentence in the same way."""
+    other_rates_hz: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, engine: Engine, names: Iterable[str]) -> Self:
@@ -83,6 +87,7 @@ class Hello:
             takes_any_voice,
             engine.takes_ipa,
             engine.deterministic(Style()),
+            engine.other_rates_hz,
         )
 
     def resolve_voice(self, name: str) -> str:
@@ -135,6 +140,7 @@ class _Sentence:
     seed: int | None = None
     listener: str = ""
     heard_s: _Seconds = 0.0
+    sample_rate_hz: int | None = None
     priority: Priority = Priority.CALL
     word_starts: bool = False
     needed_in_s: _Seconds | None = None

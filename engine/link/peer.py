@@ -123,7 +123,7 @@ class Peer:
                     for start in range(0, pcm.size, PIECE_SAMPLES):
                         piece = pcm[start : start + PIECE_SAMPLES].astype("<i2", copy=False)
                         connection.send(Kind.PCM, number, piece.tobytes())
-                    self._playbacks.made((self, number), pcm.size / self._engine.sample_rate_hz, now_s())
+                    self._playbacks.made((self, number), pcm.size / self._engine.rate_hz(style), now_s())
                     await connection.writable()
         except SpeechError as error:
             connection.send(Kind.FAILED, number, pack_error(error))

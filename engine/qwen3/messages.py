@@ -28,6 +28,8 @@ class Speak:
     """Seconds from now until the sound is needed; among equals, the sentence needed first goes first."""
     patience_s: float = math.inf
     """Seconds after that moment until which it may still get its place in the batch; then it is refused."""
+    narrowband: bool = False
+    """Whether its sound is wanted at NARROWBAND_HZ, not at the model's own rate."""
     heard_s: float = 0.0
     """The sound at its beginning that was heard already, from an engine that is lost: it is not played once more."""
 

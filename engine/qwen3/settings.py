@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 SAMPLE_RATE_HZ: Final = 24_000
 """The sample rate of all the sound that the model makes."""
+NARROWBAND_HZ: Final = 8_000
+"""The rate of a telephone line, at which it leaves the model's process where that is asked for."""
 LANGUAGES: Final = {
     "en": "english",
     "zh": "chinese",
@@ -48,7 +50,7 @@ class QwenSettings(BaseModel):
     )
 
     prime_languages: str = Field(
-        "en", description="languages, as en,de, in which every voice is made ready at the start; empty for none"
+        "en", description="languages, as en,de, in which every voice is made ready at the start, or none"
     )
 
     quantize: Literal["none", "int8", "fp8"] = Field("none", description="of the language models' matrices")
@@ -74,8 +76,10 @@ class QwenSettings(BaseModel):
     @classmethod
     def _spoken(cls, value: str) -> str:
         codes = [code.strip().lower() for code in value.split(",") if code.strip()]
+        if codes == ["none"]:
+            return ""
         if unknown := [code for code in codes if code not in LANGUAGES]:
-            raise ValueError(f"{', '.join(unknown)} is not spoken; {', '.join(LANGUAGES)} are")
+            raise ValueError(f"{', '.join(unknown)} is not spoken; {', '.join(LANGUAGES)} are, and none is allowed")
         return ",".join(codes)
 
     @field_validator("quantize", mode="before")

@@ -151,6 +151,8 @@ class ReplicasEngine(Engine):
     async def stream(self, sentence: str, style: Style) -> AsyncGenerator[Pcm, None]:
         if style.reference is not None:
             raise CannotClone(self.name)
+        # What two replicas have made is compared and joined, and not all of them may make it at another rate.
+        style = replace(style, sample_rate_hz=None)
         words = Words(style.on_word_starts)
         if style.on_word_starts is not None:
             style = replace(style, on_word_starts=words.tell)

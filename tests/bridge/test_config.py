@@ -35,6 +35,17 @@ def test_a_dotenv_file_counts_and_the_environment_counts_more(monkeypatch, tmp_p
 
 
 @pytest.mark.parametrize(
+    ("name", "group"),
+    [("BACKCHANNELS", "conversation"), ("PRIME_LANGUAGES", "qwen"), ("REALTIME_TRANSCRIBER", "realtime")],
+)
+def test_what_is_on_by_default_is_off_with_none_and_not_by_an_empty_setting(monkeypatch, name, group):
+    monkeypatch.setenv(name, "")
+    assert getattr(getattr(load_settings(), group), name.lower()), "empty is as unset"
+    monkeypatch.setenv(name, "none")
+    assert getattr(getattr(load_settings(), group), name.lower()) == ""
+
+
+@pytest.mark.parametrize(
     ("name", "value", "allowed"),
     [
         ("AUDIOSOCKET_PORT", "seventy", "integer"),

@@ -5,9 +5,10 @@ import asyncio
 import numpy as np
 import pytest
 
+from engine.audio import resample
 from engine.fallback import FallbackEngine
 from engine.speech import EngineBusy, EngineNotReady, Priority, SpeechError, Style, Voice
-from tests.support.fakes import FakeEngine
+from tests.support.fakes import LETTER_SAMPLES, LEVEL, FakeEngine
 
 
 class Main(FakeEngine):
@@ -134,3 +135,42 @@ async def test_closing_the_stream_closes_the_engine_behind_it():
     await asyncio.gather(waiting, return_exceptions=True)
     await stream.aclose()
     assert main.streams == 0
+
+
+class Narrow(Main):
+    """Speaks at a telephone's rate too."""
+
+    other_rates_hz = (8_000,)
+
+
+class Worded(FakeEngine):
+    """Tells that its second word begins after 0.3 s."""
+
+    async def stream(self, sentence, style):
+        style.on_word_starts([0, 7_200])
+        async for pcm in super().stream(sentence, style):
+            yield pcm
+
+
+async def test_at_the_rate_that_main_was_asked_for_the_spare_speaks_too():
+    """In the middle of what is said one sentence comes from main, the next one from the spare."""
+    main, starts = Narrow(), []
+    engine = FallbackEngine(main, Worded())
+    await engine.start()
+    style = Style(sample_rate_hz=8_000, on_word_starts=starts.extend)
+    assert engine.rate_hz(style) == 8_000
+    of_main = np.concatenate([pcm async for pcm in engine.stream("Hello.", style)])
+    main.fails_at = 0
+    of_spare = np.concatenate([pcm async for pcm in engine.stream("Hello.", style)])
+    assert (of_main < 0).all()
+    assert of_main.size == of_spare.size == 6 * LETTER_SAMPLES // 3
+    np.testing.assert_array_equal(of_spare, resample(np.full(6 * LETTER_SAMPLES, LEVEL, np.int16), 24_000, 8_000))
+    assert starts == [0, 2_400]
+
+
+async def test_a_spare_that_stands_for_a_main_that_did_not_start_speaks_at_its_own_rate():
+    engine = FallbackEngine(Narrow(starts=False), FakeEngine(), optional=True)
+    await engine.start()
+    style = Style(sample_rate_hz=8_000)
+    assert engine.rate_hz(style) == 24_000
+    assert sum([pcm.size async for pcm in engine.stream("Hello.", style)]) == 6 * LETTER_SAMPLES

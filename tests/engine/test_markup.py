@@ -76,6 +76,10 @@ def test_all_pauses_of_a_text_together_are_bounded() -> None:
         ('<phoneme alphabet="ipa" ph="x">word</phoneme>', "word"),
         ("a <b>bold</b> <unknown:tag x='1'>word</unknown:tag>", "a bold word"),
         ('<sub alias="">word</sub>', "word"),
+        ('<sub alias="one > two">1>2</sub>', "one is greater than two"),
+        ("""<a disabled title='a > b' href="x>y">Hi</a>""", "Hi"),
+        ("<script src='a>b'>var c</script>Hi", "Hi"),
+        ('<a href="x>Say "yes" now', 'Say "yes" now'),
         ('<!DOCTYPE speak [<!ENTITY x "y">]><speak>Hi</speak>', "Hi"),
         ("<script async src='x'>if (a < b) { alert('<b>') }</script>Hi", "Hi"),
         ("<STYLE>p > a { color: red }</Style >Hi", "Hi"),
@@ -98,6 +102,12 @@ def test_an_ordinal_is_one_of_its_language() -> None:
 def test_what_stands_by_itself_in_html_is_said_by_itself() -> None:
     assert read("<h1>Menu</h1><ul><li>soup<li>fish</ul>") == ["\n\nMenu\n\n\n\n\n\nsoup\n\nfish\n\n"]
     assert read("Soup<br>Fish") == ["Soup\nFish"]
+
+
+def test_a_quotation_mark_that_nothing_closes_holds_back_a_line_at_most() -> None:
+    reader = MarkupReader()
+    assert reader.feed('Wait <break time="1s>for it') == ["Wait "]
+    assert reader.feed(".\n") == [Pause(750), "for it.\n"]
 
 
 @pytest.mark.parametrize("text", ["if a <b and c> d", "x<y and y>z", "say [pause for me]"])
@@ -178,11 +188,19 @@ PARTS = [
     "<!doctype a[",
     "[pause:a",
     "a ",
+    '<i b="',
+    '"',
 ]
 
 
 @pytest.mark.parametrize(
-    ("text", "spoken"), [("<!-no comment->Hi", [" Hi"]), ('<phoneme ph="x"/>Hi</phoneme> there', [" Hi  there"])]
+    ("text", "spoken"),
+    [
+        ("<!-no comment->Hi", [" Hi"]),
+        ('<phoneme ph="x"/>Hi</phoneme> there', [" Hi  there"]),
+        ('</i href="x>y">Hi', [" Hi"]),
+        ("<!doctype a [b>c]>Hi", [" Hi"]),
+    ],
 )
 def test_a_tag_that_is_nearly_another_one_is_read_alike_however_it_arrives(text: str, spoken: list[str]) -> None:
     assert read(text) == read(*text) == spoken
@@ -210,6 +228,9 @@ def test_how_a_text_is_cut_makes_no_difference(parts: list[str]) -> None:
         "<a hidden",
         "<!doctype [",
         "<a b=c",
+        '<a b="',
+        '<sub a="> ',
+        "<sub a='>' ",
     ],
 )
 def test_the_time_is_linear(unit: str) -> None:

@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,16 @@ async def test_a_pause_lies_between_sentences_and_nowhere_else() -> None:
     assert silent == [False, False, True, False, False]
     assert chunks[2].pcm.size == SENTENCE_PAUSE_MS * RATE_HZ // 1000
     assert chunks[2].text == ""
+
+
+async def test_pauses_are_at_the_rate_that_the_style_asks_for() -> None:
+    engine = SteppedEngine(free=True)
+    engine.other_rates_hz = (RATE_HZ // 2,)
+    for wanted_hz, rate_hz in ((RATE_HZ // 2, RATE_HZ // 2), (RATE_HZ // 4, RATE_HZ), (None, RATE_HZ)):
+        style = replace(STYLE, sample_rate_hz=wanted_hz)
+        chunks = await all_of(speak(engine, "One. [pause 250ms] Two. Three.", style))
+        silent = sum(chunk.pcm.size for chunk in chunks if chunk.is_pause)
+        assert silent == (250 + SENTENCE_PAUSE_MS) * rate_hz // 1000
 
 
 async def test_first_chunk_leaves_before_the_rest_is_made() -> None:

@@ -150,6 +150,21 @@ def _early_answer_at_the_end() -> AbstractContextManager[Any]:
     return patch.object(Speaking, "call_ending", lambda self, call: None)
 
 
+def _endless_close() -> AbstractContextManager[Any]:
+    """After our hang-up nobody looks whether the peer takes anything."""
+    return patch.object(Connection, "_close", lambda self: self._transport.close())
+
+
+def _long_stall() -> AbstractContextManager[Any]:
+    """A peer that reads again gets the next frame 50 ms too late."""
+    real = Connection.resume_writing
+
+    def resume(self: Connection) -> None:
+        asyncio.get_running_loop().call_later(0.05, real, self)
+
+    return patch.object(Connection, "resume_writing", resume)
+
+
 def _chance() -> AbstractContextManager[Any]:
     """What is sent depends on more than the seed."""
     real = Playout.tick
@@ -164,6 +179,7 @@ def _chance() -> AbstractContextManager[Any]:
 DEFECTS: Final = (
     Defect("a double frame", "frames: a burst", _double_frame),
     Defect("a lost frame", "frames: 40.000 ms", _lost_frame),
+    Defect("a stall that lasts too long", "frames:", _long_stall),
     Defect("a lost cancel", "cut:", _lost_cancel),
     Defect("a history that says too much", "history:", _boastful_history),
     Defect("a transcript that says too much", "transcript:", _boastful_history),
@@ -178,6 +194,11 @@ DEFECTS: Final = (
 FOUND: Final = (
     (364, ("fault0", "fault1", "fault2", "call0.say1"), Defect("a pause of a word", "history:", _pause_of_a_word)),
     (309, ("call0", "fault0", "call1.say1"), Defect("an early answer", "history:", _early_answer_at_the_end)),
+    (
+        41577,
+        ("call1", "fault1", "fault2", "call0.say2", "call0.say0", "call0.say1"),
+        Defect("a close without end", "a call does not end", _endless_close),
+    ),
 )
 """The defects that seeds have found, each with its seed, shrunk, and as it was before it was mended."""
 CHANCE: Final = Defect("chance", "", _chance)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable
 from random import Random
@@ -51,6 +52,8 @@ class End(asyncio.Transport):
         """What was written and has no room on the way."""
         self._high = 65_536
         self._blocked = False
+        self.blocked: list[list[float]] = []
+        """The spans in which there was no room for more; the last has no end while there is none."""
         self._last_s = 0.0
         self._deaf_until_s = 0.0
         self._was_reset = False
@@ -98,8 +101,9 @@ class End(asyncio.Transport):
             self.on_write(data)
         self._waiting.append(data)
         self._send()
-        if not self._blocked and self.get_write_buffer_size() > self._high:
+        if self._waiting and not self._blocked and self.get_write_buffer_size() > self._high:
             self._blocked = True
+            self.blocked.append([self._loop.time(), math.inf])
             assert self._protocol is not None
             self._protocol.pause_writing()
 
@@ -146,28 +150,31 @@ class End(asyncio.Transport):
 
     def _send(self) -> None:
         """Sends what there is room for on the way."""
-        quality, chance = self._host.quality, self._chance
-        while self._waiting and self._under_way + len(self._waiting[0]) <= max(
-            quality.holds_bytes, len(self._waiting[0])
-        ):
-            data = self._waiting.popleft()
-            self._under_way += len(data)
-            if quality.split and len(data) > 1 and chance.random() < quality.split:
-                cut = chance.randrange(1, len(data))
+        quality, chance, waiting = self._host.quality, self._chance, self._waiting
+        while waiting:
+            size = len(waiting[0])
+            if self._under_way + size > quality.holds_bytes and self._under_way:
+                break
+            data = waiting.popleft()
+            self._under_way += size
+            if quality.split and size > 1 and chance.random() < quality.split:
+                cut = chance.randrange(1, size)
                 self._post(data[:cut], quality)
                 self._post(data[cut:], quality)
             else:
                 self._post(data, quality)
-        if self._blocked and not self._waiting and not self.gone:
+        if self._blocked and not waiting and not self.gone:
             self._blocked = False
+            self.blocked[-1][1] = self._loop.time()
             assert self._protocol is not None
             self._protocol.resume_writing()
-        if self._closing and not self._waiting and not self.gone:
+        if self._closing and not waiting and not self.gone:
             self._finish()
 
     def _post(self, data: bytes, quality: Quality) -> None:
         delay_ms = quality.delay_ms + (self._chance.random() * quality.jitter_ms if quality.jitter_ms else 0.0)
-        self._last_s = max(self._last_s + BETWEEN_S, self._loop.time() + delay_ms / 1000)
+        last_s, due_s = self._last_s + BETWEEN_S, self._loop.time() + delay_ms / 1000
+        self._last_s = due_s if due_s > last_s else last_s
         self._loop.call_at(self._last_s, self.other._arrive, data)
 
     def _send_end(self) -> None:
@@ -176,10 +183,11 @@ class End(asyncio.Transport):
 
     def _arrive(self, data: bytes) -> None:
         """Takes what comes by the network; an empty text is the other's end."""
-        wait_until_s = max(self._host.stalled_until_s, self._deaf_until_s)
-        if wait_until_s > self._loop.time() or (self._unread and not self.gone):
+        now_s = self._loop.time()
+        if self._host.stalled_until_s > now_s or self._deaf_until_s > now_s or (self._unread and not self.gone):
             if not self._unread and not self._unread_end:
-                self._loop.call_at(max(wait_until_s, self._loop.time()), self._hand_over)
+                wait_until_s = max(self._host.stalled_until_s, self._deaf_until_s, now_s)
+                self._loop.call_at(wait_until_s, self._hand_over)
             self._keep(data)
         elif self._paused and not self.gone:
             self._keep(data)

@@ -30,7 +30,7 @@ def begin_fault(run: Run, fault: Fault) -> None:
             network.stall(run.recogniser.host, fault.lasts_s)
         case "recogniser garbles":
             run.recogniser.garbles = True
-            loop.call_later(fault.lasts_s, setattr, run.recogniser, "garbles", False)
+            loop.call_later(fault.lasts_s, _set, run.recogniser, "garbles", False)
         case "model killed":
             network.kill(run.model.host)
             loop.call_later(fault.lasts_s, run.model.listen)
@@ -38,10 +38,10 @@ def begin_fault(run: Run, fault: Fault) -> None:
             network.stall(run.model.host, fault.lasts_s)
         case "engine broken":
             engine.is_broken = True
-            loop.call_later(fault.lasts_s, setattr, engine, "is_broken", False)
+            loop.call_later(fault.lasts_s, _set, engine, "is_broken", False)
         case "engine slow":
             speed, engine.speed = engine.speed, 0.5
-            loop.call_later(fault.lasts_s, setattr, engine, "speed", speed)
+            loop.call_later(fault.lasts_s, _set, engine, "speed", speed)
         case "engine killed":
             engine.kill()
         case "caller stalled" if connected and caller is not None:
@@ -63,6 +63,11 @@ def begin_fault(run: Run, fault: Fault) -> None:
                 {"told to speak": _speak, "told to be silent": Talk.interrupt, "told to hang up": _hang_up}[fault.kind](
                     talk
                 )
+
+
+def _set(neighbour: object, name: str, value: object) -> None:
+    """Ends a fault. By its module, a timer that calls it is known for the simulation's own; `setattr` would not be."""
+    setattr(neighbour, name, value)
 
 
 def _speak(talk: Talk) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from bridge.line.audiosocket import Kind
@@ -45,8 +46,11 @@ class LineWatch:
             self.frames.append(data)
             self.at_s.append(now_s)
 
-    def gaps(self, until_s: float, excused: list[tuple[float, float]]) -> list[str]:
-        """Returns where a tick had no frame, from the accept to `until_s`, but not within the `excused` spans."""
+    def gaps(self, until_s: float, excused: list[tuple[float, float]], blocked: list[list[float]]) -> list[str]:
+        """Returns where a tick had no frame, from the accept to `until_s`.
+
+        Not where that is near an `excused` span, nor where each tick without a frame fell into a `blocked` one.
+        """
         end_s = self.hung_up_s if self.hung_up_s is not None else until_s
         told = []
         for before_s, after_s in zip([self.accepted_s, *self.at_s], [*self.at_s, end_s], strict=True):
@@ -54,6 +58,12 @@ class LineWatch:
             if abs(gap_s - TICK_S) < SLACK_S or (gap_s < TICK_S and (before_s == self.accepted_s or after_s == end_s)):
                 continue
             if any(start_s <= after_s and before_s <= stop_s for start_s, stop_s in excused):
+                continue
+            missed_s = [before_s + count * TICK_S for count in range(1, math.ceil((gap_s - SLACK_S) / TICK_S))]
+            had_no_room = [
+                any(start_s - SLACK_S <= at_s <= stop_s + SLACK_S for start_s, stop_s in blocked) for at_s in missed_s
+            ]
+            if missed_s and all(had_no_room):
                 continue
             told.append(f"{gap_s * 1000:.3f} ms between frames at {before_s - self.accepted_s:.3f} s")
         return told

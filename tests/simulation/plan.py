@@ -110,6 +110,8 @@ class Plan:
     guesses_ends: bool = False
     """The recogniser tells that the caller may be done before it is sure, so that answers are begun early."""
     settings: dict[str, Any] = field(default_factory=dict)
+    more_faults: int = 0
+    """How many of the faults are not those of the seed alone."""
     dropped: tuple[str, ...] = ()
 
     def names(self) -> Iterator[str]:
@@ -129,12 +131,13 @@ class Plan:
         return replace(self, calls=calls, faults=faults, dropped=(*self.dropped, *sorted(names)))
 
 
-def make_plan(seed: int) -> Plan:
-    """Returns the plan that belongs to a seed."""
+def make_plan(seed: int, more_faults: int = 0) -> Plan:
+    """Returns the plan that belongs to a seed, with so many faults more: all else stays as it is."""
     chance = Random(f"{seed}/plan")
     calls = tuple(_call(seed, number) for number in range(chance.choice((1, 1, 1, 2, 2, 3))))
     until_s = max(call.at_s + call.lasts_s for call in calls)
-    faults = tuple(_fault(seed, number, until_s, len(calls)) for number in range(chance.choice((0, 1, 1, 2, 3))))
+    fail = chance.choice((0, 1, 1, 2, 3)) + more_faults
+    faults = tuple(_fault(seed, number, until_s, len(calls)) for number in range(fail))
     settings = {
         "early_answer_ms": chance.choice((0, 100)),
         "filler_after_ms": chance.choice((0, 400, 2_000)),
@@ -154,6 +157,7 @@ def make_plan(seed: int) -> Plan:
         speed=chance.choice((0.9, 2.0, 8.0, 50.0)),
         guesses_ends=chance.random() < 0.5,
         settings=settings,
+        more_faults=more_faults,
     )
 
 

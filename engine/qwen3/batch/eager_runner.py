@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from engine.qwen3.batch.runner import Made, Runner
+from engine.qwen3.batch.runner import Frames, Made, Runner
 from engine.qwen3.batch.sentence import End, Sentence, chunk_frames
 from engine.qwen3.batch.slots import Slots, kv_length
-from engine.qwen3.model import codec
+from engine.qwen3.model import codec, narrowband
 from engine.qwen3.model.frame import decode_frame
 from engine.qwen3.model.state import CODE_GROUPS
 
@@ -72,12 +71,15 @@ class EagerRunner(Runner):
                 continue
             codes = torch.tensor([each.codes[each.sounded :] for each in group], device=self._device)
             at = torch.tensor([each.slot for each in group], device=self._device)
-            sound = codec.decode(self._slots.codec, self._slots.codec_state, at, codes).float().cpu().numpy()
-            for sentence, pcm in zip(group, sound, strict=True):
-                levels = np.sqrt(np.mean(pcm.reshape(frames, -1) ** 2, axis=1)).tolist()
-                runs_on = self._runs_on(sentence, sentence.sounded, levels)
+            first = torch.tensor([each.sounded for each in group], device=self._device)
+            pcm = narrowband.to_pcm(codec.decode(self._slots.codec, self._slots.codec_state, at, codes).float())
+            narrow = narrowband.narrow(self._slots.before, at, first, pcm, frames)
+            parts = (pcm, narrow, narrowband.levels(pcm))
+            rows = zip(*(part.view(len(group), frames, -1).cpu().numpy() for part in parts), strict=True)
+            for sentence, row in zip(group, map(Frames._make, rows), strict=True):
+                runs_on = self._runs_on(sentence, sentence.sounded, row)
                 sentence.end = sentence.end or (End.GUARD if runs_on else None)
+                made.append(self._cut(sentence, sentence.sounded, row, sentence.end))
                 sentence.sounded += frames
                 sentence.chunks += 1
-                made.append(Made(sentence, pcm, sentence.end))
         return made

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
+import numpy as np
+
 from engine.qwen3.batch.end_guard import EndGuard
 from engine.qwen3.messages import Speak
 from engine.qwen3.model.prompt import Prompt
 from engine.qwen3.model.sampling import Sampling
+from engine.speech import Pcm
 
 FRAME_S: Final = 0.08
 """The duration of one codec frame."""
@@ -72,6 +75,8 @@ class Sentence:
     """Frames whose sound has been handed out. The fast runner alone counts them: it hands out one step later."""
     chunks: int = 0
     """Chunks of sound that the sounded frames went into."""
+    rest: Pcm = field(default_factory=lambda: np.zeros(0, np.int16), repr=False)
+    """What follows on the sound handed out if that was the last of it: none but in narrowband."""
     codes: list[Sequence[int]] = field(default_factory=list, repr=False)
     """The codes of each frame that have reached the host; code 0 alone where the sound is made from the GPU's copy."""
 

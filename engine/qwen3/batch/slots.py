@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from engine.qwen3.batch.prefixes import Prefix, PrefixCache, R
-from engine.qwen3.model import codec, talker
+from engine.qwen3.model import codec, narrowband, talker
 from engine.qwen3.model.codec import MAX_CHUNK_FRAMES, CodecState
 from engine.qwen3.model.codec_weights import CodecWeights
 from engine.qwen3.model.frame import FrameModel
@@ -92,6 +92,7 @@ class Slots(SlotTable[CodecState]):
         super().__init__(model, slots, max_positions, max_text, prefix_bytes)
         self.codec = codec
         self.codec_state = CodecState.allocate(codec, slots)
+        self.before = narrowband.allocate_before(slots, self.state.x.device)
 
     def take(self, prompt: Prompt, sampling: Sampling) -> int:
         """Puts a sentence into a free slot, ready for its first frame, and returns the slot."""

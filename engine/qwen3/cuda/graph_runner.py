@@ -18,7 +18,7 @@ import structlog
 import torch
 from torch import Tensor
 
-from engine.qwen3.batch.runner import Made, Runner
+from engine.qwen3.batch.runner import Frames, Made, Runner
 from engine.qwen3.batch.scheduler import Costs, Scheduler
 from engine.qwen3.batch.sentence import CHUNK_RAMP, End, Sentence
 from engine.qwen3.cuda.events import event
@@ -267,19 +267,21 @@ class GraphRunner(Runner):
         self._codes.give(step.codes)
 
     def _hand_out(self, sound: Sound, made: list[Made]) -> None:
-        pcm, levels = self._out.read(sound)
+        rows = self._out.read(sound)
         now = self._clock()
         self.scheduler.took(now - sound.decided_s)
-        for row, (sentence, first) in enumerate(zip(sound.sentences, sound.first, strict=True)):
+        # A batch that is not full has rows of nobody behind the last sentence's.
+        for sentence, first, row in zip(sound.sentences, sound.first, rows, strict=False):
             if not self.holds(sentence):
                 continue
             known = len(sentence.codes) if sentence.length is None else min(sentence.length, len(sentence.codes))
-            frames = max(0, min(sound.frames, known - first))
+            frames = max(0, min(sound.layout.frames, known - first))
+            row = Frames._make(part[:frames] for part in row)
             self.scheduler.delivered(sentence, now)
             sentence.handed_out = first + frames
-            if sentence.length is None and self._runs_on(sentence, first, levels[row, :frames].tolist()):
+            if sentence.length is None and self._runs_on(sentence, first, row):
                 sentence.end, sentence.length = End.GUARD, sentence.handed_out
-            made.append(Made(sentence, pcm[row, :frames].flatten(), sentence.end if sentence.over else None))
+            made.append(self._cut(sentence, first, row, sentence.end if sentence.over else None))
             if sentence.over:
                 self.remove(sentence)
         self._out.free(sound)

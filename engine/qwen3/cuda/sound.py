@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.qwen3.batch.runner import Frames
 from engine.qwen3.batch.scheduler import Chunks
 from engine.qwen3.batch.sentence import Sentence
 from engine.qwen3.cuda.events import event
 from engine.qwen3.cuda.gpu_timer import GpuTimer
 from engine.qwen3.cuda.pinned import PinnedPool, Streams
-from engine.qwen3.cuda.sound_graphs import SoundGraphs
+from engine.qwen3.cuda.sound_graphs import SoundGraphs, SoundLayout
 
 SOUND_BUFFERS: Final = 24
 """Page-locked buffers, each for the largest batch of sound. Two steps' sound is on its way at once, in chunks of four
@@ -31,7 +30,7 @@ class Sound:
     sentences: tuple[Sentence, ...]
     first: tuple[int, ...]
     """The number of the frame with which each sentence's sound begins."""
-    frames: int
+    layout: SoundLayout
     buffer: Tensor
     arrived: torch.cuda.Event
     decided_s: float
@@ -44,7 +43,7 @@ class SoundOut:
         self, graphs: SoundGraphs, streams: Streams, timer: GpuTimer, pin: bool, clock: Callable[[], float]
     ) -> None:
         self._graphs, self._streams, self._timer, self._clock = graphs, streams, timer, clock
-        self._buffers = PinnedPool(graphs.samples, torch.float32, SOUND_BUFFERS, pin)
+        self._buffers = PinnedPool(graphs.samples, torch.int16, SOUND_BUFFERS, pin)
         self._copied: torch.cuda.Event | None = None
         self.warning = self._buffers.warning
 
@@ -66,24 +65,23 @@ class SoundOut:
             with torch.cuda.stream(streams.sound):
                 self.await_copy()
                 with self._timer.timing(self._graphs.expected_s(len(sentences), frames)):
-                    pcm = self._graphs.run([each.slot for each in sentences], first, frames)
+                    made, layout = self._graphs.run([each.slot for each in sentences], first, frames)
+            narrow = all(each.request.narrowband for each in sentences)
+            size = layout.narrow_size if narrow else layout.size
             streams.copies.wait_stream(streams.sound)
             with torch.cuda.stream(streams.copies):
-                buffer[: pcm.numel()].copy_(pcm.flatten(), non_blocking=True)
+                buffer[:size].copy_(made[:size], non_blocking=True)
                 self._copied = event()
                 self._copied.record()
-            yield Sound(sentences, first, frames, buffer, self._copied, decided_s)
+            yield Sound(sentences, first, layout, buffer, self._copied, decided_s)
 
-    def read(self, sound: Sound) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Waits for a batch of sound: samples [sentences, frames, samples of a frame], levels [sentences, frames].
+    def read(self, sound: Sound) -> Iterator[Frames]:
+        """Waits for a batch of sound, and yields each sentence's, good until `free`.
 
-        A level is the RMS of a frame; the samples are good until `free`.
+        Where all of them want narrowband, nothing else has been copied: the PCM is that of another batch then.
         """
         sound.arrived.synchronize()
-        rate = self._graphs.codec.samples_per_frame
-        rows = len(sound.sentences)
-        pcm = sound.buffer.numpy()[: rows * sound.frames * rate].reshape(rows, sound.frames, rate)
-        return pcm, np.sqrt(np.einsum("ijk,ijk->ij", pcm, pcm) / rate)
+        return map(Frames, *(part.numpy() for part in sound.layout.of(sound.buffer)))
 
     def free(self, sound: Sound) -> None:
         """Takes back the buffer of a batch that has been read."""

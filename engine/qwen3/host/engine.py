@@ -20,7 +20,7 @@ from engine.qwen3.host.process import WORKER
 from engine.qwen3.host.supervisor import HANG_TIMEOUT_S, REBUILD_DELAYS_S, Supervisor
 from engine.qwen3.host.voices import Catalog, find_voices, kind_of, language_name
 from engine.qwen3.messages import Audio, Beat, Cancel, Event, Failed, Learned, Ready, Refused, Speak
-from engine.qwen3.settings import SAMPLE_RATE_HZ, QwenSettings
+from engine.qwen3.settings import NARROWBAND_HZ, SAMPLE_RATE_HZ, QwenSettings
 from engine.settings import VoiceSettings
 from engine.speech import (
     CannotClone,
@@ -56,6 +56,7 @@ class Qwen3Engine(Engine):
 
     name = "qwen3"
     sample_rate_hz = SAMPLE_RATE_HZ
+    other_rates_hz = (NARROWBAND_HZ,)
 
     def __init__(
         self,
@@ -137,6 +138,7 @@ class Qwen3Engine(Engine):
                         needed_in_s=_needed_in_s(style),
                         patience_s=CALL_PATIENCE_S if live else PATIENCE * self._request_timeout_s,
                         heard_s=style.heard_s,
+                        narrowband=self.rate_hz(style) == NARROWBAND_HZ,
                     )
                 )
                 while stream.asked:

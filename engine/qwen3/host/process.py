@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -13,10 +14,10 @@ from engine.qwen3.settings import QwenSettings
 from engine.qwen3.sound_message import unpacked
 
 CLOSE_TIMEOUT_S: Final = 5.0
-EVENTS_A_TURN: Final = 2
-"""The events that are handled before the loop's other tasks get their turn, the calls' clock above all. A step of a
-full batch sends hundreds of chunks of sound, and each costs its listener some tenths of a millisecond, resampling
-included."""
+TURN_S: Final = 0.001
+"""How long events are handled before the loop's other tasks get their turn, the calls' clock above all. A step of a
+full batch sends hundreds of chunks of sound: one costs its listener some microseconds at a call's own rate, and some
+tenths of a millisecond where it is resampled."""
 ALLOCATOR: Final = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
 """The allocator's setting takes 2.84 GB of the GPU where the default takes 3.06 (0.6B in int8, 16 calls:
 `benchmarks.tts_gpu memory`)."""
@@ -75,12 +76,12 @@ class ModelProcess(ChildProcess):
     async def _listen(
         self, on_event: Callable[[ModelProcess, Event], None], on_exit: Callable[[ModelProcess, int], None]
     ) -> None:
-        heard = 0
+        turn_ends_s = 0.0
         try:
             while True:
                 on_event(self, await self.receive())
-                heard += 1
-                if heard % EVENTS_A_TURN == 0:
+                if time.monotonic() >= turn_ends_s:
                     await asyncio.sleep(0)
+                    turn_ends_s = time.monotonic() + TURN_S
         except ChildLost as lost:
             on_exit(self, lost.status)

@@ -111,18 +111,22 @@ def _turned(matrix: Linear, scratch: Scratch) -> Tensor:
 
 
 def keep_widened(stack: StackWeights, scratch: Scratch) -> None:
-    """Widens the 8-bit matrices of a stack for good, for the vendor's products; those in 16 bits stay as they are.
+    """Widens the 8-bit matrices of a stack for good, for the vendor's products; those in 16 bits stay as they are."""
+    for matrix in _eight_bit(stack):
+        weight: Tensor = matrix.weight  # type: ignore[attr-defined]
+        wide = torch.empty(weight.shape, dtype=stack.norm.dtype, device=weight.device)
+        dense(weight, matrix.scale, wide)  # type: ignore[attr-defined]
+        scratch.kept[id(matrix)] = wide
 
-    It is for the predictor, whose matrices would be widened fifteen times a frame. They take 157 MB.
-    """
-    for layer in stack.layers:
-        for matrix in (layer.qkv, layer.o, layer.gate_up, layer.down):
-            weight: Tensor = matrix.weight  # type: ignore[attr-defined]
-            scale: Tensor | None = getattr(matrix, "scale", None)
-            if scale is not None:
-                wide = torch.empty(weight.shape, dtype=stack.norm.dtype, device=weight.device)
-                dense(weight, scale, wide)
-                scratch.kept[id(matrix)] = wide
+
+def widened_bytes(stack: StackWeights) -> int:
+    """Returns the memory that `keep_widened` takes: 157 MB for a predictor, 881 MB for the talker of 0.6B."""
+    return sum(matrix.weight.numel() for matrix in _eight_bit(stack)) * stack.norm.itemsize  # type: ignore[attr-defined]
+
+
+def _eight_bit(stack: StackWeights) -> list[Linear]:
+    matrices = [m for layer in stack.layers for m in (layer.qkv, layer.o, layer.gate_up, layer.down)]
+    return [matrix for matrix in matrices if getattr(matrix, "scale", None) is not None]
 
 
 def _vendor_logits(x: Tensor, head: Linear, out: Tensor) -> None:

@@ -143,7 +143,7 @@ class Worker:
             yield Failed(number, "the model drew a code that is not speech")
         else:
             output = self._outputs[number]
-            pcm = output.push(made.pcm).tobytes()
+            pcm = output.push(made.pcm, made.levels).tobytes()
             if made.end is not None:
                 pcm += output.flush(cut_short=made.end is not End.SPOKEN).tobytes()
             if pcm or made.end is not None:
@@ -170,7 +170,7 @@ class Worker:
                 events.append(Failed(sentence.number, str(error)))
             else:
                 self._speaking[sentence.number] = sentence
-                self._outputs[sentence.number] = Output(sentence.request.speed)
+                self._outputs[sentence.number] = Output(sentence.request.speed, sentence.request.narrowband)
             self._waiting.remove(sentence)
             if self._clock() - begun_s > ADMITTING_S:
                 return

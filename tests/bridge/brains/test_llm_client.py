@@ -1,18 +1,23 @@
-"""The language model's client keeps no cookies, follows no redirect, and reads no event without an end."""
+"""The language model's client keeps connections and no cookies, follows no redirect, reads no event without an end."""
 
 from __future__ import annotations
 
 import asyncio
+import re
+import ssl
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from aiohttp import web
-from openai import APIStatusError
+from openai import APIConnectionError, APIStatusError
 from yarl import URL
 
 from bridge.brains.bounded_http import MAX_EVENT_BYTES, SLICE_BYTES, BadAnswer
-from bridge.brains.llm_client import make_llm_client
+from bridge.brains.llm_client import KEPT_S, MOST_KEPT, make_llm_client
+from tests.support.certificate import make_certificate
 from tests.support.serving import serving
 from tests.support.turns_of_the_loop import TurnsOfTheLoop
 from tests.support.waiting import eventually
@@ -20,8 +25,6 @@ from tests.support.waiting import eventually
 REQUEST: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "my secret"}], "stream": True}
 PATIENCE_S = 120.0
 """A hundred connections take a busy machine longer than the client gives one by itself."""
-MOST_KEPT = 100
-"""How many connections OpenAI's client keeps for the next questions."""
 
 
 async def test_neither_cookies_nor_redirects() -> None:
@@ -138,3 +141,101 @@ async def test_what_is_kept_after_many_questions_at_once_has_a_bound_and_ends_wi
         alone.set()
         await client.chat.completions.create(**question)
         assert kept() == [psutil.CONN_ESTABLISHED]
+
+
+class _Moment:
+    """Stands in for the client's clock."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+async def test_a_connection_is_kept_while_a_caller_speaks_and_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked_on: list[object] = []
+
+    async def handle(request: web.Request) -> web.Response:
+        asked_on.append(request.transport)
+        return web.json_response({"choices": []})
+
+    moment = _Moment()
+    monkeypatch.setattr("httpcore2._async.http11.time", moment)
+    async with serving(handle) as url, make_llm_client(url, "k") as client:
+        for moment.now_s in (0.0, KEPT_S - 1, 2 * KEPT_S):
+            await client.chat.completions.create(**REQUEST | {"stream": False})
+    assert asked_on[0] is asked_on[1]
+    assert asked_on[1] is not asked_on[2]
+
+
+async def test_a_server_that_closes_idle_connections_after_a_second_is_asked_on_a_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transports: list[asyncio.Transport] = []
+
+    async def handle(request: web.Request) -> web.Response:
+        assert isinstance(request.transport, asyncio.Transport)
+        transports.append(request.transport)
+        return web.json_response({"choices": []})
+
+    async def has_closed() -> bool:
+        return transports[-1].is_closing()
+
+    certificate, key = make_certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    app = web.Application()
+    app.router.add_post("/chat/completions", handle)
+    runner = web.AppRunner(app, keepalive_timeout=1)
+    await runner.setup()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+    async with make_llm_client(f"https://localhost:{runner.addresses[0][1]}", "k") as client:
+        for _ in range(2):
+            await client.chat.completions.create(**REQUEST | {"stream": False})
+        await eventually(has_closed, PATIENCE_S)
+        await client.chat.completions.create(**REQUEST | {"stream": False})
+    await runner.cleanup()
+    assert transports[0] is transports[1]
+    assert transports[1] is not transports[2]
+
+
+ANSWER = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{"choices": []}'
+
+
+@pytest.mark.parametrize(
+    ("scripts", "asked", "fails"),
+    [
+        ([[ANSWER, b""], [ANSWER]], 3, False),
+        ([[ANSWER, ANSWER[:-3]], [ANSWER]], 2, True),
+        ([[b""], [ANSWER]], 1, True),
+        ([[ANSWER, b""], [b""]], 3, True),
+    ],
+    ids=["closed while kept", "closed in the answer", "a new one closed", "both closed"],
+)
+async def test_a_question_that_meets_the_end_of_a_kept_connection_is_sent_again(
+    scripts: list[list[bytes]], asked: int, fails: bool
+) -> None:
+    """Each script is a connection's: what the server answers to one request after the other before it closes."""
+    requests, left = 0, iter(scripts)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal requests
+        for answer in next(left):
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
+            assert length is not None
+            await reader.readexactly(int(length[1]))
+            requests += 1
+            writer.write(answer)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with make_llm_client(url, "k") as client:
+            outcome = nullcontext() if not fails else pytest.raises(APIConnectionError)
+            with outcome:
+                for _ in range(2):
+                    await client.chat.completions.create(**REQUEST | {"stream": False})
+    assert requests == asked

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -10,8 +13,10 @@ from types import SimpleNamespace
 import pytest
 
 from bridge.__main__ import main
+from bridge.commands import engine as command
 from bridge.config import WrongSetting, load_settings
 from engine.extras import install
+from tests.support.counting_engine import CountingEngine
 
 TOKEN = "a token of some length"
 
@@ -148,3 +153,20 @@ def test_ray_has_to_run(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "engine.fleet.deployment", fleet)
     assert main(["engine", "--ray"]) == 1
     assert capsys.readouterr().err.startswith("cannot start: no Ray runs on this machine; `ray start --head`")
+
+
+async def test_systemd_hears_that_a_replica_lives(monkeypatch, tmp_path, unused_tcp_port):
+    """Without it systemd would end one every few seconds, by the server's unit."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.setblocking(False)
+        monkeypatch.setenv("NOTIFY_SOCKET", systemd.getsockname())
+        monkeypatch.setenv("WATCHDOG_USEC", "400000")
+        monkeypatch.setenv("ENGINE_PORT", str(unused_tcp_port))
+        monkeypatch.setattr(command, "_engine", lambda _: CountingEngine())
+        serving = asyncio.create_task(command.serve(load_settings()))
+        loop = asyncio.get_running_loop()
+        told = [await loop.sock_recv(systemd, 100) for _ in range(4)]
+        os.kill(os.getpid(), signal.SIGTERM)
+        await serving
+    assert sorted(told) == [b"READY=1", *[b"WATCHDOG=1"] * 3]

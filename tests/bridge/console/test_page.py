@@ -12,9 +12,11 @@ from bridge.app import App
 from bridge.config import Settings
 from bridge.console.session import COOKIE
 from bridge.line.audiosocket import Kind
+from bridge.line.call_limit import CallLimit
 from tests.support.browser import open_browser
 from tests.support.console import ConsolePage
 from tests.support.console_server import ConsoleServer
+from tests.support.contrast import pale
 from tests.support.tone_engine import ToneEngine
 from tests.support.waiting import until
 from tests.support.whole_app import QUICK
@@ -279,6 +281,26 @@ async def test_it_is_dark_where_that_is_preferred_and_light_where_one_wants_it(p
     await page.scheme("light")
     await page.open("#/engine")
     assert await page.browser.evaluate(background) == light
+
+
+WRITTEN_ON_THE_TIMELINE = ("--text", "--unheard", "--dim", "--bargein", "--mark")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_no_text_is_pale(page, server, ended, scheme, monkeypatch):
+    monkeypatch.setattr(CallLimit, "is_reached", lambda limit, calls: False)  # a browser beside it makes frames late
+    caller = await server.call()
+    try:
+        await page.scheme(scheme)
+        for fragment in ("#/calls", f"#/call/{ended}", f"#/call/{caller.id}", "#/engine", "#/playground"):
+            await page.open(fragment)
+            await page.until("document.querySelector('.card, .calls a, .row, .actions') !== null")
+            assert await pale(page.browser, *WRITTEN_ON_THE_TIMELINE) == [], fragment
+            await page.browser.evaluate("document.querySelectorAll('.row').forEach(row => row.classList.add('now'))")
+            assert await pale(page.browser) == [], f"{fragment}, where it is played"
+    finally:
+        await page.scheme("light")
+        await caller.hang_up()
 
 
 async def test_who_logs_out_sees_nothing_more(page):

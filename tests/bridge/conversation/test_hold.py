@@ -50,6 +50,20 @@ async def test_nobody_is_prompted_and_no_word_of_a_song_is_answered(rigs: list[R
     assert rig.brain.said == ["hello", "silence"], "from then on the silence counts again"
 
 
+async def test_a_prompt_that_the_hold_cut_short_is_not_said_afterwards(rigs: list[Rig]) -> None:
+    rig = await conversation(rigs, no_input_timeout_ms=2_000)
+    await rig.say("hello", "Yes?", END)
+    rig.brain.put("Are you still there?", END)
+    await rig.tick_ms(3_000)
+    rig.talk.heard(HoldBegan(rig.talk.audio_ms - 200))
+    await rig.tick_ms(20_000)
+    rig.talk.heard(HoldEnded())
+    assert await rig.tick_ms(1_900) == 0, "the caller is back, and need not be asked"
+    assert rig.brain.said == ["hello", "silence"]
+    rig.brain.put("Are you still there?", END)
+    assert await rig.tick_ms(1_000) > 0, "unless they are silent from then on"
+
+
 async def test_an_answer_that_is_ready_waits_for_the_caller(rigs: list[Rig]) -> None:
     rig = await conversation(rigs)
     await rig.say("hello")

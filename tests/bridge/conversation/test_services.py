@@ -116,8 +116,8 @@ def test_a_call_says_how_long_its_caller_may_pause(variables: dict[str, str], te
         ({"llm_extra_body": '{"model": "x", "tools": []}'}, "must not name model, tools"),
         ({"llm_send_tools": "perhaps"}, "'auto', 'true' or 'false'"),
         ({"llm_reasoning_effort": "very high"}, "pattern"),
-        ({"backchannels": "en,xx"}, "must be auto, or languages out of en, de"),
-        ({"backchannels": "auto,en"}, "must be auto, or languages out of en, de"),
+        ({"backchannels": "en,xx"}, "must be auto, none, or languages out of en, de"),
+        ({"backchannels": "auto,en"}, "must be auto, none, or languages out of en, de"),
         ({"transfer_allow": "400"}, "must be an allow-list"),
         *(
             ({"fallback_destination": value}, "context,extension,priority")

@@ -98,6 +98,17 @@ def test_what_goes_wrong_is_said(monkeypatch, tmp_path, capsys, error, message):
     assert capsys.readouterr().err.startswith(f"talkspurt demo: {message}")
 
 
+@pytest.mark.parametrize("load", [0.1, 1_000.0])
+def test_what_goes_wrong_on_a_busy_machine_is_put_down_to_that(monkeypatch, tmp_path, capsys, load):
+    async def hold_call(dial):
+        raise EOFError("the call is over")
+
+    monkeypatch.setattr(demo, "hold_call", hold_call)
+    monkeypatch.setattr(demo.os, "getloadavg", lambda: (load, 0.0, 0.0))
+    assert main(["demo", "--short", "-o", str(tmp_path)]) == 1
+    assert ("the machine was busy" in capsys.readouterr().err) is (load > 1)
+
+
 async def test_the_whole_demo(tmp_path):
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bridge", "demo", "--short", "-o", str(tmp_path)), stdout=asyncio.subprocess.PIPE

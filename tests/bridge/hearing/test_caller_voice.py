@@ -55,6 +55,14 @@ def test_the_caller_who_speaks_over_the_other_is_heard_from_then_on(gate: Speech
     assert not gate.beside
 
 
+def test_whoever_interrupts_is_not_taken_for_the_caller_from_then_on(gate: SpeechGate) -> None:
+    for _ in range(8):
+        assert len(heard(gate, 2, OWN_DBFS - 5)) == 1
+        heard(gate, 40, OWN_DBFS - 5, agent_speaks=False)
+        heard(gate, 20, -80, agent_speaks=False, p=0.0)
+    assert heard(gate, 40, OWN_DBFS - 8) == []
+
+
 def test_somebody_beside_the_caller_is_not_heard_when_the_agent_ends_meanwhile(gate: SpeechGate) -> None:
     heard(gate, 20, OWN_DBFS - 10)
     assert heard(gate, 20, OWN_DBFS - 10, agent_speaks=False) == []

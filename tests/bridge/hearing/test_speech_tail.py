@@ -8,7 +8,8 @@ import pytest
 from bridge.hearing.events import SpeechPaused, SpeechStopped
 from bridge.hearing.speech_gate import MOST_QUIET_MS, WINDOW_MS, GateRules, SpeechGate
 from bridge.hearing.speech_tail import SpeechTail
-from bridge.hearing.vad import RATE_HZ, WINDOW_SAMPLES, Detector
+from bridge.hearing.vad import Detector
+from bridge.hearing.voice_model import RATE_HZ, WINDOW_SAMPLES
 from tests.support.voices import caller_says, silence
 
 

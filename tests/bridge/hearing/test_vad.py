@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from bridge.hearing import vad
 from bridge.hearing.events import SpeechPaused, SpeechResumed, SpeechStarted, SpeechStopped
 from bridge.hearing.speech_gate import WINDOW_MS, GateRules, SpeechGate
-from bridge.hearing.vad import FEW_EARS, MAX_WINDOWS_WAITING, RATE_HZ, WINDOW_SAMPLES, Detector, Ear
+from bridge.hearing.vad import FEW_EARS, MAX_WINDOWS_WAITING, Detector, Ear
+from bridge.hearing.voice_model import RATE_HZ, WINDOW_SAMPLES, Floats, Memory, VoiceModel
 from engine.speech import Pcm
 from tests.support.voices import caller_says, silence
 
@@ -131,21 +132,21 @@ async def hear(*tracks: Pcm) -> list[list[VoiceEvent]]:
     return heard
 
 
-class CountingModel:
+class CountingModel(VoiceModel):
     """Hears speech in every window, and counts its runs."""
 
     def __init__(self) -> None:
         self.batches: list[int] = []
 
-    def run(self, _: None, inputs: dict[str, NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        self.batches.append(len(inputs["input"]))
-        return np.ones((len(inputs["input"]), 1), np.float32), inputs["state"]
+    def judge(self, windows: Sequence[Floats], _: Sequence[Memory]) -> list[float]:
+        self.batches.append(len(windows))
+        return [1.0] * len(windows)
 
 
 async def hear_one_after_another(ears: int) -> tuple[CountingModel, list[VoiceEvent]]:
     """Gives each of so many ears two windows of sound, in a turn of the loop of its own."""
     detector, model, heard = Detector(), CountingModel(), list[VoiceEvent]()
-    detector._session = model
+    detector.model = model
     listening = [detector.ear(heard.append, rules=GateRules(start_ms=2 * WINDOW_MS)) for _ in range(ears)]
     for _ in range(2):
         for ear in listening:
@@ -175,7 +176,7 @@ async def test_a_few_ears_wait_for_nobody(monkeypatch: pytest.MonkeyPatch) -> No
 async def test_ears_of_calls_that_are_over_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vad, "COLLECT_S", 1_000.0)
     detector, heard = Detector(), list[VoiceEvent]()
-    detector._session = CountingModel()
+    detector.model = CountingModel()
     over = [detector.ear(heard.append) for _ in range(FEW_EARS)]
     for ear in over:
         ear.close()
@@ -198,6 +199,16 @@ async def test_a_voice_is_heard_within_160_ms_of_its_onset_and_so_is_its_end() -
     assert isinstance(stopped, SpeechStopped)
     assert stopped.audio_end_ms == pytest.approx(1000 + len(said) / 8, abs=250)
     assert nothing == []
+
+
+@pytest.mark.parametrize("listens_ms", [1_000, 4_000, 20_000])
+async def test_however_long_callers_have_listened_they_are_heard_as_soon(listens_ms: int) -> None:
+    before, said = caller_says("Tell me about the house."), caller_says("Hello?")
+    listens = np.random.default_rng(1).normal(0, 3, 8 * listens_ms).astype(np.int16)
+    (_, _, started, *_), *_ = await hear(np.concatenate((silence(200), before, listens, said, silence(500))))
+    assert isinstance(started, SpeechStarted)
+    assert started.audio_start_ms is not None
+    assert started.audio_start_ms - 200 - len(before) / 8 - listens_ms < 130
 
 
 async def test_noises_are_no_speech() -> None:

@@ -258,6 +258,17 @@ async def test_a_word_that_was_heard_counts_however_long_the_pause_behind_it(rig
     assert line.heard_text() == "Is it so?\n"
 
 
+@pytest.mark.parametrize("engine_rates_hz", [(), (8_000,)])
+async def test_what_was_heard_is_the_same_whoever_brings_the_sound_to_the_line_s_rate(rig, engine_rates_hz):
+    rig.engine.other_rates_hz = engine_rates_hz
+    line = rig.call.say("Is it so?\nIt is.")
+    await rig.settle()
+    rig.tick(70)  # 900 ms of speech, 300 of the pause, and 200 of the second sentence's 600
+    rig.call.interrupt()
+    assert line.heard_text().strip() == "Is it so?\nIt"
+    assert {len(frame) for frame in rig.wire.frames} == {320}
+
+
 async def test_hanging_up_says_what_is_to_be_said_first(rig):
     rig.call.say("Goodbye.")
     rig.call.hang_up()

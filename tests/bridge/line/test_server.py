@@ -233,6 +233,23 @@ async def test_a_peer_that_stops_reading_is_dropped(bridge, monkeypatch):
     sock.close()
 
 
+async def test_a_peer_that_reads_nothing_is_dropped_after_our_hang_up_too(bridge, monkeypatch):
+    stalled = asyncio.Event()
+    monkeypatch.setattr(Connection, "pause_writing", lambda self: stalled.set())  # no tick sees it: we hang up first
+    monkeypatch.setattr(connection_module, "CLOSE_DEADLINE_S", 0.05)
+    monkeypatch.setattr(connection_module, "STALL_DEADLINE_S", 0.05)
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", bridge.port))
+    await asyncio.get_running_loop().sock_sendall(sock, encode(Kind.UUID, uuid4().bytes) + encode(Kind.SLIN192, b"12"))
+    await asyncio.wait_for(stalled.wait(), 30)
+    bridge.calls[0].interrupt()
+    bridge.calls[0].hang_up()
+    assert await bridge.next_end() == "hung up"
+    sock.close()
+
+
 async def test_draining_ends_calls_after_their_words_and_takes_no_new_ones(bridge):
     peer = await Asterisk.connect(bridge.port)
     await peer.hear(voiced=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from bridge.turns.actions import Pause, PromptCaller, Resume, TakeBack
+from bridge.turns.actions import Answer, Commit, Pause, PromptCaller, Reason, Resume, TakeBack
 from bridge.turns.rules import Rules
 from bridge.turns.turns import Turns
 
@@ -64,3 +64,22 @@ def test_nobody_is_prompted_on_hold() -> None:
     assert turns.hold_ended(100.0) == []
     assert turns.deadline_s() == 105.0, "the time counts from when the caller is back"
     assert turns.expire(105.0) == [PromptCaller()]
+
+
+def test_a_prompt_that_the_hold_has_made_stale_is_dropped() -> None:
+    turns = Turns(Rules(no_input_timeout_ms=5_000))
+    turns.began(9.0, is_prompt=True)
+    turns.playing(10.0)
+    assert turns.hold_began(800) == [Pause(), TakeBack(800)]
+    assert turns.hold_ended(100.0) == [Commit(Reason.HOLD)]
+    assert not turns.paused
+    assert turns.deadline_s() == 105.0, "the caller's silence counts from when they are back"
+
+
+def test_whoever_comes_back_speaking_while_a_prompt_waits_is_answered() -> None:
+    turns = Turns(Rules())
+    turns.began(9.0, is_prompt=True)
+    turns.hold_began(800)
+    turns.speech_started(20.0)
+    assert turns.hold_ended(20.5) == [Commit(Reason.HOLD)]
+    assert turns.transcript(21.0, "I am back") == [Answer("I am back")]

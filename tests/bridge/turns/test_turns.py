@@ -8,7 +8,7 @@ import time
 import pytest
 
 from bridge.turns.actions import Answer, Commit, Pause, PromptCaller, Reason, Resume
-from bridge.turns.present_reply import Agent
+from bridge.turns.present_reply import Activity
 from bridge.turns.rules import Rules
 from bridge.turns.turns import SPEECH_LIMIT_S, Turns
 from bridge.turns.words import Backchannels
@@ -97,7 +97,7 @@ def test_a_sound_pauses_and_words_commit() -> None:
     assert turns.speech_started(11.0, 10_900) == [Pause()]
     assert turns.paused
     assert turns.partial(11.3, "wait") == [Commit(Reason.WORDS)]
-    assert turns.agent is Agent.IDLE
+    assert turns.agent is Activity.IDLE
     assert not turns.paused
     assert turns.partial(11.5, "wait a moment") == []
     assert turns.speech_stopped(11.9) == []
@@ -124,7 +124,7 @@ def test_a_cough_resumes_after_the_timeout() -> None:
     assert turns.deadline_s() == pytest.approx(12.0)
     assert turns.expire(11.9) == []
     assert turns.expire(12.0) == [Resume()]
-    assert turns.agent is Agent.SPEAKING
+    assert turns.agent is Activity.SPEAKING
 
 
 def test_an_empty_transcript_resumes_at_once() -> None:
@@ -305,7 +305,7 @@ def test_a_sound_while_thinking_holds_the_reply_and_silence_lets_it_go() -> None
     assert turns.speech_started(1.1) == [Pause()]
     turns.speech_stopped(1.3)
     assert turns.expire(1.8) == [Resume()]
-    assert turns.agent is Agent.THINKING
+    assert turns.agent is Activity.THINKING
 
 
 def test_zero_words_do_not_drop_a_reply_that_is_not_heard_yet() -> None:

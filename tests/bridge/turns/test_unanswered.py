@@ -7,7 +7,7 @@ import math
 import pytest
 
 from bridge.turns.actions import Action, Answer, AskAgain, Commit, Pause, PromptCaller, Reason, Resume
-from bridge.turns.present_reply import Agent
+from bridge.turns.present_reply import Activity
 from bridge.turns.rules import Rules
 from bridge.turns.turns import Turns
 from bridge.turns.words import Backchannels
@@ -166,7 +166,7 @@ def test_a_nudge_does_not_drop_the_answer_to_come(nudge: str) -> None:
     assert turns.speech_started(1.8, 1_700) == [Pause()]
     turns.speech_stopped(2.3)
     assert turns.transcript(2.5, nudge) == [Resume()]
-    assert turns.agent is Agent.THINKING
+    assert turns.agent is Activity.THINKING
 
 
 def test_a_listeners_noise_does_not_drop_the_answer_to_come_unless_that_answers_noises_too() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from bridge.turns.actions import Answer, Commit, Pause, Prepare, PromptCaller, Reason, Resume
 from bridge.turns.patience import SPEECH_LIMIT_S, STILL_S
-from bridge.turns.present_reply import Agent
+from bridge.turns.present_reply import Activity
 from bridge.turns.rules import Rules
 from bridge.turns.turns import Turns
 from bridge.turns.words import Backchannels
@@ -153,7 +153,7 @@ def test_a_listeners_noise_that_may_go_on_only_pauses_at_the_end_of_the_protecti
     turns.speech_started(11.0)
     turns.partial(11.5, "mm")
     assert turns.expire(12.0) == [Pause()]
-    assert turns.agent is Agent.SPEAKING
+    assert turns.agent is Activity.SPEAKING
 
 
 def test_a_service_without_events_is_protected_against_too() -> None:
@@ -170,7 +170,7 @@ def test_words_while_a_filler_is_protected_do_not_drop_the_answer_to_come() -> N
     assert turns.partial(10.3, "stop") == []
     assert turns.deadline_s() == 10.5
     assert turns.expire(10.5) == [Pause()]
-    assert turns.agent is Agent.THINKING
+    assert turns.agent is Activity.THINKING
 
 
 def test_words_said_into_a_protected_reply_that_became_uninterruptible_are_kept() -> None:

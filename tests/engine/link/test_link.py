@@ -106,13 +106,24 @@ async def test_what_the_engine_is_is_known_from_the_start():
 async def test_the_whole_style_arrives_and_words_are_told():
     starts = []
     style = Style("two", "en", "gently", 1.5, 0.7, 0.9, 3, priority=Priority.HTTP, on_word_starts=starts.extend)
-    style = replace(style, listener="call", heard_s=2.5)
+    style = replace(style, listener="call", heard_s=2.5, sample_rate_hz=8_000)
     engine = WordyEngine()
     async with linked(engine) as (client, _):
         await samples(client, "one two", style)
     assert engine.styles == [style]
     assert (engine.styles[0].listener, engine.styles[0].heard_s) == ("call", 2.5)
     assert starts == [0, 5]
+
+
+async def test_a_sentence_comes_at_the_rate_that_it_is_asked_for_where_the_engine_has_it():
+    class Narrow(FakeEngine):
+        other_rates_hz = (8_000,)
+
+    for engine, rate_hz in ((Narrow(), 8_000), (FakeEngine(), 24_000)):
+        async with linked(engine) as (client, _):
+            style = Style(sample_rate_hz=8_000)
+            assert client.rate_hz(style) == rate_hz
+            assert (await samples(client, "one", style)).size == 3 * LETTER_SAMPLES * rate_hz // 24_000
 
 
 def test_no_field_of_a_style_is_forgotten():

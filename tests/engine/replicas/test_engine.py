@@ -119,6 +119,19 @@ async def test_a_fault_in_the_middle_of_a_sentence_loses_no_word_and_says_none_t
     assert len(first.styles) == 1, "the call stays where it has gone"
 
 
+async def test_replicas_speak_at_their_own_rate_whatever_a_call_s_is():
+    """What two of them have made is joined, so that it has to be of one rate."""
+
+    class Narrow(CountingEngine):
+        other_rates_hz = (8_000,)
+
+    engine, style = Narrow(), Style(sample_rate_hz=8_000)
+    async with speaking(engine) as (client, _):
+        assert client.rate_hz(style) == RATE_HZ
+        await said(client, "one", style)
+    assert engine.rate_hz(engine.styles[0]) == RATE_HZ
+
+
 class ChirpingEngine(CountingEngine):
     """Says each word as a sound of its own, at a pace of its own: no two of its kind say it alike."""
 

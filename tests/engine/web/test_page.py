@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 
 from tests.support.browser import open_browser
+from tests.support.contrast import pale
 from tests.support.speech_server import speech_server
 from tests.support.tone_engine import ToneEngine
 
@@ -155,6 +156,12 @@ async def test_is_dark_where_the_reader_wants_it(page):
         await page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         colours.add(await page.evaluate("getComputedStyle(document.querySelector('.primary')).backgroundColor"))
     assert len(colours) == 2
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_no_text_is_pale(page, scheme):
+    await page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    assert await pale(page) == []
 
 
 async def test_every_link_of_the_contents_leads_somewhere(page):

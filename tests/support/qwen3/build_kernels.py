@@ -27,10 +27,12 @@ from triton.runtime.jit import JITFunction
 
 from engine.qwen3.batch.sentence import CHUNK_RAMP
 from engine.qwen3.cuda.graphs import HISTORY_FRAMES
-from engine.qwen3.kernels import ahead, frame, pdl, sample
+from engine.qwen3.cuda.sound_graphs import SoundLayout
+from engine.qwen3.kernels import ahead, frame, narrowband, pdl, sample
 from engine.qwen3.kernels.codec import FastCodec
 from engine.qwen3.kernels.variants import candidates
 from engine.qwen3.model.frame import FrameModel
+from engine.qwen3.model.narrowband import allocate_before
 from engine.qwen3.model.quantize import to_fp8, to_int8
 from engine.qwen3.model.state import DecodeState
 from tests.support.qwen3.convert import convert
@@ -145,12 +147,17 @@ def launch_all(capability: int, size: str, quantize: str) -> None:
             frame.decode_frame(model, state, slots, codes, scratch, history, frame.How(variant, capability >= 90))
     if to is not None:
         return  # the sound's kernels are the same
+    before = allocate_before(4, "cpu")
     codec = FastCodec(random_codec("cpu", torch.float32, CodecSize(layers=1)), 4, 4)
     for frames in SOUND:
         rows = codec.rows_for(frames)
         codes, at = torch.zeros(rows, frames, 16, dtype=torch.int64), torch.zeros(rows, dtype=torch.int64)
         sample.recall(history, at, at, codes)
-        codec.decode(at, codes, torch.zeros(rows, frames * codec.samples_per_frame))
+        layout = SoundLayout(rows, frames, codec.samples_per_frame)
+        pcm, narrow, levels = layout.of(torch.zeros(layout.size, dtype=torch.int16))
+        codec.decode(at, codes, pcm.view(rows, -1))
+        narrowband.narrow(before, at, at, pcm.view(rows, -1), narrowband.taps_on("cpu"), narrow)
+        narrowband.level(before, at, pcm.view(rows, -1), levels.view(rows, -1))
 
 
 def leave_out_the_vendor() -> None:

@@ -26,7 +26,7 @@ from engine.qwen3.cuda.graph_runner import GraphRunner
 from engine.qwen3.cuda.pinned import Streams
 from engine.qwen3.cuda.tuning import Tuning
 from engine.qwen3.messages import Speak
-from engine.qwen3.model import talker
+from engine.qwen3.model import narrowband, talker
 from engine.qwen3.model.codec import CodecState, decode
 from engine.qwen3.model.codec_weights import CodecWeights
 from engine.qwen3.model.frame import decode_frame
@@ -39,7 +39,7 @@ from tests.support.qwen3.kernel_support import CUDA, DEVICE
 from tests.support.qwen3.random_codec import CodecSize, random_codec
 
 CODEC = CodecSize(
-    codebook=64, latent=64, hidden=64, intermediate=96, heads=2, head_dim=32, layers=1, decoder=64, rates=(2,)
+    codebook=64, latent=64, hidden=64, intermediate=96, heads=2, head_dim=32, layers=1, decoder=64, rates=(60,)
 )
 POSITIONS, TEXT, KEPT_BYTES = 96, 16, 10**8
 
@@ -86,7 +86,7 @@ class PlainCodec:
     def decode(self, slots: Tensor, codes: Tensor, pcm: Tensor) -> None:
         self.chunks.append(tuple(codes.shape[:2]))
         codes = codes.clamp(max=self._weights.codebooks.shape[1] - 1)
-        pcm.copy_(decode(self._weights, self._kept, slots, codes))
+        pcm.copy_(narrowband.to_pcm(decode(self._weights, self._kept, slots, codes)))
         self._kept.position[-1] = 0
 
 
@@ -127,6 +127,15 @@ def _recall(history: Tensor, slot: Tensor, first: Tensor, out: Tensor) -> None:
     out.copy_(history[slot[:, None], frames])
 
 
+def _narrow(before: Tensor, slots: Tensor, first: Tensor, pcm: Tensor, taps: Tensor, out: Tensor) -> None:
+    out.copy_(narrowband.narrow(before.clone(), slots, first, pcm, out.shape[1]))
+
+
+def _level(before: Tensor, slots: Tensor, pcm: Tensor, out: Tensor) -> None:
+    out.copy_(narrowband.levels(pcm))
+    before[slots] = pcm[:, -narrowband.REACH :]
+
+
 def pretend(monkeypatch: pytest.MonkeyPatch) -> Streams:
     """Puts plain PyTorch in the place of the GPU; give the runner graphs=False."""
     monkeypatch.setattr(torch.cuda, "Stream", _Queue)
@@ -139,6 +148,8 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> Streams:
         monkeypatch.setattr(module, "measure", lambda _: 0.001)
     monkeypatch.setattr(graphs, "decode_frame", _frame)
     monkeypatch.setattr(sound_graphs.sample, "recall", _recall)
+    monkeypatch.setattr(sound_graphs.narrowband, "narrow", _narrow)
+    monkeypatch.setattr(sound_graphs.narrowband, "level", _level)
     monkeypatch.setattr(prefills, "prefill", _prefill)
     monkeypatch.setattr(fast_slots, "FastCodec", PlainCodec)
     return Streams(*(torch.cuda.Stream() for _ in range(3)))
@@ -158,7 +169,7 @@ def plain(slots: int = 4) -> EagerRunner:
     return EagerRunner(Slots(tiny_model(64, False), codec, slots, POSITIONS, TEXT, KEPT_BYTES))
 
 
-def a_sentence(number: int, voice: int = 0, reference: int = 0) -> Sentence:
+def a_sentence(number: int, voice: int = 0, reference: int = 0, narrowband: bool = False) -> Sentence:
     """Returns a sentence. reference: frames of a recording in its prompt; its words, then ours, run beside them."""
     generator = torch.Generator().manual_seed(voice)
     constant = torch.randn(9 + reference // 3, 64, generator=generator)
@@ -167,7 +178,8 @@ def a_sentence(number: int, voice: int = 0, reference: int = 0) -> Sentence:
     rest = torch.randn(1 + reference - reference // 3, 64, generator=generator)
     text = torch.randn(5, 64, generator=generator).to(DEVICE)
     prompt = Prompt(torch.cat((constant, rest)).to(DEVICE), len(constant), (voice, reference), text, codes)
-    return Sentence(Speak(number, "", "")).build(prompt, Sampling(seed=number * 77), 1)
+    speak = Speak(number, "", "", narrowband=narrowband)
+    return Sentence(speak).build(prompt, Sampling(seed=number * 77), 1)
 
 
 def play(runner: Any, joins: dict[int, list[Sentence]], budgets: dict[int, int]) -> tuple[Any, Any]:

@@ -13,7 +13,7 @@ import pytest
 
 from bridge.hearing.asr.embedded import MAX_JOBS, EmbeddedAsr, _Look, _Speech
 from bridge.hearing.asr.recognizer_pool import RecognizerPool
-from bridge.hearing.events import Heard, Partial, SpeechPaused, SpeechStarted, SpeechStopped, Transcript
+from bridge.hearing.events import Heard, Partial, SpeechPaused, SpeechResumed, SpeechStarted, SpeechStopped, Transcript
 from bridge.hearing.speech_gate import GateRules
 from bridge.hearing.vad import Detector
 from bridge.turns.words import words
@@ -143,6 +143,34 @@ async def test_a_short_silence_is_looked_at_at_once_and_makes_the_final_words() 
     asr.push(bytes(12_800), 16_000)
     asr._voice(SpeechStopped(500))
     assert heard[3:] == [SpeechStopped(500), Transcript("7")], "there is nothing left to recognise"
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await pool.detector.close()
+
+
+async def test_words_do_not_change_while_the_caller_is_silent() -> None:
+    heard: list[Heard] = []
+    pool = CountingPool()
+    asr = EmbeddedAsr(pool, heard.append, rules=GateRules(pause_ms=96))  # type: ignore[arg-type]
+    asr._ear.close()
+    task = asyncio.create_task(asr.run())
+
+    async def says(number: int, ms: int) -> None:
+        for _ in range(ms // 100):
+            asr.push(np.full(1_600, 1_000 + number if number else 0, np.int16).tobytes(), 16_000)
+            for _ in range(5):  # what was asked is answered at once
+                await asyncio.sleep(0)
+
+    asr._voice(SpeechStarted(0))
+    await says(7, 400)
+    await says(0, 100)
+    asr._voice(SpeechPaused(400))
+    await says(0, 1_500)
+    told = [event for event in heard if isinstance(event, Partial)]
+    assert told == [Partial("7")], "an answer that was begun is not dropped over another reading of the same words"
+    asr._voice(SpeechResumed())
+    await says(8, 1_000)
+    assert heard[-1] == Partial("7 8"), "they are heard as soon as ever once they go on"
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     await pool.detector.close()

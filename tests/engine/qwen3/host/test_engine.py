@@ -61,6 +61,14 @@ async def test_everything_asked_for_reaches_the_model(make: Any) -> None:
     assert (speak.speed, speak.temperature, speak.top_p, speak.seed) == (4.0, 0.5, 0.8, 4)
 
 
+async def test_a_telephone_s_rate_is_asked_for_where_a_call_has_it(make: Any) -> None:
+    engine = await make()
+    for wanted_hz, rate_hz in ((8_000, 8_000), (16_000, 24_000), (None, 24_000)):
+        assert engine.rate_hz(Style(sample_rate_hz=wanted_hz)) == rate_hz
+        await say(engine, "Hello", sample_rate_hz=wanted_hz)
+    assert [speak.narrowband for speak in await seen(engine, 3)] == [True, False, False]
+
+
 async def test_a_designed_voice_is_described(make: Any) -> None:
     engine = await make("voice_design")
     await say(engine, "Hello", voice="sohee", instructions="Whisper.")

@@ -20,7 +20,7 @@ import triton.language as tl
 
 from engine.qwen3.kernels import attention, conv, frame, linear, memory, pdl, sample
 from engine.qwen3.kernels.conv import Rows
-from engine.qwen3.kernels.frame import How, Scratch, _project, _turned, is_plain, keep_widened
+from engine.qwen3.kernels.frame import How, Scratch, _project, _turned, is_plain, keep_widened, widened_bytes
 from engine.qwen3.kernels.frame import decode_frame as fast_frame
 from engine.qwen3.kernels.linear import Tiling
 from engine.qwen3.kernels.sample import _noise
@@ -127,6 +127,7 @@ def test_matrices_that_are_widened_once_are_not_widened_again(monkeypatch: pytes
     matrices = [matrix for layer in stack.layers for matrix in (layer.qkv, layer.o, layer.gate_up, layer.down)]
     each_time = [_turned(matrix, scratch).clone() for matrix in matrices]
     keep_widened(stack, scratch)
+    assert sum(kept.nbytes for kept in scratch.kept.values()) == widened_bytes(stack)
     monkeypatch.setattr(frame, "dense", None)
     for matrix, expected in zip(matrices, each_time, strict=True):
         assert torch.equal(_turned(matrix, scratch), expected)
@@ -361,6 +362,7 @@ def test_frames_with_eight_bit_weights_are_those_of_plain_pytorch(
             scratch = Scratch.allocate(model, rows)
             if kept:
                 keep_widened(model.predictor.stack, scratch)
+                keep_widened(model.talker.stack, scratch)
             fast_frame(model, state, at, out, scratch, history, How(variant, PDL))
         else:
             decode_frame(model, state, at, 64, out)

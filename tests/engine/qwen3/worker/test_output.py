@@ -8,10 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from engine.qwen3.worker.output import BEFORE_SAMPLES, FADE_SAMPLES, Output
+from engine.audio import resample
+from engine.qwen3.worker.output import BEFORE_MS, FADE_MS, Output
 from engine.silence_trim import WINDOW_SAMPLES
 
 RATE_HZ = 24000
+BEFORE_SAMPLES, FADE_SAMPLES = BEFORE_MS * RATE_HZ // 1000, FADE_MS * RATE_HZ // 1000
 FRAME = 1920
 
 
@@ -23,11 +25,20 @@ def silence(seconds: float) -> NDArray[np.float32]:
     return np.zeros(int(seconds * RATE_HZ), np.float32)
 
 
+def pcm_of(sound: NDArray[np.float32]) -> NDArray[np.int16]:
+    return np.rint(sound * 32767).astype(np.int16)
+
+
+def levels_of(sound: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.sqrt(np.mean(sound.reshape(-1, WINDOW_SAMPLES) ** 2, axis=1))
+
+
 def through(
     sound: NDArray[np.float32], chunk: int = FRAME, speed: float = 1.0, cut_short: bool = False
 ) -> list[NDArray]:
     output = Output(speed)
-    pieces = [output.push(sound[at : at + chunk]) for at in range(0, len(sound), chunk)]
+    chunks = (sound[at : at + chunk] for at in range(0, len(sound), chunk))
+    pieces = [output.push(pcm_of(each), levels_of(each)) for each in chunks]
     return [piece for piece in (*pieces, output.flush(cut_short)) if piece.size]
 
 
@@ -78,4 +89,25 @@ def test_cut_short_is_faded_out() -> None:
 
 def test_the_first_sound_is_not_held_back() -> None:
     """One frame of speech gives 70 ms at once."""
-    assert Output().push(tone(0.08)).size == FRAME - FADE_SAMPLES
+    sound = tone(0.08)
+    assert Output().push(pcm_of(sound), levels_of(sound)).size == FRAME - FADE_SAMPLES
+
+
+@pytest.mark.parametrize("late", [0, 38])
+def test_narrowband_is_cut_where_the_model_s_own_rate_is(late: int) -> None:
+    """By the same levels, though a hiss at 6 kHz is none of its sound and some samples come with the next chunk."""
+    sound = np.concatenate((silence(0.24), tone(0.16, hz=6000), tone(0.4), silence(0.4), tone(0.16), silence(0.4)))
+    narrow = resample(pcm_of(sound), 24000, 8000)
+    wide = np.concatenate(through(sound))
+    output = Output(narrowband=True)
+    ends = [*range(FRAME // 3 - late, len(narrow) - late, FRAME // 3), len(narrow)]
+    pieces, begin = [], 0
+    for number, end in enumerate(ends):
+        levels = levels_of(sound[number * FRAME : (number + 1) * FRAME])
+        pieces.append(output.push(narrow[begin:end], levels))
+        begin = end
+    heard = np.concatenate((*pieces, output.flush(cut_short=False)))
+    assert 3 * len(heard) == len(wide)
+    begins = int(0.24 * 8000) - BEFORE_MS * 8
+    kept = len(heard) - 50 * 8
+    np.testing.assert_array_equal(heard[:kept], narrow[begins : begins + kept])

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from engine.audio import resample
 from engine.qwen3.batch import eager_runner
 from engine.qwen3.batch.gpu_use import WINDOW_S
 from engine.qwen3.messages import (
@@ -346,6 +347,23 @@ def graphed(assembled: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
         tuning = Tuning("test", tmp_path)
         runner = GraphRunner(slots, tuning, graphs=False, pin=False, clock=clock, rest=lambda _: None)
     return Process(replace(assembly, slots=slots, runner=runner))
+
+
+@pytest.mark.parametrize("speed", [1.0, 2.0])
+def test_a_call_in_narrowband_hears_the_same_sound(process: Process, speed: float) -> None:
+    text = "One two three four five, and so on."
+    for number, narrowband in enumerate((False, True)):
+        process.worker.handle(a_sentence(number, text, narrowband=narrowband, speed=speed, **GREEDY))
+    process.run()
+    wide, narrow = process.pcm(0), process.pcm(1)
+    assert process.ends()[0] == process.ends()[1]
+    if speed == 1.0:
+        assert 3 * len(narrow) == len(wide)
+        inside = slice(40, -440)  # but for what the trimming fades
+        apart = resample(wide, 24000, 8000).astype(int) - narrow
+        assert np.abs(apart[inside]).max() <= 2
+    else:
+        assert 3 * len(narrow) == pytest.approx(len(wide), abs=1200)
 
 
 def test_the_graphs_runner_says_what_the_plain_one_does(process: Process, graphed: Process) -> None:
