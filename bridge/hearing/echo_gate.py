@@ -16,6 +16,9 @@ LEAK_FALL: Final = 0.02
 LEAK_RISE: Final = 1.01
 """How fast the estimate of what the filter leaves follows less, and how slowly it gives way to more: 2 dB a second. The
 caller's voice is more, and must not be taken for what is left of the echo."""
+FIRST_FALL_BLOCKS: Final = 4
+"""With the first blocks of a path the estimate falls as a mean would, with so many blocks of no knowledge among them.
+The filter learns as fast, and callers would be hushed in the seconds that the estimate takes otherwise."""
 LEAST_LEAK: Final = 0.015
 HELD_BLOCKS: Final = 10
 """How long after two loud blocks of the caller everything is let through: the gaps within a word."""
@@ -33,6 +36,8 @@ class EchoGate:
     def __init__(self) -> None:
         self._leak = 1.0
         """The share of the echo's power that the filter leaves."""
+        self._blocks = 0
+        """In how many blocks that was seen."""
         self._echo = 0.0
         """The power of the echo that is due, with its reverberation."""
         self._loud_blocks = 0
@@ -40,7 +45,7 @@ class EchoGate:
 
     def restart(self) -> None:
         """Learns that the filter begins to learn another path."""
-        self._leak = 1.0
+        self._leak, self._blocks = 1.0, 0
 
     def passes_unknown(self, heard: float, loudest_sent: float, blocks: int) -> bool:
         """Tells whether a block passes while no echo has been found in `blocks` blocks of the agent's sound."""
@@ -54,8 +59,10 @@ class EchoGate:
         self._echo = max(echo, FADE * self._echo)
         if echo > AUDIBLE:
             share = rest / echo
+            self._blocks += 1
             if share < self._leak:
-                self._leak += LEAK_FALL * (share - self._leak)
+                fall = max(LEAK_FALL, 1 / (self._blocks + FIRST_FALL_BLOCKS))
+                self._leak += fall * (share - self._leak)
             else:
                 self._leak = min(self._leak * LEAK_RISE, 1.0)
             self._leak = max(self._leak, LEAST_LEAK)
