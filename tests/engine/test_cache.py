@@ -35,6 +35,7 @@ OTHER_STYLE = {
     "reference": REFERENCE,
     "lexicon": Lexicon({"en": {}}),
     "priority": Priority.CALL,
+    "sample_rate_hz": 8_000,
 }
 
 

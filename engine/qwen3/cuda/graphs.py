@@ -169,8 +169,8 @@ class FrameGraphs:
         fifteen times, and the talker's where a large GPU has room. There 8 bits are as quick as 16 with many calls."""
         keep_widened(self.model.predictor.stack, self.scratch)
         talker = self.model.talker.stack
-        free, _ = torch.cuda.mem_get_info(talker.norm.device)
-        if widened_bytes(talker) <= free * WIDENED_SHARE:
+        wanted = widened_bytes(talker)
+        if wanted and wanted <= torch.cuda.mem_get_info(talker.norm.device)[0] * WIDENED_SHARE:
             keep_widened(talker, self.scratch)
 
     @property
