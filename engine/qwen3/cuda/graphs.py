@@ -21,7 +21,7 @@ from engine.qwen3.cuda.events import event
 from engine.qwen3.cuda.pinned import PinnedPool
 from engine.qwen3.cuda.tuning import Tuning
 from engine.qwen3.kernels import pdl
-from engine.qwen3.kernels.frame import How, Scratch, decode_frame, is_plain, keep_widened, widened_bytes
+from engine.qwen3.kernels.frame import How, Scratch, decode_frame, is_plain, keep_what_fits_widened
 from engine.qwen3.kernels.variants import VENDOR, Variant, candidates
 from engine.qwen3.model.frame import FrameModel
 from engine.qwen3.model.paged_kv import PagedKv
@@ -34,8 +34,6 @@ MEASURED_POSITIONS: Final = 200
 REPLAYS: Final = 5
 SCRATCH_ROWS: Final = 64
 """The fewest rows of scratch, however few the calls: a prompt's positions are rows too."""
-WIDENED_SHARE: Final = 1 / 16
-"""The share of the free memory that the talker's 8-bit matrices may take in 16 bits beside those in 8."""
 UPLOADS: Final = 64
 """The uploads that may be on their way at once: two steps' sound in batches of every size is half of them."""
 
@@ -146,8 +144,10 @@ class FrameGraphs:
 
     def build(self) -> None:
         """Captures, measures, and keeps the fastest of each bucket. The GPU must have nothing else to do."""
-        if any(variant == VENDOR for size in self.sizes for variant, _ in self._possible(size)):
-            self._keep_widened()
+        variants = [variant for size in self.sizes for variant, _ in self._possible(size)]
+        if VENDOR in variants and not is_plain(self.model):
+            free, _ = torch.cuda.mem_get_info(self._slots.device)
+            keep_what_fits_widened(self.model, self.scratch, free)
         captured = {
             size: [(variant, self._capture(f"frame of {size}", work)) for variant, work in self._possible(size)]
             for size in reversed(self.sizes)  # the largest first: the smaller ones fit in its memory
@@ -163,15 +163,6 @@ class FrameGraphs:
         self._state.frame.zero_()
         self._slots.fill_(self._state.scratch)
         self._empty()
-
-    def _keep_widened(self) -> None:
-        """Widens matrices that the vendor's products would have widened in each frame: the predictor's, which would be
-        fifteen times, and the talker's where a large GPU has room. There 8 bits are as quick as 16 with many calls."""
-        keep_widened(self.model.predictor.stack, self.scratch)
-        talker = self.model.talker.stack
-        wanted = widened_bytes(talker)
-        if wanted and wanted <= torch.cuda.mem_get_info(talker.norm.device)[0] * WIDENED_SHARE:
-            keep_widened(talker, self.scratch)
 
     @property
     def warnings(self) -> list[str]:

@@ -20,7 +20,17 @@ import triton.language as tl
 
 from engine.qwen3.kernels import attention, conv, frame, linear, memory, pdl, sample
 from engine.qwen3.kernels.conv import Rows
-from engine.qwen3.kernels.frame import How, Scratch, _project, _turned, is_plain, keep_widened, widened_bytes
+from engine.qwen3.kernels.frame import (
+    WIDENED_SHARE,
+    How,
+    Scratch,
+    _project,
+    _turned,
+    is_plain,
+    keep_what_fits_widened,
+    keep_widened,
+    widened_bytes,
+)
 from engine.qwen3.kernels.frame import decode_frame as fast_frame
 from engine.qwen3.kernels.linear import Tiling
 from engine.qwen3.kernels.sample import _noise
@@ -131,6 +141,18 @@ def test_matrices_that_are_widened_once_are_not_widened_again(monkeypatch: pytes
     monkeypatch.setattr(frame, "dense", None)
     for matrix, expected in zip(matrices, each_time, strict=True):
         assert torch.equal(_turned(matrix, scratch), expected)
+
+
+@pytest.mark.parametrize("room", [1.0, 0.99])
+def test_the_talker_is_widened_once_too_where_there_is_room(room: float) -> None:
+    model = convert(tiny_model(64, False), to_int8)
+    scratch = Scratch.allocate(model, 2)
+    free_bytes = widened_bytes(model.talker.stack) / WIDENED_SHARE * room
+    keep_what_fits_widened(model, scratch, int(free_bytes))
+    kept = {id(layer.qkv) in scratch.kept for layer in model.predictor.stack.layers}
+    assert kept == {True}
+    kept = {id(layer.qkv) in scratch.kept for layer in model.talker.stack.layers}
+    assert kept == {room == 1.0}
 
 
 def turned(x: torch.Tensor, norm: torch.Tensor, position: int, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
