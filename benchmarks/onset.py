@@ -2,7 +2,8 @@
 
 The sounds are those of `benchmarks.interaction`: interruptions, "mm-hm", coughs, and somebody beside the caller, in
 the caller's telephone or across a simulated room. Each
-begins at another place of a window, while the agent speaks, after the caller has said something. The machine's load
+begins at another place of a window, while the agent speaks, after the caller has said something and has listened.
+With --remembered the columns are how much of its state the model keeps over a window of silence. The machine's load
 does not count. A call adds to the start: up to one frame of 20 ms until the agent is silent, and the line.
 """
 
@@ -22,11 +23,12 @@ from bridge.converse.line_conditions import Samples
 from bridge.converse.voices import RATE_HZ, Voices, embedded_voice
 from bridge.hearing.events import SpeechStarted
 from bridge.hearing.speech_gate import GateRules, SpeechGate
-from bridge.hearing.voice_model import WINDOW_SAMPLES, Memory, VoiceModel
+from bridge.hearing.voice_model import REMEMBERED, WINDOW_SAMPLES, Memory, VoiceModel
 from bridge.hearing.voice_traits import Traits, VoiceTraits
 
 FIRST = "Tell me about the house."
 COUGHS = 40
+MUSIC_MS = 3_000
 BESIDE_DB = (-12, -9)
 SOFT_DB = (-6, -9)
 """By how much softer than usual some callers interrupt."""
@@ -95,6 +97,7 @@ async def sounds(model: VoiceModel) -> list[Sound]:
                     await add(f"interruption, {-level_db} dB softer than usual", voice, softer)
         for number in range(COUGHS):
             await add("cough", VOICES[0], voices.sound("cough", str(number), 0))
+            await add("music", VOICES[0], voices.sound("music", str(number), MUSIC_MS))
         for voice, beside, text in product(VOICES, BESIDE, KINDS["side talk"]):
             said = await voices.say(text, beside)
             for level_db, (name, sound) in product(BESIDE_DB, (("", said), (", in a room", in_room(said, random)))):
@@ -123,13 +126,16 @@ def starts_ms(found: Sequence[Sound], kind: str, side_talk_db: float) -> tuple[i
 async def measure(args: argparse.Namespace) -> None:
     """Prints the table."""
     print(markdown([("", ""), *facts()]))
-    found = await sounds(VoiceModel())
-    kinds = list(dict.fromkeys(kind for kind, *_ in found))
-    rows: list[tuple[str, ...]] = [("sounds that interrupt", *(f"SIDE_TALK_DB={db:g}" for db in args.margins))]
+    shares = args.remembered or [REMEMBERED]
+    judged_by = {share: await sounds(VoiceModel(share)) for share in shares}
+    kinds = list(dict.fromkeys(kind for kind, *_ in judged_by[shares[0]]))
+    ways = list(product(shares, args.margins if args.remembered is None else [0.0]))
+    heads = [f"SIDE_TALK_DB={db:g}" if args.remembered is None else f"{share:g} kept" for share, db in ways]
+    rows: list[tuple[str, ...]] = [("sounds that interrupt", *heads)]
     for kind in kinds:
         cells = []
-        for margin in args.margins:
-            count, after_ms = starts_ms(found, kind, margin)
+        for share, margin in ways:
+            count, after_ms = starts_ms(judged_by[share], kind, margin)
             spread = ", p50 {:.0f} ms, p95 {:.0f}".format(*np.percentile(after_ms, (50, 95))) if after_ms else ""
             cells.append(f"{len(after_ms)} of {count}{spread}")
         rows.append((kind, *cells))
@@ -140,6 +146,7 @@ def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--margins", type=float, nargs="+", default=(0, 6, 8, 10), help="SIDE_TALK_DB of each column")
+    parser.add_argument("--remembered", type=float, nargs="+", help="shares of the model's state, a column each")
     asyncio.run(measure(parser.parse_args()))
 
 

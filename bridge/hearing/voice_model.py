@@ -24,7 +24,7 @@ QUIET: Final = 0.3
 """A window that is less likely speech than this is silence."""
 REMEMBERED: Final = 0.6
 """How much of its state the model keeps over a window of silence. With all of it the model takes twice as long to
-believe in a voice after a few seconds of silence, and misses one in thirty (docs/recognition.md)."""
+believe in a voice after a few seconds of silence, and misses some that are soft (`benchmarks.onset --remembered`)."""
 
 Floats = NDArray[np.float32]
 
@@ -40,8 +40,9 @@ class Memory:
 class VoiceModel:
     """The model, for any number of sounds."""
 
-    def __init__(self) -> None:
+    def __init__(self, remembered: float = REMEMBERED) -> None:
         """Loads it. Raises OSError if it is not installed."""
+        self._remembered = np.float32(remembered)
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it phones home, and reads this only at its import
         import onnxruntime
 
@@ -65,5 +66,5 @@ class VoiceModel:
         probabilities: list[float] = likely[:, 0].tolist()
         for number, (memory, window, probability) in enumerate(zip(memories, windows, probabilities, strict=True)):
             memory.context = window[-CONTEXT_SAMPLES:]
-            memory.state = states[:, number] * np.float32(REMEMBERED) if probability < QUIET else states[:, number]
+            memory.state = states[:, number] * self._remembered if probability < QUIET else states[:, number]
         return probabilities
