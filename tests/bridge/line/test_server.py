@@ -221,14 +221,20 @@ async def test_a_refused_call_goes_back_to_its_dialplan_and_the_others_go_on(bri
     await asyncio.gather(first.close(), second.close())
 
 
-async def test_a_peer_that_stops_reading_is_dropped(bridge, monkeypatch):
-    monkeypatch.setattr(connection_module, "STALL_DEADLINE_S", 0.05)
+async def deaf_peer(port: int) -> socket.socket:
+    """A caller who reads nothing: 384 kB a second fill its small buffers at once."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     sock.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", bridge.port))
-    # 384 kB a second fill the small buffers at once
-    await asyncio.get_running_loop().sock_sendall(sock, encode(Kind.UUID, uuid4().bytes) + encode(Kind.SLIN192, b"12"))
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(sock, ("127.0.0.1", port))
+    await loop.sock_sendall(sock, encode(Kind.UUID, uuid4().bytes) + encode(Kind.SLIN192, b"12"))
+    return sock
+
+
+async def test_a_peer_that_stops_reading_is_dropped(bridge, monkeypatch):
+    monkeypatch.setattr(connection_module, "STALL_DEADLINE_S", 0.05)
+    sock = await deaf_peer(bridge.port)
     assert await bridge.next_end() == "lost: stopped reading"
     sock.close()
 
@@ -238,11 +244,7 @@ async def test_a_peer_that_reads_nothing_is_dropped_after_our_hang_up_too(bridge
     monkeypatch.setattr(Connection, "pause_writing", lambda self: stalled.set())  # no tick sees it: we hang up first
     monkeypatch.setattr(connection_module, "CLOSE_DEADLINE_S", 0.05)
     monkeypatch.setattr(connection_module, "STALL_DEADLINE_S", 0.05)
-    sock = socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    sock.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", bridge.port))
-    await asyncio.get_running_loop().sock_sendall(sock, encode(Kind.UUID, uuid4().bytes) + encode(Kind.SLIN192, b"12"))
+    sock = await deaf_peer(bridge.port)
     await asyncio.wait_for(stalled.wait(), 30)
     bridge.calls[0].interrupt()
     bridge.calls[0].hang_up()
