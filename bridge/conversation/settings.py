@@ -1,15 +1,14 @@
-"""The settings of conversations: recogniser, turns, brain, registration, recording and web-hooks."""
+"""The settings of conversations: turns, brain, registration, recording and web-hooks, and those of what is heard."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal
 
-from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator
-from yarl import URL
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
-from bridge.addresses import HttpAddress, WebSocketAddress
+from bridge.addresses import HttpAddress
 from bridge.brains.destinations import Destination, Destinations
 from bridge.brains.extra_body import read_extra_body
 from bridge.brains.fixed_keys import FixedKeys
@@ -18,11 +17,10 @@ from bridge.brains.tools import load_tools
 from bridge.conversation.answering_machine import OnVoicemail
 from bridge.conversation.sounds import Ringing, ThinkingSound
 from bridge.conversation.webhooks import secret_key
-from bridge.hearing.asr.recognizer_pool import MODEL_NAMES, ModelName
+from bridge.hearing.settings import HearingSettings
 from bridge.turns.words import BACKCHANNELS
 from engine.speech import MAX_SPEED, MIN_SPEED, Style
 
-AsrProtocol = Literal["openai-realtime", "qwen3-asr", "vllm-realtime", "deepgram", "vosk", "embedded"]
 Sends = Literal["auto", "true", "false"]
 
 AUTO: Final = "auto"
@@ -33,14 +31,11 @@ SERVER_WIDE: Final = frozenset(
 )
 """Settings that all agents of a server share."""
 
-NEED_LOCAL_VAD: Final = ("qwen3-asr", "vllm-realtime")
-"""Protocols whose services give a final transcript only when told that the caller has stopped."""
-
 EMBEDDED_EARLY_ANSWER_MS: Final = 64
 """A look at the words is taken in each such pause anyway, and most of the answers begun then are used."""
 
 
-class ConversationSettings(BaseModel):
+class ConversationSettings(HearingSettings):
     """Who hears the callers and who answers them, how turns are taken, and what is kept of a call."""
 
     agents: Path | None = Field(None, description="YAML file of several agents; empty: one, as these settings say")
@@ -52,21 +47,6 @@ class ConversationSettings(BaseModel):
     )
     voice_speed: float = Field(1.0, ge=MIN_SPEED, le=MAX_SPEED, description="1.0 is the voice's own pace")
     realtime_voice: str = Field("", description="one of the voices of REALTIME_URL; empty for its default")
-
-    asr_url: WebSocketAddress = Field("", description="ws:// or wss:// address of the recogniser; empty for none")
-    asr_protocol: AsrProtocol = Field("openai-realtime", description="what ASR_URL speaks; embedded: needs no service")
-    asr_language: str = Field("", description="ISO 639-1; empty lets the recogniser decide")
-    asr_model: str = Field("", description="with ASR_PROTOCOL=embedded moonshine, whisper or auto, which is both")
-    asr_api_key: SecretStr = Field(SecretStr(""), description="token for ASR_URL; empty for none")
-    asr_sample_rate: int | None = Field(None, ge=8_000, le=48_000, description="empty for the protocol's own")
-    asr_timeout_ms: int = Field(5_000, ge=500, description="without a recogniser for this long, to the fallback")
-    local_vad: bool = Field(True, description="hear speech locally too: faster onsets, and a hung recogniser shows")
-
-    end_of_turn: Literal["meaning", "silence"] = Field("meaning", description="English, unless a service ends turns")
-    end_silence_ms: int = Field(480, ge=160, le=10_000, description="silence that ends a turn where it alone decides")
-    end_quick_ms: int = Field(224, ge=160, le=10_000, description="where words and sound both say that it has ended")
-    end_patience_ms: int = Field(900, ge=160, le=10_000, description="where either says that more will come")
-    digits_pause_ms: int = Field(2_000, ge=160, le=10_000, description="within a number that the call expects")
 
     min_interrupt_words: int = Field(1, ge=0, description="words that end the agent's turn; 0: any speech does")
     false_interruption_timeout_ms: int = Field(
@@ -83,18 +63,10 @@ class ConversationSettings(BaseModel):
         description="silence after which a model's answer is begun, and held until the words are sure; 0: never; "
         "empty: 64 with ASR_PROTOCOL=embedded, else 0",
     )
-    side_talk_db: float = Field(
-        0,
-        ge=0,
-        le=40,
-        description="a voice so much softer than the caller's does not interrupt, as 8; 0: any voice does",
-    )
-    hold_detection: bool = Field(True, description="wait while there is music or a tone on the line, as on hold")
     on_voicemail: OnVoicemail = Field("go_on", description="for calls with the variable amd; message: after the beep")
     voicemail_message: str = Field("", validate_default=True, description="said to voicemail, with {variables}")
     greeting_protection_ms: int = Field(0, ge=0, description="of the greeting, not to be interrupted")
     echo_guard_ms: int = Field(0, ge=0, description="after the agent begins, the caller's sound is its echo")
-    echo_canceller: bool = Field(True, description="take the agent's echo out of what the recogniser hears")
     echo_text: bool = Field(True, description="words that the agent was just saying are its echo, not the caller's")
     resume_rewind_ms: int = Field(0, ge=0, le=2_000, description="how far before the pause to go on")
     no_input_timeout_ms: int = Field(10_000, ge=0, description="silence of both until the caller is prompted; 0: never")
@@ -196,29 +168,6 @@ class ConversationSettings(BaseModel):
     webhook_secret: SecretStr = Field(
         SecretStr(""), description="signs what WEBHOOK_URL is told: base64, as `openssl rand -base64 32` prints"
     )
-
-    @field_validator("asr_api_key")
-    @classmethod
-    def _is_the_only_credential(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
-        """Refuses what aiohttp refuses to send, with every call: the key's header and the address's own."""
-        if value and "@" in URL(info.data.get("asr_url", "")).raw_authority:
-            raise ValueError("must be empty where ASR_URL holds a user or password")
-        return value
-
-    @field_validator("local_vad")
-    @classmethod
-    def _is_heard_somewhere(cls, value: bool, info: ValidationInfo) -> bool:
-        protocol = info.data.get("asr_protocol")
-        if not value and info.data.get("asr_url") and protocol in NEED_LOCAL_VAD:
-            raise ValueError(f"must be true with ASR_PROTOCOL={protocol}: nothing else tells it when the caller stops")
-        return value
-
-    @field_validator("asr_model")
-    @classmethod
-    def _is_embedded_model(cls, value: str, info: ValidationInfo) -> str:
-        if value and info.data.get("asr_protocol") == "embedded" and value not in MODEL_NAMES:
-            raise ValueError(f"must be one of {', '.join(MODEL_NAMES)} with ASR_PROTOCOL=embedded")
-        return value
 
     @field_validator("summary")
     @classmethod
@@ -335,11 +284,6 @@ class ConversationSettings(BaseModel):
     def extra_body(self) -> dict[str, Any]:
         """Returns the fields of LLM_EXTRA_BODY."""
         return read_extra_body(self.llm_extra_body)
-
-    @property
-    def embedded_model(self) -> ModelName:
-        """The embedded recogniser's model, for ASR_PROTOCOL=embedded."""
-        return cast(ModelName, self.asr_model or "auto")
 
     @property
     def early_ms(self) -> int:
