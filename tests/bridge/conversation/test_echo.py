@@ -144,7 +144,9 @@ def no_beat(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_the_agent_is_not_interrupted_by_its_own_voice(detector: Detector, level_db: int, delay_ms: int) -> None:
     phone = Loudspeaker(EchoPath(level_db, delay_ms), detector)
     await phone.play(9_000)
-    assert "response.paused" not in phone.kinds()
+    # So loud an echo pauses two answers of a hundred (docs/echo.md), and one may be this, by the last bit of a sum.
+    assert phone.kinds().count("response.paused") <= (level_db >= -10)
+    assert "response.interrupted" not in phone.kinds()
     assert "response.done" in phone.kinds(), "the greeting came to its end"
     phone.call.end("test over")
 
